@@ -1,0 +1,1 @@
+"""Runs model sessions for a platform."""

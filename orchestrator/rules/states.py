@@ -1,0 +1,126 @@
+"""The states of sessions and placements, and the one table of transitions of each.
+
+Every change of state in the whole system passes through `checked`; the store calls it in its one setter.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from types import MappingProxyType
+
+
+class State(StrEnum):
+    """Where a session is in its life."""
+
+    CREATED = "created"
+    QUEUED = "queued"
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+    FAILED = "failed"
+
+
+class PlacementState(StrEnum):
+    """Where one attempt to be served is; `UNKNOWN` is a state, not an error."""
+
+    OPENING = "opening"
+    OPEN = "open"
+    UNKNOWN = "unknown"
+    CLOSING = "closing"
+    CLOSED = "closed"
+    NEVER_OPENED = "never_opened"
+
+
+class StopReason(StrEnum):
+    """Why a session stopped: a closed set. The first that took effect wins."""
+
+    USER = "user"
+    OPERATOR = "operator"
+    MAX_DURATION = "max_duration"
+    MAX_INTERACTIONS = "max_interactions"
+    IDLE = "idle"
+    MAX_COST = "max_cost"
+    MODEL_LIMIT = "model_limit"
+    BALANCE_EXHAUSTED = "balance_exhausted"
+    DEAD = "dead"
+    PROVIDER_ENDED = "provider_ended"
+    START_FAILED = "start_failed"
+    START_TIMEOUT = "start_timeout"
+    QUEUE_TIMEOUT = "queue_timeout"
+
+
+class Step(StrEnum):
+    """What a live row needs next. Sessions: admit, ping, warn, stop. Placements: open, resolve, close.
+    Accounts: funds (their end, or a warning of it), charge (the hourly posting)."""
+
+    ADMIT = "admit"
+    PING = "ping"
+    WARN = "warn"
+    STOP = "stop"
+    OPEN = "open"
+    RESOLVE = "resolve"
+    CLOSE = "close"
+    FUNDS = "funds"
+    CHARGE = "charge"
+
+
+SESSION_TRANSITIONS: Mapping[State, frozenset[State]] = MappingProxyType(
+    {
+        State.CREATED: frozenset({State.QUEUED, State.STARTING, State.STOPPED}),
+        State.QUEUED: frozenset({State.STARTING, State.STOPPED, State.FAILED}),
+        State.STARTING: frozenset({State.RUNNING, State.STOPPING, State.STOPPED, State.FAILED}),
+        State.RUNNING: frozenset({State.STARTING, State.STOPPING}),  # to starting: failover
+        State.STOPPING: frozenset({State.STOPPED, State.FAILED}),
+        State.STOPPED: frozenset(),
+        State.FAILED: frozenset(),
+    }
+)
+
+PLACEMENT_TRANSITIONS: Mapping[PlacementState, frozenset[PlacementState]] = MappingProxyType(
+    {
+        PlacementState.OPENING: frozenset(
+            {PlacementState.OPEN, PlacementState.UNKNOWN, PlacementState.NEVER_OPENED}
+        ),
+        PlacementState.UNKNOWN: frozenset(
+            {PlacementState.OPEN, PlacementState.CLOSING, PlacementState.NEVER_OPENED}
+        ),
+        PlacementState.OPEN: frozenset({PlacementState.CLOSING}),
+        PlacementState.CLOSING: frozenset({PlacementState.CLOSED}),
+        PlacementState.CLOSED: frozenset(),
+        PlacementState.NEVER_OPENED: frozenset(),
+    }
+)
+
+#: A session in one of these is over, for good.
+TERMINAL = frozenset({State.STOPPED, State.FAILED})
+#: A session in one of these holds one of its account's concurrent slots.
+CONCURRENT = frozenset({State.STARTING, State.RUNNING, State.STOPPING})
+#: A placement in one of these may still cost money.
+UNENDED = frozenset(set(PlacementState) - {PlacementState.CLOSED, PlacementState.NEVER_OPENED})
+#: A session has at most one placement in one of these.
+SERVING = frozenset({PlacementState.OPENING, PlacementState.OPEN, PlacementState.UNKNOWN})
+#: Stops before the first RUNNING that end a session as failed instead of stopped.
+FAILURES = frozenset({StopReason.START_FAILED, StopReason.START_TIMEOUT, StopReason.QUEUE_TIMEOUT})
+
+
+class IllegalTransition(Exception):
+    """A change that the table does not know: a defect of ours, never a user's mistake."""
+
+
+def checked(current: State, to: State) -> State:
+    """Return `to` where the table allows it from `current`; raise IllegalTransition where it does not."""
+    if to not in SESSION_TRANSITIONS[current]:
+        raise IllegalTransition(f"a {current} session cannot become {to}")
+    return to
+
+
+def checked_placement(current: PlacementState, to: PlacementState) -> PlacementState:
+    """The same for placements."""
+    if to not in PLACEMENT_TRANSITIONS[current]:
+        raise IllegalTransition(f"a placement that is {current} cannot become {to}")
+    return to
+
+
+def end_state(reason: StopReason, *, ever_ran: bool) -> State:
+    """How a session ends for `reason`: once it ran, never as failed."""
+    return State.FAILED if reason in FAILURES and not ever_ran else State.STOPPED
