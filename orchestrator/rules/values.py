@@ -94,6 +94,8 @@ class Account:
     """The first block boundary that the balance cannot pay; None where nothing runs."""
     warned_seconds: int | None = None
     """The nearest low-balance warning sent in this shortage."""
+    next_charge_at: datetime | None = None
+    """The hourly posting, while something runs."""
     last_admitted_at: datetime | None = None
     next_step: Step | None = None
     next_step_at: datetime | None = None
@@ -192,6 +194,9 @@ class Session:
     """Postings so far: n of the next charge's key."""
     placements: int = 0
     """Placements so far: n of the newest one."""
+    provider: str | None = None
+    """Of the newest placement."""
+    credential: str | None = None
     declared_end_at: datetime | None = None
     """When the provider says that the serving placement ends."""
 
@@ -210,6 +215,8 @@ class Session:
     deleted_at: datetime | None = None
 
     # what its pings say
+    ping_at: datetime | None = None
+    """When the next ping is due; None while there is nothing to ping."""
     last_ping_at: datetime | None = None
     last_verdict: Verdict | None = None
     last_latency_ms: int | None = None
@@ -261,6 +268,8 @@ class Placement:
     state: PlacementState
     options: Mapping[str, Any] = field(default_factory=dict)
     """Upstream's own flags, from `provider_options`."""
+    duration_seconds: int
+    """What the provider is asked for: its end is only the backstop of our own clock."""
     handle: str | None = None
     candidate: str | None = None
     """A handle seen by a worker that had lost its lease; `resolve` looks at it first."""

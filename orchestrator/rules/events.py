@@ -1,0 +1,155 @@
+"""Which events a change makes: read off the difference, so that no change can forget its event."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from orchestrator.rules.states import State, StopReason
+from orchestrator.rules.values import Account, Placement, Session
+
+PREFIX = "orchestrator"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Event:
+    """What happened to whom. `subject` is the id of the session, account or provider."""
+
+    type: str
+    subject: str
+    data: Mapping[str, Any]
+
+
+def of_session(before: Session | None, after: Session) -> list[Event]:
+    """The events of a session's change, in the order in which they happened."""
+    kinds = list(_session_kinds(before, after))
+    data = _session_data(before, after)
+    return [Event(type=f"{PREFIX}.session.{kind}", subject=after.id, data=data) for kind in kinds]
+
+
+def of_account(before: Account, after: Account) -> list[Event]:
+    """`low_balance`, once for each warning of a shortage."""
+    if after.warned_seconds is None or after.warned_seconds == before.warned_seconds:
+        return []
+    data = {
+        "account_id": after.id,
+        "seconds_left": after.warned_seconds,
+        "funds_end_at": rfc3339(after.funds_end_at),
+        "balance": str(after.balance),
+        "currency": after.currency,
+    }
+    return [Event(type=f"{PREFIX}.account.low_balance", subject=after.id, data=data)]
+
+
+def of_placement(before: Placement | None, after: Placement) -> list[Event]:
+    """`unproven`, when a close was tried without proof; for an orphan, that it was found and closed."""
+    if after.session_id is None:
+        return list(_orphan_events(before, after))
+    if after.unproven_since is not None and (before is None or before.unproven_since is None):
+        return [_placement_event("session.unproven", after.session_id, after)]
+    return []
+
+
+def rfc3339(at: datetime | None) -> str | None:
+    """A time as other services read it."""
+    return None if at is None else at.isoformat().replace("+00:00", "Z")
+
+
+def _session_kinds(before: Session | None, after: Session) -> Iterator[str]:
+    if before is None:
+        yield "created"
+        if after.state is not State.CREATED:
+            yield after.state.value
+        return
+    if before.state is not after.state:
+        failed_over = before.state is State.RUNNING and after.state is State.STARTING
+        yield "failed_over" if failed_over else after.state.value
+    elif after.state in {State.STARTING, State.RUNNING}:
+        yield from _health_kinds(before, after)
+    if after.deleted_at is not None and before.deleted_at is None:
+        yield "deleted"
+
+
+def _health_kinds(before: Session, after: Session) -> Iterator[str]:
+    doubted, doubtful = _in_doubt(before), _in_doubt(after)
+    if after.state is State.RUNNING and doubted != doubtful:
+        yield "suspect" if doubtful else "recovered"
+    if after.warned_seconds is not None and after.warned_seconds != before.warned_seconds:
+        yield "expiring"
+
+
+def _in_doubt(session: Session) -> bool:
+    return session.failures > 0 or session.gone_since is not None
+
+
+def _session_data(before: Session | None, after: Session) -> dict[str, Any]:
+    data: dict[str, Any] = {
+        "session_id": after.id,
+        "account_id": after.account_id,
+        "name": after.name,
+        "model_id": after.model_id,
+        "state": after.state.value,
+        "previous_state": before.state.value if before else None,
+        "provider": after.provider,
+        "interactions": after.interactions,
+        "stop_at": rfc3339(after.stop_at),
+        "stop_at_reason": after.stop_at_reason,
+        "stop_reason": after.stop_reason,
+        "stop_detail": after.stop_detail,
+        "charged": str(after.charged),
+        "currency": after.currency,
+    }
+    if after.last_verdict is not None:
+        data["last_ping"] = {
+            "at": rfc3339(after.last_ping_at),
+            "verdict": after.last_verdict.value,
+            "latency_ms": after.last_latency_ms,
+            "detail": after.last_ping_detail,
+        }
+    if after.warned_seconds is not None:
+        data["seconds_left"] = after.warned_seconds
+    return data
+
+
+def _orphan_events(before: Placement | None, after: Placement) -> Iterator[Event]:
+    if before is None:
+        yield _placement_event("provider.orphan_found", after.provider, after)
+    elif before.ended_at is None and after.ended_at is not None:
+        yield _placement_event("provider.orphan_closed", after.provider, after)
+
+
+def _placement_event(kind: str, subject: str, placement: Placement) -> Event:
+    data = {
+        "placement_id": placement.id,
+        "session_id": placement.session_id,
+        "provider": placement.provider,
+        "credential": placement.credential,
+        "handle": placement.handle,
+        "last_answer": placement.last_answer,
+        "since": rfc3339(placement.unproven_since or placement.closing_since),
+        "proof": placement.proof,
+    }
+    return Event(type=f"{PREFIX}.{kind}", subject=subject, data=data)
+
+
+def exhausted(account: Account, session: Session) -> Event:
+    """The balance could not pay this session's next block."""
+    data = {"account_id": account.id, "session_id": session.id, "balance": str(account.balance)}
+    return Event(type=f"{PREFIX}.account.exhausted", subject=account.id, data=data)
+
+
+def credited(account: Account, amount: str, key: str) -> Event:
+    """Money arrived; `balance` is what stands there now."""
+    data = {
+        "account_id": account.id,
+        "amount": amount,
+        "key": key,
+        "balance": str(account.balance),
+        "currency": account.currency,
+    }
+    return Event(type=f"{PREFIX}.account.credited", subject=account.id, data=data)
+
+
+def is_exhaustion(session: Session) -> bool:
+    """Did the funds end this session?"""
+    return session.stop_reason is StopReason.BALANCE_EXHAUSTED

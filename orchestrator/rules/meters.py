@@ -1,0 +1,106 @@
+"""Running sessions as whole numbers, and the search for the instant at which they have spent a limit.
+
+Money is counted in millionths and time in microseconds since EPOCH, so that every comparison is exact; there
+is no loop over blocks.
+"""
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from itertools import accumulate
+
+from orchestrator.rules.values import Session
+
+SECOND = 1_000_000
+TICK = timedelta(microseconds=1)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+#: Nobody waits for an end beyond this: there is none.
+HORIZON = timedelta(days=36525)
+
+
+@dataclass(frozen=True, slots=True)
+class Meter:
+    """A running session as whole numbers: what the search for the end of the funds looks at, many times."""
+
+    session_id: str
+    zero: int
+    """When it would have begun, had it run without a pause."""
+    since: int
+    block: int
+    numerator: int
+    denominator: int
+
+    @classmethod
+    def of(cls, session: Session) -> "Meter":
+        assert session.running_since is not None
+        since = (session.running_since - EPOCH) // TICK
+        zero, block = since - session.ran_microseconds, session.block_seconds * SECOND
+        return cls(session.id, zero, since, block, *price_of_block(session))
+
+    def cost_at(self, at: int) -> int:
+        """With the block that begins at `at`."""
+        if at < self.since:
+            return self.cost_before(at)
+        return half_even(((at - self.zero) // self.block + 1) * self.numerator, self.denominator)
+
+    def cost_before(self, at: int) -> int:
+        """Without it."""
+        ran = max(at, self.since) - self.zero
+        return half_even(ceil(ran, self.block) * self.numerator, self.denominator)
+
+
+def first_overspent(meters: Sequence[Meter], limit: int, start: int) -> int | None:
+    """The first instant from `start` on by which they cost more than `limit`; None beyond the horizon."""
+
+    def spent(at: int) -> int:
+        return sum(meter.cost_at(at) for meter in meters)
+
+    end = start + HORIZON // TICK
+    if spent(start) > limit:
+        return start
+    if spent(end) <= limit:
+        return None
+    low, high = _guess(meters, limit - spent(start), start, end)
+    low, high = start if spent(low) > limit else low, high if spent(high) > limit else end
+    return low + bisect_left(range(low, high), limit + 1, key=spent)
+
+
+def _guess(meters: Sequence[Meter], left: int, start: int, end: int) -> tuple[int, int]:
+    """Between which instants `left` is probably spent: floats, which only save steps of the search."""
+    burn = sum(meter.numerator / meter.denominator / meter.block for meter in meters)
+    near = start + int(min(left / burn, end - start))
+    reach = max(meter.block for meter in meters) + SECOND
+    return max(start, near - reach), min(end, near + reach)
+
+
+def unpaid(meters: Sequence[Meter], limit: int, at: int) -> str:
+    """Whose block, of those that begin at `at`, is the first beyond `limit` when they are paid in turn."""
+    before = sum(meter.cost_before(at) for meter in meters)
+    blocks = (meter.cost_at(at) - meter.cost_before(at) for meter in meters)
+    totals = accumulate(blocks, initial=before)
+    beyond = next(n for n, total in enumerate(totals) if total > limit)
+    return meters[max(0, beyond - 1)].session_id  # 0: what began before is beyond it already
+
+
+def per_block(price: Decimal, nodes: int, block_seconds: int) -> tuple[int, int]:
+    """What a block costs in millionths, as an exact fraction."""
+    numerator, denominator = price.as_integer_ratio()
+    return numerator * nodes * block_seconds * 1_000_000, denominator * 3600
+
+
+def price_of_block(session: Session) -> tuple[int, int]:
+    """The same for a session."""
+    return per_block(session.price_per_node_hour, session.nodes, session.block_seconds)
+
+
+def ceil(dividend: int, divisor: int) -> int:
+    """The quotient of whole numbers, rounded up."""
+    return -(-dividend // divisor)
+
+
+def half_even(numerator: int, denominator: int) -> int:
+    """The quotient of whole numbers, rounded to the nearest, a half to the even one."""
+    quotient, rest = divmod(numerator, denominator)
+    return quotient + (2 * rest + quotient % 2 > denominator)

@@ -1,0 +1,110 @@
+"""What pings and reported successes leave behind on a session: streak, doubts, proof of life."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import assert_never
+
+from orchestrator.rules.states import State
+from orchestrator.rules.values import Policy, Session, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """What one ping brought back."""
+
+    verdict: Verdict
+    latency_ms: int
+    detail: str = ""
+    retry_after_seconds: float | None = None
+
+
+def note_ping(session: Session, ping: Ping, policy: Policy, now: datetime) -> Session:
+    """The session with the result of a ping folded in; `after_ping` decides on it."""
+    loading = _since(session.loading_since or now, now)
+    overdue = ping.verdict is Verdict.LOADING and loading >= policy.start_timeout_seconds
+    verdict = Verdict.TRANSIENT if overdue else ping.verdict
+    failures, failing_since = _streak(session, verdict, now)
+    gone_since, loading_since, unusable_since = _doubts(session, ping.verdict, now)
+    return replace(
+        session,
+        last_ping_at=now,
+        last_verdict=verdict,
+        last_latency_ms=ping.latency_ms,
+        last_ping_detail=f"still loading after {loading:.0f} s" if overdue else ping.detail,
+        last_alive_at=now if verdict is Verdict.ALIVE else session.last_alive_at,
+        failures=failures,
+        failing_since=failing_since,
+        gone_since=gone_since,
+        loading_since=loading_since,
+        unusable_since=unusable_since,
+    )
+
+
+def note_success(session: Session, at: datetime) -> Session:
+    """A reported success at `at` proves life, and ends every doubt that is not younger than itself."""
+    streak = _unless_outlived(session.failing_since, at)
+    return replace(
+        session,
+        last_alive_at=max(at, session.last_alive_at or at),
+        failures=session.failures if streak else 0,
+        failing_since=streak,
+        gone_since=_unless_outlived(session.gone_since, at),
+        loading_since=_unless_outlived(session.loading_since, at),
+        unusable_since=_unless_outlived(session.unusable_since, at),
+    )
+
+
+def without_doubts(session: Session) -> Session:
+    """With streak and doubts forgotten: for the next placement, or once a brake lifts."""
+    return replace(
+        session, failures=0, failing_since=None, gone_since=None, loading_since=None, unusable_since=None
+    )
+
+
+def ping_not_needed_until(session: Session, policy: Policy) -> datetime | None:
+    """Until when the last proof of life makes a ping superfluous; None where a ping is needed."""
+    doubts = session.failing_since, session.gone_since, session.loading_since, session.unusable_since
+    if session.state is not State.RUNNING or session.last_alive_at is None or any(doubts):
+        return None
+    return session.last_alive_at + timedelta(seconds=policy.ping_interval_seconds)
+
+
+def _streak(session: Session, verdict: Verdict, now: datetime) -> tuple[int, datetime | None]:
+    """TRANSIENT grows the streak, an answer of the server ends it, all else leaves it as it is."""
+    match verdict:
+        case Verdict.TRANSIENT:
+            return session.failures + 1, session.failing_since or now
+        case Verdict.ALIVE | Verdict.THROTTLED:
+            return 0, None
+        case _:
+            return session.failures, session.failing_since
+
+
+def _doubts(
+    session: Session, verdict: Verdict, now: datetime
+) -> tuple[datetime | None, datetime | None, datetime | None]:
+    """Since when it is gone, loading, unusable: each from its first sight until something contradicts it.
+
+    A TRANSIENT in between contradicts neither GONE nor LOADING: it says nothing about the session.
+    """
+    match verdict:
+        case Verdict.ALIVE | Verdict.THROTTLED:
+            return None, None, None
+        case Verdict.TRANSIENT:
+            return session.gone_since, session.loading_since, None
+        case Verdict.GONE:
+            return session.gone_since or now, None, None
+        case Verdict.LOADING:
+            return None, session.loading_since or now, None
+        case Verdict.CREDENTIALS | Verdict.OUT_OF_BALANCE | Verdict.MISCONFIGURED:
+            return None, None, session.unusable_since or now
+        case unknown:
+            assert_never(unknown)
+
+
+def _unless_outlived(doubt_since: datetime | None, at: datetime) -> datetime | None:
+    return None if doubt_since is None or doubt_since <= at else doubt_since
+
+
+def _since(instant: datetime, now: datetime) -> float:
+    return (now - instant).total_seconds()

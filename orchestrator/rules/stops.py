@@ -1,0 +1,208 @@
+"""When does a session stop, and why: every rule names its instant, and the earliest wins."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from math import ceil
+from typing import assert_never
+
+from orchestrator.rules.meters import HORIZON
+from orchestrator.rules.money import FundsEnd, cost_limit_at
+from orchestrator.rules.states import State, StopReason
+from orchestrator.rules.values import Policy, Session
+
+#: Added to what is asked from a provider, in seconds: our clock stops the session, their end is the
+#: backstop, and a close that is late or retried must still come before it.
+ASK_MARGIN_SECONDS = 300
+
+#: Of several stops at one instant the first of these is kept: the user's own terms, then the model's, then
+#: money, then what others did.
+PRECEDENCE = (
+    StopReason.USER,
+    StopReason.OPERATOR,
+    StopReason.MAX_DURATION,
+    StopReason.MAX_INTERACTIONS,
+    StopReason.IDLE,
+    StopReason.MAX_COST,
+    StopReason.MODEL_LIMIT,
+    StopReason.BALANCE_EXHAUSTED,
+    StopReason.PROVIDER_ENDED,
+    StopReason.DEAD,
+    StopReason.START_FAILED,
+    StopReason.START_TIMEOUT,
+    StopReason.QUEUE_TIMEOUT,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One rule that will stop the session, when, and the evidence as a sentence."""
+
+    reason: StopReason
+    at: datetime
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """The stop to come, as things are, and every rule that was asked, the earliest first."""
+
+    stop_at: datetime | None
+    reason: StopReason | None
+    detail: str | None
+    candidates: tuple[Candidate, ...]
+
+
+def next_stop(session: Session, policy: Policy, funds_end: FundsEnd | None = None) -> Forecast:
+    """The one pure rule behind `stop_at`."""
+    candidates = tuple(sorted(_candidates(session, policy, funds_end), key=_urgency))
+    if not candidates:
+        return Forecast(None, None, None, ())
+    first = candidates[0]
+    return Forecast(first.at, first.reason, first.detail, candidates)
+
+
+def interactions_limit(session: Session) -> tuple[int, StopReason] | None:
+    """The number of interactions that binds, and whose it is; the session's own where both are equal."""
+    own, model = session.max_interactions, session.model_max_interactions
+    if own is not None and (model is None or own <= model):
+        return own, StopReason.MAX_INTERACTIONS
+    return None if model is None else (model, StopReason.MODEL_LIMIT)
+
+
+def next_warning(
+    stop_at: datetime,
+    warned_seconds: int | None,
+    policy: Policy,
+    now: datetime,
+    *,
+    known_at: datetime | None = None,
+) -> tuple[datetime, int] | None:
+    """When to warn next of `stop_at`, and which threshold that is; None if nothing is left to say.
+
+    Thresholds that had passed at `known_at`, when `stop_at` became known, are skipped, not sent late. One
+    that has passed since then fell due between two looks: it is due now, at its instant in the past. Of
+    several such only the nearest is; the larger ones would repeat it.
+    """
+    left = _seconds_left(stop_at, now)
+    bounds = [t for t in policy.warn_before_stop_seconds if warned_seconds is None or t < warned_seconds]
+    unsent = [t for t in bounds if known_at is None or t <= _seconds_left(stop_at, known_at)]
+    if left <= 0 or not unsent:
+        return None
+    threshold = min((t for t in unsent if t >= left), default=max(unsent))
+    return stop_at - timedelta(seconds=threshold), threshold
+
+
+def ask_duration(session: Session, policy: Policy, card_shortest: int, now: datetime) -> int:
+    """For how many seconds to ask a provider: its end must come after any stop of ours."""
+    start_ends = _later(session.starting_at or now, policy.start_timeout_seconds)
+    limits = (
+        session.max_duration_seconds,
+        session.model_max_duration_seconds,
+        session.plan_max_duration_seconds,
+    )
+    runs_until = _later(session.running_at or now, min(limit for limit in limits if limit is not None))
+    wanted = _seconds_left(start_ends, now) + _seconds_left(runs_until, now) + ASK_MARGIN_SECONDS
+    return max(card_shortest, ceil(wanted))
+
+
+def _candidates(session: Session, policy: Policy, funds_end: FundsEnd | None) -> Iterator[Candidate]:
+    match session.state:
+        case State.QUEUED:
+            yield from _while_queued(session)
+        case State.STARTING:
+            yield _start_timeout(session, policy)
+            yield from _durations(session)
+            yield from _interactions(session)
+        case State.RUNNING:
+            yield from _durations(session)
+            yield from _interactions(session)
+            yield from _idle(session)
+            yield from _costs(session, funds_end)
+            yield from _declared_end(session)
+        case State.CREATED | State.STOPPING | State.STOPPED | State.FAILED:
+            return  # nothing runs that a rule could stop
+        case unknown:
+            assert_never(unknown)
+
+
+def _while_queued(session: Session) -> Iterator[Candidate]:
+    if session.queue_deadline_at is not None:
+        detail = "still queued at the end of the time that its plan lets it wait"
+        yield Candidate(StopReason.QUEUE_TIMEOUT, session.queue_deadline_at, detail)
+
+
+def _start_timeout(session: Session, policy: Policy) -> Candidate:
+    """Once it ran, a session never fails: a failover that finds no good placement is its death."""
+    reason = StopReason.DEAD if session.ever_ran else StopReason.START_TIMEOUT
+    seconds = policy.start_timeout_seconds
+    at = _later(session.starting_at or session.created_at, seconds)
+    return Candidate(reason, at, f"no good ping within {seconds:g} s of starting")
+
+
+def _durations(session: Session) -> Iterator[Candidate]:
+    """All three count from the first good ping, through every failover."""
+    if session.running_at is None:
+        return
+    limits = (
+        (session.max_duration_seconds, StopReason.MAX_DURATION, "its own limit"),
+        (session.model_max_duration_seconds, StopReason.MODEL_LIMIT, "the model's limit"),
+        (session.plan_max_duration_seconds, StopReason.MAX_DURATION, "the plan's ceiling"),
+    )
+    for seconds, reason, whose in limits:
+        if seconds is not None:
+            detail = f"{whose} of {seconds} s since the first good ping"
+            yield Candidate(reason, _later(session.running_at, seconds), detail)
+
+
+def _interactions(session: Session) -> Iterator[Candidate]:
+    limit = interactions_limit(session)
+    if limit is None or session.limit_reached_at is None or session.interactions < limit[0]:
+        return  # the last: extended since
+    whose = "its own" if limit[1] is StopReason.MAX_INTERACTIONS else "the model's"
+    detail = f"{session.interactions} interactions reported, {whose} limit is {limit[0]}"
+    yield Candidate(limit[1], session.limit_reached_at, detail)
+
+
+def _idle(session: Session) -> Iterator[Candidate]:
+    """Nobody can use a session that is being moved: its idle time starts anew when it runs again."""
+    seconds, used = session.idle_seconds, session.last_interaction_at
+    began = [at for at in (session.running_at, session.running_since) if at is not None]
+    if seconds is None or not began:
+        return
+    if used is not None and used >= max(began):
+        yield Candidate(
+            StopReason.IDLE, _later(used, seconds), f"idle for {seconds} s since the last interaction"
+        )
+    else:
+        detail = f"idle for {seconds} s since it began to run"
+        yield Candidate(StopReason.IDLE, _later(max(began), seconds), detail)
+
+
+def _costs(session: Session, funds_end: FundsEnd | None) -> Iterator[Candidate]:
+    limit_at = cost_limit_at(session)
+    if limit_at is not None:
+        detail = f"the next block would cost more than its max_cost of {session.max_cost} {session.currency}"
+        yield Candidate(StopReason.MAX_COST, limit_at, detail)
+    if funds_end is not None and funds_end.session_id == session.id:
+        detail = "the balance of the account cannot pay the next block"
+        yield Candidate(StopReason.BALANCE_EXHAUSTED, funds_end.at, detail)
+
+
+def _declared_end(session: Session) -> Iterator[Candidate]:
+    if session.declared_end_at is not None:
+        detail = "the end that the provider declared for this placement"
+        yield Candidate(StopReason.PROVIDER_ENDED, session.declared_end_at, detail)
+
+
+def _urgency(candidate: Candidate) -> tuple[datetime, int]:
+    return candidate.at, PRECEDENCE.index(candidate.reason)
+
+
+def _later(at: datetime, seconds: float) -> datetime:
+    """`at + seconds`, where a limit may be larger than the calendar."""
+    return at + timedelta(seconds=min(seconds, HORIZON.total_seconds()))
+
+
+def _seconds_left(until: datetime, now: datetime) -> float:
+    return max(0.0, (until - now).total_seconds())

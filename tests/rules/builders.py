@@ -1,0 +1,59 @@
+"""Snapshots for tables: everything that a test does not name has a plain value."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from orchestrator.rules.states import State
+from orchestrator.rules.values import Model, ModelType, Plan, Policy, Session
+
+T0 = datetime(2025, 9, 15, 12, 0, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+MINUTE = timedelta(minutes=1)
+HOUR = timedelta(hours=1)
+TICK = timedelta(microseconds=1)
+POLICY = Policy()
+PAYG = Plan(name="payg", max_sessions=20, max_concurrent=2, max_nodes=2)
+CONTRACT = Plan(name="contract")
+
+
+def a_session(**changes: Any) -> Session:
+    """Created; it costs one unit per node and minute, in blocks of a minute."""
+    plain = Session(
+        id="5f0c0001-0000-4000-8000-000000000001",
+        account_id="acme",
+        model_id="llama",
+        name="one",
+        state=State.CREATED,
+        price_per_node_hour=Decimal(60),
+        currency="USD",
+        created_at=T0,
+    )
+    return replace(plain, **changes)
+
+
+def a_starting_session(**changes: Any) -> Session:
+    """Since T0."""
+    return a_session(**{"state": State.STARTING, "starting_at": T0} | changes)
+
+
+def a_running_session(**changes: Any) -> Session:
+    """Since T0, for the first time."""
+    running = {"state": State.RUNNING, "starting_at": T0, "running_at": T0, "running_since": T0}
+    return a_session(**running | changes)
+
+
+def a_model(**changes: Any) -> Model:
+    """From the catalog, and everybody's."""
+    plain = Model(
+        id="llama",
+        providers=("alpha",),
+        provider_model_ids={"alpha": "llama-3"},
+        type=ModelType.LLM,
+        size="8B",
+        learning_stage="Instruction-tuned",
+        price_per_node_hour=Decimal("1.20"),
+        currency="USD",
+    )
+    return replace(plain, **changes)

@@ -1,0 +1,331 @@
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.rules.money import FundsEnd
+from orchestrator.rules.states import State, StopReason
+from orchestrator.rules.stops import (
+    ASK_MARGIN_SECONDS,
+    PRECEDENCE,
+    ask_duration,
+    interactions_limit,
+    next_stop,
+    next_warning,
+)
+from orchestrator.rules.values import Policy, Session
+from tests.rules.builders import (
+    HOUR,
+    MINUTE,
+    POLICY,
+    SECOND,
+    T0,
+    a_running_session,
+    a_session,
+    a_starting_session,
+)
+
+DAY = 24 * HOUR
+MINE = a_session().id
+REACHED = {"limit_reached_at": T0 + MINUTE, "interactions": 10}
+ASK_SHORTEST = 300
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason", "after", "detail"),
+    [
+        pytest.param(
+            {}, StopReason.MAX_DURATION, DAY, "plan's ceiling of 86400 s", id="no session is without"
+        ),
+        pytest.param(
+            {"max_duration_seconds": 3600},
+            StopReason.MAX_DURATION,
+            HOUR,
+            "its own limit of 3600 s",
+            id="its own time",
+        ),
+        pytest.param(
+            {"model_max_duration_seconds": 60, "max_duration_seconds": 3600},
+            StopReason.MODEL_LIMIT,
+            MINUTE,
+            "the model's limit of 60 s",
+            id="the model's time",
+        ),
+        pytest.param(
+            {"max_duration_seconds": 10**15},
+            StopReason.MAX_DURATION,
+            DAY,
+            "plan",
+            id="a time beyond the calendar",
+        ),
+        pytest.param(
+            {"max_interactions": 10, **REACHED},
+            StopReason.MAX_INTERACTIONS,
+            MINUTE,
+            "10 interactions reported, its own limit is 10",
+            id="its own number of interactions",
+        ),
+        pytest.param(
+            {"max_interactions": 11, "model_max_interactions": 10, **REACHED},
+            StopReason.MODEL_LIMIT,
+            MINUTE,
+            "the model's limit is 10",
+            id="the model's number of interactions",
+        ),
+        pytest.param(
+            {"max_interactions": 11, **REACHED},
+            StopReason.MAX_DURATION,
+            DAY,
+            "plan",
+            id="extended after it was reached",
+        ),
+        pytest.param(
+            {"max_interactions": 10, "interactions": 9},
+            StopReason.MAX_DURATION,
+            DAY,
+            "plan",
+            id="not reached yet",
+        ),
+        pytest.param(
+            {"idle_seconds": 600}, StopReason.IDLE, 10 * MINUTE, "since it began to run", id="never used"
+        ),
+        pytest.param(
+            {"idle_seconds": 600, "last_interaction_at": T0 + HOUR},
+            StopReason.IDLE,
+            HOUR + 10 * MINUTE,
+            "idle for 600 s since the last interaction",
+            id="not used any more",
+        ),
+        pytest.param(
+            {"idle_seconds": 600, "last_interaction_at": T0 + HOUR, "running_since": T0 + 2 * HOUR},
+            StopReason.IDLE,
+            2 * HOUR + 10 * MINUTE,
+            "since it began to run",
+            id="while it was moved nobody could use it",
+        ),
+        pytest.param({"max_cost": Decimal(5)}, StopReason.MAX_COST, 5 * MINUTE, "5 USD", id="its own cost"),
+        pytest.param(
+            {"declared_end_at": T0 + HOUR},
+            StopReason.PROVIDER_ENDED,
+            HOUR,
+            "declared",
+            id="the provider's end",
+        ),
+        pytest.param(
+            {"declared_end_at": T0 + HOUR, "max_duration_seconds": 3600},
+            StopReason.MAX_DURATION,
+            HOUR,
+            "its own",
+            id="of two at one instant its own goes first",
+        ),
+    ],
+)
+def test_a_running_session_stops(
+    changes: dict[str, Any], reason: StopReason, after: timedelta, detail: str
+) -> None:
+    forecast = next_stop(a_running_session(**changes), POLICY)
+    assert (forecast.reason, forecast.stop_at) == (reason, T0 + after)
+    assert detail in (forecast.detail or "")
+
+
+def test_the_funds_end_only_the_session_whose_block_they_cannot_pay() -> None:
+    session = a_running_session()
+    forecast = next_stop(session, POLICY, FundsEnd(T0 + HOUR, MINE))
+    assert (forecast.reason, forecast.stop_at) == (StopReason.BALANCE_EXHAUSTED, T0 + HOUR)
+    assert next_stop(session, POLICY, FundsEnd(T0 + HOUR, "another")).stop_at == T0 + DAY
+
+
+def test_a_queued_session_waits_until_its_deadline() -> None:
+    forecast = next_stop(a_session(state=State.QUEUED, queue_deadline_at=T0 + HOUR), POLICY)
+    assert (forecast.reason, forecast.stop_at) == (StopReason.QUEUE_TIMEOUT, T0 + HOUR)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason", "after"),
+    [
+        pytest.param({}, StopReason.START_TIMEOUT, 20 * MINUTE, id="it has its time to start"),
+        pytest.param(
+            {"starting_at": None}, StopReason.START_TIMEOUT, 20 * MINUTE, id="without a start, from creation"
+        ),
+        pytest.param(
+            {"running_at": T0 - HOUR}, StopReason.DEAD, 20 * MINUTE, id="once it ran it never fails"
+        ),
+        pytest.param(
+            {"running_at": T0 - HOUR, "max_duration_seconds": 4000},
+            StopReason.MAX_DURATION,
+            400 * SECOND,
+            id="its time goes on while it is moved",
+        ),
+        pytest.param(
+            {"running_at": T0 - HOUR, "max_interactions": 10, **REACHED},
+            StopReason.MAX_INTERACTIONS,
+            MINUTE,
+            id="its interactions count while it is moved",
+        ),
+        pytest.param(
+            {"idle_seconds": 1, "running_at": T0}, StopReason.DEAD, 20 * MINUTE, id="it is not idle"
+        ),
+        pytest.param(
+            {"max_duration_seconds": 1}, StopReason.START_TIMEOUT, 20 * MINUTE, id="its time has not begun"
+        ),
+    ],
+)
+def test_a_starting_session_stops(changes: dict[str, Any], reason: StopReason, after: timedelta) -> None:
+    forecast = next_stop(a_starting_session(**changes), POLICY)
+    assert (forecast.reason, forecast.stop_at) == (reason, T0 + after)
+
+
+@pytest.mark.parametrize("state", [State.CREATED, State.STOPPING, State.STOPPED, State.FAILED, State.QUEUED])
+def test_where_nothing_runs_no_rule_stops(state: State) -> None:
+    forecast = next_stop(
+        a_session(state=state, running_at=T0, max_duration_seconds=1, idle_seconds=1), POLICY
+    )
+    assert (forecast.stop_at, forecast.reason, forecast.detail, forecast.candidates) == (None, None, None, ())
+
+
+def test_idleness_needs_a_beginning() -> None:
+    session = a_running_session(idle_seconds=1, running_at=None, running_since=None)
+    assert next_stop(session, POLICY).stop_at is None
+
+
+def test_every_reason_has_its_precedence() -> None:
+    assert set(PRECEDENCE) == set(StopReason)
+
+
+SECONDS = st.none() | st.integers(1, 10**6)
+INSTANTS = st.none() | st.integers(0, 10**5).map(lambda n: T0 + n * SECOND)
+LIVE = st.builds(
+    lambda state, **changes: a_running_session(state=state, **changes),
+    st.sampled_from([State.STARTING, State.RUNNING]),
+    max_duration_seconds=SECONDS,
+    model_max_duration_seconds=SECONDS,
+    plan_max_duration_seconds=st.integers(1, 10**6),
+    max_interactions=SECONDS,
+    model_max_interactions=SECONDS,
+    interactions=st.integers(0, 10**6),
+    limit_reached_at=INSTANTS,
+    idle_seconds=SECONDS,
+    last_interaction_at=INSTANTS,
+    max_cost=st.none() | st.integers(0, 10**6).map(Decimal),
+    declared_end_at=INSTANTS,
+)
+
+
+@given(LIVE, INSTANTS)
+def test_the_stop_is_the_earliest_of_its_candidates(session: Session, funds: Any) -> None:
+    forecast = next_stop(session, POLICY, FundsEnd(funds, MINE) if funds else None)
+    assert forecast.stop_at == min(candidate.at for candidate in forecast.candidates)
+    first = forecast.candidates[0]
+    assert (forecast.stop_at, forecast.reason, forecast.detail) == (first.at, first.reason, first.detail)
+    assert [c.at for c in forecast.candidates] == sorted(c.at for c in forecast.candidates)
+
+
+@given(LIVE)
+def test_no_live_session_is_without_a_deadline(session: Session) -> None:
+    stop_at = next_stop(session, POLICY).stop_at
+    assert stop_at is not None
+    assert stop_at <= T0 + session.plan_max_duration_seconds * SECOND
+
+
+@pytest.mark.parametrize(
+    ("own", "model", "limit"),
+    [
+        pytest.param(None, None, None, id="none"),
+        pytest.param(5, None, (5, StopReason.MAX_INTERACTIONS), id="its own alone"),
+        pytest.param(None, 5, (5, StopReason.MODEL_LIMIT), id="the model's alone"),
+        pytest.param(5, 5, (5, StopReason.MAX_INTERACTIONS), id="its own where both are equal"),
+        pytest.param(5, 4, (4, StopReason.MODEL_LIMIT), id="the lower"),
+    ],
+)
+def test_the_number_of_interactions_that_binds(own: int, model: int, limit: object) -> None:
+    assert interactions_limit(a_session(max_interactions=own, model_max_interactions=model)) == limit
+
+
+@pytest.mark.parametrize(
+    ("left", "warned", "known_with", "threshold"),
+    [
+        pytest.param(3600, None, None, 900, id="long before, the largest comes next"),
+        pytest.param(900, None, None, 900, id="exactly at its instant it is due"),
+        pytest.param(880, None, 3600, 900, id="it fell due between two looks"),
+        pytest.param(250, None, 3600, 300, id="of several the nearest that passed"),
+        pytest.param(880, None, 880, 300, id="what had passed when the stop became known is skipped"),
+        pytest.param(300, None, 300, 300, id="unless it is exactly due"),
+        pytest.param(280, None, 880, 300, id="one known in time is sent late"),
+        pytest.param(400, None, 880, 300, id="one skipped stays skipped"),
+        pytest.param(800, 900, 3600, 300, id="after the first the second"),
+        pytest.param(50, 300, 3600, 60, id="the last, late"),
+        pytest.param(50, 60, 3600, None, id="after the last, nothing"),
+        pytest.param(30, None, 30, None, id="too short for any"),
+        pytest.param(0, None, 3600, None, id="at the stop there is nothing left to warn of"),
+        pytest.param(-9, None, 3600, None, id="after it even less"),
+    ],
+)
+def test_warnings(left: int, warned: int | None, known_with: int | None, threshold: int | None) -> None:
+    stop_at = T0 + HOUR
+    known_at = None if known_with is None else stop_at - known_with * SECOND
+    warning = next_warning(stop_at, warned, POLICY, stop_at - left * SECOND, known_at=known_at)
+    expected = None if threshold is None else (stop_at - threshold * SECOND, threshold)
+    assert warning == expected
+
+
+def test_without_thresholds_nobody_is_warned() -> None:
+    assert next_warning(T0 + HOUR, None, replace(POLICY, warn_before_stop_seconds=()), T0) is None
+
+
+@pytest.mark.parametrize(
+    ("session", "policy", "now", "seconds"),
+    [
+        pytest.param(
+            a_starting_session(max_duration_seconds=3600),
+            POLICY,
+            T0,
+            1200 + 3600,
+            id="time to start and time to run",
+        ),
+        pytest.param(
+            a_starting_session(max_duration_seconds=3600),
+            POLICY,
+            T0 + 2 * MINUTE,
+            1080 + 3600,
+            id="the start left",
+        ),
+        pytest.param(
+            a_session(model_max_duration_seconds=60),
+            POLICY,
+            T0,
+            1200 + 60,
+            id="before its start the whole of it",
+        ),
+        pytest.param(
+            a_starting_session(starting_at=T0 + HOUR, running_at=T0, max_duration_seconds=7200),
+            POLICY,
+            T0 + HOUR,
+            1200 + 3600,
+            id="of a moved session what is left",
+        ),
+        pytest.param(
+            a_starting_session(running_at=T0 - DAY, max_duration_seconds=60),
+            POLICY,
+            T0 + HOUR,
+            0,
+            id="nothing left",
+        ),
+        pytest.param(
+            a_starting_session(max_duration_seconds=1),
+            Policy(start_timeout_seconds=0.5),
+            T0,
+            2,
+            id="rounded up to whole seconds",
+        ),
+    ],
+)
+def test_what_is_asked_from_a_provider(session: Session, policy: Policy, now: Any, seconds: int) -> None:
+    assert ask_duration(session, policy, ASK_SHORTEST, now) == seconds + ASK_MARGIN_SECONDS
+
+
+def test_never_less_than_the_provider_sells() -> None:
+    assert ask_duration(a_starting_session(max_duration_seconds=1), POLICY, 7200, T0) == 7200
