@@ -1,0 +1,60 @@
+"""Faults of the connection: silence, delay, and answers that break off."""
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from orchestrator.simulator.faults.turn import Seconds, Turn
+from orchestrator.simulator.wire import Delivery, Refusal, Reply
+
+CHUNK = 64 * 1024
+
+
+def dead(turn: Turn, *, how: Literal["abort", "error"] = "abort") -> Reply:
+    """Nobody is at home: the connection is dropped, or a bare 500 comes back."""
+    if how == "abort":
+        return Reply(delivery=Delivery.CUT)
+    return turn.refuse(Refusal(status=500, message="Internal Server Error", type="server_error"))
+
+
+async def slow(turn: Turn, *, seconds: Seconds = 1, effect: Literal["first", "last"] = "first") -> Reply:
+    """The normal answer, late; with `last` the effect is late too, and comes even if the caller has left."""
+    if effect == "first":
+        return replace(turn.perform(), delay=seconds)
+    await asyncio.sleep(seconds)
+    return turn.perform()
+
+
+def hang(turn: Turn, *, effect: bool = False) -> Reply:
+    """No answer, ever; it ends when the caller leaves."""
+    return turn.instead(Reply(delivery=Delivery.NEVER), effect=effect)
+
+
+def cut_before_effect(turn: Turn) -> Reply:  # noqa: ARG001
+    """The connection drops, and nothing was done."""
+    return Reply(delivery=Delivery.CUT)
+
+
+def cut_after_effect(turn: Turn) -> Reply:
+    """It was done, and the caller will never hear of it."""
+    return replace(turn.perform(), delivery=Delivery.CUT)
+
+
+def cut_in_body(turn: Turn) -> Reply:
+    """It was done, and half of the answer arrives."""
+    return replace(turn.perform(), delivery=Delivery.HALF)
+
+
+def huge_body(turn: Turn, *, size_bytes: Annotated[int, Field(ge=1)] = 64 * 1024 * 1024) -> Reply:  # noqa: ARG001
+    """More than anybody should read."""
+    return Reply(chunks=_padding(size_bytes), garbled=True)
+
+
+def _padding(size: int) -> Iterator[bytes]:
+    yield b"{"
+    for start in range(1, size - 1, CHUNK):
+        yield b" " * min(CHUNK, size - 1 - start)
+    yield b"}"
