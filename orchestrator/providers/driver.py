@@ -134,7 +134,8 @@ class Probe:
     tokens: int = 0
     cost_usd: str | None = None
     not_begun: bool = False
-    """Nothing was sent (it was too late to begin): the verdict counts for nothing."""
+    """It was too late to begin, or to go on with the next rung: the verdict counts for nothing. With a
+    `variant`, that is the rung from which the next ping goes on."""
 
 
 class Life(StrEnum):

@@ -1,0 +1,89 @@
+"""What came back from an upstream platform: bytes, and readings of them."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from functools import cached_property
+from typing import Any
+
+#: Seconds: a platform that asks for a longer rest is asked again after this one.
+RETRY_AFTER_MAX = 600.0
+
+
+@dataclass(frozen=True, kw_only=True)  # no slots: its readings are cached
+class Answer:
+    """One whole answer. Its body and headers stay out of its repr: they may echo secrets."""
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Names in lower case."""
+    body: bytes = field(default=b"", repr=False)
+    oversized: bool = False
+    """The body was longer than the bound; `body` is its beginning."""
+    elapsed_ms: int = 0
+    received_at: datetime
+    hidden: tuple[str, ...] = field(default=(), repr=False)
+    """What must not appear in messages about this answer."""
+
+    @property
+    def text(self) -> str:
+        return self.body.decode("utf-8", errors="replace")
+
+    @cached_property
+    def json(self) -> Any | None:
+        """The body as JSON, or the first chunk of an event stream; None where it is neither."""
+        if self.oversized:
+            return None
+        try:
+            return json.loads(_first_event(self.body))
+        except (ValueError, RecursionError):
+            return None
+
+    @property
+    def is_html(self) -> bool:
+        start = self.body[:512].lstrip().lower()
+        return start.startswith((b"<!doctype html", b"<html")) or "text/html" in self.headers.get(
+            "content-type", ""
+        )
+
+    @property
+    def retry_after_seconds(self) -> float | None:
+        return retry_after(self.headers.get("retry-after"), self.received_at)
+
+
+def retry_after(value: str | None, now: datetime) -> float | None:
+    """Seconds to rest: given as seconds or as an HTTP date, clamped; None where it cannot be read."""
+    if value is None:
+        return None
+    seconds = _seconds(value)
+    if seconds is None:
+        seconds = _until(value, now)
+    if seconds is None or math.isnan(seconds):
+        return None
+    return min(max(seconds, 0.0), RETRY_AFTER_MAX)
+
+
+def _seconds(value: str) -> float | None:
+    try:
+        return float(value)
+    except ValueError:
+        return None
+
+
+def _until(value: str, now: datetime) -> float | None:
+    try:
+        then = parsedate_to_datetime(value)
+    except (ValueError, TypeError, OverflowError):
+        return None
+    aware = then if then.tzinfo else then.replace(tzinfo=UTC)
+    return (aware - now).total_seconds()
+
+
+def _first_event(body: bytes) -> bytes:
+    """Some servers stream whatever they are asked; the first chunk says what a whole answer would."""
+    if not body.lstrip().startswith(b"data:"):
+        return body
+    return body.lstrip().splitlines()[0].removeprefix(b"data:")

@@ -1,0 +1,183 @@
+"""The minimal ping over OpenAI's wire format, for every platform that speaks it."""
+
+import io
+import time
+import wave
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from orchestrator.providers.answers import Answer
+from orchestrator.providers.driver import Endpoint, NotSent, Probe, Target
+from orchestrator.providers.faults import Rule, describe, effective_status, has_error, read_fault, verdict_of
+from orchestrator.providers.http import Call, HttpClient, NoAnswer
+from orchestrator.providers.ladder import Ladder, first_rung, ran_out_of_tokens
+from orchestrator.rules.values import ModelType, Verdict
+
+#: Samples of silence in the ping of a speech model: a fifth of a second.
+_SAMPLE_RATE, _SAMPLES = 16_000, 3_200
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Dialect:
+    """How one platform's pings differ from the plain ones."""
+
+    extras: Mapping[str, Any] = field(default_factory=dict)
+    """More keys of the body."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    rules: Sequence[Rule] = ()
+    """Laid before the shared rules."""
+    most_tokens: int = 256
+    """The ladder never asks for more."""
+    cost_header: str | None = None
+
+
+class Pinger:
+    """Pings, and remembers per model which rung of the ladder works at one provider."""
+
+    def __init__(self, http: HttpClient) -> None:
+        self._http = http
+        self._variants: dict[str, str] = {}
+
+    async def probe(self, target: Target, endpoint: Endpoint, dialect: Dialect) -> Probe:
+        """One ping with all its rungs. Every fault is a verdict."""
+        ping = _Ping(self._http, target, endpoint, dialect)
+        if target.model_type is ModelType.ASR:
+            return await ping.transcribe()
+        probe = await ping.climb(target.variant or self._variants.get(endpoint.model))
+        if probe.variant is not None:
+            self._variants[endpoint.model] = probe.variant
+        return probe
+
+
+class _Ping:
+    """One probe under way: it holds the deadline."""
+
+    def __init__(self, http: HttpClient, target: Target, endpoint: Endpoint, dialect: Dialect) -> None:
+        self._http, self._target, self._endpoint, self._dialect = http, target, endpoint, dialect
+        self._begun = time.monotonic()
+
+    async def climb(self, variant: str | None) -> Probe:
+        ladder = Ladder(first_rung(variant, self._target.max_tokens), self._dialect.most_tokens)
+        while True:
+            if self._too_late():
+                learned = str(ladder.rung) if ladder.has_climbed else None
+                return _not_begun(learned)
+            answer = await self._ask(json=self._body(ladder))
+            if isinstance(answer, Probe):
+                return answer
+            probe = self._judged(answer, variant=str(ladder.rung))
+            settled = probe.verdict is Verdict.ALIVE or not _dislikes_body(answer)
+            if settled or not ladder.climb(read_fault(answer).text):
+                return probe
+
+    async def transcribe(self) -> Probe:
+        if self._too_late():
+            return _not_begun(None)
+        files = {"file": ("ping.wav", silence(), "audio/wav")}
+        answer = await self._ask(files=files, form={"model": self._endpoint.model, **self._dialect.extras})
+        return answer if isinstance(answer, Probe) else self._judged(answer)
+
+    async def _ask(self, **content: Any) -> Answer | Probe:
+        remaining = self._begun + self._target.timeout_seconds - time.monotonic()
+        asr = self._target.model_type is ModelType.ASR
+        call = Call(
+            method="POST",
+            url=self._endpoint.url.rstrip("/") + ("/audio/transcriptions" if asr else "/chat/completions"),
+            timeout_seconds=max(remaining, 0),
+            auth=self._endpoint.auth,
+            secret=self._target.secret,
+            headers=self._dialect.headers,
+            **content,
+        )
+        try:
+            return await self._http.ask(call)
+        except (NotSent, NoAnswer) as error:
+            elapsed = round((time.monotonic() - self._begun) * 1000)
+            return Probe(verdict=Verdict.TRANSIENT, latency_ms=elapsed, detail=str(error))
+
+    def _body(self, ladder: Ladder) -> dict[str, Any]:
+        return {
+            "model": self._endpoint.model,
+            "messages": [{"role": "user", "content": "ping"}],
+            **ladder.rung.body,
+            "stream": False,
+            **self._dialect.extras,
+        }
+
+    def _judged(self, answer: Answer, variant: str | None = None) -> Probe:
+        verdict = self._verdict(answer)
+        alive = verdict is Verdict.ALIVE
+        return Probe(
+            verdict=verdict,
+            latency_ms=answer.elapsed_ms,
+            detail="" if alive else describe(answer),
+            retry_after_seconds=None if alive else _rest(answer),
+            variant=variant if alive else None,
+            tokens=_tokens(answer),
+            cost_usd=answer.headers.get(self._dialect.cost_header or ""),
+        )
+
+    def _verdict(self, answer: Answer) -> Verdict:
+        if answer.status == 200 and not has_error(answer):
+            return _transcribed(answer) if self._target.model_type is ModelType.ASR else _completed(answer)
+        if _dislikes_body(answer) and ran_out_of_tokens(read_fault(answer).text):
+            return Verdict.ALIVE
+        return verdict_of(answer, self._dialect.rules)
+
+    def _too_late(self) -> bool:
+        begin_by = self._target.begin_by
+        return begin_by is not None and time.monotonic() > begin_by
+
+
+def silence() -> bytes:
+    """A fraction of a second of silence as a WAV file."""
+    file = io.BytesIO()
+    with wave.open(file, "wb") as sound:
+        sound.setnchannels(1)
+        sound.setsampwidth(2)
+        sound.setframerate(_SAMPLE_RATE)
+        sound.writeframes(bytes(2 * _SAMPLES))
+    return file.getvalue()
+
+
+def _dislikes_body(answer: Answer) -> bool:
+    return effective_status(answer) in (400, 422)
+
+
+def _completed(answer: Answer) -> Verdict:
+    """Alive is a choice, whatever its text: reasoning models spend the tokens before they write any."""
+    body = answer.json
+    if not isinstance(body, Mapping) or "choices" not in body:
+        return Verdict.MISCONFIGURED  # not what a chat completion looks like: another service
+    return Verdict.ALIVE if body["choices"] else Verdict.TRANSIENT
+
+
+def _transcribed(answer: Answer) -> Verdict:
+    readable = not answer.is_html and not answer.oversized
+    return Verdict.ALIVE if readable else Verdict.MISCONFIGURED
+
+
+def _not_begun(variant: str | None) -> Probe:
+    return Probe(
+        verdict=Verdict.TRANSIENT,
+        latency_ms=0,
+        detail="too late to begin",
+        variant=variant,
+        not_begun=True,
+    )
+
+
+def _rest(answer: Answer) -> float | None:
+    if answer.retry_after_seconds is not None:
+        return answer.retry_after_seconds
+    body = answer.json
+    estimate = body.get("estimated_time") if isinstance(body, Mapping) else None
+    return min(max(float(estimate), 0.0), 600.0) if isinstance(estimate, int | float) else None
+
+
+def _tokens(answer: Answer) -> int:
+    body = answer.json
+    usage = body.get("usage") if isinstance(body, Mapping) else None
+    total = usage.get("total_tokens") if isinstance(usage, Mapping) else None
+    return total if isinstance(total, int) and total > 0 else 0

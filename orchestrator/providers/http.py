@@ -1,0 +1,172 @@
+"""The one HTTP client, and the only place that knows the transport.
+
+httpx is the interface, aiohttp carries it: httpx's own transport loses pool slots when a request is
+cancelled. No redirects, no proxies from the environment, no cookies, bounded bodies, one deadline per call.
+A POST is sent at most once; below, aiohttp repeats idempotent methods once where a connection breaks.
+"""
+
+import asyncio
+import logging
+import ssl
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import Any
+
+import aiohttp
+import httpx
+from httpx_aiohttp import AiohttpTransport
+
+from orchestrator.providers.answers import Answer
+from orchestrator.providers.driver import Auth, NotSent, Secret
+from orchestrator.providers.secrets import auth_headers, brief, hidden_forms
+
+for _name in ("httpx", "httpcore", "aiohttp"):  # they log URLs, and URLs may hold passwords
+    logging.getLogger(_name).setLevel(logging.WARNING)
+
+#: What aiohttp raises before the first byte of a request is written. Nothing else proves "not sent": the
+#: transport maps a reset connection to httpx.ConnectTimeout, so its causes are read, never its own errors.
+_BEFORE_SENDING = (
+    aiohttp.ClientConnectorError,
+    aiohttp.ConnectionTimeoutError,
+    aiohttp.InvalidURL,
+    aiohttp.NonHttpUrlClientError,
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClientOptions:
+    """One set per process."""
+
+    max_connections: int = 512
+    connect_timeout: float = 5
+    """Seconds for DNS, TCP and TLS, each address."""
+    pool_timeout: float = 10
+    """Seconds to wait for a free connection and to connect it."""
+    keepalive_seconds: float = 15
+    max_body_bytes: int = 1024 * 1024
+    ca_file: str | None = None
+    """Trust these authorities instead of the usual ones."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Call:
+    """One request, with the deadline for all of it."""
+
+    method: str
+    url: str
+    timeout_seconds: float
+    auth: Auth = Auth.NONE
+    secret: Secret | None = None
+    params: Mapping[str, str] | None = None
+    json: Any = None
+    form: Mapping[str, str] | None = None
+    files: Mapping[str, tuple[str, bytes, str]] | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    fresh: bool = False
+    """On a connection of its own: a stale one must not make the outcome of a lifecycle call unknown."""
+
+
+class NoAnswer(Exception):
+    """The request may have arrived, and no whole answer came back."""
+
+
+class HttpClient:
+    """Long-lived, one per process and event loop; `aclose` belongs to whoever built it."""
+
+    def __init__(self, options: ClientOptions | None = None) -> None:
+        self.options = options or ClientOptions()
+        context = _trust(self.options.ca_file)
+        self._pooled = _client(self.options, context, keep=True)
+        self._fresh = _client(self.options, context, keep=False)
+
+    async def ask(self, call: Call) -> Answer:
+        """Send once and return what came back, whatever its status. Raises NotSent or NoAnswer."""
+        if call.timeout_seconds <= 0:
+            raise NotSent("too late to send it")
+        begun = time.monotonic()
+        try:
+            async with asyncio.timeout(call.timeout_seconds):
+                return await self._exchange(call, begun)
+        except TimeoutError as error:
+            raise NoAnswer(f"no answer within {call.timeout_seconds:.3g} s") from error
+        except (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, OSError, ValueError) as error:
+            raise _outcome(error, call) from error
+
+    async def aclose(self) -> None:
+        await self._pooled.aclose()
+        await self._fresh.aclose()
+
+    async def _exchange(self, call: Call, begun: float) -> Answer:
+        client = self._fresh if call.fresh else self._pooled
+        request = _request(client, call)
+        await request.aread()  # whole bodies only: a streamed one could not be counted or repeated
+        response = await client.send(request, stream=True)
+        try:
+            body, oversized = await _bounded(response, self.options.max_body_bytes)
+        finally:
+            await response.aclose()
+        return Answer(
+            status=response.status_code,
+            headers={name.lower(): value for name, value in response.headers.items()},
+            body=body,
+            oversized=oversized,
+            elapsed_ms=round((time.monotonic() - begun) * 1000),
+            received_at=datetime.now(UTC),
+            hidden=hidden_forms(call.secret),
+        )
+
+
+def _trust(ca_file: str | None) -> ssl.SSLContext:
+    if ca_file is not None:
+        return ssl.create_default_context(cafile=ca_file)
+    return httpx.create_ssl_context(trust_env=False)
+
+
+def _client(options: ClientOptions, context: ssl.SSLContext, *, keep: bool) -> httpx.AsyncClient:
+    def session() -> aiohttp.ClientSession:  # called by the transport on the loop that first uses it
+        kept = {"keepalive_timeout": options.keepalive_seconds} if keep else {"force_close": True}
+        connector = aiohttp.TCPConnector(limit=options.max_connections, ssl=context, **kept)
+        return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+
+    return httpx.AsyncClient(
+        transport=AiohttpTransport(verify=context, trust_env=False, client=session),
+        timeout=httpx.Timeout(None, connect=options.connect_timeout, pool=options.pool_timeout),
+        headers={"user-agent": "session-orchestrator", "accept-encoding": "identity"},
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # one key's cookies are no other's
+        follow_redirects=False,
+        trust_env=False,
+    )
+
+
+def _request(client: httpx.AsyncClient, call: Call) -> httpx.Request:
+    return client.build_request(
+        call.method,
+        call.url,
+        params=call.params,
+        json=call.json,
+        data=call.form,
+        files=call.files,
+        headers={**call.headers, **auth_headers(call.auth, call.secret)},
+    )
+
+
+async def _bounded(response: httpx.Response, bound: int) -> tuple[bytes, bool]:
+    body = bytearray()
+    async for chunk in response.aiter_bytes():
+        body += chunk
+        if len(body) > bound:
+            return bytes(body[:bound]), True
+    return bytes(body), False
+
+
+def _outcome(error: Exception, call: Call) -> NotSent | NoAnswer:
+    cause = error.__cause__ if isinstance(error.__cause__, aiohttp.ClientError) else error
+    text = brief(f"{type(cause).__name__}: {cause}", hidden_forms(call.secret))
+    if isinstance(cause, (*_BEFORE_SENDING, httpx.InvalidURL, httpx.UnsupportedProtocol)):
+        return NotSent(f"could not connect: {text}")
+    if isinstance(cause, ValueError) and not isinstance(cause, aiohttp.ClientError):
+        return NotSent(f"the request could not be written: {type(cause).__name__}")
+    return NoAnswer(f"the connection broke: {text}")

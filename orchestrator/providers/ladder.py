@@ -1,0 +1,83 @@
+"""The fallback ladder of the ping: which body to try next when a server dislikes the last one."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+MAX_TOKENS = "max_tokens"
+MAX_COMPLETION_TOKENS = "max_completion_tokens"
+
+_OTHER = {MAX_TOKENS: MAX_COMPLETION_TOKENS, MAX_COMPLETION_TOKENS: MAX_TOKENS}
+
+#: Reasoning models that spent every token on thought: they work.
+_REACHED = re.compile(
+    r"could not finish.*\bmax_(?:completion_)?tokens\b.*\breached", re.IGNORECASE | re.DOTALL
+)
+_AT_LEAST = re.compile(
+    r"(?:expected a value >=|greater than or equal to|must be (?:at least|>=))\s*(\d{1,6})", re.IGNORECASE
+)
+_NAMES_A_LIMIT = re.compile(r"\bmax_(?:completion_)?tokens\b")
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """One way to ask for few tokens; printed as a variant, like `max_tokens:16`."""
+
+    limit: str
+    tokens: int
+
+    def __str__(self) -> str:
+        return f"{self.limit}:{self.tokens}"
+
+    @property
+    def body(self) -> dict[str, int]:
+        return {self.limit: self.tokens}
+
+
+@dataclass
+class Ladder:
+    """The rungs of one probe: each is tried once."""
+
+    rung: Rung
+    most_tokens: int
+
+    def __post_init__(self) -> None:
+        self._tried = {self.rung}
+        self._limits = {self.rung.limit}
+        self._raised = False
+
+    @property
+    def has_climbed(self) -> bool:
+        return len(self._tried) > 1
+
+    def climb(self, text: str) -> bool:
+        """Move on to the rung that a refusal asks for; False where none is left."""
+        for rung in self._wanted(text):
+            if rung not in self._tried:
+                self._raised |= rung.tokens != self.rung.tokens
+                self._tried.add(rung)
+                self._limits.add(rung.limit)
+                self.rung = rung
+                return True
+        return False
+
+    def _wanted(self, text: str) -> Iterator[Rung]:
+        least = _AT_LEAST.search(text)
+        if least and not self._raised:  # first: such a text names the field too
+            yield replace(self.rung, tokens=max(self.rung.tokens, min(int(least[1]), self.most_tokens)))
+        other = _OTHER[self.rung.limit]
+        if not least and _NAMES_A_LIMIT.search(text) and other not in self._limits:
+            yield replace(self.rung, limit=other)
+
+
+def first_rung(variant: str | None, tokens: int) -> Rung:
+    """The remembered variant, or `max_tokens`; never fewer tokens than the policy asks for."""
+    limit, _, number = (variant or "").partition(":")
+    if limit in _OTHER and number.isdecimal():
+        return Rung(limit, max(int(number), tokens))
+    return Rung(MAX_TOKENS, tokens)
+
+
+def ran_out_of_tokens(text: str) -> bool:
+    """It answered that it spent all tokens: an answer all the same."""
+    return _REACHED.search(text) is not None

@@ -1,0 +1,220 @@
+"""Morpheus gateway: one active session per API key, addressed by the key alone.
+
+Opening another model closes the key's session, repeating the identical open returns it, closing closes
+whatever the key has. So a fresh open begins with a close, and only a model open is resolved by repeating.
+"""
+
+import asyncio
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal
+
+from pydantic import Field
+
+from orchestrator.providers.chat import Dialect, Pinger
+from orchestrator.providers.driver import (
+    Auth,
+    CannotAsk,
+    Card,
+    Closed,
+    Endpoint,
+    Life,
+    Listed,
+    Misconfigured,
+    ModelMissing,
+    NotClosed,
+    NotPlaced,
+    NotSent,
+    Order,
+    OutcomeUnknown,
+    Placed,
+    Probe,
+    ProviderError,
+    ProviderFull,
+    Secret,
+    Status,
+    Target,
+    Throttled,
+)
+from orchestrator.providers.http import Call, HttpClient
+from orchestrator.providers.lifecycle import ask_reading, listed_models
+from orchestrator.providers.morpheus_slot import (
+    SHORTEST_SECONDS,
+    Slot,
+    asked_seconds,
+    native_probe,
+    says_no_session,
+)
+from orchestrator.providers.options import DriverOptions
+from orchestrator.rules.values import Verdict
+
+
+class MorpheusOptions(DriverOptions):
+    ping: Literal["chat", "native"] = "chat"
+    """`native` is the gateway's own ping: it closes the session on any failure."""
+    confirm_dead_with_pingsession: bool = False
+    """Ask it for a last word where a close fails: it costs a completion."""
+    close_attempts: int = Field(default=3, ge=1)
+    """How often one call tries to free the key, before the flow's own backoff."""
+    close_retry_seconds: float = Field(default=1, ge=0)
+
+
+class MorpheusDriver:
+    """One Morpheus gateway. Its credentials are exclusive, their calls serialised by the flows."""
+
+    def __init__(self, name: str, options: MorpheusOptions, http: HttpClient) -> None:
+        self.name = name
+        self.card = card(options)
+        self._options = options
+        self._http = http
+        self._slot = Slot(http, options.base_url)
+        self._pinger = Pinger(http)
+
+    async def open(self, order: Order) -> Placed:
+        until = time.monotonic() + self._options.open_timeout_seconds
+        secret = _needed(order.secret)
+        model_id = await self._model_id(order, secret)
+        await self._free(secret, until)
+        return await self._placed(order, model_id, until)
+
+    async def resolve(self, order: Order, *, close: bool) -> Placed | NotPlaced:
+        """Never says Refused but for want of bids: what refuses now may have opened before."""
+        try:
+            if close or order.options.get("bid_id"):
+                return NotPlaced(proof=(await self._close(_needed(order.secret))).proof)
+            return await self._adopt(order)
+        except (OutcomeUnknown, ProviderFull, Throttled):
+            raise
+        except ProviderError as error:
+            raise OutcomeUnknown(f"still not known: {error}") from error
+
+    async def probe(self, target: Target) -> Probe:
+        if self._options.ping == "native":
+            return await self._native(target)
+        endpoint = target.endpoint or self._endpoint(target.model, target.secret)
+        extras = {"session_id": target.handle} if target.handle else {}
+        dialect = Dialect(extras=extras, most_tokens=self._options.ping_most_tokens)
+        return await self._pinger.probe(target, endpoint, dialect)
+
+    async def status(self, target: Target) -> Status:
+        return Status(
+            life=Life.UNKNOWN, detail=f"asking about {target.handle} could close it: only a ping can tell"
+        )
+
+    async def close(self, target: Target) -> Closed:
+        try:
+            closed = await self._close(_needed(target.secret))
+        except ProviderError as error:
+            return await self._last_word(target, error)
+        if target.handle is None or closed.closed_handle in (None, target.handle):
+            return closed
+        stranger = (
+            f"{closed.proof}, which is not ours ({target.handle}): somebody shares this key, ownership lost"
+        )
+        return replace(closed, proof=stranger)
+
+    async def list(self, secret: Secret | None) -> Sequence[Listed]:
+        raise CannotAsk(f"{self.name} has no list of sessions{f' for {secret.ref}' if secret else ''}")
+
+    async def aclose(self) -> None:
+        """The client is shared; whoever built it closes it."""
+
+    async def _model_id(self, order: Order, secret: Secret) -> str:
+        """The gateway silently opens a default model for an id that it does not know: so look first."""
+        if order.options.get("bid_id"):
+            return order.model
+        call = Call(
+            method="GET",
+            url=self._options.url("/models"),
+            timeout_seconds=self._options.read_timeout_seconds,
+            auth=Auth.BEARER,
+            secret=secret,
+        )
+        for entry in listed_models(await ask_reading(self._http, call)):
+            names = (entry.get("blockchainID"), entry.get("id"), entry.get("name"))
+            if entry.get("blockchainID") and order.model.lower() in {str(name).lower() for name in names}:
+                return str(entry["blockchainID"])
+        raise ModelMissing(f"{self.name} does not list the model {order.model}")
+
+    async def _free(self, secret: Secret, until: float) -> None:
+        """A leftover session would be adopted with its nearer end, or leak under a bid open."""
+        try:
+            await self._close(secret, until, repeat_lost=False)
+        except (NotClosed, OutcomeUnknown) as error:  # a close that is late must not hit what we open next
+            raise NotSent(f"not opened, as the key could not be freed: {error}") from error
+
+    async def _close(self, secret: Secret, latest: float = math.inf, *, repeat_lost: bool = True) -> Closed:
+        """Close until it succeeds or nothing was active, within the timeout and a few attempts."""
+        until = min(latest, time.monotonic() + self._options.close_timeout_seconds)
+        for _ in range(self._options.close_attempts - 1):
+            try:
+                return await self._slot.close(secret, until - time.monotonic())
+            except NotClosed:
+                pass
+            except OutcomeUnknown:
+                if not repeat_lost:
+                    raise
+            await asyncio.sleep(self._options.close_retry_seconds)
+        return await self._slot.close(secret, until - time.monotonic())
+
+    async def _adopt(self, order: Order) -> Placed:
+        until = time.monotonic() + self._options.open_timeout_seconds
+        return await self._placed(order, await self._model_id(order, _needed(order.secret)), until)
+
+    async def _placed(self, order: Order, model_id: str, until: float) -> Placed:
+        session_id = await self._slot.open(order, model_id, until - time.monotonic())
+        return Placed(
+            handle=session_id,
+            endpoint=self._endpoint(order.model, order.secret),
+            lasts_seconds=asked_seconds(order),
+        )
+
+    async def _native(self, target: Target) -> Probe:
+        begun = time.monotonic()
+        if target.begin_by is not None and begun > target.begin_by:
+            return Probe(verdict=Verdict.TRANSIENT, latency_ms=0, detail="too late to begin", not_begun=True)
+        try:
+            return native_probe(await self._slot.ping(target.secret, target.timeout_seconds), target)
+        except ProviderError as error:
+            verdict = Verdict.MISCONFIGURED if isinstance(error, Misconfigured) else Verdict.TRANSIENT
+            return Probe(
+                verdict=verdict, latency_ms=round((time.monotonic() - begun) * 1000), detail=str(error)
+            )
+
+    async def _last_word(self, target: Target, error: ProviderError) -> Closed:
+        if self._options.confirm_dead_with_pingsession and isinstance(error, NotClosed):
+            try:
+                answer = await self._slot.ping(target.secret, self._options.read_timeout_seconds)
+            except ProviderError:
+                raise NotClosed(str(error)) from error
+            if says_no_session(answer):
+                return Closed(proof="the gateway says no_session", nothing_was_open=True)
+        raise NotClosed(str(error)) from error
+
+    def _endpoint(self, model: str, secret: Secret | None) -> Endpoint:
+        return Endpoint(
+            url=self._options.base_url,
+            model=model,
+            auth=Auth.BEARER,
+            secret_ref=secret.ref if secret else None,
+        )
+
+
+def card(options: MorpheusOptions) -> Card:
+    return Card(
+        has_lifecycle=True,
+        exclusive_credentials=True,
+        serialised=True,
+        repeats_open=True,
+        shortest_duration_seconds=SHORTEST_SECONDS,
+        resolve_after_seconds=900,
+        native_ping_is_lifecycle=options.ping == "native",
+    )
+
+
+def _needed(secret: Secret | None) -> Secret:
+    if secret is None:
+        raise Misconfigured("the Morpheus gateway needs a credential")
+    return secret

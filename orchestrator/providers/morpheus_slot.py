@@ -1,0 +1,137 @@
+"""The one session slot of a Morpheus gateway key: its three calls, and what their answers mean."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from orchestrator.providers.answers import Answer
+from orchestrator.providers.driver import (
+    Auth,
+    Closed,
+    Misconfigured,
+    NotClosed,
+    Order,
+    OutcomeUnknown,
+    Probe,
+    ProviderFull,
+    Secret,
+    Target,
+)
+from orchestrator.providers.faults import describe, read_fault, verdict_of
+from orchestrator.providers.http import Call, HttpClient
+from orchestrator.providers.lifecycle import ask_changing, refusal
+from orchestrator.rules.values import Verdict
+
+#: Seconds: the gateway refuses or ignores shorter sessions.
+SHORTEST_SECONDS = 300
+
+#: What the native ping says; anything else is a fault of the gateway.
+_NATIVE = {
+    "alive": Verdict.ALIVE,
+    "dead": Verdict.GONE,
+    "expired": Verdict.GONE,
+    "no_session": Verdict.GONE,
+}
+
+
+class Slot:
+    """Sends the calls that are addressed by the key; each on a connection of its own."""
+
+    def __init__(self, http: HttpClient, base_url: str) -> None:
+        self._http = http
+        self._base_url = base_url.rstrip("/")
+
+    async def open(self, order: Order, model_id: str, timeout_seconds: float) -> str:
+        """Open or adopt, and return the session's id. Raises what `Driver.open` may raise."""
+        bid = order.options.get("bid_id")
+        path, params = (
+            ("bidsession", {"bid_id": str(bid)}) if bid else ("modelsession", {"model_id": model_id})
+        )
+        wish = {
+            "sessionDuration": asked_seconds(order),
+            "directPayment": bool(order.options.get("direct_payment", False)),
+            "failover": bool(order.options.get("failover", False)),
+        }
+        return _opened(await self._post(path, order.secret, timeout_seconds, params=params, json=wish))
+
+    async def close(self, secret: Secret | None, timeout_seconds: float) -> Closed:
+        """Close whatever the key has. Raises NotClosed where it says that it did not."""
+        return _closed(await self._post("closesession", secret, timeout_seconds))
+
+    async def ping(self, secret: Secret | None, timeout_seconds: float) -> Answer:
+        """Ask the gateway itself; it closes the session on any failure."""
+        return await self._post("pingsession", secret, timeout_seconds)
+
+    async def _post(self, path: str, secret: Secret | None, timeout_seconds: float, **content: Any) -> Answer:
+        call = Call(
+            method="POST",
+            url=f"{self._base_url}/session/{path}",
+            timeout_seconds=timeout_seconds,
+            auth=Auth.BEARER,
+            secret=secret,
+            fresh=True,
+            **content,
+        )
+        answer = await ask_changing(self._http, call)
+        if answer.status == 404:
+            raise Misconfigured(f"session endpoints are retired here: {describe(answer)}")
+        return answer
+
+
+def asked_seconds(order: Order) -> int:
+    return max(SHORTEST_SECONDS, order.duration_seconds)
+
+
+def says_no_session(answer: Answer) -> bool:
+    return answer.status == 200 and _body(answer).get("status") == "no_session"
+
+
+def native_probe(answer: Answer, target: Target) -> Probe:
+    """The native ping's answer as a verdict."""
+    body = _body(answer)
+    verdict = _NATIVE.get(str(body.get("status")), Verdict.TRANSIENT)
+    if answer.status != 200:
+        verdict = verdict_of(answer)
+    elif verdict is Verdict.ALIVE and body.get("session_id") not in (None, target.handle):
+        verdict = Verdict.GONE  # the key has another session: ours was displaced
+    alive = verdict is Verdict.ALIVE
+    return Probe(
+        verdict=verdict,
+        latency_ms=answer.elapsed_ms,
+        detail="" if alive else describe(answer),
+        retry_after_seconds=None if alive else answer.retry_after_seconds,
+    )
+
+
+def _opened(answer: Answer) -> str:
+    body = _body(answer)
+    session_id = body.get("session_id")
+    if (
+        answer.status == 200
+        and body.get("success") is not False
+        and isinstance(session_id, str)
+        and session_id
+    ):
+        return session_id
+    if "no bids available" in read_fault(answer).text.lower():
+        raise ProviderFull(describe(answer))
+    if answer.status >= 500:  # it retries by itself below: each try may have opened a session on the chain
+        raise OutcomeUnknown(describe(answer), possible_orphans=True)
+    if answer.status in (200, 408):
+        raise OutcomeUnknown(describe(answer))
+    raise refusal(answer)
+
+
+def _closed(answer: Answer) -> Closed:
+    body = _body(answer)
+    if answer.status == 200 and body.get("success") is True:
+        session_id = body.get("session_id", "what the key had")
+        if session_id is None:
+            return Closed(proof="the gateway had no active session", nothing_was_open=True)
+        return Closed(proof=f"the gateway closed {session_id}", closed_handle=body.get("session_id"))
+    if answer.status >= 500 or answer.status in (200, 408):
+        raise NotClosed(describe(answer))
+    raise refusal(answer)
+
+
+def _body(answer: Answer) -> Mapping[str, Any]:
+    return answer.json if isinstance(answer.json, Mapping) else {}

@@ -1,0 +1,102 @@
+"""Any OpenAI-compatible server (vLLM, LiteLLM, llama.cpp, …): a lease on an always-on endpoint.
+
+Nothing is created upstream: an open checks that the model is listed, a close is local.
+"""
+
+from collections.abc import Sequence
+
+from orchestrator.providers.chat import Dialect, Pinger
+from orchestrator.providers.driver import (
+    Auth,
+    CannotAsk,
+    Card,
+    Closed,
+    Endpoint,
+    Life,
+    Listed,
+    ModelMissing,
+    NotPlaced,
+    Order,
+    Placed,
+    Probe,
+    Secret,
+    Status,
+    Target,
+)
+from orchestrator.providers.http import Call, HttpClient
+from orchestrator.providers.lifecycle import ask_reading, listed_models
+from orchestrator.providers.options import DriverOptions
+
+#: Answers that say "no such list here"; the first good ping is the proof then.
+_NO_LIST = frozenset({404, 405, 501})
+
+
+class OpenAIOptions(DriverOptions):
+    auth: Auth = Auth.BEARER
+    check_models: bool = True
+
+
+class OpenAIDriver:
+    """One OpenAI-compatible server."""
+
+    def __init__(self, name: str, options: OpenAIOptions, http: HttpClient) -> None:
+        self.name = name
+        self.card = card(options)
+        self._options = options
+        self._http = http
+        self._pinger = Pinger(http)
+        self._dialect = Dialect(most_tokens=options.ping_most_tokens)
+
+    async def open(self, order: Order) -> Placed:
+        if self._options.check_models:
+            await self._check(order.model, order.secret)
+        return Placed(handle=order.placement_id, endpoint=self._endpoint(order.model, order.secret))
+
+    async def resolve(self, order: Order, *, close: bool) -> Placed | NotPlaced:
+        if close:
+            return NotPlaced(proof="always-on endpoint: nothing was opened")
+        return await self.open(order)
+
+    async def probe(self, target: Target) -> Probe:
+        endpoint = target.endpoint or self._endpoint(target.model, target.secret)
+        return await self._pinger.probe(target, endpoint, self._dialect)
+
+    async def status(self, target: Target) -> Status:
+        return Status(life=Life.UNKNOWN, detail=f"{target.model} has no status here: only a ping can tell")
+
+    async def close(self, target: Target) -> Closed:
+        return Closed(proof="always-on endpoint: nothing to close", closed_handle=target.handle)
+
+    async def list(self, secret: Secret | None) -> Sequence[Listed]:
+        raise CannotAsk(f"{self.name} has no sessions to list{f' under {secret.ref}' if secret else ''}")
+
+    async def aclose(self) -> None:
+        """The client is shared; whoever built it closes it."""
+
+    async def _check(self, model: str, secret: Secret | None) -> None:
+        call = Call(
+            method="GET",
+            url=self._options.url("/models"),
+            timeout_seconds=self._options.read_timeout_seconds,
+            auth=self._options.auth,
+            secret=secret,
+        )
+        answer = await ask_reading(self._http, call)
+        if answer.status in _NO_LIST:
+            return
+        if model not in {entry.get("id") for entry in listed_models(answer)}:
+            raise ModelMissing(f"{self.name} does not list the model {model}")
+
+    def _endpoint(self, model: str, secret: Secret | None) -> Endpoint:
+        """Without a credential none is asked of the user."""
+        auth = self._options.auth if secret else Auth.NONE
+        return Endpoint(
+            url=self._options.base_url,
+            model=model,
+            auth=auth,
+            secret_ref=secret.ref if secret and auth is not Auth.NONE else None,
+        )
+
+
+def card(_options: OpenAIOptions) -> Card:
+    return Card(has_lifecycle=False)

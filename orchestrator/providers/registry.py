@@ -1,0 +1,67 @@
+"""The names that `driver = "…"` may take, and how each driver is built from its configuration."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from orchestrator.providers import morpheus, openai
+from orchestrator.providers.driver import Card, Driver
+from orchestrator.providers.http import HttpClient
+from orchestrator.providers.options import DriverOptions
+
+
+@dataclass(frozen=True, slots=True)
+class DriverType:
+    """A driver before it is built."""
+
+    options: type[DriverOptions]
+    build: Callable[[str, Any, HttpClient], Driver]
+    card: Callable[[Any], Card]
+
+
+DRIVERS: Mapping[str, DriverType] = {
+    "openai": DriverType(openai.OpenAIOptions, openai.OpenAIDriver, openai.card),
+    "morpheus": DriverType(morpheus.MorpheusOptions, morpheus.MorpheusDriver, morpheus.card),
+}
+
+
+def build(name: str, driver: str, options: Mapping[str, Any], http: HttpClient) -> Driver:
+    """The driver for `[providers.NAME]`. Raises ValueError (pydantic's, for wrong options)."""
+    kind = driver_type(driver)
+    return kind.build(name, kind.options.model_validate(dict(options)), http)
+
+
+def options_model(driver: str) -> type[DriverOptions]:
+    """What `[providers.NAME]` may say to this driver, `base_url` included."""
+    return driver_type(driver).options
+
+
+def option_faults(driver: str, options: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What is wrong with a driver's own keys (without `base_url`), as key and message."""
+    try:
+        options_model(driver).model_validate({"base_url": "http://unused", **options})
+    except ValidationError as error:
+        return [(".".join(str(part) for part in fault["loc"]), _said(fault)) for fault in error.errors()]
+    return []
+
+
+def card(driver: str, options: Mapping[str, Any]) -> Card:
+    """What the platform can do under these options, without building anything."""
+    kind = driver_type(driver)
+    return kind.card(kind.options.model_validate(dict(options)))
+
+
+def driver_type(driver: str) -> DriverType:
+    """Raises ValueError with the known names."""
+    if driver not in DRIVERS:
+        raise ValueError(f"unknown driver {driver!r}: it is one of {', '.join(sorted(DRIVERS))}")
+    return DRIVERS[driver]
+
+
+def _said(fault: ErrorDetails) -> str:
+    if fault["type"] == "extra_forbidden":
+        return "unknown key"
+    return fault["msg"][:1].lower() + fault["msg"][1:]

@@ -1,0 +1,114 @@
+"""The minimal ping itself: its exact body, its deadline, and rungs that come too late."""
+
+import asyncio
+import json
+import time
+import wave
+from collections.abc import Callable
+from io import BytesIO
+from typing import Any
+
+import pytest
+
+from orchestrator.providers.chat import Dialect, Pinger, silence
+from orchestrator.providers.driver import Auth, Endpoint, Probe, Target
+from orchestrator.providers.http import HttpClient
+from orchestrator.rules.values import ModelType, Verdict
+from tests.providers.rawserver import Handler, serving
+
+GOOD = {"choices": [{"message": {"content": None}, "finish_reason": "length"}], "usage": {"total_tokens": 17}}
+NEW_NAME = {"error": {"message": "max_tokens is not supported: use max_completion_tokens"}}
+
+TargetOf = Callable[[], dict[str, Any]]
+
+
+class Scripted:
+    """Answers with one (status, body) after the other; keeps what it was sent."""
+
+    def __init__(self, *answers: tuple[int, Any], delay: float = 0) -> None:
+        self.answers, self.delay = list(answers), delay
+        self.bodies: list[Any] = []
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            head = (await reader.readuntil(b"\r\n\r\n")).lower()
+            length = int(head.split(b"content-length: ")[1].split(b"\r\n")[0])
+            self.bodies.append(json.loads(await reader.readexactly(length)))
+            status, body = self.answers[min(len(self.bodies), len(self.answers)) - 1]
+            raw = json.dumps(body).encode()
+            await asyncio.sleep(self.delay)
+            writer.write(b"HTTP/1.1 %d Said\r\nContent-Length: %d\r\n\r\n" % (status, len(raw)) + raw)
+
+
+def ping(server: Handler, dialect: Dialect | None = None, more: TargetOf = dict) -> Probe:
+    async def story() -> Probe:
+        http = HttpClient()
+        try:
+            async with serving(server) as url:
+                endpoint = Endpoint(url=url, model="m", auth=Auth.NONE, secret_ref=None)
+                plain = {"placement_id": "p", "handle": "h", "endpoint": endpoint, "model": "m"}
+                target = Target(**{**plain, "model_type": ModelType.LLM, "secret": None, **more()})
+                return await Pinger(http).probe(target, endpoint, dialect or Dialect())
+        finally:
+            await http.aclose()
+
+    return asyncio.run(story())
+
+
+def test_the_body_is_minimal() -> None:
+    server = Scripted((200, GOOD))
+    assert ping(server).verdict is Verdict.ALIVE
+    message = {"role": "user", "content": "ping"}
+    assert server.bodies == [{"model": "m", "messages": [message], "max_tokens": 16, "stream": False}]
+
+
+def test_a_dialect_adds_to_the_body() -> None:
+    server = Scripted((200, GOOD))
+    ping(server, Dialect(extras={"session_id": "0x1"}))
+    assert server.bodies[0]["session_id"] == "0x1"
+
+
+@pytest.mark.parametrize(
+    ("body", "verdict"),
+    [
+        (GOOD, Verdict.ALIVE),
+        ({**GOOD, "error": None}, Verdict.ALIVE),
+        ({**GOOD, "error": {"message": "no"}}, Verdict.TRANSIENT),
+        ({"choices": []}, Verdict.TRANSIENT),
+        ({"choices": None}, Verdict.TRANSIENT),
+        ({}, Verdict.MISCONFIGURED),
+        ([], Verdict.MISCONFIGURED),
+        ("ok", Verdict.MISCONFIGURED),
+    ],
+)
+def test_alive_is_a_choice_whatever_its_text(body: Any, verdict: Verdict) -> None:
+    assert ping(Scripted((200, body))).verdict is verdict
+
+
+@pytest.mark.parametrize("usage", [None, 3, {}, {"total_tokens": "many"}, {"total_tokens": -1}])
+def test_strange_usage_counts_nothing(usage: Any) -> None:
+    assert ping(Scripted((200, {**GOOD, "usage": usage}))).tokens == 0
+
+
+def test_a_rung_that_is_too_late_is_left_for_the_next_ping() -> None:
+    server = Scripted((400, NEW_NAME), (200, GOOD), delay=0.3)
+    answer = ping(server, more=lambda: {"begin_by": time.monotonic() + 0.2})
+    assert (answer.not_begun, answer.variant) == (True, "max_completion_tokens:16")
+    assert len(server.bodies) == 1
+
+
+def test_all_rungs_share_one_deadline() -> None:
+    server = Scripted((400, NEW_NAME), (200, GOOD), delay=0.3)
+    answer = ping(server, more=lambda: {"timeout_seconds": 0.45})
+    assert (answer.verdict, len(server.bodies)) == (Verdict.TRANSIENT, 2)
+    assert answer.latency_ms >= 440
+
+
+def test_a_model_that_loads_says_for_how_long() -> None:
+    answer = ping(Scripted((503, {"error": "loading", "estimated_time": 12.5})))
+    assert (answer.verdict, answer.retry_after_seconds) == (Verdict.LOADING, 12.5)
+
+
+def test_silence_is_a_short_sound_file() -> None:
+    with wave.open(BytesIO(silence())) as sound:
+        assert 0 < sound.getnframes() / sound.getframerate() < 1

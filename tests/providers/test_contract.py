@@ -1,0 +1,226 @@
+"""One contract for every driver, against its simulated platform over real HTTP."""
+
+from typing import Any
+
+import pytest
+
+from orchestrator.providers.driver import (
+    CannotAsk,
+    Closed,
+    CredentialRefused,
+    Life,
+    Misconfigured,
+    ModelMissing,
+    NotClosed,
+    NotPlaced,
+    NotSent,
+    OutcomeUnknown,
+    OutOfBalance,
+    Placed,
+    ProviderError,
+    Throttled,
+)
+from orchestrator.providers.registry import DRIVERS
+from orchestrator.rules.values import Verdict
+from tests.providers.rawserver import closed_port
+from tests.providers.stage import KEY, PLATFORMS, Stage, secret
+
+
+def close(stage: Stage, placed: Placed, **changes: Any) -> Closed:
+    return stage.play(lambda driver: driver.close(stage.target(placed, **changes)))
+
+
+def test_every_registered_driver_is_under_test() -> None:
+    assert {platform.driver for platform in PLATFORMS} == set(DRIVERS)
+
+
+# open and resolve
+
+
+def test_what_is_opened_answers_a_ping(stage: Stage) -> None:
+    placed = stage.open()
+    assert placed.handle
+    assert placed.endpoint.secret_ref == "env:KEY_1"
+    assert KEY not in repr(placed)
+    answer = stage.play(lambda driver: driver.probe(stage.target(placed)))
+    assert answer.verdict is Verdict.ALIVE
+
+
+def test_the_same_open_again_is_the_same_placement_or_replaces_it(stage: Stage) -> None:
+    stage.open()
+    again = stage.open()
+    live = [session.id for session in stage.server.open_sessions()]
+    assert live in ([], [again.handle])
+
+
+@pytest.mark.parametrize("fault", ["cut_before_effect", "cut_after_effect", "cut_in_body", "hang"])
+def test_a_lost_answer_is_resolved(stage: Stage, fault: str) -> None:
+    stage.fault(fault, operation=stage.platform.open_operation)
+    lost = OutcomeUnknown if stage.card.has_lifecycle else NotSent
+    with pytest.raises(lost):
+        stage.play(
+            lambda driver: driver.open(stage.order()), open_timeout_seconds=0.4, read_timeout_seconds=0.4
+        )
+    stage.server.clear_faults()
+    found = stage.resolve()
+    assert isinstance(found, Placed)
+    assert [session.id for session in stage.server.open_sessions()] in ([], [found.handle])
+
+
+@pytest.mark.parametrize("fault", ["cut_before_effect", "cut_after_effect"])
+def test_a_lost_answer_is_resolved_by_closing(stage: Stage, fault: str) -> None:
+    stage.fault(fault, operation=stage.platform.open_operation)
+    with pytest.raises((OutcomeUnknown, NotSent)):
+        stage.open()
+    stage.server.clear_faults()
+    assert isinstance(stage.resolve(close=True), NotPlaced)
+    assert stage.server.open_sessions() == []
+
+
+def test_an_unknown_model_is_missing(stage: Stage) -> None:
+    with pytest.raises(ModelMissing):
+        stage.open(model="no-such-model")
+    assert stage.server.open_sessions() == []
+
+
+REFUSALS = [
+    pytest.param("unauthorized", {}, CredentialRefused, id="unauthorized"),
+    pytest.param("forbidden", {}, CredentialRefused, id="forbidden"),
+    pytest.param("out_of_balance", {"status": 402}, OutOfBalance, id="402"),
+    pytest.param("out_of_balance", {"status": 403}, OutOfBalance, id="403 with a balance text"),
+    pytest.param("redirect", {"location": "http://elsewhere.invalid/"}, Misconfigured, id="redirect"),
+    pytest.param("status", {"status": 422, "body": {"detail": "no"}}, Misconfigured, id="422"),
+]
+
+
+@pytest.mark.parametrize(("fault", "params", "expected"), REFUSALS)
+def test_a_refused_open_is_definite(
+    stage: Stage, fault: str, params: dict[str, Any], expected: type[ProviderError]
+) -> None:
+    stage.fault(fault, operation=stage.platform.open_operation, **params)
+    with pytest.raises(expected):
+        stage.open()
+    assert stage.server.open_sessions() == []
+
+
+def test_a_wrong_credential_is_refused(stage: Stage) -> None:
+    with pytest.raises(CredentialRefused):
+        stage.open(secret=secret("sk-planted-wrong"))
+
+
+@pytest.mark.parametrize(
+    ("params", "seconds"),
+    [
+        pytest.param({"retry_after": 7}, 7, id="seconds"),
+        pytest.param({"retry_after": 60, "style": "date"}, 60, id="date"),
+        pytest.param({"retry_after": "a while"}, None, id="words"),
+        pytest.param({"retry_after": 1e12}, 600, id="absurd"),
+        pytest.param({}, None, id="absent"),
+    ],
+)
+def test_a_throttled_caller_is_told_for_how_long(
+    stage: Stage, params: dict[str, Any], seconds: float | None
+) -> None:
+    placed = stage.open()
+    stage.fault("throttled", **params)
+    stage.fault("throttled", operation=stage.platform.open_operation, **params)
+    with pytest.raises(Throttled) as raised:
+        stage.open()
+    answer = stage.play(lambda driver: driver.probe(stage.target(placed)))
+    assert answer.verdict is Verdict.THROTTLED
+    expected = None if seconds is None else pytest.approx(seconds, abs=5)
+    assert raised.value.retry_after_seconds == expected
+    assert answer.retry_after_seconds == expected
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_an_open_that_cannot_connect_was_not_sent(stage: Stage, scheme: str) -> None:
+    base = f"{scheme}://127.0.0.1:{closed_port()}"
+    with pytest.raises(NotSent):
+        stage.play(lambda driver: driver.open(stage.order()), base_url=base)
+
+
+def test_a_failed_handshake_was_not_sent(stage: Stage) -> None:
+    with pytest.raises(NotSent):
+        stage.play(lambda driver: driver.open(stage.order()), base_url=stage.url.replace("http:", "https:"))
+
+
+@pytest.mark.parametrize("fault", ["invalid_json", "huge_body", "html", "error_after_effect"])
+def test_an_unreadable_answer_to_an_open_is_never_taken_for_a_refusal(stage: Stage, fault: str) -> None:
+    stage.fault(fault, operation=stage.platform.open_operation, times=1)
+    with pytest.raises(OutcomeUnknown if stage.card.has_lifecycle else (NotSent, Misconfigured)):
+        stage.open()
+
+
+# status, close, list
+
+
+def test_a_status_never_lies(stage: Stage) -> None:
+    placed = stage.open()
+    status = stage.play(lambda driver: driver.status(stage.target(placed)))
+    assert status.life in (Life.UNKNOWN, Life.RUNNING)
+
+
+def test_what_is_closed_is_gone_upstream(stage: Stage) -> None:
+    closed = close(stage, stage.open())
+    assert closed.proof
+    assert stage.server.open_sessions() == []
+
+
+def test_what_is_closed_twice_is_closed(stage: Stage) -> None:
+    placed = stage.open()
+    close(stage, placed)
+    assert close(stage, placed).proof
+
+
+@pytest.mark.parametrize("how", ["expired", "dead", "forgotten"])
+def test_what_ended_by_itself_is_closed(stage: Stage, how: str) -> None:
+    placed = stage.open()
+    for session in stage.server.open_sessions():
+        stage.server.end_session(session.id, how)
+    assert close(stage, placed).proof
+
+
+@pytest.mark.parametrize(
+    ("fault", "params"),
+    [
+        ("close_fails", {}),
+        ("error_before", {}),
+        ("error_after_effect", {}),
+        ("cut_before_effect", {}),
+        ("cut_after_effect", {}),
+        ("cut_in_body", {}),
+        ("hang", {}),
+        ("unauthorized", {}),
+        ("throttled", {}),
+        ("html", {}),
+        ("html", {"status": 200}),
+        ("invalid_json", {}),
+        ("huge_body", {}),
+        ("redirect", {"location": "http://elsewhere.invalid/"}),
+        ("status", {"status": 200, "body": {}}),
+        ("status", {"status": 204}),
+    ],
+)
+def test_without_an_answer_a_close_has_no_proof(stage: Stage, fault: str, params: dict[str, Any]) -> None:
+    placed = stage.open()
+    stage.fault(fault, operation="close", **params)
+    story = lambda driver: driver.close(stage.target(placed))  # noqa: E731
+    if stage.card.has_lifecycle:
+        with pytest.raises(NotClosed):
+            stage.play(story, close_timeout_seconds=0.5)
+    else:
+        assert stage.play(story).proof
+    stage.server.clear_faults()
+    assert close(stage, placed).proof
+    assert stage.server.open_sessions() == []
+
+
+def test_what_cannot_be_listed_says_so(stage: Stage) -> None:
+    if stage.card.can_list:
+        placed = stage.open()
+        listed = stage.play(lambda driver: driver.list(secret()))
+        assert placed.handle in {entry.handle for entry in listed}
+    else:
+        with pytest.raises(CannotAsk):
+            stage.play(lambda driver: driver.list(secret()))

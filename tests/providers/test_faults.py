@@ -1,0 +1,158 @@
+"""What error bodies say, and which verdict follows: tables."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from orchestrator.providers.answers import RETRY_AFTER_MAX, Answer, retry_after
+from orchestrator.providers.faults import describe, read_fault, verdict_of
+from orchestrator.rules.values import Verdict
+
+NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+
+
+def answer(status: int, body: Any = "", headers: dict[str, str] | None = None, **more: Any) -> Answer:
+    raw = body.encode() if isinstance(body, str) else json.dumps(body).encode()
+    return Answer(status=status, body=raw, headers=headers or {}, received_at=NOW, **more)
+
+
+HTML = "<html><head><title>session expired, out of credits</title></head></html>"
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "message"),
+    [
+        ({"error": {"message": "m", "type": "t", "param": None, "code": "c"}}, "c", "m"),
+        ({"error": {"message": "m", "type": "t"}}, "t", "m"),
+        ({"error": "text"}, None, "text"),
+        ({"message": "m", "path": "/x", "requestId": "r", "statusCode": "400", "timestamp": "t"}, None, "m"),
+        ({"statusCode": 400, "message": "m"}, None, "m"),
+        ({"statusCode": 400, "message": ["m", "n"], "error": "Bad Request"}, None, "Bad Request; m; n"),
+        ({"detail": "text"}, None, "text"),
+        (
+            {"detail": [{"loc": ["body", "max_tokens"], "msg": "m", "type": "missing"}]},
+            "missing",
+            "body.max_tokens: m",
+        ),
+        ({"detail": {"error": {"message": "m", "code": "c"}}}, "c", "m"),
+        ({"detail": {"message": "m", "code": 7}}, "7", "m"),
+        ([{"error": {"message": "m"}}], None, "m"),
+        ("plain text", None, "plain text"),
+        ('data: {"error": {"message": "m"}}\n\ndata: [DONE]\n', None, "m"),
+        (HTML, None, ""),
+        ("[" * 100_000, None, "[" * 2000),
+    ],
+)
+def test_every_known_error_body_is_understood(body: Any, code: str | None, message: str) -> None:
+    fault = read_fault(answer(400, body))
+    assert (next(iter(fault.codes), None), fault.message) == (code, message)
+
+
+def error(text: str, code: Any = None) -> dict[str, Any]:
+    return {"error": {"message": text, "code": code}}
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "expected"),
+    [
+        (400, error("bad"), Verdict.MISCONFIGURED),
+        (400, error("no", "session_expired"), Verdict.GONE),
+        (400, error("no", "session_not_found"), Verdict.GONE),
+        (400, error("Your credit balance is too low"), Verdict.OUT_OF_BALANCE),
+        (400, error("load balancer refused"), Verdict.MISCONFIGURED),
+        (401, error("bad key"), Verdict.CREDENTIALS),
+        (401, error("your login session expired"), Verdict.CREDENTIALS),
+        (401, HTML, Verdict.CREDENTIALS),
+        (402, "", Verdict.OUT_OF_BALANCE),
+        (403, error("no"), Verdict.CREDENTIALS),
+        (403, {"message": "You've run out of credits. Top up."}, Verdict.OUT_OF_BALANCE),
+        (403, HTML, Verdict.MISCONFIGURED),
+        (404, error("The model `x` does not exist."), Verdict.GONE),
+        (404, {"detail": "Session 0x1 not found"}, Verdict.GONE),
+        (404, {"detail": "No such model: x"}, Verdict.GONE),
+        (404, {"detail": "Not Found"}, Verdict.MISCONFIGURED),
+        (404, error("Invalid URL (POST /v1/models/chat)"), Verdict.MISCONFIGURED),
+        (404, "The URL /session was not found", Verdict.MISCONFIGURED),
+        (404, HTML, Verdict.MISCONFIGURED),
+        (408, "", Verdict.TRANSIENT),
+        (413, "", Verdict.MISCONFIGURED),
+        (422, {"detail": []}, Verdict.MISCONFIGURED),
+        (425, "", Verdict.TRANSIENT),
+        (429, error("slow down"), Verdict.THROTTLED),
+        (429, error("You exceeded your current quota", "insufficient_quota"), Verdict.OUT_OF_BALANCE),
+        (429, error("Quota exceeded: 60 requests per minute"), Verdict.THROTTLED),
+        (429, HTML, Verdict.THROTTLED),
+        (500, error("oops"), Verdict.TRANSIENT),
+        (500, {"detail": "Error from proxy router: session expired"}, Verdict.GONE),
+        (500, {"detail": "Error from proxy router: session not found"}, Verdict.GONE),
+        (500, {"message": "400 Body validation error!", "statusCode": 500}, Verdict.MISCONFIGURED),
+        (500, error("Error code: 429 - slow down"), Verdict.THROTTLED),
+        (500, error("upstream: status code 503"), Verdict.TRANSIENT),
+        (500, error("took 404 ms"), Verdict.TRANSIENT),
+        (500, HTML, Verdict.TRANSIENT),
+        (502, "", Verdict.TRANSIENT),
+        (503, error("busy"), Verdict.TRANSIENT),
+        (503, {"error": "Model x is currently loading", "estimated_time": 20}, Verdict.LOADING),
+        (503, {"error": "wait", "estimated_time": 20}, Verdict.LOADING),
+        (502, error("model is cold"), Verdict.LOADING),
+        (504, HTML, Verdict.TRANSIENT),
+        (529, error("overloaded"), Verdict.TRANSIENT),
+        (200, error("oops"), Verdict.TRANSIENT),
+        (200, error("no", 402), Verdict.OUT_OF_BALANCE),
+        (200, error("no", "429"), Verdict.THROTTLED),
+        (200, error("x", "invalid_api_key"), Verdict.CREDENTIALS),
+        (200, error("x", "insufficient_quota"), Verdict.OUT_OF_BALANCE),
+        (200, error("session expired"), Verdict.GONE),
+        (200, 'data: {"error": {"message": "session expired"}}\n\n', Verdict.GONE),
+        (200, HTML, Verdict.MISCONFIGURED),
+        (204, "", Verdict.MISCONFIGURED),
+        (301, "", Verdict.MISCONFIGURED),
+        (307, HTML, Verdict.MISCONFIGURED),
+    ],
+)
+def test_the_verdict_of_a_bad_answer(status: int, body: Any, expected: Verdict) -> None:
+    assert verdict_of(answer(status, body)) is expected
+
+
+def test_a_503_with_retry_after_is_loading() -> None:
+    assert verdict_of(answer(503, "", {"retry-after": "5"})) is Verdict.LOADING
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        pytest.param(None, None, id="absent"),
+        pytest.param("7", 7, id="seconds"),
+        pytest.param("0.5", 0.5, id="a fraction"),
+        pytest.param("-5", 0, id="negative"),
+        pytest.param("99999999999", RETRY_AFTER_MAX, id="absurd"),
+        pytest.param("inf", RETRY_AFTER_MAX, id="for ever"),
+        pytest.param("nan", None, id="not a number"),
+        pytest.param("Sat, 21 Nov 2026 12:00:30 GMT", 30, id="date"),
+        pytest.param("Sat, 21 Nov 2026 12:00:30", 30, id="date without a zone"),
+        pytest.param("Sat, 21 Nov 2020 12:00:30 GMT", 0, id="a date in the past"),
+        pytest.param("Sat, 21 Nov 2099 12:00:30 GMT", RETRY_AFTER_MAX, id="a date in the far future"),
+        pytest.param("soon", None, id="words"),
+        pytest.param("", None, id="empty"),
+        pytest.param("Sat, 99 Nov 99999999999 12:00:30 GMT", None, id="no such date"),
+    ],
+)
+def test_retry_after(value: str | None, seconds: float | None) -> None:
+    assert retry_after(value, NOW) == seconds
+
+
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        (answer(400, error("bad", "c")), "HTTP 400 c: bad"),
+        (answer(502, HTML), "HTTP 502 an HTML page"),
+        (answer(302), "HTTP 302 a redirect, which is not followed"),
+        (answer(500), "HTTP 500 an empty body"),
+        (answer(200, "{}", oversized=True), "HTTP 200 the body is too large to read"),
+        (answer(401, error("key abc-123 is wrong"), hidden=("abc-123",)), "HTTP 401 key *** is wrong"),
+    ],
+)
+def test_descriptions_are_for_people(given: Answer, line: str) -> None:
+    assert describe(given) == line

@@ -1,0 +1,63 @@
+"""The Morpheus gateway's own ping, where an operator asks for it: it closes what it finds faulty."""
+
+import time
+from typing import Any
+
+import pytest
+
+from orchestrator.providers.driver import NotClosed
+from orchestrator.rules.values import Verdict
+from orchestrator.simulator import SimulatorServer
+from tests.providers.stage import Stage, platform_of, stage_of
+
+
+@pytest.fixture
+def stage(server: SimulatorServer) -> Stage:
+    return stage_of(server, platform_of("morpheus"))
+
+
+def test_the_last_word_is_asked_only_where_configured(stage: Stage) -> None:
+    placed = stage.open()
+    stage.play(lambda driver: driver.close(stage.target(placed)))
+    stage.fault("error_before", operation="close")
+    with pytest.raises(NotClosed):
+        stage.play(lambda driver: driver.close(stage.target(placed)))
+    assert stage.calls("ping_native") == []
+    closed = stage.play(lambda driver: driver.close(stage.target(placed)), confirm_dead_with_pingsession=True)
+    assert closed.nothing_was_open
+
+
+def test_a_close_that_only_the_native_ping_calls_done_is_unproven(stage: Stage) -> None:
+    placed = stage.open()
+    for operation in ("close", "ping_native"):
+        stage.fault("close_fails", operation=operation)
+    with pytest.raises(NotClosed):
+        stage.play(lambda driver: driver.close(stage.target(placed)), confirm_dead_with_pingsession=True)
+
+
+@pytest.mark.parametrize(
+    ("fault", "params", "expected"),
+    [
+        (None, {}, Verdict.ALIVE),
+        ("probe_fails", {}, Verdict.GONE),
+        ("gone", {}, Verdict.GONE),
+        ("wrong_id", {}, Verdict.GONE),
+        ("unauthorized", {}, Verdict.CREDENTIALS),
+        ("hang", {}, Verdict.TRANSIENT),
+        ("invalid_json", {"effect": False}, Verdict.TRANSIENT),
+        ("status", {"status": 404}, Verdict.MISCONFIGURED),
+    ],
+)
+def test_the_native_ping(stage: Stage, fault: str | None, params: dict[str, Any], expected: Verdict) -> None:
+    placed = stage.open()
+    if fault:
+        stage.fault(fault, operation="ping_native", **params)
+    target = stage.target(placed, timeout_seconds=0.5)
+    answer = stage.play(lambda driver: driver.probe(target), ping="native")
+    assert answer.verdict is expected
+
+
+def test_a_native_ping_that_is_too_late_is_not_begun(stage: Stage) -> None:
+    target = stage.target(stage.open(), begin_by=time.monotonic() - 1)
+    assert stage.play(lambda driver: driver.probe(target), ping="native").not_begun
+    assert stage.calls("ping_native") == []
