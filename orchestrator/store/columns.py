@@ -1,0 +1,116 @@
+"""Column types that mean the same on SQLite and PostgreSQL."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, CheckConstraint, Column, Dialect, Integer, String, types
+
+from orchestrator.rules.values import Attach
+
+MICROS = Decimal(1_000_000)
+#: Instants later than this are "never": a column that is compared must not be null.
+FAR_FUTURE = datetime(9999, 1, 1, tzinfo=UTC)
+
+
+class Money(types.TypeDecorator[Decimal]):
+    """Exact money as an integer of millionths: SQLite sends a NUMERIC through a float."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> int | None:  # noqa: ARG002
+        if value is None:
+            return None
+        micros = value * MICROS
+        if micros != micros.to_integral_value():
+            raise ValueError(f"{value} is finer than a millionth")
+        return int(micros)
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> Decimal | None:  # noqa: ARG002
+        return None if value is None else Decimal(value).scaleb(-6)
+
+
+class EnumText(types.TypeDecorator[StrEnum]):
+    """An enum's value as text (SQLAlchemy's own Enum would store the member's name)."""
+
+    impl = String
+    cache_ok = True
+
+    def __init__(self, kind: type[StrEnum]) -> None:
+        super().__init__(32)
+        self.kind = kind
+
+    def __repr__(self) -> str:
+        return "String(length=32)"
+
+    def process_bind_param(self, value: StrEnum | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        return None if value is None else self.kind(value).value
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> StrEnum | None:  # noqa: ARG002
+        return None if value is None else self.kind(value)
+
+
+class Words(types.TypeDecorator[tuple[str, ...]]):
+    """A tuple of strings as a JSON array."""
+
+    impl = JSON
+    cache_ok = True
+
+    def process_bind_param(self, value: tuple[str, ...] | None, dialect: Dialect) -> Any:  # noqa: ARG002
+        return list(value or ())
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> tuple[str, ...]:  # noqa: ARG002
+        return tuple(value or ())
+
+
+class AttachJson(types.TypeDecorator[Attach]):
+    """An attached endpoint as a JSON object."""
+
+    impl = JSON
+    cache_ok = True
+
+    def __init__(self) -> None:
+        super().__init__(none_as_null=True)
+
+    def process_bind_param(self, value: Attach | None, dialect: Dialect) -> Any:  # noqa: ARG002
+        if value is None:
+            return None
+        return asdict(value) | {"ends_at": value.ends_at.isoformat() if value.ends_at else None}
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Attach | None:  # noqa: ARG002
+        return None if value is None else _attach(value)
+
+
+def _attach(value: Mapping[str, Any]) -> Attach:
+    ends_at = value.get("ends_at")
+    return Attach(**{**value, "ends_at": datetime.fromisoformat(ends_at) if ends_at else None})
+
+
+def money(*, nullable: bool = False) -> Any:
+    """A money column."""
+    return Column(Money(), nullable=nullable)
+
+
+def enum(kind: type[StrEnum], *, nullable: bool = False) -> Any:
+    """An enum's column; pair it with `one_of` in the table's arguments."""
+    return Column(EnumText(kind), nullable=nullable)
+
+
+def one_of(column: str, kind: type[StrEnum]) -> CheckConstraint:
+    """The CHECK that keeps strangers' values out of an enum's column."""
+    values = ", ".join(f"'{member.value}'" for member in kind)
+    return CheckConstraint(f"{column} IN ({values})", name=f"{column}_known")
+
+
+def json_object() -> Any:
+    """A JSON object's column."""
+    return Column(JSON, nullable=False)
+
+
+def serial() -> Any:
+    """A primary key that counts up, beyond 32 bits."""
+    return Column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True)

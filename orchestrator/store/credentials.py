@@ -1,0 +1,151 @@
+"""Named queries over credentials: who may take which, and whose lifecycle calls run now."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, Connection, and_, exists, insert, or_, select, update
+
+from orchestrator.rules.states import PlacementState
+from orchestrator.rules.values import Credential
+from orchestrator.store.rows import snapshot, table_of, values_of
+from orchestrator.store.tables import CredentialRow, PlacementRow
+
+CREDENTIALS = table_of(CredentialRow)
+_PLACEMENTS = table_of(PlacementRow)
+
+
+class Credentials:
+    """Queries and changes of credentials, inside one transaction. Their locks are the last ones taken."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def take(
+        self, provider: str, now: datetime, *, ref: str | None = None, excluding: Collection[str] = ()
+    ) -> Credential | None:
+        """The least recently used credential of `provider` that may carry a new placement, or None.
+
+        An exclusive one carries at most one unclosed placement; paused, resting and retired ones carry none.
+        Locked ones are passed over at first, so that two admissions take two; then they are waited for."""
+        for skip_locked in (True, False):
+            taken = self._take(_usable(provider, now, ref, excluding), now, skip_locked=skip_locked)
+            if taken is not None:
+                return taken
+        return None
+
+    def release(self, provider: str, ref: str | None, token: str, now: datetime, rest_seconds: float) -> None:
+        """Give back the lease on a credential's lifecycle calls; one that was taken over rests first."""
+        mine = and_(
+            CREDENTIALS.c.provider == provider, CREDENTIALS.c.ref == ref, CREDENTIALS.c.lease_token == token
+        )
+        resting = and_(mine, CREDENTIALS.c.resting_until > now)
+        rested = now + timedelta(seconds=rest_seconds)
+        self._connection.execute(update(CREDENTIALS).where(resting).values(resting_until=rested))
+        self._connection.execute(update(CREDENTIALS).where(mine).values(lease_token=None, lease_until=None))
+
+    def pause(self, provider: str, ref: str, reason: str, now: datetime) -> bool:
+        """No new placement here until somebody looks; closes go on. False where it was paused already."""
+        mine = and_(
+            CREDENTIALS.c.provider == provider, CREDENTIALS.c.ref == ref, CREDENTIALS.c.paused_since.is_(None)
+        )
+        paused = update(CREDENTIALS).where(mine).values(paused_since=now, paused_reason=reason)
+        return self._connection.execute(paused).rowcount == 1
+
+    def unpause(self, provider: str, ref: str) -> bool:
+        """It works again. False where it was not paused."""
+        mine = and_(
+            CREDENTIALS.c.provider == provider,
+            CREDENTIALS.c.ref == ref,
+            CREDENTIALS.c.paused_since.is_not(None),
+        )
+        freed = update(CREDENTIALS).where(mine).values(paused_since=None, paused_reason=None)
+        return self._connection.execute(freed).rowcount == 1
+
+    def sync(self, wanted: Mapping[str, Credential]) -> None:
+        """Make the rows agree with the configuration: what is gone from it, or has another secret, retires.
+
+        A changed secret starts with a clean slate; its row keeps serving the closes."""
+        known = {row.id: snapshot(Credential, row) for row in self._connection.execute(select(CREDENTIALS))}
+        for credential_id, credential in sorted(wanted.items()):
+            if credential_id not in known:
+                self._connection.execute(insert(CREDENTIALS).values(**values_of(credential)))
+            else:
+                self._update(known[credential_id], credential)
+        gone = sorted(set(known) - set(wanted))
+        if gone:
+            self._connection.execute(
+                update(CREDENTIALS).where(CREDENTIALS.c.id.in_(gone)).values(retired=True)
+            )
+
+    def listed(self) -> Sequence[Credential]:
+        """All credentials, by provider."""
+        query = select(CREDENTIALS).order_by(CREDENTIALS.c.provider, CREDENTIALS.c.ref)
+        return [snapshot(Credential, row) for row in self._connection.execute(query)]
+
+    def in_use(self) -> dict[tuple[str, str], int]:
+        """(provider, reference) → placements that have not ended."""
+        query = select(_PLACEMENTS.c.provider, _PLACEMENTS.c.credential).where(_unended())
+        counts: dict[tuple[str, str], int] = {}
+        for row in self._connection.execute(query):
+            counts[(row.provider, row.credential)] = counts.get((row.provider, row.credential), 0) + 1
+        return counts
+
+    def _take(self, usable: ColumnElement[bool], now: datetime, *, skip_locked: bool) -> Credential | None:
+        free = (
+            select(CREDENTIALS.c.id)
+            .where(usable)
+            .order_by(CREDENTIALS.c.last_used_at.asc().nulls_first(), CREDENTIALS.c.id)
+            .limit(1)
+            .with_for_update(skip_locked=skip_locked, of=CREDENTIALS)
+        )
+        taken = (
+            update(CREDENTIALS)
+            .where(CREDENTIALS.c.id == free.scalar_subquery())
+            .values(last_used_at=now)
+            .returning(CREDENTIALS)
+        )
+        row = self._connection.execute(taken).first()
+        return snapshot(Credential, row) if row else None
+
+    def _update(self, known: Credential, wanted: Credential) -> None:
+        same_secret = known.fingerprint == wanted.fingerprint
+        fresh = {} if same_secret else {"paused_since": None, "paused_reason": None}
+        self._connection.execute(
+            update(CREDENTIALS)
+            .where(CREDENTIALS.c.id == wanted.id)
+            .values(
+                exclusive=wanted.exclusive,
+                serialised=wanted.serialised,
+                retired=wanted.retired,
+                fingerprint=wanted.fingerprint,
+                **fresh,
+            )
+        )
+
+
+def _usable(provider: str, now: datetime, ref: str | None, excluding: Collection[str]) -> ColumnElement[bool]:
+    conditions = [
+        CREDENTIALS.c.provider == provider,
+        CREDENTIALS.c.retired.is_(False),
+        CREDENTIALS.c.paused_since.is_(None),
+        or_(CREDENTIALS.c.resting_until.is_(None), CREDENTIALS.c.resting_until <= now),
+        or_(CREDENTIALS.c.exclusive.is_(False), ~_carries_one()),
+    ]
+    if ref is not None:
+        conditions.append(CREDENTIALS.c.ref == ref)
+    if excluding:
+        conditions.append(CREDENTIALS.c.ref.not_in(excluding))
+    return and_(*conditions)
+
+
+def _carries_one() -> ColumnElement[bool]:
+    return exists().where(
+        _PLACEMENTS.c.provider == CREDENTIALS.c.provider,
+        _PLACEMENTS.c.credential == CREDENTIALS.c.ref,
+        _PLACEMENTS.c.session_id.is_not(None),
+        _unended(),
+    )
+
+
+def _unended() -> ColumnElement[bool]:
+    return _PLACEMENTS.c.state.not_in([PlacementState.CLOSED, PlacementState.NEVER_OPENED])

@@ -1,0 +1,179 @@
+"""The engine, transactions that survive deadlocks, and the one clock."""
+
+import logging
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import tenacity
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, SQLAlchemyError
+
+from orchestrator.rules.states import Step
+from orchestrator.store.unit import Transaction
+
+T = TypeVar("T")
+Clock = Callable[[], datetime]
+log = logging.getLogger(__name__)
+
+#: Transient by PostgreSQL's own word: serialisation failure, deadlock, lock not available,
+#: and a server that shuts down or starts up.
+RETRIABLE_STATES = frozenset({"40001", "40P01", "55P03", "57P01", "57P02", "57P03"})
+#: Two jobs reached for one credential, name or id: the loser looks again, and is told properly.
+CONTENDED = (
+    "uq_placements_exclusive",
+    "placements.provider, placements.credential",
+    "uq_sessions_account_name",
+    "sessions.account_id, sessions.name",
+    "pk_sessions",
+    "sessions.id",
+    "pk_accounts",
+    "accounts.id",
+    "pk_models",
+    "models.id",
+)
+ATTEMPTS = 8
+
+
+#: What the database may raise when it, and not the request, is at fault.
+StoreError = SQLAlchemyError
+
+
+class StoreUnavailable(Exception):
+    """The database cannot be reached, or is not migrated. The message names the remedy, without a password."""
+
+
+class Database:
+    """One database, on SQLite or PostgreSQL. Safe to share between threads; make a new one after a fork."""
+
+    def __init__(self, url: str, *, clock: Clock | None = None, pool_size: int = 10) -> None:
+        self.url = make_url(url)
+        self.engine = _engine(url, pool_size)
+        self._clock = clock
+        self.on_commit: Callable[[frozenset[Step]], None] = lambda _steps: None
+        """Called after each commit with the steps that it made due."""
+        self.retries = 0
+        """Transactions that were run again, for the metrics."""
+
+    def transact(self, work: Callable[[Transaction], T]) -> T:
+        """Run `work` in one write transaction and commit it; deadlocks and lost races run it again.
+
+        A lost connection at COMMIT leaves the outcome unknown; running it again is right because every
+        write is guarded by a key or a lease."""
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception(_is_transient),
+            stop=tenacity.stop_after_attempt(ATTEMPTS),
+            wait=tenacity.wait_random_exponential(multiplier=0.01, max=0.5),
+            before_sleep=self._count_retry,
+            reraise=True,
+        )
+        result: T
+        result, due = retrying(self._once, work)
+        if due:
+            self.on_commit(due)
+        return result
+
+    @contextmanager
+    def reading(self) -> Iterator[Transaction]:
+        """A transaction that only reads; nothing it does is kept."""
+        with self.engine.connect().execution_options(orchestrator_read=True) as connection:
+            yield Transaction(connection, self._clock_of(connection))
+
+    def dispose(self) -> None:
+        """Close every connection."""
+        self.engine.dispose()
+
+    def check(self) -> None:
+        """Raise StoreUnavailable where the database does not answer or lacks the tables."""
+        try:
+            with self.reading() as tx:
+                tx.connection.execute(text("SELECT 1 FROM sessions WHERE 1 = 0"))
+        except SQLAlchemyError as error:
+            raise StoreUnavailable(self._why(error)) from error
+
+    def _why(self, error: SQLAlchemyError) -> str:
+        where = self.url.render_as_string(hide_password=True)
+        if _lacks_tables(error):
+            return f"the database {where} has no tables yet: run `orchestrator migrate`"
+        cause = str(getattr(error, "orig", error)).strip().splitlines()[0]
+        return f"the database {where} cannot be used: {cause}. Check ORCHESTRATOR_DATABASE_URL"
+
+    def _once(self, work: Callable[[Transaction], T]) -> tuple[T, frozenset[Step]]:
+        with self.engine.begin() as connection:
+            unit = Transaction(connection, self._clock_of(connection))
+            result = work(unit)
+            unit.flush()
+        return result, frozenset(unit.due)
+
+    def _count_retry(self, state: tenacity.RetryCallState) -> None:
+        self.retries += 1
+        error = state.outcome.exception() if state.outcome else None
+        log.info("transaction run again: %s", type(getattr(error, "orig", error)).__name__)
+
+    def _clock_of(self, connection: Connection) -> Clock:
+        if self._clock is not None:
+            return self._clock
+        if connection.dialect.name == "sqlite":
+            return lambda: datetime.now(UTC)
+        return lambda: connection.execute(text("SELECT clock_timestamp()")).scalar_one().astimezone(UTC)
+
+
+def _is_transient(error: BaseException) -> bool:
+    if isinstance(error, IntegrityError):
+        return any(name in str(error.orig) for name in CONTENDED)
+    if not isinstance(error, DBAPIError):
+        return False
+    if error.connection_invalidated or getattr(error.orig, "sqlstate", None) in RETRIABLE_STATES:
+        return True
+    return isinstance(error, OperationalError) and "database is locked" in str(error.orig)
+
+
+def _lacks_tables(error: SQLAlchemyError) -> bool:
+    said = str(getattr(error, "orig", error))
+    return "no such table" in said or getattr(getattr(error, "orig", None), "sqlstate", None) == "42P01"
+
+
+def _engine(url: str, pool_size: int) -> Engine:
+    if make_url(url).get_backend_name() == "sqlite":
+        return _sqlite(url, pool_size)
+    return create_engine(
+        url,
+        pool_pre_ping=True,
+        pool_size=pool_size,
+        max_overflow=pool_size,
+        connect_args={
+            "connect_timeout": 5,
+            "application_name": "orchestrator",
+            "options": "-c statement_timeout=30000 -c lock_timeout=15000"
+            " -c idle_in_transaction_session_timeout=60000 -c timezone=UTC",
+        },
+    )
+
+
+def _sqlite(url: str, pool_size: int) -> Engine:
+    engine = create_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=pool_size,
+        connect_args={"check_same_thread": False, "timeout": 15},
+    )
+
+    @event.listens_for(engine, "connect")
+    def configure(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # Python's own transactions lose updates
+        for pragma in ("busy_timeout=15000", "journal_mode=WAL", "foreign_keys=ON", "synchronous=NORMAL"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        reads = connection.get_execution_options().get("orchestrator_read")
+        connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+def new_token() -> str:
+    """A lease's token: 96 random bits."""
+    return f"{random.SystemRandom().getrandbits(96):024x}"

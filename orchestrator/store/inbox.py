@@ -1,0 +1,46 @@
+"""Jobs that came in, each with its one outcome."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, delete, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from orchestrator.store.rows import table_of
+from orchestrator.store.tables import InboxRow
+
+INBOX = table_of(InboxRow)
+
+
+class Inbox:
+    """Queries of the inbox, inside one transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def take(self, task_id: str, name: str, now: datetime) -> bool:
+        """Put the job down as ours; False where it is there already (waits for one that is being done)."""
+        dialect = postgresql if self._connection.dialect.name == "postgresql" else sqlite
+        statement = (
+            dialect.insert(INBOX)
+            .values(task_id=task_id, name=name, received_at=now, outcome=None)
+            .on_conflict_do_nothing(index_elements=["task_id"])
+        )
+        return self._connection.execute(statement).rowcount == 1
+
+    def outcome(self, task_id: str) -> Mapping[str, Any] | None:
+        """What became of the job; None where it is unknown."""
+        found: Mapping[str, Any] | None = self._connection.execute(
+            select(INBOX.c.outcome).where(INBOX.c.task_id == task_id)
+        ).scalar()
+        return found
+
+    def settle(self, task_id: str, outcome: Mapping[str, Any]) -> None:
+        """Keep the outcome, in the transaction of the effect."""
+        self._connection.execute(update(INBOX).where(INBOX.c.task_id == task_id).values(outcome=outcome))
+
+    def forget_before(self, at: datetime, limit: int = 10_000) -> int:
+        """Drop outcomes that nobody asks for any more; return how many."""
+        old = select(INBOX.c.task_id).where(INBOX.c.received_at < at).limit(limit)
+        return self._connection.execute(delete(INBOX).where(INBOX.c.task_id.in_(old))).rowcount

@@ -1,0 +1,71 @@
+"""The ledger: append-only double entry, each entry under a unique key."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from sqlalchemy import Connection, func, insert, select
+
+from orchestrator.store.rows import snapshot, table_of, values_of
+from orchestrator.store.tables import LedgerRow
+
+LEDGER = table_of(LedgerRow)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Entry:
+    """`amount` moves from the book `debit` to the book `credit`."""
+
+    key: str
+    at: datetime
+    account_id: str
+    session_id: str | None = None
+    kind: str
+    debit: str
+    credit: str
+    amount: Decimal
+    currency: str
+    note: str = ""
+
+
+def book_of(account_id: str) -> str:
+    """The name of an account's book."""
+    return f"account:{account_id}"
+
+
+class Ledger:
+    """Queries of the ledger, inside one transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def post(self, entry: Entry) -> None:
+        """Append an entry. A key that is there already breaks a constraint: read first, under the account's lock."""
+        self._connection.execute(insert(LEDGER).values(**values_of(entry)))
+
+    def by_key(self, key: str) -> Entry | None:
+        """The entry under this key."""
+        row = self._connection.execute(select(LEDGER).where(LEDGER.c.key == key)).first()
+        return snapshot(Entry, row) if row else None
+
+    def of_account(self, account_id: str, limit: int = 100) -> Sequence[Entry]:
+        """An account's entries, newest first."""
+        query = (
+            select(LEDGER).where(LEDGER.c.account_id == account_id).order_by(LEDGER.c.id.desc()).limit(limit)
+        )
+        return [snapshot(Entry, row) for row in self._connection.execute(query)]
+
+    def is_empty(self, account_id: str) -> bool:
+        """Did money ever move here?"""
+        query = select(LEDGER.c.id).where(LEDGER.c.account_id == account_id).limit(1)
+        return self._connection.execute(query).first() is None
+
+    def balance(self, account_id: str) -> Decimal:
+        """What the entries add up to: the truth that the account's cached balance must equal."""
+        book = book_of(account_id)
+        return self._sum(LEDGER.c.credit == book) - self._sum(LEDGER.c.debit == book)
+
+    def _sum(self, condition: object) -> Decimal:
+        total = self._connection.execute(select(func.sum(LEDGER.c.amount)).where(condition)).scalar()  # type: ignore[arg-type]
+        return Decimal(0) if total is None else Decimal(total)

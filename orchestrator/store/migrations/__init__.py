@@ -1,0 +1,1 @@
+"""Alembic migrations. Expand first, migrate, contract a release later: old workers run meanwhile."""

@@ -1,0 +1,78 @@
+"""Events on their way out: written with the change they tell of, delivered at least once, in order."""
+
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, insert, select, update
+
+from orchestrator.rules.events import Event
+from orchestrator.store.rows import table_of
+from orchestrator.store.tables import OutboxRow
+
+OUTBOX = table_of(OutboxRow)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WaitingEvent:
+    """An event with its place in the order."""
+
+    seq: int
+    id: str
+    type: str
+    subject: str
+    time: datetime
+    data: Any
+
+
+class Outbox:
+    """Gathers a transaction's events and writes them in one statement before the commit."""
+
+    def __init__(self, connection: Connection, clock: Callable[[], datetime]) -> None:
+        self._connection = connection
+        self._clock = clock
+        self._gathered: list[Event] = []
+
+    def add(self, events: Iterable[Event]) -> None:
+        """Keep these for the flush. Their order is the order of the calls."""
+        self._gathered.extend(events)
+
+    def mark(self) -> int:
+        """Where a savepoint began."""
+        return len(self._gathered)
+
+    def back_to(self, mark: int) -> None:
+        """Forget what a savepoint that was undone had added."""
+        del self._gathered[mark:]
+
+    def flush(self) -> None:
+        """Write what was gathered; the row locks that the changes hold keep each subject's order."""
+        if not self._gathered:
+            return
+        now = self._clock()
+        rows = [
+            {"id": str(uuid.uuid4()), "type": e.type, "subject": e.subject, "time": now, "data": dict(e.data)}
+            for e in self._gathered
+        ]
+        self._gathered.clear()
+        self._connection.execute(insert(OUTBOX), rows)
+
+    def waiting(self, limit: int) -> Sequence[WaitingEvent]:
+        """The oldest events not delivered yet, in order."""
+        columns = (OUTBOX.c.seq, OUTBOX.c.id, OUTBOX.c.type, OUTBOX.c.subject, OUTBOX.c.time, OUTBOX.c.data)
+        query = select(*columns).where(OUTBOX.c.delivered_at.is_(None)).order_by(OUTBOX.c.seq).limit(limit)
+        return [WaitingEvent(**row._mapping) for row in self._connection.execute(query)]  # noqa: SLF001
+
+    def delivered(self, seqs: Sequence[int], now: datetime) -> None:
+        """These have left."""
+        self._connection.execute(update(OUTBOX).where(OUTBOX.c.seq.in_(seqs)).values(delivered_at=now))
+
+    def tail(self, *, after: int = 0, subject: str | None = None, limit: int = 100) -> Sequence[WaitingEvent]:
+        """Events after a place in the order, delivered or not, for people who look."""
+        columns = (OUTBOX.c.seq, OUTBOX.c.id, OUTBOX.c.type, OUTBOX.c.subject, OUTBOX.c.time, OUTBOX.c.data)
+        query = select(*columns).where(OUTBOX.c.seq > after).order_by(OUTBOX.c.seq).limit(limit)
+        if subject is not None:
+            query = query.where(OUTBOX.c.subject == subject)
+        return [WaitingEvent(**row._mapping) for row in self._connection.execute(query)]  # noqa: SLF001

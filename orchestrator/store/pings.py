@@ -1,0 +1,189 @@
+"""The two hot queries: claim what is due to be pinged, settle what answered well, hundreds at a time."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, case, select, update, values
+from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy.sql.expression import column
+
+from orchestrator.rules.states import PlacementState, State, Step
+from orchestrator.rules.values import Placement, Session, Verdict
+from orchestrator.store.columns import EnumText
+from orchestrator.store.rows import snapshot, table_of
+from orchestrator.store.tables import PlacementRow, SessionRow
+
+SESSIONS = table_of(SessionRow)
+PLACEMENTS = table_of(PlacementRow)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GoodPing:
+    """An ALIVE that changes no state: all that its settlement writes."""
+
+    session_id: str
+    revision: int
+    at: datetime
+    latency_ms: int
+    ping_at: datetime
+    next_step: Step
+    next_step_at: datetime
+
+
+class Pings:
+    """Claim and settle of pings, inside one transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def claim(
+        self,
+        provider: str,
+        limit: int,
+        *,
+        now: datetime,
+        token: str,
+        lease_seconds: float,
+        lacking: Collection[str] = (),
+    ) -> Sequence[tuple[Session, Placement]]:
+        """Lease up to `limit` sessions of `provider` whose ping is due, longest overdue first, in one statement.
+
+        What follows silence is written with it: the earliest of stop, warning and a new ping at the lease's end.
+        Rows that another claim holds are skipped; credentials in `lacking` are left to other workers."""
+        until = now + timedelta(seconds=lease_seconds)
+        due = (
+            select(SESSIONS.c.id)
+            .where(SESSIONS.c.next_step == Step.PING, SESSIONS.c.next_step_at <= now)
+            .where(SESSIONS.c.provider == provider)
+            .order_by(SESSIONS.c.next_step_at)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+        if lacking:
+            due = due.where(SESSIONS.c.credential.not_in(lacking))
+        step, at = _after_silence(until)
+        claim = (
+            update(SESSIONS)
+            .where(SESSIONS.c.id.in_(due.scalar_subquery()))
+            .values(
+                lease_token=token,
+                leased_at=now,
+                lease_until=until,
+                attempts=SESSIONS.c.attempts + 1,
+                ping_at=until,
+                next_step=step,
+                next_step_at=at,
+            )
+            .returning(SESSIONS)
+        )
+        claimed = [snapshot(Session, row) for row in self._connection.execute(claim)]
+        return self._with_placements(claimed)
+
+    def settle_good(self, pings: Sequence[GoodPing], token: str) -> set[str]:
+        """Write good pings in bulk where token and revision still stand; return the sessions written.
+
+        Rows are touched in the order of their ids, so that two settlements cannot deadlock."""
+        if not pings:
+            return set()
+        ordered = sorted(pings, key=lambda ping: ping.session_id)
+        if self._connection.dialect.name == "postgresql":
+            return self._settle_in_one_statement(ordered, token)
+        return {ping.session_id for ping in ordered if self._settle_one(ping, token)}
+
+    def release(self, session_ids: Collection[str], token: str, at: datetime) -> None:
+        """Give back rows whose ping was never begun: due again at `at`, unless something comes sooner."""
+        mine = (
+            SESSIONS.c.id.in_(session_ids),
+            SESSIONS.c.lease_token == token,
+            SESSIONS.c.next_step == Step.PING,
+        )
+        released = {
+            "lease_token": None,
+            "leased_at": None,
+            "lease_until": None,
+            "ping_at": at,
+            "next_step_at": at,
+        }
+        self._connection.execute(update(SESSIONS).where(*mine).values(**released))
+
+    def _with_placements(self, sessions: Sequence[Session]) -> Sequence[tuple[Session, Placement]]:
+        if not sessions:
+            return []
+        query = select(PLACEMENTS).where(
+            PLACEMENTS.c.session_id.in_([session.id for session in sessions]),
+            PLACEMENTS.c.state == PlacementState.OPEN,
+        )
+        open_ones = {row.session_id: snapshot(Placement, row) for row in self._connection.execute(query)}
+        return [(session, open_ones[session.id]) for session in sessions if session.id in open_ones]
+
+    def _settle_one(self, ping: GoodPing, token: str) -> bool:
+        statement = (
+            update(SESSIONS)
+            .where(SESSIONS.c.id == ping.session_id)
+            .where(SESSIONS.c.lease_token == token, SESSIONS.c.revision == ping.revision)
+            .where(SESSIONS.c.state == State.RUNNING)
+            .values(_good(ping.at, ping.latency_ms, ping.ping_at, ping.next_step, ping.next_step_at))
+        )
+        return self._connection.execute(statement).rowcount == 1
+
+    def _settle_in_one_statement(self, pings: Sequence[GoodPing], token: str) -> set[str]:
+        new = values(
+            column("id", SESSIONS.c.id.type),
+            column("revision", SESSIONS.c.revision.type),
+            column("at", SESSIONS.c.last_ping_at.type),
+            column("latency_ms", SESSIONS.c.last_latency_ms.type),
+            column("ping_at", SESSIONS.c.ping_at.type),
+            column("step", EnumText(Step)),
+            column("step_at", SESSIONS.c.next_step_at.type),
+            name="new",
+        ).data(
+            [
+                (p.session_id, p.revision, p.at, p.latency_ms, p.ping_at, p.next_step, p.next_step_at)
+                for p in pings
+            ]
+        )
+        locked = (
+            select(SESSIONS.c.id)
+            .where(SESSIONS.c.id.in_([ping.session_id for ping in pings]))
+            .order_by(SESSIONS.c.id)
+            .with_for_update()
+            .cte("locked")
+        )
+        statement = (
+            update(SESSIONS)
+            .where(SESSIONS.c.id == new.c.id, SESSIONS.c.id == locked.c.id)
+            .where(SESSIONS.c.lease_token == token, SESSIONS.c.revision == new.c.revision)
+            .where(SESSIONS.c.state == State.RUNNING)
+            .values(_good(new.c.at, new.c.latency_ms, new.c.ping_at, new.c.step, new.c.step_at))
+            .returning(SESSIONS.c.id)
+        )
+        return set(self._connection.execute(statement).scalars())
+
+
+def _good(
+    at: object, latency_ms: object, ping_at: object, step: object, step_at: object
+) -> dict[str, object]:
+    return {
+        "ping_at": ping_at,
+        "last_ping_at": at,
+        "last_alive_at": at,
+        "last_verdict": Verdict.ALIVE,
+        "last_latency_ms": latency_ms,
+        "last_ping_detail": "",
+        "next_step": step,
+        "next_step_at": step_at,
+        "lease_token": None,
+        "leased_at": None,
+        "lease_until": None,
+        "attempts": 0,
+    }
+
+
+def _after_silence(until: datetime) -> tuple[ColumnElement[Step], ColumnElement[datetime]]:
+    """What is next if nobody ever settles: on ties the stop comes before the warning, that before the ping."""
+    stop_first = SESSIONS.c.stop_at <= case((SESSIONS.c.warn_at < until, SESSIONS.c.warn_at), else_=until)
+    warn_first = SESSIONS.c.warn_at <= until
+    step = case((stop_first, Step.STOP), (warn_first, Step.WARN), else_=Step.PING)
+    at = case((stop_first, SESSIONS.c.stop_at), (warn_first, SESSIONS.c.warn_at), else_=until)
+    return step, at

@@ -1,0 +1,21 @@
+"""The tables. Importing this package registers every one of them with `metadata`."""
+
+from orchestrator.store.tables.base import metadata
+from orchestrator.store.tables.catalog import CredentialRow, ModelRow
+from orchestrator.store.tables.messages import InboxRow, LeaseRow, OutboxRow
+from orchestrator.store.tables.money import AccountRow, LedgerRow
+from orchestrator.store.tables.placements import PlacementRow
+from orchestrator.store.tables.sessions import SessionRow
+
+__all__ = [
+    "AccountRow",
+    "CredentialRow",
+    "InboxRow",
+    "LeaseRow",
+    "LedgerRow",
+    "ModelRow",
+    "OutboxRow",
+    "PlacementRow",
+    "SessionRow",
+    "metadata",
+]

@@ -1,0 +1,55 @@
+"""What can be served, and with which secrets (by reference)."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+
+from sqlalchemy import Column, Index
+from sqlmodel import Field
+
+from orchestrator.rules.values import ModelSource, ModelType
+from orchestrator.store.columns import Words, enum, json_object, money, one_of
+from orchestrator.store.tables.base import Row
+
+
+class ModelRow(Row, table=True):
+    """A model of the catalog, or private to an account."""
+
+    __tablename__ = "models"
+    __table_args__ = (one_of("type", ModelType), one_of("source", ModelSource))
+
+    id: str = Field(primary_key=True)
+    providers: tuple[str, ...] = Field(sa_column=Column(Words, nullable=False))
+    provider_model_ids: Mapping[str, str] = Field(sa_column=json_object())
+    type: ModelType = Field(sa_column=enum(ModelType))
+    size: str
+    learning_stage: str
+    source: ModelSource = Field(sa_column=enum(ModelSource))
+    owner: str | None = None
+    files_uploaded: bool
+    tags: tuple[str, ...] = Field(sa_column=Column(Words, nullable=False))
+    price_per_node_hour: Decimal = Field(sa_column=money())
+    currency: str
+    max_duration_seconds: int | None = None
+    max_interactions: int | None = None
+
+
+class CredentialRow(Row, table=True):
+    """One secret in a provider's key ring. The secret itself is never here."""
+
+    __tablename__ = "credentials"
+    __table_args__ = (Index("ix_credentials_provider", "provider", "last_used_at"),)
+
+    id: str = Field(primary_key=True)
+    provider: str
+    ref: str
+    exclusive: bool
+    serialised: bool
+    fingerprint: str
+    retired: bool
+    paused_since: datetime | None = None
+    paused_reason: str | None = None
+    resting_until: datetime | None = None
+    last_used_at: datetime | None = None
+    lease_token: str | None = None
+    lease_until: datetime | None = None

@@ -1,0 +1,67 @@
+"""Accounts, and the ledger that their balances are a cache of."""
+
+from datetime import datetime
+from decimal import Decimal
+
+from sqlalchemy import CheckConstraint, Index, text
+from sqlmodel import Field
+
+from orchestrator.rules.states import Step
+from orchestrator.store.columns import enum, money, one_of, serial
+from orchestrator.store.tables.base import Row
+
+
+class AccountRow(Row, table=True):
+    """Who pays."""
+
+    __tablename__ = "accounts"
+    __table_args__ = (
+        one_of("next_step", Step),
+        Index(
+            "ix_accounts_due",
+            "next_step",
+            "next_step_at",
+            postgresql_where=text("next_step IS NOT NULL"),
+            sqlite_where=text("next_step IS NOT NULL"),
+        ),
+    )
+
+    id: str = Field(primary_key=True)
+    plan: str
+    currency: str
+    balance: Decimal = Field(sa_column=money())
+    funds_end_at: datetime | None = None
+    warned_seconds: int | None = None
+    next_charge_at: datetime | None = None
+    last_admitted_at: datetime | None = None
+    next_step: Step | None = Field(default=None, sa_column=enum(Step, nullable=True))
+    next_step_at: datetime | None = None
+    revision: int
+    created_at: datetime
+
+
+class LedgerRow(Row, table=True):
+    """One amount from one book to another: double entry in a single row. Append-only.
+
+    Books: `account:ID`, `revenue`, `granted`, `written_off`."""
+
+    __tablename__ = "ledger"
+    __table_args__ = (
+        CheckConstraint("amount >= 0", name="amount_not_negative"),
+        CheckConstraint("debit <> credit", name="two_books"),
+        Index("uq_ledger_key", "key", unique=True),
+        Index("ix_ledger_account", "account_id", "id"),
+        Index("ix_ledger_session", "session_id"),
+    )
+
+    id: int | None = Field(default=None, sa_column=serial())
+    key: str
+    at: datetime
+    account_id: str
+    session_id: str | None = None
+    kind: str
+    debit: str
+    credit: str
+    amount: Decimal = Field(sa_column=money())
+    currency: str
+    note: str = ""

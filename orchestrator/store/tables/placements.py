@@ -1,0 +1,104 @@
+"""Placements: attempts to have sessions served, and orphans."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import CheckConstraint, Index, text
+from sqlmodel import Field
+
+from orchestrator.rules.states import PlacementState, Step
+from orchestrator.rules.values import ModelType
+from orchestrator.store.columns import enum, json_object, money, one_of
+from orchestrator.store.tables.base import Row
+
+_LIVE = text("next_step IS NOT NULL")
+_ENDED = "state IN ('closed', 'never_opened')"
+_ONE_SERVING = text("session_id IS NOT NULL AND state IN ('opening', 'open', 'unknown')")
+_ONE_UNCLOSED = text(f"exclusive AND session_id IS NOT NULL AND NOT {_ENDED}")
+_ONE_HANDLE = text(f"handle IS NOT NULL AND NOT {_ENDED}")
+_UNENDED = text(f"NOT ({_ENDED})")
+
+
+class PlacementRow(Row, table=True):
+    """The fields of `rules.values.Placement`, one to one."""
+
+    __tablename__ = "placements"
+    __table_args__ = (
+        one_of("state", PlacementState),
+        one_of("next_step", Step),
+        one_of("model_type", ModelType),
+        CheckConstraint("(next_step IS NULL) = (next_step_at IS NULL)", name="step_has_time"),
+        CheckConstraint(
+            "state NOT IN ('opening', 'unknown', 'closing') OR next_step IS NOT NULL", name="live_has_step"
+        ),
+        CheckConstraint("state <> 'closed' OR proof IS NOT NULL", name="closed_has_proof"),
+        Index("ix_placements_due", "next_step", "next_step_at", postgresql_where=_LIVE, sqlite_where=_LIVE),
+        Index("uq_placements_session_n", "session_id", "n", unique=True),
+        Index(
+            "uq_placements_serving",
+            "session_id",
+            unique=True,
+            postgresql_where=_ONE_SERVING,
+            sqlite_where=_ONE_SERVING,
+        ),
+        Index(
+            "uq_placements_exclusive",
+            "provider",
+            "credential",
+            unique=True,
+            postgresql_where=_ONE_UNCLOSED,
+            sqlite_where=_ONE_UNCLOSED,
+        ),
+        Index(
+            "uq_placements_handle",
+            "provider",
+            "handle",
+            unique=True,
+            postgresql_where=_ONE_HANDLE,
+            sqlite_where=_ONE_HANDLE,
+        ),
+        Index("ix_placements_unended", "account_id", postgresql_where=_UNENDED, sqlite_where=_UNENDED),
+    )
+
+    id: str = Field(primary_key=True)
+    session_id: str | None = Field(default=None, foreign_key="sessions.id")
+    account_id: str | None = None
+    n: int
+    provider: str
+    credential: str | None = None
+    exclusive: bool
+    serialised: bool
+    model_id: str
+    provider_model_id: str
+    model_type: ModelType = Field(sa_column=enum(ModelType))
+    nodes: int
+    price_per_node_hour: Decimal = Field(sa_column=money())
+    currency: str
+    state: PlacementState = Field(sa_column=enum(PlacementState))
+    options: Mapping[str, Any] = Field(sa_column=json_object())
+    duration_seconds: int
+    handle: str | None = None
+    candidate: str | None = None
+    endpoint_url: str | None = None
+    endpoint_model: str | None = None
+    endpoint_auth: str | None = None
+    secret_ref: str | None = None
+    created_at: datetime
+    sent_at: datetime | None = None
+    opened_at: datetime | None = None
+    declared_end_at: datetime | None = None
+    closing_since: datetime | None = None
+    unproven_since: datetime | None = None
+    ended_at: datetime | None = None
+    proof: str | None = None
+    last_answer: str | None = None
+    possible_orphans: bool
+    ping_variant: str | None = None
+    next_step: Step | None = Field(default=None, sa_column=enum(Step, nullable=True))
+    next_step_at: datetime | None = None
+    lease_token: str | None = None
+    lease_until: datetime | None = None
+    attempts: int
+    revision: int

@@ -1,0 +1,57 @@
+"""One transaction, with every family of named queries at hand and the wake-ups that its commit causes."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from orchestrator.rules.states import Step
+from orchestrator.store.accounts import Accounts
+from orchestrator.store.credentials import Credentials
+from orchestrator.store.inbox import Inbox
+from orchestrator.store.leases import Leases
+from orchestrator.store.ledger import Ledger
+from orchestrator.store.models import Models
+from orchestrator.store.outbox import Outbox
+from orchestrator.store.pings import Pings
+from orchestrator.store.placements import Placements
+from orchestrator.store.sessions import Sessions
+
+
+class Transaction:
+    """Locks are taken in one order everywhere: account, session, placement, credential."""
+
+    def __init__(self, connection: Connection, clock: Callable[[], datetime]) -> None:
+        self.connection = connection
+        self.now = clock
+        """The store's clock. Read it after the locks, once, and pass it on."""
+        self.due: set[Step] = set()
+        self.outbox = Outbox(connection, clock)
+        self.sessions = Sessions(connection, self.outbox, self.due)
+        self.pings = Pings(connection)
+        self.placements = Placements(connection, self.outbox, self.due)
+        self.accounts = Accounts(connection, self.outbox, self.due)
+        self.credentials = Credentials(connection)
+        self.models = Models(connection)
+        self.ledger = Ledger(connection)
+        self.inbox = Inbox(connection)
+        self.leases = Leases(connection)
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """What happens inside is undone if it raises; the transaction goes on."""
+        due, waiting = set(self.due), self.outbox.mark()
+        try:
+            with self.connection.begin_nested():
+                yield
+                self.flush()
+        except BaseException:
+            self.due.clear()
+            self.due.update(due)
+            self.outbox.back_to(waiting)
+            raise
+
+    def flush(self) -> None:
+        """Write what was gathered for one statement at the end."""
+        self.outbox.flush()
