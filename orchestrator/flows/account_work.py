@@ -1,0 +1,285 @@
+"""One account under its lock: its overdue stops come first, its funds are worked out again last.
+
+Every transaction that changes an account's sessions or ledger goes through here."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from orchestrator.flows import placing
+from orchestrator.flows.services import Services
+from orchestrator.rules import events, money
+from orchestrator.rules.decide import plan_steps
+from orchestrator.rules.states import TERMINAL, UNENDED, State, Step, StopReason, end_state
+from orchestrator.rules.stops import Candidate, next_stop, next_warning
+from orchestrator.rules.values import ZERO, Account, Policy, Session
+from orchestrator.store.ledger import Entry, book_of
+from orchestrator.store.unit import Transaction
+
+#: Costs are posted at least this often while a session runs.
+POST_EVERY = timedelta(hours=1)
+
+
+class AccountWork:
+    """Begin with `on_account`; end with `finish`, inside the same transaction."""
+
+    def __init__(self, services: Services, tx: Transaction, account: Account) -> None:
+        self.services = services
+        self.tx = tx
+        self.now = tx.now()
+        self.account = account
+        self._before = account
+        self._active: dict[str, Session] | None = None
+        self._freed = False
+
+    @property
+    def active(self) -> dict[str, Session]:
+        """The account's starting and running sessions, read once and kept up to date by this class."""
+        if self._active is None:
+            self._active = {session.id: session for session in self.tx.sessions.active(self.account.id)}
+        return self._active
+
+    def policy(self, session: Session) -> Policy:
+        """The policy where this session is served."""
+        return self.services.policy(session.provider)
+
+    # stops
+
+    def apply_due_stops(self) -> None:
+        """Stop what should have stopped by now, in the order of the instants; each takes effect at its own."""
+        if not self._something_is_due():
+            return
+        funds = self._funds_end(self.account.funds_end_at) if self.account.funds_end_at else None
+        while (due := self._earliest_due(funds)) is not None:
+            session, candidate = due
+            self._carry_out(session, candidate)
+            funds = self._funds_end(candidate.at)
+        self.account = replace(self.account, funds_end_at=funds.at if funds else None)
+
+    def stop(self, session: Session, reason: StopReason, at: datetime, detail: str | None) -> Session:
+        """Decide the end of a session, with effect at `at`; its placements are closed by others."""
+        before = self.tx.sessions.lock(session.id)
+        assert before is not None
+        placements = [
+            placing.no_longer_wanted(self, placement, before)
+            for placement in self.tx.placements.unended(before.id)
+        ]
+        over = not any(placement.state in UNENDED for placement in placements)
+        state = end_state(reason, ever_ran=before.ever_ran) if over else State.STOPPING
+        stopped = replace(
+            self._metered(before, at),
+            state=state,
+            stop_reason=reason,
+            stop_detail=detail,
+            stopped_at=at,
+            ended_at=self.now if over else None,
+        )
+        saved = self.keep(before, self._at_rest(stopped))
+        if reason is StopReason.BALANCE_EXHAUSTED:
+            self.tx.outbox.add([events.exhausted(self.account, saved)])
+        return saved
+
+    def look_at_funds(self) -> None:
+        """Read the active sessions, so that `finish` works the funds out anew."""
+        assert self.active is not None
+
+    # running
+
+    def start_running(self, before: Session, noted: Session) -> Session:
+        """The first good ping: the clock of duration and money starts, if the first block can be paid."""
+        running = replace(
+            noted,
+            state=State.RUNNING,
+            running_at=noted.running_at or self.now,
+            running_since=self.now,
+            lease_token=None,
+            leased_at=None,
+            lease_until=None,
+            attempts=0,
+        )
+        others = [session for session in self._running() if session.id != running.id]
+        end = money.funds_end(self.account.balance, [*others, running], self.now)
+        if end is not None and end.at <= self.now and end.session_id == running.id:
+            detail = "the balance of the account cannot pay its first block"
+            return self.stop(before, StopReason.BALANCE_EXHAUSTED, self.now, detail)
+        return self.keep(before, self.planned(running))
+
+    def stop_running(self, session: Session, at: datetime) -> Session:
+        """The interval ends at `at` and is charged; the state is the caller's to set."""
+        return self._metered(session, at)
+
+    def planned(self, session: Session) -> Session:
+        """With its stop, warning and next step worked out anew."""
+        return plan_steps(session, self.policy(session), self.now, ping_at=session.ping_at)
+
+    def keep(self, before: Session, after: Session) -> Session:
+        """Save, and remember it among the active ones or not."""
+        saved = self.tx.sessions.save(before, after)
+        self.remember(saved)
+        if saved.state in TERMINAL and before.state not in TERMINAL:
+            self._freed = True
+        if saved.next_step is not None and saved.next_step_at is not None and saved.next_step_at <= self.now:
+            self.tx.sessions.wake(saved.next_step)
+        return saved
+
+    def remember(self, session: Session) -> None:
+        """Keep the picture of the active sessions true."""
+        if session.state in {State.STARTING, State.RUNNING}:
+            self.active[session.id] = session
+        else:
+            self.active.pop(session.id, None)
+
+    def place_freed(self) -> None:
+        """A slot, a name or funds became free here: the account's queue looks again."""
+        self._freed = True
+
+    # money
+
+    def credit(self, amount: Decimal, key: str, note: str = "") -> None:
+        """Money arrives: granted credit moves to the account, under `key`."""
+        self._post("credit", key, ("granted", book_of(self.account.id)), amount, None, note)
+        self.account = replace(self.account, balance=self.account.balance + amount)
+        self._freed = True
+
+    def post_cost(self, session: Session, cost: Decimal) -> Session:
+        """Charge what of `cost` is not charged yet, under the key (session, n)."""
+        amount = cost - session.charged
+        if amount <= ZERO:
+            return session
+        n = session.charges + 1
+        key = f"charge:{session.id}:{n}"
+        self._post("charge", key, (book_of(self.account.id), "revenue"), amount, session.id)
+        balance = self.account.balance - amount
+        if balance < ZERO:  # cannot happen while funds_end_at holds; if it does, it is our loss, and visible
+            self._post(
+                "write_off", f"{key}:off", ("written_off", book_of(self.account.id)), -balance, session.id
+            )
+            balance = ZERO
+        self.account = replace(self.account, balance=balance)
+        return replace(session, charged=session.charged + amount, charges=n)
+
+    def finish(self) -> Account:
+        """Work out the funds and the account's next step; wake whoever may now be admitted."""
+        if self._freed:
+            self.tx.sessions.make_next_queued_due(self.account.id, self.now)
+        after = self._with_steps(self._with_funds(self.account))
+        if after.next_step is not None and after.next_step_at is not None and after.next_step_at <= self.now:
+            self.tx.sessions.wake(after.next_step)
+        self.account = self.tx.accounts.save(self._before, after)
+        return self.account
+
+    def _post(
+        self,
+        kind: str,
+        key: str,
+        books: tuple[str, str],
+        amount: Decimal,
+        session_id: str | None,
+        note: str = "",
+    ) -> None:
+        debit, credit = books
+        entry = Entry(
+            key=key,
+            at=self.now,
+            account_id=self.account.id,
+            session_id=session_id,
+            kind=kind,
+            debit=debit,
+            credit=credit,
+            amount=amount,
+            currency=self.account.currency,
+            note=note,
+        )
+        self.tx.ledger.post(entry)
+
+    # inside
+
+    def _something_is_due(self) -> bool:
+        ends = (self.account.funds_end_at, self.tx.sessions.earliest_stop(self.account.id))
+        return any(end is not None and end <= self.now for end in ends)
+
+    def _earliest_due(self, funds: money.FundsEnd | None) -> tuple[Session, Candidate] | None:
+        due = []
+        for session in self.active.values():
+            forecast = next_stop(session, self.policy(session), funds)
+            if forecast.stop_at is not None and forecast.stop_at <= self.now:
+                due.append((forecast.candidates[0], session))
+        if not due:
+            return None
+        candidate, session = min(due, key=lambda pair: (pair[0].at, pair[1].id))
+        return session, candidate
+
+    def _carry_out(self, session: Session, due: Candidate) -> None:
+        if due.reason is StopReason.PROVIDER_ENDED and placing.move_on(self, session, due.at, due.detail):
+            return
+        self.stop(session, due.reason, due.at, due.detail)
+
+    def _metered(self, session: Session, at: datetime) -> Session:
+        if session.running_since is None:
+            return session
+        cost = money.cost_if_stopped_at(session, at)
+        ended = replace(session, ran_microseconds=money.ran_by(session, at), running_since=None)
+        return self.post_cost(ended, cost)
+
+    @staticmethod
+    def _at_rest(session: Session) -> Session:
+        """Nobody has to do anything for this row any more."""
+        return replace(
+            session,
+            ping_at=None,
+            warn_at=None,
+            next_step=None,
+            next_step_at=None,
+            lease_token=None,
+            leased_at=None,
+            lease_until=None,
+            attempts=0,
+        )
+
+    def _running(self) -> list[Session]:
+        return [session for session in self.active.values() if session.state is State.RUNNING]
+
+    def _funds_end(self, since: datetime) -> money.FundsEnd | None:
+        return money.funds_end(self.account.balance, self._running(), since)
+
+    def _with_funds(self, account: Account) -> Account:
+        if self._active is None and account == self._before:
+            return account  # nothing was looked at, nothing has moved
+        running = self._running()
+        end = self._funds_end(self.now)
+        charge_at = (account.next_charge_at or self.now + POST_EVERY) if running else None
+        return replace(account, funds_end_at=end.at if end else None, next_charge_at=charge_at)
+
+    def _with_steps(self, account: Account) -> Account:
+        account, warn_at = self._with_warning(account)
+        wanted = (
+            (Step.FUNDS, account.funds_end_at),
+            (Step.FUNDS, warn_at),
+            (Step.CHARGE, account.next_charge_at),
+        )
+        due = min(((at, step) for step, at in wanted if at is not None), default=None)
+        return replace(account, next_step=due[1] if due else None, next_step_at=due[0] if due else None)
+
+    def _with_warning(self, account: Account) -> tuple[Account, datetime | None]:
+        """Once for each threshold of a shortage; a shortage is over when the funds last beyond the first."""
+        policy, end = self.services.policy(None), account.funds_end_at
+        if end is None or not policy.warn_before_stop_seconds:
+            return replace(account, warned_seconds=None), None
+        first = timedelta(seconds=max(policy.warn_before_stop_seconds))
+        if end - self.now > first:
+            return replace(account, warned_seconds=None), end - first
+        warning = next_warning(end, account.warned_seconds, policy, self.now)
+        if warning is not None and warning[0] <= self.now:
+            account = replace(account, warned_seconds=warning[1])
+            warning = next_warning(end, account.warned_seconds, policy, self.now)
+        return account, warning[0] if warning else None
+
+
+def on_account(services: Services, tx: Transaction, account_id: str) -> AccountWork | None:
+    """Lock the account and apply its due stops; None where there is no such account."""
+    account = tx.accounts.lock(account_id)
+    if account is None:
+        return None
+    work = AccountWork(services, tx, account)
+    work.apply_due_stops()
+    return work

@@ -1,0 +1,59 @@
+"""Admit queued sessions: round-robin across accounts, first come first within one."""
+
+from dataclasses import replace
+
+from orchestrator.flows import admission
+from orchestrator.flows.account_work import AccountWork, on_account
+from orchestrator.flows.services import Services
+from orchestrator.flows.upkeep import PUT_OFF, Tally, each
+from orchestrator.rules.refusals import Refusal
+from orchestrator.rules.states import State, StopReason
+from orchestrator.rules.stops import next_stop
+from orchestrator.rules.values import Session
+from orchestrator.store.unit import Transaction
+
+Row = tuple[str, str]
+
+
+def admit_queued(services: Services, limit: int = 100) -> Tally:
+    """Let every due queued session look again: it starts, waits on, or has waited too long."""
+    with services.database.reading() as tx:
+        due = tx.sessions.due_to_be_admitted(tx.now(), limit)
+
+    def admit(tx: Transaction, row: Row) -> None:
+        work = on_account(services, tx, row[1])
+        session = tx.sessions.lock(row[0])
+        if work is not None and session is not None and session.state is State.QUEUED:
+            _admit(work, session)
+            work.finish()
+
+    return each(services, due, admit, lambda tx, row: tx.sessions.attempted(row[0], tx.now() + PUT_OFF))
+
+
+def let_queues_look(services: Services, limit: int = 1000) -> int:
+    """Make each account's first queued session due: what time alone frees (debt, rest) wakes nobody else."""
+
+    def look(tx: Transaction) -> int:
+        accounts = tx.sessions.accounts_with_queue(limit)
+        now = tx.now()
+        for account_id in accounts:
+            tx.sessions.make_next_queued_due(account_id, now)
+        return len(accounts)
+
+    return services.database.transact(look)
+
+
+def _admit(work: AccountWork, session: Session) -> None:
+    forecast = next_stop(session, work.policy(session))
+    if forecast.stop_at is not None and forecast.stop_at <= work.now:
+        work.stop(session, StopReason.QUEUE_TIMEOUT, forecast.stop_at, forecast.detail)
+        work.place_freed()
+        return
+    model = work.tx.models.get(session.model_id)
+    assert model is not None  # sessions refer to it by a foreign key
+    try:
+        admission.start(work, session, session, model, newcomer=False)
+    except Refusal as refusal:
+        work.keep(session, work.planned(replace(session, queue_reason=refusal.code.value)))
+    else:
+        work.place_freed()  # there may be room for the next one too

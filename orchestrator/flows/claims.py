@@ -1,0 +1,137 @@
+"""What open, resolve and close share: claim what can begin at once, act, settle each under its lease."""
+
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from orchestrator.flows.account_work import AccountWork, on_account
+from orchestrator.flows.services import Services
+from orchestrator.flows.upkeep import Tally
+from orchestrator.providers.driver import Driver, NotSent, ProviderError
+from orchestrator.rules.states import Step
+from orchestrator.rules.values import Placement, Session
+from orchestrator.store.database import new_token
+from orchestrator.store.unit import Transaction
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Claimed:
+    """A placement under our lease, and the monotonic instant after which nothing may be sent for it."""
+
+    placement: Placement
+    step: Step
+    token: str
+    begin_by: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer(Generic[T]):
+    """What a provider said of a claimed placement: a value, or the error that says what to do next."""
+
+    claimed: Claimed
+    said: T | ProviderError
+
+
+#: Claimed → what the driver is asked. Raises ProviderError.
+Ask = Callable[[Driver, Claimed], Coroutine[Any, Any, T]]
+
+
+def claim(services: Services, step: Step, *, lease: float, timeout: Callable[[str], float]) -> list[Claimed]:
+    """Lease the due placements of every provider that has free slots here, no more than can begin now.
+
+    What has not begun `timeout(provider)` before the end of its lease never begins, so none outlives it."""
+    claimed: list[Claimed] = []
+    for provider in services.drivers:
+        free = services.slots.take(step, provider)
+        taken: list[Claimed] = []
+        try:
+            taken = _claim_at(services, step, provider, free, lease, timeout(provider)) if free else []
+        finally:
+            services.slots.release(step, provider, free - len(taken))
+        claimed += taken
+    return claimed
+
+
+async def ask(services: Services, step: Step, claimed: Claimed, question: Ask[T]) -> Answer[T]:
+    """Ask the driver, unless the lease has run out meanwhile; the slot is given back in any case."""
+    provider = claimed.placement.provider
+    try:
+        if time.monotonic() > claimed.begin_by:
+            raise NotSent("the lease ran out before anything was sent")
+        return Answer(claimed=claimed, said=await question(services.drivers[provider], claimed))
+    except ProviderError as error:
+        return Answer(claimed=claimed, said=error)
+    finally:
+        services.slots.release(step, provider)
+
+
+def act_and_settle(
+    services: Services,
+    step: Step,
+    claimed: Sequence[Claimed],
+    question: Ask[T],
+    settle: Callable[[Services, Answer[T]], None],
+) -> Tally:
+    """Ask all at once; settle each as soon as its answer is there."""
+    settled = 0
+    for chunk in services.loop.stream([ask(services, step, one, question) for one in claimed]):
+        for answer in chunk:
+            settle(services, answer)
+            settled += 1
+    return Tally(claimed=len(claimed), settled=settled)
+
+
+def under_lease(services: Services, tx: Transaction, answer: Answer[Any]) -> "Held | None":
+    """Lock account, session and placement in that order; None where the placement is gone."""
+    claimed = answer.claimed
+    placement = claimed.placement
+    work = on_account(services, tx, placement.account_id) if placement.account_id else None
+    session = tx.sessions.lock(placement.session_id) if placement.session_id else None
+    current = tx.placements.lock(placement.id)
+    if current is None:
+        return None
+    held = current.lease_token == claimed.token
+    if current.credential is not None and current.serialised:
+        rest = services.policy(current.provider).credential_rest_seconds
+        tx.credentials.release(current.provider, current.credential, claimed.token, tx.now(), rest)
+    return Held(work=work, session=session, placement=current, lease_held=held)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Held:
+    """What an answer is settled against. `work` and `session` are None for an orphan."""
+
+    work: AccountWork | None
+    session: Session | None
+    placement: Placement
+    lease_held: bool
+
+
+def _claim_at(
+    services: Services, step: Step, provider: str, limit: int, lease: float, timeout: float
+) -> list[Claimed]:
+    policy = services.policy(provider)
+    card = services.card(provider)
+    silence = (card.resolve_after_seconds if card else None) or 0
+    token = new_token()
+    began = time.monotonic()
+
+    def claimed(tx: Transaction) -> Sequence[Placement]:
+        return tx.placements.claim(
+            step,
+            provider,
+            limit,
+            now=tx.now(),
+            token=token,
+            lease_seconds=lease,
+            silence_seconds=max(policy.resolve_after_seconds, silence) if step is Step.OPEN else 0,
+            rest_seconds=policy.credential_rest_seconds,
+            lacking=services.lacking(provider),
+        )
+
+    placements = services.database.transact(claimed)
+    begin_by = began + max(lease - timeout, 1)
+    return [Claimed(placement=p, step=step, token=token, begin_by=begin_by) for p in placements]

@@ -1,0 +1,87 @@
+"""Close what is no longer wanted, until there is proof. Nothing gives up silently."""
+
+import asyncio
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from orchestrator.flows import placing
+from orchestrator.flows.claims import Answer, Claimed, Held, act_and_settle, claim, under_lease
+from orchestrator.flows.services import CLOSE_LEASE, Services
+from orchestrator.flows.targets import target_of
+from orchestrator.flows.upkeep import Tally
+from orchestrator.providers.driver import Closed, Driver, NotClosed
+from orchestrator.rules.states import PlacementState, Step
+from orchestrator.rules.values import Placement, Policy
+from orchestrator.store.unit import Transaction
+
+
+def close_due(services: Services) -> Tally:
+    """Close every due placement that this process has a free slot for."""
+
+    def timeout_at(provider: str) -> float:
+        return services.policy(provider).close_timeout_seconds
+
+    claimed = claim(services, Step.CLOSE, lease=CLOSE_LEASE, timeout=timeout_at)
+
+    async def question(driver: Driver, one: Claimed) -> Closed:
+        placement = one.placement
+        if _cannot_be_closed_by_us(driver, placement):
+            return Closed(
+                proof=f"an orphan; the platform's own end at {placement.declared_end_at} has passed"
+            )
+        timeout = timeout_at(driver.name)
+        try:
+            async with asyncio.timeout(timeout):
+                return await driver.close(target_of(services, placement, None, to_ping=False))
+        except TimeoutError as error:
+            raise NotClosed(f"no answer to the close within {timeout:g} s") from error
+
+    return act_and_settle(services, Step.CLOSE, claimed, question, settle_close)
+
+
+def settle_close(services: Services, answer: Answer[Closed]) -> None:
+    """Write the proof, or what was answered instead and when it is tried again."""
+
+    def settle(tx: Transaction) -> None:
+        held = under_lease(services, tx, answer)
+        if held is None or held.placement.state is not PlacementState.CLOSING:
+            return
+        if held.lease_held and isinstance(answer.said, Closed):
+            _proven(tx, held, answer.said)
+        elif held.lease_held:  # without the lease it is another's to say
+            _unproven(services, tx, held.placement, str(answer.said), tx.now())
+        if held.work is not None:
+            held.work.finish()
+
+    services.database.transact(settle)
+
+
+def _proven(tx: Transaction, held: Held, said: Closed) -> None:
+    placing.closed(tx, held.placement, said.proof, tx.now())
+    if held.work is not None and held.session is not None:
+        placing.session_may_be_over(held.work, held.session)
+
+
+def _unproven(services: Services, tx: Transaction, placement: Placement, said: str, now: datetime) -> None:
+    policy = services.policy(placement.provider)
+    again = now + timedelta(seconds=_backoff(placement.attempts, policy))
+    tx.placements.save(
+        placement,
+        replace(
+            placement,
+            unproven_since=placement.unproven_since or now,
+            last_answer=said,
+            next_step=Step.CLOSE,
+            next_step_at=again,
+            lease_token=None,
+            lease_until=None,
+        ),
+    )
+
+
+def _backoff(attempts: int, policy: Policy) -> float:
+    return min(2.0 ** min(attempts, 20), policy.close_retry_max_seconds)
+
+
+def _cannot_be_closed_by_us(driver: Driver, placement: Placement) -> bool:
+    return placement.session_id is None and not driver.card.closes_by_id

@@ -1,0 +1,122 @@
+"""Create a session: every check, then its row; started at once unless the caller said otherwise."""
+
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from orchestrator.client.parsing import digest
+from orchestrator.client.requests import CreateSession
+from orchestrator.flows import admission, found, views
+from orchestrator.flows.account_work import AccountWork
+from orchestrator.flows.services import Services
+from orchestrator.rules import eligibility, names
+from orchestrator.rules.refusals import ErrorCode, Refusal
+from orchestrator.rules.states import State
+from orchestrator.rules.values import Account, Model, Session
+from orchestrator.store.unit import Transaction
+
+
+def create_session(services: Services, tx: Transaction, request: CreateSession) -> Mapping[str, Any]:
+    """The new session; or, for a session id that is there with the same content, that one as it is now."""
+    work = found.account(services, tx, request.account_id)
+    known = _known(tx, request)
+    if known is not None:
+        work.finish()
+        return views.of_session(tx, known, work.now)
+    model = found.model(tx, request.model_id)
+    _check_model(services, work.account, model, request)
+    session = _new(work, request, model)
+    _check_name(tx, session)
+    admission.check_nodes(work, session, model)
+    admission.check_total(work)
+    saved = admission.enter(work, None, session, model) if request.start else tx.sessions.insert(session)
+    work.finish()
+    return views.of_session(tx, saved, work.now)
+
+
+def _known(tx: Transaction, request: CreateSession) -> Session | None:
+    if request.session_id is None:
+        return None
+    known = tx.sessions.get(request.session_id)
+    if known is not None and known.request_digest != digest(request):
+        message = f"session {known.id} exists with other content: choose another session_id"
+        raise Refusal(ErrorCode.CONFLICT, message, session_id=known.id)
+    return known
+
+
+def _check_model(services: Services, account: Account, model: Model, request: CreateSession) -> None:
+    reasons = eligibility.ineligible_because(model, account.id, services.config.catalog_required_tags)
+    if reasons:
+        message = f"model {model.id} cannot be used here: {'; '.join(reasons)}"
+        raise Refusal(ErrorCode.MODEL_NOT_ELIGIBLE, message, model_id=model.id, reasons=reasons)
+    if model.currency != account.currency:
+        message = (
+            f"model {model.id} is priced in {model.currency}, account {account.id} pays in {account.currency}"
+        )
+        raise Refusal(
+            ErrorCode.CURRENCY_MISMATCH,
+            message,
+            model_currency=model.currency,
+            account_currency=account.currency,
+        )
+    if request.provider is not None and request.provider not in model.providers:
+        message = (
+            f"provider: {request.provider} does not serve model {model.id}; {', '.join(model.providers)} do"
+        )
+        raise _invalid("provider", message)
+    if request.attach is not None:
+        _check_attach(services, request)
+
+
+def _check_attach(services: Services, request: CreateSession) -> None:
+    """An attached endpoint needs a driver that attaches, and a secret that `[attach] allowed` lets jobs name."""
+    assert request.attach is not None
+    if not services.config.attach_permits(request.attach.secret_ref, request.attach.endpoint_url):
+        raise _invalid(
+            "attach.secret_ref", "attach: this secret may not be named for this host; see [attach]"
+        )
+    raise _invalid("attach", "attach: no configured provider of this model attaches to endpoints")
+
+
+def _new(work: AccountWork, request: CreateSession, model: Model) -> Session:
+    plan = work.services.plan(work.account.plan)
+    session_id = request.session_id or str(uuid.uuid4())
+    options = request.provider_options.model_dump(exclude_none=True)
+    return Session(
+        id=session_id,
+        account_id=work.account.id,
+        model_id=model.id,
+        name=request.name or names.generate(work.now, session_id),
+        description=request.description or "",
+        nodes=request.nodes,
+        state=State.CREATED,
+        max_duration_seconds=request.stop.max_duration_seconds,
+        max_interactions=request.stop.max_interactions,
+        idle_seconds=request.stop.idle_seconds,
+        max_cost=request.stop.max_cost,
+        failover=request.failover,
+        on_quota=request.on_quota,
+        provider_options=options,
+        pinned_provider=request.provider,
+        pinned_credential=request.credential,
+        metadata=request.metadata,
+        request_digest=digest(request),
+        model_max_duration_seconds=model.max_duration_seconds,
+        model_max_interactions=model.max_interactions,
+        plan_max_duration_seconds=plan.max_duration_seconds,
+        price_per_node_hour=model.price_per_node_hour,
+        currency=model.currency,
+        block_seconds=plan.billing_block_seconds,
+        created_at=work.now,
+    )
+
+
+def _check_name(tx: Transaction, session: Session) -> None:
+    other = tx.sessions.by_name(session.account_id, session.name)
+    if other is not None:
+        message = f"name {session.name!r} is taken by session {other}: choose another, or delete that session"
+        raise Refusal(ErrorCode.NAME_TAKEN, message, name=session.name, session_id=other)
+
+
+def _invalid(loc: str, message: str) -> Refusal:
+    return Refusal(ErrorCode.INVALID_REQUEST, message, faults=[{"loc": loc, "msg": message, "type": "value"}])

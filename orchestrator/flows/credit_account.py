@@ -1,0 +1,29 @@
+"""Credit an account. The key makes it happen once, however often it is asked for."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from orchestrator.client.requests import CreditAccount
+from orchestrator.flows import found, views
+from orchestrator.flows.services import Services
+from orchestrator.rules import events
+from orchestrator.rules.refusals import ErrorCode, Refusal
+from orchestrator.store.unit import Transaction
+
+
+def credit_account(services: Services, tx: Transaction, request: CreditAccount) -> Mapping[str, Any]:
+    """The account with its new balance. Due stops came first: a credit after the end of the funds is too late."""
+    work = found.account(services, tx, request.account_id)
+    if request.currency != work.account.currency:
+        message = f"account {work.account.id} is kept in {work.account.currency}, not in {request.currency}"
+        raise Refusal(ErrorCode.CURRENCY_MISMATCH, message, account_currency=work.account.currency)
+    key = f"credit:{request.account_id}:{request.key}"
+    known = tx.ledger.by_key(key)
+    if known is not None and known.amount != request.amount:
+        message = f"key: {request.key} was used for another amount; a new credit needs a new key"
+        raise Refusal(ErrorCode.CONFLICT, message, key=request.key)
+    if known is None:
+        work.look_at_funds()
+        work.credit(request.amount, key)
+        tx.outbox.add([events.credited(work.account, views.as_text(request.amount), request.key)])
+    return views.of_account(work.finish())

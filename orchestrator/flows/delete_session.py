@@ -1,0 +1,24 @@
+"""Delete a session that is over or never started: its place and name become free, its record stays."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from orchestrator.client.requests import DeleteSession
+from orchestrator.flows import found, views
+from orchestrator.flows.services import Services
+from orchestrator.rules.states import TERMINAL, State
+from orchestrator.store.unit import Transaction
+
+
+def delete_session(services: Services, tx: Transaction, request: DeleteSession) -> Mapping[str, Any]:
+    """The session as it is kept: ledger and tombstone."""
+    work, session = found.session(services, tx, request.session_id)
+    if session.state not in TERMINAL | {State.CREATED}:
+        raise found.wrong_state(
+            session, "a session that is over or never started can be deleted; close it first"
+        )
+    saved = work.keep(session, replace(session, deleted_at=work.now))
+    work.place_freed()
+    work.finish()
+    return views.of_session(tx, saved, work.now)

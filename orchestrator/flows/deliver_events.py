@@ -1,0 +1,58 @@
+"""Deliver events from the outbox: at least once, in order, by one worker at a time."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from orchestrator.flows.services import Services
+from orchestrator.flows.upkeep import Tally
+from orchestrator.rules.events import rfc3339
+from orchestrator.store.database import new_token
+from orchestrator.store.outbox import WaitingEvent
+from orchestrator.store.unit import Transaction
+
+#: The lease that makes one deliverer; longer than one batch takes.
+LEASE, LEASE_SECONDS = "deliver_events", 30.0
+BATCH = 500
+
+
+class Sink(Protocol):
+    """Where events go."""
+
+    def send(self, events: Sequence[Mapping[str, Any]]) -> None:
+        """Deliver all, in order, or raise; what was delivered before a raise may come again."""
+
+
+def deliver_events(services: Services, sink: Sink) -> Tally:
+    """Deliver batches until the outbox is empty, or another worker is at it."""
+    holder = new_token()
+    delivered = 0
+    while batch := services.database.transact(lambda tx: _take(tx, holder)):
+        sink.send([cloud_event(event) for event in batch])
+        services.database.transact(lambda tx, done=batch: _delivered(tx, done))  # type: ignore[misc]
+        delivered += len(batch)
+    services.database.transact(lambda tx: tx.leases.give_back(LEASE, holder))
+    return Tally(claimed=delivered, settled=delivered)
+
+
+def cloud_event(event: WaitingEvent) -> dict[str, Any]:
+    """CloudEvents 1.0, as JSON."""
+    return {
+        "specversion": "1.0",
+        "id": event.id,
+        "source": "/orchestrator",
+        "type": event.type,
+        "subject": event.subject,
+        "time": rfc3339(event.time),
+        "datacontenttype": "application/json",
+        "data": event.data,
+    }
+
+
+def _take(tx: Transaction, holder: str) -> Sequence[WaitingEvent]:
+    if not tx.leases.hold(LEASE, holder, tx.now(), LEASE_SECONDS):
+        return []
+    return tx.outbox.waiting(BATCH)
+
+
+def _delivered(tx: Transaction, batch: Sequence[WaitingEvent]) -> None:
+    tx.outbox.delivered([event.seq for event in batch], tx.now())

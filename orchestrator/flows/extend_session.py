@@ -1,0 +1,59 @@
+"""Extend a session: new totals, within the limits of model, plan and provider."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from orchestrator.client.requests import ExtendSession
+from orchestrator.flows import found, views
+from orchestrator.flows.services import Services
+from orchestrator.rules.refusals import ErrorCode, Refusal
+from orchestrator.rules.states import TERMINAL, State
+from orchestrator.rules.values import Session
+from orchestrator.store.unit import Transaction
+
+
+def extend_session(services: Services, tx: Transaction, request: ExtendSession) -> Mapping[str, Any]:
+    """The session with its new deadline."""
+    work, session = found.session(services, tx, request.session_id)
+    if session.state in TERMINAL | {State.STOPPING}:
+        raise found.wrong_state(session, "a session that is not over can be extended")
+    _check_raised(session, request)
+    _check_within(session, request)
+    given = request.model_dump(exclude={"session_id"}, exclude_none=True)
+    longer = replace(session, **{name: getattr(request, name) for name in given})
+    saved = work.keep(session, work.planned(longer))
+    work.finish()
+    return views.of_session(tx, saved, work.now)
+
+
+def _check_raised(session: Session, request: ExtendSession) -> None:
+    """A lower total would be a stop in disguise."""
+    for name in ("max_duration_seconds", "max_interactions", "max_cost"):
+        now, wanted = getattr(session, name), getattr(request, name)
+        if now is not None and wanted is not None and wanted < now:
+            message = f"{name}: the new total is below the present one of {now}; extending only raises it"
+            fault = {"loc": name, "msg": message, "type": "value"}
+            raise Refusal(ErrorCode.INVALID_REQUEST, message, faults=[fault])
+
+
+def _check_within(session: Session, request: ExtendSession) -> None:
+    limits = (
+        ("max_duration_seconds", "the plan", session.plan_max_duration_seconds),
+        ("max_duration_seconds", "the model", session.model_max_duration_seconds),
+        ("max_duration_seconds", "the provider's declared end", _until_declared_end(session)),
+        ("max_interactions", "the model", session.model_max_interactions),
+    )
+    for name, whose, limit in limits:
+        wanted = getattr(request, name)
+        if wanted is not None and limit is not None and wanted > limit:
+            message = f"{name}: {wanted} is beyond {whose}, which allows {limit}"
+            raise Refusal(ErrorCode.LIMIT_EXCEEDED, message, field=name, limit=limit)
+
+
+def _until_declared_end(session: Session) -> int | None:
+    """The longest total that the present placement can serve; a failover opens the next one at its end."""
+    if session.failover or session.declared_end_at is None or session.running_at is None:
+        return None
+    return int((session.declared_end_at - session.running_at) / timedelta(seconds=1))

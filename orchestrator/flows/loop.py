@@ -1,0 +1,104 @@
+"""One event loop in one thread for each worker process; flows hand it coroutines and settle what comes back."""
+
+import asyncio
+import queue
+import threading
+from collections.abc import Coroutine, Iterator, Sequence
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+#: Results settled in one statement at most.
+CHUNK = 500
+
+
+class EventLoop:
+    """Starts with its first use, so that it is never made before a fork."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Wait here for one coroutine that runs there."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self._running()).result()
+
+    def stream(self, coroutines: Sequence[Coroutine[Any, Any, T]]) -> Iterator[list[T]]:
+        """Run all at once; yield results in chunks as they finish, so that a slow one delays nobody.
+
+        The coroutines handle their own errors: one that raises ends the stream with that error."""
+        done: queue.SimpleQueue[T | BaseException] = queue.SimpleQueue()
+        self._running().call_soon_threadsafe(_start_all, coroutines, done)
+        left = len(coroutines)
+        while left:
+            chunk = _drain(done)
+            left -= len(chunk)
+            yield [_value(result) for result in chunk]
+
+    def stop(self) -> None:
+        """Cancel what still runs and end the thread."""
+        with self._lock:
+            loop, self._loop = self._loop, None
+        if loop is not None:
+            asyncio.run_coroutine_threadsafe(_cancel_all(), loop).result(timeout=10)
+            loop.call_soon_threadsafe(loop.stop)
+
+    def _running(self) -> asyncio.AbstractEventLoop:
+        with self._lock:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                threading.Thread(target=_run, args=(self._loop,), name="loop", daemon=True).start()
+            return self._loop
+
+
+def _run(loop: asyncio.AbstractEventLoop) -> None:
+    asyncio.set_event_loop(loop)
+    try:
+        loop.run_forever()
+    finally:
+        loop.close()
+
+
+def _start_all(
+    coroutines: Sequence[Coroutine[Any, Any, T]], done: "queue.SimpleQueue[T | BaseException]"
+) -> None:
+    for coroutine in coroutines:
+        task = asyncio.get_running_loop().create_task(coroutine)
+        _PENDING.add(task)
+        task.add_done_callback(lambda finished: _report(finished, done))
+
+
+#: The loop itself keeps only weak references to its tasks.
+_PENDING: set[asyncio.Task[Any]] = set()
+
+
+def _report(task: "asyncio.Task[T]", done: "queue.SimpleQueue[T | BaseException]") -> None:
+    _PENDING.discard(task)
+    if task.cancelled():
+        done.put(asyncio.CancelledError())
+    else:
+        done.put(task.exception() or task.result())
+
+
+def _drain(done: "queue.SimpleQueue[T | BaseException]") -> list[T | BaseException]:
+    chunk = [done.get()]
+    while len(chunk) < CHUNK:
+        try:
+            chunk.append(done.get_nowait())
+        except queue.Empty:
+            break
+    return chunk
+
+
+def _value(result: T | BaseException) -> T:
+    if isinstance(result, BaseException):
+        raise result
+    return result
+
+
+async def _cancel_all() -> None:
+    mine = asyncio.current_task()
+    tasks = [task for task in asyncio.all_tasks() if task is not mine]
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

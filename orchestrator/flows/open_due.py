@@ -1,0 +1,184 @@
+"""Open what is due to be opened, and settle what the provider said. The intent was written long before."""
+
+import asyncio
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from orchestrator.flows import late_answers, placing
+from orchestrator.flows.account_work import AccountWork
+from orchestrator.flows.claims import Answer, Claimed, act_and_settle, claim, under_lease
+from orchestrator.flows.services import OPEN_LEASE, Services
+from orchestrator.flows.targets import order_of
+from orchestrator.flows.upkeep import Tally
+from orchestrator.providers.driver import (
+    Driver,
+    NotPlaced,
+    NotSent,
+    OutcomeUnknown,
+    Placed,
+    ProviderError,
+    Refused,
+    Throttled,
+)
+from orchestrator.rules.states import PlacementState, State, Step, StopReason
+from orchestrator.rules.values import Placement, Session
+from orchestrator.store.unit import Transaction
+
+#: Seconds until something that was not sent, or throttled without a hint, is sent again; doubles up to the last.
+RETRY_FIRST, RETRY_LAST = 2.0, 60.0
+
+
+def open_due(services: Services) -> Tally:
+    """Open every due placement that this process has a free slot for."""
+
+    def timeout_at(provider: str) -> float:
+        return services.policy(provider).open_timeout_seconds
+
+    claimed = claim(services, Step.OPEN, lease=OPEN_LEASE, timeout=timeout_at)
+
+    async def question(driver: Driver, one: Claimed) -> Placed:
+        timeout = timeout_at(driver.name)
+        try:
+            async with asyncio.timeout(timeout):
+                return await driver.open(order_of(services, one.placement))
+        except TimeoutError as error:
+            raise OutcomeUnknown(
+                f"no answer to the open within {timeout:g} s", possible_orphans=True
+            ) from error
+
+    return act_and_settle(services, Step.OPEN, claimed, question, settle_open)
+
+
+def settle_open(services: Services, answer: Answer[Placed]) -> None:
+    """Write what became of an open: under the lease the outcome, without it only the handle."""
+
+    def settle(tx: Transaction) -> None:
+        held = under_lease(services, tx, answer)
+        if held is None:
+            return
+        if not held.lease_held:
+            late_answers.record(services, tx, held, answer)
+        elif held.work is not None and held.session is not None:
+            after_open(held.work, held.session, held.placement, answer)
+        if held.work is not None:
+            held.work.finish()
+
+    services.database.transact(settle)
+
+
+def after_open(
+    work: AccountWork,
+    session: Session,
+    placement: Placement,
+    answer: Answer[Placed] | Answer[Placed | NotPlaced],
+) -> None:
+    """What follows from an answer to an open, or to its resolve."""
+    match answer.said:
+        case Placed() as placed:
+            opened(work, session, placement, placed, answer.claimed.step)
+        case NotPlaced(proof=proof):
+            not_opened(work, session, placement, proof)
+        case Refused() as refusal:
+            not_opened(work, session, placement, f"refused: {refusal}")
+        case NotSent() | Throttled() as error:
+            _again_later(work, session, placement, error, answer.claimed.step)
+        case error:
+            unknown(work, placement, error, answer.claimed.step)
+
+
+def opened(
+    work: AccountWork, session: Session, placement: Placement, placed: Placed, step: Step = Step.OPEN
+) -> None:
+    """It is open. The first good ping is the proof; a stop that came meanwhile closes it at once."""
+    if placement.handle != placed.handle and work.tx.placements.handle_is_known(
+        placement.provider, placed.handle
+    ):
+        said = f"the provider answered with {placed.handle}, which another placement has"
+        unknown(work, placement, OutcomeUnknown(said, possible_orphans=True), step)
+        return
+    late_answers.disown_candidate(work.services, work.tx, placement, placed.handle, work.now)
+    current = work.tx.placements.save(placement, _as_open(placement, placed, work.now))
+    if session.state is not State.STARTING or session.placements != placement.n:
+        placing.no_longer_wanted(work, current, session)
+        return
+    ready = replace(session, declared_end_at=current.declared_end_at, ping_at=work.now)
+    work.keep(session, work.planned(ready))
+
+
+def not_opened(work: AccountWork, session: Session, placement: Placement, why: str) -> None:
+    """Nothing exists: try the next place, or give up starting; a stopping session may be over."""
+    placing.never_opened(work.tx, placement, why, work.now)
+    if session.state is State.STARTING and session.placements == placement.n:
+        if placing.next_attempt(work, session, session) is None:
+            reason = StopReason.DEAD if session.ever_ran else StopReason.START_FAILED
+            work.stop(session, reason, work.now, f"nowhere left to try; {placement.provider}: {why}")
+        return
+    placing.session_may_be_over(work, session)
+
+
+def _as_open(placement: Placement, placed: Placed, now: datetime) -> Placement:
+    ends_at = placed.ends_at
+    if ends_at is None and placed.lasts_seconds is not None:
+        ends_at = (placement.sent_at or now) + timedelta(seconds=placed.lasts_seconds)
+    return replace(
+        placement,
+        state=PlacementState.OPEN,
+        handle=placed.handle,
+        candidate=None,
+        endpoint_url=placed.endpoint.url,
+        endpoint_model=placed.endpoint.model,
+        endpoint_auth=placed.endpoint.auth.value,
+        secret_ref=placed.endpoint.secret_ref,
+        opened_at=now,
+        declared_end_at=ends_at,
+        last_answer=placed.note or "opened",
+        next_step=None,
+        next_step_at=None,
+        lease_token=None,
+        lease_until=None,
+        attempts=0,
+    )
+
+
+def _again_later(
+    work: AccountWork, session: Session, placement: Placement, error: NotSent | Throttled, step: Step
+) -> None:
+    """Nothing was done there: while opening it is sent again, unless the session wants no more."""
+    hint = error.retry_after_seconds if isinstance(error, Throttled) else None
+    wait = min(max(hint or 0.0, RETRY_FIRST * 2 ** min(placement.attempts - 1, 10)), RETRY_LAST)
+    opening = step is Step.OPEN
+    later = replace(
+        placement,
+        last_answer=str(error),
+        next_step=Step.OPEN if opening else Step.RESOLVE,
+        next_step_at=work.now + timedelta(seconds=wait),
+        lease_token=None,
+        lease_until=None,
+        sent_at=None if opening else placement.sent_at,
+    )
+    saved = work.tx.placements.save(placement, later)
+    if opening and session.state is not State.STARTING:
+        placing.no_longer_wanted(work, saved, session)
+        placing.session_may_be_over(work, session)
+
+
+def unknown(work: AccountWork, placement: Placement, error: ProviderError, step: Step) -> None:
+    """It may or may not exist: resolve later, once its effect must show. Never a blind second open."""
+    card = work.services.card(placement.provider)
+    policy = work.services.policy(placement.provider)
+    lag = max(policy.resolve_after_seconds, (card.resolve_after_seconds if card else None) or 0)
+    first = step is Step.OPEN
+    wait = lag if first else min(RETRY_LAST * 2 ** min(placement.attempts, 6), policy.close_retry_max_seconds)
+    orphans = isinstance(error, OutcomeUnknown) and error.possible_orphans
+    later = replace(
+        placement,
+        state=PlacementState.UNKNOWN,
+        last_answer=str(error),
+        possible_orphans=placement.possible_orphans or orphans,
+        next_step=Step.RESOLVE,
+        next_step_at=work.now + timedelta(seconds=wait),
+        lease_token=None,
+        lease_until=None,
+        attempts=0 if first else placement.attempts,
+    )
+    work.tx.placements.save(placement, later)

@@ -1,0 +1,226 @@
+"""Placements come and go: the next one for a session, and the end of one that is no longer wanted."""
+
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, assert_never
+
+from orchestrator.flows.services import PING_BEGINS_WITHIN, Services
+from orchestrator.rules.pings import without_doubts
+from orchestrator.rules.states import UNENDED, PlacementState, State, Step, end_state
+from orchestrator.rules.stops import ask_duration
+from orchestrator.rules.values import Credential, Model, Placement, Session
+from orchestrator.store.unit import Transaction
+
+if TYPE_CHECKING:
+    from orchestrator.flows.account_work import AccountWork
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """Where a session may be served next: a provider, and the credential that was taken for it."""
+
+    provider: str
+    credential: Credential | None
+
+
+def providers_for(services: Services, session: Session, model: Model) -> Iterator[str]:
+    """The model's providers that are configured here and large enough, in order of preference."""
+    for provider in model.providers:
+        card = services.card(provider)
+        if card is None or session.pinned_provider not in (None, provider):
+            continue
+        if card.max_nodes is None or session.nodes <= card.max_nodes:
+            yield provider
+
+
+def take_place(
+    services: Services, tx: Transaction, session: Session, model: Model, now: datetime
+) -> Place | None:
+    """Take a credential at the first provider that has a free one; None where none has."""
+    tried = _tried(services, tx, session)
+    for provider in providers_for(services, session, model):
+        excluding = {ref for name, ref in tried if name == provider and ref is not None}
+        credential = tx.credentials.take(
+            provider, now, ref=session.pinned_credential, excluding=sorted(excluding)
+        )
+        if credential is not None:
+            return Place(provider=provider, credential=credential)
+        keyless = not services.config.providers[provider].credentials
+        if keyless and (provider, None) not in tried:
+            return Place(provider=provider, credential=None)
+    return None
+
+
+def begin_placement(
+    services: Services, tx: Transaction, session: Session, model: Model, place: Place, now: datetime
+) -> Placement:
+    """Write the intent: a placement to be opened. `session.placements` is its n already."""
+    card = services.card(place.provider)
+    assert card is not None
+    credential = place.credential
+    shortest = ask_duration(session, services.policy(place.provider), card.shortest_duration_seconds, now)
+    placement = Placement(
+        id=str(uuid.uuid4()),
+        session_id=session.id,
+        account_id=session.account_id,
+        n=session.placements,
+        provider=place.provider,
+        credential=credential.ref if credential else None,
+        exclusive=card.exclusive_credentials and credential is not None,
+        serialised=card.serialised and credential is not None,
+        model_id=model.id,
+        provider_model_id=model.provider_model_ids.get(place.provider, model.id),
+        model_type=model.type,
+        nodes=session.nodes,
+        price_per_node_hour=session.price_per_node_hour,
+        currency=session.currency,
+        state=PlacementState.OPENING,
+        options=dict(session.provider_options),
+        duration_seconds=shortest,
+        created_at=now,
+        next_step=Step.OPEN,
+        next_step_at=now,
+    )
+    tx.placements.wake(Step.OPEN)
+    return tx.placements.insert(placement)
+
+
+def starting_at(session: Session, place: Place, now: datetime) -> Session:
+    """The session as it enters STARTING for its next placement there."""
+    return replace(
+        without_doubts(session),
+        state=State.STARTING,
+        starting_at=now,
+        queue_reason=None,
+        queue_deadline_at=None,
+        placements=session.placements + 1,
+        provider=place.provider,
+        credential=place.credential.ref if place.credential else None,
+        declared_end_at=None,
+        ping_at=None,
+        lease_token=None,
+        leased_at=None,
+        lease_until=None,
+        attempts=0,
+    )
+
+
+def next_attempt(work: "AccountWork", before: Session, noted: Session) -> Session | None:
+    """While STARTING: the next credential, then the model's next provider; None where nothing is left to try."""
+    policy = work.policy(before)
+    model = work.tx.models.get(before.model_id)
+    if model is None or before.placements >= policy.max_placements:
+        return None
+    for placement in work.tx.placements.unended(before.id):
+        no_longer_wanted(work, placement, before)
+    place = take_place(work.services, work.tx, before, model, work.now)
+    if place is None:
+        return None
+    first_entry = noted.starting_at or work.now  # attempts share one start_timeout
+    after = replace(starting_at(noted, place, work.now), starting_at=first_entry)
+    saved = work.keep(before, work.planned(after))
+    begin_placement(work.services, work.tx, saved, model, place, work.now)
+    return saved
+
+
+def move_on(work: "AccountWork", session: Session, at: datetime, detail: str) -> bool:
+    """Failover of a running session, at `at`: only where the next place is there already. False: stop it."""
+    if not session.failover or session.placements >= work.policy(session).max_placements:
+        return False
+    model = work.tx.models.get(session.model_id)
+    before = work.tx.sessions.lock(session.id)
+    if model is None or before is None or before.state is not State.RUNNING:
+        return False
+    place = take_place(work.services, work.tx, before, model, work.now)
+    if place is None:
+        return False
+    for placement in work.tx.placements.unended(before.id):
+        no_longer_wanted(work, placement, before)
+    interrupted = replace(work.stop_running(before, at), stop_detail=detail)
+    after = starting_at(interrupted, place, work.now)
+    saved = work.keep(before, work.planned(after))
+    begin_placement(work.services, work.tx, saved, model, place, work.now)
+    return True
+
+
+def no_longer_wanted(work: "AccountWork", placement: Placement, session: Session) -> Placement:
+    """Bring a placement on its way out. One that is being opened waits for that outcome: no close overtakes it."""
+    match placement.state:
+        case PlacementState.OPENING if placement.sent_at is None:
+            return never_opened(work.tx, placement, "nothing was sent", work.now)
+        case PlacementState.OPENING | PlacementState.UNKNOWN:
+            return work.tx.placements.save(placement, replace(placement, closing_since=work.now))
+        case PlacementState.OPEN:
+            return _begin_close(work, placement, session)
+        case PlacementState.CLOSING | PlacementState.CLOSED | PlacementState.NEVER_OPENED:
+            return placement
+        case unknown:
+            assert_never(unknown)
+
+
+def never_opened(tx: Transaction, placement: Placement, proof: str, now: datetime) -> Placement:
+    """It certainly does not exist: refused, not sent, or found to be nowhere."""
+    return _end(tx, placement, PlacementState.NEVER_OPENED, proof, now)
+
+
+def closed(tx: Transaction, placement: Placement, proof: str, now: datetime) -> Placement:
+    """Proven closed."""
+    return _end(tx, placement, PlacementState.CLOSED, proof, now)
+
+
+def session_may_be_over(work: "AccountWork", session: Session) -> Session:
+    """A stopping session whose placements have all ended has stopped."""
+    if session.state is not State.STOPPING or session.stop_reason is None:
+        return session
+    if any(placement.state in UNENDED for placement in work.tx.placements.unended(session.id)):
+        return session
+    state = end_state(session.stop_reason, ever_ran=session.ever_ran)
+    return work.keep(session, replace(session, state=state, ended_at=work.now))
+
+
+def _begin_close(work: "AccountWork", placement: Placement, session: Session) -> Placement:
+    at = work.now
+    if session.leased_at is not None:  # a ping was claimed and may be about to begin
+        at = max(at, session.leased_at + timedelta(seconds=PING_BEGINS_WITHIN * 1.1))
+    work.tx.placements.wake(Step.CLOSE)
+    closing = replace(
+        placement,
+        state=PlacementState.CLOSING,
+        closing_since=placement.closing_since or work.now,
+        next_step=Step.CLOSE,
+        next_step_at=at,
+        attempts=0,
+    )
+    return work.tx.placements.save(placement, closing)
+
+
+def _end(
+    tx: Transaction, placement: Placement, state: PlacementState, proof: str, now: datetime
+) -> Placement:
+    ended = replace(
+        placement,
+        state=state,
+        proof=proof,
+        ended_at=now,
+        next_step=None,
+        next_step_at=None,
+        lease_token=None,
+        lease_until=None,
+        attempts=0,
+    )
+    saved = tx.placements.save(placement, ended)
+    tx.sessions.make_waiting_for_provider_due(placement.provider, now)
+    return saved
+
+
+def _tried(services: Services, tx: Transaction, session: Session) -> set[tuple[str, str | None]]:
+    """Where another attempt would meet the same refusal, or the same dead endpoint."""
+    tried = set()
+    for placement in tx.placements.of_session(session.id):
+        card = services.card(placement.provider)
+        refused = placement.state is PlacementState.NEVER_OPENED
+        if refused or card is None or not card.has_lifecycle:
+            tried.add((placement.provider, placement.credential))
+    return tried

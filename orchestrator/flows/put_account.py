@@ -1,0 +1,53 @@
+"""Put an account: create it, or move it to another plan."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from orchestrator.client.requests import PutAccount
+from orchestrator.flows import views
+from orchestrator.flows.account_work import AccountWork, on_account
+from orchestrator.flows.services import Services
+from orchestrator.rules.refusals import ErrorCode, Refusal
+from orchestrator.rules.values import ZERO, Account
+from orchestrator.store.unit import Transaction
+
+
+def put_account(services: Services, tx: Transaction, request: PutAccount) -> Mapping[str, Any]:
+    """The account as it is now. Sessions keep the terms of their creation."""
+    _check_plan(services, request.plan)
+    work = on_account(services, tx, request.account_id)
+    if work is None:
+        return views.of_account(_added(tx, request))
+    _check_currency(tx, work, request)
+    work.account = replace(work.account, plan=request.plan, currency=request.currency)
+    work.place_freed()
+    return views.of_account(work.finish())
+
+
+def _added(tx: Transaction, request: PutAccount) -> Account:
+    account = Account(
+        id=request.account_id,
+        plan=request.plan,
+        currency=request.currency,
+        balance=ZERO,
+        created_at=tx.now(),
+    )
+    return tx.accounts.insert(account)
+
+
+def _check_plan(services: Services, plan: str) -> None:
+    if services.config.plan(plan) is None:
+        known = ", ".join(sorted(services.config.plans))
+        message = f"plan: {plan} is not configured; known are {known}"
+        fault = {"loc": "plan", "msg": message, "type": "value"}
+        raise Refusal(ErrorCode.INVALID_REQUEST, message, faults=[fault])
+
+
+def _check_currency(tx: Transaction, work: AccountWork, request: PutAccount) -> None:
+    if request.currency != work.account.currency and not tx.ledger.is_empty(work.account.id):
+        message = (
+            f"account {work.account.id} has entries in {work.account.currency}: its currency stays, open another"
+            f" account for {request.currency}"
+        )
+        raise Refusal(ErrorCode.CURRENCY_MISMATCH, message, account_currency=work.account.currency)

@@ -1,0 +1,22 @@
+"""Put a model into the catalog, or change it. Live sessions keep the terms of their creation."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from orchestrator.client.requests import PutModel
+from orchestrator.flows import views
+from orchestrator.flows.services import Services
+from orchestrator.rules.refusals import ErrorCode, Refusal
+from orchestrator.store.unit import Transaction
+
+
+def put_model(services: Services, tx: Transaction, request: PutModel) -> Mapping[str, Any]:
+    """The model as it is now."""
+    model = request.as_model()
+    unknown = [provider for provider in model.providers if provider not in services.config.providers]
+    if unknown:
+        message = f"providers: {', '.join(unknown)} not configured; add [providers.{unknown[0]}] first"
+        fault = {"loc": "providers", "msg": message, "type": "value"}
+        raise Refusal(ErrorCode.INVALID_REQUEST, message, faults=[fault])
+    tx.models.put(model)
+    return views.of_model(model)

@@ -1,0 +1,71 @@
+"""What every flow is given, built in one place (`wiring`)."""
+
+import logging
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from orchestrator.flows.loop import EventLoop
+from orchestrator.flows.slots import Slots
+from orchestrator.providers.driver import Card, Driver, Secret
+from orchestrator.rules.states import Step
+from orchestrator.rules.values import Plan, Policy
+from orchestrator.settings import Configuration, SecretStore
+from orchestrator.store.database import Database
+
+log = logging.getLogger(__name__)
+
+#: A ping that has not begun this long after its claim is given back; a stop that meets a fresh claim lets the
+#: close wait as long. So no ping begins after a close. Seconds.
+PING_BEGINS_WITHIN = 1.0
+PING_LEASE = 90.0
+OPEN_LEASE = 540.0
+CLOSE_LEASE = 180.0
+
+
+def no_jitter() -> float:
+    """For tests: every ping on its beat."""
+    return 0.0
+
+
+def jitter() -> float:
+    """Between -1 and 1: spreads the pings of sessions that were created together."""
+    return random.uniform(-1, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Services:
+    """One worker process's view of the world."""
+
+    database: Database
+    config: Configuration
+    drivers: Mapping[str, Driver]
+    secrets: SecretStore
+    loop: EventLoop
+    slots: Slots
+    wake: Callable[[frozenset[Step]], None] = field(default=lambda _steps: None)
+    """Publish wake-ups for these steps; may fail silently, for the ticks come anyway."""
+    jitter: Callable[[], float] = jitter
+
+    def policy(self, provider: str | None) -> Policy:
+        """The policy at this provider."""
+        return self.config.policy_for(provider)
+
+    def plan(self, name: str) -> Plan:
+        """The account's plan; one that was taken out of the configuration binds like `contract`."""
+        return self.config.plan(name) or Plan(name=name)
+
+    def card(self, provider: str) -> Card | None:
+        """What this provider can do; None where it is not configured."""
+        driver = self.drivers.get(provider)
+        return driver.card if driver else None
+
+    def secret(self, ref: str | None) -> Secret | None:
+        """The secret behind a reference; None where there is none."""
+        value = None if ref is None else self.secrets.get(ref)
+        return None if ref is None or value is None else Secret(ref=ref, value=value)
+
+    def lacking(self, provider: str) -> frozenset[str]:
+        """References of this provider that this worker cannot resolve: it leaves their rows to others."""
+        refs = self.config.providers[provider].all_credentials
+        return frozenset(ref for ref in refs if self.secrets.get(ref) is None)

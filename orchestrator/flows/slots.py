@@ -1,0 +1,40 @@
+"""How many calls one worker process has under way, so that no lease runs while a row waits its turn."""
+
+import threading
+from collections import Counter
+from collections.abc import Mapping
+
+from orchestrator.rules.states import Step
+
+#: Calls under way at once in one process, for each kind of work. One provider holds at most half.
+TOTALS: Mapping[Step, int] = {Step.PING: 2048, Step.OPEN: 128, Step.RESOLVE: 128, Step.CLOSE: 256}
+
+
+class Slots:
+    """Counts by kind and provider. Thread-safe."""
+
+    def __init__(self, caps: Mapping[str, int], totals: Mapping[Step, int] = TOTALS) -> None:
+        """`caps`: `max_in_flight` of each provider."""
+        self._caps = caps
+        self._totals = totals
+        self._lock = threading.Lock()
+        self._held: Counter[tuple[Step, str]] = Counter()
+
+    def take(self, step: Step, provider: str) -> int:
+        """Take every slot that is free for this provider; give back with `release` what is not used."""
+        with self._lock:
+            cap = min(self._caps.get(provider, 1), max(1, self._totals[step] // 2))
+            left = self._totals[step] - sum(n for (kind, _), n in self._held.items() if kind is step)
+            free = max(0, min(cap - self._held[(step, provider)], left))
+            self._held[(step, provider)] += free
+            return free
+
+    def release(self, step: Step, provider: str, count: int = 1) -> None:
+        """Give slots back."""
+        with self._lock:
+            self._held[(step, provider)] -= count
+
+    def held(self) -> int:
+        """Calls under way in this process."""
+        with self._lock:
+            return sum(self._held.values())

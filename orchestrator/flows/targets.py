@@ -1,0 +1,49 @@
+"""From placements to what drivers are given."""
+
+from orchestrator.flows.services import Services
+from orchestrator.providers.driver import Auth, Endpoint, Order, Target
+from orchestrator.rules.values import Placement
+
+
+def order_of(services: Services, placement: Placement) -> Order:
+    """What is to be opened; the same for the same placement, so that it can be sent again."""
+    return Order(
+        placement_id=placement.id,
+        name=placement.id,
+        model=placement.provider_model_id,
+        model_type=placement.model_type,
+        nodes=placement.nodes,
+        duration_seconds=placement.duration_seconds,
+        options=placement.options,
+        secret=services.secret(placement.credential),
+        handle=placement.candidate,
+    )
+
+
+def target_of(services: Services, placement: Placement, begin_by: float | None, *, to_ping: bool) -> Target:
+    """A placement to probe (with its endpoint's secret) or to close (with its credential's)."""
+    policy = services.policy(placement.provider)
+    ref = placement.secret_ref if to_ping else placement.credential
+    return Target(
+        placement_id=placement.id,
+        handle=placement.handle,
+        endpoint=_endpoint(placement),
+        model=placement.provider_model_id,
+        model_type=placement.model_type,
+        secret=services.secret(ref),
+        max_tokens=policy.ping_max_tokens,
+        timeout_seconds=policy.ping_timeout_seconds,
+        begin_by=begin_by,
+        variant=placement.ping_variant,
+    )
+
+
+def _endpoint(placement: Placement) -> Endpoint | None:
+    if placement.endpoint_url is None or placement.endpoint_model is None:
+        return None
+    return Endpoint(
+        url=placement.endpoint_url,
+        model=placement.endpoint_model,
+        auth=Auth(placement.endpoint_auth or Auth.BEARER),
+        secret_ref=placement.secret_ref,
+    )

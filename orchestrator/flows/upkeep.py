@@ -1,0 +1,91 @@
+"""Housekeeping, and the guard that lets one bad row hold up nobody."""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from orchestrator.flows.services import Services
+from orchestrator.rules.values import Credential
+from orchestrator.store.database import StoreError
+from orchestrator.store.unit import Transaction
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+#: Outcomes of jobs are kept this long (contract).
+KEEP_OUTCOMES = timedelta(days=30)
+#: A row whose step raised is put off by this.
+PUT_OFF = timedelta(seconds=30)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tally:
+    """What one run of a flow did."""
+
+    claimed: int = 0
+    settled: int = 0
+    failed: int = 0
+
+
+def each(
+    services: Services,
+    items: Iterable[T],
+    work: Callable[[Transaction, T], Any],
+    put_off: Callable[[Transaction, T], None],
+) -> Tally:
+    """Do `work` for each item in a transaction of its own; one that raises is logged and put off."""
+    claimed = settled = 0
+    for item in items:
+        claimed += 1
+        settled += _one(services, item, work, put_off)
+    return Tally(claimed=claimed, settled=settled, failed=claimed - settled)
+
+
+def _one(
+    services: Services,
+    item: T,
+    work: Callable[[Transaction, T], Any],
+    put_off: Callable[[Transaction, T], None],
+) -> bool:
+    try:
+        services.database.transact(lambda tx: work(tx, item))
+    except StoreError:
+        raise  # the database, not the row: the next tick tries again
+    except Exception:  # a defect in one row must not keep the others from being stopped
+        log.exception("work on %r failed; it is put off", item)
+        services.database.transact(lambda tx: put_off(tx, item))
+        return False
+    return True
+
+
+def forget_old_outcomes(services: Services) -> int:
+    """Drop the outcomes of jobs that nobody asks for any more."""
+    return services.database.transact(lambda tx: tx.inbox.forget_before(tx.now() - KEEP_OUTCOMES))
+
+
+def sync_credentials(services: Services) -> None:
+    """Make the rows of credentials agree with the configuration; each worker does it as it starts."""
+    wanted = _configured(services)
+    services.database.transact(lambda tx: tx.credentials.sync(wanted))
+
+
+def _configured(services: Services) -> Mapping[str, Credential]:
+    wanted = {}
+    for name, provider in services.config.providers.items():
+        card = services.card(name)
+        for ref in provider.all_credentials:
+            fingerprint = services.secrets.fingerprint(ref)
+            if card is None or fingerprint is None:
+                continue  # a worker that lacks the secret cannot say whether it changed
+            wanted[f"{name}:{ref}"] = Credential(
+                id=f"{name}:{ref}",
+                provider=name,
+                ref=ref,
+                exclusive=card.exclusive_credentials,
+                serialised=card.serialised,
+                fingerprint=fingerprint,
+                retired=ref in provider.retired_credentials,
+            )
+    return wanted
