@@ -36,7 +36,7 @@ EFFECTS: Mapping[str, Effect] = {
 }
 
 
-def perform(services: Services, task_id: str, name: str, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+def perform(services: Services, task_id: str, name: str, kwargs: Any) -> dict[str, Any]:
     """The job's outcome: the first one, however often it comes. Always an outcome, never an exception of the
     caller's making."""
 
@@ -52,7 +52,7 @@ def perform(services: Services, task_id: str, name: str, kwargs: Mapping[str, An
     return services.database.transact(once)
 
 
-def _outcome(services: Services, tx: Transaction, name: str, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+def _outcome(services: Services, tx: Transaction, name: str, kwargs: Any) -> dict[str, Any]:
     try:
         request: Request = parse(name, kwargs)
         with tx.savepoint():

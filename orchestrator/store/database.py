@@ -48,7 +48,7 @@ class StoreUnavailable(Exception):
 class Database:
     """One database, on SQLite or PostgreSQL. Safe to share between threads; make a new one after a fork."""
 
-    def __init__(self, url: str, *, clock: Clock | None = None, pool_size: int = 10) -> None:
+    def __init__(self, url: str, *, clock: Clock | None = None, pool_size: int = 5) -> None:
         self.url = make_url(url)
         self.engine = _engine(url, pool_size)
         self._clock = clock

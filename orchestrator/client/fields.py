@@ -1,0 +1,180 @@
+"""The kinds of fields that jobs have, with their bounds. No message repeats what was given."""
+
+import json
+import re
+import unicodedata
+from collections.abc import Callable
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Annotated, Any, TypeAlias, TypeVar
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from orchestrator.rules.values import ModelSource, ModelType, OnQuota
+from orchestrator.settings import is_reference
+
+#: Ten years, in seconds.
+LONGEST = 315_360_000
+#: More than any session, item or balance will count.
+LARGEST = 10**9
+MOST_NODES = 10_000
+#: Bytes of metadata as compact JSON.
+METADATA_BYTES = 4096
+
+_MONEY = re.compile(r"[0-9]{1,12}(\.[0-9]{1,6})?")
+_TIMESTAMP = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})"
+)
+_UNPRINTED = frozenset({"Cc", "Zl", "Zp"})
+
+Value = TypeVar("Value")
+
+
+def fault(kind: str, sentence: str) -> PydanticCustomError:
+    """A fault by its kind (for machines) and a sentence (for people), which names no value."""
+    return PydanticCustomError("request_fault", "{sentence}", {"sentence": sentence, "kind": kind})
+
+
+def _where(holds: Callable[[Value], bool], kind: str, sentence: str) -> AfterValidator:
+    def checked(value: Value) -> Value:
+        if not holds(value):
+            raise fault(kind, sentence)
+        return value
+
+    return AfterValidator(checked)
+
+
+def _matching(pattern: str, kind: str, sentence: str, longest: int) -> tuple[AfterValidator, WithJsonSchema]:
+    compiled = re.compile(pattern)
+    schema = {"type": "string", "pattern": f"^{pattern}$", "maxLength": longest}
+
+    def matches(text: str) -> bool:
+        return compiled.fullmatch(text) is not None
+
+    return _where(matches, kind, sentence), WithJsonSchema(schema)
+
+
+def _money(value: object) -> Decimal:
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise fault(
+            "money_type",
+            'must be money: a decimal text such as "12.50" (or a whole number), never a fraction',
+        )
+    if not _MONEY.fullmatch(str(value)) or not Decimal(value):
+        raise fault(
+            "money_format", "must be above 0 and below 10^12, with at most 6 decimal places and no exponent"
+        )
+    return Decimal(value)
+
+
+def _timestamp(value: object) -> datetime:
+    if isinstance(value, str) and _TIMESTAMP.fullmatch(value):
+        try:
+            return datetime.fromisoformat(value.upper()).astimezone(UTC)
+        except (ValueError, OverflowError):
+            pass
+    raise fault("timestamp", 'must be an RFC 3339 time with its offset, such as "2025-09-15T15:59:55Z"')
+
+
+def _is_one_line(text: str) -> bool:
+    return text == text.strip() and not any(unicodedata.category(letter) in _UNPRINTED for letter in text)
+
+
+def _is_endpoint(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return False
+    plain = url.isascii() and url.isprintable() and not set(url) & set(" \\<>\"'`{}|^")
+    extra = "@" in parts.netloc or "?" in url or "#" in url
+    return plain and parts.scheme in {"http", "https"} and bool(parts.hostname) and not extra
+
+
+def _is_small(metadata: dict[str, Any]) -> bool:
+    return len(json.dumps(metadata, ensure_ascii=False, separators=(",", ":")).encode()) <= METADATA_BYTES
+
+
+def _exactly(amount: Decimal) -> str:
+    """One text per amount, however it was written: 1.20, 1.2 and 01.2 are the same request."""
+    return format(amount.normalize(), "f")
+
+
+def _in_utc(time: datetime) -> str:
+    return time.isoformat().replace("+00:00", "Z")
+
+
+_ONE_LINE = _where(
+    _is_one_line, "one_line", "must be one line without control characters or blanks at its ends"
+)
+
+Identifier: TypeAlias = Annotated[
+    str,
+    *_matching(
+        "[A-Za-z0-9._:-]{1,64}",
+        "identifier",
+        "must be 1 to 64 of the characters A-Z a-z 0-9 . _ : -",
+        longest=64,
+    ),
+]
+ModelIdentifier: TypeAlias = Annotated[
+    str,
+    *_matching(
+        "[A-Za-z0-9._:/-]{1,64}",
+        "identifier",
+        "must be 1 to 64 of the characters A-Z a-z 0-9 . _ : / -",
+        longest=64,
+    ),
+]
+Currency: TypeAlias = Annotated[
+    str, *_matching("[A-Z]{3,8}", "currency", "must be a currency's code: 3 to 8 capital letters", longest=8)
+]
+Reference: TypeAlias = Annotated[
+    str,
+    Field(max_length=300),
+    _where(is_reference, "reference", "must be env:NAME or file:/path, never the secret itself"),
+]
+Money: TypeAlias = Annotated[
+    Decimal,
+    BeforeValidator(_money),
+    PlainSerializer(_exactly),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "pattern": f"^{_MONEY.pattern}$"},
+                {"type": "integer", "exclusiveMinimum": 0, "exclusiveMaximum": 10**12},
+            ]
+        }
+    ),
+]
+Timestamp: TypeAlias = Annotated[
+    datetime,
+    BeforeValidator(_timestamp),
+    PlainSerializer(_in_utc),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
+Name: TypeAlias = Annotated[str, Field(min_length=1, max_length=100), _ONE_LINE]
+Line: TypeAlias = Annotated[str, Field(min_length=1, max_length=200), _ONE_LINE]
+Text: TypeAlias = Annotated[str, Field(max_length=200)]
+Tag: TypeAlias = Annotated[str, Field(min_length=1, max_length=64), _ONE_LINE]
+Seconds: TypeAlias = Annotated[int, Field(ge=1, le=LONGEST)]
+Count: TypeAlias = Annotated[int, Field(ge=1, le=LARGEST)]
+Nodes: TypeAlias = Annotated[int, Field(ge=1, le=MOST_NODES)]
+EndpointUrl: TypeAlias = Annotated[
+    str,
+    Field(max_length=2048),
+    _where(
+        _is_endpoint,
+        "endpoint_url",
+        "must be a plain http:// or https:// URL without user, password, query or fragment",
+    ),
+]
+Metadata: TypeAlias = Annotated[
+    dict[str, Any], _where(_is_small, "metadata_size", f"must be at most {METADATA_BYTES} bytes as JSON")
+]
+# JSON has no enumerations: their members come as texts.
+OnQuotaField: TypeAlias = Annotated[OnQuota, Field(strict=False)]
+ModelTypeField: TypeAlias = Annotated[ModelType, Field(strict=False)]
+ModelSourceField: TypeAlias = Annotated[ModelSource, Field(strict=False)]

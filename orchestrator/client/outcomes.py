@@ -1,0 +1,35 @@
+"""The two shapes of a job's outcome, as other services read them."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from enum import Enum
+from typing import Any
+
+from orchestrator.rules.refusals import Refusal
+
+
+def succeeded(result: Mapping[str, Any]) -> dict[str, Any]:
+    return {"ok": True, "result": plain(result)}
+
+
+def refused(refusal: Refusal) -> dict[str, Any]:
+    error = {"code": refusal.code, "message": refusal.message, "details": refusal.details}
+    return {"ok": False, "error": plain(error)}
+
+
+def plain(value: Any) -> Any:
+    """As JSON knows it: times in RFC 3339 and UTC, money as a decimal text."""
+    match value:
+        case Enum():
+            return plain(value.value)
+        case Decimal():
+            return format(value, "f")
+        case datetime():
+            return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+        case Mapping():
+            return {str(plain(key)): plain(below) for key, below in value.items()}
+        case list() | tuple() | set() | frozenset():
+            return [plain(item) for item in value]
+        case _:
+            return value

@@ -1,0 +1,118 @@
+"""Sending jobs and reading their outcomes, over a plain Celery app."""
+
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.client.options import JOBS_QUEUE, celery_options
+from orchestrator.settings import redacted_url
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+#: Seconds to find out that nothing answers: a person waits for it.
+_CONNECT_TIMEOUT = 3
+_ANSWER_TIMEOUT = 4
+#: Seconds between two looks for an outcome: the first, and the longest.
+_FIRST_LOOK, _LONGEST_LOOK = 0.005, 0.2
+
+
+class BrokerUnreachable(Exception):
+    """Whether the job was sent is not known: send it again under the same task id once the broker is back."""
+
+
+class JobBroken(Exception):
+    """The worker failed on the job, which is a defect of ours: its log says more. Nothing was refused."""
+
+
+class JobClient:
+    """Sends jobs to the orchestrator behind these two URLs."""
+
+    def __init__(self, broker_url: str, result_url: str, *, sentinel_master: str | None = None) -> None:
+        self._urls = (broker_url, result_url)
+        options = _hasty(celery_options(sentinel_master=sentinel_master))
+        self._results = _app(broker_url, result_url, options)
+        # Over Redis, sending needs no result store, whose subscriptions do not survive a lost connection.
+        # Over rpc:// both are one: the reply comes to whoever sent.
+        answered_to_sender = result_url.startswith("rpc:")
+        self._sender = self._results if answered_to_sender else _app(broker_url, "disabled://", options)
+
+    def send(self, name: str, kwargs: Mapping[str, Any], task_id: str | None = None) -> str:
+        """Enqueue; the task id returned also finds the outcome, and makes a repeated send harmless."""
+        task_id = task_id or str(uuid.uuid4())
+        with self._reaching_the_broker():
+            self._sender.send_task(
+                name, kwargs=dict(kwargs), task_id=task_id, queue=JOBS_QUEUE, ignore_result=False
+            )
+        return task_id
+
+    def wait(self, task_id: str, timeout: float) -> dict[str, Any] | None:
+        """The outcome, or None where there is none after `timeout` seconds. Raises JobBroken."""
+        give_up_at = time.monotonic() + timeout
+        pause = _FIRST_LOOK
+        with self._reaching_the_broker():
+            while not (found := self._look(task_id)) and time.monotonic() < give_up_at:
+                time.sleep(max(0, min(pause, give_up_at - time.monotonic())))
+                pause = min(pause * 1.5, _LONGEST_LOOK)
+        return found
+
+    def call(
+        self, name: str, kwargs: Mapping[str, Any], timeout: float = 30, task_id: str | None = None
+    ) -> dict[str, Any] | None:
+        """Send and wait."""
+        return self.wait(self.send(name, kwargs, task_id), timeout)
+
+    def close(self) -> None:
+        """Give back the connections."""
+        self._sender.close()
+        self._results.close()
+
+    def __enter__(self) -> "JobClient":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _look(self, task_id: str) -> dict[str, Any] | None:
+        found = self._results.backend.get_task_meta(task_id)
+        if found["status"] in {"FAILURE", "REVOKED"}:
+            raise JobBroken(f"the worker failed on job {task_id}: see its log")
+        return dict(found["result"]) if found["status"] == "SUCCESS" else None
+
+    @contextmanager
+    def _reaching_the_broker(self) -> Iterator[None]:
+        """Turn every library's way of saying "no connection" into one sentence without a password."""
+        from celery.exceptions import BackendError
+        from kombu.exceptions import OperationalError
+        from redis.exceptions import RedisError
+
+        try:
+            yield
+        except (OperationalError, BackendError, RedisError, OSError) as error:
+            broker, result = (redacted_url(url) for url in self._urls)
+            where = f"broker {broker}" + (f" or result store {result}" if result != broker else "")
+            raise BrokerUnreachable(
+                f"{where} does not answer ({type(error).__name__}): start it (`orchestrator up`), "
+                "or correct ORCHESTRATOR_BROKER_URL and ORCHESTRATOR_RESULT_URL"
+            ) from None
+
+
+def _app(broker_url: str, result_url: str, options: Mapping[str, Any]) -> "Celery":
+    from celery import Celery
+
+    app = Celery("orchestrator-client", broker=broker_url, backend=result_url, set_as_current=False)
+    app.conf.update(options)
+    return app
+
+
+def _hasty(options: dict[str, Any]) -> dict[str, Any]:
+    """A person or a request waits for a client: it tries less long than a worker does."""
+    timeouts = {"socket_timeout": _ANSWER_TIMEOUT, "socket_connect_timeout": _CONNECT_TIMEOUT}
+    return options | {
+        "broker_connection_timeout": _CONNECT_TIMEOUT,
+        "broker_transport_options": options["broker_transport_options"] | timeouts,
+        "redis_socket_timeout": _ANSWER_TIMEOUT,
+        "redis_socket_connect_timeout": _CONNECT_TIMEOUT,
+    }

@@ -1,0 +1,1 @@
+"""How operators see inside: logging (`log`), and the events stream (`stream`)."""

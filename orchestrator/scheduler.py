@@ -1,0 +1,102 @@
+"""The scheduler: a table of wake-ups and how often they are sent. It may run twice; ticks are harmless twice."""
+
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+
+from apscheduler.schedulers.background import BackgroundScheduler
+
+from orchestrator.settings import Settings
+from orchestrator.store.database import Database, StoreError, new_token
+from orchestrator.tasks.app import make_app, publish
+from orchestrator.tasks.ticks import TICKS
+
+log = logging.getLogger(__name__)
+
+#: The lease that lets one of several schedulers do the work. Seconds.
+LEASE, LEASE_SECONDS = "scheduler", 5.0
+#: Seconds between two looks at the lease.
+HEARTBEAT = 1.0
+#: No tick finished for so many seconds: a publish hangs for good; leave, and be started again.
+STUCK_AFTER = 30.0
+_DEFAULTS = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
+
+
+class Scheduler:
+    """Publishes each wake-up on its beat while it holds the lease."""
+
+    def __init__(self, database: Database, send: Callable[[str], None]) -> None:
+        self._database = database
+        self._send = send
+        self._holder = new_token()
+        self._leads = True
+        self._last = time.monotonic()
+        self._failing = False
+
+    def beat(self) -> None:
+        """Keep the lease, and say in its row that somebody ticks. Without a database everybody ticks."""
+        try:
+            self._leads = self._database.transact(
+                lambda tx: tx.leases.hold(LEASE, self._holder, tx.now(), LEASE_SECONDS)
+            )
+        except StoreError as error:
+            self._leads = True
+            log.warning("the scheduler's lease cannot be kept: %s", type(error).__name__)
+        if not self._leads:
+            self._last = time.monotonic()
+
+    def tick(self, name: str) -> None:
+        """Send one wake-up, if it is ours to send."""
+        if not self._leads:
+            return
+        try:
+            self._send(name)
+        except Exception as error:  # noqa: BLE001  (the broker may be down for a while: tick on)
+            self._say_once(f"{name} not sent: {type(error).__name__}; is the broker up?")
+        else:
+            self._failing = False
+        self._last = time.monotonic()
+
+    def stuck(self) -> bool:
+        """Has no tick finished for too long?"""
+        return time.monotonic() - self._last > STUCK_AFTER
+
+    def leave(self) -> None:
+        """Let the next one have the lease at once."""
+        try:
+            self._database.transact(lambda tx: tx.leases.give_back(LEASE, self._holder))
+        except StoreError:
+            log.warning("the scheduler's lease was not given back; it ends by itself in %s s", LEASE_SECONDS)
+
+    def _say_once(self, what: str) -> None:
+        if not self._failing:
+            log.warning(what)
+        self._failing = True
+
+
+def run(settings: Settings) -> int:
+    """Tick until SIGTERM or SIGINT; exit code 1 where it was stuck."""
+    app, _ = make_app(settings)
+    database = Database(settings.database_url, pool_size=2)
+    scheduler = Scheduler(database, lambda name: publish(app, name))
+    beats = BackgroundScheduler(timezone="UTC", job_defaults=_DEFAULTS)
+    beats.add_job(scheduler.beat, "interval", seconds=HEARTBEAT)
+    for name, tick in TICKS.items():
+        beats.add_job(scheduler.tick, "interval", args=[name], seconds=tick.every_seconds)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    scheduler.beat()
+    beats.start()
+    log.info("scheduler started: %d wake-ups", len(TICKS))
+    while not stop.wait(1.0):
+        if scheduler.stuck():
+            log.error("no tick finished for %s s: leaving, to be started again", STUCK_AFTER)
+            os._exit(1)
+    beats.shutdown(wait=False)
+    scheduler.leave()
+    database.dispose()
+    return 0

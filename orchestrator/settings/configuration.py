@@ -1,0 +1,106 @@
+"""`orchestrator.toml` as the rest of the system sees it: frozen, checked, with every default filled in."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from types import MappingProxyType
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
+
+from orchestrator.rules.values import Plan, Policy
+from orchestrator.settings.secrets import is_reference
+
+#: What a file's [plans.NAME] is laid over.
+BUILT_IN_PLANS: Mapping[str, Plan] = MappingProxyType(
+    {
+        "payg": Plan(name="payg", max_sessions=20, max_concurrent=2, max_nodes=2),
+        "contract": Plan(name="contract"),
+    }
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AttachRule:
+    """Secrets that match `secret_ref` may be sent to `host` (`name` or `name:port`)."""
+
+    secret_ref: str
+    host: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ProviderConfiguration:
+    """One `[providers.NAME]`."""
+
+    name: str
+    driver: str
+    base_url: str
+    """Without a slash at its end; empty where the driver needs none."""
+    credentials: tuple[str, ...] = ()
+    """References that take placements."""
+    retired_credentials: tuple[str, ...] = ()
+    """References that take no placement any more and serve the closes."""
+    max_in_flight: int = 64
+    """Requests at once, per worker process."""
+    policy: Policy = field(default_factory=Policy)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """The driver's own keys."""
+
+    @property
+    def all_credentials(self) -> tuple[str, ...]:
+        return self.credentials + self.retired_credentials
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Configuration:
+    policy: Policy = field(default_factory=Policy)
+    plans: Mapping[str, Plan] = field(default_factory=lambda: BUILT_IN_PLANS)
+    catalog_required_tags: tuple[str, ...] = ("ready",)
+    attach_allowed: tuple[AttachRule, ...] = ()
+    providers: Mapping[str, ProviderConfiguration] = field(default_factory=dict)
+
+    def policy_for(self, provider: str | None) -> Policy:
+        """The provider's policy; the general one for none and for a provider that is no longer configured."""
+        known = self.providers.get(provider) if provider is not None else None
+        return self.policy if known is None else known.policy
+
+    def plan(self, name: str) -> Plan | None:
+        return self.plans.get(name)
+
+    def attach_permits(self, secret_ref: str, endpoint_url: str) -> bool:
+        """May a job send this secret there? Only where a rule says so; never a provider's own credential."""
+        if not is_reference(secret_ref) or self._is_a_providers_own(secret_ref):
+            return False
+        host = _host_of(endpoint_url)
+        return host is not None and any(
+            fnmatchcase(secret_ref, rule.secret_ref) and _names(rule.host, host)
+            for rule in self.attach_allowed
+        )
+
+    def _is_a_providers_own(self, secret_ref: str) -> bool:
+        """Files are compared by what they lead to: a link to a provider's secret is that secret."""
+        own = {_resolved(ref) for provider in self.providers.values() for ref in provider.all_credentials}
+        return _resolved(secret_ref) in own
+
+
+def _resolved(ref: str) -> str:
+    return f"file:{os.path.realpath(ref[5:])}" if ref.startswith("file:") else ref
+
+
+def _host_of(url: str) -> SplitResult | None:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return None
+    usable = (
+        parts.scheme in {"http", "https"} and parts.hostname and "@" not in parts.netloc and "\\" not in url
+    )
+    return parts if usable else None
+
+
+def _names(host: str, parts: SplitResult) -> bool:
+    """A rule without a port is for every port of the host."""
+    rule = urlsplit(f"//{host}")
+    same_port = rule.port is None or rule.port == (parts.port or (443 if parts.scheme == "https" else 80))
+    return rule.hostname == parts.hostname and same_port

@@ -1,0 +1,71 @@
+"""Reading `[policy]` and `[plans.NAME]`: single keys, laid over what holds without them."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, fields, replace
+from types import MappingProxyType
+from typing import Any, TypeAlias
+
+from orchestrator.rules.values import Plan, Policy
+from orchestrator.settings.configuration import BUILT_IN_PLANS
+from orchestrator.settings.tables import Table
+
+_Read: TypeAlias = Callable[[Table, str, Any], Any]
+
+#: Policy keys for which zero is an answer ("at once"); all others count or last something.
+_MAY_BE_ZERO = frozenset(
+    {
+        "dead_after_seconds",
+        "resolve_after_seconds",
+        "cleanup_debt_after_seconds",
+        "brake_max_seconds",
+        "unusable_after_seconds",
+        "credential_rest_seconds",
+    }
+)
+
+#: What a policy's keys hold, as their dataclass says.
+POLICY_TYPES: Mapping[str, Any] = MappingProxyType({field.name: field.type for field in fields(Policy)})
+
+#: Seconds: nothing sensible is shorter, and a zero would be a busy loop.
+_SHORTEST = 0.001
+
+
+def read_policy(table: Table, base: Policy) -> Policy:
+    """Lay the table's policy keys over `base`; other keys stay for whoever owns the table."""
+    given = {name: _policy_reader(name)(table, name, value) for name, value in asdict(base).items()}
+    given["warn_before_stop_seconds"] = tuple(sorted(set(given["warn_before_stop_seconds"]), reverse=True))
+    return replace(base, **given)
+
+
+def read_plans(table: Table) -> Mapping[str, Plan]:
+    """The built-in plans, changed and joined by those of the file."""
+    plans = dict(BUILT_IN_PLANS)
+    for name, below in table.tables():
+        plans[name] = _read_plan(below, plans.get(name, Plan(name=name)))
+    return MappingProxyType(plans)
+
+
+def _policy_reader(name: str) -> _Read:
+    if name == "warn_before_stop_seconds":
+        return Table.wholes
+    if POLICY_TYPES[name] is int:
+        return lambda table, key, default: table.whole(key, default, least=1)
+    least = 0 if name in _MAY_BE_ZERO else _SHORTEST
+    return lambda table, key, default: table.number(key, default, least=least)
+
+
+def _read_plan(table: Table, base: Plan) -> Plan:
+    quotas = ("max_sessions", "max_concurrent", "max_nodes")
+    spans = {
+        "max_duration_seconds": 1,
+        "min_funded_seconds": 0,
+        "billing_block_seconds": 1,
+        "queue_timeout_seconds": 1,
+    }
+    given: dict[str, Any] = {
+        key: table.whole(key, getattr(base, key), least=0) for key in quotas if key in table.values
+    }
+    given |= {key: table.whole(key, getattr(base, key), least=least) for key, least in spans.items()}
+    table.taken |= set(quotas)
+    table.refuse_rest()
+    return replace(base, **given)

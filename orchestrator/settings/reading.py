@@ -1,0 +1,129 @@
+"""From `orchestrator.toml` to a Configuration: every fault at once, each named by its path."""
+
+import tomllib
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from orchestrator.rules.values import Policy
+from orchestrator.settings.configuration import AttachRule, Configuration
+from orchestrator.settings.faults import ConfigurationError, Fault
+from orchestrator.settings.policies import read_plans, read_policy
+from orchestrator.settings.providers import OptionsValidator, Surroundings, read_providers
+from orchestrator.settings.secrets import SecretStore
+from orchestrator.settings.tables import Table
+
+#: Read by `orchestrator apply`, and welcome in the same file.
+_OF_APPLY = ("models", "accounts")
+#: Endpoints may come from jobs alone, with no platform to ask.
+_WITHOUT_URL = frozenset({"fpt"})
+
+
+def load_configuration(
+    path: Path,
+    *,
+    required: bool = True,
+    known_drivers: Mapping[str, OptionsValidator] | None = None,
+    drivers_without_url: Collection[str] = _WITHOUT_URL,
+    secrets: SecretStore | None = None,
+    require_secrets: bool = True,
+) -> Configuration:
+    """Read the file. Raises ConfigurationError with all that is wrong with it.
+
+    A file that is not `required` may be missing: everything then has its default."""
+    faults: list[Fault] = []
+    root = Table(path="", values=_parsed(path, required=required), faults=faults)
+    wanted = (secrets or SecretStore()) if require_secrets else None
+    configuration = _read(root, known_drivers, drivers_without_url, wanted)
+    if faults:
+        raise ConfigurationError(faults)
+    return configuration
+
+
+def _parsed(path: Path, *, required: bool) -> Mapping[str, Any]:
+    try:
+        return tomllib.loads(path.read_bytes().decode())
+    except FileNotFoundError:
+        if not required:
+            return {}
+        problem = "does not exist: create it, or name another in ORCHESTRATOR_CONFIG"
+    except OSError as error:
+        problem = f"cannot be read ({error.strerror})"
+    except UnicodeDecodeError as error:
+        problem = f"is not UTF-8 text (byte {error.start})"
+    except tomllib.TOMLDecodeError as error:
+        problem = f"is not valid TOML: {error}"
+    except (ValueError, RecursionError):
+        problem = "is not valid TOML: a number is too long, or tables are nested too deeply"
+    raise ConfigurationError([Fault(str(path), problem)])
+
+
+def _read(
+    root: Table,
+    known_drivers: Mapping[str, OptionsValidator] | None,
+    drivers_without_url: Collection[str],
+    secrets: SecretStore | None,
+) -> Configuration:
+    policy = _read_policy(root.table("policy"))
+    around = Surroundings(
+        policy=policy,
+        known_drivers=known_drivers,
+        drivers_without_url=drivers_without_url,
+        secrets=secrets,
+    )
+    configuration = Configuration(
+        policy=policy,
+        plans=read_plans(root.table("plans")),
+        catalog_required_tags=_read_catalog(root.table("catalog")),
+        attach_allowed=_read_attach(root.table("attach")),
+        providers=read_providers(root.table("providers"), around),
+    )
+    root.taken |= set(_OF_APPLY)
+    root.refuse_rest()
+    return configuration
+
+
+def _read_policy(table: Table) -> Policy:
+    policy = read_policy(table, Policy())
+    table.refuse_rest()
+    return policy
+
+
+def _read_catalog(table: Table) -> tuple[str, ...]:
+    tags = table.texts("private_required_tags", Configuration().catalog_required_tags)
+    table.refuse_rest()
+    return tags
+
+
+def _read_attach(table: Table) -> tuple[AttachRule, ...]:
+    entries = table.take("allowed") or []
+    table.refuse_rest()
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        table.fault("allowed", 'must be a list of tables ([{secret_ref = "env:NAME_*", host = "name"}])')
+        return ()
+    return tuple(
+        _read_rule(Table(path=f"{table.path}.allowed[{n}]", values=entry, faults=table.faults))
+        for n, entry in enumerate(entries)
+    )
+
+
+def _read_rule(table: Table) -> AttachRule:
+    secret_ref, host = table.text("secret_ref"), table.text("host")
+    if not secret_ref.startswith(("env:", "file:/")) or secret_ref in {"env:*", "file:/*"}:
+        table.fault(
+            "secret_ref", "must be env:NAME or file:/path, where * stands for any characters of a name"
+        )
+    if not _is_host(host):
+        table.fault("host", "must be a host's name, with its port where only that one is meant (name:8443)")
+    table.refuse_rest()
+    return AttachRule(secret_ref=secret_ref, host=host.lower())
+
+
+def _is_host(host: str) -> bool:
+    try:
+        parts = urlsplit(f"//{host}")
+        _ = parts.port
+    except ValueError:
+        return False
+    return bool(parts.hostname) and parts.netloc == host and not set(host) & set("@*? \\")

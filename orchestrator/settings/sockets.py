@@ -1,0 +1,52 @@
+"""Where the private Valkey listens: one place that every process of a directory works out for itself."""
+
+import hashlib
+import os
+import stat
+import tempfile
+from pathlib import Path
+from urllib.parse import quote
+
+#: Bytes of a socket's path. The kernel takes 104 (macOS) or 108 (Linux) with the closing zero.
+LONGEST_PATH = 100
+
+
+def private_socket(data_dir: Path) -> Path:
+    """The socket of the Valkey that belongs to `data_dir`. Raises ValueError where there can be none."""
+    directory = data_dir.expanduser().absolute()
+    return _fitting(directory / "valkey.sock") or _short(directory)
+
+
+def socket_url(path: Path) -> str:
+    """As kombu and Celery's result backend both write it."""
+    return f"redis+socket://{quote(str(path))}"
+
+
+def _fitting(path: Path) -> Path | None:
+    """None: too long for the kernel, or with letters that Valkey's configuration must quote."""
+    is_plain = not any(letter.isspace() or letter in "\"'\\" for letter in str(path))
+    return path if is_plain and len(os.fsencode(path)) <= LONGEST_PATH else None
+
+
+def _short(directory: Path) -> Path:
+    """For any other: a directory of this user's own, the socket named by a hash of the path."""
+    name = hashlib.sha256(os.fsencode(directory)).hexdigest()[:16]
+    parent = Path(tempfile.gettempdir()) / f"orchestrator-{os.getuid()}"
+    path = _fitting(parent / f"{name}.sock")
+    if path is None:
+        raise ValueError(
+            "does not fit a socket, and neither does TMPDIR: choose a shorter one without blanks"
+        )
+    _make_private(parent)
+    return path
+
+
+def _make_private(directory: Path) -> None:
+    """Anybody may write to the directory for temporary files: trust nothing that is not ours alone."""
+    try:
+        directory.mkdir(mode=0o700, exist_ok=True)
+        found = directory.lstat()
+    except OSError as error:
+        raise ValueError(f"does not fit a socket, and {directory} cannot be made: {error.strerror}") from None
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        raise ValueError(f"does not fit a socket, and {directory} is not this user's alone (mode 0700)")

@@ -1,0 +1,118 @@
+"""Reading one TOML table: each key is taken once, every fault is kept, what is left over is unknown."""
+
+import math
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Any
+
+from orchestrator.settings.faults import Fault
+
+#: Ten years, and more of anything than one installation has.
+LARGEST = 315_360_000
+
+
+@dataclass(kw_only=True)
+class Table:
+    """A table, its path and the list of faults that it shares with all others of the file."""
+
+    path: str
+    values: Mapping[str, Any]
+    faults: list[Fault]
+    taken: set[str] = field(default_factory=set)
+
+    def at(self, key: str) -> str:
+        return f"{self.path}.{key}" if self.path else key
+
+    def fault(self, key: str, message: str) -> None:
+        self.faults.append(Fault(self.at(key), message))
+
+    def take(self, key: str) -> Any:
+        """The raw value, or None where the key is left out (TOML itself has no null)."""
+        self.taken.add(key)
+        return self.values.get(key)
+
+    def table(self, key: str) -> "Table":
+        """The table below `key`; an empty one where it is left out or is no table."""
+        value = self.take(key)
+        if value is not None and not isinstance(value, dict):
+            self.fault(key, f"must be a table ([{self.at(key)}])")
+            value = None
+        return Table(path=self.at(key), values=value or {}, faults=self.faults)
+
+    def tables(self) -> Iterator[tuple[str, "Table"]]:
+        """Every key as a table: [plans.*], [providers.*]."""
+        for name in self.values:
+            yield name, self.table(name)
+
+    def text(self, key: str, default: str = "") -> str:
+        value = self.take(key)
+        if value is None:
+            return default
+        if isinstance(value, str) and value.strip():
+            return value
+        self.fault(key, "must be a text that is not empty")
+        return default
+
+    def texts(self, key: str, default: tuple[str, ...] = ()) -> tuple[str, ...]:
+        value = self.take(key)
+        if value is None:
+            return default
+        if isinstance(value, list) and all(isinstance(item, str) and item for item in value):
+            return tuple(value)
+        self.fault(key, 'must be a list of texts (["a", "b"])')
+        return default
+
+    def whole(self, key: str, default: int, *, least: int) -> int:
+        return int(self.number(key, default, least=least, whole=True))
+
+    def number(self, key: str, default: float, *, least: float, whole: bool = False) -> float:
+        """A number within bounds; `least` 0 allows zero, anything else is the smallest allowed."""
+        value = self.take(key)
+        if value is None:
+            return default
+        problem = wrong_number(value, least=least, whole=whole)
+        if problem:
+            self.fault(key, problem)
+            return default
+        return float(value) if isinstance(value, float) else int(value)
+
+    def wholes(self, key: str, default: tuple[int, ...]) -> tuple[int, ...]:
+        value = self.take(key)
+        if value is None:
+            return default
+        if not isinstance(value, list):
+            self.fault(key, "must be a list of whole numbers ([900, 300])")
+            return default
+        problems = [(n, wrong_number(item, least=1, whole=True)) for n, item in enumerate(value)]
+        self.faults += [Fault(f"{self.at(key)}[{n}]", problem) for n, problem in problems if problem]
+        return default if any(problem for _, problem in problems) else tuple(value)
+
+    def rest(self) -> dict[str, Any]:
+        """Everything that nobody took."""
+        return {key: value for key, value in self.values.items() if key not in self.taken}
+
+    def refuse_rest(self) -> None:
+        """Call last: what was not taken is a mistake, most likely of spelling."""
+        for key in self.rest():
+            self.fault(key, f"unknown key{did_you_mean(key, self.taken)}")
+
+
+def did_you_mean(word: str, known: Collection[str]) -> str:
+    near: Sequence[str] = get_close_matches(word, sorted(known), n=1, cutoff=0.7)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def wrong_number(value: object, *, least: float, whole: bool) -> str | None:
+    """What is wrong with it, as a sentence; None where nothing is."""
+    kinds = int if whole else (int, float)
+    if isinstance(value, bool) or not isinstance(value, kinds) or not math.isfinite(value):
+        return f"must be a {'whole ' if whole else ''}number, not {_kind(value)}"
+    if not least <= value <= LARGEST:
+        return f"must be between {least:g} and {LARGEST}"
+    return None
+
+
+def _kind(value: object) -> str:
+    names = {bool: "true or false", str: "a text", list: "a list", dict: "a table", float: "a fraction"}
+    return names.get(type(value), "this")

@@ -1,0 +1,91 @@
+"""URLs of databases and brokers: which ones we take, and how they may be shown."""
+
+import re
+from collections.abc import Collection
+from urllib.parse import urlsplit
+
+REDIS_SCHEMES = frozenset({"redis", "rediss", "redis+socket"})
+BROKER_SCHEMES = REDIS_SCHEMES | {"sentinel", "amqp", "amqps"}
+RESULT_SCHEMES = REDIS_SCHEMES | {"sentinel", "rpc"}
+
+_POSTGRESQL = re.compile(r"^postgres(ql)?(\+psycopg)?://", re.IGNORECASE)
+_SEVERAL = re.compile(r";(?=[a-z+]+://)", re.IGNORECASE)
+_SECRET_QUERY = re.compile(r"([^?&=]*(?:pass|pwd|secret|token|key|cred)[^?&=]*=)[^&]*", re.IGNORECASE)
+
+
+def redacted_url(url: str) -> str:
+    """The URL as messages may show it: without its password, however oddly that is written."""
+    return ";".join(_redacted(part) for part in _SEVERAL.split(url))
+
+
+def database_url(url: str) -> str:
+    """The URL as SQLAlchemy takes it. Raises ValueError with a sentence for people."""
+    if _POSTGRESQL.match(url):
+        _check_address(url)
+        return _POSTGRESQL.sub("postgresql+psycopg://", url)
+    if not url.startswith("sqlite:///"):
+        raise ValueError("must begin with sqlite:/// or postgresql+psycopg://")
+    if url in {"sqlite:///", "sqlite:///:memory:"}:
+        raise ValueError("must name a file (sqlite:///orchestrator.db): several processes share the database")
+    return url
+
+
+def broker_url(url: str) -> str:
+    return _of_scheme(url, BROKER_SCHEMES)
+
+
+def result_url(url: str) -> str:
+    return _of_scheme(url, RESULT_SCHEMES)
+
+
+def derived_result_url(broker: str) -> str:
+    """Where outcomes of jobs go unless told: what can store them does; of others, the caller is told."""
+    return "rpc://" if scheme_of(broker) in {"amqp", "amqps"} else broker
+
+
+def scheme_of(url: str) -> str:
+    return url.partition("://")[0].lower() if "://" in url else ""
+
+
+def base_url(url: str) -> str:
+    """The address of an HTTP service, without a slash at its end. Raises ValueError with a sentence."""
+    _check_address(url)
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("must begin with http:// or https:// and name a host")
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        raise ValueError("must hold no user, password, query or fragment: secrets are given by reference")
+    return url.rstrip("/")
+
+
+def _of_scheme(url: str, schemes: Collection[str]) -> str:
+    for part in _SEVERAL.split(url):
+        if scheme_of(part) not in schemes:
+            known = ", ".join(f"{scheme}://" for scheme in sorted(schemes))
+            raise ValueError(f"must begin with one of {known}")
+        _check_address(part)
+    return url
+
+
+def _check_address(url: str) -> None:
+    """Refuse what would fail late and with the password in the message."""
+    try:
+        _ = urlsplit(url).port
+    except ValueError:
+        raise ValueError(
+            "has no valid host and port: write scheme://user:password@host:port/…, "
+            "with / @ : # of a password as %2F %40 %3A %23"
+        ) from None
+    if any(character.isspace() or not character.isprintable() for character in url):
+        raise ValueError("holds a blank or a control character: write it as %20")
+
+
+def _redacted(url: str) -> str:
+    scheme, mark, rest = url.partition("://")
+    if not mark:
+        return "***"
+    user_info, at, address = rest.rpartition("@")  # the last one: a raw @ may be part of the password
+    user, colon, _ = user_info.partition(":")
+    shown = f"{user}:***" if colon else "***"
+    safe_address = _SECRET_QUERY.sub(r"\1***", address)
+    return f"{scheme}://{shown}@{safe_address}" if at else f"{scheme}://{safe_address}"

@@ -1,0 +1,8 @@
+"""Celery, thin: jobs of other services, and wake-ups of our own.
+
+app      the Celery application and what a worker process holds
+jobs     one task a job: `flows.jobs.perform`
+ticks    one task a wake-up: which flow it runs, in which queue
+waker    publishes wake-ups without ever holding anybody up
+pools    the four kinds of work, and one Celery worker of each
+"""

@@ -1,0 +1,49 @@
+"""The four kinds of work, each a Celery worker with slots that no other kind can take."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from orchestrator.client.options import JOBS_QUEUE
+from orchestrator.settings import Settings
+from orchestrator.tasks.ticks import CLOSE, CONTROL, OPEN, PING, queue_of
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pool:
+    """One kind of work: what it consumes, and how many batches run beside each other.
+
+    Threads, because a batch only waits: its calls run on the process's one event loop, its transactions in the
+    database. A thread beside each call under way, so that a slow batch never keeps the next from beginning."""
+
+    queues: Sequence[str]
+    threads: int
+
+
+POOLS: Mapping[str, Pool] = {
+    CONTROL: Pool(queues=(JOBS_QUEUE, queue_of(CONTROL)), threads=8),
+    CLOSE: Pool(queues=(queue_of(CLOSE),), threads=64),
+    OPEN: Pool(queues=(queue_of(OPEN),), threads=64),
+    PING: Pool(queues=(queue_of(PING),), threads=64),
+}
+
+
+def run_pool(kind: str, settings: Settings) -> int:
+    """Run one Celery worker in this process until it is told to stop; return its exit code."""
+    from orchestrator.tasks.app import make_app
+
+    app, process = make_app(settings)
+    pool = POOLS[kind]
+    worker = app.Worker(
+        pool="threads",
+        concurrency=pool.threads,
+        queues=list(pool.queues),
+        hostname=f"{kind}@%h",
+        loglevel="INFO",
+        without_gossip=True,
+        without_mingle=True,
+        without_heartbeat=True,
+        quiet=True,
+    )
+    worker.start()
+    process.close()
+    return int(worker.exitcode or 0)

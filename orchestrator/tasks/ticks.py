@@ -1,0 +1,73 @@
+"""Wake-ups: "rows may be due". They name no row; lost, doubled or late, they do no harm."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.client.stream import EventStream
+from orchestrator.flows.admit_queued import admit_queued, let_queues_look
+from orchestrator.flows.close_due import close_due
+from orchestrator.flows.deliver_events import deliver_events
+from orchestrator.flows.funds_due import funds_due
+from orchestrator.flows.open_due import open_due
+from orchestrator.flows.ping_due import ping_due
+from orchestrator.flows.post_charges import post_charges
+from orchestrator.flows.resolve_due import resolve_due
+from orchestrator.flows.services import Services
+from orchestrator.flows.stop_due import stop_due
+from orchestrator.flows.upkeep import forget_old_outcomes
+from orchestrator.flows.warn_due import warn_due
+from orchestrator.rules.states import Step
+
+CONTROL, CLOSE, OPEN, PING = "control", "close", "open", "ping"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Surroundings:
+    """What a tick may use."""
+
+    services: Services
+    events: EventStream | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tick:
+    """One wake-up: the kind of work it is, how often it comes, and the flow it runs."""
+
+    kind: str
+    every_seconds: float
+    run: Callable[[Surroundings], Any]
+
+
+def _deliver(around: Surroundings) -> None:
+    if around.events is not None:
+        deliver_events(around.services, around.events)
+
+
+#: Task name → wake-up. Add a name a release before anything sends it; never rename one.
+TICKS: Mapping[str, Tick] = {
+    "orchestrator.tick.admit": Tick(kind=CONTROL, every_seconds=1, run=lambda a: admit_queued(a.services)),
+    "orchestrator.tick.open": Tick(kind=OPEN, every_seconds=1, run=lambda a: open_due(a.services)),
+    "orchestrator.tick.resolve": Tick(kind=OPEN, every_seconds=1, run=lambda a: resolve_due(a.services)),
+    "orchestrator.tick.ping": Tick(kind=PING, every_seconds=1, run=lambda a: ping_due(a.services)),
+    "orchestrator.tick.warn": Tick(kind=CONTROL, every_seconds=1, run=lambda a: warn_due(a.services)),
+    "orchestrator.tick.stop": Tick(kind=CONTROL, every_seconds=1, run=lambda a: stop_due(a.services)),
+    "orchestrator.tick.close": Tick(kind=CLOSE, every_seconds=1, run=lambda a: close_due(a.services)),
+    "orchestrator.tick.funds": Tick(kind=CONTROL, every_seconds=1, run=lambda a: funds_due(a.services)),
+    "orchestrator.tick.charge": Tick(kind=CONTROL, every_seconds=1, run=lambda a: post_charges(a.services)),
+    "orchestrator.tick.events": Tick(kind=CONTROL, every_seconds=1, run=_deliver),
+    "orchestrator.tick.queues": Tick(
+        kind=CONTROL, every_seconds=10, run=lambda a: let_queues_look(a.services)
+    ),
+    "orchestrator.tick.outcomes": Tick(
+        kind=CONTROL, every_seconds=3600, run=lambda a: forget_old_outcomes(a.services)
+    ),
+}
+
+#: The wake-up of each step that a commit may make due.
+OF_STEP: Mapping[Step, str] = {step: f"orchestrator.tick.{step.value}" for step in Step}
+
+
+def queue_of(kind: str) -> str:
+    """The queue of a kind of work."""
+    return f"orchestrator.{kind}"

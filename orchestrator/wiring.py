@@ -1,0 +1,99 @@
+"""The only place that builds things: configuration, drivers, the store, and what flows are given."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from orchestrator.flows.loop import EventLoop
+from orchestrator.flows.services import Services
+from orchestrator.flows.slots import TOTALS, Slots
+from orchestrator.providers import registry
+from orchestrator.providers.driver import Driver
+from orchestrator.providers.http import ClientOptions, HttpClient
+from orchestrator.rules.states import Step
+from orchestrator.settings import (
+    Configuration,
+    OptionsValidator,
+    ProviderConfiguration,
+    SecretStore,
+    Settings,
+    load_configuration,
+)
+from orchestrator.store.database import Clock, Database
+
+
+def read_configuration(settings: Settings, *, require_secrets: bool = False) -> Configuration:
+    """`orchestrator.toml`, checked with the drivers at hand. Raises ConfigurationError."""
+    known: Mapping[str, OptionsValidator] = {
+        driver: partial(registry.option_faults, driver) for driver in registry.DRIVERS
+    }
+    return load_configuration(
+        settings.config,
+        required=settings.config_is_explicit,
+        known_drivers=known,
+        secrets=secret_store(settings),
+        require_secrets=require_secrets,
+    )
+
+
+def secret_store(settings: Settings) -> SecretStore:
+    """Resolves references; its fingerprints are keyed where the operator set a key."""
+    key = settings.fingerprint_key
+    return SecretStore(fingerprint_key=key.get_secret_value() if key else None)
+
+
+def open_database(settings: Settings, *, pool_size: int = 5, clock: Clock | None = None) -> Database:
+    """The store; it connects with its first use."""
+    return Database(settings.database_url, pool_size=pool_size, clock=clock)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Built:
+    """Services, and what must be given back when they are no longer needed."""
+
+    services: Services
+    http: HttpClient
+
+    def close(self) -> None:
+        """Cancel what runs, then close connections."""
+        self.services.loop.run(self.http.aclose())
+        self.services.loop.stop()
+        self.services.database.dispose()
+
+
+def build(
+    settings: Settings,
+    configuration: Configuration,
+    *,
+    wake: Callable[[frozenset[Step]], None] = lambda _steps: None,
+    pool_size: int = 5,
+    clock: Clock | None = None,
+    jitter: Callable[[], float] | None = None,
+) -> Built:
+    """Everything that flows need in one process. Call it after the fork."""
+    database = open_database(settings, pool_size=pool_size, clock=clock)
+    database.on_commit = wake
+    http = HttpClient(ClientOptions(max_connections=sum(TOTALS.values())))
+    providers = configuration.providers
+    services = Services(
+        database=database,
+        config=configuration,
+        drivers={name: build_driver(provider, http) for name, provider in providers.items()},
+        secrets=secret_store(settings),
+        loop=EventLoop(),
+        slots=Slots({name: provider.max_in_flight for name, provider in providers.items()}),
+        wake=wake,
+        **({"jitter": jitter} if jitter else {}),
+    )
+    return Built(services=services, http=http)
+
+
+def build_driver(provider: ProviderConfiguration, http: HttpClient) -> Driver:
+    """One configured upstream platform."""
+    options = {
+        "base_url": provider.base_url,
+        "open_timeout_seconds": provider.policy.open_timeout_seconds,
+        "close_timeout_seconds": provider.policy.close_timeout_seconds,
+        **provider.options,
+    }
+    return registry.build(provider.name, provider.driver, options, http)

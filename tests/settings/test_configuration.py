@@ -1,0 +1,328 @@
+"""orchestrator.toml: what it says, and every fault by its path."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.rules.values import Plan, Policy
+from orchestrator.settings import Configuration, ConfigurationError, SecretStore, load_configuration
+
+EXAMPLE = Path(__file__).parents[2] / "deploy" / "orchestrator.toml"
+SECRETS = SecretStore(
+    dict.fromkeys(("AIML_KEY_1", "AIML_KEY_2", "MORPHEUS_KEY_1", "MORPHEUS_KEY_2", "K"), "x")
+)
+AIML = 'driver = "aimlapi"\nbase_url = "https://h/v1"\n'
+
+
+def drivers_of_the_test(options: Mapping[str, Any]) -> list[tuple[str, str]]:
+    return [(key, "unknown key") for key in options if key != "own"]
+
+
+DRIVERS = {"aimlapi": drivers_of_the_test, "fpt": drivers_of_the_test, "morpheus": drivers_of_the_test}
+
+
+def read(tmp_path: Path, text: str, **options: Any) -> Configuration:
+    path = tmp_path / "o.toml"
+    path.write_text(text)
+    return load_configuration(path, **{"known_drivers": DRIVERS, "secrets": SECRETS, **options})
+
+
+def faults(tmp_path: Path, text: str, **options: Any) -> list[str]:
+    with pytest.raises(ConfigurationError) as caught:
+        read(tmp_path, text, **options)
+    assert str(caught.value).splitlines() == [str(fault) for fault in caught.value.faults]
+    return str(caught.value).splitlines()
+
+
+def test_an_empty_file_has_the_defaults(tmp_path: Path) -> None:
+    configuration = read(tmp_path, "")
+    assert configuration == Configuration()
+    assert configuration.policy == Policy()
+    assert configuration.plan("payg") == Plan(name="payg", max_sessions=20, max_concurrent=2, max_nodes=2)
+    assert configuration.plan("contract") == Plan(name="contract")
+    assert configuration.plan("gold") is None
+    assert configuration.catalog_required_tags == ("ready",)
+    assert not configuration.attach_permits("env:K", "https://h/v1")
+
+
+def test_the_default_file_may_be_missing_and_one_asked_for_may_not(tmp_path: Path) -> None:
+    assert load_configuration(tmp_path / "no.toml", required=False) == Configuration()
+    with pytest.raises(ConfigurationError, match=r"no\.toml: does not exist.*ORCHESTRATOR_CONFIG"):
+        load_configuration(tmp_path / "no.toml")
+
+
+def test_the_example_is_valid_and_shows_the_defaults() -> None:
+    configuration = load_configuration(EXAMPLE, secrets=SECRETS)
+    assert configuration.policy == Policy()
+    assert configuration.plans == Configuration().plans
+    assert configuration.policy_for("aiml").ping_interval_seconds == 60
+    assert configuration.policy_for("morpheus").resolve_after_seconds == 900
+    assert configuration.providers["morpheus"].credentials == ("env:MORPHEUS_KEY_1",)
+    assert configuration.providers["morpheus"].retired_credentials == ("env:MORPHEUS_KEY_2",)
+    assert configuration.attach_permits("env:FPT_TOKEN_7", "https://api.gptcloud.com/aiam/v1")
+
+
+def test_single_keys_are_laid_over_what_holds_without_them(tmp_path: Path) -> None:
+    configuration = read(
+        tmp_path,
+        "[policy]\nmax_placements = 5\nwarn_before_stop_seconds = [60, 300, 60]\ndead_after_seconds = 0\n"
+        "[plans.payg]\nmax_nodes = 4\n[plans.gold]\nmax_sessions = 0\n"
+        f"[providers.aiml]\n{AIML}dead_after_failures = 1\nown = true\nping_interval_seconds = 0.5",
+    )
+    assert configuration.policy == Policy(
+        max_placements=5, warn_before_stop_seconds=(300, 60), dead_after_seconds=0
+    )
+    assert configuration.plan("payg") == Plan(name="payg", max_sessions=20, max_concurrent=2, max_nodes=4)
+    assert configuration.plan("gold") == Plan(name="gold", max_sessions=0)
+    assert configuration.policy_for("aiml").dead_after_failures == 1
+    assert configuration.policy_for("aiml").ping_interval_seconds == 0.5
+    assert configuration.policy_for("aiml").max_placements == 5
+    assert configuration.policy_for(None) == configuration.policy_for("gone") == configuration.policy
+    assert configuration.providers["aiml"].options == {"own": True}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param("[polcy]", "polcy: unknown key; did you mean policy?", id="a misspelt table"),
+        pytest.param(
+            "[policy]\nmax_placement = 2",
+            "policy.max_placement: unknown key; did you mean max_placements?",
+            id="a misspelt key",
+        ),
+        pytest.param("policy = 3", "policy: must be a table ([policy])", id="no table"),
+        pytest.param(
+            "[policy]\nmax_placements = -1",
+            "policy.max_placements: must be between 1 and 315360000",
+            id="a negative number",
+        ),
+        pytest.param(
+            "[policy]\nmax_placements = 1.5",
+            "policy.max_placements: must be a whole number, not a fraction",
+            id="half a placement",
+        ),
+        pytest.param(
+            "[policy]\nping_interval_seconds = true",
+            "policy.ping_interval_seconds: must be a number, not true or false",
+            id="true is no number",
+        ),
+        pytest.param(
+            "[policy]\nping_interval_seconds = nan",
+            "policy.ping_interval_seconds: must be a number, not a fraction",
+            id="not a number",
+        ),
+        pytest.param(
+            "[policy]\nwarn_before_stop_seconds = [60, 0]",
+            "policy.warn_before_stop_seconds[1]: must be between 1 and 315360000",
+            id="a warning at the stop",
+        ),
+        pytest.param(
+            "[policy]\nwarn_before_stop_seconds = 60",
+            "policy.warn_before_stop_seconds: must be a list of whole numbers ([900, 300])",
+            id="a warning without a list",
+        ),
+        pytest.param(
+            "[plans]\npayg = 3", "plans.payg: must be a table ([plans.payg])", id="a plan as a number"
+        ),
+        pytest.param(
+            "[plans.payg]\nmax_nods = 1",
+            "plans.payg.max_nods: unknown key; did you mean max_nodes?",
+            id="a quota",
+        ),
+        pytest.param(
+            '[catalog]\nprivate_required_tags = "ready"',
+            'catalog.private_required_tags: must be a list of texts (["a", "b"])',
+            id="tags as a text",
+        ),
+        pytest.param(
+            '[attach]\nallowed = [{secret_ref = "env:*", host = "h"}]',
+            "attach.allowed[0].secret_ref: must be env:NAME or file:/path, "
+            "where * stands for any characters of a name",
+            id="every variable may be sent",
+        ),
+        pytest.param(
+            '[attach]\nallowed = [{secret_ref = "env:A_*", host = "https://h/v1"}]',
+            "attach.allowed[0].host: must be a host's name, "
+            "with its port where only that one is meant (name:8443)",
+            id="a URL for a host",
+        ),
+        pytest.param(
+            "[attach]\nallowed = [1]",
+            'attach.allowed: must be a list of tables ([{secret_ref = "env:NAME_*", host = "name"}])',
+            id="a rule as a number",
+        ),
+    ],
+)
+def test_faults_outside_of_providers(tmp_path: Path, text: str, expected: str) -> None:
+    assert faults(tmp_path, text) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param(
+            AIML + 'credentials = ["env:K", "env:GONE"]',
+            "credentials[1]: environment variable GONE is not set",
+            id="a missing secret",
+        ),
+        pytest.param(
+            AIML + 'credentials = ["sk-hunter2"]',
+            "credentials[0]: must be env:NAME or file:/path, never the secret itself",
+            id="the secret itself",
+        ),
+        pytest.param(
+            AIML + 'credentials = ["env:K", "env:K"]', "credentials[1]: is listed twice", id="twice"
+        ),
+        pytest.param(
+            AIML + 'credentials = "env:K"', 'credentials: must be a list (["env:KEY_1"])', id="no list"
+        ),
+        pytest.param(
+            AIML + 'credentials = [{ref = "env:K", retired = 1}]',
+            "credentials[0].retired: must be true or false",
+            id="retired by a number",
+        ),
+        pytest.param(
+            AIML + 'credentials = [{ref = "env:K", retird = true}]',
+            "credentials[0].retird: unknown key; did you mean retired?",
+            id="retired misspelt",
+        ),
+        pytest.param(
+            'driver = "aimlap"\nbase_url = "http://h"',
+            "driver: unknown driver; did you mean aimlapi?",
+            id="a driver",
+        ),
+        pytest.param(
+            'driver = "zzz"\nbase_url = "http://h"',
+            "driver: unknown driver, known are aimlapi, fpt, morpheus",
+            id="a driver like none",
+        ),
+        pytest.param(
+            'base_url = "http://h"',
+            "driver: is missing: say which platform's API this provider speaks",
+            id="no driver",
+        ),
+        pytest.param(
+            'driver = "aimlapi"',
+            "base_url: is missing: give the address of the platform's API (https://…)",
+            id="no address",
+        ),
+        pytest.param(
+            'driver = "aimlapi"\nbase_url = "https://u:hunter2@h"',
+            "base_url: must hold no user, password, query or fragment: secrets are given by reference",
+            id="a password in the address",
+        ),
+        pytest.param(
+            'driver = "aimlapi"\nbase_url = "ftp://h"',
+            "base_url: must begin with http:// or https:// and name a host",
+            id="an address of another kind",
+        ),
+        pytest.param(
+            AIML + "max_inflight = 3",
+            "max_inflight: unknown key; did you mean max_in_flight?",
+            id="a misspelt key",
+        ),
+        pytest.param(AIML + "other = 3", "other: unknown key", id="a key that the driver does not know"),
+        pytest.param(
+            AIML + "max_in_flight = 0",
+            "max_in_flight: must be between 1 and 315360000",
+            id="nothing in flight",
+        ),
+    ],
+)
+def test_faults_of_providers(tmp_path: Path, text: str, expected: str) -> None:
+    found = faults(tmp_path, f"[providers.aiml]\n{text}")
+    assert found == [f"providers.aiml.{expected}"]
+    assert "hunter2" not in str(found)
+
+
+def test_every_fault_is_told_at_once(tmp_path: Path) -> None:
+    text = f"[policy]\nx = 1\n[plans.a]\ny = 1\n[providers.p]\n{AIML}z = 1\ncredentials = ['env:GONE', 4]"
+    assert [line.partition(":")[0] for line in faults(tmp_path, text)] == [
+        "policy.x",
+        "plans.a.y",
+        "providers.p.credentials[1]",
+        "providers.p.credentials[0]",
+        "providers.p.z",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        pytest.param(b"[policy\n", "is not valid TOML: .*line 1", id="a broken line"),
+        pytest.param(b"a = '\xff'", "is not UTF-8 text", id="bytes that are no text"),
+        pytest.param(b"a = " + b"[" * 100_000, "is not valid TOML", id="nested without end"),
+        pytest.param(b"a = " + b"1" * 5_000, "is not valid TOML", id="a number without end"),
+    ],
+)
+def test_what_is_no_toml(tmp_path: Path, content: bytes, expected: str) -> None:
+    path = tmp_path / "o.toml"
+    path.write_bytes(content)
+    with pytest.raises(ConfigurationError, match=expected):
+        load_configuration(path)
+
+
+def test_a_directory_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        load_configuration(tmp_path)
+
+
+def test_a_missing_secret_need_not_be_a_fault(tmp_path: Path) -> None:
+    text = f"[providers.p]\n{AIML}credentials = ['env:GONE']"
+    assert read(tmp_path, text, require_secrets=False).providers["p"].credentials == ("env:GONE",)
+
+
+def test_a_provider_of_attached_endpoints_needs_no_address(tmp_path: Path) -> None:
+    assert read(tmp_path, '[providers.f]\ndriver = "fpt"').providers["f"].base_url == ""
+
+
+def test_without_known_drivers_any_is_taken(tmp_path: Path) -> None:
+    text = '[providers.p]\ndriver = "new"\nbase_url = "http://h/"\nflag = 1'
+    provider = read(tmp_path, text, known_drivers=None).providers["p"]
+    assert (provider.driver, provider.base_url, provider.options) == ("new", "http://h", {"flag": 1})
+
+
+def test_models_and_accounts_may_stand_in_the_same_file(tmp_path: Path) -> None:
+    assert read(tmp_path, '[[models]]\nid = "m"\n[[accounts]]\nid = "a"') == Configuration()
+
+
+@pytest.mark.parametrize(
+    ("secret", "url", "expected"),
+    [
+        pytest.param("env:FPT_1", "https://api.h.com/v1", True, id="as the rule says"),
+        pytest.param("env:FPT_1", "https://API.h.com:8443/v1", True, id="any port, any case"),
+        pytest.param("env:FPT_1", "https://evil.com/v1", False, id="another host"),
+        pytest.param("env:FPT_1", "https://api.h.com.evil.com/v1", False, id="a host that only begins so"),
+        pytest.param("env:FPT_1", "https://api.h.com@evil.com/v1", False, id="a host as user name"),
+        pytest.param("env:FPT_1", "https://evil.com\\@api.h.com/", False, id="a host behind a backslash"),
+        pytest.param("env:FPT_1", "ftp://api.h.com/v1", False, id="no HTTP"),
+        pytest.param("env:FPT_1", "https://api.h.com:port/", False, id="no URL"),
+        pytest.param("env:OTHER", "https://api.h.com/v1", False, id="another secret"),
+        pytest.param("env:FPT_OWN", "https://api.h.com/v1", False, id="a provider's own"),
+        pytest.param("env:FPT_OLD", "https://api.h.com/v1", False, id="a provider's own, retired"),
+        pytest.param("file:/s/fpt/../own", "https://api.h.com/v1", False, id="a file by a detour"),
+        pytest.param("file:/s/fpt/a", "http://api.h.com:81/v1", True, id="a file at the port named"),
+        pytest.param("file:/s/fpt/a", "http://api.h.com/v1", False, id="a file at another port"),
+    ],
+)
+def test_which_secrets_a_job_may_send_where(tmp_path: Path, secret: str, url: str, expected: bool) -> None:
+    text = (
+        '[attach]\nallowed = [{secret_ref = "env:FPT_*", host = "api.h.com"},'
+        ' {secret_ref = "file:/s/fpt/*", host = "api.h.com:81"}]\n'
+        f"[providers.p]\n{AIML}credentials = ['env:FPT_OWN', {{ref = 'env:FPT_OLD', retired = true}}]"
+    )
+    assert read(tmp_path, text, require_secrets=False).attach_permits(secret, url) is expected
+
+
+def test_a_link_to_a_providers_secret_is_that_secret(tmp_path: Path) -> None:
+    (tmp_path / "own").write_text("x")
+    (tmp_path / "link").symlink_to(tmp_path / "own")
+    text = (
+        f'[attach]\nallowed = [{{secret_ref = "file:{tmp_path}/*", host = "h"}}]\n'
+        f"[providers.p]\n{AIML}credentials = ['file:{tmp_path}/own']"
+    )
+    configuration = read(tmp_path, text)
+    assert not configuration.attach_permits(f"file:{tmp_path}/link", "http://h")
+    assert configuration.attach_permits(f"file:{tmp_path}/other", "http://h")

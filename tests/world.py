@@ -1,0 +1,228 @@
+"""The small world: real flows, store and drivers, upstream platforms that misbehave, and a clock moved by hand.
+
+world.create_session(stop={"max_duration_seconds": 600})
+world.settle()                # everything that is due happens
+world.pass_time(10 * MINUTE)  # and everything that becomes due meanwhile, each at its time
+"""
+
+import itertools
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from orchestrator import wiring
+from orchestrator.flows.admit_queued import admit_queued, let_queues_look
+from orchestrator.flows.close_due import close_due
+from orchestrator.flows.funds_due import funds_due
+from orchestrator.flows.jobs import perform
+from orchestrator.flows.open_due import open_due
+from orchestrator.flows.ping_due import ping_due
+from orchestrator.flows.post_charges import post_charges
+from orchestrator.flows.resolve_due import resolve_due
+from orchestrator.flows.services import Services, no_jitter
+from orchestrator.flows.stop_due import stop_due
+from orchestrator.flows.upkeep import Tally, sync_credentials
+from orchestrator.flows.warn_due import warn_due
+from orchestrator.rules.values import Placement, Plan, Policy, Session
+from orchestrator.settings import Configuration, ProviderConfiguration, SecretStore, Settings
+from orchestrator.settings.configuration import BUILT_IN_PLANS
+from orchestrator.simulator import Simulator, SimulatorServer
+
+SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
+START = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
+
+FLOWS: tuple[Callable[[Services], Tally], ...] = (
+    stop_due,
+    funds_due,
+    warn_due,
+    post_charges,
+    admit_queued,
+    open_due,
+    resolve_due,
+    ping_due,
+    close_due,
+)
+
+
+class Clock:
+    """Time that moves only by hand."""
+
+    def __init__(self, now: datetime = START) -> None:
+        self.now = now
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def seconds(self) -> float:
+        return self.now.timestamp()
+
+
+class World:
+    """One account `acme` with funds, one always-on endpoint `alpha`, one Morpheus gateway `morph` with two keys.
+
+    Models: `llama` at alpha, `moral` at morph, `base` (not instruction-tuned) at alpha."""
+
+    def __init__(
+        self,
+        database_url: str,
+        *,
+        policy: Policy | None = None,
+        plans: dict[str, Plan] | None = None,
+        morpheus_keys: int = 2,
+    ) -> None:
+        self.clock = Clock()
+        self.server = SimulatorServer(Simulator(clock=self.clock.seconds))
+        self._url = database_url
+        self._policy = policy or Policy()
+        self._plans = dict(BUILT_IN_PLANS) | (plans or {})
+        self._keys = [f"sk-morph-{n}" for n in range(1, morpheus_keys + 1)]
+        self._stack = ExitStack()
+        self._ids = itertools.count(1)
+
+    def __enter__(self) -> "World":
+        self._stack.enter_context(self.server)
+        alpha = self.server.add_openai("alpha", ["sk-alpha"], ["llama-3", "base-3"])
+        morph = self.server.add_morpheus("morph", self._keys, ["moral-1", "moral-2"])
+        self.providers = {
+            "alpha": self._provider("alpha", "openai", alpha, ["env:ALPHA"]),
+            "morph": self._provider(
+                "morph", "morpheus", morph, [f"env:MORPH_{n}" for n in range(1, len(self._keys) + 1)]
+            ),
+        }
+        self.secrets = {"ALPHA": "sk-alpha"} | {f"MORPH_{n}": key for n, key in enumerate(self._keys, 1)}
+        self.services = self.another_worker()
+        self._catalog()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.close()
+
+    # workers
+
+    def another_worker(self) -> Services:
+        """A worker process's view: services of its own over the same store."""
+        configuration = Configuration(policy=self._policy, plans=self._plans, providers=self.providers)
+        built = wiring.build(
+            Settings(database_url=self._url), configuration, clock=self.clock, jitter=no_jitter
+        )
+        self._stack.callback(built.close)
+        services = replace(built.services, secrets=SecretStore(self.secrets))
+        sync_credentials(services)
+        return services
+
+    # jobs
+
+    def job(self, name: str, *, task_id: str | None = None, **kwargs: Any) -> dict[str, Any]:
+        """The outcome of `orchestrator.{name}`."""
+        return perform(self.services, task_id or f"task-{next(self._ids)}", f"orchestrator.{name}", kwargs)
+
+    def done(self, name: str, **kwargs: Any) -> dict[str, Any]:
+        """The result of a job that must not be refused."""
+        outcome = self.job(name, **kwargs)
+        assert outcome["ok"], outcome
+        result: dict[str, Any] = outcome["result"]
+        return result
+
+    def refused(self, name: str, **kwargs: Any) -> str:
+        """The error code of a job that must be refused."""
+        outcome = self.job(name, **kwargs)
+        assert not outcome["ok"], outcome
+        code: str = outcome["error"]["code"]
+        return code
+
+    def create_session(self, model_id: str = "llama", **kwargs: Any) -> str:
+        """The id of a new session of `acme`."""
+        created = self.done("session.create", **({"account_id": "acme", "model_id": model_id} | kwargs))
+        session_id: str = created["id"]
+        return session_id
+
+    def run_session(self, model_id: str = "llama", **kwargs: Any) -> str:
+        """The id of a session that is running."""
+        session_id = self.create_session(model_id, **kwargs)
+        self.settle()
+        assert self.session(session_id).state == "running", self.session(session_id)
+        return session_id
+
+    # time
+
+    def settle(self) -> None:
+        """Do what is due until nothing is; close calls may wait for a ping to have begun."""
+        for _ in range(100):
+            if not sum(flow(self.services).claimed for flow in FLOWS):
+                return
+        raise AssertionError("the world does not come to rest")
+
+    def pass_time(self, span: timedelta) -> None:
+        """Move the clock, stopping wherever something becomes due."""
+        end = self.clock.now + span
+        self.settle()
+        while (due := self._next_due()) is not None and due <= end:
+            self.clock.now = max(due, self.clock.now)
+            self.settle()
+        self.clock.now = end
+        self.settle()
+
+    def look_at_queues(self) -> None:
+        """The slow tick that lets every queue look again."""
+        let_queues_look(self.services)
+        self.settle()
+
+    # seeing
+
+    def session(self, session_id: str) -> Session:
+        """The session as a new connection sees it."""
+        with self.services.database.reading() as tx:
+            session = tx.sessions.get(session_id)
+        assert session is not None
+        return session
+
+    def placements(self, session_id: str) -> list[Placement]:
+        """Its placements, oldest first."""
+        with self.services.database.reading() as tx:
+            return list(tx.placements.of_session(session_id))
+
+    def account(self, account_id: str = "acme") -> Any:
+        """The account as a new connection sees it."""
+        with self.services.database.reading() as tx:
+            return tx.accounts.get(account_id)
+
+    def events(self, subject: str) -> list[str]:
+        """The short names of a subject's events, in order."""
+        with self.services.database.reading() as tx:
+            return [event.type.rpartition(".")[2] for event in tx.outbox.tail(subject=subject, limit=1000)]
+
+    # inside
+
+    def _provider(self, name: str, driver: str, url: str, refs: list[str]) -> ProviderConfiguration:
+        options = {"close_retry_seconds": 0.01} if driver == "morpheus" else {}
+        return ProviderConfiguration(
+            name=name,
+            driver=driver,
+            base_url=url,
+            credentials=tuple(refs),
+            max_in_flight=500,
+            policy=self._policy,
+            options=options,
+        )
+
+    def _catalog(self) -> None:
+        self.done("account.put", account_id="acme", plan="payg", currency="USD")
+        self.done("account.credit", account_id="acme", amount="100", currency="USD", key="opening")
+        model = {
+            "type": "LLM",
+            "size": "8B",
+            "learning_stage": "Instruction-tuned",
+            "price_per_node_hour": "1.20",
+            "currency": "USD",
+        }
+        self.done("model.put", id="llama", provider="alpha", provider_model_id="llama-3", **model)
+        self.done("model.put", id="moral", provider="morph", provider_model_id="moral-1", **model)
+        base = model | {"learning_stage": "Pre-trained"}
+        self.done("model.put", id="base", provider="alpha", provider_model_id="base-3", **base)
+
+    def _next_due(self) -> datetime | None:
+        with self.services.database.reading() as tx:
+            families = (tx.sessions.oldest_due(), tx.placements.oldest_due(), tx.accounts.oldest_due())
+        return min((at for family in families for at in family.values()), default=None)
