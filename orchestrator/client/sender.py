@@ -39,6 +39,11 @@ class JobClient:
         answered_to_sender = result_url.startswith("rpc:")
         self._sender = self._results if answered_to_sender else _app(broker_url, "disabled://", options)
 
+    def check(self) -> None:
+        """Raise BrokerUnreachable where the broker does not answer."""
+        with self._reaching_the_broker(), self._sender.connection_for_write() as connection:
+            connection.ensure_connection(max_retries=1, interval_start=0, timeout=_CONNECT_TIMEOUT)
+
     def send(self, name: str, kwargs: Mapping[str, Any], task_id: str | None = None) -> str:
         """Enqueue; the task id returned also finds the outcome, and makes a repeated send harmless."""
         task_id = task_id or str(uuid.uuid4())
@@ -97,6 +102,12 @@ class JobClient:
                 f"{where} does not answer ({type(error).__name__}): start it (`orchestrator up`), "
                 "or correct ORCHESTRATOR_BROKER_URL and ORCHESTRATOR_RESULT_URL"
             ) from None
+
+
+def check_broker(broker_url: str, *, sentinel_master: str | None = None) -> None:
+    """Raise BrokerUnreachable where nothing answers there."""
+    with JobClient(broker_url, "disabled://", sentinel_master=sentinel_master) as client:
+        client.check()
 
 
 def _app(broker_url: str, result_url: str, options: Mapping[str, Any]) -> "Celery":

@@ -1,5 +1,6 @@
 """Deliver events from the outbox: at least once, in order, by one worker at a time."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -9,6 +10,8 @@ from orchestrator.rules.events import rfc3339
 from orchestrator.store.database import new_token
 from orchestrator.store.outbox import WaitingEvent
 from orchestrator.store.unit import Transaction
+
+log = logging.getLogger(__name__)
 
 #: The lease that makes one deliverer; longer than one batch takes.
 LEASE, LEASE_SECONDS = "deliver_events", 30.0
@@ -22,12 +25,24 @@ class Sink(Protocol):
         """Deliver all, in order, or raise; what was delivered before a raise may come again."""
 
 
-def deliver_events(services: Services, sink: Sink) -> Tally:
+class LogSink:
+    """Says what happened, after it is certain that it did: an operator's story of the night."""
+
+    def send(self, events: Sequence[Mapping[str, Any]]) -> None:
+        for event in events:
+            data = event["data"]
+            why = data.get("stop_reason") or data.get("last_answer") or ""
+            log.info("%s %s %s", event["type"], event["subject"], why)
+
+
+def deliver_events(services: Services, sinks: Sequence[Sink]) -> Tally:
     """Deliver batches until the outbox is empty, or another worker is at it."""
     holder = new_token()
     delivered = 0
     while batch := services.database.transact(lambda tx: _take(tx, holder)):
-        sink.send([cloud_event(event) for event in batch])
+        events = [cloud_event(event) for event in batch]
+        for sink in sinks:
+            sink.send(events)
         services.database.transact(lambda tx, done=batch: _delivered(tx, done))  # type: ignore[misc]
         delivered += len(batch)
     services.database.transact(lambda tx: tx.leases.give_back(LEASE, holder))

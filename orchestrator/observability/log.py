@@ -6,7 +6,7 @@ from typing import Any
 
 import structlog
 
-#: They log URLs, or every request.
+#: They log URLs, or every request and every wake-up.
 _QUIET = (
     "httpx",
     "httpcore",
@@ -15,7 +15,8 @@ _QUIET = (
     "amqp",
     "kombu",
     "alembic",
-    "celery.utils.functional",
+    "celery.worker.strategy",
+    "celery.app.trace",
 )
 
 

@@ -87,9 +87,16 @@ class Database:
 
     def check(self) -> None:
         """Raise StoreUnavailable where the database does not answer or lacks the tables."""
+        self._try("SELECT 1 FROM sessions WHERE 1 = 0")
+
+    def check_reachable(self) -> None:
+        """Raise StoreUnavailable where the database does not answer."""
+        self._try("SELECT 1")
+
+    def _try(self, statement: str) -> None:
         try:
             with self.reading() as tx:
-                tx.connection.execute(text("SELECT 1 FROM sessions WHERE 1 = 0"))
+                tx.connection.execute(text(statement))
         except SQLAlchemyError as error:
             raise StoreUnavailable(self._why(error)) from error
 

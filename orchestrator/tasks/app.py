@@ -2,14 +2,15 @@
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from celery import Celery
 
 from orchestrator import wiring
 from orchestrator.client.options import JOBS_QUEUE, celery_options
-from orchestrator.client.stream import EventStream, connect
+from orchestrator.client.stream import connect
+from orchestrator.flows.deliver_events import LogSink, Sink
 from orchestrator.flows.services import Services
 from orchestrator.flows.upkeep import sync_credentials
 from orchestrator.settings import Settings, load_settings
@@ -30,8 +31,7 @@ class Process:
         self._lock = threading.Lock()
         self._pid = 0
         self._built: wiring.Built | None = None
-        self._events: EventStream | None = None
-        self._waker: Waker | None = None
+        self._sinks: Sequence[Sink] = ()
 
     @property
     def services(self) -> Services:
@@ -41,7 +41,7 @@ class Process:
     @property
     def surroundings(self) -> ticks.Surroundings:
         """For its ticks."""
-        return ticks.Surroundings(services=self._ready().services, events=self._events)
+        return ticks.Surroundings(services=self._ready().services, sinks=self._sinks)
 
     def close(self) -> None:
         """Give everything back."""
@@ -60,7 +60,8 @@ class Process:
         configuration = wiring.read_configuration(self._settings)
         waker = Waker(lambda step: publish(self._app, ticks.OF_STEP[step]))
         built = wiring.build(self._settings, configuration, wake=waker, pool_size=5)
-        self._events = connect(self._settings.broker_url)
+        stream = connect(self._settings.broker_url)
+        self._sinks = (LogSink(), stream) if stream else (LogSink(),)
         sync_credentials(built.services)
         return built
 

@@ -1,5 +1,8 @@
 """The four kinds of work, each a Celery worker with slots that no other kind can take."""
 
+import os
+import socket
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -29,15 +32,18 @@ POOLS: Mapping[str, Pool] = {
 
 def run_pool(kind: str, settings: Settings) -> int:
     """Run one Celery worker in this process until it is told to stop; return its exit code."""
+    from celery.platforms import SecurityWarning
+
     from orchestrator.tasks.app import make_app
 
+    warnings.filterwarnings("ignore", category=SecurityWarning)  # it is about pickle, and we speak JSON only
     app, process = make_app(settings)
     pool = POOLS[kind]
     worker = app.Worker(
         pool="threads",
         concurrency=pool.threads,
         queues=list(pool.queues),
-        hostname=f"{kind}@%h",
+        hostname=f"{kind}-{os.getpid()}@{socket.gethostname()}",
         loglevel="INFO",
         without_gossip=True,
         without_mingle=True,

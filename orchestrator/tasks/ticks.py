@@ -1,13 +1,12 @@
 """Wake-ups: "rows may be due". They name no row; lost, doubled or late, they do no harm."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.client.stream import EventStream
 from orchestrator.flows.admit_queued import admit_queued, let_queues_look
 from orchestrator.flows.close_due import close_due
-from orchestrator.flows.deliver_events import deliver_events
+from orchestrator.flows.deliver_events import Sink, deliver_events
 from orchestrator.flows.funds_due import funds_due
 from orchestrator.flows.open_due import open_due
 from orchestrator.flows.ping_due import ping_due
@@ -27,7 +26,8 @@ class Surroundings:
     """What a tick may use."""
 
     services: Services
-    events: EventStream | None
+    sinks: Sequence[Sink]
+    """Where events go."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,11 +37,6 @@ class Tick:
     kind: str
     every_seconds: float
     run: Callable[[Surroundings], Any]
-
-
-def _deliver(around: Surroundings) -> None:
-    if around.events is not None:
-        deliver_events(around.services, around.events)
 
 
 #: Task name → wake-up. Add a name a release before anything sends it; never rename one.
@@ -55,7 +50,9 @@ TICKS: Mapping[str, Tick] = {
     "orchestrator.tick.close": Tick(kind=CLOSE, every_seconds=1, run=lambda a: close_due(a.services)),
     "orchestrator.tick.funds": Tick(kind=CONTROL, every_seconds=1, run=lambda a: funds_due(a.services)),
     "orchestrator.tick.charge": Tick(kind=CONTROL, every_seconds=1, run=lambda a: post_charges(a.services)),
-    "orchestrator.tick.events": Tick(kind=CONTROL, every_seconds=1, run=_deliver),
+    "orchestrator.tick.events": Tick(
+        kind=CONTROL, every_seconds=1, run=lambda a: deliver_events(a.services, a.sinks)
+    ),
     "orchestrator.tick.queues": Tick(
         kind=CONTROL, every_seconds=10, run=lambda a: let_queues_look(a.services)
     ),

