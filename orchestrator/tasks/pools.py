@@ -32,7 +32,7 @@ POOLS: Mapping[str, Pool] = {
 
 def run_pool(kind: str, settings: Settings) -> int:
     """Run one Celery worker in this process until it is told to stop; return its exit code."""
-    from celery.platforms import SecurityWarning
+    from celery.exceptions import SecurityWarning
 
     from orchestrator.tasks.app import make_app
 

@@ -1,0 +1,92 @@
+"""The one place that turns what went wrong into lines on stderr and an exit code."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from orchestrator.cli.output import say
+from orchestrator.rules.refusals import Refusal
+
+#: Refused, or found wrong.
+REFUSED = 1
+#: Usage or configuration: the same command will fail again until somebody corrects it.
+WRONG = 2
+
+
+class Complaint(Exception):
+    """The command cannot do what was asked; says so, and ends."""
+
+    def __init__(self, message: str, exit_code: int = REFUSED) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What to tell, and how to leave."""
+
+    lines: Sequence[str]
+    exit_code: int
+
+
+class ExplainingGroup(TyperGroup):
+    """Commands whose failures are told as messages; a defect of ours keeps its stack trace."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            failure = explained(error)
+            if failure is None:
+                raise
+        for line in failure.lines:
+            say(line)
+        raise typer.Exit(failure.exit_code)
+
+
+def explained(error: Exception) -> Failure | None:
+    """What a user can do something about; None for the rest."""
+    match error:
+        case _ if type(error).__module__.partition(".")[0] == "typer":
+            return None  # usage: it tells that itself
+        case Complaint():
+            return Failure([str(error)], error.exit_code)
+        case Refusal():
+            return Failure(refusal_lines(error.code, error.message, error.details), REFUSED)
+        case _:
+            return _from_below(error)
+
+
+def refusal_lines(code: str, message: str, details: Mapping[str, Any]) -> list[str]:
+    """The code and the message; where there are several faults, one a line."""
+    faults = details.get("faults") or []
+    several = [f"  {fault['loc']}: {fault['msg']}" for fault in faults] if len(faults) > 1 else []
+    return [f"error {code}: {message}", *several]
+
+
+def _from_below(error: Exception) -> Failure | None:
+    """Imported only now: a command that succeeds need not wait for what could have failed."""
+    from orchestrator.client import BrokerUnreachable, JobBroken
+    from orchestrator.settings import ConfigurationError
+    from orchestrator.store.database import StoreError, StoreUnavailable
+
+    match error:
+        case ConfigurationError():
+            return Failure([str(fault) for fault in error.faults], WRONG)
+        case StoreUnavailable() | BrokerUnreachable():
+            return Failure([str(error)], WRONG)
+        case StoreError():
+            return Failure([_of_database(error)], WRONG)
+        case JobBroken():
+            return Failure([str(error)], REFUSED)
+        case _:
+            return None
+
+
+def _of_database(error: Exception) -> str:
+    """The database's own words, without the statement and its values."""
+    cause = str(getattr(error, "orig", None) or type(error).__name__).strip().splitlines()
+    return f"the database cannot be used: {cause[0]}. Check ORCHESTRATOR_DATABASE_URL"

@@ -1,0 +1,92 @@
+"""How commands speak: JSON for programs and tables for people on stdout, everything else on stderr."""
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+#: Columns of a table that no terminal bounds, so that what reads it finds a row on a line.
+_WIDE = 400
+
+
+def print_json(value: Any) -> None:
+    """The object or array itself."""
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def print_json_line(value: Any) -> None:
+    """One of many that come one by one."""
+    print(json.dumps(value, ensure_ascii=False), flush=True)
+
+
+def show(*parts: "RenderableType") -> None:
+    """Tables and texts for people."""
+    console = _console(stderr=False)
+    for part in parts:
+        console.print(part)
+
+
+def say(line: str) -> None:
+    """A line beside the output."""
+    print(line, file=sys.stderr)
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None) -> "RenderableType":
+    """Rows under headings; the first column never wraps, for it is what one copies."""
+    from rich import box
+    from rich.table import Table
+
+    made = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for n, column in enumerate(columns):
+        made.add_column(column, no_wrap=n == 0, overflow="fold")
+    for row in rows:
+        made.add_row(*(_cell(value) for value in row))
+    return made
+
+
+def pairs(rows: Iterable[tuple[str, Any]]) -> "RenderableType":
+    """Two columns: what, and its value; what has none is left out."""
+    from rich.table import Table
+
+    made = Table(box=None, show_header=False, pad_edge=False)
+    made.add_column(style="bold", no_wrap=True)
+    made.add_column(overflow="fold")
+    for name, value in rows:
+        if value not in (None, "", {}, []):
+            made.add_row(name, _cell(value))
+    return made
+
+
+def coloured(text: str, style: str) -> "RenderableType":
+    """Text in a style, on terminals that have any."""
+    from rich.text import Text
+
+    return Text(text, style=style)
+
+
+@contextmanager
+def progress(what: str) -> Iterator[None]:
+    """Say on a terminal what is being waited for."""
+    console = _console(stderr=True)
+    if not console.is_terminal:
+        yield
+        return
+    with console.status(what):
+        yield
+
+
+def _console(*, stderr: bool) -> "Console":
+    """Nothing in a text is markup: names and answers come from others."""
+    from rich.console import Console
+
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() else _WIDE
+    return Console(stderr=stderr, width=width, markup=False, highlight=False, emoji=False)
+
+
+def _cell(value: Any) -> Any:
+    return value if hasattr(value, "__rich_console__") or hasattr(value, "__rich__") else str(value)

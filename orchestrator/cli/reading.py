@@ -1,0 +1,49 @@
+"""Commands that read go to the database directly."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from orchestrator.rules.refusals import ErrorCode, Refusal
+from orchestrator.rules.values import Account, Session
+
+if TYPE_CHECKING:
+    from orchestrator.store.database import Database
+    from orchestrator.store.unit import Transaction
+
+
+@contextmanager
+def opened() -> Iterator["Database"]:
+    """The configured database, reachable and migrated. Raises StoreUnavailable."""
+    from orchestrator import wiring
+    from orchestrator.settings import load_settings
+
+    database = wiring.open_database(load_settings(), pool_size=1)
+    try:
+        database.check()
+        yield database
+    finally:
+        database.dispose()
+
+
+@contextmanager
+def reading() -> Iterator["Transaction"]:
+    """One transaction that only reads."""
+    with opened() as database, database.reading() as tx:
+        yield tx
+
+
+def found_session(tx: "Transaction", session_id: str) -> Session:
+    """The session; a deleted one is shown as well, for what is left of it. Raises Refusal(unknown_session)."""
+    session = tx.sessions.get(session_id)
+    if session is None:
+        raise Refusal(ErrorCode.UNKNOWN_SESSION, f"session {session_id} is unknown", session_id=session_id)
+    return session
+
+
+def found_account(tx: "Transaction", account_id: str) -> Account:
+    """The account. Raises Refusal(unknown_account)."""
+    account = tx.accounts.get(account_id)
+    if account is None:
+        raise Refusal(ErrorCode.UNKNOWN_ACCOUNT, f"account {account_id} is unknown", account_id=account_id)
+    return account

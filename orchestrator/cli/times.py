@@ -1,0 +1,36 @@
+"""Times as people say them: how far away, and when on the clock."""
+
+from datetime import datetime
+
+_UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
+
+
+def when(text: str | None, now: datetime) -> str:
+    """`in 2 h 5 min (14:32 UTC)`; the date is said where it is not today's."""
+    if text is None:
+        return ""
+    at = datetime.fromisoformat(text)
+    shown = f"{at:%H:%M:%S}" if at.date() == now.date() else f"{at:%Y-%m-%d %H:%M}"
+    return f"{away(text, now)} ({shown} UTC)"
+
+
+def away(text: str | None, now: datetime) -> str:
+    """`in 2 h 5 min`, `12 s ago`."""
+    if text is None:
+        return ""
+    seconds = round((datetime.fromisoformat(text) - now).total_seconds())
+    if seconds == 0:
+        return "now"
+    return f"in {span(seconds)}" if seconds > 0 else f"{span(-seconds)} ago"
+
+
+def span(seconds: float) -> str:
+    """The two largest units that say something."""
+    left, parts = int(seconds), []
+    for unit, length in _UNITS:
+        count, left = divmod(left, length)
+        if count:
+            parts.append(f"{count} {unit}")
+        elif parts:
+            break
+    return " ".join(parts[:2]) or "0 s"
