@@ -82,6 +82,10 @@ def _from_below(error: Exception) -> Failure | None:
             return Failure([_of_database(error)], WRONG)
         case JobBroken():
             return Failure([str(error)], REFUSED)
+        case _ if (
+            type(error).__module__ == "alembic.util.exc"
+        ):  # known by its home: only the store imports it
+            return Failure([f"the database cannot be migrated by this release: {error}"], WRONG)
         case _:
             return None
 

@@ -35,11 +35,14 @@ def say(line: str) -> None:
     print(line, file=sys.stderr)
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None) -> "RenderableType":
+def table(
+    columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None
+) -> "RenderableType":
     """Rows under headings; the first column never wraps, for it is what one copies."""
     from rich import box
     from rich.table import Table
 
+    title = None if title is None else f"\n{title}"
     made = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for n, column in enumerate(columns):
         made.add_column(column, no_wrap=n == 0, overflow="fold")

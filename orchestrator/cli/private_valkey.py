@@ -1,10 +1,14 @@
 """The private Valkey of `orchestrator up`: a unix socket of our own, no port, kept on disk."""
 
 import fcntl
+import multiprocessing
+import os
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import redis
@@ -27,10 +31,11 @@ def running(settings: Settings) -> Iterator[None]:
     with _alone(data_dir):
         socket.unlink(missing_ok=True)
         process = _start(data_dir, socket)
-        try:
-            yield
-        finally:
-            _stop(process)
+        with _guarded(process.pid):
+            try:
+                yield
+            finally:
+                _stop(process)
 
 
 @contextmanager
@@ -43,6 +48,36 @@ def _alone(data_dir: Path) -> Iterator[None]:
             message = f"another `orchestrator up` runs on {data_dir}: stop it, or choose another directory"
             raise ConfigurationError([Fault("ORCHESTRATOR_DATA_DIR", message)]) from None
         yield
+
+
+@contextmanager
+def _guarded(valkey: int) -> Iterator[None]:
+    """A process that outlives us, should we be killed, and then stops Valkey: last of all, for our children hold
+    this end of the pipe as well. It also keeps the lock until then."""
+    fork = multiprocessing.get_context("fork")
+    theirs, ours = fork.Pipe(duplex=False)
+    guard = fork.Process(target=_guard, args=(theirs, ours, valkey), name="valkey-guard", daemon=True)
+    guard.start()
+    theirs.close()
+    try:
+        yield
+    finally:
+        ours.send("stopped")
+        ours.close()
+        guard.join(STOP)
+
+
+def _guard(theirs: Connection, ours: Connection, valkey: int) -> None:
+    os.setsid()  # neither Ctrl-C nor a signal to the group ends it
+    ours.close()
+    try:
+        theirs.recv()
+    except EOFError:  # nobody is left who could have stopped it
+        with suppress(ProcessLookupError):
+            os.kill(valkey, signal.SIGTERM)
+            while True:
+                os.kill(valkey, 0)
+                time.sleep(0.05)
 
 
 def _start(data_dir: Path, socket: Path) -> "subprocess.Popen[bytes]":

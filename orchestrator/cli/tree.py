@@ -80,7 +80,9 @@ class Tree:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL)
         os.close(self._alive_write)
-        threading.Thread(target=_end_with, args=(self._alive_read,), name="parent", daemon=True).start()
+        threading.Thread(
+            target=_end_with, args=(self._alive_read, self._grace), name="parent", daemon=True
+        ).start()
         sys.exit(target())
 
     def _stop(self) -> int:
@@ -110,9 +112,9 @@ class Tree:
                 log.debug("process %s had ended already", child.name)
 
 
-def _end_with(alive: int) -> None:
+def _end_with(alive: int, grace: float) -> None:
     """The parent holds the other end: when it is gone, however it died, this process drains and leaves."""
     os.read(alive, 1)
     os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(GRACE)
+    time.sleep(grace)
     os._exit(1)

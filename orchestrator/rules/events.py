@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from orchestrator.rules.states import State, StopReason
+from orchestrator.rules.states import State
 from orchestrator.rules.values import Account, Placement, Session
 
 PREFIX = "orchestrator"
@@ -148,8 +148,3 @@ def credited(account: Account, amount: str, key: str) -> Event:
         "currency": account.currency,
     }
     return Event(type=f"{PREFIX}.account.credited", subject=account.id, data=data)
-
-
-def is_exhaustion(session: Session) -> bool:
-    """Did the funds end this session?"""
-    return session.stop_reason is StopReason.BALANCE_EXHAUSTED

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
-from decimal import Decimal
+from decimal import MAX_PREC, Context, Decimal
 from enum import StrEnum
 from typing import Any
 
@@ -12,6 +12,8 @@ from sqlalchemy import JSON, BigInteger, CheckConstraint, Column, Dialect, Integ
 from orchestrator.rules.values import Attach
 
 MICROS = Decimal(1_000_000)
+#: The default context would round away what lies beyond 28 digits before anybody could refuse it.
+_EXACT = Context(prec=MAX_PREC)
 #: Instants later than this are "never": a column that is compared must not be null.
 FAR_FUTURE = datetime(9999, 1, 1, tzinfo=UTC)
 
@@ -25,7 +27,7 @@ class Money(types.TypeDecorator[Decimal]):
     def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> int | None:  # noqa: ARG002
         if value is None:
             return None
-        micros = value * MICROS
+        micros = _EXACT.multiply(value, MICROS)
         if micros != micros.to_integral_value():
             raise ValueError(f"{value} is finer than a millionth")
         return int(micros)

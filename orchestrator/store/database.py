@@ -33,6 +33,8 @@ CONTENDED = (
     "accounts.id",
     "pk_models",
     "models.id",
+    "pk_credentials",
+    "credentials.id",
 )
 ATTEMPTS = 8
 
@@ -101,7 +103,8 @@ class Database:
             raise StoreUnavailable(self._why(error)) from error
 
     def _why(self, error: SQLAlchemyError) -> str:
-        where = self.url.render_as_string(hide_password=True)
+        bare = self.url.difference_update_query(["password", "sslpassword"])
+        where = bare.render_as_string(hide_password=True)
         if _lacks_tables(error):
             return f"the database {where} has no tables yet: run `orchestrator migrate`"
         cause = str(getattr(error, "orig", error)).strip().splitlines()[0]

@@ -26,8 +26,9 @@ class Inbox:
             dialect.insert(INBOX)
             .values(task_id=task_id, name=name, received_at=now, outcome=None)
             .on_conflict_do_nothing(index_elements=["task_id"])
+            .returning(INBOX.c.task_id)  # psycopg tells no row count of an insert
         )
-        return self._connection.execute(statement).rowcount == 1
+        return self._connection.execute(statement).first() is not None
 
     def outcome(self, task_id: str) -> Mapping[str, Any] | None:
         """What became of the job; None where it is unknown."""

@@ -39,13 +39,9 @@ class Outbox:
         """Keep these for the flush. Their order is the order of the calls."""
         self._gathered.extend(events)
 
-    def mark(self) -> int:
-        """Where a savepoint began."""
-        return len(self._gathered)
-
-    def back_to(self, mark: int) -> None:
-        """Forget what a savepoint that was undone had added."""
-        del self._gathered[mark:]
+    def forget(self) -> None:
+        """Drop what a savepoint that was undone had added."""
+        self._gathered.clear()
 
     def flush(self) -> None:
         """Write what was gathered; the row locks that the changes hold keep each subject's order."""

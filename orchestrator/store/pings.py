@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, case, select, update, values
+from sqlalchemy import Connection, and_, case, or_, select, update, values
 from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.sql.expression import column
 
@@ -61,11 +61,12 @@ class Pings:
             .with_for_update(skip_locked=True)
         )
         if lacking:
-            due = due.where(SESSIONS.c.credential.not_in(lacking))
+            due = due.where(or_(SESSIONS.c.credential.is_(None), SESSIONS.c.credential.not_in(lacking)))
+        once = due.cte("due")  # a subquery may be run for each row, and then claims more than `limit`
         step, at = _after_silence(until)
         claim = (
             update(SESSIONS)
-            .where(SESSIONS.c.id.in_(due.scalar_subquery()))
+            .where(SESSIONS.c.id.in_(select(once.c.id)))
             .values(
                 lease_token=token,
                 leased_at=now,
@@ -96,14 +97,16 @@ class Pings:
         mine = (
             SESSIONS.c.id.in_(session_ids),
             SESSIONS.c.lease_token == token,
-            SESSIONS.c.next_step == Step.PING,
+            SESSIONS.c.next_step.in_([Step.PING, Step.WARN, Step.STOP]),
         )
+        sooner = and_(SESSIONS.c.next_step != Step.PING, SESSIONS.c.next_step_at <= at)
         released = {
             "lease_token": None,
             "leased_at": None,
             "lease_until": None,
             "ping_at": at,
-            "next_step_at": at,
+            "next_step": case((sooner, SESSIONS.c.next_step), else_=Step.PING),
+            "next_step_at": case((sooner, SESSIONS.c.next_step_at), else_=at),
         }
         self._connection.execute(update(SESSIONS).where(*mine).values(**released))
 

@@ -92,6 +92,7 @@ class Placements:
         if not ids:
             return []
         following = Step.RESOLVE if step is Step.OPEN else step
+        sent = {"sent_at": func.coalesce(PLACEMENTS.c.sent_at, now)} if step is Step.OPEN else {}
         claim = (
             update(PLACEMENTS)
             .where(PLACEMENTS.c.id.in_(ids))
@@ -99,9 +100,9 @@ class Placements:
                 lease_token=token,
                 lease_until=now + timedelta(seconds=lease_seconds),
                 attempts=PLACEMENTS.c.attempts + 1,
-                sent_at=func.coalesce(PLACEMENTS.c.sent_at, now),
                 next_step=following,
                 next_step_at=now + timedelta(seconds=max(silence_seconds, lease_seconds)),
+                **sent,
             )
             .returning(PLACEMENTS)
         )

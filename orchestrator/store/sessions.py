@@ -4,7 +4,20 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    String,
+    and_,
+    case,
+    cast,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from orchestrator.rules import events
 from orchestrator.rules.quota import Usage
@@ -12,11 +25,12 @@ from orchestrator.rules.states import CONCURRENT, State, Step, checked
 from orchestrator.rules.values import Session
 from orchestrator.store.outbox import Outbox
 from orchestrator.store.rows import changes, snapshot, table_of, values_of
-from orchestrator.store.tables import AccountRow, PlacementRow, SessionRow
+from orchestrator.store.tables import AccountRow, ModelRow, PlacementRow, SessionRow
 
 SESSIONS = table_of(SessionRow)
 _PLACEMENTS = table_of(PlacementRow)
 _ACCOUNTS = table_of(AccountRow)
+_MODELS = table_of(ModelRow)
 #: What a queued session may wait for without holding up its account's queue.
 _ELSEWHERE = "no_capacity"
 
@@ -108,7 +122,7 @@ class Sessions:
         in_debt = _in_cleanup_debt(now - timedelta(seconds=debt_after_seconds))
         counts = and_(SESSIONS.c.account_id == account_id, SESSIONS.c.deleted_at.is_(None))
         holds = and_(SESSIONS.c.state.in_(CONCURRENT), ~in_debt)
-        waits = and_(SESSIONS.c.state == State.QUEUED, SESSIONS.c.queue_reason != _ELSEWHERE)
+        waits = and_(SESSIONS.c.state == State.QUEUED, SESSIONS.c.queue_reason.is_distinct_from(_ELSEWHERE))
         query = select(_count(~in_debt), _count(holds), _count(waits)).where(counts)
         total, concurrent, waiting = self._connection.execute(query).one()
         return Usage(total=total or 0, concurrent=concurrent or 0, queue_ahead=waiting or 0)
@@ -142,15 +156,18 @@ class Sessions:
         self._make_admissible(_up_to_first_waiting_here(self._connection.execute(heads).all()), now)
 
     def make_waiting_for_provider_due(self, provider: str, now: datetime) -> None:
-        """A credential of this provider is free: one session that waits for capacity looks again, round-robin."""
+        """A credential of this provider is free: one session that waits for it looks again, round-robin."""
         waits = and_(
-            SESSIONS.c.state == State.QUEUED,
+            SESSIONS.c.next_step == Step.ADMIT,
+            SESSIONS.c.next_step_at > now,  # who looks already must not be counted twice
             SESSIONS.c.queue_reason == _ELSEWHERE,
-            or_(SESSIONS.c.provider == provider, SESSIONS.c.provider.is_(None)),
+            or_(SESSIONS.c.pinned_provider == provider, SESSIONS.c.pinned_provider.is_(None)),
+            cast(_MODELS.c.providers, String).contains(f'"{provider}"', autoescape=True),
         )
         query = (
             select(SESSIONS.c.id)
             .join(_ACCOUNTS, _ACCOUNTS.c.id == SESSIONS.c.account_id)
+            .join(_MODELS, _MODELS.c.id == SESSIONS.c.model_id)
             .where(waits)
             .order_by(_ACCOUNTS.c.last_admitted_at.asc().nulls_first(), SESSIONS.c.queued_at, SESSIONS.c.id)
             .limit(1)
@@ -256,7 +273,7 @@ def _in_cleanup_debt(since: datetime) -> ColumnElement[bool]:
         exists().where(
             _PLACEMENTS.c.session_id == SESSIONS.c.id,
             _PLACEMENTS.c.next_step.is_not(None),
-            _PLACEMENTS.c.unproven_since <= since,
+            _PLACEMENTS.c.unproven_since < since,
         ),
     )
 

@@ -41,7 +41,8 @@ class Transaction:
     @contextmanager
     def savepoint(self) -> Iterator[None]:
         """What happens inside is undone if it raises; the transaction goes on."""
-        due, waiting = set(self.due), self.outbox.mark()
+        self.flush()  # events of what came before must not be undone with the inside
+        due = set(self.due)
         try:
             with self.connection.begin_nested():
                 yield
@@ -49,7 +50,7 @@ class Transaction:
         except BaseException:
             self.due.clear()
             self.due.update(due)
-            self.outbox.back_to(waiting)
+            self.outbox.forget()
             raise
 
     def flush(self) -> None:

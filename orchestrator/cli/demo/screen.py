@@ -1,0 +1,112 @@
+"""What one sees of the play: a live table on a terminal, lines where there is none, nothing but JSON if asked."""
+
+import io
+import json
+import sys
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+from rich.live import Live
+
+from orchestrator.cli.demo import tables
+from orchestrator.cli.demo.actor import World
+from orchestrator.cli.demo.checks import Deadline, Summary
+from orchestrator.cli.demo.watch import News
+
+#: Columns of what is read from a file or a pipe.
+_WIDTH = 150
+
+
+class Screen(AbstractContextManager["Screen"]):
+    """Shows nothing; the others show more. Entered for as long as the play lasts."""
+
+    def say(self, text: str) -> None:
+        """What happens before and after the play."""
+
+    def show(self, world: World) -> None:
+        """The play as it stands."""
+
+    def finish(self, summary: Summary) -> None:
+        """What had to happen beside what happened."""
+
+    def __exit__(
+        self,
+        _type: type[BaseException] | None,
+        _value: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        return None
+
+
+class JsonScreen(Screen):
+    """The summary for machines, and not a word besides."""
+
+    def finish(self, summary: Summary) -> None:
+        print(json.dumps(summary.as_json(), indent=2))
+
+
+class PlainScreen(Screen):
+    """One line for each change."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def say(self, text: str) -> None:
+        self._print(text)
+
+    def show(self, world: World) -> None:
+        for news in world.watch.news():
+            line = _line(news, world.deadline)
+            if line:
+                self._print(line)
+
+    def finish(self, summary: Summary) -> None:
+        for part in tables.of_summary(summary):
+            self._console.print(part)
+
+    def _print(self, line: str) -> None:
+        self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+class LiveScreen(PlainScreen):
+    """The sessions as a table that moves."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
+        self._live = Live(console=console, auto_refresh=False)
+
+    def __enter__(self) -> Self:
+        self._live.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._live.__exit__(*error)
+
+    def show(self, world: World) -> None:
+        table = tables.of_sessions(world.books.sessions(), world.deadline.elapsed())
+        self._live.update(table, refresh=True)
+
+
+def screen_for(as_json: bool) -> Screen:
+    """The one that suits standard output."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a tick that a terminal cannot show must not end the play
+    if as_json:
+        return JsonScreen()
+    console = Console()
+    if console.is_terminal and not console.is_dumb_terminal:
+        return LiveScreen(console)
+    return PlainScreen(console if console.is_terminal else Console(width=_WIDTH))
+
+
+def _line(news: News, deadline: Deadline) -> str | None:
+    """`12.3s bob/dies running → stopping (dead)`; a create that starts at once is told by its start."""
+    if news.kind == "created":
+        return None
+    seconds = (news.at - deadline.began_at).total_seconds()
+    before, after = news.data["previous_state"], news.data["state"]
+    what = news.kind if before == after else " → ".join(filter(None, (before, after)))
+    reason = f" ({news.data['stop_reason']})" if news.data["stop_reason"] else ""
+    return f"{max(0.0, seconds):5.1f}s {news.subject} {what}{reason}"

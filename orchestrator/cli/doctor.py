@@ -1,0 +1,131 @@
+"""`doctor`: is everything there that a process needs? One line for each."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import typer
+
+from orchestrator.cli.failures import REFUSED, Complaint, explained
+from orchestrator.cli.options import AsJson
+from orchestrator.cli.output import coloured, print_json, show, table
+from orchestrator.cli.reading import reading
+from orchestrator.cli.times import span
+
+if TYPE_CHECKING:
+    from orchestrator.settings import Settings
+
+#: A scheduler says every second that it ticks.
+_SILENT_AFTER = timedelta(seconds=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check found."""
+
+    check: str
+    ok: bool
+    detail: str
+
+
+def doctor(as_json: AsJson = False) -> None:
+    """Check settings, configuration, secrets, database, broker and scheduler."""
+    findings = list(_findings())
+    if as_json:
+        print_json([asdict(finding) for finding in findings])
+    else:
+        show(table(("", "check", ""), [(_mark(f), f.check, f.detail) for f in findings]))
+    if not all(finding.ok for finding in findings):
+        raise typer.Exit(REFUSED)
+
+
+def _findings() -> Iterator[Finding]:
+    from orchestrator.settings import ConfigurationError, load_settings
+
+    try:
+        settings = load_settings()
+    except ConfigurationError as error:
+        yield Finding("settings", False, str(error))
+        return
+    yield Finding("settings", True, "")
+    checks = {
+        "configuration": _configuration,
+        "secrets": _secrets,
+        "database": _database,
+        "revision": _revision,
+        "broker": _broker,
+        "scheduler": _scheduler,
+    }
+    for name, check in checks.items():
+        yield _tried(name, check, settings)
+
+
+def _tried(name: str, check: Callable[["Settings"], str], settings: "Settings") -> Finding:
+    try:
+        return Finding(name, True, check(settings))
+    except Exception as error:
+        failure = explained(error)
+        if failure is None:
+            raise
+        return Finding(name, False, "\n".join(failure.lines))
+
+
+def _configuration(settings: "Settings") -> str:
+    from orchestrator import wiring
+
+    configuration = wiring.read_configuration(settings)
+    return f"{settings.config}: {len(configuration.providers)} providers"
+
+
+def _secrets(settings: "Settings") -> str:
+    from orchestrator import wiring
+
+    configuration = wiring.read_configuration(settings)
+    refs = {ref for provider in configuration.providers.values() for ref in provider.all_credentials}
+    missing = wiring.secret_store(settings).missing(sorted(refs))
+    if missing:
+        raise Complaint("\n".join(str(fault) for fault in missing))
+    return f"{len(refs)} found"
+
+
+def _database(settings: "Settings") -> str:
+    from orchestrator.settings import redacted_url
+
+    with reading():
+        return redacted_url(settings.database_url)
+
+
+def _revision(_settings: "Settings") -> str:
+    from orchestrator.store import migrate
+
+    with reading() as tx:
+        current, newest = migrate.current(tx.connection), migrate.newest()
+    if current != newest:
+        raise Complaint(f"the database is at {current}, this code wants {newest}: run `orchestrator migrate`")
+    return newest
+
+
+def _broker(settings: "Settings") -> str:
+    from orchestrator.client.sender import check_broker
+    from orchestrator.settings import redacted_url
+
+    check_broker(settings.broker_url, sentinel_master=settings.sentinel_master)
+    return redacted_url(settings.broker_url)
+
+
+def _scheduler(_settings: "Settings") -> str:
+    from orchestrator.scheduler import LEASE
+
+    with reading() as tx:
+        seen, now = tx.leases.last_seen(LEASE), tx.now()
+    if seen is None:
+        raise Complaint("none ever ticked: start one (`orchestrator scheduler` or `orchestrator up`)")
+    ago = span((now - seen).total_seconds())
+    if now - seen > _SILENT_AFTER:
+        raise Complaint(f"the last tick was {ago} ago: start one (`orchestrator scheduler`)")
+    return f"ticked {ago} ago"
+
+
+def _mark(finding: Finding) -> object:
+    return coloured("✓", "green") if finding.ok else coloured("✗", "red")

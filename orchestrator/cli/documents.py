@@ -1,0 +1,22 @@
+"""TOML files that people hand to a command."""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from orchestrator.cli.failures import WRONG, Complaint
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Its tables. Complains, with exit code 2, where it cannot be read."""
+    try:
+        return tomllib.loads(path.read_bytes().decode())
+    except OSError as error:
+        problem = f"cannot be read ({error.strerror})"
+    except UnicodeDecodeError as error:
+        problem = f"is not UTF-8 text (byte {error.start})"
+    except tomllib.TOMLDecodeError as error:
+        problem = f"is not valid TOML: {error}"
+    except (ValueError, RecursionError):
+        problem = "is not valid TOML: a number is too long, or tables are nested too deeply"
+    raise Complaint(f"{path}: {problem}", WRONG)

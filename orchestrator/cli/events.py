@@ -1,0 +1,88 @@
+"""`events`: what happened, from the outbox."""
+
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from orchestrator.cli.options import AsJson, Limit
+from orchestrator.cli.output import print_json, print_json_line, show
+from orchestrator.cli.reading import opened
+from orchestrator.cli.session_tables import event_note
+from orchestrator.cli.session_tables import events as event_table
+
+if TYPE_CHECKING:
+    from orchestrator.store.database import Database
+    from orchestrator.store.outbox import WaitingEvent
+
+#: Events read at once, and seconds between two looks for new ones.
+_PAGE, _LOOK = 1000, 0.5
+
+
+def events(
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C; JSON: one a line.")
+    ] = False,
+    subject: Annotated[str | None, typer.Option(help="Only of this session, account or provider.")] = None,
+    limit: Limit = 50,
+    as_json: AsJson = False,
+) -> None:
+    """The latest events, oldest first."""
+    with opened() as database:
+        latest = _latest(database, subject, limit)
+        if follow:
+            _follow(database, latest, subject, as_json=as_json)
+        elif as_json:
+            print_json([_as_json(event) for event in latest])
+        else:
+            with database.reading() as tx:
+                now = tx.now()
+            show(event_table(latest, now))
+
+
+def _follow(
+    database: "Database", latest: Sequence["WaitingEvent"], subject: str | None, *, as_json: bool
+) -> None:
+    after = _print_each(latest, 0, as_json=as_json)
+    while True:
+        with database.reading() as tx:
+            found = tx.outbox.tail(after=after, subject=subject, limit=_PAGE)
+        after = _print_each(found, after, as_json=as_json)
+        if len(found) < _PAGE:
+            time.sleep(_LOOK)
+
+
+def _latest(database: "Database", subject: str | None, limit: int) -> Sequence["WaitingEvent"]:
+    """The outbox is read from its beginning, page by page; only the last are kept."""
+    kept: deque[WaitingEvent] = deque(maxlen=limit)
+    page: Sequence[WaitingEvent] = ()
+    with database.reading() as tx:
+        while page or not kept:
+            page = tx.outbox.tail(after=page[-1].seq if page else 0, subject=subject, limit=_PAGE)
+            kept.extend(page)
+            if len(page) < _PAGE:
+                break
+    return list(kept)
+
+
+def _print_each(found: Sequence["WaitingEvent"], after: int, *, as_json: bool) -> int:
+    """Print them, and tell up to where."""
+    for event in found:
+        if as_json:
+            print_json_line(_as_json(event))
+        else:
+            kind = event.type.removeprefix("orchestrator.")
+            print(
+                f"{event.time:%Y-%m-%d %H:%M:%S} {kind} {event.subject} {event_note(event)}".rstrip(),
+                flush=True,
+            )
+        after = event.seq
+    return after
+
+
+def _as_json(event: "WaitingEvent") -> dict[str, object]:
+    from orchestrator.flows.deliver_events import cloud_event
+
+    return cloud_event(event)

@@ -1,0 +1,106 @@
+"""`orchestrator`: every command by its name. What a command needs is imported when it runs."""
+
+from enum import StrEnum
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from orchestrator.cli import accounts, doctor, events, models, providers, sessions, upkeep
+from orchestrator.cli.failures import ExplainingGroup
+from orchestrator.cli.options import AsJson
+from orchestrator.cli.output import print_json
+
+app = typer.Typer(
+    cls=ExplainingGroup,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,  # it shows the values of variables, secrets among them
+    help="Runs model sessions for a platform: creates, pings, stops and bills them.",
+)
+jobs = typer.Typer()
+
+app.add_typer(sessions.app, name="session", help="What users asked for.", no_args_is_help=True)
+app.add_typer(accounts.app, name="account", help="Who pays.", no_args_is_help=True)
+app.add_typer(models.app, name="model", help="What can be served.", no_args_is_help=True)
+app.add_typer(providers.app, name="provider", help="Upstream platforms.", no_args_is_help=True)
+app.add_typer(jobs, name="jobs", help="What other services may send.", no_args_is_help=True)
+
+
+class Pool(StrEnum):
+    """The kinds of work."""
+
+    CONTROL = "control"
+    CLOSE = "close"
+    OPEN = "open"
+    PING = "ping"
+
+
+def main() -> None:
+    """The console script."""
+    app(prog_name="orchestrator")
+
+
+@app.callback()
+def _orchestrator(
+    _version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=lambda wanted: _say_version(wanted=wanted))
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def up() -> None:
+    """Everything in one process tree, with a private Valkey where no broker is named."""
+    from orchestrator.cli.processes import run_up
+
+    raise typer.Exit(run_up())
+
+
+@app.command()
+def worker(
+    pool: Annotated[Pool | None, typer.Option(help="Only this kind of work; all four unless told.")] = None,
+) -> None:
+    """Carry out jobs and wake-ups."""
+    from orchestrator.cli.processes import run_worker
+
+    raise typer.Exit(run_worker(pool.value if pool else None))
+
+
+@app.command()
+def scheduler() -> None:
+    """Send the wake-ups. A second one stands by."""
+    from orchestrator.cli.processes import run_scheduler
+
+    raise typer.Exit(run_scheduler())
+
+
+@app.command()
+def demo(as_json: AsJson = False) -> None:
+    """Play a session's life against simulated platforms."""
+    from orchestrator.cli.demo.play import run_demo
+
+    raise typer.Exit(run_demo(as_json))
+
+
+for command in (upkeep.migrate, upkeep.apply, doctor.doctor, events.events, upkeep.simulator):
+    app.command()(command)
+
+
+@jobs.callback()
+def _jobs() -> None:
+    pass
+
+
+@jobs.command()
+def schema() -> None:
+    """JSON Schema of every job's keyword arguments."""
+    from orchestrator.client import schema as schema_of_jobs
+
+    print_json(schema_of_jobs())
+
+
+def _say_version(*, wanted: bool) -> None:
+    if wanted:
+        print(f"orchestrator {version('session-orchestrator')}")
+        raise typer.Exit

@@ -1,0 +1,121 @@
+"""Commands that write: they enqueue a job, wait for its outcome, and say what became of it."""
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeAlias
+
+import typer
+
+from orchestrator.cli.failures import REFUSED, Complaint, refusal_lines
+from orchestrator.cli.options import AsJson
+from orchestrator.cli.output import print_json, progress
+
+Json: TypeAlias = dict[str, Any]
+#: Shows a job's result to people.
+Show: TypeAlias = Callable[[Json], None]
+#: Waits until what the job began has come about: told the result and the most seconds, it returns the newest.
+Follow: TypeAlias = Callable[[Json, float], Json]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class How:
+    """How a job is sent and its outcome told: the options of every command that writes."""
+
+    as_json: bool
+    no_wait: bool
+    timeout: float
+    task_id: str | None
+    wait_running: float | None = None
+
+
+_OPTIONS: Mapping[str, tuple[Any, Any]] = {
+    "no_wait": (Annotated[bool, typer.Option("--no-wait", help="Print the task id and leave.")], False),
+    "timeout": (Annotated[float, typer.Option(min=0, help="Seconds to wait for the outcome.")], 30.0),
+    "task_id": (
+        Annotated[str | None, typer.Option(help="Repeats a job: the same id has one outcome, once.")],
+        None,
+    ),
+    "as_json": (AsJson, False),
+}
+_FOLLOWING: Mapping[str, tuple[Any, Any]] = {
+    "wait_running": (
+        Annotated[float | None, typer.Option(min=0, metavar="SECONDS", help="Wait until it can be used.")],
+        None,
+    ),
+}
+
+
+def sends(
+    job: str, show: Show, follow: Follow | None = None
+) -> Callable[[Callable[..., Json]], Callable[..., None]]:
+    """Make a command of a function that returns the job's keyword arguments.
+
+    The options of `How` are added to its own, so that every command that writes has the same ones."""
+    added = {**_OPTIONS, **(_FOLLOWING if follow else {})}
+
+    def decorate(arguments_of: Callable[..., Json]) -> Callable[..., None]:
+        @functools.wraps(arguments_of)
+        def command(**options: Any) -> None:
+            how = How(**{name: options.pop(name) for name in added})
+            result = outcome_of(f"orchestrator.{job}", arguments_of(**options), how)
+            if result is None:
+                return
+            if follow and how.wait_running is not None:
+                result = follow(result, how.wait_running)
+            print_json(result) if how.as_json else show(result)
+
+        _declare(command, arguments_of, added)
+        return command
+
+    return decorate
+
+
+def outcome_of(name: str, kwargs: Json, how: How) -> Json | None:
+    """Send and wait; None where nobody waits. Raises Refusal or Complaint where the job is refused."""
+    from orchestrator.client import JobClient, parse
+    from orchestrator.settings import load_settings
+
+    parse(name, kwargs)  # what any worker would refuse is refused here, even while none runs
+    settings = load_settings()
+    broker, results = settings.broker_url, settings.result_url
+    with JobClient(broker, results, sentinel_master=settings.sentinel_master) as client:
+        task_id = client.send(name, kwargs, how.task_id)
+        if how.no_wait:
+            print_json({"task_id": task_id}) if how.as_json else print(task_id)
+            return None
+        with progress(f"waiting for the outcome of {name} …"):
+            outcome = client.wait(task_id, how.timeout)
+    return _result(outcome, task_id, how)
+
+
+def _result(outcome: Mapping[str, Any] | None, task_id: str, how: How) -> Json:
+    if outcome is None:
+        raise Complaint(
+            f"no outcome after {how.timeout:g} s: the job may still run. Is a worker up? The same command with "
+            f"--task-id {task_id} waits for its outcome, and does nothing twice",
+            REFUSED,
+        )
+    if not outcome["ok"]:
+        error = outcome["error"]
+        # by its text: a worker of a later release may know more codes than we do
+        lines = refusal_lines(error["code"], error["message"], error["details"])
+        raise Complaint("\n".join(lines), REFUSED)
+    result: Json = outcome["result"]
+    return result
+
+
+def _declare(
+    command: Callable[..., None], arguments_of: Callable[..., Json], added: Mapping[str, tuple[Any, Any]]
+) -> None:
+    """Tell typer the parameters: it reads the signature and the annotations."""
+    own = inspect.signature(arguments_of).parameters.values()
+    kind = inspect.Parameter.KEYWORD_ONLY
+    more = [
+        inspect.Parameter(name, kind, default=default, annotation=annotation)
+        for name, (annotation, default) in added.items()
+    ]
+    command.__signature__ = inspect.Signature([*own, *more])  # type: ignore[attr-defined]
+    annotations = {name: annotation for name, (annotation, _) in added.items()}
+    command.__annotations__ = {**arguments_of.__annotations__, **annotations, "return": None}

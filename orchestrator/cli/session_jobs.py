@@ -1,0 +1,110 @@
+"""`session create|start|close|extend|ping|delete`: jobs, by the contract's keyword arguments."""
+
+from typing import Annotated, Any, TypeAlias
+
+import typer
+
+from orchestrator.cli import session_options as options
+from orchestrator.cli.options import given
+from orchestrator.cli.sending import Json, sends
+from orchestrator.cli.session_tables import show_result
+from orchestrator.cli.waiting import until_running
+
+app = typer.Typer()
+
+SessionId: TypeAlias = Annotated[str, typer.Argument(metavar="ID", help="The session's id.")]
+OnQuota: TypeAlias = Annotated[
+    str | None, typer.Option(help="reject or queue; as it was created unless told.")
+]
+
+
+@app.command()
+@sends("session.create", show_result, follow=until_running)
+def create(  # the contract's arguments, one option each
+    account: options.Account,
+    model: options.ModelId,
+    name: options.Name = None,
+    session_id: options.SessionIdOption = None,
+    description: options.Description = None,
+    nodes: options.Nodes = None,
+    start: options.Start = True,
+    on_quota: options.OnQuotaOption = None,
+    failover: options.Failover = False,
+    provider: options.Provider = None,
+    credential: options.Credential = None,
+    metadata: options.Metadata = None,
+    max_duration: options.MaxDuration = None,
+    max_interactions: options.MaxInteractions = None,
+    idle: options.Idle = None,
+    max_cost: options.MaxCost = None,
+    direct_payment: options.DirectPayment = None,
+    upstream_failover: options.UpstreamFailover = None,
+    bid_id: options.BidId = None,
+    attach_url: options.AttachUrl = None,
+    attach_secret_ref: options.AttachSecretRef = None,
+    attach_model: options.AttachModel = None,
+    attach_ends_at: options.AttachEndsAt = None,
+) -> Json:
+    """Create a session, and start it unless told not to."""
+    who = given(account_id=account, model_id=model, name=name, session_id=session_id, description=description)
+    where = given(nodes=nodes, on_quota=on_quota, provider=provider, credential=credential)
+    stop = _stop(max_duration, max_interactions, max_cost) | given(idle_seconds=idle)
+    upstream = given(direct_payment=direct_payment, failover=upstream_failover, bid_id=bid_id)
+    attach = options.attach_of(attach_url, attach_secret_ref, attach_model, attach_ends_at)
+    flags = {"start": start, "failover": failover}
+    beside = given(
+        stop=stop, provider_options=upstream, attach=attach, metadata=options.metadata_of(metadata)
+    )
+    return who | where | flags | beside
+
+
+@app.command()
+@sends("session.start", show_result, follow=until_running)
+def start(session_id: SessionId, on_quota: OnQuota = None) -> Json:
+    """Start a session that was created with --no-start."""
+    return given(session_id=session_id, on_quota=on_quota)
+
+
+@app.command()
+@sends("session.close", show_result)
+def close(
+    session_id: SessionId,
+    operator: Annotated[bool, typer.Option("--operator", help="For the platform, not its user.")] = False,
+    confirm: Annotated[
+        bool, typer.Option("--confirm", help="You have proof that it is gone upstream (with --operator).")
+    ] = False,
+    detail: Annotated[str | None, typer.Option(help="Why, in a sentence that is kept.")] = None,
+) -> Json:
+    """Stop a session. Answers once the stop is decided; `session show` tells when it is proven closed."""
+    reason = "operator" if operator else "user"
+    return given(session_id=session_id, reason=reason, detail=detail) | {"confirm": confirm}
+
+
+@app.command()
+@sends("session.extend", show_result)
+def extend(
+    session_id: SessionId,
+    max_duration: options.MaxDuration = None,
+    max_interactions: options.MaxInteractions = None,
+    max_cost: options.MaxCost = None,
+) -> Json:
+    """Let a session run longer: new totals, not additions."""
+    return given(session_id=session_id) | _stop(max_duration, max_interactions, max_cost)
+
+
+@app.command()
+@sends("session.ping", show_result)
+def ping(session_id: SessionId) -> Json:
+    """Ping a session out of turn. Answers once the ping is due; `session show` has its verdict."""
+    return given(session_id=session_id)
+
+
+@app.command()
+@sends("session.delete", show_result)
+def delete(session_id: SessionId) -> Json:
+    """Delete a session that is over or never started: frees its place and its name."""
+    return given(session_id=session_id)
+
+
+def _stop(duration: int | None, interactions: int | None, cost: str | None) -> dict[str, Any]:
+    return given(max_duration_seconds=duration, max_interactions=interactions, max_cost=cost)

@@ -1,0 +1,178 @@
+"""Sessions for people."""
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.cli.output import coloured, pairs, show, table
+from orchestrator.cli.times import away, when
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from orchestrator.rules.values import Placement
+    from orchestrator.store.outbox import WaitingEvent
+
+_COLOURS = {
+    "created": "dim",
+    "queued": "yellow",
+    "starting": "cyan",
+    "running": "green",
+    "stopping": "magenta",
+    "stopped": "dim",
+    "failed": "red",
+}
+_COLUMNS = ("id", "name", "account", "model", "state", "provider", "stop at", "cost", "last ping")
+
+
+def listed(sessions: Sequence[dict[str, Any]], now: datetime) -> "RenderableType":
+    """One line for each."""
+    return table(_COLUMNS, [_row(session, now) for session in sessions])
+
+
+def details(session: dict[str, Any], now: datetime) -> "RenderableType":
+    """Everything about one; what has no value is left out."""
+    return pairs([*_what(session), *_life(session, now), *_serving(session, now), *_beside(session, now)])
+
+
+def placements(rows: Sequence["Placement"], now: datetime) -> "RenderableType":
+    """Its attempts to be served, oldest first."""
+    columns = ("n", "provider", "credential", "handle", "state", "created", "next step", "last answer")
+    shown = [
+        (
+            p.n,
+            p.provider,
+            p.credential or "",
+            p.handle or "",
+            p.state.value,
+            when(p.created_at.isoformat(), now),
+            _step(p.next_step, p.next_step_at.isoformat() if p.next_step_at else None, now),
+            p.proof or p.last_answer or "",
+        )
+        for p in rows
+    ]
+    return table(columns, shown, title="placements")
+
+
+def events(rows: Sequence["WaitingEvent"], now: datetime, title: str | None = None) -> "RenderableType":
+    """What happened, oldest first."""
+    shown = [
+        (when(e.time.isoformat(), now), e.type.removeprefix("orchestrator."), e.subject, event_note(e))
+        for e in rows
+    ]
+    return table(("when", "event", "subject", ""), shown, title=title)
+
+
+def event_note(event: "WaitingEvent") -> str:
+    """Why, or how much."""
+    data = event.data
+    if event.type.endswith(".credited"):
+        return f"{data['amount']} {data['currency']}"
+    found = (data.get(key) for key in ("stop_detail", "stop_reason", "last_answer", "proof"))
+    return next((str(text) for text in found if text), "")
+
+
+def show_result(session: dict[str, Any]) -> None:
+    """What a job made of a session."""
+    show(details(session, datetime.now(UTC)))
+
+
+def _row(session: dict[str, Any], now: datetime) -> tuple[Any, ...]:
+    return (
+        session["id"],
+        session["name"],
+        session["account_id"],
+        session["model_id"],
+        _state(session),
+        session["provider"] or "",
+        _stop(session, now),
+        _money(session, "cost"),
+        _ping(session, now),
+    )
+
+
+def _what(session: dict[str, Any]) -> list[tuple[str, Any]]:
+    return [
+        ("id", session["id"]),
+        ("name", session["name"]),
+        ("description", session["description"]),
+        ("account", session["account_id"]),
+        ("model", session["model_id"]),
+        ("nodes", session["nodes"]),
+        ("failover", "yes" if session["failover"] else None),
+        ("metadata", json.dumps(session["metadata"], ensure_ascii=False) if session["metadata"] else None),
+    ]
+
+
+def _life(session: dict[str, Any], now: datetime) -> list[tuple[str, Any]]:
+    return [
+        ("state", _state(session)),
+        ("queue", _queue(session)),
+        ("created", when(session["created_at"], now)),
+        ("running since", when(session["running_at"], now)),
+        ("stops", _stop(session, now) if session["stop_reason"] is None else None),
+        ("stopped for", _why(session)),
+        ("ended", when(session["ended_at"], now)),
+        ("deleted", when(session["deleted_at"], now)),
+    ]
+
+
+def _serving(session: dict[str, Any], now: datetime) -> list[tuple[str, Any]]:
+    placement, endpoint = session["placement"] or {}, session["endpoint"] or {}
+    return [
+        ("provider", session["provider"]),
+        ("credential", placement.get("credential")),
+        ("endpoint", endpoint.get("url")),
+        ("last ping", _ping(session, now)),
+        ("next step", _step(session["next_step"], session["next_step_at"], now)),
+    ]
+
+
+def _beside(session: dict[str, Any], now: datetime) -> list[tuple[str, Any]]:
+    unproven = session["unproven_since"]
+    return [
+        ("interactions", session["interactions"]),
+        ("cost", _money(session, "cost")),
+        ("close unproven", coloured(when(unproven, now), "red") if unproven else None),
+        ("money at risk", _money(session, "money_at_risk") if unproven else None),
+    ]
+
+
+def _state(session: dict[str, Any]) -> "RenderableType":
+    return coloured(session["state"], _COLOURS[session["state"]])
+
+
+def _stop(session: dict[str, Any], now: datetime) -> str:
+    """The stop to come with its reason; of one that was stopped, why and when it ended."""
+    if session["stop_reason"] is not None:
+        return f"{session['stop_reason']} {away(session['ended_at'], now)}".strip()
+    if session["stop_at"] is None:
+        return ""
+    return f"{when(session['stop_at'], now)} {session['stop_at_reason'] or ''}".strip()
+
+
+def _why(session: dict[str, Any]) -> str:
+    return ": ".join(part for part in (session["stop_reason"], session["stop_detail"]) if part)
+
+
+def _queue(session: dict[str, Any]) -> str | None:
+    if session["queue_position"] is None:
+        return None
+    return f"number {session['queue_position']}, waits for {session['queue_reason'] or 'its turn'}"
+
+
+def _ping(session: dict[str, Any], now: datetime) -> str:
+    ping = session["last_ping"]
+    if not ping:
+        return ""
+    took = "" if ping["latency_ms"] is None else f", {ping['latency_ms']} ms"
+    return f"{ping['verdict']} {away(ping['at'], now)}{took}"
+
+
+def _step(step: str | None, at: str | None, now: datetime) -> str:
+    return f"{step} {when(at, now)}" if step else ""
+
+
+def _money(session: dict[str, Any], field: str) -> str:
+    return f"{session[field]} {session['currency']}"

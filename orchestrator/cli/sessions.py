@@ -1,0 +1,90 @@
+"""`session list|show|endpoint`: read from the database."""
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from orchestrator.cli import session_jobs
+from orchestrator.cli import session_tables as tables
+from orchestrator.cli.endpoints import endpoint_of, revealed, samples_of
+from orchestrator.cli.options import AsJson, Limit
+from orchestrator.cli.output import pairs, print_json, show
+from orchestrator.cli.reading import found_session, reading
+from orchestrator.cli.session_jobs import SessionId
+from orchestrator.rules.states import State
+
+#: Events in `session show`.
+_RECENT = 10
+app = typer.Typer()
+app.add_typer(session_jobs.app)
+
+
+class Language(StrEnum):
+    """What sample code is written in."""
+
+    CURL = "curl"
+    PYTHON = "python"
+    JAVASCRIPT = "javascript"
+
+
+@app.command("list")
+def list_sessions(
+    account: Annotated[str | None, typer.Option(help="Only of this account.")] = None,
+    state: Annotated[list[State] | None, typer.Option(help="Only in this state; may be repeated.")] = None,
+    unproven: Annotated[bool, typer.Option("--unproven", help="Only with a close nobody confirmed.")] = False,
+    limit: Limit = 100,
+    as_json: AsJson = False,
+) -> None:
+    """Sessions that are not deleted, newest first."""
+    from orchestrator.flows import views
+
+    with reading() as tx:
+        now = tx.now()
+        found = tx.sessions.listed(account_id=account, states=state or (), unproven=unproven, limit=limit)
+        sessions = views.of_sessions(tx, found, now)
+    print_json(sessions) if as_json else show(tables.listed(sessions, now))
+
+
+@app.command("show")
+def show_session(session_id: SessionId, as_json: AsJson = False) -> None:
+    """One session with its placements and its latest events."""
+    from orchestrator.flows import views
+
+    with reading() as tx:
+        now = tx.now()
+        session = views.of_session(tx, found_session(tx, session_id), now)
+        placements = tx.placements.of_session(session_id)
+        events = list(tx.outbox.tail(subject=session_id, limit=100_000))[-_RECENT:]
+    if as_json:
+        return print_json(session)
+    show(tables.details(session, now))
+    if placements:
+        show(tables.placements(placements, now))
+    return show(tables.events(events, now, title="latest events"))
+
+
+@app.command()
+def endpoint(
+    session_id: SessionId,
+    lang: Annotated[Language | None, typer.Option(help="Print only this sample code.")] = None,
+    reveal: Annotated[
+        bool, typer.Option("--reveal", help="Show the secret, where this machine has it.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Where a running session is reached, and code that does."""
+    with reading() as tx:
+        found = endpoint_of(tx, session_id)
+        samples = samples_of(tx, session_id, found)
+    secret: dict[str, Any] = {"secret": revealed(found)} if reveal else {}
+    if as_json:
+        return print_json({**found, **secret, "samples": samples})
+    if lang is not None:
+        return print(samples[lang])
+    ref = found["secret_ref"] or "none is needed"
+    where = [("URL", found["url"]), ("model", found["model"]), ("auth", found["auth"])]
+    show(pairs([*where, ("secret reference", ref), *secret.items()]))
+    for language, code in samples.items():
+        print(f"\n# {language}\n{code}")
+    return None

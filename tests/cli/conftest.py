@@ -1,0 +1,97 @@
+"""The command line in this process, over a migrated SQLite file, with and without a worker behind it."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from celery import Celery
+from celery.contrib.testing.worker import start_worker
+from typer.testing import CliRunner
+
+from orchestrator.cli.main import app
+from orchestrator.client import JOBS, celery_options
+from orchestrator.flows.jobs import perform
+from tests.world import World
+
+#: Nothing listens there.
+NO_BROKER = "redis://:hidden-password@127.0.0.1:1/0"
+
+CONFIG = """
+[providers.alpha]
+driver = "openai"
+base_url = "http://127.0.0.1:9/v1"
+credentials = ["env:ALPHA"]
+
+[providers.morph]
+driver = "morpheus"
+base_url = "http://127.0.0.1:9/api/v1"
+credentials = ["env:MORPH_1", "env:MORPH_2"]
+max_in_flight = 7
+"""
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command said."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+Cli = Callable[..., Said]
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "orchestrator.toml"
+    path.write_text(CONFIG)
+    return path
+
+
+@pytest.fixture
+def cli(sqlite_url: str, config: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
+    """Run a command to its end."""
+    monkeypatch.setenv("ORCHESTRATOR_DATABASE_URL", sqlite_url)
+    monkeypatch.setenv("ORCHESTRATOR_CONFIG", str(config))
+    monkeypatch.setenv("ORCHESTRATOR_BROKER_URL", NO_BROKER)
+    monkeypatch.setenv("ALPHA", "sk-alpha")
+    monkeypatch.setenv("MORPH_1", "sk-morph-1")
+    monkeypatch.setenv("MORPH_2", "sk-morph-2")
+    monkeypatch.delenv("ORCHESTRATOR_RESULT_URL", raising=False)
+
+    def run(*arguments: str) -> Said:
+        result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        assert "Traceback" not in result.stderr
+        return Said(result.exit_code, result.stdout, result.stderr)
+
+    return run
+
+
+@pytest.fixture
+def worker(cli: Cli, world: World, valkey_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """The small world behind a real broker: jobs that are sent to it are performed there."""
+    monkeypatch.setenv("ORCHESTRATOR_BROKER_URL", valkey_url)
+    celery: Celery = Celery("worker", broker=valkey_url, backend=valkey_url, set_as_current=False)
+    celery.conf.update(celery_options(), worker_pool="solo", worker_hijack_root_logger=False)
+    for name in JOBS:
+        celery.task(name=name, bind=True, shared=False, ignore_result=False)(_job(world, name))
+    with start_worker(celery, pool="solo", perform_ping_check=False, shutdown_timeout=20):
+        yield world
+    celery.close()
+
+
+def _job(world: World, name: str) -> Callable[..., dict[str, Any]]:
+    def job(task: Any, **kwargs: Any) -> dict[str, Any]:
+        return perform(world.services, task.request.id, name, kwargs)
+
+    return job

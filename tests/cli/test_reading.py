@@ -1,0 +1,159 @@
+"""Commands that read: JSON is the object itself, tables are for people."""
+
+import pytest
+
+from orchestrator.flows import views
+from tests.cli.conftest import Cli
+from tests.world import MINUTE, World
+
+
+def test_sessions_are_listed_as_an_array_newest_first(cli: Cli, world: World) -> None:
+    first = world.run_session()
+    world.pass_time(MINUTE)
+    second = world.run_session("moral")
+    sessions = cli("session", "list", "--json").json
+    assert [session["id"] for session in sessions] == [second, first]
+    assert sessions[0]["state"] == "running"
+    assert len(cli("session", "list", "--json", "--limit", "1").json) == 1
+    assert cli("session", "list", "--json", "--account", "other").json == []
+    assert cli("session", "list", "--json", "--state", "failed", "--state", "queued").json == []
+    assert cli("session", "list", "--json", "--unproven").json == []
+
+
+def test_a_list_for_people_has_one_line_a_session_and_no_colour_in_a_file(cli: Cli, world: World) -> None:
+    world.run_session(name="[red]first[/red]")
+    said = cli("session", "list")
+    line = next(line for line in said.out.splitlines() if "[red]first[/red]" in line)
+    assert all(word in line for word in ("acme", "llama", "running", "alpha", "ALIVE", "USD"))
+    assert "\x1b" not in said.out
+
+
+def test_a_session_is_shown_with_placements_and_events(cli: Cli, world: World) -> None:
+    session_id = world.run_session("moral", stop={"max_duration_seconds": 600}, metadata={"team": "red"})
+    with world.services.database.reading() as tx:
+        expected = views.of_session(tx, world.session(session_id), world.clock.now)
+    shown = cli("session", "show", session_id, "--json").json
+    assert {**shown, "cost": 0} == {**expected, "cost": 0}  # the real clock has moved on
+    text = cli("session", "show", session_id).out
+    assert all(word in text for word in ("max_duration", "env:MORPH_1", "session.running", '"team": "red"'))
+
+
+def test_a_stopped_session_says_why(cli: Cli, world: World) -> None:
+    session_id = world.run_session()
+    world.done("session.close", session_id=session_id, reason="operator", detail="maintenance")
+    world.pass_time(MINUTE)
+    assert "operator: maintenance" in cli("session", "show", session_id).out
+    refused = cli("session", "endpoint", session_id)
+    assert refused.code == 1
+    assert "invalid_state" in refused.err
+    assert "is stopped (operator: maintenance)" in refused.err
+
+
+@pytest.mark.parametrize(
+    ("start", "said"), [(False, "is created (not started)"), (True, "is starting (last ping: none yet)")]
+)
+def test_an_endpoint_is_handed_out_only_while_running(cli: Cli, world: World, start: bool, said: str) -> None:
+    session_id = world.create_session(start=start)
+    refused = cli("session", "endpoint", session_id, "--json")
+    assert (refused.code, refused.out) == (1, "")
+    assert "error invalid_state: " in refused.err
+    assert said in refused.err
+
+
+def test_an_endpoint_names_the_secret_and_shows_it_only_when_asked(cli: Cli, world: World) -> None:
+    session_id = world.run_session("moral")
+    found = cli("session", "endpoint", session_id, "--json").json
+    assert (found["model"], found["auth"], found["secret_ref"]) == ("moral-1", "bearer", "env:MORPH_1")
+    assert "secret" not in found
+    assert "sk-morph-1" not in cli("session", "endpoint", session_id).out
+    assert cli("session", "endpoint", session_id, "--json", "--reveal").json["secret"] == "sk-morph-1"
+    assert "sk-morph-1" in cli("session", "endpoint", session_id, "--reveal").out
+    assert cli("session", "endpoint", session_id, "--lang", "curl").out == found["samples"]["curl"] + "\n"
+
+
+def test_a_machine_without_the_secret_says_so(
+    cli: Cli, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session_id = world.run_session("moral")
+    monkeypatch.delenv("MORPH_1")
+    refused = cli("session", "endpoint", session_id, "--reveal")
+    assert (refused.code, refused.out) == (1, "")
+    assert "environment variable MORPH_1 is not set" in refused.err
+
+
+def test_an_account_shows_its_money_and_its_quota(cli: Cli, world: World) -> None:
+    session_id = world.run_session()
+    account = cli("account", "show", "acme", "--json").json
+    assert account["quota"] == {
+        "sessions": {"used": 1, "allowed": 20},
+        "concurrent": {"used": 1, "allowed": 2},
+        "nodes_per_session": {"allowed": 2},
+    }
+    assert [session["id"] for session in account["sessions"]] == [session_id]
+    text = cli("account", "show", "acme").out
+    assert all(word in text for word in ("1 of 20", "1 of 2", "at most 2", session_id))
+    assert [a["id"] for a in cli("account", "list", "--json").json] == ["acme"]
+    assert "100.00 USD" in cli("account", "list").out
+
+
+def test_the_ledger_is_read_newest_first(cli: Cli, world: World) -> None:
+    world.done("account.credit", account_id="acme", amount="2.50", currency="USD", key="second")
+    entries = cli("account", "ledger", "acme", "--json").json
+    assert [entry["amount"] for entry in entries] == ["2.50", "100.00"]
+    assert "2.50 USD" in cli("account", "ledger", "acme").out
+    assert len(cli("account", "ledger", "acme", "--json", "--limit", "1").json) == 1
+
+
+def test_models_are_listed(cli: Cli, world: World) -> None:
+    models = {model["id"]: model for model in cli("model", "list", "--json").json}
+    assert models["llama"]["price_per_node_hour"] == "1.20"
+    assert "Instruction-tuned" in cli("model", "list").out
+
+
+def test_providers_tell_how_each_credential_stands(
+    cli: Cli, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.run_session("moral")
+    world.services.database.transact(
+        lambda tx: tx.credentials.pause("alpha", "env:ALPHA", "refused", world.clock.now)
+    )
+    monkeypatch.delenv("MORPH_2")
+    providers = {provider["name"]: provider for provider in cli("provider", "list", "--json").json}
+    states = {key["ref"]: key["state"] for provider in providers.values() for key in provider["credentials"]}
+    assert states == {"env:ALPHA": "paused", "env:MORPH_1": "in use", "env:MORPH_2": "secret missing"}
+    assert (providers["morph"]["driver"], providers["morph"]["max_in_flight"]) == ("morpheus", 7)
+    assert "environment variable MORPH_2 is not set" in cli("provider", "list").out
+
+
+def test_a_provider_that_no_worker_has_seen_is_listed(cli: Cli) -> None:
+    keys = [key for provider in cli("provider", "list", "--json").json for key in provider["credentials"]]
+    assert {key["state"] for key in keys} == {"free"}
+    assert {key["why"] for key in keys} == {"no worker has started with it yet"}
+
+
+def test_events_are_the_latest_ones_oldest_first(cli: Cli, world: World) -> None:
+    session_id = world.run_session()
+    kinds = [event["type"] for event in cli("events", "--json", "--subject", session_id).json]
+    assert kinds == [f"orchestrator.session.{kind}" for kind in ("created", "starting", "running")]
+    latest = cli("events", "--json", "--limit", "1").json
+    assert [(event["specversion"], event["type"]) for event in latest] == [
+        ("1.0", "orchestrator.session.running")
+    ]
+    assert "session.running" in cli("events").out
+    assert cli("events", "--json", "--subject", "nobody").json == []
+
+
+def test_what_is_unknown_is_refused_with_the_contracts_code(cli: Cli) -> None:
+    for arguments, code in (
+        (["session", "show", "nope"], "unknown_session"),
+        (["session", "endpoint", "nope"], "unknown_session"),
+        (["account", "show", "nope"], "unknown_account"),
+        (["account", "ledger", "nope"], "unknown_account"),
+    ):
+        said = cli(*arguments, "--json")
+        assert (said.code, said.out) == (1, "")
+        assert said.err.startswith(f"error {code}: ")
+
+
+def test_the_schema_of_jobs_is_json(cli: Cli) -> None:
+    assert "orchestrator.session.create" in cli("jobs", "schema").json["properties"]

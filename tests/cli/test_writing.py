@@ -1,0 +1,109 @@
+"""Commands that write: a job is sent, and its outcome told."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Cli
+from tests.world import World
+
+#: Celery's result store calls what redis-py deprecates; as an error it would end the worker in our process.
+pytestmark = pytest.mark.filterwarnings("ignore:Call to deprecated setex:DeprecationWarning")
+
+CREATE = ["session", "create", "--account", "acme", "--model", "llama"]
+
+
+def test_a_session_lives_from_create_to_delete(cli: Cli, worker: World) -> None:
+    create = [*CREATE, "--session-id", "mine", "--max-duration", "600", "--no-start", "--json"]
+    assert cli(*create).json["state"] == "created"
+    assert cli("session", "start", "mine", "--json").json["state"] == "starting"
+    worker.settle()
+    assert cli("session", "ping", "mine", "--json").json["next_step"] == "ping"
+    assert cli("session", "extend", "mine", "--max-duration", "1200", "--json").code == 0
+    assert worker.session("mine").max_duration_seconds == 1200
+    closed = cli("session", "close", "mine", "--operator", "--detail", "maintenance", "--json").json
+    assert (closed["state"], closed["stop_reason"]) == ("stopping", "operator")
+    worker.settle()
+    assert "deleted" in cli("session", "delete", "mine").out
+
+
+def test_every_argument_of_create_reaches_the_session(cli: Cli, worker: World) -> None:
+    said = cli(
+        *[*CREATE, "--name", "n", "--session-id", "all", "--description", "d", "--nodes", "2", "--json"],
+        *["--max-duration", "600", "--max-interactions", "9", "--idle", "60", "--max-cost", "1.5"],
+        *["--no-start", "--on-quota", "queue", "--failover", "--provider", "alpha"],
+        *["--credential", "env:ALPHA", "--direct-payment", "--no-upstream-failover", "--bid-id", "b"],
+        *["--metadata", json.dumps({"team": ["red"]})],
+    )
+    assert said.code == 0, said.err
+    session = worker.session("all")
+    assert (session.name, session.description, session.nodes, session.failover) == ("n", "d", 2, True)
+    limits = (session.max_duration_seconds, session.max_interactions, session.idle_seconds, session.max_cost)
+    assert [str(limit).rstrip("0") for limit in limits] == ["6", "9", "6", "1.5"]
+    assert (session.pinned_provider, session.pinned_credential) == ("alpha", "env:ALPHA")
+    assert session.provider_options == {"direct_payment": True, "failover": False, "bid_id": "b"}
+    assert (session.on_quota, session.metadata) == ("queue", {"team": ["red"]})
+
+
+def test_the_same_task_id_has_one_outcome(cli: Cli, worker: World) -> None:
+    first, again = (cli(*CREATE, "--task-id", "once", "--json").json for _ in range(2))
+    assert first["id"] == again["id"]
+    assert len(cli("session", "list", "--json").json) == 1
+
+
+def test_a_refusal_says_its_code_and_changes_nothing(cli: Cli, worker: World) -> None:
+    said = cli("session", "create", "--account", "nobody", "--model", "llama", "--json")
+    assert (said.code, said.out) == (1, "")
+    assert said.err.startswith("error unknown_account: account nobody is unknown")
+    assert cli("session", "list", "--json").json == []
+
+
+def test_waiting_ends_when_the_session_runs_or_will_not(cli: Cli, worker: World) -> None:
+    create = [*CREATE, "--session-id", "mine"]
+    early = cli(*create, "--wait-running", "0.3")
+    assert early.code == 1
+    assert "still starting" in early.err
+    worker.settle()
+    assert cli(*create, "--wait-running", "5", "--json").json["state"] == "running"
+    created = cli(*CREATE, "--no-start", "--wait-running", "5")
+    assert created.code == 1
+    assert "is created, not running" in created.err
+
+
+def test_accounts_are_put_and_credited(cli: Cli, worker: World) -> None:
+    assert cli("account", "put", "new", "--plan", "contract", "--currency", "EUR", "--json").code == 0
+    credit = ["account", "credit", "new", "--amount", "2.50", "--currency", "EUR"]
+    for _ in range(2):
+        assert cli(*credit, "--key", "k", "--json").json["balance"] == "2.50"
+    generated = cli(*credit, "--json")
+    assert generated.json["balance"] == "5.00"
+    assert generated.err.startswith("key ")
+
+
+def test_models_are_put_by_options_or_from_a_file(cli: Cli, worker: World, tmp_path: Path) -> None:
+    fields = ["--type", "ASR", "--price-per-node-hour", "2", "--currency", "USD"]
+    one = cli("model", "put", "m/1", "--provider", "alpha", "--provider-model-id", "x", *fields, "--json")
+    assert one.json["provider_model_ids"] == {"alpha": "x"}
+    ids = ["--id-at", "alpha=a=b", "--id-at", "morph=c"]
+    two = cli("model", "put", "m2", "--provider", "alpha", "--provider", "morph", *ids, *fields, "--json")
+    assert two.json["provider_model_ids"] == {"alpha": "a=b", "morph": "c"}
+    file = tmp_path / "m.toml"
+    file.write_text(
+        '[[models]]\nid="m3"\nprovider="alpha"\nprovider_model_id="x"\ntype="ASR"\n'
+        'price_per_node_hour="1"\ncurrency="USD"\n'
+    )
+    assert "m3" in cli("model", "put", "--file", str(file)).out
+    assert {"m/1", "m2", "m3"} <= {model["id"] for model in cli("model", "list", "--json").json}
+
+
+def test_without_a_worker_the_job_waits_and_the_task_id_is_told(
+    cli: Cli, valkey_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ORCHESTRATOR_BROKER_URL", valkey_url)
+    late = cli(*CREATE, "--timeout", "0.2", "--task-id", "mine")
+    assert (late.code, late.out) == (1, "")
+    assert "may still run" in late.err
+    assert "--task-id mine" in late.err
+    assert cli(*CREATE, "--no-wait", "--task-id", "other").out == "other\n"
+    assert cli(*CREATE, "--no-wait", "--json").json["task_id"]

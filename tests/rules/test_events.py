@@ -1,0 +1,187 @@
+"""Events are read off the difference: no change can forget its own."""
+
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from orchestrator.rules import events
+from orchestrator.rules.states import PlacementState, State, Step, StopReason
+from orchestrator.rules.values import Account, ModelType, Placement, Session, Verdict
+from tests.rules.builders import MINUTE, T0, a_running_session, a_session, a_starting_session
+
+
+def kinds(before: Session | None, after: Session) -> list[str]:
+    return [event.type.removeprefix("orchestrator.session.") for event in events.of_session(before, after)]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        pytest.param(None, a_session(state=State.CREATED), ["created"], id="a new one is created"),
+        pytest.param(
+            None, a_starting_session(), ["created", "starting"], id="one that starts at once says both"
+        ),
+        pytest.param(
+            a_starting_session(),
+            a_running_session(),
+            ["running"],
+            id="a change of state has that state's name",
+        ),
+        pytest.param(
+            a_running_session(),
+            a_starting_session(),
+            ["failed_over"],
+            id="from running back to starting: failover",
+        ),
+        pytest.param(
+            a_running_session(),
+            a_running_session(failures=1, failing_since=T0),
+            ["suspect"],
+            id="the first failure",
+        ),
+        pytest.param(
+            a_running_session(failures=1, failing_since=T0),
+            a_running_session(failures=2, failing_since=T0),
+            [],
+            id="the second is no news",
+        ),
+        pytest.param(
+            a_running_session(gone_since=T0), a_running_session(), ["recovered"], id="a doubt that has gone"
+        ),
+        pytest.param(
+            a_starting_session(), a_starting_session(failures=1), [], id="a cold server is nobody's suspect"
+        ),
+        pytest.param(
+            a_running_session(),
+            a_running_session(warned_seconds=300),
+            ["expiring"],
+            id="a warning that is sent",
+        ),
+        pytest.param(
+            a_running_session(warned_seconds=300), a_running_session(), [], id="a warning that is taken back"
+        ),
+        pytest.param(
+            a_session(state=State.STOPPED),
+            a_session(state=State.STOPPED, deleted_at=T0),
+            ["deleted"],
+            id="deleted",
+        ),
+    ],
+)
+def test_events_of_a_session(before: Session | None, after: Session, expected: list[str]) -> None:
+    assert kinds(before, after) == expected
+
+
+def test_the_data_tells_what_was_and_what_is() -> None:
+    before = a_running_session()
+    after = replace(
+        before,
+        state=State.STOPPING,
+        running_since=None,
+        stop_reason=StopReason.DEAD,
+        stop_detail="three failed pings",
+        last_verdict=Verdict.TRANSIENT,
+        last_ping_at=T0,
+        warned_seconds=60,
+    )
+    (event,) = events.of_session(before, after)
+    assert event.subject == after.id
+    assert event.data["previous_state"] == "running"
+    assert event.data["stop_reason"] == "dead"
+    assert event.data["last_ping"]["verdict"] == "TRANSIENT"
+    assert event.data["seconds_left"] == 60
+
+
+def an_account(**changes: Any) -> Account:
+    plain: dict[str, Any] = {
+        "id": "acme",
+        "plan": "payg",
+        "currency": "USD",
+        "balance": Decimal(5),
+        "created_at": T0,
+        "funds_end_at": T0 + MINUTE,
+    }
+    return Account(**(plain | changes))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        pytest.param(None, 60, ["orchestrator.account.low_balance"], id="a warning"),
+        pytest.param(300, 60, ["orchestrator.account.low_balance"], id="the next one"),
+        pytest.param(60, 60, [], id="once each"),
+        pytest.param(60, None, [], id="the shortage is over"),
+    ],
+)
+def test_low_balance(before: int | None, after: int | None, expected: list[str]) -> None:
+    found = events.of_account(an_account(warned_seconds=before), an_account(warned_seconds=after))
+    assert [event.type for event in found] == expected
+
+
+def test_money_that_arrives_and_money_that_ends() -> None:
+    assert events.credited(an_account(), "5.00", "k1").data["key"] == "k1"
+    session = a_session(state=State.STOPPING, stop_reason=StopReason.BALANCE_EXHAUSTED)
+    assert events.exhausted(an_account(), session).data["session_id"] == session.id
+
+
+def a_placement(**changes: Any) -> Placement:
+    plain: dict[str, Any] = {
+        "id": "p1",
+        "session_id": "s1",
+        "account_id": "acme",
+        "n": 1,
+        "provider": "alpha",
+        "credential": "env:KEY",
+        "model_id": "m",
+        "provider_model_id": "m",
+        "model_type": ModelType.LLM,
+        "price_per_node_hour": Decimal(1),
+        "currency": "USD",
+        "state": PlacementState.CLOSING,
+        "duration_seconds": 600,
+        "created_at": T0,
+        "next_step": Step.CLOSE,
+        "next_step_at": T0,
+    }
+    return Placement(**(plain | changes))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        pytest.param(None, a_placement(), [], id="a placement is no event of its own"),
+        pytest.param(
+            a_placement(),
+            a_placement(unproven_since=T0),
+            ["session.unproven"],
+            id="the first close without proof",
+        ),
+        pytest.param(
+            a_placement(unproven_since=T0), a_placement(unproven_since=T0), [], id="the next one is no news"
+        ),
+        pytest.param(None, a_placement(session_id=None), ["provider.orphan_found"], id="an orphan"),
+        pytest.param(
+            a_placement(session_id=None),
+            a_placement(session_id=None, ended_at=T0),
+            ["provider.orphan_closed"],
+            id="an orphan that has ended",
+        ),
+        pytest.param(
+            a_placement(session_id=None),
+            a_placement(session_id=None, attempts=1),
+            [],
+            id="an orphan that is tried",
+        ),
+    ],
+)
+def test_events_of_a_placement(before: Placement | None, after: Placement, expected: list[str]) -> None:
+    found = events.of_placement(before, after)
+    assert [event.type.removeprefix("orchestrator.") for event in found] == expected
+
+
+def test_times_are_rfc_3339_in_utc() -> None:
+    assert events.rfc3339(T0) is not None
+    assert str(events.rfc3339(T0)).endswith("Z")
+    assert events.rfc3339(None) is None

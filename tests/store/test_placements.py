@@ -1,0 +1,221 @@
+"""Claims of placements, and the leases on credentials that go with them."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from orchestrator.rules.states import PlacementState, Step
+from orchestrator.store.database import Database
+from tests.rules.builders import HOUR, MINUTE, SECOND, T0
+from tests.store.stage import (
+    a_closing,
+    a_created,
+    a_credential,
+    a_placement,
+    an_opening,
+    at_once,
+    holding,
+    keep,
+    session_id,
+    the_credential,
+    the_placement,
+)
+
+LEASE = 180
+
+
+def claim(
+    database: Database, step: Step = Step.CLOSE, limit: int = 10, *, now: datetime = T0, **more: Any
+) -> list[int]:
+    """The numbers of the placements that this claim took."""
+    given: dict[str, Any] = {
+        "token": "mine",
+        "lease_seconds": LEASE,
+        "silence_seconds": 0,
+        "rest_seconds": 30,
+    }
+    taken = database.transact(lambda tx: tx.placements.claim(step, "alpha", limit, now=now, **(given | more)))
+    return sorted(int(placement.id[-5:]) for placement in taken)
+
+
+def keep_closing(database: Database, *, serialised: bool, credentials: tuple[str, ...]) -> None:
+    """Orphans to be closed, one for each named credential, the first due first."""
+    refs = sorted(set(credentials))
+    keep(database, *(a_credential(ref, exclusive=False) for ref in refs))
+    for n, ref in enumerate(credentials, start=1):
+        due = T0 - MINUTE + n * SECOND
+        orphan = a_closing(n, session_id=None, credential=ref, serialised=serialised, next_step_at=due)
+        keep(database, orphan)
+
+
+def test_only_what_is_due_at_this_provider_is_claimed_longest_overdue_first(database: Database) -> None:
+    keep(database, *(a_created(n) for n in range(1, 7)))
+    keep(
+        database,
+        a_closing(1),
+        a_closing(2, next_step_at=T0 - MINUTE),
+        a_closing(3, next_step_at=T0 + SECOND),
+        a_closing(4, provider="beta"),
+        an_opening(5),
+        a_placement(6),
+    )
+    assert claim(database, limit=1) == [2]
+    assert claim(database, limit=9) == [1]
+
+
+def test_credentials_that_a_worker_lacks_are_left_to_others(database: Database) -> None:
+    keep(database, *(a_created(n) for n in (1, 2, 3)))
+    keep(database, a_closing(1), a_closing(2, credential="env:B"), a_closing(3, credential=None))
+    assert claim(database, lacking={"env:A"}) == [2, 3]
+
+
+@pytest.mark.parametrize(
+    ("step", "silence", "follows", "after"),
+    [
+        pytest.param(Step.OPEN, 600, Step.RESOLVE, 600, id="an open is resolved"),
+        pytest.param(Step.OPEN, 10, Step.RESOLVE, LEASE, id="but never before the lease ends"),
+        pytest.param(Step.RESOLVE, 0, Step.RESOLVE, LEASE, id="a resolve is repeated"),
+        pytest.param(Step.CLOSE, 0, Step.CLOSE, LEASE, id="a close is repeated"),
+    ],
+)
+def test_a_claim_writes_what_follows_silence(
+    database: Database, step: Step, silence: int, follows: Step, after: int
+) -> None:
+    keep(database, a_created(1), an_opening(1, state=PlacementState.UNKNOWN, next_step=step))
+    assert claim(database, step, silence_seconds=silence) == [1]
+    claimed = the_placement(database)
+    assert (claimed.next_step, claimed.next_step_at) == (follows, T0 + after * SECOND)
+    assert (claimed.lease_token, claimed.lease_until) == ("mine", T0 + LEASE * SECOND)
+    assert (claimed.attempts, claimed.revision) == (1, 0)
+
+
+def test_the_first_open_says_when_it_was_sent(database: Database) -> None:
+    keep(database, a_created(1), a_created(2))
+    keep(database, an_opening(1), an_opening(2, sent_at=T0 - HOUR))
+    claim(database, Step.OPEN)
+    assert the_placement(database).sent_at == T0
+    assert the_placement(database, 2).sent_at == T0 - HOUR
+
+
+def test_a_close_says_nothing_of_when_the_open_was_sent(database: Database) -> None:
+    keep(database, a_closing(1, session_id=None))
+    claim(database)
+    assert the_placement(database).sent_at is None
+
+
+def test_a_claimed_placement_is_due_again_after_its_lease(database: Database) -> None:
+    keep(database, a_closing(1, session_id=None))
+    assert claim(database) == [1]
+    assert claim(database, now=T0 + (LEASE - 1) * SECOND) == []
+    assert claim(database, now=T0 + LEASE * SECOND, token="yours") == [1]
+    assert (the_placement(database).lease_token, the_placement(database).attempts) == ("yours", 2)
+
+
+def test_two_claims_at_once_never_take_the_same_placement(database: Database) -> None:
+    keep(database, *(a_closing(n, session_id=None) for n in range(1, 31)))
+    taken = at_once(*(lambda name=f"t{n}": claim(database, token=name) for n in range(3)))
+    numbers = [n for some in taken for n in some]
+    assert len(numbers) == len(set(numbers))
+    assert len(numbers) + len(claim(database, limit=30)) == 30
+
+
+def test_a_claim_passes_over_placements_that_another_holds(on_postgresql: Database) -> None:
+    keep(on_postgresql, a_closing(1, session_id=None), a_closing(2, session_id=None))
+    with holding(on_postgresql, "SELECT 1 FROM placements WHERE id = 'placement-00001' FOR UPDATE"):
+        assert claim(on_postgresql) == [2]
+
+
+# one lifecycle call for each serialised credential
+
+
+def test_calls_that_may_overlap_are_claimed_together(database: Database) -> None:
+    keep_closing(database, serialised=False, credentials=("env:A", "env:A"))
+    assert claim(database) == [1, 2]
+    assert the_credential(database).lease_token is None
+
+
+def test_a_serialised_credential_takes_one_call_and_the_next_is_put_off_not_lost(database: Database) -> None:
+    keep_closing(database, serialised=True, credentials=("env:A", "env:A", "env:B"))
+    assert claim(database) == [1, 3]
+    waiting = the_placement(database, 2)
+    assert (waiting.next_step, waiting.next_step_at) == (Step.CLOSE, T0 + SECOND)
+    assert (waiting.lease_token, waiting.attempts) == (None, 0)
+
+    assert claim(database, now=T0 + SECOND, token="yours") == []  # the lease is held
+    release(database, "mine", T0 + 2 * SECOND)
+    assert claim(database, now=T0 + 2 * SECOND, token="yours") == [2]
+
+
+def test_a_lease_that_ran_out_is_taken_over_and_the_credential_rests(database: Database) -> None:
+    keep_closing(database, serialised=True, credentials=("env:A", "env:A"))
+    assert claim(database) == [1]
+    later = T0 + (LEASE + 1) * SECOND
+    assert len(claim(database, now=later, token="yours")) == 1
+
+    taken_over = the_credential(database)
+    assert taken_over.lease_token == "yours"
+    assert taken_over.resting_until == later + (LEASE + 30) * SECOND
+    release(database, "mine", later + SECOND)  # the loser gives nothing back
+    assert the_credential(database) == taken_over
+    release(database, "yours", later + SECOND)
+    released = the_credential(database)
+    assert (released.lease_token, released.lease_until) == (None, None)
+    assert released.resting_until == later + 31 * SECOND
+
+
+def test_a_lease_given_back_in_time_lets_the_credential_go_on_at_once(database: Database) -> None:
+    keep_closing(database, serialised=True, credentials=("env:A",))
+    claim(database)
+    release(database, "mine", T0 + SECOND)
+    released = the_credential(database)
+    assert (released.lease_token, released.lease_until, released.resting_until) == (None, None, None)
+
+
+def test_a_paused_or_resting_credential_goes_on_closing(database: Database) -> None:
+    keep_closing(database, serialised=True, credentials=())
+    resting = a_credential(paused_since=T0, resting_until=T0 + HOUR, retired=True)
+    keep(database, resting, a_closing(1, session_id=None, serialised=True))
+    assert claim(database) == [1]
+
+
+def test_two_claims_at_once_lease_a_credential_once(database: Database) -> None:
+    keep_closing(database, serialised=True, credentials=("env:A",) * 10)
+    taken = at_once(*(lambda name=f"t{n}": claim(database, limit=5, token=name) for n in range(3)))
+    assert sum(map(len, taken)) == 1
+
+
+# one session's placements
+
+
+def test_placements_of_a_session_are_found_by_what_they_are(database: Database) -> None:
+    ended = a_placement(1, state=PlacementState.CLOSED, proof="gone")
+    closing = a_closing(2, session_id=session_id(1), n=2, unproven_since=T0 + MINUTE)
+    serving = a_placement(3, session_id=session_id(1), n=3)
+    earlier = a_closing(4, session_id=session_id(2), unproven_since=T0)
+    keep(database, a_created(1), a_created(2), serving, closing, ended, earlier)
+    with database.reading() as tx:
+        assert tx.placements.of_session(session_id(1)) == [ended, closing, serving]
+        assert tx.placements.unended(session_id(1)) == [closing, serving]
+        assert tx.placements.serving(session_id(1)) == serving
+        assert tx.placements.serving(session_id(2)) is None
+        assert tx.placements.newest([session_id(1), session_id(2)]) == {
+            session_id(1): serving,
+            session_id(2): earlier,
+        }
+        assert tx.placements.unproven() == [earlier, closing]
+        assert tx.placements.oldest_due() == {Step.CLOSE: T0}
+        assert tx.placements.at_risk() == [("USD", serving.price_per_node_hour, 1, T0)] * 2
+
+
+def release(database: Database, token: str, now: datetime) -> None:
+    database.transact(lambda tx: tx.credentials.release("alpha", "env:A", token, now, 30))
+
+
+def test_releasing_twice_does_no_harm(database: Database) -> None:
+    keep_closing(database, serialised=True, credentials=("env:A",))
+    claim(database)
+    release(database, "mine", T0 + timedelta(seconds=1))
+    before = the_credential(database)
+    release(database, "mine", T0 + HOUR)
+    assert the_credential(database) == before

@@ -1,0 +1,149 @@
+"""The hot queries stay few and stay on their indexes, however many rows there are."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from orchestrator.rules.states import Step
+from orchestrator.store.database import Database
+from orchestrator.store.rows import table_of
+from orchestrator.store.tables import PlacementRow, SessionRow
+from orchestrator.store.unit import Transaction
+from tests.rules.builders import SECOND, T0
+from tests.servers import Postgres
+from tests.store.stage import (
+    a_closing,
+    a_placement,
+    a_queued,
+    a_running,
+    keep,
+    session_id,
+    statements,
+    stock,
+)
+from tests.store.test_pings import claim, good, keep_running, settle
+
+LIVE = 20_000
+
+
+def verbs(seen: list[tuple[str, Any]]) -> list[str]:
+    """The first word of each statement that is not a common table expression's."""
+    return ["UPDATE" if "UPDATE sessions" in statement else statement.split()[0] for statement, _ in seen]
+
+
+@pytest.mark.parametrize("rows", [1, 50])
+def test_a_claim_of_pings_is_two_statements_however_many_rows(database: Database, rows: int) -> None:
+    keep_running(database, *(a_running(n) for n in range(1, rows + 1)))
+    with statements(database) as seen:
+        assert len(claim(database)) == rows
+    assert verbs(seen) == ["UPDATE", "SELECT"]
+
+
+def test_a_claim_that_finds_nothing_is_one_statement(database: Database) -> None:
+    with statements(database) as seen:
+        assert claim(database) == []
+    assert verbs(seen) == ["UPDATE"]
+
+
+@pytest.mark.parametrize("rows", [1, 50])
+def test_a_bulk_settlement_is_one_statement_on_postgresql(on_postgresql: Database, rows: int) -> None:
+    keep_running(on_postgresql, *(a_running(n) for n in range(1, rows + 1)))
+    claim(on_postgresql)
+    with statements(on_postgresql) as seen:
+        assert len(settle(on_postgresql, [good(n) for n in range(1, rows + 1)])) == rows
+    assert verbs(seen) == ["UPDATE"]
+
+
+def test_events_of_a_transaction_are_one_statement(database: Database) -> None:
+    with statements(database) as seen:
+        keep(database, *(a_running(n) for n in range(1, 11)))
+    assert len([statement for statement, _ in seen if "outbox" in statement]) == 1
+
+
+@pytest.fixture(scope="module")
+def crowded(postgres: Postgres) -> Iterator[Database]:
+    """20,000 live sessions and as many live placements; a hundredth of them are due."""
+    with postgres.fresh_database() as url:
+        database = Database(url, clock=lambda: T0)
+        stock(database)
+        keep(database, a_running(0), a_closing(0), a_queued(1), a_placement(1))
+        database.transact(_crowd)
+        yield database
+        database.dispose()
+
+
+def _crowd(tx: Transaction) -> None:
+    for table, template, own in (
+        (SessionRow, session_id(0), {"id": "'s' || k", "name": "'s' || k"}),
+        (PlacementRow, "placement-00000", {"id": "'p' || k", "session_id": "'s' || k", "handle": "'h' || k"}),
+    ):
+        own["next_step_at"] = "next_step_at + make_interval(secs => k - 200)"
+        columns = [column.name for column in table_of(table).columns]
+        values = ", ".join(own.get(name, name) for name in columns)
+        tx.connection.execute(
+            text(
+                f"INSERT INTO {table_of(table).name} ({', '.join(columns)}) SELECT {values}"
+                f" FROM {table_of(table).name}, generate_series(1, {LIVE}) AS k WHERE id = '{template}'"
+            )
+        )
+    for name in ("sessions", "placements", "accounts", "models"):
+        tx.connection.execute(text(f"ANALYZE {name}"))
+
+
+def plans(database: Database, work: Any) -> str:
+    """The plans of every statement that `work` executes."""
+    with statements(database) as seen:
+        database.transact(work)
+    with database.engine.connect() as connection:
+        lines = [
+            line
+            for statement, parameters in seen
+            for line in connection.exec_driver_sql("EXPLAIN " + statement, parameters).scalars()
+        ]
+    return "\n".join(lines)
+
+
+def test_claims_among_many_live_rows_use_the_index_of_what_is_due(crowded: Database) -> None:
+    def claim_pings(tx: Transaction) -> None:
+        tx.pings.claim("alpha", 50, now=T0, token="t", lease_seconds=90)
+
+    def claim_closes(tx: Transaction) -> None:
+        claimed = tx.placements.claim(
+            Step.CLOSE,
+            "alpha",
+            50,
+            now=T0,
+            token="t",
+            lease_seconds=90,
+            silence_seconds=0,
+            rest_seconds=0,
+        )
+        assert len(claimed) == 50
+
+    for work, index in ((claim_pings, "ix_sessions_due"), (claim_closes, "ix_placements_due")):
+        plan = plans(crowded, work)
+        assert f"Index Scan using {index}" in plan
+        assert "Seq Scan" not in plan, plan
+
+
+def test_nothing_that_is_asked_often_reads_all_live_rows(crowded: Database) -> None:
+    def ask(tx: Transaction) -> None:
+        for step in (Step.STOP, Step.WARN, Step.PING):
+            tx.sessions.due(step, T0, 50)
+        tx.sessions.due_to_be_admitted(T0, 50)
+        tx.sessions.make_waiting_for_provider_due("alpha", T0)
+        tx.sessions.make_next_queued_due("acme", T0 - SECOND)
+        tx.sessions.by_name("acme", "s1")
+        tx.placements.serving("s1")
+        tx.placements.unended("s1")
+
+    plan = plans(crowded, ask)
+    assert "Seq Scan on sessions" not in plan, plan
+    assert "Seq Scan on placements" not in plan, plan
+
+
+def test_a_settlement_among_many_live_rows_finds_its_own_by_key(crowded: Database) -> None:
+    plan = plans(crowded, lambda tx: tx.pings.settle_good([good(n) for n in range(1, 51)], "t"))
+    assert "Seq Scan" not in plan, plan
