@@ -28,12 +28,15 @@ _DEFAULTS = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
 class Scheduler:
     """Publishes each wake-up on its beat while it holds the lease."""
 
-    def __init__(self, database: Database, send: Callable[[str], None]) -> None:
+    def __init__(
+        self, database: Database, send: Callable[[str], None], monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
         self._database = database
         self._send = send
         self._holder = new_token()
         self._leads = True
-        self._last = time.monotonic()
+        self._monotonic = monotonic
+        self._last = monotonic()
         self._failing = False
 
     def beat(self) -> None:
@@ -46,7 +49,7 @@ class Scheduler:
             self._leads = True
             log.warning("the scheduler's lease cannot be kept: %s", type(error).__name__)
         if not self._leads:
-            self._last = time.monotonic()
+            self._last = self._monotonic()
 
     def tick(self, name: str) -> None:
         """Send one wake-up, if it is ours to send."""
@@ -58,11 +61,11 @@ class Scheduler:
             self._say_once(f"{name} not sent: {type(error).__name__}; is the broker up?")
         else:
             self._failing = False
-        self._last = time.monotonic()
+        self._last = self._monotonic()
 
     def stuck(self) -> bool:
         """Has no tick finished for too long?"""
-        return time.monotonic() - self._last > STUCK_AFTER
+        return self._monotonic() - self._last > STUCK_AFTER
 
     def leave(self) -> None:
         """Let the next one have the lease at once."""

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from orchestrator import wiring
@@ -24,11 +25,13 @@ from orchestrator.flows.resolve_due import resolve_due
 from orchestrator.flows.services import Services, no_jitter
 from orchestrator.flows.stop_due import stop_due
 from orchestrator.flows.upkeep import Tally, sync_credentials
+from orchestrator.flows.views import of_session
 from orchestrator.flows.warn_due import warn_due
 from orchestrator.rules.values import Placement, Plan, Policy, Session
 from orchestrator.settings import Configuration, ProviderConfiguration, SecretStore, Settings
 from orchestrator.settings.configuration import BUILT_IN_PLANS
 from orchestrator.simulator import Simulator, SimulatorServer
+from orchestrator.store.ledger import Entry
 
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
 START = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
@@ -60,9 +63,10 @@ class Clock:
 
 
 class World:
-    """One account `acme` with funds, one always-on endpoint `alpha`, one Morpheus gateway `morph` with two keys.
+    """One account `acme` with funds, always-on endpoints `alpha` and `beta`, one Morpheus gateway `morph`.
 
-    Models: `llama` at alpha, `moral` at morph, `base` (not instruction-tuned) at alpha."""
+    Models: `llama` at alpha, `moral` at morph, `pair` at alpha and then beta, `roam` at morph and then alpha,
+    `base` (not instruction-tuned) at alpha."""
 
     def __init__(
         self,
@@ -71,27 +75,34 @@ class World:
         policy: Policy | None = None,
         plans: dict[str, Plan] | None = None,
         morpheus_keys: int = 2,
+        gateway: dict[str, Any] | None = None,
+        options: dict[str, Any] | None = None,
     ) -> None:
+        """`gateway`: options of the simulated gateway; `options`: those of the driver that speaks to it."""
         self.clock = Clock()
         self.server = SimulatorServer(Simulator(clock=self.clock.seconds))
         self._url = database_url
         self._policy = policy or Policy()
         self._plans = dict(BUILT_IN_PLANS) | (plans or {})
-        self._keys = [f"sk-morph-{n}" for n in range(1, morpheus_keys + 1)]
+        self.keys = [f"sk-morph-{n}" for n in range(1, morpheus_keys + 1)]
+        self._gateway = gateway or {}
+        self._options = {"close_retry_seconds": 0.01} | (options or {})
         self._stack = ExitStack()
         self._ids = itertools.count(1)
 
     def __enter__(self) -> "World":
         self._stack.enter_context(self.server)
         alpha = self.server.add_openai("alpha", ["sk-alpha"], ["llama-3", "base-3"])
-        morph = self.server.add_morpheus("morph", self._keys, ["moral-1", "moral-2"])
+        beta = self.server.add_openai("beta", ["sk-beta"], ["llama-3"])
+        morph = self.server.add_morpheus("morph", self.keys, ["moral-1", "moral-2"], **self._gateway)
+        refs = [f"env:MORPH_{n}" for n in range(1, len(self.keys) + 1)]
         self.providers = {
             "alpha": self._provider("alpha", "openai", alpha, ["env:ALPHA"]),
-            "morph": self._provider(
-                "morph", "morpheus", morph, [f"env:MORPH_{n}" for n in range(1, len(self._keys) + 1)]
-            ),
+            "beta": self._provider("beta", "openai", beta, ["env:BETA"]),
+            "morph": self._provider("morph", "morpheus", morph, refs),
         }
-        self.secrets = {"ALPHA": "sk-alpha"} | {f"MORPH_{n}": key for n, key in enumerate(self._keys, 1)}
+        self.secrets = {"ALPHA": "sk-alpha", "BETA": "sk-beta"}
+        self.secrets |= {f"MORPH_{n}": key for n, key in enumerate(self.keys, 1)}
         self.services = self.another_worker()
         self._catalog()
         return self
@@ -114,23 +125,35 @@ class World:
 
     # jobs
 
-    def job(self, name: str, *, task_id: str | None = None, **kwargs: Any) -> dict[str, Any]:
+    def job(self, name: str, /, *, task_id: str | None = None, **kwargs: Any) -> dict[str, Any]:
         """The outcome of `orchestrator.{name}`."""
         return perform(self.services, task_id or f"task-{next(self._ids)}", f"orchestrator.{name}", kwargs)
 
-    def done(self, name: str, **kwargs: Any) -> dict[str, Any]:
+    def done(self, name: str, /, **kwargs: Any) -> dict[str, Any]:
         """The result of a job that must not be refused."""
         outcome = self.job(name, **kwargs)
         assert outcome["ok"], outcome
         result: dict[str, Any] = outcome["result"]
         return result
 
-    def refused(self, name: str, **kwargs: Any) -> str:
+    def refused(self, name: str, /, **kwargs: Any) -> str:
         """The error code of a job that must be refused."""
         outcome = self.job(name, **kwargs)
         assert not outcome["ok"], outcome
         code: str = outcome["error"]["code"]
         return code
+
+    def put_model(self, model_id: str, served: dict[str, str], **changes: Any) -> None:
+        """A model, with what each of its providers calls it, in order of preference."""
+        model = {
+            "type": "LLM",
+            "size": "8B",
+            "learning_stage": "Instruction-tuned",
+            "price_per_node_hour": "1.20",
+            "currency": "USD",
+        }
+        names = {"providers": list(served), "provider_model_ids": served}
+        self.done("model.put", id=model_id, **names, **(model | changes))
 
     def create_session(self, model_id: str = "llama", **kwargs: Any) -> str:
         """The id of a new session of `acme`."""
@@ -147,12 +170,16 @@ class World:
 
     # time
 
-    def settle(self) -> None:
+    def settle(self, worker: Services | None = None) -> None:
         """Do what is due until nothing is; close calls may wait for a ping to have begun."""
         for _ in range(100):
-            if not sum(flow(self.services).claimed for flow in FLOWS):
+            if not sum(flow(worker or self.services).claimed for flow in FLOWS):
                 return
         raise AssertionError("the world does not come to rest")
+
+    def jump(self, span: timedelta) -> None:
+        """The clock moves and nobody works: downtime."""
+        self.clock.now += span
 
     def pass_time(self, span: timedelta) -> None:
         """Move the clock, stopping wherever something becomes due."""
@@ -193,10 +220,34 @@ class World:
         with self.services.database.reading() as tx:
             return [event.type.rpartition(".")[2] for event in tx.outbox.tail(subject=subject, limit=1000)]
 
+    def view(self, session_id: str) -> dict[str, Any]:
+        """The session as other services read it."""
+        with self.services.database.reading() as tx:
+            return of_session(tx, self.session(session_id), self.clock.now)
+
+    def ledger(self, account_id: str = "acme", kind: str | None = None) -> list[Entry]:
+        """The account's entries, oldest first."""
+        with self.services.database.reading() as tx:
+            entries = tx.ledger.of_account(account_id, limit=100_000)
+        return [entry for entry in reversed(entries) if kind in (None, entry.kind)]
+
+    def ledger_of(self, session_id: str) -> Decimal:
+        """What the ledger has charged for a session."""
+        charges = self.ledger(self.session(session_id).account_id, "charge")
+        return sum((entry.amount for entry in charges if entry.session_id == session_id), Decimal(0))
+
+    def balance(self, account_id: str = "acme") -> Decimal:
+        """What the account's cache says."""
+        balance: Decimal = self.account(account_id).balance
+        return balance
+
+    def calls(self, operation: str, upstream: str = "morph") -> int:
+        """How many such calls an upstream has seen."""
+        return len(self.server.log(upstream=upstream, operation=operation))
+
     # inside
 
     def _provider(self, name: str, driver: str, url: str, refs: list[str]) -> ProviderConfiguration:
-        options = {"close_retry_seconds": 0.01} if driver == "morpheus" else {}
         return ProviderConfiguration(
             name=name,
             driver=driver,
@@ -204,23 +255,17 @@ class World:
             credentials=tuple(refs),
             max_in_flight=500,
             policy=self._policy,
-            options=options,
+            options=self._options if driver == "morpheus" else {},
         )
 
     def _catalog(self) -> None:
         self.done("account.put", account_id="acme", plan="payg", currency="USD")
         self.done("account.credit", account_id="acme", amount="100", currency="USD", key="opening")
-        model = {
-            "type": "LLM",
-            "size": "8B",
-            "learning_stage": "Instruction-tuned",
-            "price_per_node_hour": "1.20",
-            "currency": "USD",
-        }
-        self.done("model.put", id="llama", provider="alpha", provider_model_id="llama-3", **model)
-        self.done("model.put", id="moral", provider="morph", provider_model_id="moral-1", **model)
-        base = model | {"learning_stage": "Pre-trained"}
-        self.done("model.put", id="base", provider="alpha", provider_model_id="base-3", **base)
+        self.put_model("llama", {"alpha": "llama-3"})
+        self.put_model("moral", {"morph": "moral-1"})
+        self.put_model("pair", {"alpha": "llama-3", "beta": "llama-3"})
+        self.put_model("roam", {"morph": "moral-1", "alpha": "llama-3"})
+        self.put_model("base", {"alpha": "base-3"}, learning_stage="Pre-trained")
 
     def _next_due(self) -> datetime | None:
         with self.services.database.reading() as tx:

@@ -1,7 +1,6 @@
 """`events`: what happened, from the outbox."""
 
 import time
-from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
@@ -55,16 +54,8 @@ def _follow(
 
 
 def _latest(database: "Database", subject: str | None, limit: int) -> Sequence["WaitingEvent"]:
-    """The outbox is read from its beginning, page by page; only the last are kept."""
-    kept: deque[WaitingEvent] = deque(maxlen=limit)
-    page: Sequence[WaitingEvent] = ()
     with database.reading() as tx:
-        while page or not kept:
-            page = tx.outbox.tail(after=page[-1].seq if page else 0, subject=subject, limit=_PAGE)
-            kept.extend(page)
-            if len(page) < _PAGE:
-                break
-    return list(kept)
+        return tx.outbox.newest(subject=subject, limit=limit)
 
 
 def _print_each(found: Sequence["WaitingEvent"], after: int, *, as_json: bool) -> int:

@@ -62,7 +62,8 @@ def _guarded(valkey: int) -> Iterator[None]:
     try:
         yield
     finally:
-        ours.send("stopped")
+        with suppress(OSError):  # it may have been killed
+            ours.send("stopped")
         ours.close()
         guard.join(STOP)
 

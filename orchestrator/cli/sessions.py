@@ -55,7 +55,7 @@ def show_session(session_id: SessionId, as_json: AsJson = False) -> None:
         now = tx.now()
         session = views.of_session(tx, found_session(tx, session_id), now)
         placements = tx.placements.of_session(session_id)
-        events = list(tx.outbox.tail(subject=session_id, limit=100_000))[-_RECENT:]
+        events = tx.outbox.newest(subject=session_id, limit=_RECENT)
     if as_json:
         return print_json(session)
     show(tables.details(session, now))

@@ -17,6 +17,7 @@ _CONNECT_TIMEOUT = 3
 _ANSWER_TIMEOUT = 4
 #: Seconds between two looks for an outcome: the first, and the longest.
 _FIRST_LOOK, _LONGEST_LOOK = 0.005, 0.2
+_NO_RESULTS = "disabled://"
 
 
 class BrokerUnreachable(Exception):
@@ -37,7 +38,7 @@ class JobClient:
         # Over Redis, sending needs no result store, whose subscriptions do not survive a lost connection.
         # Over rpc:// both are one: the reply comes to whoever sent.
         answered_to_sender = result_url.startswith("rpc:")
-        self._sender = self._results if answered_to_sender else _app(broker_url, "disabled://", options)
+        self._sender = self._results if answered_to_sender else _app(broker_url, _NO_RESULTS, options)
 
     def check(self) -> None:
         """Raise BrokerUnreachable where the broker does not answer."""
@@ -97,7 +98,8 @@ class JobClient:
             yield
         except (OperationalError, BackendError, RedisError, OSError) as error:
             broker, result = (redacted_url(url) for url in self._urls)
-            where = f"broker {broker}" + (f" or result store {result}" if result != broker else "")
+            both = result not in (broker, _NO_RESULTS)
+            where = f"broker {broker}" + (f" or result store {result}" if both else "")
             raise BrokerUnreachable(
                 f"{where} does not answer ({type(error).__name__}): start it (`orchestrator up`), "
                 "or correct ORCHESTRATOR_BROKER_URL and ORCHESTRATOR_RESULT_URL"
@@ -106,7 +108,7 @@ class JobClient:
 
 def check_broker(broker_url: str, *, sentinel_master: str | None = None) -> None:
     """Raise BrokerUnreachable where nothing answers there."""
-    with JobClient(broker_url, "disabled://", sentinel_master=sentinel_master) as client:
+    with JobClient(broker_url, _NO_RESULTS, sentinel_master=sentinel_master) as client:
         client.check()
 
 

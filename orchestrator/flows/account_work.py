@@ -92,6 +92,7 @@ class AccountWork:
             state=State.RUNNING,
             running_at=noted.running_at or self.now,
             running_since=self.now,
+            stop_detail=None,  # why its last placement ended, if it moved
             lease_token=None,
             leased_at=None,
             lease_until=None,
@@ -116,8 +117,8 @@ class AccountWork:
         """Save, and remember it among the active ones or not."""
         saved = self.tx.sessions.save(before, after)
         self.remember(saved)
-        if saved.state in TERMINAL and before.state not in TERMINAL:
-            self._freed = True
+        if saved.state is not before.state and saved.state in TERMINAL | {State.STOPPING}:
+            self._freed = True  # its slot, or the funds that it would have burnt
         if saved.next_step is not None and saved.next_step_at is not None and saved.next_step_at <= self.now:
             self.tx.sessions.wake(saved.next_step)
         return saved

@@ -46,7 +46,8 @@ def start(
 ) -> Session:
     """Start `session` now: state STARTING, its first placement written. Raises Refusal, having written nothing."""
     _check(work, session, newcomer=newcomer)
-    place = placing.take_place(work.services, work.tx, session, model, work.now)
+    overtakes = newcomer and _is_waited_for(work, session, model)
+    place = None if overtakes else placing.take_place(work.services, work.tx, session, model, work.now)
     if place is None:
         raise Refusal(
             ErrorCode.NO_CAPACITY,
@@ -75,6 +76,21 @@ def _check(work: AccountWork, session: Session, *, newcomer: bool) -> None:
             missing=str(missing),
             currency=work.account.currency,
         )
+
+
+def _is_waited_for(work: AccountWork, session: Session, model: Model) -> bool:
+    """Whether somebody in the account's queue waits for a provider that a newcomer would take."""
+    mine = set(placing.providers_for(work.services, session, model))
+    waiting = (
+        other
+        for other in work.tx.sessions.queue(work.account.id)
+        if other.queue_reason == ErrorCode.NO_CAPACITY and other.id != session.id
+    )
+    for other in waiting:
+        wanted = work.tx.models.get(other.model_id)
+        if wanted is not None and mine.intersection(placing.providers_for(work.services, other, wanted)):
+            return True
+    return False
 
 
 def _usage(work: AccountWork) -> quota.Usage:

@@ -6,7 +6,7 @@ from orchestrator.flows import admission
 from orchestrator.flows.account_work import AccountWork, on_account
 from orchestrator.flows.services import Services
 from orchestrator.flows.upkeep import PUT_OFF, Tally, each
-from orchestrator.rules.refusals import Refusal
+from orchestrator.rules.refusals import ErrorCode, Refusal
 from orchestrator.rules.states import State, StopReason
 from orchestrator.rules.stops import next_stop
 from orchestrator.rules.values import Session
@@ -23,9 +23,11 @@ def admit_queued(services: Services, limit: int = 100) -> Tally:
     def admit(tx: Transaction, row: Row) -> None:
         work = on_account(services, tx, row[1])
         session = tx.sessions.lock(row[0])
-        if work is not None and session is not None and session.state is State.QUEUED:
+        if work is None or session is None:
+            return
+        if session.state is State.QUEUED:
             _admit(work, session)
-            work.finish()
+        work.finish()
 
     return each(services, due, admit, lambda tx, row: tx.sessions.attempted(row[0], tx.now() + PUT_OFF))
 
@@ -55,5 +57,8 @@ def _admit(work: AccountWork, session: Session) -> None:
         admission.start(work, session, session, model, newcomer=False)
     except Refusal as refusal:
         work.keep(session, work.planned(replace(session, queue_reason=refusal.code.value)))
+        waits_elsewhere = refusal.code is ErrorCode.NO_CAPACITY
+        if waits_elsewhere and session.queue_reason != refusal.code.value:
+            work.place_freed()  # it no longer holds up those behind it
     else:
         work.place_freed()  # there may be room for the next one too

@@ -10,7 +10,7 @@ from orchestrator.flows.services import Services
 from orchestrator.flows.upkeep import Tally
 from orchestrator.providers.driver import Driver, NotSent, ProviderError
 from orchestrator.rules.states import Step
-from orchestrator.rules.values import Placement, Session
+from orchestrator.rules.values import Placement, Policy, Session
 from orchestrator.store.database import new_token
 from orchestrator.store.unit import Transaction
 
@@ -39,16 +39,25 @@ class Answer(Generic[T]):
 Ask = Callable[[Driver, Claimed], Coroutine[Any, Any, T]]
 
 
-def claim(services: Services, step: Step, *, lease: float, timeout: Callable[[str], float]) -> list[Claimed]:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Terms:
+    """Seconds that a claim stands, and that its call may take."""
+
+    lease: float
+    timeout: float
+
+
+def claim(services: Services, step: Step, terms: Callable[[Policy], Terms]) -> list[Claimed]:
     """Lease the due placements of every provider that has free slots here, no more than can begin now.
 
-    What has not begun `timeout(provider)` before the end of its lease never begins, so none outlives it."""
+    What has not begun one timeout before the end of its lease never begins, so none outlives it."""
     claimed: list[Claimed] = []
     for provider in services.drivers:
         free = services.slots.take(step, provider)
         taken: list[Claimed] = []
         try:
-            taken = _claim_at(services, step, provider, free, lease, timeout(provider)) if free else []
+            terms_here = terms(services.policy(provider))
+            taken = _claim_at(services, step, provider, free, terms_here) if free else []
         finally:
             services.slots.release(step, provider, free - len(taken))
         claimed += taken
@@ -110,9 +119,7 @@ class Held:
     lease_held: bool
 
 
-def _claim_at(
-    services: Services, step: Step, provider: str, limit: int, lease: float, timeout: float
-) -> list[Claimed]:
+def _claim_at(services: Services, step: Step, provider: str, limit: int, terms: Terms) -> list[Claimed]:
     policy = services.policy(provider)
     card = services.card(provider)
     silence = (card.resolve_after_seconds if card else None) or 0
@@ -126,12 +133,12 @@ def _claim_at(
             limit,
             now=tx.now(),
             token=token,
-            lease_seconds=lease,
+            lease_seconds=terms.lease,
             silence_seconds=max(policy.resolve_after_seconds, silence) if step is Step.OPEN else 0,
             rest_seconds=policy.credential_rest_seconds,
             lacking=services.lacking(provider),
         )
 
     placements = services.database.transact(claimed)
-    begin_by = began + max(lease - timeout, 1)
+    begin_by = began + max(terms.lease - terms.timeout, 1)
     return [Claimed(placement=p, step=step, token=token, begin_by=begin_by) for p in placements]

@@ -5,8 +5,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from orchestrator.flows import placing
-from orchestrator.flows.claims import Answer, Claimed, Held, act_and_settle, claim, under_lease
-from orchestrator.flows.services import CLOSE_LEASE, Services
+from orchestrator.flows.claims import Answer, Claimed, Held, Terms, act_and_settle, claim, under_lease
+from orchestrator.flows.services import Services, close_lease
 from orchestrator.flows.targets import target_of
 from orchestrator.flows.upkeep import Tally
 from orchestrator.providers.driver import Closed, Driver, NotClosed
@@ -17,11 +17,7 @@ from orchestrator.store.unit import Transaction
 
 def close_due(services: Services) -> Tally:
     """Close every due placement that this process has a free slot for."""
-
-    def timeout_at(provider: str) -> float:
-        return services.policy(provider).close_timeout_seconds
-
-    claimed = claim(services, Step.CLOSE, lease=CLOSE_LEASE, timeout=timeout_at)
+    claimed = claim(services, Step.CLOSE, _terms)
 
     async def question(driver: Driver, one: Claimed) -> Closed:
         placement = one.placement
@@ -29,7 +25,7 @@ def close_due(services: Services) -> Tally:
             return Closed(
                 proof=f"an orphan; the platform's own end at {placement.declared_end_at} has passed"
             )
-        timeout = timeout_at(driver.name)
+        timeout = services.policy(driver.name).close_timeout_seconds
         try:
             async with asyncio.timeout(timeout):
                 return await driver.close(target_of(services, placement, None, to_ping=False))
@@ -39,16 +35,21 @@ def close_due(services: Services) -> Tally:
     return act_and_settle(services, Step.CLOSE, claimed, question, settle_close)
 
 
+def _terms(policy: Policy) -> Terms:
+    return Terms(lease=close_lease(policy), timeout=policy.close_timeout_seconds)
+
+
 def settle_close(services: Services, answer: Answer[Closed]) -> None:
     """Write the proof, or what was answered instead and when it is tried again."""
 
     def settle(tx: Transaction) -> None:
         held = under_lease(services, tx, answer)
-        if held is None or held.placement.state is not PlacementState.CLOSING:
+        if held is None:
             return
-        if held.lease_held and isinstance(answer.said, Closed):
+        closing = held.placement.state is PlacementState.CLOSING  # else an operator confirmed it meanwhile
+        if held.lease_held and closing and isinstance(answer.said, Closed):
             _proven(tx, held, answer.said)
-        elif held.lease_held:  # without the lease it is another's to say
+        elif held.lease_held and closing:  # without the lease it is another's to say
             _unproven(services, tx, held.placement, str(answer.said), tx.now())
         if held.work is not None:
             held.work.finish()

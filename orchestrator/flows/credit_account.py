@@ -1,6 +1,7 @@
 """Credit an account. The key makes it happen once, however often it is asked for."""
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 from orchestrator.client.requests import CreditAccount
@@ -9,6 +10,9 @@ from orchestrator.flows.services import Services
 from orchestrator.rules import events
 from orchestrator.rules.refusals import ErrorCode, Refusal
 from orchestrator.store.unit import Transaction
+
+#: The store counts money in millionths, in 64 bits, and adds up ledgers.
+LARGEST_BALANCE = Decimal(10) ** 12
 
 
 def credit_account(services: Services, tx: Transaction, request: CreditAccount) -> Mapping[str, Any]:
@@ -22,6 +26,9 @@ def credit_account(services: Services, tx: Transaction, request: CreditAccount) 
     if known is not None and known.amount != request.amount:
         message = f"key: {request.key} was used for another amount; a new credit needs a new key"
         raise Refusal(ErrorCode.CONFLICT, message, key=request.key)
+    if known is None and work.account.balance + request.amount > LARGEST_BALANCE:
+        message = f"account {work.account.id} would hold more than {LARGEST_BALANCE} {request.currency}"
+        raise Refusal(ErrorCode.LIMIT_EXCEEDED, message, field="amount", limit=str(LARGEST_BALANCE))
     if known is None:
         work.look_at_funds()
         work.credit(request.amount, key)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from orchestrator.client.requests import ExtendSession
@@ -10,7 +10,8 @@ from orchestrator.flows import found, views
 from orchestrator.flows.services import Services
 from orchestrator.rules.refusals import ErrorCode, Refusal
 from orchestrator.rules.states import TERMINAL, State
-from orchestrator.rules.values import Session
+from orchestrator.rules.stops import interactions_limit, next_stop
+from orchestrator.rules.values import Policy, Session
 from orchestrator.store.unit import Transaction
 
 
@@ -23,7 +24,9 @@ def extend_session(services: Services, tx: Transaction, request: ExtendSession) 
     _check_within(session, request)
     given = request.model_dump(exclude={"session_id"}, exclude_none=True)
     longer = replace(session, **{name: getattr(request, name) for name in given})
-    saved = work.keep(session, work.planned(longer))
+    _check_not_over(longer, work.policy(session), work.now)
+    live = session.state in {State.STARTING, State.RUNNING}  # a queued one keeps its turn
+    saved = work.keep(session, work.planned(longer) if live else longer)
     work.finish()
     return views.of_session(tx, saved, work.now)
 
@@ -36,6 +39,17 @@ def _check_raised(session: Session, request: ExtendSession) -> None:
             message = f"{name}: the new total is below the present one of {now}; extending only raises it"
             fault = {"loc": name, "msg": message, "type": "value"}
             raise Refusal(ErrorCode.INVALID_REQUEST, message, faults=[fault])
+
+
+def _check_not_over(longer: Session, policy: Policy, now: datetime) -> None:
+    """A first total that is used up already would stop it in the past, at the platform's cost."""
+    forecast, limit = next_stop(longer, policy), interactions_limit(longer)
+    live = longer.state in {State.STARTING, State.RUNNING}
+    over = live and forecast.stop_at is not None and forecast.stop_at <= now
+    if over or (limit is not None and longer.interactions >= limit[0]):
+        message = "the new total is used up already: close the session instead"
+        fault = {"loc": "request", "msg": message, "type": "value"}
+        raise Refusal(ErrorCode.INVALID_REQUEST, message, faults=[fault])
 
 
 def _check_within(session: Session, request: ExtendSession) -> None:

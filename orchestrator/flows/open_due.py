@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 
 from orchestrator.flows import late_answers, placing
 from orchestrator.flows.account_work import AccountWork
-from orchestrator.flows.claims import Answer, Claimed, act_and_settle, claim, under_lease
-from orchestrator.flows.services import OPEN_LEASE, Services
+from orchestrator.flows.claims import Answer, Claimed, Terms, act_and_settle, claim, under_lease
+from orchestrator.flows.services import Services, open_lease
 from orchestrator.flows.targets import order_of
 from orchestrator.flows.upkeep import Tally
 from orchestrator.providers.driver import (
@@ -21,7 +21,7 @@ from orchestrator.providers.driver import (
     Throttled,
 )
 from orchestrator.rules.states import PlacementState, State, Step, StopReason
-from orchestrator.rules.values import Placement, Session
+from orchestrator.rules.values import Placement, Policy, Session
 from orchestrator.store.unit import Transaction
 
 #: Seconds until something that was not sent, or throttled without a hint, is sent again; doubles up to the last.
@@ -30,14 +30,10 @@ RETRY_FIRST, RETRY_LAST = 2.0, 60.0
 
 def open_due(services: Services) -> Tally:
     """Open every due placement that this process has a free slot for."""
-
-    def timeout_at(provider: str) -> float:
-        return services.policy(provider).open_timeout_seconds
-
-    claimed = claim(services, Step.OPEN, lease=OPEN_LEASE, timeout=timeout_at)
+    claimed = claim(services, Step.OPEN, open_terms)
 
     async def question(driver: Driver, one: Claimed) -> Placed:
-        timeout = timeout_at(driver.name)
+        timeout = services.policy(driver.name).open_timeout_seconds
         try:
             async with asyncio.timeout(timeout):
                 return await driver.open(order_of(services, one.placement))
@@ -47,6 +43,11 @@ def open_due(services: Services) -> Tally:
             ) from error
 
     return act_and_settle(services, Step.OPEN, claimed, question, settle_open)
+
+
+def open_terms(policy: Policy) -> Terms:
+    """Of an open, and of its resolve."""
+    return Terms(lease=open_lease(policy), timeout=policy.open_timeout_seconds)
 
 
 def settle_open(services: Services, answer: Answer[Placed]) -> None:
@@ -150,6 +151,7 @@ def _again_later(
     later = replace(
         placement,
         last_answer=str(error),
+        unproven_since=_unproven_since(placement, step, work.now),
         next_step=Step.OPEN if opening else Step.RESOLVE,
         next_step_at=work.now + timedelta(seconds=wait),
         lease_token=None,
@@ -160,6 +162,12 @@ def _again_later(
     if opening and session.state is not State.STARTING:
         placing.no_longer_wanted(work, saved, session)
         placing.session_may_be_over(work, session)
+
+
+def _unproven_since(placement: Placement, step: Step, now: datetime) -> datetime | None:
+    """A resolve of what is no longer wanted is a close: one that proves nothing is seen, and becomes our debt."""
+    tried = step is Step.RESOLVE and placement.closing_since is not None
+    return placement.unproven_since or (now if tried else None)
 
 
 def unknown(work: AccountWork, placement: Placement, error: ProviderError, step: Step) -> None:
@@ -174,6 +182,7 @@ def unknown(work: AccountWork, placement: Placement, error: ProviderError, step:
         placement,
         state=PlacementState.UNKNOWN,
         last_answer=str(error),
+        unproven_since=_unproven_since(placement, step, work.now),
         possible_orphans=placement.possible_orphans or orphans,
         next_step=Step.RESOLVE,
         next_step_at=work.now + timedelta(seconds=wait),

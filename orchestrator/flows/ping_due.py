@@ -8,7 +8,7 @@ from typing import assert_never
 
 from orchestrator.flows import placing
 from orchestrator.flows.account_work import AccountWork, on_account
-from orchestrator.flows.services import PING_BEGINS_WITHIN, PING_LEASE, Services
+from orchestrator.flows.services import PING_BEGINS_WITHIN, Services, ping_lease
 from orchestrator.flows.targets import target_of
 from orchestrator.flows.upkeep import Tally
 from orchestrator.providers.driver import Probe
@@ -89,7 +89,7 @@ def _claim(services: Services, provider: str) -> list[tuple[Session, Placement, 
                     free,
                     now=tx.now(),
                     token=token,
-                    lease_seconds=PING_LEASE,
+                    lease_seconds=ping_lease(services.policy(provider)),
                     lacking=services.lacking(provider),
                 )
             )

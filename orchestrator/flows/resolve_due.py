@@ -4,8 +4,8 @@ import asyncio
 
 from orchestrator.flows import late_answers
 from orchestrator.flows.claims import Answer, Claimed, act_and_settle, claim, under_lease
-from orchestrator.flows.open_due import after_open
-from orchestrator.flows.services import OPEN_LEASE, Services
+from orchestrator.flows.open_due import after_open, open_terms
+from orchestrator.flows.services import Services
 from orchestrator.flows.targets import order_of
 from orchestrator.flows.upkeep import Tally
 from orchestrator.providers.driver import Driver, NotPlaced, OutcomeUnknown, Placed
@@ -15,14 +15,10 @@ from orchestrator.store.unit import Transaction
 
 def resolve_due(services: Services) -> Tally:
     """Resolve every due placement that this process has a free slot for."""
-
-    def timeout_at(provider: str) -> float:
-        return services.policy(provider).open_timeout_seconds
-
-    claimed = claim(services, Step.RESOLVE, lease=OPEN_LEASE, timeout=timeout_at)
+    claimed = claim(services, Step.RESOLVE, open_terms)
 
     async def question(driver: Driver, one: Claimed) -> Placed | NotPlaced:
-        timeout = timeout_at(driver.name)
+        timeout = services.policy(driver.name).open_timeout_seconds
         unwanted = one.placement.closing_since is not None
         try:
             async with asyncio.timeout(timeout):

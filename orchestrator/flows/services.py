@@ -18,9 +18,23 @@ log = logging.getLogger(__name__)
 #: A ping that has not begun this long after its claim is given back; a stop that meets a fresh claim lets the
 #: close wait as long. So no ping begins after a close. Seconds.
 PING_BEGINS_WITHIN = 1.0
-PING_LEASE = 90.0
-OPEN_LEASE = 540.0
-CLOSE_LEASE = 180.0
+#: A lease outlasts its call's deadline by at least this: time to begin, and to settle. Seconds.
+LEASE_MARGIN = 5.0
+
+
+def ping_lease(policy: Policy) -> float:
+    """How long a claim to ping stands: three times a ping's deadline (90 s by default)."""
+    return max(3 * policy.ping_timeout_seconds, policy.ping_timeout_seconds + LEASE_MARGIN)
+
+
+def open_lease(policy: Policy) -> float:
+    """How long a claim to open or resolve stands: the deadline and two sevenths (540 s by default)."""
+    return policy.open_timeout_seconds + max(policy.open_timeout_seconds * 2 / 7, LEASE_MARGIN)
+
+
+def close_lease(policy: Policy) -> float:
+    """How long a claim to close stands: the deadline and half of it (180 s by default)."""
+    return policy.close_timeout_seconds + max(policy.close_timeout_seconds / 2, LEASE_MARGIN)
 
 
 def no_jitter() -> float:

@@ -45,7 +45,7 @@ class SessionView:
             "stop_at_reason": reason.value if reason else None,
             "ended_at": rfc3339(session.ended_at),
             "interactions": session.interactions,
-            "cost": as_text(money.cost_by(session, self.now)),
+            "cost": as_text(self._cost()),
             "currency": session.currency,
             "provider": session.provider,
             "placement": self._placement(),
@@ -70,6 +70,13 @@ class SessionView:
         if session.stop_at is not None and session.stop_at <= funds.at:
             return session.stop_at, session.stop_at_reason
         return funds.at, StopReason.BALANCE_EXHAUSTED
+
+    def _cost(self) -> Decimal:
+        """What it costs by now; a stop whose time has come ends it, decided or not."""
+        stop_at, _ = self._stop()
+        if self.session.state is State.RUNNING and stop_at is not None and stop_at <= self.now:
+            return money.cost_if_stopped_at(self.session, stop_at)
+        return money.cost_by(self.session, self.now)
 
     def _placement(self) -> dict[str, Any] | None:
         if not self.placements:

@@ -59,6 +59,8 @@ class MorpheusOptions(DriverOptions):
     close_attempts: int = Field(default=3, ge=1)
     """How often one call tries to free the key, before the flow's own backoff."""
     close_retry_seconds: float = Field(default=1, ge=0)
+    opens_settle_within_seconds: float = Field(default=900, ge=0)
+    """After a lost answer the gateway may go on opening for so long: no resolve before."""
 
 
 class MorpheusDriver:
@@ -209,7 +211,7 @@ def card(options: MorpheusOptions) -> Card:
         serialised=True,
         repeats_open=True,
         shortest_duration_seconds=SHORTEST_SECONDS,
-        resolve_after_seconds=900,
+        resolve_after_seconds=options.opens_settle_within_seconds,
         native_ping_is_lifecycle=options.ping == "native",
     )
 

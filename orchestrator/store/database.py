@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 
 import tenacity
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from orchestrator.rules.states import Step
 from orchestrator.store.unit import Transaction
@@ -41,6 +42,8 @@ ATTEMPTS = 8
 
 #: What the database may raise when it, and not the request, is at fault.
 StoreError = SQLAlchemyError
+#: Among these: it is down, locked or overloaded. What else it raises is about one row or statement.
+STORE_DOWN = (OperationalError, InterfaceError, PoolTimeout)
 
 
 class StoreUnavailable(Exception):

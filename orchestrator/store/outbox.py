@@ -65,6 +65,15 @@ class Outbox:
         """These have left."""
         self._connection.execute(update(OUTBOX).where(OUTBOX.c.seq.in_(seqs)).values(delivered_at=now))
 
+    def newest(self, *, subject: str | None = None, limit: int = 100) -> Sequence[WaitingEvent]:
+        """The last events, delivered or not, in their order."""
+        columns = (OUTBOX.c.seq, OUTBOX.c.id, OUTBOX.c.type, OUTBOX.c.subject, OUTBOX.c.time, OUTBOX.c.data)
+        query = select(*columns).order_by(OUTBOX.c.seq.desc()).limit(limit)
+        if subject is not None:
+            query = query.where(OUTBOX.c.subject == subject)
+        rows = reversed(self._connection.execute(query).all())
+        return [WaitingEvent(**row._mapping) for row in rows]  # noqa: SLF001
+
     def tail(self, *, after: int = 0, subject: str | None = None, limit: int = 100) -> Sequence[WaitingEvent]:
         """Events after a place in the order, delivered or not, for people who look."""
         columns = (OUTBOX.c.seq, OUTBOX.c.id, OUTBOX.c.type, OUTBOX.c.subject, OUTBOX.c.time, OUTBOX.c.data)

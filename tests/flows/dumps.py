@@ -1,0 +1,16 @@
+"""All that the store holds, to be compared."""
+
+from typing import Any
+
+from orchestrator.store.tables.base import metadata
+from tests.world import World
+
+
+def dump(world: World) -> dict[str, list[tuple[Any, ...]]]:
+    """Every row of every table but the inbox, which keeps refusals too."""
+    with world.services.database.reading() as tx:
+        return {
+            table.name: sorted((tuple(row) for row in tx.connection.execute(table.select())), key=repr)
+            for table in metadata.sorted_tables
+            if table.name != "inbox"
+        }

@@ -1,0 +1,73 @@
+"""A worker whose three verbs are carried out one by one, so that a story can crash or delay it in between."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from orchestrator.flows import ping_due
+from orchestrator.flows.claims import Answer, Claimed, ask, claim
+from orchestrator.flows.close_due import _terms as close_terms
+from orchestrator.flows.close_due import settle_close
+from orchestrator.flows.open_due import open_terms, settle_open
+from orchestrator.flows.ping_due import Pinged
+from orchestrator.flows.resolve_due import settle_resolve
+from orchestrator.flows.services import Services
+from orchestrator.flows.targets import order_of, target_of
+from orchestrator.providers.driver import Driver, Placed
+from orchestrator.rules.states import Step
+
+SETTLE: Mapping[Step, Callable[[Services, Answer[Any]], None]] = {
+    Step.OPEN: settle_open,
+    Step.RESOLVE: settle_resolve,
+    Step.CLOSE: settle_close,
+}
+
+
+class Hands:
+    """One worker process, by hand."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    def claim(self, step: Step) -> list[Claimed]:
+        """Whatever is due for this step."""
+        return claim(self._services, step, close_terms if step is Step.CLOSE else open_terms)
+
+    def claim_one(self, step: Step) -> Claimed:
+        """The one placement that is due."""
+        [claimed] = self.claim(step)
+        return claimed
+
+    def act(self, claimed: Claimed) -> Answer[Any]:
+        """Ask the provider; what it says is not written down yet."""
+
+        async def question(driver: Driver, one: Claimed) -> Any:
+            match one.step:
+                case Step.OPEN:
+                    return await driver.open(order_of(self._services, one.placement))
+                case Step.RESOLVE:
+                    unwanted = one.placement.closing_since is not None
+                    return await driver.resolve(order_of(self._services, one.placement), close=unwanted)
+                case _:
+                    return await driver.close(target_of(self._services, one.placement, None, to_ping=False))
+
+        return self._services.loop.run(ask(self._services, claimed.step, claimed, question))
+
+    def opened(self, claimed: Claimed) -> tuple[Answer[Any], str]:
+        """Ask for the open, which succeeds: the answer, and the handle in it."""
+        answer = self.act(claimed)
+        assert isinstance(answer.said, Placed), answer.said
+        return answer, answer.said.handle
+
+    def settle(self, answer: Answer[Any]) -> None:
+        """Write it down."""
+        SETTLE[answer.claimed.step](self._services, answer)
+
+    def ping(self, provider: str) -> list[Pinged]:
+        """Claim what is due to be pinged there, and ping it; nothing is written down."""
+        claims = ping_due._claim(self._services, provider)
+        probes = [ping_due._probe(self._services, *claimed) for claimed in claims]
+        return [self._services.loop.run(probe) for probe in probes]
+
+    def settle_pings(self, pinged: list[Pinged]) -> None:
+        """Write them down."""
+        ping_due.settle(self._services, pinged)

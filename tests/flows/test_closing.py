@@ -1,0 +1,123 @@
+"""Closing and deleting a session, in every state that it may be in."""
+
+import pytest
+
+from orchestrator.rules.states import PlacementState, State, StopReason
+from orchestrator.rules.values import Plan
+from tests.flows.conftest import MakeWorld
+from tests.world import HOUR, MINUTE, SECOND, START, World
+
+
+def test_a_session_that_never_started_just_stops(world: World) -> None:
+    session_id = world.create_session(start=False)
+    closed = world.done("session.close", session_id=session_id)
+    assert (closed["state"], closed["stop_reason"], closed["placement"]) == ("stopped", "user", None)
+    assert world.events(session_id) == ["created", "stopped"]
+
+
+def test_a_queued_session_just_stops_and_lets_the_next_one_through(world: World) -> None:
+    running = [world.run_session(), world.run_session()]
+    first = world.create_session(on_quota="queue")
+    world.jump(SECOND)
+    second = world.create_session(on_quota="queue")
+    assert world.view(second)["queue_position"] == 2
+    assert world.done("session.close", session_id=first)["state"] == "stopped"
+    assert world.view(second)["queue_position"] == 1
+    world.done("session.close", session_id=running[0])
+    world.settle()
+    assert world.session(second).state is State.RUNNING
+
+
+@pytest.mark.parametrize("model", ["llama", "moral"])
+def test_a_session_is_stopped_before_anything_was_sent(world: World, model: str) -> None:
+    session_id = world.create_session(model)
+    closed = world.done("session.close", session_id=session_id)
+    assert closed["state"] == "stopped"
+    assert [p.state for p in world.placements(session_id)] == [PlacementState.NEVER_OPENED]
+    world.pass_time(MINUTE)
+    assert world.calls("open") == 0
+    assert world.events(session_id) == ["created", "starting", "stopped"]
+
+
+def test_a_session_that_warms_up_is_closed_with_proof(world: World) -> None:
+    world.server.fault("loading", operation="chat")
+    session_id = world.create_session("moral")
+    world.settle()
+    assert world.session(session_id).state is State.STARTING
+    assert world.done("session.close", session_id=session_id)["state"] == "stopping"
+    world.pass_time(2 * SECOND)
+    assert world.session(session_id).state is State.STOPPED
+    assert world.session(session_id).charged == 0
+    assert not world.server.open_sessions()
+
+
+def test_a_close_that_is_repeated_changes_nothing(world: World) -> None:
+    session_id = world.run_session("moral")
+    world.done("session.close", session_id=session_id, detail="the first")
+    again = world.done("session.close", session_id=session_id, reason="operator", detail="the second")
+    assert (again["state"], again["stop_reason"], again["stop_detail"]) == ("stopping", "user", "the first")
+    world.pass_time(2 * SECOND)
+    once_more = world.done("session.close", session_id=session_id)
+    assert (once_more["state"], once_more["stop_detail"]) == ("stopped", "the first")
+    assert world.calls("close") == 2, "one before the open, one after it"
+
+
+@pytest.mark.parametrize("start", [True, False])
+def test_a_deleted_session_frees_its_place_and_its_name(make_world: MakeWorld, start: bool) -> None:
+    world = make_world(plans={"payg": Plan(name="payg", max_sessions=1)})
+    session_id = world.create_session(name="mine", start=start)
+    assert world.refused("session.create", account_id="acme", model_id="llama") == "quota_total_exceeded"
+    if start:
+        world.settle()
+        world.pass_time(MINUTE)
+        assert world.refused("session.delete", session_id=session_id) == "invalid_state"
+        world.done("session.close", session_id=session_id)
+        world.settle()
+    assert world.done("session.delete", session_id=session_id)["deleted_at"] is not None
+    assert world.events(session_id)[-1] == "deleted"
+    other = world.create_session(name="mine", start=False)
+    assert other != session_id
+    assert world.refused("session.delete", session_id=session_id) == "unknown_session"
+    assert world.session(session_id).name == "mine", "its tombstone stays"
+    assert len(world.ledger(kind="charge")) == int(start)
+
+
+def test_what_never_ran_fails_and_what_ran_stops(world: World) -> None:
+    world.put_model("lost", {"alpha": "no-such-model"})
+    session_id = world.create_session("lost")
+    world.settle()
+    session = world.session(session_id)
+    assert (session.state, session.stop_reason) == (State.FAILED, StopReason.START_FAILED)
+    assert "no-such-model" in (session.stop_detail or "")
+    assert world.events(session_id) == ["created", "starting", "failed"]
+
+
+def test_an_operators_close_is_told_apart(world: World) -> None:
+    session_id = world.run_session()
+    world.done("session.close", session_id=session_id, reason="operator", detail="maintenance")
+    world.settle()
+    session = world.session(session_id)
+    assert (session.stop_reason, session.stop_detail) == (StopReason.OPERATOR, "maintenance")
+
+
+def test_an_operator_confirms_what_nobody_can_prove(world: World) -> None:
+    session_id = world.run_session("moral")
+    world.server.fault("close_fails", operation="close")
+    world.done("session.close", session_id=session_id)
+    world.pass_time(HOUR)
+    assert world.session(session_id).state is State.STOPPING
+    world.server.end_session(world.server.open_sessions()[0].id)
+    confirm = {"session_id": session_id, "reason": "operator", "detail": "saw it", "confirm": True}
+    closed = world.done("session.close", **confirm)
+    assert (closed["state"], closed["stop_reason"]) == ("stopped", "user")
+    [placement] = world.placements(session_id)
+    assert placement.proof == "an operator confirmed it: saw it"
+    assert world.session(session_id).stopped_at == START
+    assert world.session(session_id).ended_at == START + HOUR
+
+
+def test_a_confirmation_alone_stops_and_ends_a_running_session(world: World) -> None:
+    session_id = world.run_session()
+    confirm = {"session_id": session_id, "reason": "operator", "confirm": True}
+    assert world.done("session.close", **confirm)["state"] == "stopped"
+    assert world.events(session_id)[-2:] == ["stopping", "stopped"]

@@ -1,0 +1,186 @@
+"""Interactions, as whoever carries the traffic reports them."""
+
+from datetime import timedelta
+
+from orchestrator.rules.states import State, StopReason
+from tests.flows.conftest import MakeWorld
+from tests.flows.hands import Hands
+from tests.world import HOUR, MINUTE, SECOND, START, World
+
+RECORD = "session.record_interactions"
+
+
+def test_a_batch_counts_what_it_can_and_lists_the_rest(world: World) -> None:
+    running, other = world.run_session(), world.run_session()
+    created = world.create_session(start=False)
+    batch = [
+        {"session_id": running, "count": 3},
+        {"session_id": "nobody", "count": 1},
+        {"session_id": other, "count": 2, "ok": False},
+        {"session_id": created, "count": 1},
+        {"session_id": running, "count": 4},
+    ]
+    outcome = world.done(RECORD, batch=batch)
+    assert outcome["accepted"] == 3
+    assert [(r["index"], r["session_id"], r["code"]) for r in outcome["rejected"]] == [
+        (1, "nobody", "unknown_session"),
+        (3, created, "invalid_state"),
+    ]
+    assert [world.session(one).interactions for one in (running, other, created)] == [7, 2, 0]
+
+
+def test_a_repeated_batch_counts_once(any_world: MakeWorld) -> None:
+    world = any_world()
+    session_id = world.run_session()
+    batch = [{"session_id": session_id, "count": 3}]
+    outcomes = [world.job(RECORD, task_id="again", batch=batch) for _ in range(3)]
+    assert outcomes[0] == outcomes[1] == outcomes[2]
+    assert world.session(session_id).interactions == 3
+
+
+def test_nobody_interacts_in_the_future(world: World) -> None:
+    session_id = world.run_session(stop={"idle_seconds": 300})
+    world.pass_time(MINUTE)
+    world.done(RECORD, batch=[{"session_id": session_id, "count": 1, "at": "2030-01-01T00:00:00Z"}])
+    session = world.session(session_id)
+    assert session.last_interaction_at == world.clock.now
+    assert session.stop_at == START + 6 * MINUTE
+
+
+def test_old_interactions_move_nothing_back(world: World) -> None:
+    session_id = world.run_session(stop={"idle_seconds": 300})
+    world.pass_time(2 * MINUTE)
+    world.done(RECORD, batch=[{"session_id": session_id, "count": 1}])
+    world.done(RECORD, batch=[{"session_id": session_id, "count": 1, "at": "2026-01-01T12:01:00Z"}])
+    world.done(RECORD, batch=[{"session_id": session_id, "count": 1, "at": "0001-01-01T00:00:00Z"}])
+    session = world.session(session_id)
+    assert (session.interactions, session.stop_at) == (3, START + 7 * MINUTE)
+
+
+def test_a_failed_interaction_is_activity_but_no_sign_of_life(world: World) -> None:
+    session_id = world.run_session(stop={"idle_seconds": 300})
+    world.pass_time(2 * MINUTE)
+    alive = world.session(session_id).last_alive_at
+    world.jump(10 * SECOND)
+    world.done(RECORD, batch=[{"session_id": session_id, "count": 1, "ok": False}])
+    session = world.session(session_id)
+    assert (session.last_alive_at, session.interactions) == (alive, 1)
+    assert session.stop_at == START + 7 * MINUTE + 10 * SECOND
+
+
+def test_a_success_ends_the_doubts(world: World) -> None:
+    session_id = world.run_session()
+    world.server.fault("dead", operation="chat")
+    world.pass_time(40 * SECOND)
+    assert world.session(session_id).failures == 4
+    world.done(RECORD, batch=[{"session_id": session_id, "count": 1}])
+    assert world.session(session_id).failures == 0
+    assert world.events(session_id)[-2:] == ["suspect", "recovered"]
+
+
+def test_a_success_of_the_time_before_proves_nothing(world: World) -> None:
+    session_id = world.run_session()
+    world.pass_time(29 * SECOND)
+    world.server.fault("dead", operation="chat")
+    world.pass_time(11 * SECOND)
+    batch = [{"session_id": session_id, "count": 1, "at": "2026-01-01T12:00:20Z"}]
+    world.done(RECORD, batch=batch)
+    assert world.session(session_id).failures == 4
+
+
+def test_the_limit_takes_effect_when_it_is_reached(world: World) -> None:
+    session_id = world.run_session(stop={"max_interactions": 10})
+    world.pass_time(MINUTE)
+    world.done(RECORD, batch=[{"session_id": session_id, "count": 9}])
+    assert world.session(session_id).state is State.RUNNING
+    world.jump(30 * SECOND)
+    world.done(RECORD, batch=[{"session_id": session_id, "count": 5}])
+    session = world.session(session_id)
+    assert (session.state, session.stop_reason) == (State.STOPPING, StopReason.MAX_INTERACTIONS)
+    assert (session.interactions, session.stopped_at) == (14, START + 90 * SECOND)
+    assert "14 interactions" in (session.stop_detail or "")
+    world.settle()
+
+
+def test_the_models_limit_binds_as_well(world: World) -> None:
+    world.put_model("shy", {"alpha": "llama-3"}, max_interactions=5)
+    session_id = world.run_session("shy", stop={"max_interactions": 50})
+    world.done(RECORD, batch=[{"session_id": session_id, "count": 5}])
+    assert world.session(session_id).stop_reason is StopReason.MODEL_LIMIT
+    world.settle()
+
+
+def test_an_extended_limit_is_reached_anew(world: World) -> None:
+    session_id = world.run_session(stop={"max_interactions": 10})
+    world.done(RECORD, batch=[{"session_id": session_id, "count": 9}])
+    world.done("session.extend", session_id=session_id, max_interactions=20)
+    world.done(RECORD, batch=[{"session_id": session_id, "count": 9}])
+    assert world.session(session_id).state is State.RUNNING
+    world.done(RECORD, batch=[{"session_id": session_id, "count": 2}])
+    assert world.session(session_id).stop_reason is StopReason.MAX_INTERACTIONS
+    world.settle()
+
+
+def test_a_limit_reached_during_a_ping_stands(world: World) -> None:
+    session_id = world.run_session("moral", stop={"max_interactions": 10})
+    world.jump(30 * SECOND)
+    hands = Hands(world.services)
+    pinged = hands.ping("morph")
+    world.done(RECORD, batch=[{"session_id": session_id, "count": 10}])
+    hands.settle_pings(pinged)
+    session = world.session(session_id)
+    assert (session.state, session.stop_reason) == (State.STOPPING, StopReason.MAX_INTERACTIONS)
+    world.pass_time(2 * SECOND)
+    assert world.session(session_id).state is State.STOPPED
+
+
+def test_interactions_during_a_ping_survive_its_settlement(world: World) -> None:
+    session_id = world.run_session(stop={"idle_seconds": 300})
+    world.jump(30 * SECOND)
+    hands = Hands(world.services)
+    pinged = hands.ping("alpha")
+    world.done(RECORD, batch=[{"session_id": session_id, "count": 10}])
+    hands.settle_pings(pinged)
+    session = world.session(session_id)
+    assert (session.interactions, session.stop_at) == (10, START + 330 * SECOND)
+    assert (session.lease_token, session.ping_at) == (None, START + MINUTE)
+
+
+def test_a_session_that_is_over_only_counts(world: World) -> None:
+    session_id = world.run_session("moral", stop={"max_interactions": 10})
+    world.server.fault("close_fails", operation="close")
+    world.done("session.close", session_id=session_id)
+    world.done(RECORD, batch=[{"session_id": session_id, "count": 20}])
+    session = world.session(session_id)
+    assert (session.interactions, session.stop_reason) == (20, StopReason.USER)
+    world.server.clear_faults()
+    world.pass_time(MINUTE)
+    world.done(RECORD, batch=[{"session_id": session_id, "count": 1}])
+    assert world.session(session_id).interactions == 21
+    world.done("session.delete", session_id=session_id)
+    [rejected] = world.done(RECORD, batch=[{"session_id": session_id, "count": 1}])["rejected"]
+    assert rejected["code"] == "unknown_session"
+
+
+def test_buffered_activity_is_heard_before_the_idle_stop(world: World) -> None:
+    session_id = world.run_session(stop={"idle_seconds": 300})
+    world.jump(timedelta(seconds=310))
+    batch = [{"session_id": session_id, "count": 1, "at": "2026-01-01T12:04:00Z"}]
+    world.done(RECORD, batch=batch)
+    assert world.session(session_id).state is State.RUNNING
+    assert world.session(session_id).stop_at == START + 9 * MINUTE
+
+
+def test_a_batch_touches_many_accounts(any_world: MakeWorld) -> None:
+    world = any_world()
+    ids = []
+    for account in ("zoe", "bob", "amy"):
+        world.done("account.put", account_id=account, plan="payg", currency="USD")
+        world.done("account.credit", account_id=account, amount="5", currency="USD", key="1")
+        ids.append(world.run_session(account_id=account, stop={"max_duration_seconds": 600}))
+    world.jump(HOUR)
+    batch = [{"session_id": session_id, "count": n} for n, session_id in enumerate(ids, 1)]
+    assert world.done(RECORD, batch=batch)["accepted"] == 3
+    assert [world.session(one).interactions for one in ids] == [1, 2, 3]
+    assert {world.session(one).stop_reason for one in ids} == {StopReason.MAX_DURATION}
+    world.settle()

@@ -1,0 +1,193 @@
+"""Jobs: one outcome for each task, and a refusal that changes nothing."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from orchestrator.rules.refusals import ErrorCode
+from orchestrator.rules.states import State
+from tests.flows.conftest import MakeWorld
+from tests.flows.dumps import dump
+from tests.world import MINUTE, World
+
+CREATE = {"account_id": "acme", "model_id": "llama"}
+Kwargs = dict[str, Any]
+Refused = tuple[str, Kwargs]
+
+
+def test_the_same_task_returns_its_first_outcome(any_world: MakeWorld) -> None:
+    world = any_world()
+    first = world.job("session.create", task_id="once", **CREATE)
+    world.settle()
+    before = dump(world)
+    assert world.job("session.create", task_id="once", **CREATE) == first
+    assert world.job("session.create", task_id="once", account_id="nobody", model_id="llama") == first
+    assert dump(world) == before
+
+
+def test_a_refusal_is_an_outcome_too(any_world: MakeWorld) -> None:
+    world = any_world()
+    late = {"account_id": "late", "model_id": "llama"}
+    first = world.job("session.create", task_id="once", **late)
+    assert first["error"]["code"] == "unknown_account"
+    world.done("account.put", account_id="late", plan="payg", currency="USD")
+    world.done("account.credit", account_id="late", amount="5", currency="USD", key="1")
+    assert world.job("session.create", task_id="once", **late) == first
+
+
+def test_a_session_id_may_be_asked_for_again_with_the_same_content(world: World) -> None:
+    wish = {**CREATE, "session_id": "mine", "stop": {"max_cost": "1.20"}}
+    created = world.done("session.create", **wish)
+    world.settle()
+    before = dump(world)
+    again = world.done("session.create", **(wish | {"stop": {"max_cost": "1.2"}, "nodes": 1}))
+    assert (again["id"], created["state"], again["state"]) == ("mine", "starting", "running")
+    assert dump(world) == before
+    assert world.refused("session.create", **wish, nodes=2) == "conflict"
+
+
+def _poor(world: World) -> Refused:
+    world.done("account.put", account_id="poor", plan="payg", currency="USD")
+    return "session.create", CREATE | {"account_id": "poor"}
+
+
+def _foreign(world: World) -> Refused:
+    world.done("account.put", account_id="euro", plan="payg", currency="EUR")
+    return "session.create", CREATE | {"account_id": "euro"}
+
+
+def _private(world: World) -> Refused:
+    world.put_model("secret", {"alpha": "llama-3"}, source="private", owner="bob", files_uploaded=True)
+    return "session.create", CREATE | {"model_id": "secret"}
+
+
+def _named(world: World) -> Refused:
+    world.create_session(name="taken", start=False)
+    return "session.create", CREATE | {"name": "taken"}
+
+
+def _crowded(world: World) -> Refused:
+    world.run_session()
+    world.run_session()
+    return "session.create", CREATE
+
+
+def _full(world: World) -> Refused:
+    for _ in range(20):
+        world.create_session(start=False)
+    return "session.create", CREATE
+
+
+def _keyless(world: World) -> Refused:
+    return "session.create", CREATE | {"model_id": "moral", "credential": "env:NOBODY"}
+
+
+def _same_id(world: World) -> Refused:
+    world.create_session(session_id="one", start=False)
+    return "session.create", CREATE | {"session_id": "one"}
+
+
+def _beyond_the_plan(world: World) -> Refused:
+    return "session.extend", {"session_id": world.run_session(), "max_duration_seconds": 86_401}
+
+
+def _beyond_the_model(world: World) -> Refused:
+    world.put_model("short", {"alpha": "llama-3"}, max_interactions=5)
+    return "session.extend", {"session_id": world.run_session("short"), "max_interactions": 6}
+
+
+def _beyond_the_provider(world: World) -> Refused:
+    session_id = world.run_session("moral", stop={"max_duration_seconds": 600})
+    return "session.extend", {"session_id": session_id, "max_duration_seconds": 2101}
+
+
+def _lower(world: World) -> Refused:
+    session_id = world.run_session(stop={"max_duration_seconds": 600})
+    return "session.extend", {"session_id": session_id, "max_duration_seconds": 599}
+
+
+def _running(world: World) -> Refused:
+    return "session.delete", {"session_id": world.run_session()}
+
+
+def _unopened(world: World) -> Refused:
+    return "session.ping", {"session_id": world.create_session()}
+
+
+def _other_currency(world: World) -> Refused:
+    return "account.credit", {"account_id": "acme", "amount": "1", "currency": "EUR", "key": "k"}
+
+
+def _moved_currency(world: World) -> Refused:
+    return "account.put", {"account_id": "acme", "plan": "payg", "currency": "EUR"}
+
+
+def _too_rich(world: World) -> Refused:
+    return "account.credit", {"account_id": "acme", "amount": 10**12 - 1, "currency": "USD", "key": "k"}
+
+
+def _just(name: str, **kwargs: Any) -> Callable[[World], Refused]:
+    return lambda _world: (name, kwargs)
+
+
+@pytest.mark.parametrize(
+    ("arrange", "code"),
+    [
+        (_just("session.create", account_id="acme"), "invalid_request"),
+        (_just("session.create", **CREATE, provider="beta"), "invalid_request"),
+        (_just("account.put", account_id="a", plan="golden", currency="USD"), "invalid_request"),
+        (_just("session.close", session_id="s", confirm=True), "invalid_request"),
+        (_lower, "invalid_request"),
+        (_just("session.create", account_id="nobody", model_id="llama"), "unknown_account"),
+        (_just("session.create", account_id="acme", model_id="nothing"), "unknown_model"),
+        (_just("session.close", session_id="nothing"), "unknown_session"),
+        (_just("session.create", account_id="acme", model_id="base"), "model_not_eligible"),
+        (_private, "model_not_eligible"),
+        (_named, "name_taken"),
+        (_full, "quota_total_exceeded"),
+        (_crowded, "quota_concurrent_exceeded"),
+        (_just("session.create", **CREATE, nodes=3), "quota_nodes_exceeded"),
+        (_poor, "insufficient_balance"),
+        (_foreign, "currency_mismatch"),
+        (_other_currency, "currency_mismatch"),
+        (_moved_currency, "currency_mismatch"),
+        (_keyless, "no_capacity"),
+        (_beyond_the_plan, "limit_exceeded"),
+        (_beyond_the_model, "limit_exceeded"),
+        (_beyond_the_provider, "limit_exceeded"),
+        (_too_rich, "limit_exceeded"),
+        (_running, "invalid_state"),
+        (_unopened, "invalid_state"),
+        (_same_id, "conflict"),
+    ],
+)
+def test_a_refusal_says_why_and_changes_nothing(
+    world: World, arrange: Callable[[World], Refused], code: str
+) -> None:
+    name, kwargs = arrange(world)
+    world.jump(MINUTE)
+    before = dump(world)
+    outcome = world.job(name, **kwargs)
+    assert outcome["error"]["code"] == code
+    assert outcome["error"]["message"]
+    assert dump(world) == before
+    world.settle()
+
+
+def test_every_code_has_its_story() -> None:
+    marks = test_a_refusal_says_why_and_changes_nothing.pytestmark  # type: ignore[attr-defined]
+    assert {code for _, code in marks[0].args[1]} == {code.value for code in ErrorCode}
+
+
+def test_an_unknown_job_is_refused(world: World) -> None:
+    assert world.refused("session.explode") == "invalid_request"
+
+
+def test_a_provider_may_be_extended_to_its_very_end(world: World) -> None:
+    session_id = world.run_session("moral", stop={"max_duration_seconds": 600})
+    extended = world.done("session.extend", session_id=session_id, max_duration_seconds=2100)
+    assert extended["stop_at_reason"] == "max_duration"
+    world.pass_time(35 * MINUTE)
+    world.pass_time(MINUTE)
+    assert world.session(session_id).state is State.STOPPED

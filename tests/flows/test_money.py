@@ -1,0 +1,158 @@
+"""What sessions cost, when it is posted, and where the funds end."""
+
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+from orchestrator.rules import money
+from orchestrator.rules.states import State, StopReason
+from orchestrator.rules.values import Plan, Policy
+from tests.flows.conftest import MakeWorld
+from tests.world import HOUR, MINUTE, SECOND, START, World
+
+POOR = {"account_id": "poor", "model_id": "llama"}
+
+
+def _account(world: World, amount: str, name: str = "poor") -> None:
+    world.done("account.put", account_id=name, plan="payg", currency="USD")
+    world.done("account.credit", account_id=name, amount=amount, currency="USD", key="first")
+
+
+def test_starting_sessions_count_as_running_when_funds_are_checked(any_world: MakeWorld) -> None:
+    world = any_world()
+    _account(world, "0.39")
+    world.create_session(**POOR)
+    refusal = world.job("session.create", **POOR)["error"]
+    assert (refusal["code"], refusal["details"]["missing"]) == ("insufficient_balance", "0.010000")
+    world.done("account.credit", account_id="poor", amount="0.01", currency="USD", key="second")
+    world.create_session(**POOR)
+    world.settle()
+
+
+def test_min_funded_seconds_are_rounded_up_to_whole_blocks(make_world: MakeWorld) -> None:
+    plan = Plan(name="payg", min_funded_seconds=601, billing_block_seconds=900)
+    world = make_world(plans={"payg": plan})
+    _account(world, "0.29")
+    assert world.refused("session.create", **POOR) == "insufficient_balance"
+    world.done("account.credit", account_id="poor", amount="0.01", currency="USD", key="second")
+    session_id = world.run_session(**POOR)
+    world.pass_time(HOUR)
+    assert world.session(session_id).stopped_at == START + 15 * MINUTE
+    assert world.balance("poor") == 0
+
+
+def test_a_credit_in_time_moves_the_end(any_world: MakeWorld) -> None:
+    world = any_world()
+    _account(world, "0.20")
+    session_id = world.run_session(**POOR)
+    world.jump(10 * MINUTE - SECOND)
+    credited = world.done("account.credit", account_id="poor", amount="0.20", currency="USD", key="2")
+    assert credited["funds_end_at"] == "2026-01-01T12:20:00Z"
+    world.pass_time(HOUR)
+    assert world.session(session_id).stopped_at == START + 20 * MINUTE
+
+
+def test_a_credit_that_comes_too_late_revives_nobody(any_world: MakeWorld) -> None:
+    world = any_world()
+    _account(world, "0.20")
+    session_id = world.run_session(**POOR)
+    world.jump(10 * MINUTE)
+    world.done("account.credit", account_id="poor", amount="5", currency="USD", key="2")
+    session = world.session(session_id)
+    assert (session.state, session.stop_reason) == (State.STOPPING, StopReason.BALANCE_EXHAUSTED)
+    world.settle()
+    assert world.balance("poor") == 5
+
+
+def test_a_credit_counts_once_under_its_key(any_world: MakeWorld) -> None:
+    world = any_world()
+    credit = {"account_id": "acme", "currency": "USD", "key": "march"}
+    for _ in range(3):
+        assert world.done("account.credit", amount="5", **credit)["balance"] == "105.00"
+    assert world.refused("account.credit", amount="6", **credit) == "conflict"
+    assert world.events("acme") == ["credited", "credited"]
+
+
+def test_costs_are_posted_by_the_hour_and_at_the_stop(any_world: MakeWorld) -> None:
+    world = any_world(policy=Policy(ping_interval_seconds=600))
+    session_id = world.run_session(stop={"max_duration_seconds": 9000})
+    world.pass_time(3 * HOUR)
+    amounts = [entry.amount for entry in world.ledger(kind="charge")]
+    assert amounts == [Decimal("1.22"), Decimal("1.20"), Decimal("0.58")]
+    keys = [entry.key for entry in world.ledger(kind="charge")]
+    assert keys == [f"charge:{session_id}:{n}" for n in (1, 2, 3)]
+
+
+def test_a_day_of_downtime_posts_the_same_totals(make_world: MakeWorld) -> None:
+    world = make_world()
+    _account(world, "100", "awake")
+    _account(world, "100", "asleep")
+    terms: dict[str, Any] = {"stop": {"max_duration_seconds": 40_000}, "nodes": 2}
+    ids = [world.create_session(account_id=account, **terms) for account in ("awake", "asleep")]
+    world.settle()
+    world.jump(24 * HOUR)
+    world.settle()
+    [first, second] = [world.session(session_id) for session_id in ids]
+    assert first.charged == second.charged == money.cost_of(Decimal("1.20"), 2, 667, 60)
+    assert world.balance("awake") == world.balance("asleep")
+    assert len(world.ledger("asleep", "charge")) == 1
+
+
+def test_the_balance_never_falls_below_nothing(any_world: MakeWorld) -> None:
+    world = any_world()
+    _account(world, "1.37")
+    first = world.run_session(**POOR, nodes=2)
+    world.pass_time(timedelta(seconds=47))
+    second = world.run_session(**POOR)
+    for minutes in (1, 7, 3, 50, 2):
+        world.jump(minutes * MINUTE)
+        world.settle()
+        assert world.balance("poor") >= 0
+    ended = [world.session(session_id) for session_id in (first, second)]
+    assert {session.stop_reason for session in ended} == {StopReason.BALANCE_EXHAUSTED}
+    assert sum(session.charged for session in ended) == Decimal("1.36")
+    assert all(session.charged == world.ledger_of(session.id) for session in ended)
+
+
+def test_low_balance_is_told_once_for_each_threshold_of_a_shortage(world: World) -> None:
+    _account(world, "0.60")
+    world.run_session(**POOR)
+    world.pass_time(14 * MINUTE)
+    assert world.events("poor") == ["credited"]
+    world.pass_time(3 * MINUTE)
+    assert world.events("poor") == ["credited", "low_balance"]
+    world.pass_time(9 * MINUTE)
+    assert world.events("poor") == ["credited", "low_balance", "low_balance"]
+    world.done("account.credit", account_id="poor", amount="1", currency="USD", key="2")
+    world.pass_time(2 * HOUR)
+    expected = ["credited", *["low_balance"] * 2, "credited", *["low_balance"] * 3, "exhausted"]
+    assert world.events("poor") == expected
+
+
+def test_a_session_keeps_the_price_of_its_admission(world: World) -> None:
+    session_id = world.run_session(stop={"max_duration_seconds": 600})
+    world.put_model("llama", {"alpha": "llama-3"}, price_per_node_hour="99")
+    world.pass_time(HOUR)
+    assert world.session(session_id).charged == Decimal("0.20")
+
+
+def test_a_session_that_the_funds_cannot_carry_any_more_never_runs(world: World) -> None:
+    _account(world, "0.40")
+    world.server.fault("loading", operation="chat", upstream="morph")
+    running = world.run_session(**POOR)
+    starting = world.create_session(account_id="poor", model_id="moral")
+    world.pass_time(19 * MINUTE + 30 * SECOND)
+    world.server.clear_faults()
+    world.pass_time(HOUR)
+    assert world.session(running).charged == Decimal("0.40")
+    session = world.session(starting)
+    assert (session.stop_reason, session.charged) == (StopReason.BALANCE_EXHAUSTED, Decimal(0))
+    assert session.running_at is None
+
+
+def test_a_late_look_at_a_cost_shows_no_more_than_will_be_charged(world: World) -> None:
+    session_id = world.run_session(stop={"max_duration_seconds": 600})
+    world.jump(HOUR)
+    assert world.view(session_id)["cost"] == "0.20"
+    world.settle()
+    assert world.view(session_id)["cost"] == "0.20"

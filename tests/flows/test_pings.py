@@ -1,0 +1,239 @@
+"""What pings say, and what follows from it."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from orchestrator.rules.states import State, StopReason
+from orchestrator.rules.values import Policy, Verdict
+from tests.flows.conftest import MakeWorld
+from tests.flows.hands import Hands
+from tests.world import MINUTE, SECOND, START, World
+
+
+def _pinged_at(world: World, upstream: str = "alpha") -> list[int]:
+    """Seconds since the start of each chat that the upstream saw."""
+    calls = world.server.log(upstream=upstream, operation="chat")
+    return [round(call.began_at - START.timestamp()) for call in calls]
+
+
+def test_a_healthy_session_is_pinged_at_its_interval(world: World) -> None:
+    world.run_session()
+    world.pass_time(2 * MINUTE)
+    assert _pinged_at(world) == [0, 30, 60, 90, 120]
+
+
+def test_a_suspect_session_is_pinged_faster_and_dies_by_both_thresholds(world: World) -> None:
+    session_id = world.run_session()
+    world.server.fault("dead", operation="chat")
+    world.pass_time(3 * MINUTE)
+    assert _pinged_at(world) == [0, 30, 31, 33, 37, 45, 61, 91], "three failures, and a minute of them"
+    session = world.session(session_id)
+    assert (session.state, session.stop_reason) == (State.STOPPED, StopReason.DEAD)
+    assert session.stopped_at == START + timedelta(seconds=91)
+    assert "7 failed pings in a row over 61 s" in (session.stop_detail or "")
+
+
+def test_a_session_recovers_from_its_doubts(world: World) -> None:
+    session_id = world.run_session()
+    world.server.fault("dead", operation="chat", times=4)
+    world.pass_time(2 * MINUTE)
+    session = world.session(session_id)
+    assert (session.state, session.failures, session.failing_since) == (State.RUNNING, 0, None)
+    assert world.events(session_id)[-2:] == ["suspect", "recovered"]
+
+
+def test_one_failure_kills_where_the_operator_wants_it(make_world: MakeWorld) -> None:
+    world = make_world(policy=Policy(dead_after_failures=1, dead_after_seconds=0))
+    session_id = world.run_session()
+    world.server.fault("error_before", operation="chat", times=1)
+    world.pass_time(MINUTE)
+    assert world.session(session_id).stop_reason is StopReason.DEAD
+    assert world.session(session_id).stopped_at == START + 30 * SECOND
+
+
+@pytest.mark.parametrize(("sights", "state"), [(1, State.RUNNING), (2, State.STOPPED)])
+def test_gone_is_believed_when_it_is_said_twice(world: World, sights: int, state: State) -> None:
+    session_id = world.run_session()
+    world.server.fault("gone", operation="chat", times=sights)
+    world.pass_time(MINUTE)
+    assert _pinged_at(world)[:3] == [0, 30, 31]
+    assert world.session(session_id).state is state
+
+
+def test_a_session_that_the_platform_ended_is_dead_before_its_declared_end(world: World) -> None:
+    session_id = world.run_session("moral")
+    world.server.end_session(world.server.open_sessions()[0].id)
+    world.pass_time(2 * MINUTE)
+    session = world.session(session_id)
+    assert (session.state, session.stop_reason) == (State.STOPPED, StopReason.DEAD)
+    assert world.calls("close") == 2, "closed all the same"
+
+
+def test_a_session_whose_declared_end_has_come_was_ended_by_its_provider(make_world: MakeWorld) -> None:
+    world = make_world(policy=Policy(max_placements=1))
+    session_id = world.run_session("moral", failover=True, stop={"max_duration_seconds": 600})
+    world.done("session.extend", session_id=session_id, max_duration_seconds=9000)
+    world.pass_time(34 * MINUTE)
+    world.jump(30 * SECOND)
+    world.server.end_session(world.server.open_sessions()[0].id)
+    hands = Hands(world.services)
+    pinged = hands.ping("morph")
+    assert [one.probe.verdict for one in pinged] == [Verdict.GONE]
+    world.jump(30 * SECOND)
+    hands.settle_pings(pinged)
+    world.pass_time(2 * SECOND)
+    session = world.session(session_id)
+    assert (session.stop_reason, session.stopped_at) == (StopReason.PROVIDER_ENDED, START + 35 * MINUTE)
+
+
+def test_a_throttled_session_lives_and_is_left_alone(world: World) -> None:
+    session_id = world.run_session()
+    world.server.fault("throttled", operation="chat", times=1, retry_after=120)
+    world.pass_time(4 * MINUTE)
+    assert _pinged_at(world) == [0, 30, 150, 180, 210, 240]
+    assert world.session(session_id).state is State.RUNNING
+    assert "suspect" not in world.events(session_id)
+
+
+def test_a_cold_session_is_waited_for_while_it_starts(world: World) -> None:
+    world.server.fault("loading", operation="chat", times=10)
+    session_id = world.create_session()
+    world.settle()
+    assert world.session(session_id).state is State.STARTING
+    world.pass_time(MINUTE)
+    assert world.session(session_id).running_at == START + 50 * SECOND
+    assert _pinged_at(world)[:11] == list(range(0, 55, 5))
+
+
+def test_a_server_that_refuses_connections_is_waited_for_while_it_starts(world: World) -> None:
+    world.server.fault("dead", operation="chat", times=12)
+    session_id = world.create_session()
+    world.pass_time(10 * MINUTE)
+    assert world.session(session_id).state is State.RUNNING
+
+
+def test_loading_later_is_borne_for_a_while(world: World) -> None:
+    session_id = world.run_session()
+    world.server.fault("loading", operation="chat")
+    world.pass_time(20 * MINUTE)
+    assert world.session(session_id).state is State.RUNNING
+    world.pass_time(3 * MINUTE)
+    session = world.session(session_id)
+    assert (session.state, session.stop_reason) == (State.STOPPED, StopReason.DEAD)
+    assert "still loading" in (session.stop_detail or "")
+
+
+@pytest.mark.parametrize(
+    ("fault", "verdict"),
+    [
+        ({"name": "unauthorized"}, Verdict.CREDENTIALS),
+        ({"name": "out_of_balance"}, Verdict.OUT_OF_BALANCE),
+        ({"name": "status", "status": 422, "body": {"detail": "no"}}, Verdict.MISCONFIGURED),
+    ],
+)
+def test_an_unusable_session_is_dead_after_a_quarter_of_an_hour(
+    world: World, fault: dict[str, Any], verdict: Verdict
+) -> None:
+    session_id = world.run_session()
+    world.server.fault(**fault, operation="chat")
+    world.pass_time(15 * MINUTE)
+    session = world.session(session_id)
+    assert (session.state, session.last_verdict, session.failures) == (State.RUNNING, verdict, 0)
+    world.pass_time(MINUTE)
+    session = world.session(session_id)
+    assert (session.stop_reason, session.stopped_at) == (StopReason.DEAD, START + 15.5 * MINUTE)
+    assert "unusable for 900 s" in (session.stop_detail or "")
+
+
+def test_the_ladder_is_climbed_once_and_remembered_by_every_worker(world: World) -> None:
+    world.server.fault("refuses_max_tokens", operation="chat")
+    session_id = world.run_session()
+    assert world.calls("chat", "alpha") == 2
+    world.pass_time(MINUTE)
+    assert world.calls("chat", "alpha") == 4
+    assert world.placements(session_id)[0].ping_variant == "max_completion_tokens:16"
+    world.jump(30 * SECOND)
+    world.settle(world.another_worker())
+    assert world.calls("chat", "alpha") == 5
+    assert world.session(session_id).last_verdict is Verdict.ALIVE
+
+
+def test_reported_successes_spare_the_pings(world: World) -> None:
+    session_id = world.run_session()
+    for _ in range(12):
+        world.pass_time(10 * SECOND)
+        world.done("session.record_interactions", batch=[{"session_id": session_id, "count": 1}])
+    assert _pinged_at(world) == [0]
+    world.pass_time(MINUTE)
+    assert _pinged_at(world) == [0, 150, 180]
+
+
+def test_failed_interactions_spare_no_ping(world: World) -> None:
+    session_id = world.run_session()
+    for _ in range(6):
+        world.pass_time(10 * SECOND)
+        batch = [{"session_id": session_id, "count": 1, "ok": False}]
+        world.done("session.record_interactions", batch=batch)
+    assert _pinged_at(world) == [0, 30, 60]
+
+
+def test_a_ping_can_be_asked_for_now(world: World) -> None:
+    session_id = world.run_session()
+    world.jump(7 * SECOND)
+    answered = world.done("session.ping", session_id=session_id)
+    assert (answered["next_step"], answered["next_step_at"]) == ("ping", "2026-01-01T12:00:07Z")
+    world.settle()
+    assert _pinged_at(world) == [0, 7]
+    world.done("session.close", session_id=session_id)
+    assert world.refused("session.ping", session_id=session_id) == "invalid_state"
+
+
+def test_two_workers_ping_a_session_once(any_world: MakeWorld) -> None:
+    world = any_world()
+    world.run_session()
+    world.jump(30 * SECOND)
+    first, second = Hands(world.services), Hands(world.another_worker())
+    pinged = first.ping("alpha")
+    assert second.ping("alpha") == []
+    first.settle_pings(pinged)
+    assert _pinged_at(world) == [0, 30]
+
+
+def test_a_worker_that_crashed_with_a_ping_delays_it_and_nothing_else(world: World) -> None:
+    session_id = world.run_session(stop={"max_duration_seconds": 60})
+    other = world.run_session("moral")
+    world.jump(30 * SECOND)
+    crashed = Hands(world.another_worker())
+    assert crashed.ping("alpha")
+    assert crashed.ping("morph")
+    world.pass_time(32 * SECOND)
+    assert world.session(session_id).stopped_at == START + MINUTE
+    world.pass_time(2 * MINUTE)
+    assert _pinged_at(world, "morph")[:4] == [0, 30, 120, 150], "due again when the lease ran out"
+    assert world.session(other).state is State.RUNNING
+
+
+def test_a_late_ping_of_another_claim_is_dropped(world: World) -> None:
+    session_id = world.run_session()
+    slow, other = Hands(world.another_worker()), Hands(world.services)
+    world.server.fault("gone", operation="chat", times=1)
+    world.jump(30 * SECOND)
+    late = slow.ping("alpha")
+    world.jump(90 * SECOND)
+    other.settle_pings(other.ping("alpha"))
+    slow.settle_pings(late)
+    assert world.session(session_id).last_verdict is Verdict.ALIVE
+    assert world.session(session_id).gone_since is None
+
+
+def test_a_native_ping_does_what_the_platform_documents(make_world: MakeWorld) -> None:
+    world = make_world(options={"ping": "native"})
+    session_id = world.run_session("moral")
+    world.pass_time(10 * MINUTE)
+    assert world.session(session_id).state is State.RUNNING
+    assert world.calls("chat") == 0
+    world.server.fault("probe_fails", operation="ping_native", times=1)
+    world.pass_time(MINUTE)
+    assert world.session(session_id).stop_reason is StopReason.DEAD

@@ -1,0 +1,92 @@
+"""Commands of ours in processes of their own, without waiting for their imports: forked from one that has done them."""
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+_SCRIPT = """
+import json, os, sys
+from orchestrator.cli import main, processes
+
+def start(arguments, env, cwd, log):
+    os.setsid()
+    os.environ.clear()
+    os.environ.update(env)
+    os.chdir(cwd)
+    said = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(said, 1)
+    os.dup2(said, 2)
+    sys.argv = ["orchestrator", *arguments]
+    main.main()
+
+for line in sys.stdin:
+    asked = json.loads(line)
+    if "look_at" in asked:
+        pid, status = os.waitpid(asked["look_at"], os.WNOHANG)
+        print(json.dumps(os.waitstatus_to_exitcode(status) if pid else None), flush=True)
+    elif pid := os.fork():
+        print(pid, flush=True)
+    else:
+        start(**asked)
+"""
+
+
+class Nursery:
+    """Made once; every child leads a session of its own, as one that a terminal starts does."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._mother = subprocess.Popen(
+            [sys.executable, "-c", _SCRIPT],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def start(self, arguments: Sequence[str], env: Mapping[str, str], cwd: Path, log: Path) -> "Nursling":
+        """`orchestrator ARGUMENTS`, with this environment and no other."""
+        order = {"arguments": list(arguments), "env": dict(env), "cwd": str(cwd), "log": str(log)}
+        return Nursling(self, self.ask(order))
+
+    def ask(self, order: Mapping[str, Any]) -> Any:
+        """One line there, one line back."""
+        assert self._mother.stdin is not None
+        assert self._mother.stdout is not None
+        with self._lock:
+            self._mother.stdin.write(json.dumps(order) + "\n")
+            self._mother.stdin.flush()
+            return json.loads(self._mother.stdout.readline())
+
+    def close(self) -> None:
+        """What still runs is the caller's to end."""
+        self._mother.communicate()
+
+
+class Nursling:
+    """What tests need of `subprocess.Popen`."""
+
+    def __init__(self, nursery: Nursery, pid: int) -> None:
+        self._nursery = nursery
+        self._code: int | None = None
+        self.pid = pid
+
+    def poll(self) -> int | None:
+        """The exit code, or None while it runs."""
+        if self._code is None:
+            self._code = self._nursery.ask({"look_at": self.pid})
+        return self._code
+
+    def wait(self, timeout: float) -> int:
+        """The exit code."""
+        give_up_at = time.monotonic() + timeout
+        while (code := self.poll()) is None:
+            assert time.monotonic() < give_up_at, f"process {self.pid} does not end"
+            time.sleep(0.02)
+        return code

@@ -1,0 +1,111 @@
+"""What cannot run says so at once: exit code 2, a message that names the remedy, no stack trace, no password."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import servers
+from tests.processes.nursery import Nursery
+from tests.processes.platform import PATIENCE
+
+PASSWORD = "hunter2"
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command left, and what it said."""
+
+    code: int
+    said: str
+
+
+Start = Callable[..., Ended]
+
+
+@pytest.fixture(params=["worker", "scheduler"])
+def start(
+    request: pytest.FixtureRequest,
+    nursery: Nursery,
+    sqlite_url: str,
+    tmp_path: Path,
+) -> Start:
+    """Starts the command with all in order but what the test says."""
+    fine = {
+        "COLUMNS": "200",
+        "ORCHESTRATOR_DATABASE_URL": sqlite_url,
+        "ORCHESTRATOR_BROKER_URL": "redis://127.0.0.1:1/0",
+    }
+
+    def start(config: str = "", **env: str) -> Ended:
+        (tmp_path / "orchestrator.toml").write_text(config)
+        log = tmp_path / "said.log"
+        process = nursery.start([request.param], fine | env, tmp_path, log)
+        return Ended(process.wait(PATIENCE), log.read_text())
+
+    return start
+
+
+def assert_explained(ended: Ended, *parts: str) -> None:
+    assert ended.code == 2, ended.said
+    assert "Traceback" not in ended.said
+    assert PASSWORD not in ended.said
+    told = " ".join(ended.said.split())
+    for part in parts:
+        assert part in told
+
+
+def provider(**keys: Any) -> str:
+    table = {"driver": "openai", "base_url": "http://127.0.0.1:9/v1", "credentials": ["env:ALPHA_KEY"]} | keys
+    return "[providers.alpha]\n" + "\n".join(f"{key} = {json.dumps(value)}" for key, value in table.items())
+
+
+def test_a_database_that_cannot_be_reached(start: Start) -> None:
+    url = f"postgresql+psycopg://somebody:{PASSWORD}@127.0.0.1:1/nowhere"
+    ended = start(ORCHESTRATOR_DATABASE_URL=url)
+    assert_explained(ended, "somebody:***@127.0.0.1:1/nowhere", "Check ORCHESTRATOR_DATABASE_URL")
+
+
+def test_a_database_that_is_not_migrated(start: Start, tmp_path: Path) -> None:
+    ended = start(ORCHESTRATOR_DATABASE_URL=f"sqlite:///{tmp_path}/empty.db")
+    assert_explained(ended, "has no tables yet: run `orchestrator migrate`")
+
+
+def test_a_postgresql_database_that_is_not_migrated(start: Start, postgres: servers.Postgres) -> None:
+    with postgres.fresh_database(migrated=False) as url:
+        assert_explained(start(ORCHESTRATOR_DATABASE_URL=url), "run `orchestrator migrate`")
+
+
+def test_a_broker_that_cannot_be_reached(start: Start) -> None:
+    ended = start(ORCHESTRATOR_BROKER_URL=f"redis://:{PASSWORD}@127.0.0.1:1/0")
+    assert_explained(ended, "broker redis://:***@127.0.0.1:1/0", "does not answer", "ORCHESTRATOR_BROKER_URL")
+
+
+def test_a_configuration_with_several_faults_names_each_by_its_path(start: Start) -> None:
+    config = "[policy]\nping_interval_seconds = -1\n[plans.payg]\nmax_concurrent = 'two'\n"
+    ended = start(config + provider(driver="opneai"))
+    assert_explained(
+        ended, "policy.ping_interval_seconds", "plans.payg.max_concurrent", "providers.alpha.driver"
+    )
+    assert len(ended.said.splitlines()) >= 3
+
+
+def test_a_secret_that_is_not_there(start: Start) -> None:
+    ended = start(provider())
+    said = "providers.alpha.credentials[0]: environment variable ALPHA_KEY is not set"
+    assert_explained(ended, said)
+
+
+def test_a_driver_that_nobody_knows(start: Start) -> None:
+    ended = start(provider(driver="carrier-pigeon"), ALPHA_KEY=PASSWORD)
+    assert_explained(ended, "providers.alpha.driver: unknown driver", "morpheus")
+
+
+def test_a_setting_that_is_wrong(start: Start) -> None:
+    ended = start(ORCHESTRATOR_LOG="loud", ORCHESTRATOR_BROKER_URL=f"kafka://:{PASSWORD}@here")
+    assert_explained(
+        ended, 'ORCHESTRATOR_LOG: must be "console" or "json"', "ORCHESTRATOR_BROKER_URL: must begin"
+    )

@@ -1,0 +1,118 @@
+"""The scheduler's own mind: who leads, what it does without a database or a broker, and when it is stuck."""
+
+import logging
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+
+from orchestrator.scheduler import LEASE, LEASE_SECONDS, STUCK_AFTER, Scheduler
+from orchestrator.store.database import Database
+from tests.world import Clock
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def database(sqlite_url: str, clock: Clock) -> Iterator[Database]:
+    database = Database(sqlite_url, clock=clock)
+    yield database
+    database.dispose()
+
+
+def test_one_leads_and_the_other_stands_by(database: Database) -> None:
+    sent: list[str] = []
+    first, second = (Scheduler(database, lambda name, n=n: sent.append(f"{n} {name}")) for n in (1, 2))  # type: ignore[misc]
+    for one in (first, second, first):
+        one.beat()
+    for one in (first, second):
+        one.tick("ping")
+    assert sent == ["1 ping"]
+
+
+def test_the_other_takes_over_when_the_lease_has_run_out(database: Database, clock: Clock) -> None:
+    sent: list[str] = []
+    dead, heir = Scheduler(database, sent.append), Scheduler(database, sent.append)
+    dead.beat()
+    clock.now += timedelta(seconds=LEASE_SECONDS - 1)
+    heir.beat()
+    heir.tick("too early")
+    clock.now += timedelta(seconds=2)
+    heir.beat()
+    heir.tick("ping")
+    dead.beat()
+    dead.tick("not mine any more")
+    assert sent == ["ping"]
+
+
+def test_who_leaves_gives_the_lease_back_at_once(database: Database) -> None:
+    sent: list[str] = []
+    leaving, heir = Scheduler(database, sent.append), Scheduler(database, sent.append)
+    leaving.beat()
+    leaving.leave()
+    heir.beat()
+    heir.tick("ping")
+    assert sent == ["ping"]
+
+
+def test_each_beat_is_seen_in_the_row(database: Database, clock: Clock) -> None:
+    one = Scheduler(database, lambda _: None)
+    for _ in range(3):
+        clock.now += timedelta(seconds=1)
+        one.beat()
+        with database.reading() as tx:
+            assert tx.leases.last_seen(LEASE) == clock.now
+
+
+def test_without_a_database_everybody_ticks(tmp_path: object) -> None:
+    nowhere = Database(f"sqlite:///{tmp_path}/missing/nowhere.db")
+    sent: list[str] = []
+    one = Scheduler(nowhere, sent.append)
+    one.beat()
+    one.tick("ping")
+    one.leave()
+    assert sent == ["ping"]
+    nowhere.dispose()
+
+
+def test_a_broker_that_is_down_is_told_once_and_ticks_go_on(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    sent: list[str] = []
+    is_up = False
+
+    def send(name: str) -> None:
+        if not is_up:
+            raise ConnectionError("no broker")
+        sent.append(name)
+
+    one = Scheduler(database, send)
+    one.beat()
+    with caplog.at_level(logging.WARNING):
+        for _ in range(5):
+            one.tick("ping")
+        assert [record.message for record in caplog.records] == [
+            "ping not sent: ConnectionError; is the broker up?"
+        ]
+        is_up = True
+        one.tick("ping")
+        is_up = False
+        one.tick("close")
+    assert sent == ["ping"]
+    assert len(caplog.records) == 2, "a new failure is told anew"
+
+
+def test_stuck_is_who_leads_and_finishes_no_tick(database: Database) -> None:
+    passed = 0.0
+    leader, follower = (Scheduler(database, lambda _: None, lambda: passed) for _ in range(2))
+    for one in (leader, follower):
+        one.beat()
+    passed += STUCK_AFTER + 1
+    follower.beat()
+    assert leader.stuck()
+    assert not follower.stuck(), "who stands by has nothing to finish"
+    leader.tick("ping")
+    assert not leader.stuck()

@@ -1,0 +1,61 @@
+"""How many calls one worker process has under way, and how long its claims stand."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from orchestrator.flows.services import LEASE_MARGIN, close_lease, open_lease, ping_lease
+from orchestrator.flows.slots import TOTALS, Slots
+from orchestrator.rules.states import Step
+from orchestrator.rules.values import Policy
+
+
+def test_a_provider_takes_up_to_its_cap() -> None:
+    slots = Slots({"alpha": 3}, {Step.PING: 100})
+    assert slots.take(Step.PING, "alpha") == 3
+    assert slots.take(Step.PING, "alpha") == 0
+
+
+def test_one_provider_holds_at_most_half() -> None:
+    slots = Slots({"alpha": 1000, "beta": 1000, "gamma": 1000}, {Step.OPEN: 10})
+    assert slots.take(Step.OPEN, "alpha") == 5
+    assert slots.take(Step.OPEN, "beta") == 5
+    assert slots.take(Step.OPEN, "gamma") == 0
+
+
+def test_what_is_given_back_can_be_taken_again() -> None:
+    slots = Slots({"alpha": 4}, {Step.CLOSE: 100})
+    slots.take(Step.CLOSE, "alpha")
+    slots.release(Step.CLOSE, "alpha", 3)
+    slots.release(Step.CLOSE, "alpha", 0)
+    assert slots.held() == 1
+    assert slots.take(Step.CLOSE, "alpha") == 3
+
+
+def test_kinds_of_work_do_not_take_each_others_slots() -> None:
+    slots = Slots({"alpha": 4}, {Step.CLOSE: 8, Step.PING: 8})
+    assert slots.take(Step.PING, "alpha") == 4
+    assert slots.take(Step.CLOSE, "alpha") == 4
+
+
+def test_a_provider_without_a_cap_takes_one_at_a_time() -> None:
+    assert Slots({}, TOTALS).take(Step.PING, "unknown") == 1
+
+
+def test_the_total_holds_with_many_threads() -> None:
+    slots = Slots({f"p{n}": 7 for n in range(40)}, {Step.PING: 50})
+    with ThreadPoolExecutor(8) as threads:
+        taken = list(threads.map(lambda n: slots.take(Step.PING, f"p{n}"), range(40)))
+    assert sum(taken) == 50 == slots.held()
+
+
+def test_leases_of_the_default_policy_are_the_designs() -> None:
+    policy = Policy()
+    assert (ping_lease(policy), open_lease(policy), close_lease(policy)) == (90, 540, 180)
+
+
+@pytest.mark.parametrize("timeout", [0.001, 1, 10, 600])
+def test_every_lease_outlasts_its_calls_deadline(timeout: float) -> None:
+    policy = Policy(ping_timeout_seconds=timeout, open_timeout_seconds=timeout, close_timeout_seconds=timeout)
+    shortest = min(ping_lease(policy), open_lease(policy), close_lease(policy))
+    assert shortest >= timeout + LEASE_MARGIN

@@ -1,0 +1,101 @@
+"""A tree of processes, with targets that cost nothing to start."""
+
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.processes.platform import Running, eventually
+
+SCRIPT = """
+import os, signal, sys, time
+from orchestrator.cli.tree import Tree
+
+def say(what):
+    os.write(1, f"{what} {os.getpid()}\\n".encode())
+
+def finishes():
+    signal.signal(signal.SIGTERM, lambda *_: (say("finished"), sys.exit(0)))
+    say("started")
+    while True:
+        time.sleep(1)
+
+def never_ends():
+    signal.signal(signal.SIGTERM, lambda *_: say("asked"))
+    say("started")
+    while True:
+        time.sleep(1)
+
+def crashes():
+    say("started")
+    raise SystemExit(3)
+
+targets = {name: globals()[name] for name in sys.argv[2:]}
+sys.exit(Tree(targets, grace=float(sys.argv[1])).run())
+"""
+
+
+class Trees:
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self.running: list[Running] = []
+
+    def start(self, *targets: str, grace: float = 60) -> Running:
+        command = [sys.executable, "-c", SCRIPT, str(grace), *targets]
+        running = Running.command("tree", command, {}, self._directory)
+        self.running.append(running)
+        eventually(lambda: running.text().count("started") >= len(targets), "all targets")
+        return running
+
+
+@pytest.fixture
+def trees(tmp_path: Path) -> Iterator[Trees]:
+    trees = Trees(tmp_path)
+    yield trees
+    for running in trees.running:
+        running.kill_all()
+
+
+def test_a_child_that_ends_is_started_again(trees: Trees) -> None:
+    tree = trees.start("crashes", "finishes")
+    eventually(lambda: tree.text().count("started") >= 3, "the second life")
+    assert "process crashes ended with 3; starting it again in 1 s" in tree.text()
+    tree.tell(signal.SIGTERM)
+    assert tree.wait() == 0
+
+
+def test_ctrl_c_reaches_the_parent_alone_and_children_finish(trees: Trees) -> None:
+    tree = trees.start("finishes")
+    tree.interrupt()
+    assert tree.wait() == 0
+    assert tree.text().count("finished") == 1
+    assert tree.tree() == set()
+
+
+def test_a_child_that_does_not_finish_in_time_is_killed(trees: Trees) -> None:
+    tree = trees.start("finishes", "never_ends", grace=0.5)
+    tree.tell(signal.SIGTERM)
+    assert tree.wait() == 0
+    assert "finished" in tree.text()
+    assert "process never_ends did not finish in time" in tree.text()
+    assert tree.tree() == set()
+
+
+def test_a_second_signal_ends_all_at_once(trees: Trees) -> None:
+    tree = trees.start("never_ends")
+    tree.tell(signal.SIGTERM)
+    eventually(lambda: "asked" in tree.text(), "the child is asked to finish")
+    assert tree.process.poll() is None, "it has its time"
+    tree.tell(signal.SIGTERM)
+    assert tree.wait(30) == 0  # the grace is a minute
+    assert tree.tree() == set()
+
+
+def test_children_leave_when_their_parent_is_killed(trees: Trees) -> None:
+    tree = trees.start("finishes", "never_ends", grace=1)
+    tree.tell(signal.SIGKILL)
+    tree.wait()
+    eventually(lambda: "finished" in tree.text(), "a child that drains and leaves")
+    eventually(lambda: not tree.tree(), "the end of the other one, once its grace is over")
