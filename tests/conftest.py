@@ -12,9 +12,9 @@ from tests.world import World
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Postgres]:
+def postgres() -> Iterator[servers.Postgres]:
     """A real PostgreSQL, started once."""
-    with servers.postgres(tmp_path_factory.mktemp("postgres")) as server:
+    with servers.postgres() as server:
         yield server
 
 

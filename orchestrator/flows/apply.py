@@ -13,6 +13,7 @@ from orchestrator.flows.views import as_text
 from orchestrator.rules.refusals import Refusal
 from orchestrator.rules.values import Account
 from orchestrator.settings import Configuration, ConfigurationError, Fault
+from orchestrator.store.ledger import credit_key
 
 _PUT_MODEL, _PUT_ACCOUNT, _CREDIT = (
     "orchestrator.model.put",
@@ -198,7 +199,7 @@ def _give_opening_balance(services: Services, kwargs: Json) -> Change:
     assert isinstance(request, CreditAccount)
     account_id = request.account_id
     with services.database.reading() as tx:
-        known = tx.ledger.by_key(f"credit:{account_id}:{request.key}")
+        known = tx.ledger.by_key(credit_key(account_id, request.key))
     if known is None:
         note = f"{as_text(request.amount)} {request.currency}"
         return _done(services, "opening balance", account_id, _CREDIT, kwargs, is_new=True, note=note)

@@ -137,6 +137,7 @@ def _claim_at(services: Services, step: Step, provider: str, limit: int, terms: 
             silence_seconds=max(policy.resolve_after_seconds, silence) if step is Step.OPEN else 0,
             rest_seconds=policy.credential_rest_seconds,
             lacking=services.lacking(provider),
+            held=services.held(provider),
         )
 
     placements = services.database.transact(claimed)

@@ -1,5 +1,6 @@
 """Create a session: every check, then its row; started at once unless the caller said otherwise."""
 
+import hashlib
 import uuid
 from collections.abc import Mapping
 from typing import Any
@@ -64,8 +65,20 @@ def _check_model(services: Services, account: Account, model: Model, request: Cr
             f"provider: {request.provider} does not serve model {model.id}; {', '.join(model.providers)} do"
         )
         raise _invalid("provider", message)
+    _check_credential(services, model, request)
     if request.attach is not None:
         _check_attach(services, request)
+
+
+def _check_credential(services: Services, model: Model, request: CreateSession) -> None:
+    if request.credential is None:
+        return
+    wanted = [request.provider] if request.provider else model.providers
+    configured = (services.config.providers.get(provider) for provider in wanted)
+    if not any(found is not None and request.credential in found.credentials for found in configured):
+        raise _invalid(
+            "credential", "credential: no provider of this model is configured with that reference"
+        )
 
 
 def _check_attach(services: Services, request: CreateSession) -> None:
@@ -86,7 +99,7 @@ def _new(work: AccountWork, request: CreateSession, model: Model) -> Session:
         id=session_id,
         account_id=work.account.id,
         model_id=model.id,
-        name=request.name or names.generate(work.now, session_id),
+        name=request.name or _free_name(work, session_id),
         description=request.description or "",
         nodes=request.nodes,
         state=State.CREATED,
@@ -109,6 +122,14 @@ def _new(work: AccountWork, request: CreateSession, model: Model) -> Session:
         block_seconds=plan.billing_block_seconds,
         created_at=work.now,
     )
+
+
+def _free_name(work: AccountWork, session_id: str) -> str:
+    """Ids that callers choose may end alike: then the name ends in a digest of the whole id."""
+    name = names.generate(work.now, session_id)
+    if work.tx.sessions.by_name(work.account.id, name) is None:
+        return name
+    return names.generate(work.now, hashlib.sha256(session_id.encode()).hexdigest())
 
 
 def _check_name(tx: Transaction, session: Session) -> None:

@@ -9,6 +9,7 @@ from orchestrator.flows import found, views
 from orchestrator.flows.services import Services
 from orchestrator.rules import events
 from orchestrator.rules.refusals import ErrorCode, Refusal
+from orchestrator.store.ledger import credit_key
 from orchestrator.store.unit import Transaction
 
 #: The store counts money in millionths, in 64 bits, and adds up ledgers.
@@ -21,7 +22,7 @@ def credit_account(services: Services, tx: Transaction, request: CreditAccount) 
     if request.currency != work.account.currency:
         message = f"account {work.account.id} is kept in {work.account.currency}, not in {request.currency}"
         raise Refusal(ErrorCode.CURRENCY_MISMATCH, message, account_currency=work.account.currency)
-    key = f"credit:{request.account_id}:{request.key}"
+    key = credit_key(request.account_id, request.key)
     known = tx.ledger.by_key(key)
     if known is not None and known.amount != request.amount:
         message = f"key: {request.key} was used for another amount; a new credit needs a new key"

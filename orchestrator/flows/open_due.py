@@ -12,6 +12,7 @@ from orchestrator.flows.targets import order_of
 from orchestrator.flows.upkeep import Tally
 from orchestrator.providers.driver import (
     Driver,
+    ModelMissing,
     NotPlaced,
     NotSent,
     OutcomeUnknown,
@@ -21,7 +22,7 @@ from orchestrator.providers.driver import (
     Throttled,
 )
 from orchestrator.rules.states import PlacementState, State, Step, StopReason
-from orchestrator.rules.values import Placement, Policy, Session
+from orchestrator.rules.values import Placement, Policy, RefusedBy, Session
 from orchestrator.store.unit import Transaction
 
 #: Seconds until something that was not sent, or throttled without a hint, is sent again; doubles up to the last.
@@ -80,7 +81,9 @@ def after_open(
         case NotPlaced(proof=proof):
             not_opened(work, session, placement, proof)
         case Refused() as refusal:
-            not_opened(work, session, placement, f"refused: {refusal}")
+            refused = replace(placement, refused_by=_refused_by(refusal), last_answer=str(refusal))
+            current = work.tx.placements.save(placement, refused)
+            not_opened(work, session, current, f"refused: {refusal}")
         case NotSent() | Throttled() as error:
             _again_later(work, session, placement, error, answer.claimed.step)
         case error:
@@ -91,6 +94,9 @@ def opened(
     work: AccountWork, session: Session, placement: Placement, placed: Placed, step: Step = Step.OPEN
 ) -> None:
     """It is open. The first good ping is the proof; a stop that came meanwhile closes it at once."""
+    if not placed.handle.isprintable():  # a database may refuse it, and nobody could name it
+        unknown(work, placement, OutcomeUnknown("the provider's handle is not text"), step)
+        return
     if placement.handle != placed.handle and work.tx.placements.handle_is_known(
         placement.provider, placed.handle
     ):
@@ -115,6 +121,11 @@ def not_opened(work: AccountWork, session: Session, placement: Placement, why: s
             work.stop(session, reason, work.now, f"nowhere left to try; {placement.provider}: {why}")
         return
     placing.session_may_be_over(work, session)
+
+
+def _refused_by(refusal: Refused) -> RefusedBy:
+    """A provider that lacks the model lacks it for every credential."""
+    return RefusedBy.PROVIDER if isinstance(refusal, ModelMissing) else RefusedBy.CREDENTIAL
 
 
 def _as_open(placement: Placement, placed: Placed, now: datetime) -> Placement:

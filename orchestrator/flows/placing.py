@@ -10,11 +10,15 @@ from orchestrator.flows.services import PING_BEGINS_WITHIN, Services
 from orchestrator.rules.pings import without_doubts
 from orchestrator.rules.states import UNENDED, PlacementState, State, Step, end_state
 from orchestrator.rules.stops import ask_duration
-from orchestrator.rules.values import Credential, Model, Placement, Session
+from orchestrator.rules.values import Credential, Model, Placement, RefusedBy, Session
 from orchestrator.store.unit import Transaction
 
 if TYPE_CHECKING:
     from orchestrator.flows.account_work import AccountWork
+
+
+#: Stands for every credential of a provider that has refused as a whole.
+EVERYWHERE = "*"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,6 +45,8 @@ def take_place(
     """Take a credential at the first provider that has a free one; None where none has."""
     tried = _tried(services, tx, session)
     for provider in providers_for(services, session, model):
+        if (provider, EVERYWHERE) in tried:
+            continue
         excluding = {ref for name, ref in tried if name == provider and ref is not None}
         credential = tx.credentials.take(
             provider, now, ref=session.pinned_credential, excluding=sorted(excluding)
@@ -68,6 +74,7 @@ def begin_placement(
         n=session.placements,
         provider=place.provider,
         credential=credential.ref if credential else None,
+        fingerprint=credential.fingerprint if credential else None,
         exclusive=card.exclusive_credentials and credential is not None,
         serialised=card.serialised and credential is not None,
         model_id=model.id,
@@ -217,10 +224,12 @@ def _end(
 
 def _tried(services: Services, tx: Transaction, session: Session) -> set[tuple[str, str | None]]:
     """Where another attempt would meet the same refusal, or the same dead endpoint."""
-    tried = set()
+    tried: set[tuple[str, str | None]] = set()
     for placement in tx.placements.of_session(session.id):
         card = services.card(placement.provider)
         refused = placement.state is PlacementState.NEVER_OPENED
+        if placement.refused_by is RefusedBy.PROVIDER:
+            tried.add((placement.provider, EVERYWHERE))
         if refused or card is None or not card.has_lifecycle:
             tried.add((placement.provider, placement.credential))
     return tried

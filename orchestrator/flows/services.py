@@ -9,7 +9,7 @@ from orchestrator.flows.loop import EventLoop
 from orchestrator.flows.slots import Slots
 from orchestrator.providers.driver import Card, Driver, Secret
 from orchestrator.rules.states import Step
-from orchestrator.rules.values import Plan, Policy
+from orchestrator.rules.values import Placement, Plan, Policy
 from orchestrator.settings import Configuration, SecretStore
 from orchestrator.store.database import Database
 
@@ -78,6 +78,19 @@ class Services:
         """The secret behind a reference; None where there is none."""
         value = None if ref is None else self.secrets.get(ref)
         return None if ref is None or value is None else Secret(ref=ref, value=value)
+
+    def secret_of(self, placement: Placement) -> Secret | None:
+        """A placement's credential. Where the key is the address it must be the very same secret, under whatever
+        reference it has now: another key's close would hit another session, and prove nothing."""
+        if not placement.exclusive or placement.fingerprint is None:
+            return self.secret(placement.credential)
+        return self.secret(self.held(placement.provider).get(placement.fingerprint))
+
+    def held(self, provider: str) -> Mapping[str, str]:
+        """Fingerprint → reference of the secrets of this provider that this worker has."""
+        refs = self.config.providers[provider].all_credentials
+        found = ((self.secrets.fingerprint(ref), ref) for ref in refs)
+        return {fingerprint: ref for fingerprint, ref in found if fingerprint is not None}
 
     def lacking(self, provider: str) -> frozenset[str]:
         """References of this provider that this worker cannot resolve: it leaves their rows to others."""

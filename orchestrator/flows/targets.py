@@ -15,7 +15,7 @@ def order_of(services: Services, placement: Placement) -> Order:
         nodes=placement.nodes,
         duration_seconds=placement.duration_seconds,
         options=placement.options,
-        secret=services.secret(placement.credential),
+        secret=services.secret_of(placement),
         handle=placement.candidate,
     )
 
@@ -23,14 +23,14 @@ def order_of(services: Services, placement: Placement) -> Order:
 def target_of(services: Services, placement: Placement, begin_by: float | None, *, to_ping: bool) -> Target:
     """A placement to probe (with its endpoint's secret) or to close (with its credential's)."""
     policy = services.policy(placement.provider)
-    ref = placement.secret_ref if to_ping else placement.credential
+    own_endpoint = to_ping and placement.secret_ref != placement.credential
     return Target(
         placement_id=placement.id,
         handle=placement.handle,
         endpoint=_endpoint(placement),
         model=placement.provider_model_id,
         model_type=placement.model_type,
-        secret=services.secret(ref),
+        secret=services.secret(placement.secret_ref) if own_endpoint else services.secret_of(placement),
         max_tokens=policy.ping_max_tokens,
         timeout_seconds=policy.ping_timeout_seconds,
         begin_by=begin_by,

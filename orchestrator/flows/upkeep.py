@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from orchestrator.flows.services import Services
 from orchestrator.rules.values import Credential
-from orchestrator.store.database import StoreError
+from orchestrator.store.database import STORE_DOWN
 from orchestrator.store.unit import Transaction
 
 T = TypeVar("T")
@@ -51,7 +51,7 @@ def _one(
 ) -> bool:
     try:
         services.database.transact(lambda tx: work(tx, item))
-    except StoreError:
+    except STORE_DOWN:
         raise  # the database, not the row: the next tick tries again
     except Exception:  # a defect in one row must not keep the others from being stopped
         log.exception("work on %r failed; it is put off", item)
@@ -76,16 +76,18 @@ def _configured(services: Services) -> Mapping[str, Credential]:
     for name, provider in services.config.providers.items():
         card = services.card(name)
         for ref in provider.all_credentials:
+            if card is None:
+                continue
             fingerprint = services.secrets.fingerprint(ref)
-            if card is None or fingerprint is None:
-                continue  # a worker that lacks the secret cannot say whether it changed
+            if fingerprint is None:
+                log.error("the secret of providers.%s %s is not here: its rows are left to others", name, ref)
             wanted[f"{name}:{ref}"] = Credential(
                 id=f"{name}:{ref}",
                 provider=name,
                 ref=ref,
                 exclusive=card.exclusive_credentials,
                 serialised=card.serialised,
-                fingerprint=fingerprint,
+                fingerprint=fingerprint or "",
                 retired=ref in provider.retired_credentials,
             )
     return wanted

@@ -31,7 +31,10 @@ def configure(mode: str, *, level: int = logging.INFO, process: str = "") -> Non
     ]
     renderer: Any = structlog.processors.JSONRenderer()
     if mode == "console":
-        renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        renderer = structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(),
+            exception_formatter=structlog.dev.plain_traceback,  # the pretty one shows local variables: secrets
+        )
         shared.remove(structlog.processors.format_exc_info)
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=shared,

@@ -46,6 +46,13 @@ class Verdict(StrEnum):
     MISCONFIGURED = "MISCONFIGURED"
 
 
+class RefusedBy(StrEnum):
+    """How far a definite refusal of an open reaches."""
+
+    CREDENTIAL = "credential"
+    PROVIDER = "provider"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Policy:
     """`[policy]` of the configuration, with a provider's own values laid over it."""
@@ -256,6 +263,8 @@ class Placement:
     provider: str
     credential: str | None
     """The reference of the secret (`env:KEY_1`), never the secret."""
+    fingerprint: str | None = None
+    """Of the secret behind it at that time: where the key is the address, no other key may close it."""
     exclusive: bool = False
     serialised: bool = False
     """Its lifecycle calls run under a lease on the credential."""
@@ -289,6 +298,8 @@ class Placement:
     ended_at: datetime | None = None
     proof: str | None = None
     last_answer: str | None = None
+    refused_by: RefusedBy | None = None
+    """Who refused to open it: another credential there may help, or not."""
     possible_orphans: bool = False
     ping_variant: str | None = None
     """The working rung of the ping's ladder."""

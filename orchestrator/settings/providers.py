@@ -1,5 +1,6 @@
 """Reading `[providers.NAME]`: our keys are taken here, the rest belongs to the driver."""
 
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -29,8 +30,17 @@ class Surroundings:
     """None: a missing secret is no fault now."""
 
 
+#: A provider's name stands in rows, metrics and jobs.
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
 def read_providers(table: Table, around: Surroundings) -> Mapping[str, ProviderConfiguration]:
-    return MappingProxyType({name: _read_provider(name, below, around) for name, below in table.tables()})
+    found = {}
+    for name, below in table.tables():
+        if _NAME.fullmatch(name) is None:
+            table.fault(name, "must be 1 to 64 letters, digits, dots, dashes or underscores")
+        found[name] = _read_provider(name, below, around)
+    return MappingProxyType(found)
 
 
 def _read_provider(name: str, table: Table, around: Surroundings) -> ProviderConfiguration:

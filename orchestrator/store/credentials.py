@@ -62,9 +62,9 @@ class Credentials:
         return self._connection.execute(freed).rowcount == 1
 
     def sync(self, wanted: Mapping[str, Credential]) -> None:
-        """Make the rows agree with the configuration: what is gone from it, or has another secret, retires.
+        """Make the rows agree with the configuration: what is gone from it retires and serves the closes.
 
-        A changed secret starts with a clean slate; its row keeps serving the closes."""
+        A changed secret is no longer paused; placements keep the fingerprint of the one they were opened with."""
         known = {row.id: snapshot(Credential, row) for row in self._connection.execute(select(CREDENTIALS))}
         for credential_id, credential in sorted(wanted.items()):
             if credential_id not in known:
@@ -108,7 +108,8 @@ class Credentials:
         return snapshot(Credential, row) if row else None
 
     def _update(self, known: Credential, wanted: Credential) -> None:
-        same_secret = known.fingerprint == wanted.fingerprint
+        unseen = wanted.fingerprint == ""  # whoever lacks a secret cannot say whether it changed
+        same_secret = unseen or known.fingerprint == wanted.fingerprint
         fresh = {} if same_secret else {"paused_since": None, "paused_reason": None}
         self._connection.execute(
             update(CREDENTIALS)
@@ -117,7 +118,7 @@ class Credentials:
                 exclusive=wanted.exclusive,
                 serialised=wanted.serialised,
                 retired=wanted.retired,
-                fingerprint=wanted.fingerprint,
+                fingerprint=known.fingerprint if unseen else wanted.fingerprint,
                 **fresh,
             )
         )

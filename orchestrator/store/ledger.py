@@ -34,6 +34,11 @@ def book_of(account_id: str) -> str:
     return f"account:{account_id}"
 
 
+def credit_key(account_id: str, key: str) -> str:
+    """The ledger's key of a credit: the caller's, within the account."""
+    return f"credit:{account_id}:{key}"
+
+
 class Ledger:
     """Queries of the ledger, inside one transaction."""
 

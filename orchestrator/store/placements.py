@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, exists, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, case, exists, func, insert, or_, select, update
 
 from orchestrator.rules import events
 from orchestrator.rules.states import SERVING, PlacementState, Step, checked_placement
@@ -79,13 +79,16 @@ class Placements:
         silence_seconds: float,
         rest_seconds: float,
         lacking: Collection[str] = (),
+        held: Collection[str] | None = None,
     ) -> Sequence[Placement]:
         """Lease up to `limit` placements of `provider` whose `step` is due, longest overdue first.
 
         Written with the claim: the step that follows silence (an open is followed by a resolve after
         `silence_seconds`, the others by themselves) and, for platforms where lifecycle calls of one credential
-        must not overlap, a lease on the credential; a row whose credential is leased to another waits."""
-        due = self._due_rows(step, provider, limit, now, lacking)
+        must not overlap, a lease on the credential; a row whose credential is leased to another waits.
+        Credentials in `lacking` are left to other workers; a placement that is addressed by its key is claimed
+        only where that very secret's fingerprint is among `held`."""
+        due = self._due_rows(step, provider, limit, now, _served(lacking, held))
         free = self._lease_credentials(due, now, token, lease_seconds, rest_seconds)
         ids = [row.id for row in due if not row.serialised or row.id in free]
         self._put_off([row.id for row in due if row.id not in set(ids)], now + _BUSY)
@@ -109,20 +112,16 @@ class Placements:
         return [snapshot(Placement, row) for row in self._connection.execute(claim)]
 
     def _due_rows(
-        self, step: Step, provider: str, limit: int, now: datetime, lacking: Collection[str]
+        self, step: Step, provider: str, limit: int, now: datetime, served: ColumnElement[bool]
     ) -> Sequence[DueRow]:
         query = (
             select(PLACEMENTS.c.id, PLACEMENTS.c.credential, PLACEMENTS.c.serialised)
             .where(PLACEMENTS.c.next_step == step, PLACEMENTS.c.next_step_at <= now)
-            .where(PLACEMENTS.c.provider == provider)
+            .where(PLACEMENTS.c.provider == provider, served)
             .order_by(PLACEMENTS.c.next_step_at)
             .limit(limit)
             .with_for_update(skip_locked=True)
         )
-        if lacking:
-            query = query.where(
-                or_(PLACEMENTS.c.credential.is_(None), PLACEMENTS.c.credential.not_in(lacking))
-            )
         return list(self._connection.execute(query))
 
     def _lease_credentials(
@@ -250,3 +249,11 @@ class Placements:
             (p.currency, p.price_per_node_hour, p.nodes, p.closing_since or p.created_at)
             for p in self.unproven()
         ]
+
+
+def _served(lacking: Collection[str], held: Collection[str] | None) -> ColumnElement[bool]:
+    by_reference = or_(PLACEMENTS.c.credential.is_(None), PLACEMENTS.c.credential.not_in(lacking))
+    if held is None:
+        return by_reference
+    by_secret = or_(PLACEMENTS.c.fingerprint.is_(None), PLACEMENTS.c.fingerprint.in_(held))
+    return case((PLACEMENTS.c.exclusive, by_secret), else_=by_reference)

@@ -85,7 +85,9 @@ def make_app(settings: Settings | None = None) -> tuple[Celery, Process]:
     process = Process(app, settings)
     app.set_default()
     for name, tick in ticks.TICKS.items():  # one that raises is not repeated: the next is its retry
-        app.task(name=name, ignore_result=True, acks_late=False, max_retries=0)(_tick(process, tick))
+        app.task(name=name, shared=False, ignore_result=True, acks_late=False, max_retries=0)(
+            _tick(process, tick)
+        )
     jobs.register(app, lambda: process.services)
     return app, process
 

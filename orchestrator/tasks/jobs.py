@@ -19,6 +19,7 @@ def register(app: Celery, services: Callable[[], Services]) -> None:
     for name in JOBS:
         app.task(
             name=name,
+            shared=False,
             bind=True,
             typing=False,  # wrong arguments are an outcome too
             ignore_result=False,

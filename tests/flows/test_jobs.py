@@ -80,6 +80,11 @@ def _full(world: World) -> Refused:
 
 
 def _keyless(world: World) -> Refused:
+    world.run_session("moral", credential="env:MORPH_1")
+    return "session.create", CREATE | {"model_id": "moral", "credential": "env:MORPH_1"}
+
+
+def _strange_key(world: World) -> Refused:
     return "session.create", CREATE | {"model_id": "moral", "credential": "env:NOBODY"}
 
 
@@ -153,6 +158,7 @@ def _just(name: str, **kwargs: Any) -> Callable[[World], Refused]:
         (_other_currency, "currency_mismatch"),
         (_moved_currency, "currency_mismatch"),
         (_keyless, "no_capacity"),
+        (_strange_key, "invalid_request"),
         (_beyond_the_plan, "limit_exceeded"),
         (_beyond_the_model, "limit_exceeded"),
         (_beyond_the_provider, "limit_exceeded"),
@@ -191,3 +197,8 @@ def test_a_provider_may_be_extended_to_its_very_end(world: World) -> None:
     world.pass_time(35 * MINUTE)
     world.pass_time(MINUTE)
     assert world.session(session_id).state is State.STOPPED
+
+
+def test_generated_names_differ_though_the_ids_end_alike(world: World) -> None:
+    names = {world.session(world.create_session(session_id=f"{n}-tail", start=False)).name for n in range(3)}
+    assert len(names) == 3

@@ -150,7 +150,8 @@ def test_a_free_key_wakes_only_who_can_use_it(make_world: MakeWorld) -> None:
     for account in ("bob", "amy"):
         world.done("account.put", account_id=account, plan="payg", currency="USD")
         world.done("account.credit", account_id=account, amount="9", currency="USD", key="1")
-    pinned = _queued(world, "elsewhere", account_id="bob", credential="env:NOBODY")
+    world.pause("beta", "env:BETA")
+    pinned = _queued(world, "elsewhere", account_id="bob")
     waiting = _queued(world, "moral", account_id="amy")
     world.done("session.close", session_id=holder)
     world.pass_time(2 * SECOND)

@@ -9,7 +9,7 @@ from sqlalchemy import CheckConstraint, Index, text
 from sqlmodel import Field
 
 from orchestrator.rules.states import PlacementState, Step
-from orchestrator.rules.values import ModelType
+from orchestrator.rules.values import ModelType, RefusedBy
 from orchestrator.store.columns import enum, json_object, money, one_of
 from orchestrator.store.tables.base import Row
 
@@ -29,6 +29,7 @@ class PlacementRow(Row, table=True):
         one_of("state", PlacementState),
         one_of("next_step", Step),
         one_of("model_type", ModelType),
+        one_of("refused_by", RefusedBy),
         CheckConstraint("(next_step IS NULL) = (next_step_at IS NULL)", name="step_has_time"),
         CheckConstraint(
             "state NOT IN ('opening', 'unknown', 'closing') OR next_step IS NOT NULL", name="live_has_step"
@@ -68,6 +69,7 @@ class PlacementRow(Row, table=True):
     n: int
     provider: str
     credential: str | None = None
+    fingerprint: str | None = None
     exclusive: bool
     serialised: bool
     model_id: str
@@ -94,6 +96,7 @@ class PlacementRow(Row, table=True):
     ended_at: datetime | None = None
     proof: str | None = None
     last_answer: str | None = None
+    refused_by: RefusedBy | None = Field(default=None, sa_column=enum(RefusedBy, nullable=True))
     possible_orphans: bool
     ping_variant: str | None = None
     next_step: Step | None = Field(default=None, sa_column=enum(Step, nullable=True))

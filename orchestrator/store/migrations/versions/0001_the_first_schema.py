@@ -295,6 +295,7 @@ def upgrade() -> None:
         sa.Column("n", sa.Integer(), nullable=False),
         sa.Column("provider", sa.String(), nullable=False),
         sa.Column("credential", sa.String(), nullable=True),
+        sa.Column("fingerprint", sa.String(), nullable=True),
         sa.Column("exclusive", sa.Boolean(), nullable=False),
         sa.Column("serialised", sa.Boolean(), nullable=False),
         sa.Column("model_id", sa.String(), nullable=False),
@@ -321,6 +322,7 @@ def upgrade() -> None:
         sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("proof", sa.String(), nullable=True),
         sa.Column("last_answer", sa.String(), nullable=True),
+        sa.Column("refused_by", sa.String(length=32), nullable=True),
         sa.Column("possible_orphans", sa.Boolean(), nullable=False),
         sa.Column("ping_variant", sa.String(), nullable=True),
         sa.Column("next_step", sa.String(length=32), nullable=True),
@@ -335,6 +337,9 @@ def upgrade() -> None:
         sa.CheckConstraint(
             "next_step IN ('admit', 'ping', 'warn', 'stop', 'open', 'resolve', 'close', 'funds', 'charge')",
             name=op.f("ck_placements_next_step_known"),
+        ),
+        sa.CheckConstraint(
+            "refused_by IN ('credential', 'provider')", name=op.f("ck_placements_refused_by_known")
         ),
         sa.CheckConstraint(
             "state <> 'closed' OR proof IS NOT NULL", name=op.f("ck_placements_closed_has_proof")
