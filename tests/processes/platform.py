@@ -23,6 +23,7 @@ from redis import RedisError
 
 from orchestrator.rules.states import TERMINAL
 from orchestrator.rules.values import Placement, Session
+from orchestrator.settings.sockets import private_socket, socket_url
 from orchestrator.store.database import Database
 from tests.processes.nursery import Nursery
 
@@ -213,7 +214,7 @@ class Platform:
         }
         if broker_url:
             self.env["ORCHESTRATOR_BROKER_URL"] = broker_url
-        self._broker_url = broker_url or f"redis+socket://{directory}/.orchestrator/valkey.sock"
+        self._broker_url = broker_url or socket_url(private_socket(directory / ".orchestrator"))
         self._jobs: Jobs | None = None
         self._simulator: Simulated | None = None
         self._upstreams: dict[str, dict[str, Any]] = {}
