@@ -52,16 +52,24 @@ def claim(services: Services, step: Step, terms: Callable[[Policy], Terms]) -> l
 
     What has not begun one timeout before the end of its lease never begins, so none outlives it."""
     claimed: list[Claimed] = []
-    for provider in services.drivers:
-        free = services.slots.take(step, provider)
-        taken: list[Claimed] = []
-        try:
-            terms_here = terms(services.policy(provider))
-            taken = _claim_at(services, step, provider, free, terms_here) if free else []
-        finally:
-            services.slots.release(step, provider, free - len(taken))
-        claimed += taken
+    try:
+        for provider in services.drivers:
+            claimed += _claim_free(services, step, provider, terms(services.policy(provider)))
+    except BaseException:  # the database failed half-way: what was claimed is never asked
+        for one in claimed:
+            services.slots.release(step, one.placement.provider)
+        raise
     return claimed
+
+
+def _claim_free(services: Services, step: Step, provider: str, terms: Terms) -> list[Claimed]:
+    free = services.slots.take(step, provider)
+    taken: list[Claimed] = []
+    try:
+        taken = _claim_at(services, step, provider, free, terms) if free else []
+    finally:
+        services.slots.release(step, provider, free - len(taken))
+    return taken
 
 
 async def ask(services: Services, step: Step, claimed: Claimed, question: Ask[T]) -> Answer[T]:

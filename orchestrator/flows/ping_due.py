@@ -42,7 +42,7 @@ class Pinged:
 
 def ping_due(services: Services) -> Tally:
     """Ping every due session that this process has a free slot for; a full batch wakes the next."""
-    claims = [claim for provider in services.drivers for claim in _claim(services, provider)]
+    claims = _claim_everywhere(services)
     probes = [_probe(services, session, placement, token, by) for session, placement, token, by in claims]
     settled = 0
     for chunk in services.loop.stream(probes):
@@ -74,6 +74,18 @@ def settle(services: Services, chunk: Sequence[Pinged]) -> None:
     for pinged in begun:
         if pinged.session.id not in written:
             _settle_one(services, pinged)
+
+
+def _claim_everywhere(services: Services) -> list[tuple[Session, Placement, str, float]]:
+    claimed: list[tuple[Session, Placement, str, float]] = []
+    try:
+        for provider in services.drivers:
+            claimed += _claim(services, provider)
+    except BaseException:  # the database failed half-way: what was claimed is never pinged
+        for _, placement, _, _ in claimed:
+            services.slots.release(Step.PING, placement.provider)
+        raise
+    return claimed
 
 
 def _claim(services: Services, provider: str) -> list[tuple[Session, Placement, str, float]]:
