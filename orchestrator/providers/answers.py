@@ -12,6 +12,9 @@ from typing import Any
 #: Seconds: a platform that asks for a longer rest is asked again after this one.
 RETRY_AFTER_MAX = 600.0
 
+#: How the lines of an event stream begin; a colon alone is a comment that keeps the connection awake.
+_EVENT_FIELDS = (b"data:", b"event:", b"id:", b"retry:", b":")
+
 
 @dataclass(frozen=True, kw_only=True)  # no slots: its readings are cached
 class Answer:
@@ -41,6 +44,11 @@ class Answer:
             return json.loads(_first_event(self.body))
         except (ValueError, RecursionError):
             return None
+
+    @property
+    def is_stream(self) -> bool:
+        """The body is an event stream, whatever was asked for."""
+        return self.body.lstrip().startswith(_EVENT_FIELDS)
 
     @property
     def is_html(self) -> bool:
@@ -82,8 +90,14 @@ def _until(value: str, now: datetime) -> float | None:
     return (aware - now).total_seconds()
 
 
+def has_first_event(body: bytes) -> bool:
+    """Whether an event stream has said its first data line to the end."""
+    return any(line.startswith(b"data:") for line in body.split(b"\n")[:-1])
+
+
 def _first_event(body: bytes) -> bytes:
     """Some servers stream whatever they are asked; the first chunk says what a whole answer would."""
-    if not body.lstrip().startswith(b"data:"):
+    if not body.lstrip().startswith(_EVENT_FIELDS):
         return body
-    return body.lstrip().splitlines()[0].removeprefix(b"data:")
+    data = (line for line in body.splitlines() if line.startswith(b"data:"))
+    return next(data, b"").removeprefix(b"data:")

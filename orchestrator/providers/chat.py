@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from orchestrator.providers.answers import Answer
+from orchestrator.providers.answers import Answer, has_first_event
 from orchestrator.providers.driver import Endpoint, NotSent, Probe, Target
 from orchestrator.providers.faults import Rule, describe, effective_status, has_error, read_fault, verdict_of
 from orchestrator.providers.http import Call, HttpClient, NoAnswer
 from orchestrator.providers.ladder import Ladder, first_rung, ran_out_of_tokens
+from orchestrator.providers.numbers import read_decimal
 from orchestrator.rules.values import ModelType, Verdict
 
 #: Samples of silence in the ping of a speech model: a fifth of a second.
@@ -30,6 +31,8 @@ class Dialect:
     most_tokens: int = 256
     """The ladder never asks for more."""
     cost_header: str | None = None
+    streams: bool = False
+    """The platform wants a stream; its first chunk is the answer, and no more is read."""
 
 
 class Pinger:
@@ -88,6 +91,7 @@ class _Ping:
             auth=self._endpoint.auth,
             secret=self._target.secret,
             headers=self._dialect.headers,
+            enough=has_first_event if self._dialect.streams else None,
             **content,
         )
         try:
@@ -101,7 +105,7 @@ class _Ping:
             "model": self._endpoint.model,
             "messages": [{"role": "user", "content": "ping"}],
             **ladder.rung.body,
-            "stream": False,
+            "stream": self._dialect.streams,
             **self._dialect.extras,
         }
 
@@ -115,7 +119,7 @@ class _Ping:
             retry_after_seconds=None if alive else _rest(answer),
             variant=variant if alive else None,
             tokens=_tokens(answer),
-            cost_usd=answer.headers.get(self._dialect.cost_header or ""),
+            cost_usd=_cost(answer, self._dialect.cost_header),
         )
 
     def _verdict(self, answer: Answer) -> Verdict:
@@ -150,7 +154,7 @@ def _completed(answer: Answer) -> Verdict:
     body = answer.json
     if not isinstance(body, Mapping) or "choices" not in body:
         return Verdict.MISCONFIGURED  # not what a chat completion looks like: another service
-    return Verdict.ALIVE if body["choices"] else Verdict.TRANSIENT
+    return Verdict.ALIVE if body["choices"] or answer.is_stream else Verdict.TRANSIENT
 
 
 def _transcribed(answer: Answer) -> Verdict:
@@ -181,3 +185,9 @@ def _tokens(answer: Answer) -> int:
     usage = body.get("usage") if isinstance(body, Mapping) else None
     total = usage.get("total_tokens") if isinstance(usage, Mapping) else None
     return total if isinstance(total, int) and total > 0 else 0
+
+
+def _cost(answer: Answer, header: str | None) -> str | None:
+    """Dollars as the platform wrote them, where that is a number."""
+    cost = read_decimal(answer.headers.get(header)) if header else None
+    return f"{cost:f}" if cost is not None and cost >= 0 else None

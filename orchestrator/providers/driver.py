@@ -6,10 +6,11 @@ Every call may be repeated; "already done" is success. Drivers keep no state tha
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
-from orchestrator.rules.values import ModelType, Verdict
+from orchestrator.rules.values import Attach, ModelType, Verdict
 
 
 class Auth(StrEnum):
@@ -44,6 +45,10 @@ class Card:
     """Longer than the policy's where an open's effect shows later here."""
     native_ping_is_lifecycle: bool = False
     """The configured ping can close the session, so it runs under the credential's lease."""
+    names_create: bool = False
+    """A create carries our name, by which it can be found again."""
+    attaches: bool = False
+    """Somebody else opens and ends it: an order brings the endpoint, and no call of ours closes it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,6 +85,14 @@ class Order:
     secret: Secret | None
     handle: str | None = None
     """A candidate seen earlier, for `resolve`."""
+    attach: Attach | None = None
+    """The endpoint that somebody else opened; `secret` is then that endpoint's own."""
+    sent_at: datetime | None = None
+    """When the open was first sent, for `resolve`; None: not known."""
+    known_handles: frozenset[str] = frozenset()
+    """Handles at this provider that other placements have or had: `resolve` adopts none of them."""
+    rivals_sent_at: tuple[datetime, ...] = ()
+    """When other opens for this model, bid or wallet were sent whose outcome is not known either."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -119,6 +132,10 @@ class Target:
     """On `time.monotonic()`: no request of a probe begins after it."""
     variant: str | None = None
     """The rung that worked last time."""
+    name: str | None = None
+    """As the order had it, for platforms that are asked by name; None: not known."""
+    ends_at: datetime | None = None
+    """The declared end, where one is known."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -146,6 +163,7 @@ class Life(StrEnum):
     ASLEEP = "asleep"
     DEGRADED = "degraded"
     STOPPED = "stopped"
+    FAILED = "failed"
     GONE = "gone"
     UNKNOWN = "unknown"
     """The platform cannot be asked."""
@@ -156,6 +174,8 @@ class Status:
     life: Life
     detail: str = ""
     ends_at: datetime | None = None
+    price_per_hour: Decimal | None = None
+    """What the platform charges while it runs, where it says so, in its own currency."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -175,6 +195,19 @@ class Listed:
     name: str | None = None
     opened_at: datetime | None = None
     ends_at: datetime | None = None
+    life: Life | None = None
+    """Where the list says it; None: it lives, that is all."""
+    price_per_hour: Decimal | None = None
+    foreign: bool = False
+    """Not opened by us: its presence counts, but it is never an orphan, to be adopted or closed."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Balance:
+    """The platform's own account behind one credential."""
+
+    amount: Decimal
+    currency: str
 
 
 class ProviderError(Exception):
@@ -261,3 +294,14 @@ class Driver(Protocol):
 
     async def aclose(self) -> None:
         """Give back the connections."""
+
+
+@runtime_checkable
+class HasBalance(Protocol):
+    """A driver that can say what is left: `isinstance(driver, HasBalance)`."""
+
+    low_balance_below: Decimal
+    """Below this amount operators want to know."""
+
+    async def balance(self, secret: Secret | None) -> Balance:
+        """What is left on the account of this credential. Raises Refused, NotSent or Throttled."""

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -67,6 +67,8 @@ class Call:
     headers: Mapping[str, str] = field(default_factory=dict)
     fresh: bool = False
     """On a connection of its own: a stale one must not make the outcome of a lifecycle call unknown."""
+    enough: Callable[[bytes], bool] | None = None
+    """Told the body so far: whether the rest need not be read. The connection is not used again then."""
 
 
 class NoAnswer(Exception):
@@ -105,7 +107,7 @@ class HttpClient:
         await request.aread()  # whole bodies only: a streamed one could not be counted or repeated
         response = await client.send(request, stream=True)
         try:
-            body, oversized = await _bounded(response, self.options.max_body_bytes)
+            body, oversized = await _bounded(response, self.options.max_body_bytes, call.enough)
         finally:
             await response.aclose()
         return Answer(
@@ -153,12 +155,16 @@ def _request(client: httpx.AsyncClient, call: Call) -> httpx.Request:
     )
 
 
-async def _bounded(response: httpx.Response, bound: int) -> tuple[bytes, bool]:
+async def _bounded(
+    response: httpx.Response, bound: int, enough: Callable[[bytes], bool] | None
+) -> tuple[bytes, bool]:
     body = bytearray()
     async for chunk in response.aiter_bytes():
         body += chunk
         if len(body) > bound:
             return bytes(body[:bound]), True
+        if enough is not None and enough(bytes(body)):
+            break  # closing the response drops the connection: what is left unread belongs to nobody
     return bytes(body), False
 
 

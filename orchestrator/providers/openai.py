@@ -3,24 +3,17 @@
 Nothing is created upstream: an open checks that the model is listed, a close is local.
 """
 
-from collections.abc import Sequence
-
+from orchestrator.providers.always_on import AlwaysOn
 from orchestrator.providers.chat import Dialect, Pinger
 from orchestrator.providers.driver import (
     Auth,
-    CannotAsk,
     Card,
-    Closed,
     Endpoint,
-    Life,
-    Listed,
     ModelMissing,
-    NotPlaced,
     Order,
     Placed,
     Probe,
     Secret,
-    Status,
     Target,
 )
 from orchestrator.providers.http import Call, HttpClient
@@ -36,7 +29,7 @@ class OpenAIOptions(DriverOptions):
     check_models: bool = True
 
 
-class OpenAIDriver:
+class OpenAIDriver(AlwaysOn):
     """One OpenAI-compatible server."""
 
     def __init__(self, name: str, options: OpenAIOptions, http: HttpClient) -> None:
@@ -52,26 +45,9 @@ class OpenAIDriver:
             await self._check(order.model, order.secret)
         return Placed(handle=order.placement_id, endpoint=self._endpoint(order.model, order.secret))
 
-    async def resolve(self, order: Order, *, close: bool) -> Placed | NotPlaced:
-        if close:
-            return NotPlaced(proof="always-on endpoint: nothing was opened")
-        return await self.open(order)
-
     async def probe(self, target: Target) -> Probe:
         endpoint = target.endpoint or self._endpoint(target.model, target.secret)
         return await self._pinger.probe(target, endpoint, self._dialect)
-
-    async def status(self, target: Target) -> Status:
-        return Status(life=Life.UNKNOWN, detail=f"{target.model} has no status here: only a ping can tell")
-
-    async def close(self, target: Target) -> Closed:
-        return Closed(proof="always-on endpoint: nothing to close", closed_handle=target.handle)
-
-    async def list(self, secret: Secret | None) -> Sequence[Listed]:
-        raise CannotAsk(f"{self.name} has no sessions to list{f' under {secret.ref}' if secret else ''}")
-
-    async def aclose(self) -> None:
-        """The client is shared; whoever built it closes it."""
 
     async def _check(self, model: str, secret: Secret | None) -> None:
         call = Call(

@@ -7,7 +7,16 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from orchestrator.providers import morpheus, openai
+from orchestrator.providers import (
+    aimlapi,
+    fpt,
+    fpt_options,
+    morpheus,
+    morpheus_node,
+    openai,
+    sesterce,
+    sesterce_options,
+)
 from orchestrator.providers.driver import Card, Driver
 from orchestrator.providers.http import HttpClient
 from orchestrator.providers.options import DriverOptions
@@ -24,7 +33,13 @@ class DriverType:
 
 DRIVERS: Mapping[str, DriverType] = {
     "openai": DriverType(openai.OpenAIOptions, openai.OpenAIDriver, openai.card),
+    "aimlapi": DriverType(aimlapi.AimlapiOptions, aimlapi.AimlapiDriver, aimlapi.card),
+    "sesterce": DriverType(sesterce_options.SesterceOptions, sesterce.SesterceDriver, sesterce.card),
     "morpheus": DriverType(morpheus.MorpheusOptions, morpheus.MorpheusDriver, morpheus.card),
+    "morpheus-node": DriverType(
+        morpheus_node.MorpheusNodeOptions, morpheus_node.MorpheusNodeDriver, morpheus_node.card
+    ),
+    "fpt": DriverType(fpt_options.FptOptions, fpt.build, fpt.card),
 }
 
 

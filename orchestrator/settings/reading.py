@@ -16,8 +16,8 @@ from orchestrator.settings.tables import Table
 
 #: Read by `orchestrator apply`, and welcome in the same file.
 _OF_APPLY = ("models", "accounts")
-#: Endpoints may come from jobs alone, with no platform to ask.
-_WITHOUT_URL = frozenset({"fpt"})
+#: Endpoints may come from jobs alone, or from the platform, instance by instance.
+_WITHOUT_URL = frozenset({"fpt", "sesterce"})
 
 
 def load_configuration(

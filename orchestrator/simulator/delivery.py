@@ -56,6 +56,9 @@ async def _stream(request: web.Request, reply: Reply, settle: Settle) -> web.Str
 
 async def _half(request: web.Request, reply: Reply, settle: Settle) -> web.StreamResponse:
     body = reply.body()
+    if not body:  # there is no half of nothing: the answer stays away
+        settle(status=None, answered=False)
+        return _drop(request)
     response = _head(reply)
     response.content_length = len(body)
     await response.prepare(request)

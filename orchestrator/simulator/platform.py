@@ -54,17 +54,31 @@ class Platform:
     not_found: Callable[[], Reply]
     #: how the platform says that the model or session is gone
     gone: Callable[[Ask], Reply]
+    #: calls beside the base path, by their whole path
+    rooted_routes: tuple[Route, ...] = ()
+    #: where the words of an error depend on what was asked; `refuse` elsewhere
+    refuse_at: Callable[[Ask, Refusal], Reply] | None = None
     #: faults that this platform words or does in its own way, by the fault's name
     quirks: Mapping[str, Callable[[Simulator, Ask], Reply]] = field(default_factory=dict)
+
+    @property
+    def every_route(self) -> tuple[Route, ...]:
+        return (*self.routes, *self.rooted_routes)
 
     def find(self, method: str, path: str) -> tuple[Route | None, dict[str, str]]:
         """The route of a request, with the names in its path."""
         inside = path.startswith(f"{self.base_path}/")
-        for route in self.routes if inside else ():
-            named = route.match(method, path.removeprefix(self.base_path))
+        below = ((route, path.removeprefix(self.base_path)) for route in self.routes if inside)
+        beside = ((route, path) for route in self.rooted_routes)
+        for route, rest in (*below, *beside):
+            named = route.match(method, rest)
             if named is not None:
                 return route, named
         return None, {}
+
+    def word(self, ask: Ask, refusal: Refusal) -> Reply:
+        """An error in the platform's own words."""
+        return self.refuse_at(ask, refusal) if self.refuse_at else self.refuse(refusal)
 
     def perform(self, world: Simulator, ask: Ask, route: Route | None) -> Reply:
         """What the platform does on a good day."""

@@ -25,6 +25,8 @@ class Report:
     leaked: int
     #: upstream → key → the most sessions open at one time
     most_active_per_key: dict[str, dict[str, int]]
+    #: opened under a name that another open session of the same key had
+    double_opens: int
     pings_after_close: int
     #: their numbers in the log
     late_pings: tuple[int, ...]
@@ -45,6 +47,7 @@ def summarise(calls: Sequence[Call], sessions: Sequence[SimSession]) -> Report:
         ended_by_platform=len(sessions) - closes - open_now,
         leaked=sum(session.leaked for session in sessions),
         most_active_per_key=_most_active(sessions),
+        double_opens=_double_opens(sessions),
         pings_after_close=len(late),
         late_pings=late,
         calls=dict(Counter(call.operation for call in calls)),
@@ -70,6 +73,23 @@ def _peak(changes: list[tuple[int, int]]) -> int:
         level += change
         peak = max(peak, level)
     return peak
+
+
+def _double_opens(sessions: Sequence[SimSession]) -> int:
+    """Sessions come in the order of their opening; bids are no names, and may be used twice."""
+    seen: dict[tuple[str, str, str], list[SimSession]] = defaultdict(list)
+    double = 0
+    for session in sessions:
+        if session.label is None or session.label.startswith("0x"):
+            continue
+        mine = seen[session.upstream, session.key, session.label]
+        double += any(_still_open(earlier, session) for earlier in mine)
+        mine.append(session)
+    return double
+
+
+def _still_open(earlier: SimSession, later: SimSession) -> bool:
+    return earlier.closed_order is None or earlier.closed_order > later.opened_order
 
 
 def _late_pings(calls: Sequence[Call], sessions: Sequence[SimSession]) -> Iterable[int]:
@@ -102,14 +122,16 @@ def _openings(calls: Iterable[Call]) -> dict[str, int]:
 
 
 def _is_good_close(call: Call) -> bool:
+    """An error that says "closed before" is as good as a success."""
     succeeded = call.status is not None and 200 <= call.status < 300
-    return call.operation == "close" and call.answered and succeeded
+    proven = succeeded or (call.effect or "").startswith("closed before ")
+    return call.operation == "close" and call.answered and proven
 
 
 def _confirms(close: Call, session: SimSession, opened_by: int) -> bool:
     """A close names what it closed; "none was active" confirms whatever had ended before."""
     if close.session is not None:
-        return close.effect == f"closed {session.id}"
+        return close.effect in (f"closed {session.id}", f"closed before {session.id}")
     if session.leaked or session.closed_at is None or opened_by > close.seq:
         return False
     return session.closed_at <= (close.ended_at or 0)

@@ -21,18 +21,29 @@ class Sessions:
         self._open: dict[str, SimSession] = {}
         self._held: dict[tuple[str, str], str] = {}
 
-    def open(self, *, upstream: str, key: str, model: str, seconds: float) -> SimSession:
+    def open(
+        self,
+        *,
+        upstream: str,
+        key: str,
+        model: str,
+        seconds: float,
+        label: str | None = None,
+        as_id: str | None = None,
+    ) -> SimSession:
         """Open one more; from now on the key holds it."""
         self._expire()
         now = self._clock()
         session = SimSession(
-            id=f"0x{secrets.token_hex(32)}",  # unlike a seeded number, never repeated after a restart
+            # unlike a seeded number, a made up one is never repeated after a restart
+            id=as_id or f"0x{secrets.token_hex(32)}",
             upstream=upstream,
             key=key,
             model=model,
             opened_at=now,
             ends_at=now + seconds,
             opened_order=next(self._order),
+            label=label,
         )
         self._keep(session)
         self._held[upstream, key] = session.id

@@ -99,6 +99,8 @@ class SimSession:
     #: client, ping, displaced, expired, dead or forgotten
     closed_by: str | None = None
     leaked: bool = False
+    #: what its platform knows it by besides the id: the caller's name for it, or a bid
+    label: str | None = None
 
     @property
     def is_open(self) -> bool:

@@ -3,6 +3,7 @@
 import random
 import time
 from collections.abc import Callable
+from typing import Any
 
 from orchestrator.simulator.calllog import CallLog
 from orchestrator.simulator.faultbook import FaultBook
@@ -18,6 +19,8 @@ class Simulator:
         self.clock = clock
         self.upstreams: dict[str, Upstream] = {}
         self.sessions = Sessions(clock)
+        #: upstream → id → an instance, for platforms whose instances outlive their sessions
+        self.fleets: dict[str, dict[str, Any]] = {}
         self.calls = CallLog(clock)
         self.faults = FaultBook(rng or random.Random(0))  # seeded: a failing run can be repeated
 
@@ -38,5 +41,6 @@ class Simulator:
     def reset(self) -> None:
         self.upstreams.clear()
         self.sessions.clear()
+        self.fleets.clear()
         self.calls.clear()
         self.faults.clear()

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from orchestrator.providers import registry
@@ -11,14 +12,17 @@ from orchestrator.providers.driver import (
     Card,
     Driver,
     Endpoint,
+    ModelMissing,
     NotPlaced,
     Order,
     Placed,
+    ProviderFull,
+    Refused,
     Secret,
     Target,
 )
 from orchestrator.providers.http import ClientOptions, HttpClient
-from orchestrator.rules.values import ModelType
+from orchestrator.rules.values import Attach, ModelType
 from orchestrator.simulator import Call, SimulatorServer
 
 T = TypeVar("T")
@@ -26,6 +30,53 @@ T = TypeVar("T")
 KEY, OTHER_KEY = "sk-planted-first", "sk-planted-second"
 MODEL, OTHER_MODEL, EAR = "llama-3", "qwen-2", "whisper"
 MODELS: tuple[str | dict[str, Any], ...] = (MODEL, OTHER_MODEL, {"id": EAR, "type": "ASR"})
+
+#: What the simulated node says of itself.
+WALLET = "0x" + "ab" * 20
+
+#: The simulated studio's control API, as an operator would describe it.
+TEMPLATE: dict[str, Any] = {
+    "mode": "template",
+    "names_create": True,
+    "open": {
+        "method": "POST",
+        "url": "/sessions",
+        "headers": {"authorization": "Bearer {secret}"},
+        "body": {"name": "{name}", "model": "{model}", "duration_seconds": "{duration_seconds}"},
+        "handle": "data.id",
+        "endpoint_url": "data.endpoint.url",
+        "endpoint_model": "data.endpoint.model",
+        "ends_at": "data.endsAt",
+    },
+    "status": {
+        "method": "GET",
+        "url": "/sessions/{name}",
+        "headers": {"authorization": "Bearer {secret}"},
+        "status": "data.status",
+        "words": {"Initializing": "starting", "Running": "running", "Failed": "gone", "Stopped": "stopped"},
+        "handle": "data.id",
+        "endpoint_url": "data.endpoint.url",
+        "endpoint_model": "data.endpoint.model",
+        "ends_at": "data.endsAt",
+    },
+    "close": {
+        "method": "DELETE",
+        "url": "/sessions/{handle}",
+        "headers": {"authorization": "Bearer {secret}"},
+    },
+    "list": {
+        "method": "GET",
+        "url": "/sessions",
+        "headers": {"authorization": "Bearer {secret}"},
+        "items": "data.items",
+        "handle": "data.id",
+        "name": "data.name",
+        "opened_at": "data.createdAt",
+        "ends_at": "data.endsAt",
+        "status": "data.status",
+        "live_words": ["Initializing", "Running"],
+    },
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,11 +87,51 @@ class PlatformUnderTest:
     open_operation: str
     """What the simulator calls the request that an open hangs on."""
     options: Mapping[str, Any] = field(default_factory=dict)
+    url_option: str = "base_url"
+    """The setting that holds the platform's address."""
+    name: str = ""
+    """Where one driver is under test in more than one way."""
+    opens: bool = True
+    """An open is a request of its own, which can be refused or lost; otherwise it only looks."""
+    opens_anew: bool = False
+    """The identical open, sent again, opens another one: a lost answer must be resolved."""
+    unknown_model: type[Refused] = ModelMissing
+    """How it says that it does not serve a model."""
+    streams: bool = False
+    """Its pings end with the first chunk of a stream: nothing that comes later is seen."""
+
+    @property
+    def id(self) -> str:
+        return self.name or self.driver
 
 
 PLATFORMS = (
     PlatformUnderTest(driver="openai", open_operation="models"),
+    PlatformUnderTest(driver="aimlapi", open_operation="key"),
+    PlatformUnderTest(
+        driver="sesterce",
+        open_operation="create",
+        options={
+            "on_open": "create",
+            "on_close": "delete",
+            "instance": {"hardwareName": "l40s"},
+            "poll_seconds": 0.02,
+        },
+        url_option="control_url",
+    ),
     PlatformUnderTest(driver="morpheus", open_operation="open", options={"close_retry_seconds": 0.01}),
+    PlatformUnderTest(
+        driver="morpheus-node",
+        open_operation="open",
+        options={"user": WALLET, "open_within_seconds": 1, "list_lag_seconds": 0},
+        opens_anew=True,
+        unknown_model=ProviderFull,
+        streams=True,
+    ),
+    PlatformUnderTest(
+        name="fpt-attach", driver="fpt", open_operation="chat", options={"mode": "attach"}, opens=False
+    ),
+    PlatformUnderTest(name="fpt-template", driver="fpt", open_operation="open", options=TEMPLATE),
 )
 
 
@@ -83,13 +174,15 @@ class Stage:
             "nodes": 1,
             "duration_seconds": 3600,
             "secret": secret(),
+            "sent_at": datetime.now(UTC) - timedelta(seconds=10),
         }
-        return Order(**plain | changes)
+        return Order(**plain | self._attached(changes) | changes)
 
     def target(self, placed: Placed, **changes: Any) -> Target:
         plain: dict[str, Any] = {
             "placement_id": "p-1",
             "handle": placed.handle,
+            "name": "int.session-1",
             "endpoint": placed.endpoint,
             "model": MODEL,
             "model_type": ModelType.LLM,
@@ -110,8 +203,20 @@ class Stage:
     def calls(self, operation: str) -> list[Call]:
         return self.server.log(upstream="up", operation=operation)
 
+    def _attached(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """What an order brings where somebody else opens."""
+        if not self.card.attaches:
+            return {}
+        attach = Attach(
+            endpoint_url=f"{self.url}/chat/completions",
+            secret_ref="env:KEY_1",
+            model=changes.get("model", MODEL),
+        )
+        return {"attach": attach}
+
     def _options(self, changes: Mapping[str, Any]) -> dict[str, Any]:
-        return {"base_url": self.url, **self.platform.options, **changes}
+        given = {"base_url": self.url, **self.platform.options, **changes}
+        return {self.platform.url_option if key == "base_url" else key: value for key, value in given.items()}
 
 
 def stage_of(server: SimulatorServer, platform: PlatformUnderTest, **upstream: Any) -> Stage:
@@ -121,8 +226,8 @@ def stage_of(server: SimulatorServer, platform: PlatformUnderTest, **upstream: A
     return Stage(server, platform, url)
 
 
-def platform_of(driver: str) -> PlatformUnderTest:
-    return next(platform for platform in PLATFORMS if platform.driver == driver)
+def platform_of(name: str) -> PlatformUnderTest:
+    return next(platform for platform in PLATFORMS if platform.id == name)
 
 
 def secret(value: str = KEY) -> Secret:

@@ -14,7 +14,7 @@ from orchestrator.providers.chat import Dialect, Pinger, silence
 from orchestrator.providers.driver import Auth, Endpoint, Probe, Target
 from orchestrator.providers.http import HttpClient
 from orchestrator.rules.values import ModelType, Verdict
-from tests.providers.rawserver import Handler, serving
+from tests.providers.rawserver import Handler, read_request, serving
 
 GOOD = {"choices": [{"message": {"content": None}, "finish_reason": "length"}], "usage": {"total_tokens": 17}}
 NEW_NAME = {"error": {"message": "max_tokens is not supported: use max_completion_tokens"}}
@@ -112,3 +112,44 @@ def test_a_model_that_loads_says_for_how_long() -> None:
 def test_silence_is_a_short_sound_file() -> None:
     with wave.open(BytesIO(silence())) as sound:
         assert 0 < sound.getnframes() / sound.getframerate() < 1
+
+
+class Streaming:
+    """Answers with these lines of an event stream, and then keeps it open for ever."""
+
+    def __init__(self, *lines: str) -> None:
+        self.lines = lines
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n")
+        writer.write("\n".join(self.lines).encode())
+        await writer.drain()
+        await reader.read()
+
+
+CHUNK = 'data: {"choices": [{"delta": {}}]}'
+
+
+@pytest.mark.parametrize(
+    ("lines", "verdict"),
+    [
+        ((CHUNK, ""), Verdict.ALIVE),
+        ((": comments keep it awake", "", CHUNK, ""), Verdict.ALIVE),
+        (("event: message", "id: 1", CHUNK, ""), Verdict.ALIVE),
+        (('data: {"choices": []}', ""), Verdict.ALIVE),
+        (('data: {"error": {"message": "session expired"}}', ""), Verdict.GONE),
+        (("data: [DONE]", ""), Verdict.MISCONFIGURED),
+        ((": comments alone", ""), Verdict.TRANSIENT),
+        ((CHUNK,), Verdict.TRANSIENT),
+    ],
+)
+def test_the_first_chunk_of_a_stream_is_the_answer(lines: tuple[str, ...], verdict: Verdict) -> None:
+    answer = ping(Streaming(*lines), Dialect(streams=True), lambda: {"timeout_seconds": 0.4})
+    assert answer.verdict is verdict
+
+
+def test_a_stream_is_asked_for_where_the_platform_wants_one() -> None:
+    server = Scripted((200, GOOD))
+    assert ping(server, Dialect(streams=True)).verdict is Verdict.ALIVE
+    assert server.bodies[0]["stream"] is True

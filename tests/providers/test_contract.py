@@ -1,5 +1,6 @@
 """One contract for every driver, against its simulated platform over real HTTP."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -10,7 +11,6 @@ from orchestrator.providers.driver import (
     CredentialRefused,
     Life,
     Misconfigured,
-    ModelMissing,
     NotClosed,
     NotPlaced,
     NotSent,
@@ -27,7 +27,9 @@ from tests.providers.stage import KEY, PLATFORMS, Stage, secret
 
 
 def close(stage: Stage, placed: Placed, **changes: Any) -> Closed:
-    return stage.play(lambda driver: driver.close(stage.target(placed, **changes)))
+    """What only ends by itself is closed once its declared end has passed."""
+    over = {"ends_at": datetime.now(UTC) - timedelta(seconds=1)} if stage.card.attaches else {}
+    return stage.play(lambda driver: driver.close(stage.target(placed, **over | changes)))
 
 
 def test_every_registered_driver_is_under_test() -> None:
@@ -46,39 +48,48 @@ def test_what_is_opened_answers_a_ping(stage: Stage) -> None:
     assert answer.verdict is Verdict.ALIVE
 
 
-def test_the_same_open_again_is_the_same_placement_or_replaces_it(stage: Stage) -> None:
-    stage.open()
-    again = stage.open()
-    live = [session.id for session in stage.server.open_sessions()]
-    assert live in ([], [again.handle])
+def test_the_same_open_again_is_the_same_placement_or_replaces_it(opener: Stage) -> None:
+    opener.open()
+    again = opener.open()
+    live = [session.id for session in opener.server.open_sessions()]
+    if opener.platform.opens_anew:
+        assert again.handle in live
+    else:
+        assert live in ([], [again.handle])
 
 
 @pytest.mark.parametrize("fault", ["cut_before_effect", "cut_after_effect", "cut_in_body", "hang"])
-def test_a_lost_answer_is_resolved(stage: Stage, fault: str) -> None:
-    stage.fault(fault, operation=stage.platform.open_operation)
-    lost = OutcomeUnknown if stage.card.has_lifecycle else NotSent
+def test_a_lost_answer_is_resolved(opener: Stage, fault: str) -> None:
+    opener.fault(fault, operation=opener.platform.open_operation)
+    lost = OutcomeUnknown if opener.card.has_lifecycle else NotSent
     with pytest.raises(lost):
-        stage.play(
-            lambda driver: driver.open(stage.order()), open_timeout_seconds=0.4, read_timeout_seconds=0.4
+        opener.play(
+            lambda driver: driver.open(opener.order()), open_timeout_seconds=0.4, read_timeout_seconds=0.4
         )
-    stage.server.clear_faults()
-    found = stage.resolve()
-    assert isinstance(found, Placed)
-    assert [session.id for session in stage.server.open_sessions()] in ([], [found.handle])
+    opener.server.clear_faults()
+    was_opened = bool(opener.server.open_sessions())
+    found = opener.resolve()
+    live = [session.id for session in opener.server.open_sessions()]
+    if was_opened or opener.card.repeats_open or not opener.card.has_lifecycle:
+        assert isinstance(found, Placed)
+        assert live in ([], [found.handle])
+    else:  # what was never opened is found missing, and never opened by asking
+        assert isinstance(found, NotPlaced)
+        assert live == []
 
 
 @pytest.mark.parametrize("fault", ["cut_before_effect", "cut_after_effect"])
-def test_a_lost_answer_is_resolved_by_closing(stage: Stage, fault: str) -> None:
-    stage.fault(fault, operation=stage.platform.open_operation)
+def test_a_lost_answer_is_resolved_by_closing(opener: Stage, fault: str) -> None:
+    opener.fault(fault, operation=opener.platform.open_operation)
     with pytest.raises((OutcomeUnknown, NotSent)):
-        stage.open()
-    stage.server.clear_faults()
-    assert isinstance(stage.resolve(close=True), NotPlaced)
-    assert stage.server.open_sessions() == []
+        opener.open()
+    opener.server.clear_faults()
+    assert isinstance(opener.resolve(close=True), NotPlaced)
+    assert opener.server.open_sessions() == []
 
 
 def test_an_unknown_model_is_missing(stage: Stage) -> None:
-    with pytest.raises(ModelMissing):
+    with pytest.raises(stage.platform.unknown_model):
         stage.open(model="no-such-model")
     assert stage.server.open_sessions() == []
 
@@ -119,14 +130,14 @@ def test_a_wrong_credential_is_refused(stage: Stage) -> None:
     ],
 )
 def test_a_throttled_caller_is_told_for_how_long(
-    stage: Stage, params: dict[str, Any], seconds: float | None
+    opener: Stage, params: dict[str, Any], seconds: float | None
 ) -> None:
-    placed = stage.open()
-    stage.fault("throttled", **params)
-    stage.fault("throttled", operation=stage.platform.open_operation, **params)
+    placed = opener.open()
+    opener.fault("throttled", **params)
+    opener.fault("throttled", operation=opener.platform.open_operation, **params)
     with pytest.raises(Throttled) as raised:
-        stage.open()
-    answer = stage.play(lambda driver: driver.probe(stage.target(placed)))
+        opener.open(placement_id="p-2", name="p-2")
+    answer = opener.play(lambda driver: driver.probe(opener.target(placed)))
     assert answer.verdict is Verdict.THROTTLED
     expected = None if seconds is None else pytest.approx(seconds, abs=5)
     assert raised.value.retry_after_seconds == expected
@@ -134,22 +145,24 @@ def test_a_throttled_caller_is_told_for_how_long(
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_an_open_that_cannot_connect_was_not_sent(stage: Stage, scheme: str) -> None:
+def test_an_open_that_cannot_connect_was_not_sent(opener: Stage, scheme: str) -> None:
     base = f"{scheme}://127.0.0.1:{closed_port()}"
     with pytest.raises(NotSent):
-        stage.play(lambda driver: driver.open(stage.order()), base_url=base)
+        opener.play(lambda driver: driver.open(opener.order()), base_url=base)
 
 
-def test_a_failed_handshake_was_not_sent(stage: Stage) -> None:
+def test_a_failed_handshake_was_not_sent(opener: Stage) -> None:
     with pytest.raises(NotSent):
-        stage.play(lambda driver: driver.open(stage.order()), base_url=stage.url.replace("http:", "https:"))
+        opener.play(
+            lambda driver: driver.open(opener.order()), base_url=opener.url.replace("http:", "https:")
+        )
 
 
 @pytest.mark.parametrize("fault", ["invalid_json", "huge_body", "html", "error_after_effect"])
-def test_an_unreadable_answer_to_an_open_is_never_taken_for_a_refusal(stage: Stage, fault: str) -> None:
-    stage.fault(fault, operation=stage.platform.open_operation, times=1)
-    with pytest.raises(OutcomeUnknown if stage.card.has_lifecycle else (NotSent, Misconfigured)):
-        stage.open()
+def test_an_unreadable_answer_to_an_open_is_never_taken_for_a_refusal(opener: Stage, fault: str) -> None:
+    opener.fault(fault, operation=opener.platform.open_operation, times=1)
+    with pytest.raises(OutcomeUnknown if opener.card.has_lifecycle else (NotSent, Misconfigured)):
+        opener.open()
 
 
 # status, close, list
@@ -224,3 +237,32 @@ def test_what_cannot_be_listed_says_so(stage: Stage) -> None:
     else:
         with pytest.raises(CannotAsk):
             stage.play(lambda driver: driver.list(secret()))
+
+
+def test_what_is_closed_is_neither_listed_nor_running(stage: Stage) -> None:
+    placed = stage.open()
+    close(stage, placed)
+    status = stage.play(lambda driver: driver.status(stage.target(placed)))
+    assert status.life in (Life.UNKNOWN, Life.STOPPED, Life.GONE)
+    if stage.card.can_list:
+        listed = stage.play(lambda driver: driver.list(secret()))
+        assert placed.handle not in {entry.handle for entry in listed}
+
+
+def test_where_a_close_has_an_id_the_neighbour_lives_on(stage: Stage) -> None:
+    if not stage.card.closes_by_id:
+        pytest.skip("closes have no id here")
+    placed, neighbour = stage.open(), stage.open(placement_id="p-2", name="p-2")
+    assert placed.handle != neighbour.handle
+    assert close(stage, placed, endpoint=None).closed_handle in (None, placed.handle)
+    assert [session.id for session in stage.server.open_sessions()] == [neighbour.handle]
+    target = stage.target(neighbour, placement_id="p-2")
+    assert stage.play(lambda driver: driver.probe(target)).verdict is Verdict.ALIVE
+
+
+def test_where_a_create_is_named_the_list_tells_the_name(stage: Stage) -> None:
+    if not (stage.card.names_create and stage.card.can_list):
+        pytest.skip("creates have no name here")
+    placed = stage.open(name="p-9")
+    listed = stage.play(lambda driver: driver.list(secret()))
+    assert [(entry.handle, entry.name, entry.foreign) for entry in listed] == [(placed.handle, "p-9", False)]

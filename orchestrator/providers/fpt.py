@@ -1,0 +1,35 @@
+"""FPT AI Studio interactive sessions, which have no public control API: two ways to live with that.
+
+`attach` (fpt_attach): an operator starts and ends the session in the console, and gives us its endpoint.
+`template` (fpt_template): a control API that the configuration describes.
+"""
+
+from orchestrator.providers.driver import Card, Driver
+from orchestrator.providers.fpt_attach import AttachDriver
+from orchestrator.providers.fpt_options import FptOptions
+from orchestrator.providers.fpt_template import TemplateDriver
+from orchestrator.providers.http import HttpClient
+
+
+def build(name: str, options: FptOptions, http: HttpClient) -> Driver:
+    if options.mode == "attach":
+        return AttachDriver(name, card(options), options, http)
+    return TemplateDriver(name, card(options), options, http)
+
+
+def card(options: FptOptions) -> Card:
+    if options.mode == "attach":
+        return Card(has_lifecycle=True, attaches=True)
+    return Card(
+        has_lifecycle=True,
+        can_list=options.list is not None,
+        closes_by_id=options.close is not None and "handle" in options.close.placeholders,
+        exclusive_credentials=options.exclusive_credentials,
+        serialised=options.serialised,
+        repeats_open=options.idempotent_open,
+        max_nodes=options.max_nodes,
+        shortest_duration_seconds=options.shortest_duration_seconds,
+        minimum_billing_seconds=options.minimum_billing_seconds,
+        resolve_after_seconds=options.resolve_after_seconds,
+        names_create=options.names_create,
+    )

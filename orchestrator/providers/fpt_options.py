@@ -1,0 +1,79 @@
+"""What the configuration of an FPT provider may say."""
+
+import re
+from typing import Literal
+
+from pydantic import Field, field_validator
+from pydantic_core import PydanticCustomError
+from pydantic_core.core_schema import ValidationInfo
+
+from orchestrator.providers.driver import Auth
+from orchestrator.providers.faults import Rule, rule
+from orchestrator.providers.options import DriverOptions
+from orchestrator.providers.templates import CallTable, CloseTable, ListTable, Meaning, OpenTable, StatusTable
+from orchestrator.rules.values import Verdict
+
+#: With a text, as a firewall's page has none that counts; a text about money has a meaning of its own.
+_GONE_BY_STATUS = rule(Verdict.GONE, (401, 403), r"^(?!.*(?:credit|balance|billing|funds|quota)).")
+
+
+class FptOptions(DriverOptions):
+    base_url: str = Field(default="", pattern=r"^(?:https?://[^/\s?#]+[^\s?#]*)?$")
+    """What relative URLs of the template begin with; not needed to attach."""
+    mode: Literal["attach", "template"]
+    endpoint_auth: Auth = Auth.BEARER
+    unauthorized_means: Literal["credentials", "gone"] = "credentials"
+    """What 401 and 403 of an endpoint say, whose secret belongs to its one session."""
+    errors: tuple[Meaning, ...] = ()
+    """What the platform's errors mean, laid before the shared table."""
+
+    probe_before_proof: bool = True
+    """attach: a wanted stop looks whether the endpoint says that it is gone; each look costs a ping."""
+
+    endpoint_url: str | None = Field(default=None, pattern=r"^https?://\S+$")
+    """template: the endpoint, where answers do not tell it."""
+    endpoint_secret_ref: str | None = Field(default=None, pattern=r"^(?:env|file):\S+$")
+    """template: the endpoint's own secret, by reference; the credential serves where there is none."""
+    idempotent_open: bool = False
+    """template: the identical open, sent again, returns what the first one opened."""
+    names_create: bool = False
+    """template: names are unique there, so that a lost open can be found by its name."""
+    confirm_close: bool = True
+    """template: where there is a status, it must say that the session ended before it counts as closed."""
+    exclusive_credentials: bool = False
+    serialised: bool = False
+    max_nodes: int | None = Field(default=None, ge=1)
+    shortest_duration_seconds: int = Field(default=0, ge=0)
+    minimum_billing_seconds: int = Field(default=0, ge=0)
+    resolve_after_seconds: float | None = Field(default=None, ge=0)
+
+    open: OpenTable | None = Field(default=None, validate_default=True)
+    close: CloseTable | None = Field(default=None, validate_default=True)
+    status: StatusTable | None = None
+    list: ListTable | None = None
+
+    @field_validator("open", "close", "status", "list")
+    @classmethod
+    def _fits_the_mode(cls, table: CallTable | None, info: ValidationInfo) -> CallTable | None:
+        mode = info.data.get("mode")
+        if mode == "template" and table is None and info.field_name in ("open", "close"):
+            raise PydanticCustomError("missing", "is missing: a template says how this is done")
+        if mode == "attach" and table is not None:
+            raise PydanticCustomError("not_here", "has no meaning where sessions are attached")
+        if table is not None and table.is_relative and info.data.get("base_url") == "":
+            raise PydanticCustomError("relative", "its url is relative, and there is no base_url")
+        return table
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """Laid before the shared ones, for pings and for control calls."""
+        return tuple(meaning.rule for meaning in self.errors)
+
+    @property
+    def ping_rules(self) -> tuple[Rule, ...]:
+        return (*self.rules, _GONE_BY_STATUS) if self.unauthorized_means == "gone" else self.rules
+
+
+def chat_base(url: str) -> str:
+    """The console shows whole addresses of chat completions; users and pings begin below them."""
+    return re.sub(r"/chat/completions/?$", "", url).rstrip("/")

@@ -1,0 +1,181 @@
+"""Morpheus consumer node (proxy-router): on-chain sessions with ids, opened and closed by one wallet.
+
+An error after the transaction was mined loses the id. So an unknown open is resolved from the wallet's list,
+and adopts only what can be nobody else's.
+"""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any, Literal
+
+from pydantic import Field
+
+from orchestrator.providers.chat import Dialect, Pinger
+from orchestrator.providers.driver import (
+    Auth,
+    Balance,
+    Card,
+    Closed,
+    Endpoint,
+    Life,
+    Listed,
+    NotClosed,
+    NotPlaced,
+    NotSent,
+    Order,
+    OutcomeUnknown,
+    Placed,
+    Probe,
+    ProviderError,
+    Secret,
+    Status,
+    Target,
+    Throttled,
+)
+from orchestrator.providers.faults import rule
+from orchestrator.providers.http import HttpClient
+from orchestrator.providers.morpheus_chain import SHORTEST_SECONDS, Chain, ChainSession, asked_seconds
+from orchestrator.providers.morpheus_wallet import Wallet, WalletOptions
+from orchestrator.rules.values import Verdict
+
+_RULES = (rule(Verdict.GONE, (500,), r"SessionAlreadyClosed|session already closed"),)
+
+
+class MorpheusNodeOptions(WalletOptions):
+    direct_payment: bool = False
+    failover: bool = False
+    """The node's own, for orders that do not say; never ours."""
+    close_policy: Literal["eager", "natural"] = "eager"
+    natural_within_seconds: float = Field(default=900, ge=0)
+    """`natural` leaves a session to its own end that is at most so far away: no stake is locked."""
+    nonce_rest_seconds: float = Field(default=5, ge=0)
+    """Before an open that met another transaction of the wallet is sent again; jittered by half."""
+
+
+class MorpheusNodeDriver:
+    """One node with its one wallet. The flows serialise its opens and closes, by its one credential."""
+
+    def __init__(self, name: str, options: MorpheusNodeOptions, http: HttpClient) -> None:
+        self.name = name
+        self.card = card(options)
+        self._options = options
+        self.low_balance_below = options.low_balance_below
+        self._chain = Chain(http, options.base_url, options.read_timeout_seconds)
+        self._wallet = Wallet(self._chain, options)
+        self._pinger = Pinger(http)
+
+    async def open(self, order: Order) -> Placed:
+        rest, timeout = self._options.nonce_rest_seconds, self._options.open_timeout_seconds
+        session_id = await self._chain.open(order, self._wish(order), timeout, rest)
+        return Placed(
+            handle=session_id,
+            endpoint=self._endpoint(order.model, order.secret),
+            lasts_seconds=asked_seconds(order),
+            note=f"chat completions there carry the header session_id: {session_id}",
+        )
+
+    async def resolve(self, order: Order, *, close: bool) -> Placed | NotPlaced:
+        """Never says Refused: what refuses to list now may have opened before."""
+        try:
+            found = await self._wallet.find(order)
+            if isinstance(found, NotPlaced):
+                return found
+            if close:
+                return NotPlaced(proof=(await self._close(found.id, order.secret)).proof)
+            return self._adopted(order, found)
+        except (OutcomeUnknown, NotSent, Throttled):
+            raise
+        except ProviderError as error:
+            raise OutcomeUnknown(f"still not known: {error}") from error
+
+    async def probe(self, target: Target) -> Probe:
+        endpoint = target.endpoint or self._endpoint(target.model, target.secret)
+        dialect = Dialect(
+            headers={"session_id": target.handle} if target.handle else {},
+            rules=_RULES,
+            most_tokens=self._options.ping_most_tokens,
+            streams=True,
+        )
+        return await self._pinger.probe(target, endpoint, dialect)
+
+    async def status(self, target: Target) -> Status:
+        if target.handle is None:
+            return Status(life=Life.UNKNOWN, detail="there is no id to ask about")
+        try:
+            session, now = await self._chain.get(target.handle, target.secret)
+        except ProviderError as error:
+            return Status(life=Life.UNKNOWN, detail=str(error))
+        if session is None:
+            return Status(life=Life.GONE, detail="the node knows of no such session")
+        ended = session.ended(now)
+        return Status(life=Life.GONE if ended else Life.RUNNING, detail=ended or "", ends_at=session.ends_at)
+
+    async def close(self, target: Target) -> Closed:
+        if target.handle is None:
+            raise NotClosed("the session's id is not known: nothing can be addressed")
+        try:
+            if self._options.close_policy == "natural":
+                return await self._close_naturally(target.handle, target.secret)
+            return await self._close(target.handle, target.secret)
+        except NotClosed:
+            raise
+        except ProviderError as error:
+            raise NotClosed(str(error)) from error
+
+    async def list(self, secret: Secret | None) -> Sequence[Listed]:
+        sessions, now = await self._wallet.sessions(secret)
+        return [
+            Listed(handle=one.id, opened_at=one.opened_at, ends_at=one.ends_at)
+            for one in sessions
+            if one.ended(now) is None
+        ]
+
+    async def balance(self, secret: Secret | None) -> Balance:
+        return Balance(amount=await self._chain.balance(secret), currency="MOR")
+
+    async def aclose(self) -> None:
+        """The client is shared; whoever built it closes it."""
+
+    async def _close_naturally(self, session_id: str, secret: Secret | None) -> Closed:
+        session, now = await self._chain.get(session_id, secret)
+        if session is None:
+            return Closed(proof="the node says session not found", nothing_was_open=True)
+        ended = session.ended(now)
+        if ended:
+            return Closed(proof=ended, closed_handle=session_id)
+        if session.ends_at - now <= timedelta(seconds=self._options.natural_within_seconds):
+            raise NotClosed(
+                f"left to its own end at {session.ends_at:%Y-%m-%d %H:%M:%S} UTC: no stake is locked"
+            )
+        return await self._close(session_id, secret)
+
+    async def _close(self, session_id: str, secret: Secret | None) -> Closed:
+        return await self._chain.close(session_id, secret, self._options.close_timeout_seconds)
+
+    def _adopted(self, order: Order, session: ChainSession) -> Placed:
+        endpoint = self._endpoint(order.model, order.secret)
+        return Placed(handle=session.id, endpoint=endpoint, ends_at=session.ends_at, note="found by its list")
+
+    def _wish(self, order: Order) -> dict[str, Any]:
+        if order.options.get("bid_id"):
+            return {"sessionDuration": asked_seconds(order)}
+        return {
+            "sessionDuration": asked_seconds(order),
+            "directPayment": bool(order.options.get("direct_payment", self._options.direct_payment)),
+            "failover": bool(order.options.get("failover", self._options.failover)),
+        }
+
+    def _endpoint(self, model: str, secret: Secret | None) -> Endpoint:
+        url = self._options.url("/v1")
+        return Endpoint(url=url, model=model, auth=Auth.BASIC, secret_ref=secret.ref if secret else None)
+
+
+def card(options: MorpheusNodeOptions) -> Card:
+    return Card(
+        has_lifecycle=True,
+        can_list=True,
+        closes_by_id=True,
+        serialised=True,
+        shortest_duration_seconds=SHORTEST_SECONDS,
+        resolve_after_seconds=options.open_within_seconds + options.list_lag_seconds,
+    )

@@ -1,0 +1,95 @@
+"""Which of a wallet's sessions an order made: told by model or bid, by time, and by what others are known to have."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from pydantic import Field
+
+from orchestrator.providers.driver import NotPlaced, Order, OutcomeUnknown, Secret
+from orchestrator.providers.morpheus_chain import Chain, ChainSession
+from orchestrator.providers.options import DriverOptions
+
+
+class WalletOptions(DriverOptions):
+    user: str = Field(pattern=r"^0x[0-9a-fA-F]{40}$")
+    """The node's wallet: without it nothing could be listed, and no lost open be found."""
+    open_within_seconds: float = Field(default=420, ge=0)
+    """How long after it was sent an open can still be mined."""
+    list_lag_seconds: float = Field(default=180, ge=0)
+    """How long after that it may be missing from lists."""
+    clock_skew_seconds: float = Field(default=60, ge=0)
+    """Between our clock and that of the chain."""
+    list_page_size: int = Field(default=255, ge=1, le=255)
+    """The node reads the limit into one byte: 256 would be 0."""
+    list_pages: int = Field(default=400, ge=1)
+    low_balance_below: Decimal = Field(default=Decimal(10), ge=0)
+    """MOR: operators are told when the wallet has less."""
+
+
+class Wallet:
+    """The wallet behind one node."""
+
+    def __init__(self, chain: Chain, options: WalletOptions) -> None:
+        self._chain = chain
+        self._options = options
+
+    async def find(self, order: Order) -> ChainSession | NotPlaced:
+        """The one live session that is certainly this order's, or the proof that there is none."""
+        if order.handle is not None:
+            seen, now = await self._chain.get(order.handle, order.secret)
+            if seen is not None:
+                ended = seen.ended(now)
+                return NotPlaced(proof=f"{seen.id} {ended}") if ended else seen
+        sessions, now = await self.sessions(order.secret)
+        possible = [one for one in sessions if self._may_be(order, one)]
+        live = [one for one in possible if one.ended(now) is None]
+        if not live:
+            return self._nothing(order, possible, now)
+        if len(live) == 1 and len(possible) == 1 and self._is_nobody_elses(order, live[0]):
+            return live[0]
+        ids = ", ".join(one.id for one in live)
+        raise OutcomeUnknown(
+            f"cannot tell which session is this order's, if any: {ids}", possible_orphans=True
+        )
+
+    async def sessions(self, secret: Secret | None) -> tuple[Sequence[ChainSession], datetime]:
+        """The wallet's sessions, oldest first: appended ones shift no page that was read."""
+        found: dict[str, ChainSession] = {}
+        offset = 0
+        for _ in range(self._options.list_pages):
+            page, count, now = await self._chain.page(
+                self._options.user, secret, offset, self._options.list_page_size
+            )
+            found |= {one.id: one for one in page}
+            offset += count
+            if count < self._options.list_page_size:
+                return tuple(found.values()), now
+        raise OutcomeUnknown(f"more than {offset} sessions are listed: raise list_pages to read them all")
+
+    def _may_be(self, order: Order, session: ChainSession) -> bool:
+        bid = order.options.get("bid_id")
+        mine = (
+            session.bid.lower() == str(bid).lower() if bid else session.model.lower() == order.model.lower()
+        )
+        known = session.id.lower() in {handle.lower() for handle in order.known_handles}
+        in_time = order.sent_at is None or self._could_open(order.sent_at, session)
+        return mine and in_time and not known
+
+    def _is_nobody_elses(self, order: Order, session: ChainSession) -> bool:
+        """Only what no other unresolved open can have made; without a time nothing can be told."""
+        rival = any(self._could_open(sent_at, session) for sent_at in order.rivals_sent_at)
+        return order.sent_at is not None and not rival
+
+    def _could_open(self, sent_at: datetime, session: ChainSession) -> bool:
+        skew = timedelta(seconds=self._options.clock_skew_seconds)
+        latest = sent_at + timedelta(seconds=self._options.open_within_seconds) + skew
+        return sent_at - skew <= session.opened_at <= latest
+
+    def _nothing(self, order: Order, ended: Sequence[ChainSession], now: datetime) -> NotPlaced:
+        wait = self._options.open_within_seconds + self._options.list_lag_seconds
+        if order.sent_at is not None and now < order.sent_at + timedelta(seconds=wait):
+            raise OutcomeUnknown("it is not listed yet, and may still be mined")
+        if ended:
+            return NotPlaced(proof=f"every session that could be this order's has ended ({len(ended)})")
+        return NotPlaced(proof="the wallet's list has no session that could be this order's")

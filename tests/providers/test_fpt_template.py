@@ -1,0 +1,206 @@
+"""A control API that only the configuration knows: how it is driven, and how its lost answers are found."""
+
+from typing import Any
+
+import pytest
+
+from orchestrator.providers.driver import (
+    Auth,
+    CannotAsk,
+    Life,
+    NotClosed,
+    NotPlaced,
+    OutcomeUnknown,
+    OutOfBalance,
+    Placed,
+    ProviderFull,
+    Throttled,
+)
+from orchestrator.simulator import SimulatorServer
+from tests.providers.stage import MODEL, TEMPLATE, Stage, platform_of, secret, stage_of
+
+PLATFORM = platform_of("fpt-template")
+
+
+@pytest.fixture
+def stage(server: SimulatorServer) -> Stage:
+    return stage_of(server, PLATFORM)
+
+
+def table(name: str, **changes: Any) -> dict[str, Any]:
+    return {name: {**TEMPLATE[name], **changes}}
+
+
+def live(stage: Stage) -> list[str]:
+    return [session.id for session in stage.server.open_sessions()]
+
+
+def lose(stage: Stage) -> None:
+    stage.fault("cut_after_effect", operation="open", times=1)
+    with pytest.raises(OutcomeUnknown):
+        stage.open()
+
+
+def test_the_order_fills_the_template_with_its_own_types(stage: Stage) -> None:
+    placed = stage.open(duration_seconds=600)
+    (session,) = stage.server.open_sessions()
+    assert (session.label, session.model, session.ends_at - session.opened_at) == (
+        "int.session-1",
+        MODEL,
+        600,
+    )
+    assert placed.handle == session.id
+    assert placed.endpoint.url == f"{stage.url}/sessions/{session.id}"
+    assert placed.ends_at is not None
+    assert abs(placed.ends_at.timestamp() - session.ends_at) < 1
+
+
+def test_the_endpoint_may_have_a_secret_of_its_own(stage: Stage) -> None:
+    story = lambda driver: driver.open(stage.order())  # noqa: E731
+    placed = stage.play(story, endpoint_secret_ref="env:ENDPOINT", endpoint_auth="x-api-key")
+    assert (placed.endpoint.secret_ref, placed.endpoint.auth) == ("env:ENDPOINT", Auth.X_API_KEY)
+
+
+def test_an_endpoint_that_is_not_told_stays_unknown_until_the_status_tells(stage: Stage) -> None:
+    silent = table("open", endpoint_url=None)
+    with pytest.raises(OutcomeUnknown, match="endpoint is not told"):
+        stage.play(lambda driver: driver.open(stage.order()), **silent)
+    found = stage.play(lambda driver: driver.resolve(stage.order(), close=False), **silent)
+    assert isinstance(found, Placed)
+    assert live(stage) == [found.handle]
+
+
+@pytest.mark.parametrize(
+    ("means", "expected"),
+    [
+        ("full", ProviderFull),
+        ("out_of_balance", OutOfBalance),
+        ("throttled", Throttled),
+        ("loading", OutcomeUnknown),
+    ],
+)
+def test_the_configuration_says_what_an_error_means(
+    stage: Stage, means: str, expected: type[Exception]
+) -> None:
+    stage.fault("error_before", operation="open", text="E-4711: come back")
+    errors = [{"statuses": [500], "pattern": "E-4711", "means": means}]
+    with pytest.raises(expected):
+        stage.play(lambda driver: driver.open(stage.order()), errors=errors)
+
+
+@pytest.mark.parametrize("body", [{}, {"data": {"id": ""}}, {"data": {"id": None}}, []])
+def test_an_open_without_a_handle_is_unknown(stage: Stage, body: Any) -> None:
+    stage.fault("status", operation="open", status=201, body=body, effect=True)
+    with pytest.raises(OutcomeUnknown):
+        stage.open()
+
+
+def test_a_name_that_is_taken_may_be_taken_by_ourselves(server: SimulatorServer) -> None:
+    stage = stage_of(server, PLATFORM, idempotent=False)
+    lose(stage)
+    with pytest.raises(OutcomeUnknown, match="taken"):
+        stage.open()
+    assert isinstance(stage.resolve(), Placed)
+
+
+WAYS = [
+    pytest.param({}, id="by status"),
+    pytest.param({"status": None}, id="by list"),
+    pytest.param(table("status", url="/sessions/{handle}"), id="by list and status"),
+    pytest.param({"status": None, "list": None, "idempotent_open": True}, id="by repeating"),
+]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("close", [True, False])
+def test_a_lost_open_is_found(stage: Stage, way: dict[str, Any], close: bool) -> None:
+    lose(stage)
+    (lost,) = live(stage)
+    more = {"endpoint_url": f"{stage.url}/sessions/{lost}", **way}
+    found = stage.play(lambda driver: driver.resolve(stage.order(), close=close), **more)
+    if close:
+        assert isinstance(found, NotPlaced)
+        assert live(stage) == []
+    else:
+        assert isinstance(found, Placed)
+        assert (found.handle, live(stage)) == (lost, [lost])
+    assert stage.server.report().double_opens == 0
+
+
+@pytest.mark.parametrize("way", WAYS[:3])
+def test_what_was_never_opened_is_not_opened_by_asking(stage: Stage, way: dict[str, Any]) -> None:
+    found = stage.play(lambda driver: driver.resolve(stage.order(), close=False), **way)
+    assert isinstance(found, NotPlaced)
+    assert stage.calls("open") == []
+
+
+def test_where_nothing_can_find_it_an_operator_must_look(stage: Stage) -> None:
+    with pytest.raises(OutcomeUnknown, match="an operator must look"):
+        stage.play(lambda driver: driver.resolve(stage.order(), close=False), status=None, list=None)
+    assert stage.calls("open") == []
+
+
+@pytest.mark.parametrize("operation", ["status"])
+@pytest.mark.parametrize("fault", ["unauthorized", "forbidden", "html"])
+def test_while_resolving_a_refusal_proves_nothing(stage: Stage, operation: str, fault: str) -> None:
+    stage.fault(fault, operation=operation)
+    with pytest.raises(Exception, match="HTTP") as raised:
+        stage.resolve()
+    assert not isinstance(raised.value, (ProviderFull, OutOfBalance))
+    assert live(stage) == []
+
+
+@pytest.mark.parametrize(
+    ("word", "life"), [("RUNNING", Life.RUNNING), ("Initializing", Life.STARTING), ("?", Life.UNKNOWN)]
+)
+def test_words_are_compared_without_case(stage: Stage, word: str, life: Life) -> None:
+    placed = stage.open()
+    stage.fault("status", operation="status", status=200, body={"data": {"status": word}})
+    assert stage.play(lambda driver: driver.status(stage.target(placed))).life is life
+
+
+def test_an_accepted_close_is_no_proof_while_the_status_says_otherwise(stage: Stage) -> None:
+    placed = stage.open()
+    stage.fault("status", operation="close", status=202, body={})
+    with pytest.raises(NotClosed, match="still: Running"):
+        stage.play(lambda driver: driver.close(stage.target(placed)))
+    trusting = stage.play(lambda driver: driver.close(stage.target(placed)), confirm_close=False)
+    assert "HTTP 202" in trusting.proof
+
+
+def test_what_is_not_there_is_gone_only_where_the_answer_or_the_operator_says_so(stage: Stage) -> None:
+    placed = stage.open()
+    stage.fault("status", operation="close", status=404, body={"detail": "no route"})
+    story = lambda driver: driver.close(stage.target(placed))  # noqa: E731
+    with pytest.raises(NotClosed):
+        stage.play(story)
+    closed = stage.play(story, errors=[{"statuses": [404], "means": "gone"}])
+    assert closed.proof.startswith("already gone")
+
+
+@pytest.mark.parametrize("unknown", [{"handle": None}, {"name": None}])
+def test_what_cannot_be_addressed_is_not_taken_for_closed(stage: Stage, unknown: dict[str, None]) -> None:
+    placed = stage.open()
+    with pytest.raises(NotClosed):
+        stage.play(lambda driver: driver.close(stage.target(placed, **unknown)))
+
+
+def test_only_live_items_are_listed(stage: Stage) -> None:
+    ended, remains = stage.open(name="a"), stage.open(name="b")
+    stage.server.end_session(ended.handle, "expired")
+    (entry,) = stage.play(lambda driver: driver.list(secret()))
+    assert (entry.handle, entry.name) == (remains.handle, "b")
+    assert entry.opened_at is not None
+    assert entry.ends_at is not None
+
+
+@pytest.mark.parametrize("body", [{}, {"data": {"items": [{"noid": 1}]}}])
+def test_a_list_that_cannot_be_read_is_not_empty(stage: Stage, body: Any) -> None:
+    stage.fault("status", operation="list", status=200, body=body)
+    with pytest.raises(OutcomeUnknown):
+        stage.play(lambda driver: driver.list(secret()))
+
+
+def test_without_a_list_nothing_is_listed(stage: Stage) -> None:
+    with pytest.raises(CannotAsk):
+        stage.play(lambda driver: driver.list(secret()), list=None)

@@ -1,0 +1,312 @@
+"""What is particular to the Morpheus consumer node: sessions on a chain, found again by their wallet's list."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from orchestrator.providers.driver import (
+    Driver,
+    HasBalance,
+    Life,
+    NotClosed,
+    NotPlaced,
+    NotSent,
+    OutcomeUnknown,
+    OutOfBalance,
+    Placed,
+    ProviderFull,
+    Throttled,
+)
+from orchestrator.rules.values import Verdict
+from orchestrator.simulator import SimulatorServer
+from tests.providers.stage import MODEL, OTHER_MODEL, Stage, platform_of, secret, stage_of
+
+PLATFORM = platform_of("morpheus-node")
+
+
+@pytest.fixture
+def stage(server: SimulatorServer) -> Stage:
+    return stage_of(server, PLATFORM)
+
+
+def live(stage: Stage) -> list[str]:
+    return [session.id for session in stage.server.open_sessions()]
+
+
+def ago(seconds: float) -> datetime:
+    return datetime.now(UTC) - timedelta(seconds=seconds)
+
+
+def lose(stage: Stage, **changes: Any) -> str:
+    """An open that is mined, and whose answer is an error."""
+    before = set(live(stage))
+    stage.fault("error_after_effect", operation="open", times=1, text="failed to get receipt: timeout")
+    with pytest.raises(OutcomeUnknown):
+        stage.open(**changes)
+    (lost,) = set(live(stage)) - before
+    return lost
+
+
+def test_the_order_travels_whole(stage: Stage) -> None:
+    placed = stage.open(duration_seconds=10)
+    (session,) = stage.server.open_sessions()
+    assert (placed.lasts_seconds, session.ends_at - session.opened_at) == (300, 300)
+    assert (placed.handle, session.model) == (session.id, MODEL)
+    assert placed.endpoint.url == f"{stage.url}/v1"
+    assert placed.handle in str(placed.note)
+
+
+def test_a_bid_is_opened_by_its_id(server: SimulatorServer) -> None:
+    stage = stage_of(server, PLATFORM, bids={"0xb1d": OTHER_MODEL})
+    stage.open(options={"bid_id": "0xb1d"})
+    (session,) = server.open_sessions()
+    assert (session.model, session.label) == (OTHER_MODEL, "0xb1d")
+
+
+# errors by their text
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("no bids available", ProviderFull),
+        ("no provider accepting session", ProviderFull),
+        ("execution reverted: ERC20: transfer amount exceeds balance", OutOfBalance),
+        ("no provider accepting session: [{reason: transfer amount exceeds balance}]", OutOfBalance),
+        ("failed to open session: nonce too low", Throttled),
+        ("replacement transaction underpriced", Throttled),
+        ("something else", OutcomeUnknown),
+    ],
+)
+def test_an_open_fails_by_its_text(stage: Stage, text: str, expected: type[Exception]) -> None:
+    stage.fault("error_before", operation="open", text=text)
+    with pytest.raises(expected):
+        stage.open()
+
+
+def test_a_contended_open_rests_with_jitter(stage: Stage) -> None:
+    stage.fault("error_before", operation="open", text="nonce too low")
+    rests = set()
+    for _ in range(3):
+        with pytest.raises(Throttled) as raised:
+            stage.open()
+        rests.add(raised.value.retry_after_seconds)
+    assert len(rests) == 3
+    assert all(rest is not None and 2.5 <= rest <= 7.5 for rest in rests)
+
+
+def test_a_wallet_without_funds_is_an_operators_matter(server: SimulatorServer) -> None:
+    stage = stage_of(server, PLATFORM, mor=10, stake=10)
+    stage.open()
+    with pytest.raises(OutOfBalance):
+        stage.open()
+
+
+# an open whose id was lost
+
+
+@pytest.mark.parametrize("casing", ["code", "camel", "lower"])
+def test_a_mined_open_is_found_by_its_list(server: SimulatorServer, casing: str) -> None:
+    stage = stage_of(server, PLATFORM, casing=casing)
+    lost = lose(stage)
+    found = stage.resolve()
+    assert isinstance(found, Placed)
+    assert (found.handle, live(stage)) == (lost, [lost])
+    assert found.ends_at is not None
+    assert server.report().opens == 1
+
+
+def test_known_sessions_and_other_models_are_never_adopted(stage: Stage) -> None:
+    known = stage.open().handle
+    stage.open(model=OTHER_MODEL)
+    assert isinstance(stage.resolve(known_handles=frozenset({known.upper()})), NotPlaced)
+    lost = lose(stage)
+    found = stage.resolve(known_handles=frozenset({known}))
+    assert isinstance(found, Placed)
+    assert found.handle == lost
+
+
+@pytest.mark.parametrize("close", [True, False])
+def test_of_two_that_fit_neither_is_touched(stage: Stage, close: bool) -> None:
+    pair = [stage.open().handle, lose(stage)]
+    with pytest.raises(OutcomeUnknown, match="cannot tell"):
+        stage.resolve(close=close)
+    assert live(stage) == pair
+
+
+def test_what_may_be_a_rivals_is_not_touched(stage: Stage) -> None:
+    lost = lose(stage)
+    with pytest.raises(OutcomeUnknown, match="cannot tell"):
+        stage.resolve(rivals_sent_at=(ago(20),))
+    found = stage.resolve(rivals_sent_at=(ago(4000),))
+    assert isinstance(found, Placed)
+    assert found.handle == lost
+
+
+def test_without_the_time_of_the_order_nothing_is_adopted(stage: Stage) -> None:
+    lose(stage)
+    with pytest.raises(OutcomeUnknown):
+        stage.resolve(sent_at=None)
+
+
+@pytest.mark.parametrize("sent", [4000, -4000])
+def test_what_was_opened_at_another_time_is_not_ours(stage: Stage, sent: float) -> None:
+    lost = lose(stage)
+    if sent > 0:
+        assert isinstance(stage.resolve(sent_at=ago(sent)), NotPlaced)
+    else:
+        with pytest.raises(OutcomeUnknown, match="not listed yet"):
+            stage.resolve(sent_at=ago(sent))
+    assert live(stage) == [lost]
+
+
+def test_a_young_list_proves_nothing(server: SimulatorServer) -> None:
+    stage = stage_of(server, PLATFORM, list_lag_seconds=3600)
+    lose(stage)
+    with pytest.raises(OutcomeUnknown, match="not listed yet"):
+        stage.play(lambda driver: driver.resolve(stage.order(), close=False), list_lag_seconds=7200)
+
+
+def test_a_lost_open_that_ended_since_is_over(stage: Stage) -> None:
+    stage.server.end_session(lose(stage), "expired")
+    found = stage.resolve()
+    assert isinstance(found, NotPlaced)
+    assert "has ended" in found.proof
+
+
+def test_a_candidate_is_looked_at_first(stage: Stage) -> None:
+    mine, _other = stage.open().handle, stage.open().handle
+    found = stage.resolve(handle=mine)
+    assert isinstance(found, Placed)
+    assert found.handle == mine
+    assert isinstance(stage.resolve(handle=mine, close=True), NotPlaced)
+    assert mine not in live(stage)
+    assert isinstance(stage.resolve(handle=mine), NotPlaced)
+
+
+@pytest.mark.parametrize("fault", ["unauthorized", "forbidden", "invalid_json", "cut_before_effect"])
+def test_while_resolving_a_refusal_proves_nothing(stage: Stage, fault: str) -> None:
+    stage.fault(fault, operation="list")
+    with pytest.raises((OutcomeUnknown, NotSent)):
+        stage.resolve()
+
+
+# lists
+
+
+def test_every_page_is_read(stage: Stage) -> None:
+    handles = [stage.open().handle for _ in range(5)]
+    listed = stage.play(lambda driver: driver.list(secret()), list_page_size=2)
+    assert [entry.handle for entry in listed] == handles
+    assert len(stage.calls("list")) == 3
+    assert all(entry.opened_at and entry.ends_at for entry in listed)
+
+
+def test_a_list_beyond_its_bound_is_no_list(stage: Stage) -> None:
+    for _ in range(3):
+        stage.open()
+    with pytest.raises(OutcomeUnknown, match="list_pages"):
+        stage.play(lambda driver: driver.list(secret()), list_page_size=1, list_pages=2)
+
+
+def test_what_has_ended_is_not_listed(stage: Stage) -> None:
+    ended, remains = stage.open().handle, stage.open().handle
+    stage.server.end_session(ended, "expired")
+    assert [entry.handle for entry in stage.play(lambda driver: driver.list(secret()))] == [remains]
+
+
+# close
+
+
+@pytest.mark.parametrize(
+    ("how", "proof"),
+    [("expired", "transaction"), ("dead", "SessionAlreadyClosed"), ("forgotten", "session not found")],
+)
+def test_each_end_has_its_proof(stage: Stage, how: str, proof: str) -> None:
+    placed = stage.open()
+    stage.server.end_session(placed.handle, how)
+    closed = stage.play(lambda driver: driver.close(stage.target(placed)))
+    assert proof in closed.proof
+
+
+def test_an_eager_close_does_not_wait(stage: Stage) -> None:
+    placed = stage.open(duration_seconds=300)
+    closed = stage.play(lambda driver: driver.close(stage.target(placed)))
+    assert closed.closed_handle == placed.handle
+    assert live(stage) == []
+
+
+def test_a_natural_close_leaves_a_near_end_alone_until_it_has_come(stage: Stage) -> None:
+    placed = stage.open(duration_seconds=300)
+    natural = {"close_policy": "natural", "natural_within_seconds": 400}
+    with pytest.raises(NotClosed, match="left to its own end"):
+        stage.play(lambda driver: driver.close(stage.target(placed)), **natural)
+    assert live(stage) == [placed.handle]
+    stage.server.end_session(placed.handle, "expired")
+    closed = stage.play(lambda driver: driver.close(stage.target(placed)), **natural)
+    assert closed.proof.startswith("ended by itself at")
+    assert stage.calls("close") == []
+
+
+def test_a_natural_close_does_not_wait_for_a_far_end(stage: Stage) -> None:
+    placed = stage.open(duration_seconds=7200)
+    stage.play(lambda driver: driver.close(stage.target(placed)), close_policy="natural")
+    assert live(stage) == []
+
+
+def test_without_an_id_nothing_is_closed(stage: Stage) -> None:
+    placed = stage.open()
+    with pytest.raises(NotClosed, match="not known"):
+        stage.play(lambda driver: driver.close(stage.target(placed, handle=None)))
+
+
+# status, balance and pings
+
+
+@pytest.mark.parametrize(
+    ("how", "life"),
+    [(None, Life.RUNNING), ("expired", Life.GONE), ("dead", Life.GONE), ("forgotten", Life.GONE)],
+)
+def test_the_node_tells_the_state_of_a_session(stage: Stage, how: str | None, life: Life) -> None:
+    placed = stage.open()
+    if how:
+        stage.server.end_session(placed.handle, how)
+    assert stage.play(lambda driver: driver.status(stage.target(placed))).life is life
+
+
+def test_a_node_that_fails_says_nothing_of_the_session(stage: Stage) -> None:
+    placed = stage.open()
+    stage.fault("error_before", operation="status")
+    assert stage.play(lambda driver: driver.status(stage.target(placed))).life is Life.UNKNOWN
+
+
+def test_the_balance_is_told_in_whole_tokens(server: SimulatorServer) -> None:
+    stage = stage_of(server, PLATFORM, mor=25 * 10**17)
+
+    async def story(driver: Any) -> Any:
+        assert isinstance(driver, HasBalance)
+        return await driver.balance(secret())
+
+    balance = stage.play(story)
+    assert (balance.amount, balance.currency) == (Decimal("2.5"), "MOR")
+
+
+def test_an_error_within_a_stream_is_read_by_its_text(server: SimulatorServer) -> None:
+    stage = stage_of(server, PLATFORM, errors_as_events=True)
+    placed = stage.open()
+    stage.server.end_session(placed.handle, "expired")
+    answer = stage.play(lambda driver: driver.probe(stage.target(placed)))
+    assert (answer.verdict, "session expired" in answer.detail) == (Verdict.GONE, True)
+
+
+def test_a_ping_names_its_session(stage: Stage) -> None:
+    both = [stage.open(), stage.open()]
+
+    async def story(driver: Driver) -> None:
+        for placed in both:
+            await driver.probe(stage.target(placed))
+
+    stage.play(story)
+    assert [call.session for call in stage.calls("chat")] == [placed.handle for placed in both]

@@ -1,0 +1,138 @@
+"""Calls as data: every fault of the configuration is named at start, and nothing leaks into a URL."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from orchestrator.providers import registry
+from orchestrator.providers.driver import Secret
+from orchestrator.providers.paths import read_path, read_text, read_time
+from orchestrator.providers.templates import OpenTable
+from tests.providers.stage import TEMPLATE
+
+SECRET = Secret(ref="env:KEY", value="sk-planted")
+
+
+def changed(name: str, **changes: Any) -> dict[str, Any]:
+    return {**TEMPLATE, name: {**TEMPLATE[name], **changes}}
+
+
+@pytest.mark.parametrize(
+    ("options", "where", "said"),
+    [
+        ({}, "mode", "required"),
+        ({"mode": "template"}, "open", "is missing"),
+        ({**TEMPLATE, "mode": "attach"}, "open", "no meaning"),
+        ({**TEMPLATE, "close": None}, "close", "is missing"),
+        (changed("open", body={"a": ["{modle}"]}), "open.body", "unknown placeholder {modle} in a.0"),
+        (changed("open", body={"token": "{secret}"}), "open.body", "unknown placeholder {secret}"),
+        (changed("open", url="/s?key={secret}"), "open.url", "unknown placeholder {secret}"),
+        (changed("open", url="https://{name}.example/s"), "open.url", "pattern"),
+        (changed("open", headers={"x": "{handle}"}), "open.headers", "unknown placeholder {handle}"),
+        (changed("close", url="/{nodes}"), "close.url", "unknown placeholder {nodes}"),
+        (changed("open", handle=None), "open.handle", "string"),
+        (changed("open", handle="a..b"), "open.handle", "no path"),
+        (changed("open", method="FETCH"), "open.method", "input should be"),
+        (changed("open", hadle="x"), "open.hadle", "unknown key"),
+        (changed("status", words={"Running": "runnning"}), "status.words.Running", "input should be"),
+        (
+            {**TEMPLATE, "errors": [{"statuses": [500], "pattern": "(", "means": "gone"}]},
+            "errors.0.pattern",
+            "no reg",
+        ),
+        ({**TEMPLATE, "endpoint_secret_ref": "sk-planted"}, "endpoint_secret_ref", "pattern"),
+    ],
+)
+def test_a_fault_is_named_by_its_path(options: dict[str, Any], where: str, said: str) -> None:
+    faults = registry.option_faults("fpt", options)
+    assert where in [path for path, _ in faults], faults
+    assert said in dict(faults)[where]
+    assert "sk-planted" not in str(faults)
+
+
+def test_a_relative_url_needs_a_base() -> None:
+    with pytest.raises(ValueError, match="relative"):
+        registry.card("fpt", TEMPLATE)
+
+
+def test_the_card_tells_what_the_template_offers() -> None:
+    whole = registry.card("fpt", {"base_url": "http://x", **TEMPLATE})
+    assert (whole.can_list, whole.closes_by_id, whole.names_create, whole.attaches) == (
+        True,
+        True,
+        True,
+        False,
+    )
+    url = {"url": "/stop/{name}"}
+    bare = {**TEMPLATE, "list": None, "names_create": False, "close": {**TEMPLATE["close"], **url}}
+    little = registry.card("fpt", {"base_url": "http://x", "idempotent_open": True, "max_nodes": 2, **bare})
+    assert (little.can_list, little.closes_by_id, little.repeats_open, little.max_nodes) == (
+        False,
+        False,
+        True,
+        2,
+    )
+    assert registry.card("fpt", {"mode": "attach"}).attaches
+
+
+VALUES = {"placement_id": "p", "name": "a/../b?c", "model": "m", "nodes": 2, "duration_seconds": 60}
+
+
+def test_values_keep_their_type_and_their_place() -> None:
+    table = OpenTable.model_validate(
+        {
+            "method": "POST",
+            "url": "/s/{name}",
+            "headers": {"X-Token": "{secret}"},
+            "body": {"n": "{nodes}", "text": "{nodes} of {model}", "deep": [{"x": "{}"}, 1, None]},
+            "handle": "id",
+        }
+    )
+    call = table.call("https://api.example/v1/", VALUES, SECRET, 5)
+    assert call.url == "https://api.example/v1/s/a%2F..%2Fb%3Fc"
+    assert call.json == {"n": 2, "text": "2 of m", "deep": [{"x": "{}"}, 1, None]}
+    assert call.headers == {"X-Token": "sk-planted"}
+
+
+BODY = {"a": {"b": [{"c": "d"}, 7]}, "yes": True, "none": None, "empty": ""}
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "text"),
+    [
+        ("a.b.0.c", "d", "d"),
+        ("a.b.1", 7, "7"),
+        ("a.b.2", None, None),
+        ("a.b.x", None, None),
+        ("a.b.0.c.e", None, None),
+        ("yes", True, None),
+        ("none", None, None),
+        ("empty", "", None),
+        (None, None, None),
+    ],
+)
+def test_a_path_leads_to_a_value_or_nowhere(path: str | None, value: Any, text: str | None) -> None:
+    assert (read_path(BODY, path), read_text(BODY, path)) == (value, text)
+
+
+THEN = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (THEN.timestamp(), THEN),
+        (int(THEN.timestamp() * 1000), THEN),
+        (str(int(THEN.timestamp())), THEN),
+        ("2026-11-21T12:00:00Z", THEN),
+        ("2026-11-21T14:00:00+02:00", THEN),
+        ("2026-11-21T12:00:00", THEN),
+        ("soon", None),
+        (None, None),
+        ([], None),
+        (1e300, None),
+    ],
+)
+def test_times_come_in_many_shapes(value: Any, expected: datetime | None) -> None:
+    assert read_time({"at": value}, "at") == expected
