@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from orchestrator.client import fields
-from orchestrator.rules.values import Model, ModelSource, ModelType, OnQuota
+from orchestrator.rules.values import Attach, Model, ModelSource, ModelType, OnQuota
 
 
 class _Part(BaseModel):
@@ -44,6 +44,12 @@ class AttachRequest(_Part):
     secret_ref: fields.Reference
     model: fields.Line
     ends_at: fields.Timestamp | None = None
+
+    def as_attach(self) -> Attach:
+        """The snapshot that the rest of the system works with."""
+        return Attach(
+            endpoint_url=self.endpoint_url, secret_ref=self.secret_ref, model=self.model, ends_at=self.ends_at
+        )
 
 
 class CreateSession(Request):

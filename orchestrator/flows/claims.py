@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
 
 from orchestrator.flows.account_work import AccountWork, on_account
@@ -16,6 +17,9 @@ from orchestrator.store.unit import Transaction
 
 T = TypeVar("T")
 
+#: Handles of placements that ended this long before an open cannot be mistaken for its own.
+REMEMBERED = timedelta(days=2)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Claimed:
@@ -25,6 +29,8 @@ class Claimed:
     step: Step
     token: str
     begin_by: float
+    known_handles: frozenset[str] = frozenset()
+    rivals_sent_at: tuple[datetime, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -134,8 +140,8 @@ def _claim_at(services: Services, step: Step, provider: str, limit: int, terms: 
     token = new_token()
     began = time.monotonic()
 
-    def claimed(tx: Transaction) -> Sequence[Placement]:
-        return tx.placements.claim(
+    def claimed(tx: Transaction) -> list[Claimed]:
+        placements = tx.placements.claim(
             step,
             provider,
             limit,
@@ -147,7 +153,20 @@ def _claim_at(services: Services, step: Step, provider: str, limit: int, terms: 
             lacking=services.lacking(provider),
             held=services.held(provider),
         )
+        tells_apart = card is not None and card.can_list and step is not Step.CLOSE
+        return [_claimed(tx, p, step, token, begin_by, tells_apart=tells_apart) for p in placements]
 
-    placements = services.database.transact(claimed)
     begin_by = began + max(terms.lease - terms.timeout, 1)
-    return [Claimed(placement=p, step=step, token=token, begin_by=begin_by) for p in placements]
+    return services.database.transact(claimed)
+
+
+def _claimed(
+    tx: Transaction, placement: Placement, step: Step, token: str, begin_by: float, *, tells_apart: bool
+) -> Claimed:
+    """With what a driver that lists must know to tell ours from others'."""
+    claimed = Claimed(placement=placement, step=step, token=token, begin_by=begin_by)
+    if not tells_apart:
+        return claimed
+    since = (placement.sent_at or placement.created_at) - REMEMBERED
+    known = tx.placements.handles_since(placement.provider, since, placement.id)
+    return replace(claimed, known_handles=known, rivals_sent_at=tx.placements.rivals_sent_at(placement))

@@ -66,8 +66,7 @@ def _check_model(services: Services, account: Account, model: Model, request: Cr
         )
         raise _invalid("provider", message)
     _check_credential(services, model, request)
-    if request.attach is not None:
-        _check_attach(services, request)
+    _check_attach(services, model, request)
 
 
 def _check_credential(services: Services, model: Model, request: CreateSession) -> None:
@@ -81,14 +80,20 @@ def _check_credential(services: Services, model: Model, request: CreateSession) 
         )
 
 
-def _check_attach(services: Services, request: CreateSession) -> None:
+def _check_attach(services: Services, model: Model, request: CreateSession) -> None:
     """An attached endpoint needs a driver that attaches, and a secret that `[attach] allowed` lets jobs name."""
-    assert request.attach is not None
+    wanted = [request.provider] if request.provider else model.providers
+    cards = [card for card in map(services.card, wanted) if card is not None]
+    if request.attach is None:
+        if cards and all(card.attaches for card in cards):
+            raise _invalid("attach", "attach: this model's provider serves only endpoints that a job names")
+        return
     if not services.config.attach_permits(request.attach.secret_ref, request.attach.endpoint_url):
         raise _invalid(
             "attach.secret_ref", "attach: this secret may not be named for this host; see [attach]"
         )
-    raise _invalid("attach", "attach: no configured provider of this model attaches to endpoints")
+    if not any(card.attaches for card in cards):
+        raise _invalid("attach", "attach: no configured provider of this model attaches to endpoints")
 
 
 def _new(work: AccountWork, request: CreateSession, model: Model) -> Session:
@@ -112,6 +117,7 @@ def _new(work: AccountWork, request: CreateSession, model: Model) -> Session:
         provider_options=options,
         pinned_provider=request.provider,
         pinned_credential=request.credential,
+        attach=request.attach.as_attach() if request.attach else None,
         metadata=request.metadata,
         request_digest=digest(request),
         model_max_duration_seconds=model.max_duration_seconds,

@@ -4,13 +4,14 @@ import asyncio
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from orchestrator.flows import late_answers, placing
+from orchestrator.flows import keys, late_answers, placing
 from orchestrator.flows.account_work import AccountWork
 from orchestrator.flows.claims import Answer, Claimed, Terms, act_and_settle, claim, under_lease
 from orchestrator.flows.services import Services, open_lease
 from orchestrator.flows.targets import order_of
 from orchestrator.flows.upkeep import Tally
 from orchestrator.providers.driver import (
+    CredentialRefused,
     Driver,
     ModelMissing,
     NotPlaced,
@@ -37,7 +38,7 @@ def open_due(services: Services) -> Tally:
         timeout = services.policy(driver.name).open_timeout_seconds
         try:
             async with asyncio.timeout(timeout):
-                return await driver.open(order_of(services, one.placement))
+                return await driver.open(order_of(services, one))
         except TimeoutError as error:
             raise OutcomeUnknown(
                 f"no answer to the open within {timeout:g} s", possible_orphans=True
@@ -83,6 +84,7 @@ def after_open(
         case Refused() as refusal:
             refused = replace(placement, refused_by=_refused_by(refusal), last_answer=str(refusal))
             current = work.tx.placements.save(placement, refused)
+            _note_refused_key(work, placement, refusal)
             not_opened(work, session, current, f"refused: {refusal}")
         case NotSent() | Throttled() as error:
             _again_later(work, session, placement, error, answer.claimed.step)
@@ -128,6 +130,14 @@ def _refused_by(refusal: Refused) -> RefusedBy:
     return RefusedBy.PROVIDER if isinstance(refusal, ModelMissing) else RefusedBy.CREDENTIAL
 
 
+def _note_refused_key(work: AccountWork, placement: Placement, refusal: Refused) -> None:
+    if isinstance(refusal, CredentialRefused) and placement.attach is None:
+        policy = work.services.policy(placement.provider)
+        said, key = str(refusal), placement.credential
+        exclusive = placement.exclusive
+        keys.refused(work.tx, placement.provider, key, said, policy, work.now, exclusive=exclusive)
+
+
 def _as_open(placement: Placement, placed: Placed, now: datetime) -> Placement:
     ends_at = placed.ends_at
     if ends_at is None and placed.lasts_seconds is not None:
@@ -159,6 +169,9 @@ def _again_later(
     hint = error.retry_after_seconds if isinstance(error, Throttled) else None
     wait = min(max(hint or 0.0, RETRY_FIRST * 2 ** min(placement.attempts - 1, 10)), RETRY_LAST)
     opening = step is Step.OPEN
+    keys.told_to_wait(
+        work.tx, placement.provider, placement.credential, min(hint or 0.0, RETRY_LAST), work.now
+    )
     later = replace(
         placement,
         last_answer=str(error),

@@ -1,49 +1,42 @@
 """Ping what is due: hundreds at once, settled in bulk as they finish. Carries out what `rules/decide.py` decides."""
 
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import assert_never
 
-from orchestrator.flows import placing
+from orchestrator.flows import brake, keys, placing
 from orchestrator.flows.account_work import AccountWork, on_account
-from orchestrator.flows.services import PING_BEGINS_WITHIN, Services, ping_lease
-from orchestrator.flows.targets import target_of
+from orchestrator.flows.ping_claims import Pinged, claim_everywhere, give_keys_back, send
+from orchestrator.flows.services import Services
 from orchestrator.flows.upkeep import Tally
 from orchestrator.providers.driver import Probe
 from orchestrator.rules.decide import (
+    RETRY_AFTER_INTERVALS,
     BecomeRunning,
+    Decision,
     GiveUp,
     Ping,
     PingAgain,
     Rest,
     Stop,
     after_ping,
+    after_the_platforms_word,
     note_ping,
     plan_steps,
 )
+from orchestrator.rules.money import MICRO
 from orchestrator.rules.states import State, Step, StopReason
-from orchestrator.rules.values import Placement, Session, Verdict
-from orchestrator.store.database import new_token
+from orchestrator.rules.values import Session, Verdict
 from orchestrator.store.pings import GoodPing
 from orchestrator.store.unit import Transaction
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Pinged:
-    """A claimed session and what its ping said."""
-
-    session: Session
-    placement: Placement
-    probe: Probe
-    token: str
-
-
 def ping_due(services: Services) -> Tally:
     """Ping every due session that this process has a free slot for; a full batch wakes the next."""
-    claims = _claim_everywhere(services)
-    probes = [_probe(services, session, placement, token, by) for session, placement, token, by in claims]
+    claims = claim_everywhere(services)
+    probes = [send(services, session, placement, token, by) for session, placement, token, by in claims]
     settled = 0
     for chunk in services.loop.stream(probes):
         settle(services, chunk)
@@ -61,6 +54,8 @@ def settle(services: Services, chunk: Sequence[Pinged]) -> None:
 
     def settle_good(tx: Transaction) -> None:
         now = tx.now()
+        give_keys_back(services, tx, chunk)
+        _meter(tx, begun)
         good = {pinged.token: [] for pinged in begun}  # type: dict[str, list[GoodPing]]
         for pinged in begun:
             ping = _good(services, pinged, now)
@@ -74,51 +69,6 @@ def settle(services: Services, chunk: Sequence[Pinged]) -> None:
     for pinged in begun:
         if pinged.session.id not in written:
             _settle_one(services, pinged)
-
-
-def _claim_everywhere(services: Services) -> list[tuple[Session, Placement, str, float]]:
-    claimed: list[tuple[Session, Placement, str, float]] = []
-    try:
-        for provider in services.drivers:
-            claimed += _claim(services, provider)
-    except BaseException:  # the database failed half-way: what was claimed is never pinged
-        for _, placement, _, _ in claimed:
-            services.slots.release(Step.PING, placement.provider)
-        raise
-    return claimed
-
-
-def _claim(services: Services, provider: str) -> list[tuple[Session, Placement, str, float]]:
-    free = services.slots.take(Step.PING, provider)
-    claimed: Sequence[tuple[Session, Placement]] = []
-    token = new_token()
-    begin_by = time.monotonic() + PING_BEGINS_WITHIN
-    try:
-        if free:
-            claimed = services.database.transact(
-                lambda tx: tx.pings.claim(
-                    provider,
-                    free,
-                    now=tx.now(),
-                    token=token,
-                    lease_seconds=ping_lease(services.policy(provider)),
-                    lacking=services.lacking(provider),
-                )
-            )
-    finally:
-        services.slots.release(Step.PING, provider, free - len(claimed))
-    return [(session, placement, token, begin_by) for session, placement in claimed]
-
-
-async def _probe(
-    services: Services, session: Session, placement: Placement, token: str, begin_by: float
-) -> Pinged:
-    try:
-        target = target_of(services, placement, begin_by, to_ping=True)
-        probe = await services.drivers[placement.provider].probe(target)
-        return Pinged(session=session, placement=placement, probe=probe, token=token)
-    finally:
-        services.slots.release(Step.PING, placement.provider)
 
 
 def _give_back(services: Services, late: Sequence[Pinged]) -> None:
@@ -139,7 +89,7 @@ def _give_back(services: Services, late: Sequence[Pinged]) -> None:
 def _good(services: Services, pinged: Pinged, now: datetime) -> GoodPing | None:
     """The bulk settlement of this ping; None where more than its time changes."""
     session, probe = pinged.session, pinged.probe
-    if session.state is not State.RUNNING or probe.verdict is not Verdict.ALIVE:
+    if session.state is not State.RUNNING or probe.verdict is not Verdict.ALIVE or pinged.asleep:
         return None
     if session.failures or session.gone_since or session.loading_since or session.unusable_since:
         return None
@@ -174,21 +124,19 @@ def _settle_one(services: Services, pinged: Pinged) -> None:
             return
         if session.lease_token == pinged.token:  # else a stop, or another ping, took it over
             _remember_variant(tx, pinged)
-            _carry_out(work, session, pinged.probe)
+            _note_key(work, session, pinged)
+            _carry_out(work, session, pinged)
         work.finish()
 
     services.database.transact(settle_one)
 
 
-def _carry_out(work: AccountWork, session: Session, probe: Probe) -> None:
+def _carry_out(work: AccountWork, session: Session, pinged: Pinged) -> None:
     policy = work.policy(session)
-    noted = note_ping(session, _as_ping(probe), policy, work.now)
-    decision = after_ping(
-        noted, policy, work.now, work.services.jitter(), retry_after_seconds=probe.retry_after_seconds
-    )
-    match decision:
+    noted = session if pinged.asleep else note_ping(session, _as_ping(pinged.probe), policy, work.now)
+    match _decision(work, noted, pinged):
         case PingAgain(at=at):
-            work.keep(session, work.planned(_free(noted, ping_at=at)))
+            _go_on(work, session, _free(noted, ping_at=at))
         case BecomeRunning():
             interval = after_ping(
                 replace(noted, state=State.RUNNING), policy, work.now, work.services.jitter()
@@ -197,7 +145,9 @@ def _carry_out(work: AccountWork, session: Session, probe: Probe) -> None:
             work.start_running(session, replace(noted, ping_at=at))
         case Stop(reason=reason, detail=detail):
             saved = work.keep(session, _free(noted, ping_at=noted.ping_at))
-            if not placing.move_on(work, saved, work.now, detail):
+            if pinged.ended is None and reason is StopReason.DEAD and brake.holds(work, saved):
+                work.keep(saved, brake.slowed(work, saved))
+            elif not placing.move_on(work, saved, work.now, detail):
                 work.stop(saved, reason, work.now, detail)
         case GiveUp(detail=detail):
             _give_up(work, session, noted, detail)
@@ -205,6 +155,63 @@ def _carry_out(work: AccountWork, session: Session, probe: Probe) -> None:
             work.keep(session, _free(session, ping_at=session.ping_at))
         case unknown:
             assert_never(unknown)
+
+
+def _decision(work: AccountWork, noted: Session, pinged: Pinged) -> Decision:
+    policy = work.policy(noted)
+    if pinged.asleep:
+        return PingAgain(work.now + timedelta(seconds=policy.ping_interval_seconds))
+    if pinged.ended is not None:
+        return after_the_platforms_word(noted, work.now, pinged.ended)
+    waits = pinged.probe.retry_after_seconds
+    return after_ping(noted, policy, work.now, work.services.jitter(), retry_after_seconds=waits)
+
+
+def _go_on(work: AccountWork, before: Session, noted: Session) -> None:
+    """It lives on; who falls ill or recovers tells something of its provider."""
+    saved = work.keep(before, work.planned(noted))
+    if saved.state is not State.RUNNING or not (_ill(before) or _ill(saved)):
+        return
+    if not _ill(saved):
+        brake.note_recovery(work, saved)
+    elif brake.holds(work, saved):
+        work.keep(saved, brake.slowed(work, saved))
+
+
+def _ill(session: Session) -> bool:
+    return session.failures > 0 or session.gone_since is not None
+
+
+def _note_key(work: AccountWork, session: Session, pinged: Pinged) -> None:
+    """What the answer says of the key: refused, or told to wait."""
+    placement, probe = pinged.placement, pinged.probe
+    own = placement.secret_ref == placement.credential
+    policy = work.policy(session)
+    if probe.verdict is Verdict.CREDENTIALS and own:
+        keys.refused(
+            work.tx,
+            placement.provider,
+            placement.credential,
+            probe.detail,
+            policy,
+            work.now,
+            exclusive=placement.exclusive,
+        )
+    if probe.verdict is Verdict.THROTTLED:
+        most = RETRY_AFTER_INTERVALS * policy.ping_interval_seconds
+        seconds = min(probe.retry_after_seconds or 0.0, most)
+        keys.told_to_wait(work.tx, placement.provider, placement.credential, seconds, work.now)
+
+
+def _meter(tx: Transaction, begun: Sequence[Pinged]) -> None:
+    """Count what the pings of each provider took."""
+    for provider in sorted({pinged.placement.provider for pinged in begun}):
+        probes = [
+            pinged.probe for pinged in begun if pinged.placement.provider == provider and not pinged.asleep
+        ]
+        cost = sum((Decimal(probe.cost_usd) for probe in probes if probe.cost_usd), Decimal(0))
+        tokens = sum(probe.tokens for probe in probes)
+        tx.meters.count(provider, pings=len(probes), tokens=tokens, cost_usd=cost.quantize(MICRO))
 
 
 def _give_up(work: AccountWork, session: Session, noted: Session, detail: str) -> None:

@@ -35,6 +35,8 @@ def providers_for(services: Services, session: Session, model: Model) -> Iterato
         card = services.card(provider)
         if card is None or session.pinned_provider not in (None, provider):
             continue
+        if card.attaches != (session.attach is not None):
+            continue
         if card.max_nodes is None or session.nodes <= card.max_nodes:
             yield provider
 
@@ -85,6 +87,7 @@ def begin_placement(
         currency=session.currency,
         state=PlacementState.OPENING,
         options=dict(session.provider_options),
+        attach=session.attach,
         duration_seconds=shortest,
         created_at=now,
         next_step=Step.OPEN,

@@ -22,7 +22,7 @@ def resolve_due(services: Services) -> Tally:
         unwanted = one.placement.closing_since is not None
         try:
             async with asyncio.timeout(timeout):
-                order = order_of(services, one.placement)
+                order = order_of(services, one)
                 return await driver.resolve(order, close=unwanted)
         except TimeoutError as error:
             raise OutcomeUnknown(f"no answer to the resolve within {timeout:g} s") from error

@@ -82,6 +82,8 @@ class Services:
     def secret_of(self, placement: Placement) -> Secret | None:
         """A placement's credential. Where the key is the address it must be the very same secret, under whatever
         reference it has now: another key's close would hit another session, and prove nothing."""
+        if placement.attach is not None:
+            return self.secret(placement.attach.secret_ref)
         if not placement.exclusive or placement.fingerprint is None:
             return self.secret(placement.credential)
         return self.secret(self.held(placement.provider).get(placement.fingerprint))

@@ -1,12 +1,14 @@
 """From placements to what drivers are given."""
 
+from orchestrator.flows.claims import Claimed
 from orchestrator.flows.services import Services
 from orchestrator.providers.driver import Auth, Endpoint, Order, Target
 from orchestrator.rules.values import Placement
 
 
-def order_of(services: Services, placement: Placement) -> Order:
+def order_of(services: Services, claimed: Claimed) -> Order:
     """What is to be opened; the same for the same placement, so that it can be sent again."""
+    placement = claimed.placement
     return Order(
         placement_id=placement.id,
         name=placement.id,
@@ -17,6 +19,10 @@ def order_of(services: Services, placement: Placement) -> Order:
         options=placement.options,
         secret=services.secret_of(placement),
         handle=placement.candidate,
+        attach=placement.attach,
+        sent_at=placement.sent_at,
+        known_handles=claimed.known_handles,
+        rivals_sent_at=claimed.rivals_sent_at,
     )
 
 
@@ -35,6 +41,8 @@ def target_of(services: Services, placement: Placement, begin_by: float | None, 
         timeout_seconds=policy.ping_timeout_seconds,
         begin_by=begin_by,
         variant=placement.ping_variant,
+        name=placement.id,
+        ends_at=placement.declared_end_at,
     )
 
 

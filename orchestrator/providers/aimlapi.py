@@ -73,6 +73,10 @@ class AimlapiDriver(AlwaysOn):
         endpoint = target.endpoint or self._endpoint(target.model, target.secret)
         return await self._pinger.probe(target, endpoint, self._dialect)
 
+    async def check(self, secret: Secret | None) -> str:
+        _check_key(await self._ask(self._options.url("/key"), _needed(secret)))
+        return "the key is valid"
+
     async def balance(self, secret: Secret | None) -> Balance:
         answer = await self._ask(self._billing_url(), _needed(secret))
         body = _good(answer)

@@ -47,6 +47,10 @@ class Card:
     """The configured ping can close the session, so it runs under the credential's lease."""
     names_create: bool = False
     """A create carries our name, by which it can be found again."""
+    tells_status: bool = False
+    """`status` asks the platform, and what it says confirms a death."""
+    sleeps: bool = False
+    """What serves may be scaled to zero: `status` says so, and a ping would wake it and start the bill."""
     attaches: bool = False
     """Somebody else opens and ends it: an order brings the endpoint, and no call of ours closes it."""
 
@@ -264,6 +268,14 @@ class NotClosed(ProviderError):
 
 class CannotAsk(ProviderError):
     """The platform offers no such call."""
+
+
+@runtime_checkable
+class ChecksKey(Protocol):
+    """A driver whose platform can say, at no cost, whether it accepts a key."""
+
+    async def check(self, secret: Secret | None) -> str:
+        """What works, in a few words. Raises CredentialRefused, or any other ProviderError."""
 
 
 class Driver(Protocol):

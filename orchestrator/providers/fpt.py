@@ -32,4 +32,5 @@ def card(options: FptOptions) -> Card:
         minimum_billing_seconds=options.minimum_billing_seconds,
         resolve_after_seconds=options.resolve_after_seconds,
         names_create=options.names_create,
+        tells_status=options.status is not None,
     )

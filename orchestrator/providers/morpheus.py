@@ -7,9 +7,9 @@ whatever the key has. So a fresh open begins with a close, and only a model open
 import asyncio
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -120,6 +120,9 @@ class MorpheusDriver:
     async def list(self, secret: Secret | None) -> Sequence[Listed]:
         raise CannotAsk(f"{self.name} has no list of sessions{f' for {secret.ref}' if secret else ''}")
 
+    async def check(self, secret: Secret | None) -> str:
+        return f"{len(await self._listed(_needed(secret)))} models listed"
+
     async def aclose(self) -> None:
         """The client is shared; whoever built it closes it."""
 
@@ -127,6 +130,13 @@ class MorpheusDriver:
         """The gateway silently opens a default model for an id that it does not know: so look first."""
         if order.options.get("bid_id"):
             return order.model
+        for entry in await self._listed(secret):
+            names = (entry.get("blockchainID"), entry.get("id"), entry.get("name"))
+            if entry.get("blockchainID") and order.model.lower() in {str(name).lower() for name in names}:
+                return str(entry["blockchainID"])
+        raise ModelMissing(f"{self.name} does not list the model {order.model}")
+
+    async def _listed(self, secret: Secret) -> Sequence[Mapping[str, Any]]:
         call = Call(
             method="GET",
             url=self._options.url("/models"),
@@ -134,11 +144,7 @@ class MorpheusDriver:
             auth=Auth.BEARER,
             secret=secret,
         )
-        for entry in listed_models(await ask_reading(self._http, call)):
-            names = (entry.get("blockchainID"), entry.get("id"), entry.get("name"))
-            if entry.get("blockchainID") and order.model.lower() in {str(name).lower() for name in names}:
-                return str(entry["blockchainID"])
-        raise ModelMissing(f"{self.name} does not list the model {order.model}")
+        return listed_models(await ask_reading(self._http, call))
 
     async def _free(self, secret: Secret, until: float) -> None:
         """A leftover session would be adopted with its nearer end, or leak under a bid open."""

@@ -122,6 +122,10 @@ class MorpheusNodeDriver:
         except ProviderError as error:
             raise NotClosed(str(error)) from error
 
+    async def check(self, secret: Secret | None) -> str:
+        sessions, now = await self._wallet.sessions(secret)
+        return f"{sum(one.ended(now) is None for one in sessions)} sessions open"
+
     async def list(self, secret: Secret | None) -> Sequence[Listed]:
         sessions, now = await self._wallet.sessions(secret)
         return [
@@ -177,5 +181,6 @@ def card(options: MorpheusNodeOptions) -> Card:
         closes_by_id=True,
         serialised=True,
         shortest_duration_seconds=SHORTEST_SECONDS,
+        tells_status=True,
         resolve_after_seconds=options.open_within_seconds + options.list_lag_seconds,
     )

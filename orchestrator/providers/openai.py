@@ -4,6 +4,7 @@ Nothing is created upstream: an open checks that the model is listed, a close is
 """
 
 from orchestrator.providers.always_on import AlwaysOn
+from orchestrator.providers.answers import Answer
 from orchestrator.providers.chat import Dialect, Pinger
 from orchestrator.providers.driver import (
     Auth,
@@ -49,7 +50,22 @@ class OpenAIDriver(AlwaysOn):
         endpoint = target.endpoint or self._endpoint(target.model, target.secret)
         return await self._pinger.probe(target, endpoint, self._dialect)
 
+    async def check(self, secret: Secret | None) -> str:
+        answer = await self._models(secret)
+        return (
+            "no list of models"
+            if answer.status in _NO_LIST
+            else f"{len(listed_models(answer))} models listed"
+        )
+
     async def _check(self, model: str, secret: Secret | None) -> None:
+        answer = await self._models(secret)
+        if answer.status in _NO_LIST:
+            return
+        if model not in {entry.get("id") for entry in listed_models(answer)}:
+            raise ModelMissing(f"{self.name} does not list the model {model}")
+
+    async def _models(self, secret: Secret | None) -> Answer:
         call = Call(
             method="GET",
             url=self._options.url("/models"),
@@ -57,11 +73,7 @@ class OpenAIDriver(AlwaysOn):
             auth=self._options.auth,
             secret=secret,
         )
-        answer = await ask_reading(self._http, call)
-        if answer.status in _NO_LIST:
-            return
-        if model not in {entry.get("id") for entry in listed_models(answer)}:
-            raise ModelMissing(f"{self.name} does not list the model {model}")
+        return await ask_reading(self._http, call)
 
     def _endpoint(self, model: str, secret: Secret | None) -> Endpoint:
         """Without a credential none is asked of the user."""

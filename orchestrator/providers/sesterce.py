@@ -109,6 +109,9 @@ class SesterceDriver:
         listed = await self._control.list(secret)
         return [self._names.listed(one) for one in listed if one.life not in (Life.STOPPED, Life.GONE)]
 
+    async def check(self, secret: Secret | None) -> str:
+        return f"{len(await self._control.list(secret))} instances listed"
+
     async def aclose(self) -> None:
         """The client is shared; whoever built it closes it."""
 
@@ -230,6 +233,8 @@ def card(options: SesterceOptions) -> Card:
         closes_by_id=managed,
         names_create=options.on_open == "create",
         max_nodes=options.max_nodes,
+        tells_status=True,
+        sleeps=options.pending_means == "asleep",
     )
 
 

@@ -94,6 +94,18 @@ def after_ping(
             assert_never(unknown)
 
 
+def after_the_platforms_word(session: Session, now: datetime, said: str) -> Decision:
+    """The platform's own status says that it has ended: no second ping is needed to believe it."""
+    detail = f"the platform says so itself: {said}"
+    match session.state:
+        case State.RUNNING:
+            return _end(session, now, detail)
+        case State.STARTING:
+            return GiveUp(detail)
+        case _:
+            return Rest()
+
+
 def plan_steps(session: Session, policy: Policy, now: datetime, *, ping_at: datetime | None) -> Session:
     """The session with its stop, its warning and its one next step; the funds stay on the account."""
     forecast = next_stop(session, policy)

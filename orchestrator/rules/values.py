@@ -277,6 +277,7 @@ class Placement:
     state: PlacementState
     options: Mapping[str, Any] = field(default_factory=dict)
     """Upstream's own flags, from `provider_options`."""
+    attach: Attach | None = None
     duration_seconds: int
     """What the provider is asked for: its end is only the backstop of our own clock."""
     handle: str | None = None
@@ -325,6 +326,40 @@ class Credential:
     paused_since: datetime | None = None
     paused_reason: str | None = None
     resting_until: datetime | None = None
+    cool_until: datetime | None = None
+    """The provider said so long to wait: nothing but closes until then."""
+    checked_at: datetime | None = None
+    """When a paused one was last tried."""
     last_used_at: datetime | None = None
     lease_token: str | None = None
     lease_until: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Brake:
+    """A provider, or one credential of it, that is held to be at fault."""
+
+    scope: str
+    provider: str
+    credential: str | None
+    """None: the whole provider."""
+    since: datetime
+    until: datetime
+    """It lifts then at the latest."""
+    reason: str
+    successes: int = 0
+    """Sessions in doubt there that answered well since."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Meter:
+    """What one provider's pings have cost us, and what its own account holds."""
+
+    provider: str
+    pings: int = 0
+    tokens: int = 0
+    cost_usd: Decimal = ZERO
+    balance: Decimal | None = None
+    balance_currency: str | None = None
+    balance_at: datetime | None = None
+    balance_is_low: bool = False

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Connection, and_, exists, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, exists, func, insert, or_, select, update
 
 from orchestrator.rules.states import PlacementState
 from orchestrator.rules.values import Credential
@@ -58,8 +58,21 @@ class Credentials:
             CREDENTIALS.c.ref == ref,
             CREDENTIALS.c.paused_since.is_not(None),
         )
-        freed = update(CREDENTIALS).where(mine).values(paused_since=None, paused_reason=None)
+        freed = update(CREDENTIALS).where(mine).values(paused_since=None, paused_reason=None, checked_at=None)
         return self._connection.execute(freed).rowcount == 1
+
+    def cool(self, provider: str, ref: str, until: datetime) -> None:
+        """The provider said to wait; a longer wait that stands already stays."""
+        mine = and_(CREDENTIALS.c.provider == provider, CREDENTIALS.c.ref == ref)
+        shorter = or_(CREDENTIALS.c.cool_until.is_(None), CREDENTIALS.c.cool_until < until)
+        self._connection.execute(update(CREDENTIALS).where(mine, shorter).values(cool_until=until))
+
+    def paused_unchecked_since(self, since: datetime, now: datetime) -> Sequence[Credential]:
+        """Paused credentials that nobody tried since then; they count as tried now."""
+        waits = func.coalesce(CREDENTIALS.c.checked_at, CREDENTIALS.c.paused_since) <= since
+        mine = and_(CREDENTIALS.c.paused_since.is_not(None), CREDENTIALS.c.retired.is_(False), waits)
+        tried = update(CREDENTIALS).where(mine).values(checked_at=now).returning(CREDENTIALS)
+        return [snapshot(Credential, row) for row in self._connection.execute(tried)]
 
     def sync(self, wanted: Mapping[str, Credential]) -> None:
         """Make the rows agree with the configuration: what is gone from it retires and serves the closes.
@@ -130,6 +143,7 @@ def _usable(provider: str, now: datetime, ref: str | None, excluding: Collection
         CREDENTIALS.c.retired.is_(False),
         CREDENTIALS.c.paused_since.is_(None),
         or_(CREDENTIALS.c.resting_until.is_(None), CREDENTIALS.c.resting_until <= now),
+        or_(CREDENTIALS.c.cool_until.is_(None), CREDENTIALS.c.cool_until <= now),
         or_(CREDENTIALS.c.exclusive.is_(False), ~_carries_one()),
     ]
     if ref is not None:
@@ -150,3 +164,10 @@ def _carries_one() -> ColumnElement[bool]:
 
 def _unended() -> ColumnElement[bool]:
     return _PLACEMENTS.c.state.not_in([PlacementState.CLOSED, PlacementState.NEVER_OPENED])
+
+
+def cooling(provider: object, ref: object, now: datetime) -> ColumnElement[bool]:
+    """For claims: did the provider say to wait with this key?"""
+    return exists().where(
+        CREDENTIALS.c.provider == provider, CREDENTIALS.c.ref == ref, CREDENTIALS.c.cool_until > now
+    )

@@ -11,6 +11,7 @@ from sqlalchemy.sql.expression import column
 from orchestrator.rules.states import PlacementState, State, Step
 from orchestrator.rules.values import Placement, Session, Verdict
 from orchestrator.store.columns import EnumText
+from orchestrator.store.credentials import cooling
 from orchestrator.store.rows import snapshot, table_of
 from orchestrator.store.tables import PlacementRow, SessionRow
 
@@ -60,6 +61,7 @@ class Pings:
             .limit(limit)
             .with_for_update(skip_locked=True)
         )
+        due = due.where(~cooling(SESSIONS.c.provider, SESSIONS.c.credential, now))
         if lacking:
             due = due.where(or_(SESSIONS.c.credential.is_(None), SESSIONS.c.credential.not_in(lacking)))
         once = due.cte("due")  # a subquery may be run for each row, and then claims more than `limit`

@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, case, exists, func,
 from orchestrator.rules import events
 from orchestrator.rules.states import SERVING, PlacementState, Step, checked_placement
 from orchestrator.rules.values import Placement
+from orchestrator.store.credentials import cooling
 from orchestrator.store.outbox import Outbox
 from orchestrator.store.rows import changes, snapshot, table_of, values_of
 from orchestrator.store.tables import CredentialRow, PlacementRow
@@ -88,7 +89,7 @@ class Placements:
         must not overlap, a lease on the credential; a row whose credential is leased to another waits.
         Credentials in `lacking` are left to other workers; a placement that is addressed by its key is claimed
         only where that very secret's fingerprint is among `held`."""
-        due = self._due_rows(step, provider, limit, now, _served(lacking, held))
+        due = self._due_rows(step, provider, limit, now, self._served(step, lacking, held, now))
         free = self._lease_credentials(due, now, token, lease_seconds, rest_seconds)
         ids = [row.id for row in due if not row.serialised or row.id in free]
         self._put_off([row.id for row in due if row.id not in set(ids)], now + _BUSY)
@@ -123,6 +124,15 @@ class Placements:
             .with_for_update(skip_locked=True)
         )
         return list(self._connection.execute(query))
+
+    @staticmethod
+    def _served(
+        step: Step, lacking: Collection[str], held: Collection[str] | None, now: datetime
+    ) -> ColumnElement[bool]:
+        if step is Step.CLOSE:
+            return _of_those(lacking, held)
+        waits = cooling(PLACEMENTS.c.provider, PLACEMENTS.c.credential, now)
+        return and_(_of_those(lacking, held), ~waits)
 
     def _lease_credentials(
         self,
@@ -169,6 +179,39 @@ class Placements:
             self._connection.execute(
                 update(PLACEMENTS).where(PLACEMENTS.c.id.in_(ids)).values(next_step_at=until)
             )
+
+    def lease_credential(
+        self, placement: Placement, *, now: datetime, token: str, lease_seconds: float, rest_seconds: float
+    ) -> bool:
+        """For a ping that can close its session: the lease on the key, or False where another holds it."""
+        return self._lease_credential(
+            placement.id, placement.credential, now, token, lease_seconds, rest_seconds
+        )
+
+    def handles_since(self, provider: str, since: datetime, but: str) -> frozenset[str]:
+        """Handles that placements of this provider other than `but` have or had since then."""
+        query = select(PLACEMENTS.c.handle).where(
+            PLACEMENTS.c.provider == provider,
+            PLACEMENTS.c.handle.is_not(None),
+            PLACEMENTS.c.id != but,
+            or_(
+                PLACEMENTS.c.next_step.is_not(None),
+                PLACEMENTS.c.ended_at.is_(None),
+                PLACEMENTS.c.ended_at >= since,
+            ),
+        )
+        return frozenset(self._connection.execute(query).scalars())
+
+    def rivals_sent_at(self, placement: Placement) -> tuple[datetime, ...]:
+        """When other opens of the same model there were sent whose outcome is not known."""
+        query = select(PLACEMENTS.c.sent_at).where(
+            PLACEMENTS.c.provider == placement.provider,
+            PLACEMENTS.c.provider_model_id == placement.provider_model_id,
+            PLACEMENTS.c.id != placement.id,
+            PLACEMENTS.c.sent_at.is_not(None),
+            PLACEMENTS.c.state.in_([PlacementState.OPENING, PlacementState.UNKNOWN]),
+        )
+        return tuple(self._connection.execute(query).scalars())
 
     # one placement
 
@@ -251,7 +294,7 @@ class Placements:
         ]
 
 
-def _served(lacking: Collection[str], held: Collection[str] | None) -> ColumnElement[bool]:
+def _of_those(lacking: Collection[str], held: Collection[str] | None) -> ColumnElement[bool]:
     by_reference = or_(PLACEMENTS.c.credential.is_(None), PLACEMENTS.c.credential.not_in(lacking))
     if held is None:
         return by_reference

@@ -127,6 +127,16 @@ class Sessions:
         total, concurrent, waiting = self._connection.execute(query).one()
         return Usage(total=total or 0, concurrent=concurrent or 0, queue_ahead=waiting or 0)
 
+    def somebody_lives(self, provider: str, credential: str, since: datetime) -> bool:
+        """Was any running session under this key alive since then?"""
+        alive = exists().where(
+            SESSIONS.c.provider == provider,
+            SESSIONS.c.credential == credential,
+            SESSIONS.c.state == State.RUNNING,
+            SESSIONS.c.last_alive_at >= since,
+        )
+        return bool(self._connection.execute(select(alive)).scalar())
+
     def queue(self, account_id: str) -> Sequence[Session]:
         """An account's queued sessions, first come first."""
         query = (

@@ -8,10 +8,12 @@ from sqlalchemy import Connection
 
 from orchestrator.rules.states import Step
 from orchestrator.store.accounts import Accounts
+from orchestrator.store.brakes import Brakes
 from orchestrator.store.credentials import Credentials
 from orchestrator.store.inbox import Inbox
 from orchestrator.store.leases import Leases
 from orchestrator.store.ledger import Ledger
+from orchestrator.store.meters import Meters
 from orchestrator.store.models import Models
 from orchestrator.store.outbox import Outbox
 from orchestrator.store.pings import Pings
@@ -37,6 +39,8 @@ class Transaction:
         self.ledger = Ledger(connection)
         self.inbox = Inbox(connection)
         self.leases = Leases(connection)
+        self.brakes = Brakes(connection)
+        self.meters = Meters(connection)
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:

@@ -5,12 +5,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.flows.admit_queued import admit_queued, let_queues_look
+from orchestrator.flows.brake import release_overdue
 from orchestrator.flows.close_due import close_due
 from orchestrator.flows.deliver_events import Sink, deliver_events
 from orchestrator.flows.funds_due import funds_due
+from orchestrator.flows.keys import retry_paused
 from orchestrator.flows.open_due import open_due
 from orchestrator.flows.ping_due import ping_due
 from orchestrator.flows.post_charges import post_charges
+from orchestrator.flows.read_balances import read_balances
 from orchestrator.flows.resolve_due import resolve_due
 from orchestrator.flows.services import Services
 from orchestrator.flows.stop_due import stop_due
@@ -56,6 +59,11 @@ TICKS: Mapping[str, Tick] = {
     "orchestrator.tick.queues": Tick(
         kind=CONTROL, every_seconds=10, run=lambda a: let_queues_look(a.services)
     ),
+    "orchestrator.tick.brakes": Tick(
+        kind=CONTROL, every_seconds=5, run=lambda a: release_overdue(a.services)
+    ),
+    "orchestrator.tick.keys": Tick(kind=OPEN, every_seconds=15, run=lambda a: retry_paused(a.services)),
+    "orchestrator.tick.balances": Tick(kind=OPEN, every_seconds=60, run=lambda a: read_balances(a.services)),
     "orchestrator.tick.outcomes": Tick(
         kind=CONTROL, every_seconds=3600, run=lambda a: forget_old_outcomes(a.services)
     ),

@@ -8,7 +8,7 @@ from orchestrator.flows.claims import Answer, Claimed, ask, claim
 from orchestrator.flows.close_due import _terms as close_terms
 from orchestrator.flows.close_due import settle_close
 from orchestrator.flows.open_due import open_terms, settle_open
-from orchestrator.flows.ping_due import Pinged
+from orchestrator.flows.ping_claims import Pinged, claim_pings, send
 from orchestrator.flows.resolve_due import settle_resolve
 from orchestrator.flows.services import Services
 from orchestrator.flows.targets import order_of, target_of
@@ -43,10 +43,10 @@ class Hands:
         async def question(driver: Driver, one: Claimed) -> Any:
             match one.step:
                 case Step.OPEN:
-                    return await driver.open(order_of(self._services, one.placement))
+                    return await driver.open(order_of(self._services, one))
                 case Step.RESOLVE:
                     unwanted = one.placement.closing_since is not None
-                    return await driver.resolve(order_of(self._services, one.placement), close=unwanted)
+                    return await driver.resolve(order_of(self._services, one), close=unwanted)
                 case _:
                     return await driver.close(target_of(self._services, one.placement, None, to_ping=False))
 
@@ -64,8 +64,8 @@ class Hands:
 
     def ping(self, provider: str) -> list[Pinged]:
         """Claim what is due to be pinged there, and ping it; nothing is written down."""
-        claims = ping_due._claim(self._services, provider)
-        probes = [ping_due._probe(self._services, *claimed) for claimed in claims]
+        claims = claim_pings(self._services, provider)
+        probes = [send(self._services, *claimed) for claimed in claims]
         return [self._services.loop.run(probe) for probe in probes]
 
     def settle_pings(self, pinged: list[Pinged]) -> None:

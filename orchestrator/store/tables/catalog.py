@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 
-from sqlalchemy import Column, Index
+from sqlalchemy import BigInteger, Column, Index
 from sqlmodel import Field
 
 from orchestrator.rules.values import ModelSource, ModelType
@@ -50,6 +50,37 @@ class CredentialRow(Row, table=True):
     paused_since: datetime | None = None
     paused_reason: str | None = None
     resting_until: datetime | None = None
+    cool_until: datetime | None = None
+    checked_at: datetime | None = None
     last_used_at: datetime | None = None
     lease_token: str | None = None
     lease_until: datetime | None = None
+
+
+class BrakeRow(Row, table=True):
+    """A provider or credential whose deaths are frozen now."""
+
+    __tablename__ = "brakes"
+
+    scope: str = Field(primary_key=True)
+    provider: str
+    credential: str | None = None
+    since: datetime
+    until: datetime
+    reason: str
+    successes: int
+
+
+class MeterRow(Row, table=True):
+    """What a provider's pings cost, and the balance that it told."""
+
+    __tablename__ = "meters"
+
+    provider: str = Field(primary_key=True)
+    pings: int = Field(sa_column=Column(BigInteger, nullable=False))
+    tokens: int = Field(sa_column=Column(BigInteger, nullable=False))
+    cost_usd: Decimal = Field(sa_column=money())
+    balance: Decimal | None = Field(default=None, sa_column=money(nullable=True))
+    balance_currency: str | None = None
+    balance_at: datetime | None = None
+    balance_is_low: bool

@@ -5,12 +5,12 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import CheckConstraint, Index, text
+from sqlalchemy import CheckConstraint, Column, Index, text
 from sqlmodel import Field
 
 from orchestrator.rules.states import PlacementState, Step
-from orchestrator.rules.values import ModelType, RefusedBy
-from orchestrator.store.columns import enum, json_object, money, one_of
+from orchestrator.rules.values import Attach, ModelType, RefusedBy
+from orchestrator.store.columns import AttachJson, enum, json_object, money, one_of
 from orchestrator.store.tables.base import Row
 
 _LIVE = text("next_step IS NOT NULL")
@@ -80,6 +80,7 @@ class PlacementRow(Row, table=True):
     currency: str
     state: PlacementState = Field(sa_column=enum(PlacementState))
     options: Mapping[str, Any] = Field(sa_column=json_object())
+    attach: Attach | None = Field(default=None, sa_column=Column(AttachJson))
     duration_seconds: int
     handle: str | None = None
     candidate: str | None = None

@@ -15,6 +15,8 @@ from orchestrator.store.tables.base import Row
 
 _LIVE = text("next_step IS NOT NULL")
 _KEPT = text("deleted_at IS NULL")
+_RUNS = text("state = 'running'")
+_DIED = text("stop_reason = 'dead'")
 
 
 class SessionRow(Row, table=True):
@@ -46,6 +48,8 @@ class SessionRow(Row, table=True):
         ),
         Index("ix_sessions_account_state", "account_id", "state", postgresql_where=_KEPT, sqlite_where=_KEPT),
         Index("ix_sessions_created", "created_at"),
+        Index("ix_sessions_running", "provider", "credential", postgresql_where=_RUNS, sqlite_where=_RUNS),
+        Index("ix_sessions_died", "provider", "stopped_at", postgresql_where=_DIED, sqlite_where=_DIED),
     )
 
     id: str = Field(primary_key=True)

@@ -44,6 +44,17 @@ def upgrade() -> None:
         )
 
     op.create_table(
+        "brakes",
+        sa.Column("scope", sa.String(), nullable=False),
+        sa.Column("provider", sa.String(), nullable=False),
+        sa.Column("credential", sa.String(), nullable=True),
+        sa.Column("since", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("until", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("reason", sa.String(), nullable=False),
+        sa.Column("successes", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("scope", name=op.f("pk_brakes")),
+    )
+    op.create_table(
         "credentials",
         sa.Column("id", sa.String(), nullable=False),
         sa.Column("provider", sa.String(), nullable=False),
@@ -55,6 +66,8 @@ def upgrade() -> None:
         sa.Column("paused_since", sa.DateTime(timezone=True), nullable=True),
         sa.Column("paused_reason", sa.String(), nullable=True),
         sa.Column("resting_until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("cool_until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("checked_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("last_used_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("lease_token", sa.String(), nullable=True),
         sa.Column("lease_until", sa.DateTime(timezone=True), nullable=True),
@@ -107,6 +120,18 @@ def upgrade() -> None:
         batch_op.create_index("ix_ledger_session", ["session_id"], unique=False)
         batch_op.create_index("uq_ledger_key", ["key"], unique=True)
 
+    op.create_table(
+        "meters",
+        sa.Column("provider", sa.String(), nullable=False),
+        sa.Column("pings", sa.BigInteger(), nullable=False),
+        sa.Column("tokens", sa.BigInteger(), nullable=False),
+        sa.Column("cost_usd", sa.BigInteger(), nullable=False),
+        sa.Column("balance", sa.BigInteger(), nullable=True),
+        sa.Column("balance_currency", sa.String(), nullable=True),
+        sa.Column("balance_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("balance_is_low", sa.Boolean(), nullable=False),
+        sa.PrimaryKeyConstraint("provider", name=op.f("pk_meters")),
+    )
     op.create_table(
         "models",
         sa.Column("id", sa.String(), nullable=False),
@@ -273,11 +298,25 @@ def upgrade() -> None:
         )
         batch_op.create_index("ix_sessions_created", ["created_at"], unique=False)
         batch_op.create_index(
+            "ix_sessions_died",
+            ["provider", "stopped_at"],
+            unique=False,
+            postgresql_where=sa.text("stop_reason = 'dead'"),
+            sqlite_where=sa.text("stop_reason = 'dead'"),
+        )
+        batch_op.create_index(
             "ix_sessions_due",
             ["next_step", "next_step_at"],
             unique=False,
             postgresql_where=sa.text("next_step IS NOT NULL"),
             sqlite_where=sa.text("next_step IS NOT NULL"),
+        )
+        batch_op.create_index(
+            "ix_sessions_running",
+            ["provider", "credential"],
+            unique=False,
+            postgresql_where=sa.text("state = 'running'"),
+            sqlite_where=sa.text("state = 'running'"),
         )
         batch_op.create_index(
             "uq_sessions_account_name",
@@ -306,6 +345,7 @@ def upgrade() -> None:
         sa.Column("currency", sa.String(), nullable=False),
         sa.Column("state", sa.String(length=32), nullable=False),
         sa.Column("options", sa.JSON(), nullable=False),
+        sa.Column("attach", sa.JSON(), nullable=True),
         sa.Column("duration_seconds", sa.Integer(), nullable=False),
         sa.Column("handle", sa.String(), nullable=True),
         sa.Column("candidate", sa.String(), nullable=True),
@@ -444,9 +484,19 @@ def downgrade() -> None:
             sqlite_where=sa.text("deleted_at IS NULL"),
         )
         batch_op.drop_index(
+            "ix_sessions_running",
+            postgresql_where=sa.text("state = 'running'"),
+            sqlite_where=sa.text("state = 'running'"),
+        )
+        batch_op.drop_index(
             "ix_sessions_due",
             postgresql_where=sa.text("next_step IS NOT NULL"),
             sqlite_where=sa.text("next_step IS NOT NULL"),
+        )
+        batch_op.drop_index(
+            "ix_sessions_died",
+            postgresql_where=sa.text("stop_reason = 'dead'"),
+            sqlite_where=sa.text("stop_reason = 'dead'"),
         )
         batch_op.drop_index("ix_sessions_created")
         batch_op.drop_index(
@@ -467,6 +517,7 @@ def downgrade() -> None:
 
     op.drop_table("outbox")
     op.drop_table("models")
+    op.drop_table("meters")
     with op.batch_alter_table("ledger") as batch_op:
         batch_op.drop_index("uq_ledger_key")
         batch_op.drop_index("ix_ledger_session")
@@ -482,6 +533,7 @@ def downgrade() -> None:
         batch_op.drop_index("ix_credentials_provider")
 
     op.drop_table("credentials")
+    op.drop_table("brakes")
     with op.batch_alter_table("accounts") as batch_op:
         batch_op.drop_index(
             "ix_accounts_due",

@@ -1,0 +1,88 @@
+"""Keys that a provider refuses, and keys that it told to wait: no new placement there; closes go on."""
+
+import asyncio
+from datetime import datetime, timedelta
+
+from orchestrator.flows.services import Services
+from orchestrator.flows.upkeep import Tally
+from orchestrator.providers.driver import ChecksKey, ProviderError
+from orchestrator.rules.events import Event, rfc3339
+from orchestrator.rules.values import Credential, Policy
+from orchestrator.store.unit import Transaction
+
+#: A paused key is tried again so often. Seconds.
+TRY_AGAIN_AFTER = 60.0
+#: For one try.
+TRY_TIMEOUT = 30.0
+
+
+def refused(
+    tx: Transaction,
+    provider: str,
+    ref: str | None,
+    said: str,
+    policy: Policy,
+    now: datetime,
+    *,
+    exclusive: bool,
+) -> None:
+    """The provider refuses this key: pause it. A shared one only if none of its sessions was alive lately;
+    otherwise it is the one model, or the one session, that it may not use."""
+    if ref is None:
+        return
+    lately = now - timedelta(seconds=2 * policy.ping_interval_seconds)
+    if not exclusive and tx.sessions.somebody_lives(provider, ref, lately):
+        return
+    if tx.credentials.pause(provider, ref, said, now):
+        data = {"provider": provider, "credential": ref, "reason": said, "since": rfc3339(now)}
+        paused = Event(type="orchestrator.provider.credential_paused", subject=provider, data=data)
+        tx.outbox.add([paused])
+
+
+def told_to_wait(
+    tx: Transaction, provider: str, ref: str | None, seconds: float | None, now: datetime
+) -> None:
+    """A Retry-After holds for everything under this key but closes, in every worker."""
+    if ref is not None and seconds is not None and seconds > 0:
+        tx.credentials.cool(provider, ref, now + timedelta(seconds=seconds))
+
+
+def retry_paused(services: Services) -> Tally:
+    """Try every paused key again; one that works takes placements again."""
+    due = services.database.transact(_due)
+    freed = 0
+    for credential in due:
+        if _works(services, credential):
+            freed += services.database.transact(lambda tx, c=credential: _free(tx, c))  # type: ignore[misc]
+    return Tally(claimed=len(due), settled=freed)
+
+
+def _due(tx: Transaction) -> list[Credential]:
+    now = tx.now()
+    return list(tx.credentials.paused_unchecked_since(now - timedelta(seconds=TRY_AGAIN_AFTER), now))
+
+
+def _works(services: Services, credential: Credential) -> bool:
+    driver = services.drivers.get(credential.provider)
+    secret = services.secret(credential.ref)
+    if driver is None or secret is None:
+        return False
+    if not isinstance(driver, ChecksKey):
+        return True  # there is no other way to try it than to use it
+
+    async def check() -> bool:
+        try:
+            async with asyncio.timeout(TRY_TIMEOUT):
+                await driver.check(secret)
+        except (ProviderError, TimeoutError):
+            return False
+        return True
+
+    return services.loop.run(check())
+
+
+def _free(tx: Transaction, credential: Credential) -> int:
+    if not tx.credentials.unpause(credential.provider, credential.ref):
+        return 0
+    tx.sessions.make_waiting_for_provider_due(credential.provider, tx.now())
+    return 1

@@ -1,0 +1,125 @@
+"""Claiming pings and sending them; what follows from the answers is settled in `ping_due`."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from orchestrator.flows.services import PING_BEGINS_WITHIN, Services, ping_lease
+from orchestrator.flows.targets import target_of
+from orchestrator.providers.driver import Driver, Life, Probe, Target
+from orchestrator.rules.states import Step
+from orchestrator.rules.values import Placement, Session, Verdict
+from orchestrator.store.database import new_token
+from orchestrator.store.unit import Transaction
+
+#: A native ping whose key is in use looks again after this.
+BUSY = timedelta(seconds=1)
+#: The platform's own words for an end.
+_ENDED = frozenset({Life.STOPPED, Life.GONE, Life.FAILED})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pinged:
+    """A claimed session and what its ping said."""
+
+    session: Session
+    placement: Placement
+    probe: Probe
+    token: str
+    ended: str | None = None
+    """What the platform's own status said, where it said that it has ended."""
+    asleep: bool = False
+    """Scaled to zero: it was not pinged, so as not to wake it."""
+
+
+def claim_everywhere(services: Services) -> list[tuple[Session, Placement, str, float]]:
+    """Lease every due ping that this process has a free slot for: session, placement, token, begin-by."""
+    claimed: list[tuple[Session, Placement, str, float]] = []
+    try:
+        for provider in services.drivers:
+            claimed += claim_pings(services, provider)
+    except BaseException:  # the database failed half-way: what was claimed is never pinged
+        for _, placement, _, _ in claimed:
+            services.slots.release(Step.PING, placement.provider)
+        raise
+    return claimed
+
+
+def claim_pings(services: Services, provider: str) -> list[tuple[Session, Placement, str, float]]:
+    """The same at one provider."""
+    free = services.slots.take(Step.PING, provider)
+    claimed: Sequence[tuple[Session, Placement]] = []
+    token = new_token()
+    begin_by = time.monotonic() + PING_BEGINS_WITHIN
+    try:
+        if free:
+            claimed = services.database.transact(lambda tx: _claimed(services, tx, provider, free, token))
+    finally:
+        services.slots.release(Step.PING, provider, free - len(claimed))
+    return [(session, placement, token, begin_by) for session, placement in claimed]
+
+
+def _claimed(
+    services: Services, tx: Transaction, provider: str, limit: int, token: str
+) -> Sequence[tuple[Session, Placement]]:
+    now, lease = tx.now(), ping_lease(services.policy(provider))
+    claimed = tx.pings.claim(
+        provider, limit, now=now, token=token, lease_seconds=lease, lacking=services.lacking(provider)
+    )
+    card = services.card(provider)
+    if card is None or not card.native_ping_is_lifecycle:
+        return claimed
+    rest = services.policy(provider).credential_rest_seconds
+    held = [
+        (session, placement)
+        for session, placement in claimed
+        if tx.placements.lease_credential(
+            placement, now=now, token=token, lease_seconds=lease, rest_seconds=rest
+        )
+    ]
+    busy = {session.id for session, _ in claimed} - {session.id for session, _ in held}
+    if busy:  # a lifecycle call runs under that key: look again soon
+        tx.pings.release(busy, token, now + BUSY)
+    return held
+
+
+def give_keys_back(services: Services, tx: Transaction, pinged: Sequence[Pinged]) -> None:
+    """The leases that native pings hold on their keys."""
+    for one in pinged:
+        card = services.card(one.placement.provider)
+        if card is not None and card.native_ping_is_lifecycle:
+            rest = services.policy(one.placement.provider).credential_rest_seconds
+            tx.credentials.release(
+                one.placement.provider, one.placement.credential, one.token, tx.now(), rest
+            )
+
+
+async def send(
+    services: Services, session: Session, placement: Placement, token: str, begin_by: float
+) -> Pinged:
+    """One ping; the platform's own word beside it where that may end the session, or spare the ping."""
+    driver = services.drivers[placement.provider]
+    try:
+        target = target_of(services, placement, begin_by, to_ping=True)
+        asked = target_of(services, placement, begin_by, to_ping=False)
+        if driver.card.sleeps and (await driver.status(asked)).life is Life.ASLEEP:
+            spared = Probe(verdict=Verdict.ALIVE, latency_ms=0, detail="asleep")
+            return Pinged(session=session, placement=placement, probe=spared, token=token, asleep=True)
+        probe = await driver.probe(target)
+        ended = await _ended(services, driver, session, asked, probe)
+        return Pinged(session=session, placement=placement, probe=probe, token=token, ended=ended)
+    finally:
+        services.slots.release(Step.PING, placement.provider)
+
+
+async def _ended(
+    services: Services, driver: Driver, session: Session, asked: Target, probe: Probe
+) -> str | None:
+    """A ping that may be the last one is checked against the platform's own status, where it has one."""
+    last = session.failures + 1 >= services.policy(session.provider).dead_after_failures
+    doubtful = probe.verdict is Verdict.GONE or (probe.verdict is Verdict.TRANSIENT and last)
+    if not driver.card.tells_status or probe.not_begun or not doubtful:
+        return None
+    status = await driver.status(asked)
+    return (status.detail or status.life.value) if status.life in _ENDED else None
