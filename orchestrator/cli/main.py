@@ -10,6 +10,7 @@ from orchestrator.cli import accounts, doctor, events, models, providers, sessio
 from orchestrator.cli.failures import ExplainingGroup
 from orchestrator.cli.options import AsJson
 from orchestrator.cli.output import print_json
+from orchestrator.observability import shared
 
 app = typer.Typer(
     cls=ExplainingGroup,
@@ -52,6 +53,7 @@ def _orchestrator(
 @app.command()
 def up() -> None:
     """Everything in one process tree, with a private Valkey where no broker is named."""
+    shared.prepare()
     from orchestrator.cli.processes import run_up
 
     raise typer.Exit(run_up())
@@ -62,6 +64,8 @@ def worker(
     pool: Annotated[Pool | None, typer.Option(help="Only this kind of work; all four unless told.")] = None,
 ) -> None:
     """Carry out jobs and wake-ups."""
+    if pool is None:
+        shared.prepare()
     from orchestrator.cli.processes import run_worker
 
     raise typer.Exit(run_worker(pool.value if pool else None))

@@ -3,14 +3,18 @@
 import logging
 import os
 import sys
+import threading
+from collections.abc import Callable
 from functools import partial
 
 from orchestrator import scheduler, wiring
 from orchestrator.cli import private_valkey
 from orchestrator.cli.tree import Tree
 from orchestrator.client.sender import check_broker
+from orchestrator.flows.measure import measure
 from orchestrator.observability import log as logs
-from orchestrator.settings import Settings, load_settings, redacted_url
+from orchestrator.observability import metrics
+from orchestrator.settings import ConfigurationError, Fault, Settings, load_settings, redacted_url
 from orchestrator.store import migrate
 from orchestrator.tasks.pools import POOLS, run_pool
 
@@ -21,8 +25,9 @@ def run_worker(pool: str | None) -> int:
     """All four kinds of work in one process tree, or one kind in this process."""
     settings = _checked()
     if pool is not None:
+        _serve_metrics(settings, shared=False)
         return _pool(pool, settings)
-    return Tree({kind: partial(_pool, kind, settings) for kind in POOLS}).run()
+    return Tree(_pools(settings)).run()
 
 
 def run_scheduler() -> int:
@@ -38,8 +43,7 @@ def run_up() -> int:
         _migrate(settings)
         _checked()
         _announce(settings)
-        targets = {kind: partial(_pool, kind, settings) for kind in POOLS}
-        code = Tree(targets | {"scheduler": partial(_scheduler, settings)}).run()
+        code = Tree(_pools(settings) | {"scheduler": partial(_scheduler, settings)}).run()
     print("stopped; what was due is due at the next start", file=sys.stderr)
     return code
 
@@ -54,6 +58,38 @@ def _checked() -> Settings:
     database.dispose()
     check_broker(settings.broker_url, sentinel_master=settings.sentinel_master)
     return settings
+
+
+def _pools(settings: Settings) -> dict[str, Callable[[], int]]:
+    """The four kinds of work, and beside them whoever adds up their counters."""
+    targets: dict[str, Callable[[], int]] = {kind: partial(_pool, kind, settings) for kind in POOLS}
+    return targets | ({"metrics": partial(_metrics, settings)} if settings.metrics_port else {})
+
+
+def _metrics(settings: Settings) -> int:
+    logs.configure(settings.log, process="metrics")
+    _serve_metrics(settings, shared=True)
+    threading.Event().wait()  # until SIGTERM
+    return 0
+
+
+def _serve_metrics(settings: Settings, *, shared: bool) -> None:
+    if settings.metrics_port is None:
+        return
+    database = wiring.open_database(settings)
+    providers = tuple(wiring.read_configuration(settings).providers)
+    where = f"{settings.metrics_host}:{settings.metrics_port}"
+    try:
+        metrics.serve(
+            settings.metrics_host,
+            settings.metrics_port,
+            lambda: measure(database, providers),
+            shared=shared,
+        )
+    except OSError as error:
+        message = f"cannot serve on {where}: {error.strerror}"
+        raise ConfigurationError([Fault("ORCHESTRATOR_METRICS_PORT", message)]) from None
+    log.info("metrics at http://%s/metrics", where)
 
 
 def _pool(kind: str, settings: Settings) -> int:

@@ -9,6 +9,7 @@ from orchestrator.flows.claims import Answer, Claimed, Held, Terms, act_and_sett
 from orchestrator.flows.services import Services, close_lease
 from orchestrator.flows.targets import target_of
 from orchestrator.flows.upkeep import Tally
+from orchestrator.observability import metrics
 from orchestrator.providers.driver import Closed, Driver, NotClosed
 from orchestrator.rules.states import PlacementState, Step
 from orchestrator.rules.values import Placement, Policy
@@ -42,25 +43,36 @@ def _terms(policy: Policy) -> Terms:
 def settle_close(services: Services, answer: Answer[Closed]) -> None:
     """Write the proof, or what was answered instead and when it is tried again."""
 
-    def settle(tx: Transaction) -> None:
+    def settle(tx: Transaction) -> float | None:
         held = under_lease(services, tx, answer)
         if held is None:
-            return
+            return None
+        lag = None
         closing = held.placement.state is PlacementState.CLOSING  # else an operator confirmed it meanwhile
         if held.lease_held and closing and isinstance(answer.said, Closed):
             _proven(tx, held, answer.said)
+            lag = _lag(held, tx.now())
         elif held.lease_held and closing:  # without the lease it is another's to say
             _unproven(services, tx, held.placement, str(answer.said), tx.now())
         if held.work is not None:
             held.work.finish()
+        return lag
 
-    services.database.transact(settle)
+    lag = services.database.transact(settle)
+    if lag is not None:
+        metrics.CLOSE_LAG.observe(max(lag, 0.0))
 
 
 def _proven(tx: Transaction, held: Held, said: Closed) -> None:
     placing.closed(tx, held.placement, said.proof, tx.now())
     if held.work is not None and held.session is not None:
         placing.session_may_be_over(held.work, held.session)
+
+
+def _lag(held: Held, now: datetime) -> float | None:
+    """Seconds from the instant at which the stop took effect."""
+    stopped_at = held.session.stopped_at if held.session is not None else None
+    return (now - stopped_at).total_seconds() if stopped_at is not None else None
 
 
 def _unproven(services: Services, tx: Transaction, placement: Placement, said: str, now: datetime) -> None:

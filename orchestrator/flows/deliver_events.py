@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from orchestrator.flows.services import Services
 from orchestrator.flows.upkeep import Tally
+from orchestrator.observability import metrics
 from orchestrator.rules.events import rfc3339
 from orchestrator.store.database import new_token
 from orchestrator.store.outbox import WaitingEvent
@@ -16,6 +17,7 @@ log = logging.getLogger(__name__)
 #: The lease that makes one deliverer; longer than one batch takes.
 LEASE, LEASE_SECONDS = "deliver_events", 30.0
 BATCH = 500
+_ENDS = frozenset({"orchestrator.session.stopped", "orchestrator.session.failed"})
 
 
 class Sink(Protocol):
@@ -33,6 +35,8 @@ class LogSink:
             data = event["data"]
             why = data.get("stop_reason") or data.get("last_answer") or ""
             log.info("%s %s %s", event["type"], event["subject"], why)
+            if event["type"] in _ENDS:
+                metrics.STOPS.labels(data.get("stop_reason")).inc()
 
 
 def deliver_events(services: Services, sinks: Sequence[Sink]) -> Tally:

@@ -17,6 +17,7 @@ from orchestrator.flows.put_model import put_model
 from orchestrator.flows.record_interactions import record_interactions
 from orchestrator.flows.services import Services
 from orchestrator.flows.start_session import start_session
+from orchestrator.observability import metrics
 from orchestrator.rules.refusals import Refusal
 from orchestrator.store.unit import Transaction
 
@@ -49,7 +50,10 @@ def perform(services: Services, task_id: str, name: str, kwargs: Any) -> dict[st
         tx.inbox.settle(task_id, outcome)
         return outcome
 
-    return services.database.transact(once)
+    outcome = services.database.transact(once)
+    said = "ok" if outcome["ok"] else outcome["error"]["code"]
+    metrics.JOBS.labels(name, said).inc()
+    return outcome
 
 
 def _outcome(services: Services, tx: Transaction, name: str, kwargs: Any) -> dict[str, Any]:

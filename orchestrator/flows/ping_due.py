@@ -11,6 +11,7 @@ from orchestrator.flows.account_work import AccountWork, on_account
 from orchestrator.flows.ping_claims import Pinged, claim_everywhere, give_keys_back, send
 from orchestrator.flows.services import Services
 from orchestrator.flows.upkeep import Tally
+from orchestrator.observability import metrics
 from orchestrator.providers.driver import Probe
 from orchestrator.rules.decide import (
     RETRY_AFTER_INTERVALS,
@@ -66,6 +67,7 @@ def settle(services: Services, chunk: Sequence[Pinged]) -> None:
             written.update(tx.pings.settle_good(pings, token))
 
     services.database.transact(settle_good)
+    _measure(begun)
     for pinged in begun:
         if pinged.session.id not in written:
             _settle_one(services, pinged)
@@ -201,6 +203,13 @@ def _note_key(work: AccountWork, session: Session, pinged: Pinged) -> None:
         most = RETRY_AFTER_INTERVALS * policy.ping_interval_seconds
         seconds = min(probe.retry_after_seconds or 0.0, most)
         keys.told_to_wait(work.tx, placement.provider, placement.credential, seconds, work.now)
+
+
+def _measure(begun: Sequence[Pinged]) -> None:
+    for pinged in begun:
+        provider, probe = pinged.placement.provider, pinged.probe
+        metrics.PINGS.labels(provider, probe.verdict.value).inc()
+        metrics.PING_SECONDS.labels(provider).observe(probe.latency_ms / 1000)
 
 
 def _meter(tx: Transaction, begun: Sequence[Pinged]) -> None:

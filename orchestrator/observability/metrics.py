@@ -1,0 +1,93 @@
+"""What Prometheus is told. Counters live in each process and are added up; gauges are read from the store.
+
+Import this only after `shared.prepare`: the library decides at its import whether processes share."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, start_http_server
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+
+_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_LAGS = (0.5, 1, 2, 5, 10, 30, 60, 300, 900, 3600)
+
+PINGS = Counter("orchestrator_pings", "Pings by verdict.", ["provider", "verdict"])
+PING_SECONDS = Histogram("orchestrator_ping_seconds", "How long pings took.", ["provider"], buckets=_SECONDS)
+STOPS = Counter("orchestrator_stops", "Sessions that ended, by reason.", ["reason"])
+JOBS = Counter("orchestrator_jobs", "Jobs by outcome: ok, or the error's code.", ["name", "outcome"])
+CLOSE_LAG = Histogram(
+    "orchestrator_close_lag_seconds", "From the stop's instant to the proof of the close.", buckets=_LAGS
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """What the store says now."""
+
+    now: datetime
+    sessions: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    """(state, provider) → sessions."""
+    oldest_due: Mapping[str, datetime] = field(default_factory=dict)
+    unproven: int = 0
+    at_risk: Mapping[str, Decimal] = field(default_factory=dict)
+    braked: Mapping[str, bool] = field(default_factory=dict)
+    last_tick: datetime | None = None
+
+
+class StoreCollector(Collector):
+    """Reads the store at each scrape."""
+
+    def __init__(self, read: Callable[[], Reading]) -> None:
+        self._read = read
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing is read before the first scrape."""
+        return []
+
+    def collect(self) -> Iterable[Metric]:
+        reading = self._read()
+        overdue = {
+            step: max(0.0, (reading.now - at).total_seconds()) for step, at in reading.oldest_due.items()
+        }
+        yield _gauge("orchestrator_sessions", "Sessions.", ["state", "provider"], reading.sessions)
+        yield _gauge("orchestrator_oldest_overdue_seconds", "The step most overdue.", ["step"], overdue)
+        yield _gauge("orchestrator_unproven_closes", "Closes without proof.", [], {(): reading.unproven})
+        yield _gauge("orchestrator_money_at_risk", "What these may have cost.", ["currency"], reading.at_risk)
+        yield _gauge(
+            "orchestrator_provider_braked", "1: deaths are frozen there.", ["provider"], reading.braked
+        )
+        if reading.last_tick is not None:
+            name, help_text = (
+                "orchestrator_scheduler_last_tick_timestamp_seconds",
+                "When a scheduler last ticked.",
+            )
+            yield _gauge(name, help_text, [], {(): reading.last_tick.timestamp()})
+
+
+def serve(host: str, port: int, read: Callable[[], Reading], *, shared: bool) -> None:
+    """Serve in a thread of its own. `shared`: add up the counters of every process. Raises OSError."""
+    registry = CollectorRegistry()
+    if shared:
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    else:
+        for metric in (PINGS, PING_SECONDS, STOPS, JOBS, CLOSE_LAG):
+            registry.register(metric)
+    registry.register(StoreCollector(read))
+    start_http_server(port, addr=host, registry=registry)
+
+
+def _gauge(
+    name: str,
+    help_text: str,
+    labels: list[str],
+    values: Mapping[Any, float | Decimal],
+) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(name, help_text, labels=labels)
+    for key, value in values.items():
+        family.add_metric([key] if isinstance(key, str) else list(key), float(value))
+    return family
