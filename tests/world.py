@@ -114,9 +114,8 @@ class World:
 
     def another_worker(self) -> Services:
         """A worker process's view: services of its own over the same store."""
-        configuration = Configuration(policy=self._policy, plans=self._plans, providers=self.providers)
         built = wiring.build(
-            Settings(database_url=self._url), configuration, clock=self.clock, jitter=no_jitter
+            Settings(database_url=self._url), self._configuration(), clock=self.clock, jitter=no_jitter
         )
         self._stack.callback(built.close)
         services = replace(built.services, secrets=SecretStore(self.secrets))
@@ -250,6 +249,9 @@ class World:
         return len(self.server.log(upstream=upstream, operation=operation))
 
     # inside
+
+    def _configuration(self) -> Configuration:
+        return Configuration(policy=self._policy, plans=self._plans, providers=self.providers)
 
     def _provider(self, name: str, driver: str, url: str, refs: list[str]) -> ProviderConfiguration:
         return ProviderConfiguration(

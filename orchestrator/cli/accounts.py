@@ -103,7 +103,9 @@ def _with_quota(tx: "Transaction", account_id: str, now: datetime) -> Json:
     configuration = wiring.read_configuration(load_settings())
     account = found_account(tx, account_id)
     plan = configuration.plan(account.plan) or Plan(name=account.plan)
-    used = tx.sessions.usage(account_id, now, configuration.policy.cleanup_debt_after_seconds)
+    debts: dict[str | None, float] = {None: configuration.policy.cleanup_debt_after_seconds}
+    debts |= {name: one.policy.cleanup_debt_after_seconds for name, one in configuration.providers.items()}
+    used = tx.sessions.usage(account_id, now, debts)
     sessions = tx.sessions.listed(account_id=account_id, limit=1000)
     unposted = sum((money.uncharged(session, now) for session in sessions), ZERO)
     quota = {

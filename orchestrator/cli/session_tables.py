@@ -48,7 +48,7 @@ def placements(rows: Sequence["Placement"], now: datetime) -> "RenderableType":
             p.state.value,
             when(p.created_at.isoformat(), now),
             _step(p.next_step, p.next_step_at.isoformat() if p.next_step_at else None, now),
-            p.proof or p.last_answer or "",
+            _answer(p),
         )
         for p in rows
     ]
@@ -168,6 +168,12 @@ def _ping(session: dict[str, Any], now: datetime) -> str:
         return ""
     took = "" if ping["latency_ms"] is None else f", {ping['latency_ms']} ms"
     return f"{ping['verdict']} {away(ping['at'], now)}{took}"
+
+
+def _answer(placement: "Placement") -> str:
+    """What the provider said last; an open whose answer was lost may have left more there than we know of."""
+    said = placement.proof or placement.last_answer or ""
+    return f"{said} (possible orphans at the provider)".strip() if placement.possible_orphans else said
 
 
 def _step(step: str | None, at: str | None, now: datetime) -> str:

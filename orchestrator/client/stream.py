@@ -3,8 +3,10 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 from redis import Redis
+from redis.sentinel import Sentinel
 
 STREAM = "orchestrator:events"
 #: About so many events are kept; readers that are further behind ask the database.
@@ -34,11 +36,29 @@ class EventStream:
                     yield json.loads(fields["event"])
 
 
-def connect(broker_url: str) -> EventStream | None:
+def connect(broker_url: str, *, sentinel_master: str | None = None) -> EventStream | None:
     """The stream behind a broker's URL; None where the broker is no Redis."""
+    if broker_url.startswith("sentinel://") and sentinel_master is not None:
+        return EventStream(_master(broker_url, sentinel_master))
     if not broker_url.startswith(("redis://", "rediss://", "redis+socket://")):
         return None
     url = broker_url.replace("redis+socket://", "unix://", 1)
     return EventStream(
         Redis.from_url(url, socket_timeout=10, socket_connect_timeout=5, decode_responses=True)
     )
+
+
+def _master(broker_url: str, name: str) -> "Redis":
+    """The master that the sentinels of `sentinel://host:port[;sentinel://host:port…]/db` agree on."""
+    parts = [urlsplit(part) for part in broker_url.split(";")]
+    hosts = [(part.hostname or "localhost", part.port or 26379) for part in parts]
+    login = {"username": parts[0].username, "password": parts[0].password}
+    sentinel: Any = Sentinel(hosts, socket_timeout=5)  # type: ignore[no-untyped-call]
+    master: Redis = sentinel.master_for(
+        name,
+        db=int(parts[-1].path.strip("/") or 0),
+        socket_timeout=10,
+        decode_responses=True,
+        **{key: value for key, value in login.items() if value},
+    )
+    return master

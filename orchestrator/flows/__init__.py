@@ -10,8 +10,13 @@ jobs             one job: inbox, effect, events and outcome in one transaction
                  the effects of jobs
 admit_queued, open_due, resolve_due, ping_due, warn_due, stop_due, close_due, funds_due, post_charges
                  what wake-ups do
-deliver_events, upkeep, sync_credentials
+brake, keys, read_balances
+                 providers at fault, keys that are refused or told to wait, the platform's own balance
+deliver_events, upkeep, measure
                  the platform's own housekeeping
+apply            models and accounts from a file
+check_provider, tries, try_ping, remedies
+                 what works at one provider, for an operator: creates nothing
 views            sessions, accounts and models as other services read them
 
 "What happens when a session dies?" `rules/decide.py` decides it, `ping_due.settle` carries it out.

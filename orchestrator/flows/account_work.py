@@ -117,6 +117,8 @@ class AccountWork:
         """Save, and remember it among the active ones or not."""
         saved = self.tx.sessions.save(before, after)
         self.remember(saved)
+        if (before.running_since is None) != (saved.running_since is None):
+            self.look_at_funds()  # another set of sessions burns money now
         if saved.state is not before.state and saved.state in TERMINAL | {State.STOPPING}:
             self._freed = True  # its slot, or the funds that it would have burnt
         if saved.next_step is not None and saved.next_step_at is not None and saved.next_step_at <= self.now:
@@ -125,10 +127,12 @@ class AccountWork:
 
     def remember(self, session: Session) -> None:
         """Keep the picture of the active sessions true."""
+        if self._active is None:
+            return  # it is read when somebody needs it
         if session.state in {State.STARTING, State.RUNNING}:
-            self.active[session.id] = session
+            self._active[session.id] = session
         else:
-            self.active.pop(session.id, None)
+            self._active.pop(session.id, None)
 
     def place_freed(self) -> None:
         """A slot, a name or funds became free here: the account's queue looks again."""
@@ -276,9 +280,12 @@ class AccountWork:
         return account, warning[0] if warning else None
 
 
-def on_account(services: Services, tx: Transaction, account_id: str) -> AccountWork | None:
-    """Lock the account and apply its due stops; None where there is no such account."""
-    account = tx.accounts.lock(account_id)
+def on_account(
+    services: Services, tx: Transaction, account_id: str, *, waits: bool = True
+) -> AccountWork | None:
+    """Lock the account and apply its due stops; None where there is no such account. Without `waits`, for ticks,
+    also where somebody else is at it: what is due there is still due at the next tick, and nobody waits."""
+    account = tx.accounts.lock(account_id, waits=waits)
     if account is None:
         return None
     work = AccountWork(services, tx, account)

@@ -5,7 +5,8 @@ from datetime import timedelta
 
 from orchestrator.flows import placing
 from orchestrator.flows.account_work import AccountWork
-from orchestrator.rules import money, quota
+from orchestrator.flows.services import Services
+from orchestrator.rules import eligibility, money, quota
 from orchestrator.rules.refusals import ErrorCode, Refusal
 from orchestrator.rules.states import State
 from orchestrator.rules.values import Model, OnQuota, Session
@@ -23,6 +24,22 @@ def check_nodes(work: AccountWork, session: Session, model: Model) -> None:
     limits = [card.max_nodes for card in cards if card is not None]
     largest = None if not limits or None in limits else max(limit for limit in limits if limit is not None)
     _raise_if(quota.check_nodes(plan, largest, session.nodes))
+
+
+def check_model(work: AccountWork, session: Session, model: Model) -> None:
+    """Refuse a model that the account may not use, or cannot pay in its currency: at creation and at each start."""
+    tags = work.services.config.catalog_required_tags
+    reasons = eligibility.ineligible_because(model, work.account.id, tags)
+    if reasons:
+        message = f"model {model.id} cannot be used here: {'; '.join(reasons)}"
+        raise Refusal(ErrorCode.MODEL_NOT_ELIGIBLE, message, model_id=model.id, reasons=reasons)
+    if session.currency != work.account.currency:
+        message = (
+            f"model {model.id} is priced in {session.currency}, account {work.account.id} pays in"
+            f" {work.account.currency}"
+        )
+        currencies = {"model_currency": session.currency, "account_currency": work.account.currency}
+        raise Refusal(ErrorCode.CURRENCY_MISMATCH, message, **currencies)
 
 
 def check_total(work: AccountWork) -> None:
@@ -45,6 +62,7 @@ def start(
     work: AccountWork, before: Session | None, session: Session, model: Model, *, newcomer: bool
 ) -> Session:
     """Start `session` now: state STARTING, its first placement written. Raises Refusal, having written nothing."""
+    check_model(work, session, model)
     _check(work, session, newcomer=newcomer)
     overtakes = newcomer and _is_waited_for(work, session, model)
     place = None if overtakes else placing.take_place(work.services, work.tx, session, model, work.now)
@@ -94,8 +112,13 @@ def _is_waited_for(work: AccountWork, session: Session, model: Model) -> bool:
 
 
 def _usage(work: AccountWork) -> quota.Usage:
-    debt = work.services.policy(None).cleanup_debt_after_seconds
-    return work.tx.sessions.usage(work.account.id, work.now, debt)
+    return work.tx.sessions.usage(work.account.id, work.now, debts(work.services))
+
+
+def debts(services: Services) -> dict[str | None, float]:
+    """After how many seconds an unproven close is our debt, at each provider; None: everywhere else."""
+    everywhere: dict[str | None, float] = {None: services.policy(None).cleanup_debt_after_seconds}
+    return everywhere | {name: services.policy(name).cleanup_debt_after_seconds for name in services.drivers}
 
 
 def _queued(work: AccountWork, session: Session, refusal: Refusal) -> Session:

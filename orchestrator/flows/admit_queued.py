@@ -1,5 +1,7 @@
 """Admit queued sessions: round-robin across accounts, first come first within one."""
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 
 from orchestrator.flows import admission
@@ -18,11 +20,11 @@ Row = tuple[str, str]
 def admit_queued(services: Services, limit: int = 100) -> Tally:
     """Let every due queued session look again: it starts, waits on, or has waited too long."""
     with services.database.reading() as tx:
-        due = tx.sessions.due_to_be_admitted(tx.now(), limit)
+        due = _taking_turns(tx.sessions.due_to_be_admitted(tx.now(), limit))
 
     def admit(tx: Transaction, row: Row) -> None:
-        work = on_account(services, tx, row[1])
-        session = tx.sessions.lock(row[0])
+        work = on_account(services, tx, row[1], waits=False)
+        session = tx.sessions.lock(row[0]) if work else None
         if work is None or session is None:
             return
         if session.state is State.QUEUED:
@@ -30,6 +32,16 @@ def admit_queued(services: Services, limit: int = 100) -> Tally:
         work.finish()
 
     return each(services, due, admit, lambda tx, row: tx.sessions.attempted(row[0], tx.now() + PUT_OFF))
+
+
+def _taking_turns(due: Sequence[Row]) -> list[Row]:
+    """The first of each account, then the second of each: nobody's long queue goes first."""
+    turns: Counter[str] = Counter()
+    placed = []
+    for row in due:
+        placed.append((turns[row[1]], row))
+        turns[row[1]] += 1
+    return [row for _, row in sorted(placed, key=lambda turn: turn[0])]
 
 
 def let_queues_look(services: Services, limit: int = 1000) -> int:

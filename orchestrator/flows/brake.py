@@ -36,10 +36,9 @@ def note_recovery(work: AccountWork, session: Session) -> None:
 
 
 def slowed(work: AccountWork, session: Session) -> Session:
-    """The same session, pinged less often."""
+    """The same session, pinged less often; what its claim wrote for the case of silence counts no more."""
     seconds = work.policy(session).ping_interval_seconds * rule.SLOWDOWN
-    later = work.now + timedelta(seconds=seconds)
-    return work.planned(replace(session, ping_at=max(session.ping_at or later, later)))
+    return work.planned(replace(session, ping_at=work.now + timedelta(seconds=seconds)))
 
 
 def release_overdue(services: Services) -> int:

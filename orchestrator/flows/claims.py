@@ -1,5 +1,6 @@
 """What open, resolve and close share: claim what can begin at once, act, settle each under its lease."""
 
+import logging
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
@@ -9,13 +10,14 @@ from typing import Any, Generic, TypeVar
 from orchestrator.flows.account_work import AccountWork, on_account
 from orchestrator.flows.services import Services
 from orchestrator.flows.upkeep import Tally
-from orchestrator.providers.driver import Driver, NotSent, ProviderError
+from orchestrator.providers.driver import Driver, NotSent, OutcomeUnknown, ProviderError
 from orchestrator.rules.states import Step
 from orchestrator.rules.values import Placement, Policy, Session
 from orchestrator.store.database import new_token
 from orchestrator.store.unit import Transaction
 
 T = TypeVar("T")
+log = logging.getLogger(__name__)
 
 #: Handles of placements that ended this long before an open cannot be mistaken for its own.
 REMEMBERED = timedelta(days=2)
@@ -83,10 +85,16 @@ async def ask(services: Services, step: Step, claimed: Claimed, question: Ask[T]
     provider = claimed.placement.provider
     try:
         if time.monotonic() > claimed.begin_by:
-            raise NotSent("the lease ran out before anything was sent")
+            return Answer(claimed=claimed, said=NotSent("the lease ran out before anything was sent"))
         return Answer(claimed=claimed, said=await question(services.drivers[provider], claimed))
     except ProviderError as error:
         return Answer(claimed=claimed, said=error)
+    except (
+        Exception
+    ) as error:  # a defect of a driver, on an answer that nobody foresaw: what was done is unknown
+        log.exception("the %s of placement %s failed", step, claimed.placement.id)
+        said = f"the answer cannot be understood: {type(error).__name__}"
+        return Answer(claimed=claimed, said=OutcomeUnknown(said, possible_orphans=True))
     finally:
         services.slots.release(step, provider)
 
@@ -102,9 +110,18 @@ def act_and_settle(
     settled = 0
     for chunk in services.loop.stream([ask(services, step, one, question) for one in claimed]):
         for answer in chunk:
-            settle(services, answer)
-            settled += 1
+            settled += _settled(services, settle, answer)
     return Tally(claimed=len(claimed), settled=settled)
+
+
+def _settled(services: Services, settle: Callable[[Services, Answer[T]], None], answer: Answer[T]) -> bool:
+    """Settle one; a failure is its own, and costs no other answer its handle."""
+    try:
+        settle(services, answer)
+    except Exception:  # its lease brings it back
+        log.exception("an answer for placement %s is not settled", answer.claimed.placement.id)
+        return False
+    return True
 
 
 def under_lease(services: Services, tx: Transaction, answer: Answer[Any]) -> "Held | None":

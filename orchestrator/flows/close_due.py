@@ -15,6 +15,9 @@ from orchestrator.rules.states import PlacementState, Step
 from orchestrator.rules.values import Placement, Policy
 from orchestrator.store.unit import Transaction
 
+#: A close that nobody has claimed this long after it was due has nobody who could.
+UNSERVED_AFTER = timedelta(minutes=5)
+
 
 def close_due(services: Services) -> Tally:
     """Close every due placement that this process has a free slot for."""
@@ -38,6 +41,20 @@ def close_due(services: Services) -> Tally:
 
 def _terms(policy: Policy) -> Terms:
     return Terms(lease=close_lease(policy), timeout=policy.close_timeout_seconds)
+
+
+def mark_unserved(services: Services, limit: int = 100) -> int:
+    """A close that is long overdue, because no worker has its provider or its secret, shows as unproven too."""
+
+    def mark(tx: Transaction) -> int:
+        now = tx.now()
+        found = tx.placements.unserved(now - UNSERVED_AFTER, limit)
+        for placement in found:
+            said = placement.last_answer or "no worker tries it: its provider or its secret is missing here"
+            tx.placements.save(placement, replace(placement, unproven_since=now, last_answer=said))
+        return len(found)
+
+    return services.database.transact(mark)
 
 
 def settle_close(services: Services, answer: Answer[Closed]) -> None:

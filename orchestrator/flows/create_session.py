@@ -10,10 +10,10 @@ from orchestrator.client.requests import CreateSession
 from orchestrator.flows import admission, found, views
 from orchestrator.flows.account_work import AccountWork
 from orchestrator.flows.services import Services
-from orchestrator.rules import eligibility, names
+from orchestrator.rules import names
 from orchestrator.rules.refusals import ErrorCode, Refusal
 from orchestrator.rules.states import State
-from orchestrator.rules.values import Account, Model, Session
+from orchestrator.rules.values import Model, Session
 from orchestrator.store.unit import Transaction
 
 
@@ -25,8 +25,9 @@ def create_session(services: Services, tx: Transaction, request: CreateSession) 
         work.finish()
         return views.of_session(tx, known, work.now)
     model = found.model(tx, request.model_id)
-    _check_model(services, work.account, model, request)
     session = _new(work, request, model)
+    admission.check_model(work, session, model)
+    _check_provider(services, model, request)
     _check_name(tx, session)
     admission.check_nodes(work, session, model)
     admission.check_total(work)
@@ -45,21 +46,7 @@ def _known(tx: Transaction, request: CreateSession) -> Session | None:
     return known
 
 
-def _check_model(services: Services, account: Account, model: Model, request: CreateSession) -> None:
-    reasons = eligibility.ineligible_because(model, account.id, services.config.catalog_required_tags)
-    if reasons:
-        message = f"model {model.id} cannot be used here: {'; '.join(reasons)}"
-        raise Refusal(ErrorCode.MODEL_NOT_ELIGIBLE, message, model_id=model.id, reasons=reasons)
-    if model.currency != account.currency:
-        message = (
-            f"model {model.id} is priced in {model.currency}, account {account.id} pays in {account.currency}"
-        )
-        raise Refusal(
-            ErrorCode.CURRENCY_MISMATCH,
-            message,
-            model_currency=model.currency,
-            account_currency=account.currency,
-        )
+def _check_provider(services: Services, model: Model, request: CreateSession) -> None:
     if request.provider is not None and request.provider not in model.providers:
         message = (
             f"provider: {request.provider} does not serve model {model.id}; {', '.join(model.providers)} do"

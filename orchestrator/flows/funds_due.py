@@ -13,7 +13,7 @@ def funds_due(services: Services, limit: int = 200) -> Tally:
         due = tx.accounts.due(Step.FUNDS, tx.now(), limit)
 
     def look(tx: Transaction, account_id: str) -> None:
-        work = on_account(services, tx, account_id)
+        work = on_account(services, tx, account_id, waits=False)
         if work is not None:
             work.look_at_funds()
             work.finish()

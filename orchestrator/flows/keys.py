@@ -49,7 +49,7 @@ def told_to_wait(
 
 def retry_paused(services: Services) -> Tally:
     """Try every paused key again; one that works takes placements again."""
-    due = services.database.transact(_due)
+    due = services.database.transact(lambda tx: _due(services, tx))
     freed = 0
     for credential in due:
         if _works(services, credential):
@@ -57,9 +57,16 @@ def retry_paused(services: Services) -> Tally:
     return Tally(claimed=len(due), settled=freed)
 
 
-def _due(tx: Transaction) -> list[Credential]:
+def _due(services: Services, tx: Transaction) -> list[Credential]:
     now = tx.now()
-    return list(tx.credentials.paused_unchecked_since(now - timedelta(seconds=TRY_AGAIN_AFTER), now))
+    since = now - timedelta(seconds=TRY_AGAIN_AFTER)
+    return [
+        credential
+        for provider in services.drivers
+        for credential in tx.credentials.paused_unchecked_since(
+            provider, since, now, lacking=services.lacking(provider)
+        )
+    ]
 
 
 def _works(services: Services, credential: Credential) -> bool:

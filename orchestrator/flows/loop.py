@@ -1,12 +1,14 @@
 """One event loop in one thread for each worker process; flows hand it coroutines and settle what comes back."""
 
 import asyncio
+import logging
 import queue
 import threading
 from collections.abc import Coroutine, Iterator, Sequence
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 T = TypeVar("T")
+log = logging.getLogger(__name__)
 
 #: Results settled in one statement at most.
 CHUNK = 500
@@ -26,14 +28,14 @@ class EventLoop:
     def stream(self, coroutines: Sequence[Coroutine[Any, Any, T]]) -> Iterator[list[T]]:
         """Run all at once; yield results in chunks as they finish, so that a slow one delays nobody.
 
-        The coroutines handle their own errors: one that raises ends the stream with that error."""
+        The coroutines handle their own errors; one that raises all the same is logged and left out."""
         done: queue.SimpleQueue[T | BaseException] = queue.SimpleQueue()
         self._running().call_soon_threadsafe(_start_all, coroutines, done)
         left = len(coroutines)
         while left:
             chunk = _drain(done)
             left -= len(chunk)
-            yield [_value(result) for result in chunk]
+            yield [result for result in chunk if not isinstance(result, BaseException) or _told(result)]
 
     def stop(self) -> None:
         """Cancel what still runs and end the thread."""
@@ -90,10 +92,9 @@ def _drain(done: "queue.SimpleQueue[T | BaseException]") -> list[T | BaseExcepti
     return chunk
 
 
-def _value(result: T | BaseException) -> T:
-    if isinstance(result, BaseException):
-        raise result
-    return result
+def _told(error: BaseException) -> Literal[False]:
+    log.error("work on the event loop failed", exc_info=error)
+    return False
 
 
 async def _cancel_all() -> None:

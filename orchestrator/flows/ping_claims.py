@@ -1,5 +1,6 @@
 """Claiming pings and sending them; what follows from the answers is settled in `ping_due`."""
 
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,10 +9,12 @@ from datetime import timedelta
 from orchestrator.flows.services import PING_BEGINS_WITHIN, Services, ping_lease
 from orchestrator.flows.targets import target_of
 from orchestrator.providers.driver import Driver, Life, Probe, Target
-from orchestrator.rules.states import Step
+from orchestrator.rules.states import State, Step
 from orchestrator.rules.values import Placement, Session, Verdict
 from orchestrator.store.database import new_token
 from orchestrator.store.unit import Transaction
+
+log = logging.getLogger(__name__)
 
 #: A native ping whose key is in use looks again after this.
 BUSY = timedelta(seconds=1)
@@ -103,14 +106,25 @@ async def send(
     try:
         target = target_of(services, placement, begin_by, to_ping=True)
         asked = target_of(services, placement, begin_by, to_ping=False)
-        if driver.card.sleeps and (await driver.status(asked)).life is Life.ASLEEP:
+        runs = session.state is State.RUNNING  # who starts waits to be woken
+        if runs and driver.card.sleeps and (await driver.status(asked)).life is Life.ASLEEP:
             spared = Probe(verdict=Verdict.ALIVE, latency_ms=0, detail="asleep")
             return Pinged(session=session, placement=placement, probe=spared, token=token, asleep=True)
-        probe = await driver.probe(target)
+        probe = await _probed(driver, target)
         ended = await _ended(services, driver, session, asked, probe)
         return Pinged(session=session, placement=placement, probe=probe, token=token, ended=ended)
     finally:
         services.slots.release(Step.PING, placement.provider)
+
+
+async def _probed(driver: Driver, target: Target) -> Probe:
+    """A driver never raises; where it does all the same, that says nothing good of the platform's answer."""
+    try:
+        return await driver.probe(target)
+    except Exception as error:  # one answer must not lose the results of all others
+        log.exception("the probe at %s failed", driver.name)
+        detail = f"the answer cannot be understood: {type(error).__name__}"
+        return Probe(verdict=Verdict.TRANSIENT, latency_ms=0, detail=detail)
 
 
 async def _ended(

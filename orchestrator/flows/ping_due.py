@@ -1,5 +1,6 @@
 """Ping what is due: hundreds at once, settled in bulk as they finish. Carries out what `rules/decide.py` decides."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -32,6 +33,8 @@ from orchestrator.rules.states import State, Step, StopReason
 from orchestrator.rules.values import Session, Verdict
 from orchestrator.store.pings import GoodPing
 from orchestrator.store.unit import Transaction
+
+log = logging.getLogger(__name__)
 
 
 def ping_due(services: Services) -> Tally:
@@ -70,7 +73,7 @@ def settle(services: Services, chunk: Sequence[Pinged]) -> None:
     _measure(begun)
     for pinged in begun:
         if pinged.session.id not in written:
-            _settle_one(services, pinged)
+            _settle_apart(services, pinged)
 
 
 def _give_back(services: Services, late: Sequence[Pinged]) -> None:
@@ -114,6 +117,14 @@ def _good(services: Services, pinged: Pinged, now: datetime) -> GoodPing | None:
         next_step=planned.next_step,
         next_step_at=planned.next_step_at,
     )
+
+
+def _settle_apart(services: Services, pinged: Pinged) -> None:
+    """One that fails is logged, and its lease brings it back; the others are settled all the same."""
+    try:
+        _settle_one(services, pinged)
+    except Exception:
+        log.exception("a ping of session %s is not settled", pinged.session.id)
 
 
 def _settle_one(services: Services, pinged: Pinged) -> None:

@@ -55,7 +55,7 @@ def take_place(
         )
         if credential is not None:
             return Place(provider=provider, credential=credential)
-        keyless = not services.config.providers[provider].credentials
+        keyless = not services.config.providers[provider].credentials and session.pinned_credential is None
         if keyless and (provider, None) not in tried:
             return Place(provider=provider, credential=None)
     return None
@@ -230,9 +230,9 @@ def _tried(services: Services, tx: Transaction, session: Session) -> set[tuple[s
     tried: set[tuple[str, str | None]] = set()
     for placement in tx.placements.of_session(session.id):
         card = services.card(placement.provider)
-        refused = placement.state is PlacementState.NEVER_OPENED
         if placement.refused_by is RefusedBy.PROVIDER:
             tried.add((placement.provider, EVERYWHERE))
-        if refused or card is None or not card.has_lifecycle:
+        refused = placement.refused_by is not None  # an open that was lost on its way was refused by nobody
+        if refused or card is None or card.attaches or not card.has_lifecycle:
             tried.add((placement.provider, placement.credential))
     return tried

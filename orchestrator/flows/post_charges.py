@@ -16,7 +16,7 @@ def post_charges(services: Services, limit: int = 200) -> Tally:
         due = tx.accounts.due(Step.CHARGE, tx.now(), limit)
 
     def post(tx: Transaction, account_id: str) -> None:
-        work = on_account(services, tx, account_id)
+        work = on_account(services, tx, account_id, waits=False)
         if work is None:
             return
         charge_at = work.account.next_charge_at

@@ -66,8 +66,9 @@ class Services:
         return self.config.policy_for(provider)
 
     def plan(self, name: str) -> Plan:
-        """The account's plan; one that was taken out of the configuration binds like `contract`."""
-        return self.config.plan(name) or Plan(name=name)
+        """The account's plan; one that was taken out of the configuration lets nothing new begin."""
+        gone = Plan(name=name, max_sessions=0, max_concurrent=0, max_nodes=0)
+        return self.config.plan(name) or gone
 
     def card(self, provider: str) -> Card | None:
         """What this provider can do; None where it is not configured."""

@@ -3,7 +3,7 @@
 from orchestrator.flows.account_work import on_account
 from orchestrator.flows.services import Services
 from orchestrator.flows.upkeep import PUT_OFF, Tally, each
-from orchestrator.rules.states import State, Step
+from orchestrator.rules.states import State
 from orchestrator.store.unit import Transaction
 
 Row = tuple[str, str]
@@ -12,15 +12,17 @@ Row = tuple[str, str]
 def stop_due(services: Services, limit: int = 200) -> Tally:
     """Apply the due stops of every account that has one, in spite of any ping's lease."""
     with services.database.reading() as tx:
-        due = tx.sessions.due(Step.STOP, tx.now(), limit)
+        due = tx.sessions.due_to_stop(tx.now(), limit)
 
     def stop(tx: Transaction, row: Row) -> None:
-        work = on_account(services, tx, row[1])
-        session = tx.sessions.lock(row[0])
+        work = on_account(services, tx, row[1], waits=False)
+        session = tx.sessions.lock(row[0]) if work else None
         if work is None or session is None:
             return
-        overdue = session.next_step is Step.STOP and session.state in {State.STARTING, State.RUNNING}
-        if overdue:  # the rule now says later: the policy was changed meanwhile
+        if session.state in {
+            State.STARTING,
+            State.RUNNING,
+        }:  # the rule now says later: the policy was changed
             work.keep(session, work.planned(session))
         work.finish()
 

@@ -19,8 +19,8 @@ def warn_due(services: Services, limit: int = 500) -> Tally:
         due = tx.sessions.due(Step.WARN, tx.now(), limit)
 
     def warn(tx: Transaction, row: Row) -> None:
-        work = on_account(services, tx, row[1])
-        session = tx.sessions.lock(row[0])
+        work = on_account(services, tx, row[1], waits=False)
+        session = tx.sessions.lock(row[0]) if work else None
         if work is None or session is None:
             return
         if session.state is State.RUNNING and session.next_step is Step.WARN:

@@ -1,1 +1,1 @@
-"""How operators see inside: logging (`log`), and the events stream (`stream`)."""
+"""How operators see inside: logging (`log`), metrics (`metrics`, and `shared`, said before it is imported)."""

@@ -177,7 +177,7 @@ def _rest(answer: Answer) -> float | None:
         return answer.retry_after_seconds
     body = answer.json
     estimate = body.get("estimated_time") if isinstance(body, Mapping) else None
-    return min(max(float(estimate), 0.0), 600.0) if isinstance(estimate, int | float) else None
+    return float(min(max(estimate, 0), 600)) if isinstance(estimate, int | float) else None
 
 
 def _tokens(answer: Answer) -> int:

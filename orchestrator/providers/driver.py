@@ -278,6 +278,14 @@ class ChecksKey(Protocol):
         """What works, in a few words. Raises CredentialRefused, or any other ProviderError."""
 
 
+@runtime_checkable
+class ListsModels(Protocol):
+    """A driver of sessions that are opened, whose platform can say beforehand whether it has a model."""
+
+    async def lists(self, model: str, secret: Secret | None) -> str:
+        """How it is listed, in a few words. Raises ModelMissing, or any other ProviderError."""
+
+
 class Driver(Protocol):
     """One configured upstream platform."""
 

@@ -6,7 +6,7 @@ before the shared ones), then the status. Faults of the transport never come her
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from orchestrator.providers.answers import Answer
@@ -93,6 +93,9 @@ _SPEAKING_KEYS = ("error", "errors", "detail", "message", "msg")
 _CODE_KEYS = ("code", "type", "param")
 _STATUS_KEYS = ("code", "statusCode", "status")
 
+#: Of an error body no more than this is read: characters of its message and of a code, codes, levels.
+LONGEST, LONGEST_CODE, MOST_CODES, DEEPEST = 2000, 100, 20, 8
+
 
 def verdict_of(answer: Answer, rules: Sequence[Rule] = ()) -> Verdict:
     """What an answer says that is not a success."""
@@ -128,7 +131,13 @@ def read_fault(answer: Answer) -> Fault:
     if answer.is_html:
         return Fault(message="")  # a proxy's page: its words are not the platform's
     body = answer.json
-    return _fault(body) if body is not None else Fault(message=answer.text[:2000])
+    return _bounded(_fault(body)) if body is not None else Fault(message=answer.text[:LONGEST])
+
+
+def _bounded(fault: Fault) -> Fault:
+    """Patterns are tried on the loop that pings everybody: no platform may make them long."""
+    codes = tuple(code[:LONGEST_CODE] for code in fault.codes[:MOST_CODES])
+    return replace(fault, message=fault.message[:LONGEST], codes=codes)
 
 
 def describe(answer: Answer) -> str:
@@ -153,16 +162,18 @@ def _embedded(fault: Fault) -> int | None:
     return int(found[1] or found[2]) if found else None
 
 
-def _fault(value: Any) -> Fault:
+def _fault(value: Any, depth: int = 0) -> Fault:
+    if depth > DEEPEST:
+        return Fault(message="")
     if isinstance(value, Mapping):
-        return _mapping_fault(value)
+        return _mapping_fault(value, depth)
     if isinstance(value, list):
-        return _joined([_fault(item) for item in value[:5]])
+        return _joined([_fault(item, depth + 1) for item in value[:5]])
     return Fault(message=value if isinstance(value, str) else "")
 
 
-def _mapping_fault(body: Mapping[str, Any]) -> Fault:
-    inner = _joined([_fault(body[key]) for key in _SPEAKING_KEYS if body.get(key)])
+def _mapping_fault(body: Mapping[str, Any], depth: int) -> Fault:
+    inner = _joined([_fault(body[key], depth + 1) for key in _SPEAKING_KEYS if body.get(key)])
     codes = [str(body[key]) for key in _CODE_KEYS if isinstance(body.get(key), str | int)]
     if "estimated_time" in body:
         codes.append("estimated_time")

@@ -123,18 +123,22 @@ class MorpheusDriver:
     async def check(self, secret: Secret | None) -> str:
         return f"{len(await self._listed(_needed(secret)))} models listed"
 
+    async def lists(self, model: str, secret: Secret | None) -> str:
+        return f"listed as {await self._listed_as(model, _needed(secret))}"
+
     async def aclose(self) -> None:
         """The client is shared; whoever built it closes it."""
 
     async def _model_id(self, order: Order, secret: Secret) -> str:
         """The gateway silently opens a default model for an id that it does not know: so look first."""
-        if order.options.get("bid_id"):
-            return order.model
+        return order.model if order.options.get("bid_id") else await self._listed_as(order.model, secret)
+
+    async def _listed_as(self, model: str, secret: Secret) -> str:
         for entry in await self._listed(secret):
             names = (entry.get("blockchainID"), entry.get("id"), entry.get("name"))
-            if entry.get("blockchainID") and order.model.lower() in {str(name).lower() for name in names}:
+            if entry.get("blockchainID") and model.lower() in {str(name).lower() for name in names}:
                 return str(entry["blockchainID"])
-        raise ModelMissing(f"{self.name} does not list the model {order.model}")
+        raise ModelMissing(f"{self.name} does not list the model {model}")
 
     async def _listed(self, secret: Secret) -> Sequence[Mapping[str, Any]]:
         call = Call(

@@ -62,7 +62,7 @@ class OpenAIDriver(AlwaysOn):
         answer = await self._models(secret)
         if answer.status in _NO_LIST:
             return
-        if model not in {entry.get("id") for entry in listed_models(answer)}:
+        if not any(entry.get("id") == model for entry in listed_models(answer)):
             raise ModelMissing(f"{self.name} does not list the model {model}")
 
     async def _models(self, secret: Secret | None) -> Answer:

@@ -44,9 +44,10 @@ class Accounts:
         row = self._connection.execute(select(ACCOUNTS).where(ACCOUNTS.c.id == account_id)).first()
         return snapshot(Account, row) if row else None
 
-    def lock(self, account_id: str) -> Account | None:
-        """The account, locked: all admission and money of it is now ours."""
-        query = select(ACCOUNTS).where(ACCOUNTS.c.id == account_id).with_for_update()
+    def lock(self, account_id: str, *, waits: bool = True) -> Account | None:
+        """The account, locked: all admission and money of it is now ours. Without `waits`, None where another
+        transaction holds it (on SQLite there is no other)."""
+        query = select(ACCOUNTS).where(ACCOUNTS.c.id == account_id).with_for_update(skip_locked=not waits)
         row = self._connection.execute(query).first()
         return snapshot(Account, row) if row else None
 

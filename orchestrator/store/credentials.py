@@ -14,6 +14,10 @@ CREDENTIALS = table_of(CredentialRow)
 _PLACEMENTS = table_of(PlacementRow)
 
 
+#: A lease on a key that nobody gave back: a late call may still be under way for so long after its end.
+_LEASE_REST = timedelta(seconds=30)
+
+
 class Credentials:
     """Queries and changes of credentials, inside one transaction. Their locks are the last ones taken."""
 
@@ -67,10 +71,20 @@ class Credentials:
         shorter = or_(CREDENTIALS.c.cool_until.is_(None), CREDENTIALS.c.cool_until < until)
         self._connection.execute(update(CREDENTIALS).where(mine, shorter).values(cool_until=until))
 
-    def paused_unchecked_since(self, since: datetime, now: datetime) -> Sequence[Credential]:
-        """Paused credentials that nobody tried since then; they count as tried now."""
+    def paused_unchecked_since(
+        self, provider: str, since: datetime, now: datetime, *, lacking: Collection[str] = ()
+    ) -> Sequence[Credential]:
+        """Paused credentials of `provider` that nobody tried since then; they count as tried now.
+
+        Those in `lacking` are left to other workers."""
         waits = func.coalesce(CREDENTIALS.c.checked_at, CREDENTIALS.c.paused_since) <= since
-        mine = and_(CREDENTIALS.c.paused_since.is_not(None), CREDENTIALS.c.retired.is_(False), waits)
+        mine = and_(
+            CREDENTIALS.c.provider == provider,
+            CREDENTIALS.c.ref.not_in(lacking),
+            CREDENTIALS.c.paused_since.is_not(None),
+            CREDENTIALS.c.retired.is_(False),
+            waits,
+        )
         tried = update(CREDENTIALS).where(mine).values(checked_at=now).returning(CREDENTIALS)
         return [snapshot(Credential, row) for row in self._connection.execute(tried)]
 
@@ -144,6 +158,7 @@ def _usable(provider: str, now: datetime, ref: str | None, excluding: Collection
         CREDENTIALS.c.paused_since.is_(None),
         or_(CREDENTIALS.c.resting_until.is_(None), CREDENTIALS.c.resting_until <= now),
         or_(CREDENTIALS.c.cool_until.is_(None), CREDENTIALS.c.cool_until <= now),
+        or_(CREDENTIALS.c.lease_until.is_(None), CREDENTIALS.c.lease_until <= now - _LEASE_REST),
         or_(CREDENTIALS.c.exclusive.is_(False), ~_carries_one()),
     ]
     if ref is not None:
@@ -154,9 +169,13 @@ def _usable(provider: str, now: datetime, ref: str | None, excluding: Collection
 
 
 def _carries_one() -> ColumnElement[bool]:
+    """By its reference, and by its secret under whatever reference: the platform knows only the secret."""
+    same = or_(
+        _PLACEMENTS.c.credential == CREDENTIALS.c.ref, _PLACEMENTS.c.fingerprint == CREDENTIALS.c.fingerprint
+    )
     return exists().where(
         _PLACEMENTS.c.provider == CREDENTIALS.c.provider,
-        _PLACEMENTS.c.credential == CREDENTIALS.c.ref,
+        same,
         _PLACEMENTS.c.session_id.is_not(None),
         _unended(),
     )

@@ -26,6 +26,10 @@ RETRIABLE_STATES = frozenset({"40001", "40P01", "55P03", "57P01", "57P02", "57P0
 CONTENDED = (
     "uq_placements_exclusive",
     "placements.provider, placements.credential",
+    "uq_placements_secret",
+    "placements.provider, placements.fingerprint",
+    "uq_placements_handle",
+    "placements.provider, placements.handle",
     "uq_sessions_account_name",
     "sessions.account_id, sessions.name",
     "pk_sessions",

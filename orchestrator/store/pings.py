@@ -112,6 +112,20 @@ class Pings:
         }
         self._connection.execute(update(SESSIONS).where(*mine).values(**released))
 
+    def some_running(self, provider: str, now: datetime) -> Placement | None:
+        """The placement of one session that runs there and is not to be stopped within a minute."""
+        lasts = or_(SESSIONS.c.stop_at.is_(None), SESSIONS.c.stop_at > now + timedelta(minutes=1))
+        query = (
+            select(PLACEMENTS)
+            .join(SESSIONS, SESSIONS.c.id == PLACEMENTS.c.session_id)
+            .where(SESSIONS.c.provider == provider, SESSIONS.c.state == State.RUNNING, lasts)
+            .where(PLACEMENTS.c.provider == provider, PLACEMENTS.c.state == PlacementState.OPEN)
+            .order_by(SESSIONS.c.last_ping_at.desc().nulls_last(), SESSIONS.c.id)
+            .limit(1)
+        )
+        row = self._connection.execute(query).first()
+        return snapshot(Placement, row) if row else None
+
     def _with_placements(self, sessions: Sequence[Session]) -> Sequence[tuple[Session, Placement]]:
         if not sessions:
             return []

@@ -279,6 +279,19 @@ class Placements:
         )
         return [snapshot(Placement, row) for row in self._connection.execute(query)]
 
+    def unserved(self, before: datetime, limit: int) -> Sequence[Placement]:
+        """Locked: closes, and resolves of what is no longer wanted, due since before then and never tried."""
+        query = (
+            select(PLACEMENTS)
+            .where(
+                PLACEMENTS.c.next_step.in_([Step.CLOSE, Step.RESOLVE]), PLACEMENTS.c.next_step_at <= before
+            )
+            .where(PLACEMENTS.c.closing_since.is_not(None), PLACEMENTS.c.unproven_since.is_(None))
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+        return [snapshot(Placement, row) for row in self._connection.execute(query)]
+
     def oldest_due(self) -> dict[Step, datetime]:
         """The earliest time of each step that a placement waits for."""
         query = select(PLACEMENTS.c.next_step, func.min(PLACEMENTS.c.next_step_at)).where(

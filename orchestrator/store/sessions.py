@@ -1,6 +1,6 @@
 """Named queries over sessions, and the one door through which their changes pass."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -14,6 +14,7 @@ from sqlalchemy import (
     exists,
     func,
     insert,
+    literal,
     or_,
     select,
     update,
@@ -117,9 +118,10 @@ class Sessions:
         mine = _of(account_id, State.STARTING, State.RUNNING)
         return self._connection.execute(select(func.min(SESSIONS.c.stop_at)).where(mine)).scalar()
 
-    def usage(self, account_id: str, now: datetime, debt_after_seconds: float) -> Usage:
-        """What counts against an account's quota now, in one statement."""
-        in_debt = _in_cleanup_debt(now - timedelta(seconds=debt_after_seconds))
+    def usage(self, account_id: str, now: datetime, debts: Mapping[str | None, float]) -> Usage:
+        """What counts against an account's quota now, in one statement. `debts`: after how many seconds an
+        unproven close is the platform's debt, by provider; None: at all others."""
+        in_debt = _in_cleanup_debt(now, debts)
         counts = and_(SESSIONS.c.account_id == account_id, SESSIONS.c.deleted_at.is_(None))
         holds = and_(SESSIONS.c.state.in_(CONCURRENT), ~in_debt)
         waits = and_(SESSIONS.c.state == State.QUEUED, SESSIONS.c.queue_reason.is_distinct_from(_ELSEWHERE))
@@ -208,6 +210,17 @@ class Sessions:
         )
         return [(row.id, row.account_id) for row in self._connection.execute(query)]
 
+    def due_to_stop(self, now: datetime, limit: int) -> Sequence[tuple[str, str]]:
+        """(session, account) of those whose stop has come, whatever their next step: a stop waits for no ping,
+        not even for one that is overdue because nobody pings."""
+        query = (
+            select(SESSIONS.c.id, SESSIONS.c.account_id)
+            .where(SESSIONS.c.next_step.in_([Step.STOP, Step.PING, Step.WARN]), SESSIONS.c.stop_at <= now)
+            .order_by(SESSIONS.c.stop_at)
+            .limit(limit)
+        )
+        return [(row.id, row.account_id) for row in self._connection.execute(query)]
+
     def due_to_be_admitted(self, now: datetime, limit: int) -> Sequence[tuple[str, str]]:
         """Queued sessions that may look again, round-robin across accounts, first come first within one."""
         query = (
@@ -276,14 +289,18 @@ def _count(condition: ColumnElement[bool]) -> ColumnElement[int]:
     return func.sum(case((condition, 1), else_=0))
 
 
-def _in_cleanup_debt(since: datetime) -> ColumnElement[bool]:
+def _in_cleanup_debt(now: datetime, debts: Mapping[str | None, float]) -> ColumnElement[bool]:
     """A close that stayed unproven for too long is the platform's debt, not the user's."""
+    since = {provider: now - timedelta(seconds=seconds) for provider, seconds in debts.items()}
+    everywhere = since.pop(None)
+    own = [(_PLACEMENTS.c.provider == name, at) for name, at in sorted(since.items()) if at != everywhere]
+    limit = case(*own, else_=everywhere) if own else literal(everywhere, _PLACEMENTS.c.unproven_since.type)
     return and_(
         SESSIONS.c.state == State.STOPPING,
         exists().where(
             _PLACEMENTS.c.session_id == SESSIONS.c.id,
             _PLACEMENTS.c.next_step.is_not(None),
-            _PLACEMENTS.c.unproven_since < since,
+            _PLACEMENTS.c.unproven_since < limit,
         ),
     )
 

@@ -60,7 +60,7 @@ class Process:
         configuration = wiring.read_configuration(self._settings)
         waker = Waker(lambda step: publish(self._app, ticks.OF_STEP[step]))
         built = wiring.build(self._settings, configuration, wake=waker, pool_size=5)
-        stream = connect(self._settings.broker_url)
+        stream = connect(self._settings.broker_url, sentinel_master=self._settings.sentinel_master)
         self._sinks = (LogSink(), stream) if stream else (LogSink(),)
         sync_credentials(built.services)
         return built

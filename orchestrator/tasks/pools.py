@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from orchestrator.client.options import JOBS_QUEUE
+from orchestrator.flows.slots import TOTALS
+from orchestrator.rules.states import Step
 from orchestrator.settings import Settings
 from orchestrator.tasks.ticks import CLOSE, CONTROL, OPEN, PING, queue_of
 
@@ -16,17 +18,22 @@ class Pool:
     """One kind of work: what it consumes, and how many batches run beside each other.
 
     Threads, because a batch only waits: its calls run on the process's one event loop, its transactions in the
-    database. A thread beside each call under way, so that a slow batch never keeps the next from beginning."""
+    database. There is a thread for each lifecycle call that may be under way, so that a provider that hangs, which
+    holds at most half of the calls, never keeps another's from beginning. They are made when they are needed. A
+    ping's batch ends within the ping's timeout, so that fewer do."""
 
     queues: Sequence[str]
     threads: int
 
 
+#: Threads for batches that find nothing to do.
+SPARE = 16
+
 POOLS: Mapping[str, Pool] = {
     CONTROL: Pool(queues=(JOBS_QUEUE, queue_of(CONTROL)), threads=8),
-    CLOSE: Pool(queues=(queue_of(CLOSE),), threads=64),
-    OPEN: Pool(queues=(queue_of(OPEN),), threads=64),
-    PING: Pool(queues=(queue_of(PING),), threads=64),
+    CLOSE: Pool(queues=(queue_of(CLOSE),), threads=TOTALS[Step.CLOSE] + SPARE),
+    OPEN: Pool(queues=(queue_of(OPEN),), threads=TOTALS[Step.OPEN] + TOTALS[Step.RESOLVE] + SPARE),
+    PING: Pool(queues=(queue_of(PING),), threads=256),
 }
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from orchestrator.flows.admit_queued import admit_queued, let_queues_look
 from orchestrator.flows.brake import release_overdue
-from orchestrator.flows.close_due import close_due
+from orchestrator.flows.close_due import close_due, mark_unserved
 from orchestrator.flows.deliver_events import Sink, deliver_events
 from orchestrator.flows.funds_due import funds_due
 from orchestrator.flows.keys import retry_paused
@@ -64,6 +64,9 @@ TICKS: Mapping[str, Tick] = {
     ),
     "orchestrator.tick.keys": Tick(kind=OPEN, every_seconds=15, run=lambda a: retry_paused(a.services)),
     "orchestrator.tick.balances": Tick(kind=OPEN, every_seconds=60, run=lambda a: read_balances(a.services)),
+    "orchestrator.tick.unserved": Tick(
+        kind=CONTROL, every_seconds=30, run=lambda a: mark_unserved(a.services)
+    ),
     "orchestrator.tick.outcomes": Tick(
         kind=CONTROL, every_seconds=3600, run=lambda a: forget_old_outcomes(a.services)
     ),

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from orchestrator.rules.states import PlacementState, State, Step
+from orchestrator.rules.states import State, Step
 from orchestrator.rules.values import Plan
 from tests.flows.conftest import MakeWorld
 from tests.flows.hands import Hands
@@ -103,14 +103,22 @@ def test_no_open_is_sent_while_another_call_of_its_key_is_under_way(make_world: 
     claimed = slow.claim_one(Step.OPEN)
     confirm = {"session_id": first, "reason": "operator", "confirm": True}
     assert world.done("session.close", **confirm)["state"] == "stopped"
-    second = world.create_session("moral")
-    world.pass_time(10 * SECOND)
+    assert world.refused("session.create", account_id="acme", model_id="moral") == "no_capacity"
     assert world.calls("open") == 0
-    assert world.placements(second)[0].state is PlacementState.OPENING
     world.server.fault("no_bids", operation="open", times=1)
     slow.settle(slow.act(claimed))
-    world.pass_time(SECOND)
-    assert world.session(second).state is State.RUNNING
+    assert world.session(world.run_session("moral")).state is State.RUNNING
+
+
+def test_a_key_whose_caller_died_rests_before_its_next_session(make_world: MakeWorld) -> None:
+    world = make_world(morpheus_keys=1)
+    first = world.create_session("moral")
+    Hands(world.another_worker()).claim_one(Step.OPEN)
+    world.done("session.close", session_id=first, reason="operator", confirm=True)
+    world.jump(9 * MINUTE)  # its lease ends now
+    assert world.refused("session.create", account_id="acme", model_id="moral") == "no_capacity"
+    world.jump(31 * SECOND)
+    assert world.session(world.run_session("moral")).state is State.RUNNING
 
 
 def test_a_confirmation_during_a_close_leaves_the_books_in_order(any_world: MakeWorld) -> None:

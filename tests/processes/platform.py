@@ -239,6 +239,7 @@ class Platform:
         """`orchestrator ARGUMENTS`; returns at once."""
         name = name or arguments[0]
         log = self.directory / f"{name}.log"
+        log.touch()  # whoever looks before the child has begun finds it empty
         process = self._nursery.start(arguments, self.env, self.directory, log)
         return self._runs(Running(name, process, log))
 

@@ -54,7 +54,7 @@ def test_the_default_file_may_be_missing_and_one_asked_for_may_not(tmp_path: Pat
 
 
 def test_the_example_is_valid_and_shows_the_defaults() -> None:
-    configuration = load_configuration(EXAMPLE, secrets=SECRETS)
+    configuration = load_configuration(EXAMPLE, require_secrets=False)
     assert configuration.policy == Policy()
     assert configuration.plans == Configuration().plans
     assert configuration.policy_for("aiml").ping_interval_seconds == 60

@@ -27,7 +27,7 @@ DEBT = 600
 
 
 def usage(database: Database, account_id: str = "acme") -> Usage:
-    return database.transact(lambda tx: tx.sessions.usage(account_id, T0, DEBT))
+    return database.transact(lambda tx: tx.sessions.usage(account_id, T0, {None: DEBT}))
 
 
 def due_to_be_admitted(database: Database, limit: int = 10) -> list[int]:

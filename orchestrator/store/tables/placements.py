@@ -53,6 +53,14 @@ class PlacementRow(Row, table=True):
             sqlite_where=_ONE_UNCLOSED,
         ),
         Index(
+            "uq_placements_secret",
+            "provider",
+            "fingerprint",
+            unique=True,
+            postgresql_where=_ONE_UNCLOSED,
+            sqlite_where=_ONE_UNCLOSED,
+        ),
+        Index(
             "uq_placements_handle",
             "provider",
             "handle",

@@ -47,6 +47,7 @@ class SessionRow(Row, table=True):
             sqlite_where=_KEPT,
         ),
         Index("ix_sessions_account_state", "account_id", "state", postgresql_where=_KEPT, sqlite_where=_KEPT),
+        Index("ix_sessions_stop_at", "stop_at", postgresql_where=_LIVE, sqlite_where=_LIVE),
         Index("ix_sessions_created", "created_at"),
         Index("ix_sessions_running", "provider", "credential", postgresql_where=_RUNS, sqlite_where=_RUNS),
         Index("ix_sessions_died", "provider", "stopped_at", postgresql_where=_DIED, sqlite_where=_DIED),

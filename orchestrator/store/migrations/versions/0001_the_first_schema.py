@@ -319,6 +319,13 @@ def upgrade() -> None:
             sqlite_where=sa.text("state = 'running'"),
         )
         batch_op.create_index(
+            "ix_sessions_stop_at",
+            ["stop_at"],
+            unique=False,
+            postgresql_where=sa.text("next_step IS NOT NULL"),
+            sqlite_where=sa.text("next_step IS NOT NULL"),
+        )
+        batch_op.create_index(
             "uq_sessions_account_name",
             ["account_id", "name"],
             unique=True,
@@ -434,6 +441,17 @@ def upgrade() -> None:
             sqlite_where=sa.text("handle IS NOT NULL AND NOT state IN ('closed', 'never_opened')"),
         )
         batch_op.create_index(
+            "uq_placements_secret",
+            ["provider", "fingerprint"],
+            unique=True,
+            postgresql_where=sa.text(
+                "exclusive AND session_id IS NOT NULL AND NOT state IN ('closed', 'never_opened')"
+            ),
+            sqlite_where=sa.text(
+                "exclusive AND session_id IS NOT NULL AND NOT state IN ('closed', 'never_opened')"
+            ),
+        )
+        batch_op.create_index(
             "uq_placements_serving",
             ["session_id"],
             unique=True,
@@ -450,6 +468,15 @@ def downgrade() -> None:
             "uq_placements_serving",
             postgresql_where=sa.text("session_id IS NOT NULL AND state IN ('opening', 'open', 'unknown')"),
             sqlite_where=sa.text("session_id IS NOT NULL AND state IN ('opening', 'open', 'unknown')"),
+        )
+        batch_op.drop_index(
+            "uq_placements_secret",
+            postgresql_where=sa.text(
+                "exclusive AND session_id IS NOT NULL AND NOT state IN ('closed', 'never_opened')"
+            ),
+            sqlite_where=sa.text(
+                "exclusive AND session_id IS NOT NULL AND NOT state IN ('closed', 'never_opened')"
+            ),
         )
         batch_op.drop_index(
             "uq_placements_handle",
@@ -482,6 +509,11 @@ def downgrade() -> None:
             "uq_sessions_account_name",
             postgresql_where=sa.text("deleted_at IS NULL"),
             sqlite_where=sa.text("deleted_at IS NULL"),
+        )
+        batch_op.drop_index(
+            "ix_sessions_stop_at",
+            postgresql_where=sa.text("next_step IS NOT NULL"),
+            sqlite_where=sa.text("next_step IS NOT NULL"),
         )
         batch_op.drop_index(
             "ix_sessions_running",

@@ -1,0 +1,134 @@
+"""Providers as JSON: what is configured, what the database knows, and which secrets this machine has."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.rules.events import rfc3339
+from orchestrator.rules.values import Brake, Credential, Meter
+
+if TYPE_CHECKING:
+    from orchestrator.settings import Configuration, ProviderConfiguration, SecretStore
+    from orchestrator.store.unit import Transaction
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Known:
+    """What the database and this machine know of providers."""
+
+    rows: Mapping[tuple[str, str], Credential]
+    in_use: Mapping[tuple[str, str], int]
+    brakes: Sequence[Brake]
+    meters: Mapping[str, Meter]
+    secrets: "SecretStore"
+    now: datetime
+
+    def state(self, provider: str, ref: str, *, retired: bool) -> tuple[str, str | None]:
+        """How a credential stands, and why; what keeps it from new placements comes first."""
+        row = self.rows.get((provider, ref))
+        if retired or (row is not None and row.retired):
+            return "retired", "takes no placement, serves the closes"
+        missing = self.secrets.why_missing(ref)
+        if missing:
+            return "secret missing", missing
+        held = self._held(row) if row is not None else None
+        if held is not None:
+            return held
+        if self.in_use.get((provider, ref)):
+            return "in use", None
+        return "free", None if row else "no worker has started with it yet"
+
+    def _held(self, row: Credential) -> tuple[str, str | None] | None:
+        """What the database holds against it."""
+        if row.paused_since is not None:
+            return "paused", f"since {rfc3339(row.paused_since)}: {row.paused_reason}"
+        if row.cool_until is not None and row.cool_until > self.now:
+            return "told to wait", f"until {rfc3339(row.cool_until)}"
+        if row.resting_until is not None and row.resting_until > self.now:
+            return "resting", f"until {rfc3339(row.resting_until)}"
+        return None
+
+
+def known_of(tx: "Transaction", secrets: "SecretStore") -> Known:
+    """Everything at one instant."""
+    return Known(
+        rows={(row.provider, row.ref): row for row in tx.credentials.listed()},
+        in_use=tx.credentials.in_use(),
+        brakes=tx.brakes.listed(),
+        meters={meter.provider: meter for meter in tx.meters.listed()},
+        secrets=secrets,
+        now=tx.now(),
+    )
+
+
+def reports(configuration: "Configuration", known: Known) -> Iterator[dict[str, Any]]:
+    """One for each provider; placements that are not ended outlive the configuration."""
+    for provider in configuration.providers.values():
+        yield _configured(provider, known)
+    gone = {name for (name, _), count in known.in_use.items() if count} - set(configuration.providers)
+    for name in sorted(gone):
+        refs = sorted(ref for provider, ref in known.in_use if provider == name and ref)
+        unknown = {"driver": None, "base_url": None, "max_in_flight": None}
+        credentials = [_credential(known, name, ref, retired=True) for ref in refs]
+        yield {"name": name, **unknown, "credentials": credentials, **_health(known, name)}
+
+
+def _configured(provider: "ProviderConfiguration", known: Known) -> dict[str, Any]:
+    return {
+        "name": provider.name,
+        "driver": provider.driver,
+        "base_url": provider.base_url,
+        "max_in_flight": provider.max_in_flight,
+        "credentials": [
+            _credential(known, provider.name, ref, retired=ref in provider.retired_credentials)
+            for ref in provider.all_credentials
+        ],
+        **_health(known, provider.name),
+    }
+
+
+def _credential(known: Known, provider: str, ref: str, *, retired: bool) -> dict[str, Any]:
+    row = known.rows.get((provider, ref))
+    state, why = known.state(provider, ref, retired=retired)
+    return {
+        "ref": ref,
+        "state": state,
+        "why": why,
+        "exclusive": row.exclusive if row else None,
+        "placements": known.in_use.get((provider, ref), 0),
+        "last_used_at": rfc3339(row.last_used_at) if row else None,
+        "paused_since": rfc3339(row.paused_since) if row else None,
+        "paused_reason": row.paused_reason if row else None,
+        "wait_until": rfc3339(row.cool_until) if row else None,
+    }
+
+
+def _health(known: Known, provider: str) -> dict[str, Any]:
+    meter = known.meters.get(provider, Meter(provider=provider))
+    return {
+        "brakes": [_brake(brake) for brake in known.brakes if brake.provider == provider],
+        "pings": {"count": meter.pings, "tokens": meter.tokens, "cost_usd": f"{meter.cost_usd:f}"},
+        "balance": _balance(meter),
+    }
+
+
+def _brake(brake: Brake) -> dict[str, Any]:
+    return {
+        "credential": brake.credential,
+        "since": rfc3339(brake.since),
+        "until": rfc3339(brake.until),
+        "reason": brake.reason,
+    }
+
+
+def _balance(meter: Meter) -> dict[str, Any] | None:
+    """What the platform said when it was read last; None where it never was."""
+    if meter.balance is None:
+        return None
+    return {
+        "amount": f"{meter.balance:f}",
+        "currency": meter.balance_currency,
+        "read_at": rfc3339(meter.balance_at),
+        "low": meter.balance_is_low,
+    }

@@ -1,0 +1,87 @@
+"""Providers for people."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.cli.output import coloured, table
+from orchestrator.cli.times import away, when
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from orchestrator.flows.tries import Tried
+
+_COLOURS = {
+    "free": "green",
+    "in use": "cyan",
+    "paused": "red",
+    "secret missing": "red",
+    "resting": "yellow",
+    "told to wait": "yellow",
+}
+_COLUMNS = ("provider", "driver", "base url", "at most in flight", "pings", "cost", "balance")
+
+
+def listed(providers: Sequence[dict[str, Any]], now: datetime) -> Iterator["RenderableType"]:
+    """Providers, their credentials, and the brakes that hold."""
+    yield table(_COLUMNS, [_provider(one, now) for one in providers])
+    keys = [_credential(one["name"], key, now) for one in providers for key in one["credentials"]]
+    yield table(("credential", "provider", "state", "placements", "last used", ""), keys)
+    brakes = [_brake(one["name"], brake, now) for one in providers for brake in one["brakes"]]
+    if brakes:
+        yield table(("braked", "credential", "since", "until", "why"), brakes, title="brakes")
+
+
+def tried(rows: Sequence["Tried"]) -> "RenderableType":
+    """What was tried at one provider, and what came of it."""
+    shown = [(row.what, _mark(row.works), row.said, row.remedy or "") for row in rows]
+    return table(("tried", "works", "what it said", "what to do"), shown)
+
+
+def _provider(one: dict[str, Any], now: datetime) -> tuple[Any, ...]:
+    pings = one["pings"]
+    return (
+        one["name"],
+        one["driver"] or "not configured",
+        one["base_url"] or "",
+        one["max_in_flight"] or "",
+        f"{pings['count']}, {pings['tokens']} tokens",
+        f"{pings['cost_usd']} USD",
+        _balance(one["balance"], now),
+    )
+
+
+def _balance(balance: dict[str, Any] | None, now: datetime) -> Any:
+    if balance is None:
+        return ""
+    told = f"{balance['amount']} {balance['currency']}, read {away(balance['read_at'], now)}"
+    return coloured(f"{told}, low", "red") if balance["low"] else told
+
+
+def _credential(provider: str, credential: dict[str, Any], now: datetime) -> tuple[Any, ...]:
+    state = credential["state"]
+    return (
+        credential["ref"],
+        provider,
+        coloured(state, _COLOURS.get(state, "dim")),
+        credential["placements"],
+        when(credential["last_used_at"], now),
+        credential["why"] or "",
+    )
+
+
+def _brake(provider: str, brake: dict[str, Any], now: datetime) -> tuple[Any, ...]:
+    return (
+        coloured(provider, "red"),
+        brake["credential"] or "all",
+        when(brake["since"], now),
+        when(brake["until"], now),
+        brake["reason"],
+    )
+
+
+def _mark(works: bool | None) -> "RenderableType":
+    if works is None:
+        return coloured("-", "dim")
+    return coloured("yes", "green") if works else coloured("no", "red")

@@ -1,0 +1,135 @@
+"""An operator's first question about a provider: what works there, what does not, and why. Creates nothing."""
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from orchestrator.flows.services import Services
+from orchestrator.flows.tries import Subject, Tried, not_tried, tried
+from orchestrator.flows.try_ping import try_ping
+from orchestrator.providers.driver import (
+    CannotAsk,
+    ChecksKey,
+    HasBalance,
+    ListsModels,
+    Order,
+    OutOfBalance,
+    Secret,
+    Target,
+)
+from orchestrator.rules.values import Model
+
+#: What an always-on endpoint is asked for; nothing is created, so nothing lasts. Seconds.
+_DURATION = 3600
+_NAME = "provider-check"
+
+
+def check_provider(services: Services, name: str) -> Sequence[Tried]:
+    """Try what can be tried without creating anything. KeyError where no such provider is configured."""
+    subject = Subject(services=services, driver=services.drivers[name], name=name)
+    keys = [_key(subject, ref) for ref in subject.refs]
+    good = [ref for ref, key in zip(subject.refs, keys, strict=True) if key.works is not False]
+    if not good:
+        skipped = ("balance", "models", "ping")
+        return [*keys, *(not_tried(what, "no credential works") for what in skipped)]
+    secret = services.secret(good[0])
+    models, served = _models(subject, secret)
+    return [*keys, _balance(subject, secret), *models, *try_ping(subject, secret, served)]
+
+
+def _key(subject: Subject, ref: str | None) -> Tried:
+    what = f"credential {ref or '(none)'}"
+    missing = None if ref is None else subject.services.secrets.why_missing(ref)
+    if missing:
+        return Tried(what=what, works=False, said=missing, remedy="provide the secret on this machine")
+    return tried(subject, what, _key_check(subject, ref))
+
+
+def _key_check(subject: Subject, ref: str | None) -> Callable[[], Awaitable[str]]:
+    """The cheapest question that only a good key is answered."""
+    services, driver = subject.services, subject.driver
+
+    async def ask() -> str:
+        if isinstance(driver, ChecksKey):
+            return await driver.check(services.secret(ref))
+        if ref is not None and driver.card.can_list:
+            return f"{len(await driver.list(services.secret(ref)))} sessions or instances listed"
+        if driver.card.attaches:
+            raise CannotAsk("each session brings a secret of its own")
+        raise CannotAsk("this platform cannot be asked about a key: the first use tells")
+
+    return ask
+
+
+def _balance(subject: Subject, secret: Secret | None) -> Tried:
+    driver = subject.driver
+    if not isinstance(driver, HasBalance):
+        return not_tried("balance", "this platform does not tell its balance")
+    low_below = driver.low_balance_below
+
+    async def ask() -> str:
+        balance = await driver.balance(secret)
+        told = f"{balance.amount.normalize():f} {balance.currency}"
+        if balance.amount < low_below:
+            raise OutOfBalance(f"{told}, low: below {low_below}")
+        return told
+
+    return tried(subject, "balance", ask)
+
+
+def _models(subject: Subject, secret: Secret | None) -> tuple[list[Tried], Target | None]:
+    """A row for each model that names this provider, and the first one that can be pinged."""
+    with subject.services.database.reading() as tx:
+        models = [model for model in tx.models.listed() if subject.name in model.providers]
+    if not models:
+        return [not_tried("models", "no model names this provider; add one with `orchestrator apply`")], None
+    rows, served = [], None
+    for model in models:
+        row, target = _model(subject, secret, model)
+        rows.append(row)
+        served = served or target
+    return rows, served
+
+
+def _model(subject: Subject, secret: Secret | None, model: Model) -> tuple[Tried, Target | None]:
+    driver, theirs = subject.driver, model.provider_model_ids[subject.name]
+    what = f"model {model.id} ({theirs})"
+    found: list[Target] = []
+
+    async def ask() -> str:
+        if not driver.card.has_lifecycle:  # such an open creates nothing
+            found.append(await _leased(subject, secret, model))
+            return "can be used"
+        if isinstance(driver, ListsModels):
+            return await driver.lists(theirs, secret)
+        if driver.card.attaches:
+            raise CannotAsk("whoever attaches a session names its endpoint and model")
+        raise CannotAsk("only an open could tell, and it might create a session")
+
+    row = tried(subject, what, ask)
+    return row, found[0] if found else None
+
+
+async def _leased(subject: Subject, secret: Secret | None, model: Model) -> Target:
+    """What a ping of an always-on model is sent to."""
+    theirs, policy = model.provider_model_ids[subject.name], subject.services.policy(subject.name)
+    order = Order(
+        placement_id=_NAME,
+        name=_NAME,
+        model=theirs,
+        model_type=model.type,
+        nodes=1,
+        duration_seconds=_DURATION,
+        secret=secret,
+    )
+    placed = await subject.driver.open(order)
+    ref = placed.endpoint.secret_ref
+    return Target(
+        placement_id=_NAME,
+        handle=placed.handle,
+        endpoint=placed.endpoint,
+        model=theirs,
+        model_type=model.type,
+        secret=secret if secret is not None and ref == secret.ref else subject.services.secret(ref),
+        max_tokens=policy.ping_max_tokens,
+        timeout_seconds=policy.ping_timeout_seconds,
+        name=_NAME,
+    )

@@ -1,0 +1,235 @@
+"""`provider check`, `provider release-brake`, and what `provider list` tells beyond the configuration."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.rules.values import Brake
+from orchestrator.store.brakes import scope_of
+from orchestrator.store.unit import Transaction
+from tests.cli.conftest import Cli
+from tests.world import MINUTE, World
+
+WALLET = "0x" + "ab" * 20
+
+Configured = Callable[..., None]
+
+
+@pytest.fixture
+def configured(config: Path) -> Configured:
+    """The platform that the command is told of."""
+
+    def write(name: str, driver: str, url: str, *lines: str, refs: str = '"env:ALPHA"') -> None:
+        text = [
+            f"[providers.{name}]",
+            f'driver = "{driver}"',
+            f'base_url = "{url}"',
+            f"credentials = [{refs}]",
+        ]
+        config.write_text("\n".join([*text, *lines]))
+
+    return write
+
+
+def rows(cli: Cli, name: str) -> dict[str, dict[str, Any]]:
+    """By the first word of what was tried."""
+    return {row["what"].partition(" ")[0]: row for row in cli("provider", "check", name, "--json").json}
+
+
+def model_at(world: World, provider: str, theirs: str) -> None:
+    def put(tx: Transaction) -> None:
+        llama = tx.models.get("llama")
+        assert llama is not None
+        known = {provider: theirs}
+        tx.models.put(
+            replace(llama, id=f"{provider}-{theirs}", providers=(provider,), provider_model_ids=known)
+        )
+
+    world.services.database.transact(put)
+
+
+def brake(world: World, provider: str, credential: str | None = None) -> None:
+    now = world.clock.now
+    held = Brake(
+        scope=scope_of(provider, credential),
+        provider=provider,
+        credential=credential,
+        since=now,
+        until=now + 30 * MINUTE,
+        reason="6 of 10 sessions fell ill",
+    )
+    world.services.database.transact(lambda tx: tx.brakes.engage(held))
+
+
+def test_what_works_is_told_with_the_price_of_a_ping(cli: Cli, world: World, configured: Configured) -> None:
+    url = world.server.add_upstream("aiml", "aimlapi", ["sk-alpha"], ["gpt"])
+    configured("aiml", "aimlapi", url)
+    model_at(world, "aiml", "gpt")
+    said = cli("provider", "check", "aiml")
+    assert said.code == 0, said.out
+    assert "sk-alpha" not in said.out + said.err
+    found = rows(cli, "aiml")
+    assert list(found) == ["credential", "balance", "model", "ping", "price"]
+    assert all(row["works"] for row in found.values())
+    assert "USD" in found["balance"]["said"]
+    assert found["ping"]["said"].startswith("ALIVE")
+    assert "USD" in found["price"]["said"]
+    (meter,) = [one for one in cli("provider", "list", "--json").json if one["name"] == "aiml"]
+    assert meter["pings"]["count"] == 2, "what it costs is counted"
+    assert Decimal(meter["pings"]["cost_usd"]) > 0
+
+
+def test_a_refused_key_leaves_nothing_else_to_try(cli: Cli, world: World, configured: Configured) -> None:
+    configured("alpha", "openai", world.server.add_openai("alpha", ["sk-other"], ["llama-3"]))
+    said = cli("provider", "check", "alpha")
+    assert said.code == 1
+    assert "replace the key" in said.out
+    assert "sk-alpha" not in said.out + said.err
+    found = rows(cli, "alpha")
+    assert found["credential"]["works"] is False
+    assert {found[what]["said"] for what in ("balance", "models", "ping")} == {
+        "not tried: no credential works"
+    }
+
+
+def test_a_missing_secret_is_named_and_the_next_key_is_used(
+    cli: Cli, world: World, configured: Configured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MORPH_1")
+    refs = '"env:MORPH_1", "env:ALPHA"'
+    configured("alpha", "openai", world.providers["alpha"].base_url, refs=refs)
+    said = cli("provider", "check", "alpha")
+    assert said.code == 1
+    assert "environment variable MORPH_1 is not set" in said.out
+    assert "provide the secret" in said.out
+    assert rows(cli, "alpha")["ping"]["works"] is True
+
+
+def test_a_model_that_is_not_listed_is_named(cli: Cli, world: World, configured: Configured) -> None:
+    model_at(world, "alpha", "llama-9")
+    configured("alpha", "openai", world.providers["alpha"].base_url)
+    said = cli("provider", "check", "alpha", "--json")
+    assert said.code == 1
+    wrong = [row for row in said.json if row["works"] is False]
+    assert [row["what"] for row in wrong] == ["model alpha-llama-9 (llama-9)"]
+    assert "does not list the model" in wrong[0]["said"]
+    assert "provider_model_id" in wrong[0]["remedy"]
+
+
+def test_a_platform_that_nobody_reaches_says_where_to_look(cli: Cli, world: World) -> None:
+    said = cli("provider", "check", "alpha")  # nothing listens there
+    assert said.code == 1
+    assert "check the address" in said.out
+
+
+def test_a_ping_that_fails_has_its_verdict_and_a_remedy(
+    cli: Cli, world: World, configured: Configured
+) -> None:
+    configured("alpha", "openai", world.providers["alpha"].base_url)
+    world.server.fault("status", upstream="alpha", operation="chat", status=402, body={"error": "no credits"})
+    said = cli("provider", "check", "alpha")
+    assert said.code == 1
+    assert "OUT_OF_BALANCE" in said.out
+    assert "top up" in said.out
+
+
+def test_where_sessions_are_opened_nothing_is_created(cli: Cli, world: World, configured: Configured) -> None:
+    configured("morph", "morpheus", world.providers["morph"].base_url, refs='"env:MORPH_1", "env:MORPH_2"')
+    found = rows(cli, "morph")
+    assert found["model"]["said"].startswith("listed as 0x")
+    assert found["ping"]["said"] == "not tried: nothing runs there"
+    assert (found["ping"]["works"], found["balance"]["works"]) == (None, None)
+    assert cli("provider", "check", "morph").code == 0
+    assert world.server.open_sessions() == []
+    assert {call.operation for call in world.server.log(upstream="morph")} == {"models"}
+
+
+def test_a_session_that_runs_there_is_pinged(cli: Cli, world: World, configured: Configured) -> None:
+    world.clock.now = datetime.now(UTC)  # as the command's own clock
+    world.run_session("moral")
+    configured("morph", "morpheus", world.providers["morph"].base_url, refs='"env:MORPH_1", "env:MORPH_2"')
+    found = rows(cli, "morph")
+    assert found["ping"]["works"] is True
+    assert len(world.server.open_sessions()) == 1
+
+
+def test_a_native_ping_is_never_sent_to_look(cli: Cli, world: World, configured: Configured) -> None:
+    configured(
+        "morph", "morpheus", world.providers["morph"].base_url, 'ping = "native"', refs='"env:MORPH_1"'
+    )
+    assert "can close a session" in rows(cli, "morph")["ping"]["said"]
+
+
+def test_a_balance_that_is_low_is_found_wrong(cli: Cli, world: World, configured: Configured) -> None:
+    url = world.server.add_upstream("node", "morpheus-node", ["sk-alpha"], ["m"])
+    configured("node", "morpheus-node", url, f'user = "{WALLET}"', "low_balance_below = 1000000000")
+    found = rows(cli, "node")
+    assert (found["credential"]["works"], found["balance"]["works"]) == (True, False)
+    assert "top up" in found["balance"]["remedy"]
+
+
+def test_what_is_attached_cannot_be_tried_beforehand(cli: Cli, world: World, config: Path) -> None:
+    config.write_text('[providers.studio]\ndriver = "fpt"\nmode = "attach"\n')
+    assert cli("provider", "check", "studio").code == 0
+    found = rows(cli, "studio")
+    assert [row["works"] for row in found.values()] == [None] * len(found)
+
+
+@pytest.mark.parametrize("command", ["check", "release-brake"])
+def test_an_unknown_provider_is_told_with_the_known_names(cli: Cli, world: World, command: str) -> None:
+    said = cli("provider", command, "alhpa")
+    assert (said.code, said.out) == (1, "")
+    assert "provider alhpa is unknown; known: alpha, morph" in said.err
+
+
+def test_a_hand_releases_every_brake_of_a_provider(cli: Cli, world: World) -> None:
+    brake(world, "morph")
+    brake(world, "morph", "env:MORPH_1")
+    brake(world, "alpha")
+    assert cli("provider", "release-brake", "morph", "--json").json == {"provider": "morph", "released": 2}
+    again = cli("provider", "release-brake", "morph")
+    assert (again.code, again.out) == (0, "morph: no brake held, nothing to release\n")
+    left = {one["name"]: one["brakes"] for one in cli("provider", "list", "--json").json}
+    assert (len(left["alpha"]), left["morph"]) == (1, [])
+    kinds = [event["type"] for event in cli("events", "--json", "--subject", "morph").json]
+    assert kinds.count("orchestrator.provider.released") == 2
+
+
+def test_the_list_tells_brakes_waits_and_meters(cli: Cli, world: World) -> None:
+    now = world.clock.now
+    brake(world, "alpha")
+    later = now + timedelta(days=36_500)
+
+    def note(tx: Transaction) -> None:
+        tx.credentials.cool("morph", "env:MORPH_1", later)
+        tx.credentials.pause("morph", "env:MORPH_2", "401 Invalid API key", now)
+        tx.meters.count("alpha", pings=7, tokens=112, cost_usd=Decimal("0.25"))
+        tx.meters.note_balance("alpha", Decimal("3.5"), "USD", now, is_low=True)
+
+    world.services.database.transact(note)
+    found = {one["name"]: one for one in cli("provider", "list", "--json").json}
+    assert found["alpha"]["brakes"][0]["reason"] == "6 of 10 sessions fell ill"
+    assert (found["alpha"]["pings"]["count"], found["alpha"]["pings"]["tokens"]) == (7, 112)
+    assert Decimal(found["alpha"]["balance"]["amount"]) == Decimal("3.5")
+    assert found["alpha"]["balance"]["low"] is True
+    states = {key["ref"]: key for key in found["morph"]["credentials"]}
+    assert states["env:MORPH_1"]["state"] == "told to wait"
+    assert states["env:MORPH_2"]["state"] == "paused"
+    assert "401 Invalid API key" in states["env:MORPH_2"]["why"]
+    text = cli("provider", "list").out
+    assert all(
+        word in text for word in ("fell ill", "told to wait", "112 tokens", ", low", "Invalid API key")
+    )
+
+
+def test_a_session_shows_where_orphans_may_be(cli: Cli, world: World) -> None:
+    session_id = world.run_session()
+    assert "possible orphans" not in cli("session", "show", session_id).out
+    with world.services.database.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE placements SET possible_orphans = 1")
+    assert "possible orphans" in cli("session", "show", session_id).out

@@ -1,0 +1,23 @@
+"""Every platform at once, on a fresh database."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from tests.platforms.world import PlatformWorld
+
+MakeWorld = Callable[..., PlatformWorld]
+
+
+@pytest.fixture
+def make_platforms(sqlite_url: str) -> Iterator[MakeWorld]:
+    """A world of some platforms only, or of changed ones."""
+    with ExitStack() as stack:
+
+        def make(*platforms: Any, **kind: Any) -> PlatformWorld:
+            given = (list(platforms),) if platforms else ()
+            return stack.enter_context(PlatformWorld(sqlite_url, *given, **kind))
+
+        yield make

@@ -1,0 +1,105 @@
+"""A seventh platform takes one file, like this one's upper half, and one line; contract and story come with it."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from orchestrator.providers import registry
+from orchestrator.providers.always_on import AlwaysOn
+from orchestrator.providers.chat import Dialect, Pinger
+from orchestrator.providers.driver import (
+    Auth,
+    Card,
+    Endpoint,
+    ModelMissing,
+    Order,
+    Placed,
+    Probe,
+    Target,
+)
+from orchestrator.providers.http import Call, HttpClient
+from orchestrator.providers.lifecycle import ask_reading, listed_models
+from orchestrator.providers.options import DriverOptions
+from orchestrator.simulator import SimulatorServer
+from tests.platforms.conftest import MakeWorld
+from tests.platforms.test_stories import tell_its_life
+from tests.platforms.world import Platform
+from tests.providers import conftest, test_contract, test_contract_probe
+from tests.providers.stage import KEY, MODELS, OTHER_KEY, PlatformUnderTest, Stage
+
+# the file
+
+
+class TinyOptions(DriverOptions):
+    auth: Auth = Auth.BEARER
+
+
+class TinyDriver(AlwaysOn):
+    """An endpoint that is simply there."""
+
+    def __init__(self, name: str, options: TinyOptions, http: HttpClient) -> None:
+        self.name, self.card = name, card(options)
+        self._options, self._http, self._pinger = options, http, Pinger(http)
+
+    async def open(self, order: Order) -> Placed:
+        url, seconds = self._options.url("/models"), self._options.read_timeout_seconds
+        call = Call(
+            method="GET", url=url, auth=self._options.auth, secret=order.secret, timeout_seconds=seconds
+        )
+        if order.model not in {
+            entry.get("id") for entry in listed_models(await ask_reading(self._http, call))
+        }:
+            raise ModelMissing(f"{self.name} does not list the model {order.model}")
+        ref = order.secret.ref if order.secret else None
+        endpoint = Endpoint(
+            url=self._options.base_url, model=order.model, auth=self._options.auth, secret_ref=ref
+        )
+        return Placed(handle=order.placement_id, endpoint=endpoint)
+
+    async def probe(self, target: Target) -> Probe:
+        assert target.endpoint is not None
+        return await self._pinger.probe(target, target.endpoint, Dialect())
+
+
+def card(_options: TinyOptions) -> Card:
+    return Card(has_lifecycle=False)
+
+
+# the line
+
+
+@pytest.fixture(autouse=True)
+def registered() -> Iterator[None]:
+    drivers = dict(registry.DRIVERS)
+    registry.DRIVERS = {**drivers, "tiny": registry.DriverType(TinyOptions, TinyDriver, card)}
+    yield
+    registry.DRIVERS = drivers
+
+
+# and what comes with it
+
+server = conftest.server
+
+
+@pytest.fixture
+def stage(server: SimulatorServer) -> Stage:
+    """The driver under the contract, before a server of the commonest kind."""
+    server.reset()
+    url = server.add_upstream("up", "openai", [KEY, OTHER_KEY], MODELS)
+    return Stage(server, PlatformUnderTest(driver="tiny", open_operation="models"), url)
+
+
+@pytest.fixture
+def opener(stage: Stage) -> Stage:
+    return stage
+
+
+for _suite in (test_contract, test_contract_probe):
+    for _name, _test in vars(_suite).items():
+        if _name.startswith("test_") and {"stage", "opener"} & set(_test.__code__.co_varnames):
+            globals()[_name] = _test
+
+
+def test_its_sessions_live_like_all_others(make_platforms: MakeWorld) -> None:
+    tiny = Platform(name="tiny", driver="tiny", kind="openai", opens_by="models", has_sessions=False)
+    tell_its_life(make_platforms(tiny), tiny)

@@ -1,0 +1,228 @@
+"""When most of a provider's sessions fall ill at once, the provider is at fault, and nobody is closed for it."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from orchestrator.flows import brake
+from orchestrator.rules.states import State, StopReason
+from orchestrator.rules.values import Brake, Policy
+from tests.platforms.conftest import MakeWorld
+from tests.platforms.world import PlatformWorld, platform_of
+from tests.world import HOUR, MINUTE, SECOND
+
+TEN = 10
+
+
+def _brakes(world: PlatformWorld) -> list[Brake]:
+    with world.services.database.reading() as tx:
+        return list(tx.brakes.listed())
+
+
+def _kill(world: PlatformWorld, sessions: list[str], fault: str = "dead") -> None:
+    for session_id in sessions:
+        placement = world.placement(session_id)
+        world.fault_at(placement.provider, fault, session=placement.handle)
+
+
+def _states(world: PlatformWorld, sessions: list[str]) -> set[State]:
+    return {world.session(session_id).state for session_id in sessions}
+
+
+@pytest.fixture
+def studio(make_platforms: MakeWorld) -> PlatformWorld:
+    """Endpoints of their own for each session, and an always-on server beside them."""
+    return make_platforms(platform_of("fpt-template"), platform_of("openai"))
+
+
+def test_sixty_of_a_hundred_percent_die_and_nobody_is_closed(studio: PlatformWorld) -> None:
+    doomed = studio.run_many_at("fpt-template", TEN - 2)
+    short = studio.run_many_at("fpt-template", 2, stop={"max_duration_seconds": 600})
+    beside = studio.run_at("openai")
+    _kill(studio, [*doomed[:4], *short])
+    studio.pass_time(20 * MINUTE)
+    assert _states(studio, doomed) == {State.RUNNING}
+    assert {studio.session(one).stop_reason for one in short} == {StopReason.MAX_DURATION}
+    assert _states(studio, [*short]) == {State.STOPPED}, "stops by duration go on, with proof"
+    assert studio.told_of("fpt-template") == ["braked"]
+    assert studio.session(beside).state is State.RUNNING
+    assert studio.told_of("openai") == []
+
+
+def test_pings_of_the_doubtful_slow_down_and_the_others_go_on(studio: PlatformWorld) -> None:
+    sessions = studio.run_many_at("fpt-template", TEN)
+    _kill(studio, sessions[:6])
+    studio.pass_time(5 * MINUTE)
+    ill, well = (studio.placement(one).handle for one in (sessions[0], sessions[-1]))
+    before = [len(studio.chats("fpt-template", one)) for one in (ill, well)]
+    studio.pass_time(10 * MINUTE)
+    after = [len(studio.chats("fpt-template", one)) for one in (ill, well)]
+    assert [now - then for then, now in zip(before, after, strict=True)] == [10, 20]
+
+
+def test_another_provider_still_loses_its_dead(studio: PlatformWorld) -> None:
+    sessions = studio.run_many_at("fpt-template", TEN)
+    lonely = studio.run_at("openai")
+    _kill(studio, sessions[:6])
+    studio.fault_at("openai", "dead")
+    studio.pass_time(5 * MINUTE)
+    assert studio.session(lonely).stop_reason is StopReason.DEAD
+    assert _states(studio, sessions) == {State.RUNNING}
+
+
+def test_half_of_them_are_no_majority(studio: PlatformWorld) -> None:
+    sessions = studio.run_many_at("fpt-template", TEN)
+    _kill(studio, sessions[:5])
+    studio.pass_time(5 * MINUTE)
+    assert {studio.session(one).stop_reason for one in sessions[:5]} == {StopReason.DEAD}
+    assert _states(studio, sessions[5:]) == {State.RUNNING}
+    assert studio.told_of("fpt-template") == []
+
+
+@pytest.mark.parametrize(
+    ("running", "ill", "held"),
+    [
+        pytest.param(1, 1, False, id="one alone is just dead"),
+        pytest.param(2, 1, False, id="one of two"),
+        pytest.param(2, 2, True, id="all of two"),
+        pytest.param(4, 3, False, id="three of four"),
+        pytest.param(5, 3, True, id="three of five"),
+    ],
+)
+def test_of_a_few_all_must_be_ill(studio: PlatformWorld, running: int, ill: int, held: bool) -> None:
+    sessions = studio.run_many_at("fpt-template", running)
+    _kill(studio, sessions[:ill])
+    studio.pass_time(5 * MINUTE)
+    assert bool(_brakes(studio)) is held
+    assert {studio.session(one).state is State.RUNNING for one in sessions[:ill]} == {held}
+
+
+@pytest.mark.parametrize("fault", ["gone", "error_before"])
+def test_doubts_of_every_kind_count(studio: PlatformWorld, fault: str) -> None:
+    sessions = studio.run_many_at("fpt-template", TEN)
+    _kill(studio, sessions[:6], fault)
+    studio.pass_time(5 * MINUTE)
+    assert _states(studio, sessions) == {State.RUNNING}
+    assert studio.told_of("fpt-template") == ["braked"]
+
+
+def test_recoveries_lift_it_and_streaks_start_anew(studio: PlatformWorld) -> None:
+    sessions = studio.run_many_at("fpt-template", TEN)
+    _kill(studio, sessions[:6])
+    studio.pass_time(5 * MINUTE)
+    studio.server.clear_faults()
+    studio.fault_at("fpt-template", "dead", session=studio.placement(sessions[0]).handle)
+    studio.pass_time(61 * SECOND)
+    assert studio.told_of("fpt-template") == ["braked", "released"]
+    assert studio.session(sessions[0]).failures <= 1, "its streak began anew"
+    assert studio.session(sessions[0]).state is State.RUNNING
+    studio.pass_time(3 * MINUTE)
+    assert studio.session(sessions[0]).stop_reason is StopReason.DEAD, "it alone was ill"
+    assert _states(studio, sessions[1:]) == {State.RUNNING}
+
+
+def test_too_few_recoveries_do_not_lift_it(studio: PlatformWorld) -> None:
+    sessions = studio.run_many_at("fpt-template", TEN)
+    _kill(studio, sessions[:8])
+    studio.pass_time(5 * MINUTE)
+    studio.server.clear_faults()
+    _kill(studio, sessions[:6])
+    studio.pass_time(5 * MINUTE)
+    assert studio.told_of("fpt-template") == ["braked"]
+    assert [one.successes for one in _brakes(studio) if one.credential is None] == [2]
+
+
+def test_it_lifts_after_its_time_and_holds_anew_where_they_are_still_ill(studio: PlatformWorld) -> None:
+    sessions = studio.run_many_at("fpt-template", TEN)
+    _kill(studio, sessions[:6])
+    studio.pass_time(29 * MINUTE)
+    assert brake.release_overdue(studio.services) == 0
+    studio.pass_time(2 * MINUTE)
+    scopes = len(_brakes(studio))
+    assert brake.release_overdue(studio.services) == scopes
+    assert _brakes(studio) == []
+    assert {studio.session(one).failures for one in sessions} == {0}
+    studio.pass_time(10 * MINUTE)
+    assert _states(studio, sessions) == {State.RUNNING}
+    assert studio.told_of("fpt-template") == ["braked", "released", "braked"]
+
+
+def test_an_operator_lifts_it(studio: PlatformWorld) -> None:
+    sessions = studio.run_many_at("fpt-template", TEN)
+    _kill(studio, sessions[:6])
+    studio.pass_time(5 * MINUTE)
+    assert brake.release_by_hand(studio.services, "openai") == 0
+    assert brake.release_by_hand(studio.services, "fpt-template") > 0
+    assert studio.told_of("fpt-template") == ["braked", "released"]
+    studio.server.clear_faults()
+    studio.pass_time(5 * MINUTE)
+    assert {studio.session(one).failures for one in sessions} == {0}
+    assert studio.told_of("fpt-template") == ["braked", "released"]
+
+
+def test_failover_is_frozen_too(make_platforms: MakeWorld) -> None:
+    world = make_platforms(platform_of("fpt-template"), platform_of("openai"))
+    world.put_model("pair", {"fpt-template": "llama-3", "openai": "llama-3"})
+    sessions = [world.create_session("pair", failover=True) for _ in range(TEN)]
+    world.settle()
+    _kill(world, sessions[:6])
+    world.pass_time(5 * MINUTE)
+    assert {world.session(one).placements for one in sessions} == {1}
+    world.done("session.close", session_id=sessions[0])
+    world.settle()
+    assert world.session(sessions[0]).stop_reason is StopReason.USER
+
+
+@pytest.mark.parametrize("name", ["sesterce", "morpheus-node", "fpt-template"])
+def test_a_death_that_the_platform_confirms_is_not_frozen(name: str, make_platforms: MakeWorld) -> None:
+    world = make_platforms(platform_of(name))
+    sessions = world.run_many_at(name, TEN)
+    for session_id in sessions[:6]:
+        world.end_there(session_id, "dead")
+    world.pass_time(3 * MINUTE)
+    assert {world.session(one).stop_reason for one in sessions[:6]} == {StopReason.DEAD}
+    assert "the platform says so itself" in (world.session(sessions[0]).stop_detail or "")
+    assert _states(world, sessions[6:]) == {State.RUNNING}
+
+
+def test_one_key_may_be_at_fault_alone(make_platforms: MakeWorld) -> None:
+    world = make_platforms(replace(platform_of("openai"), keys=2))
+    sessions = []
+    for _ in range(12):
+        sessions.append(world.run_at("openai"))
+        world.pass_time(SECOND)
+    by_key = {ref: [one for one in sessions if world.session(one).credential == ref] for ref in _refs(world)}
+    assert [len(mine) for mine in by_key.values()] == [6, 6], "the least recently used key comes first"
+    world.fault_at("openai", "dead", key="sk-openai-1")
+    world.pass_time(5 * MINUTE)
+    assert [one.credential for one in _brakes(world)] == ["env:OPENAI_1"]
+    assert _states(world, sessions) == {State.RUNNING}
+
+
+def test_the_thresholds_of_a_provider_reach_down_to_one_failure(make_platforms: MakeWorld) -> None:
+    world = make_platforms(
+        platform_of("fpt-template"), policy=Policy(dead_after_failures=1, dead_after_seconds=0)
+    )
+    sessions = world.run_many_at("fpt-template", TEN)
+    _kill(world, sessions[:6])
+    world.pass_time(5 * MINUTE)
+    lost = [one for one in sessions if world.session(one).stop_reason is StopReason.DEAD]
+    assert len(lost) == 5, "who fell ill before the majority could not be told from the truly dead"
+    assert world.told_of("fpt-template") == ["braked"]
+
+
+def test_while_it_holds_a_session_still_ends_with_its_time(studio: PlatformWorld) -> None:
+    sessions = studio.run_many_at("fpt-template", TEN, stop={"max_duration_seconds": 1200})
+    _kill(studio, sessions[:6])
+    studio.pass_time(HOUR)
+    stopped = [studio.session(one) for one in sessions]
+    assert {one.stop_reason for one in stopped} == {StopReason.MAX_DURATION}
+    assert {one.stopped_at - one.running_at for one in stopped if one.stopped_at and one.running_at} == {
+        timedelta(seconds=1200)
+    }
+    assert studio.server.open_sessions() == []
+
+
+def _refs(world: PlatformWorld) -> tuple[str, ...]:
+    return world.providers["openai"].credentials

@@ -1,0 +1,227 @@
+"""Keys that are refused, and keys that were told to wait."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from orchestrator.flows.keys import retry_paused
+from orchestrator.rules.states import State, StopReason
+from orchestrator.rules.values import Credential, Verdict
+from tests.flows.hands import Hands
+from tests.platforms.conftest import MakeWorld
+from tests.platforms.world import PlatformWorld, platform_of
+from tests.world import MINUTE, SECOND
+
+
+def _credentials(world: PlatformWorld) -> Sequence[Credential]:
+    with world.services.database.reading() as tx:
+        return tx.credentials.listed()
+
+
+def _paused(world: PlatformWorld) -> list[str]:
+    return [one.ref for one in _credentials(world) if one.paused_since is not None]
+
+
+def _seconds_of(world: PlatformWorld, name: str, operation: str) -> list[int]:
+    """When such calls came, counted from now."""
+    calls = world.server.log(upstream=name, operation=operation)
+    return [round(call.began_at - world.clock.seconds()) for call in calls]
+
+
+def test_an_exclusive_key_refused_at_a_ping_is_paused_and_freed(make_platforms: MakeWorld) -> None:
+    world = make_platforms(replace(platform_of("morpheus"), keys=1))
+    session_id = world.run_at("morpheus")
+    refused = world.fault_at("morpheus", "unauthorized")
+    listing = world.fault_at("morpheus", "unauthorized", "models")
+    world.pass_time(MINUTE)
+    assert _paused(world) == ["env:MORPHEUS_1"]
+    assert world.told_of("morpheus") == ["credential_paused"]
+    assert world.session(session_id).state is State.RUNNING, "a refused key says nothing of the session"
+    world.done("session.close", session_id=session_id)
+    world.settle()
+    world.pass_time(2 * SECOND)
+    assert world.session(session_id).state is State.STOPPED, "closes go on"
+    assert world.refused("session.create", account_id="acme", model_id="morpheus") == "no_capacity"
+    waiting = world.create_at("morpheus", on_quota="queue")
+    world.pass_time(2 * MINUTE)
+    assert retry_paused(world.services).settled == 0, "it is still refused"
+    world.server.remove_fault(refused)
+    world.server.remove_fault(listing)
+    assert retry_paused(world.services).claimed == 0, "not again at once"
+    world.pass_time(MINUTE)
+    assert retry_paused(world.services).settled == 1
+    assert _paused(world) == []
+    world.settle()
+    assert world.session(waiting).state is State.RUNNING, "who waited was woken"
+
+
+def test_a_key_refused_at_an_open_is_paused_and_the_next_one_serves(make_platforms: MakeWorld) -> None:
+    world = make_platforms(platform_of("morpheus"))
+    world.fault_at("morpheus", "unauthorized", "models", key="sk-morpheus-1")
+    world.fault_at("morpheus", "unauthorized", "open", key="sk-morpheus-1")
+    session_id = world.run_at("morpheus")
+    assert world.session(session_id).credential == "env:MORPHEUS_2"
+    assert _paused(world) == ["env:MORPHEUS_1"]
+    assert world.told_of("morpheus") == ["credential_paused"]
+
+
+def test_a_shared_key_is_paused_only_where_nobody_lives(make_platforms: MakeWorld) -> None:
+    world = make_platforms(platform_of("fpt-template"))
+    first, second = world.run_many_at("fpt-template", 2)
+    world.fault_at("fpt-template", "unauthorized", session=world.placement(first).handle)
+    world.pass_time(5 * MINUTE)
+    assert _paused(world) == [], "the other one lives with the same key"
+    world.fault_at("fpt-template", "unauthorized", session=world.placement(second).handle)
+    world.pass_time(3 * MINUTE)
+    assert _paused(world) == ["env:FPT_TEMPLATE_1"]
+    assert {world.session(one).state for one in (first, second)} == {State.RUNNING}
+
+
+def test_the_event_is_told_once_for_all_sessions_of_the_key(make_platforms: MakeWorld) -> None:
+    world = make_platforms(platform_of("openai"))
+    world.run_many_at("openai", 5)
+    world.fault_at("openai", "unauthorized")
+    world.pass_time(5 * MINUTE)
+    assert world.told_of("openai") == ["credential_paused"]
+
+
+def test_who_stays_refused_for_too_long_is_dead(make_platforms: MakeWorld) -> None:
+    world = make_platforms(platform_of("openai"))
+    session_id = world.run_at("openai")
+    world.fault_at("openai", "unauthorized")
+    world.pass_time(16 * MINUTE)
+    session = world.session(session_id)
+    assert (session.stop_reason, session.last_verdict) == (StopReason.DEAD, Verdict.CREDENTIALS)
+    assert (session.stop_detail or "").startswith("unusable for")
+
+
+def test_the_secret_of_an_attached_endpoint_pauses_nobody(make_platforms: MakeWorld) -> None:
+    world = make_platforms(platform_of("fpt-attach"), platform_of("openai"))
+    world.run_at("fpt-attach")
+    world.fault_at("fpt-attach", "unauthorized")
+    world.pass_time(5 * MINUTE)
+    assert _paused(world) == []
+    assert world.told_of("fpt-attach") == []
+
+
+def test_a_worker_without_the_secret_leaves_the_try_to_others(make_platforms: MakeWorld) -> None:
+    world = make_platforms(platform_of("openai"))
+    world.pause("openai", "env:OPENAI_1")
+    secrets, world.secrets = world.secrets, {}
+    poor = world.another_worker()
+    world.secrets = secrets
+    world.jump(2 * MINUTE)
+    assert retry_paused(poor).settled == 0
+    assert retry_paused(world.services).settled == 1, "its look was not counted as one"
+
+
+# Retry-After
+
+
+def test_a_retry_after_holds_the_pings_of_the_whole_key(make_platforms: MakeWorld) -> None:
+    world = make_platforms(platform_of("openai"))
+    world.run_at("openai")
+    world.pass_time(10 * SECOND)
+    world.run_at("openai")
+    world.fault_at("openai", "throttled", times=1, retry_after=100)
+    before = len(world.chats("openai"))
+    world.pass_time(20 * SECOND)
+    assert len(world.chats("openai")) == before + 1
+    world.pass_time(99 * SECOND)
+    assert len(world.chats("openai")) == before + 1, "the other session's pings wait as well"
+    world.pass_time(2 * SECOND)
+    assert len(world.chats("openai")) == before + 3
+
+
+def test_it_holds_in_every_worker(make_platforms: MakeWorld) -> None:
+    world = make_platforms(platform_of("openai"))
+    world.run_many_at("openai", 2)
+    world.fault_at("openai", "throttled", times=1, retry_after=60)
+    world.jump(30 * SECOND)
+    world.settle()
+    world.jump(31 * SECOND)
+    assert Hands(world.another_worker()).ping("openai") == []
+
+
+def test_opens_wait_too_and_closes_never(make_platforms: MakeWorld) -> None:
+    world = make_platforms(platform_of("fpt-template"))
+    session_id = world.run_at("fpt-template")
+    world.fault_at("fpt-template", "throttled", times=1, retry_after=120)
+    world.pass_time(30 * SECOND)
+    world.done("session.close", session_id=session_id)
+    world.pass_time(5 * SECOND)
+    assert world.session(session_id).state is State.STOPPED
+    code = world.refused("session.create", account_id="acme", model_id="fpt-template")
+    assert code == "no_capacity"
+    waiting = world.create_at("fpt-template", on_quota="queue")
+    world.pass_time(2 * MINUTE)
+    world.look_at_queues()
+    assert world.session(waiting).state is State.RUNNING
+
+
+def test_a_throttled_open_is_sent_again_when_the_time_has_come(make_platforms: MakeWorld) -> None:
+    world = make_platforms(platform_of("fpt-template"))
+    world.fault_at("fpt-template", "throttled", "open", times=1, retry_after=20)
+    session_id = world.create_at("fpt-template")
+    began = world.clock.seconds()
+    world.settle()
+    world.pass_time(MINUTE)
+    assert world.session(session_id).state is State.RUNNING
+    calls = world.server.log(upstream="fpt-template", operation="open")
+    assert [round(call.began_at - began) for call in calls] == [0, 20]
+
+
+def test_an_absurd_retry_after_is_believed_for_ten_intervals(make_platforms: MakeWorld) -> None:
+    world = make_platforms(platform_of("openai"))
+    session_id = world.run_at("openai")
+    world.fault_at("openai", "throttled", times=1, retry_after=10_000_000)
+    world.pass_time(30 * SECOND)
+    world.pass_time(301 * SECOND)
+    assert world.session(session_id).last_verdict is Verdict.ALIVE
+
+
+def test_another_key_of_the_pool_is_not_held(make_platforms: MakeWorld) -> None:
+    world = make_platforms(replace(platform_of("openai"), keys=2))
+    world.run_at("openai")
+    world.fault_at("openai", "throttled", times=1, retry_after=200, key="sk-openai-1")
+    world.pass_time(30 * SECOND)
+    session_id = world.run_at("openai")
+    assert world.session(session_id).credential == "env:OPENAI_2"
+    world.pass_time(MINUTE)
+    assert world.session(session_id).last_ping_at == world.clock.now
+
+
+def test_throttling_alone_kills_nobody(make_platforms: MakeWorld) -> None:
+    world = make_platforms(platform_of("openai"))
+    session_id = world.run_at("openai")
+    world.fault_at("openai", "throttled")
+    world.pass_time(30 * MINUTE)
+    assert world.session(session_id).state is State.RUNNING
+
+
+# pools
+
+
+def test_an_exclusive_key_carries_one_and_the_least_recently_used_comes_first(
+    make_platforms: MakeWorld,
+) -> None:
+    world = make_platforms(replace(platform_of("morpheus"), keys=3))
+    taken = []
+    for _ in range(5):
+        session_id = world.run_at("morpheus")
+        taken.append(world.session(session_id).credential)
+        world.pass_time(SECOND)
+        world.done("session.close", session_id=session_id)
+        world.pass_time(5 * SECOND)
+    assert taken == [f"env:MORPHEUS_{n}" for n in (1, 2, 3, 1, 2)]
+    world.run_many_at("morpheus", 3)
+    assert world.refused("session.create", account_id="acme", model_id="morpheus") == "no_capacity"
+    assert max(world.server.report().most_active_per_key["morpheus"].values()) == 1
+
+
+@pytest.mark.parametrize("name", ["openai", "fpt-template"])
+def test_a_shared_key_carries_many(name: str, make_platforms: MakeWorld) -> None:
+    world = make_platforms(platform_of(name))
+    sessions = world.run_many_at(name, 5)
+    assert {world.session(one).credential for one in sessions} == set(platform_of(name).refs())

@@ -1,0 +1,96 @@
+"""docs/providers.md names every setting of every driver with its default, and no other."""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from orchestrator.providers import registry
+from orchestrator.providers.options import DriverOptions
+from orchestrator.settings import load_configuration
+from tests.providers.stage import PLATFORMS
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "providers.md").read_text()
+EXAMPLE = ROOT / "deploy" / "orchestrator.toml"
+COMMON = DriverOptions.model_fields
+EVERY_DRIVER = sorted(registry.DRIVERS)
+
+
+def chapters() -> Mapping[str, str]:
+    """What stands under each heading; "" is the beginning."""
+    beginning, *below = re.split(r"^## ", PAGE, flags=re.MULTILINE)
+    return {"": beginning} | {text.partition("\n")[0]: text for text in below}
+
+
+def card_of(driver: str) -> str:
+    return next(text for heading, text in chapters().items() if heading.endswith(f"(`{driver}`)"))
+
+
+def settings_in(text: str) -> dict[str, str]:
+    """Setting → default, as the tables of settings say."""
+    tables = re.findall(r"^\| setting \|[^\n]*\n\|[-|]+\n((?:\|[^\n]*\n)+)", text, flags=re.MULTILINE)
+    rows = (row.split("|") for table in tables for row in table.splitlines())
+    return {cells[1].strip(" `"): cells[2].strip(" `") for cells in rows}
+
+
+def default_of(field: FieldInfo) -> str:
+    """As the page writes it."""
+    if field.is_required():
+        return "required"
+    value: Any = field.get_default(call_default_factory=True)
+    if isinstance(value, BaseModel):
+        value = value.model_dump(exclude_none=True)
+    if value is None or value in ((), {}):
+        return "none"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, int | float) else str(value)
+
+
+def expected(fields: Mapping[str, FieldInfo]) -> dict[str, str]:
+    return {name: default_of(field) for name, field in fields.items()}
+
+
+def test_what_all_drivers_have_in_common_stands_at_the_beginning() -> None:
+    assert settings_in(chapters()[""]) == expected(COMMON)
+
+
+@pytest.mark.parametrize("driver", EVERY_DRIVER)
+def test_a_card_names_every_setting_of_its_driver_with_the_default(driver: str) -> None:
+    own = {
+        name: field
+        for name, field in registry.options_model(driver).model_fields.items()
+        if name not in COMMON
+    }
+    assert settings_in(card_of(driver)) == expected(own)
+
+
+@pytest.mark.parametrize("driver", EVERY_DRIVER)
+def test_the_table_on_top_has_a_line_for_every_driver(driver: str) -> None:
+    assert f"| `{driver}` |" in chapters()[""]
+
+
+@pytest.mark.parametrize("driver", EVERY_DRIVER)
+def test_a_cards_example_is_what_its_driver_accepts(driver: str) -> None:
+    for block in re.findall(r"```toml\n(.*?)```", card_of(driver), flags=re.DOTALL):
+        for table in tomllib.loads(block.replace("…", "ab" * 20))["providers"].values():
+            assert table.pop("driver") == driver
+            del table["credentials"]
+            registry.options_model(driver).model_validate(table)
+
+
+def test_the_example_configuration_has_every_driver_and_loads() -> None:
+    known = {driver: partial(registry.option_faults, driver) for driver in registry.DRIVERS}
+    configuration = load_configuration(EXAMPLE, known_drivers=known, require_secrets=False)
+    assert {provider.driver for provider in configuration.providers.values()} == set(registry.DRIVERS)
+
+
+def test_every_driver_under_test_has_a_card() -> None:
+    assert all(card_of(platform.driver) for platform in PLATFORMS)
