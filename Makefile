@@ -7,10 +7,10 @@ READY := .venv/.ready
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format lock clean
+.PHONY: help setup demo test test-platforms check format lock clean
 
 help:  ## what can be made
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 setup: $(READY)  ## a virtual environment with the locked dependencies
 
@@ -26,7 +26,10 @@ demo: $(READY)  ## the whole platform on this machine, playing every kind of end
 	@$(BIN)/orchestrator demo $(ARGS)
 
 test: $(READY)  ## the whole suite, on real servers
-	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal --ignore=tests/platforms $(ARGS)
+
+test-platforms: $(READY)  ## stories on every simulated platform: the slower suite, which CI runs too
+	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal tests/platforms $(ARGS)
 
 check: $(READY)  ## format, lint, types, layers, coverage of the rules: the one definition of clean
 	$(BIN)/uv lock --check --quiet

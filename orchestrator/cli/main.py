@@ -53,7 +53,7 @@ def _orchestrator(
 @app.command()
 def up() -> None:
     """Everything in one process tree, with a private Valkey where no broker is named."""
-    shared.prepare()
+    _share_metrics()
     from orchestrator.cli.processes import run_up
 
     raise typer.Exit(run_up())
@@ -65,10 +65,18 @@ def worker(
 ) -> None:
     """Carry out jobs and wake-ups."""
     if pool is None:
-        shared.prepare()
+        _share_metrics()
     from orchestrator.cli.processes import run_worker
 
     raise typer.Exit(run_worker(pool.value if pool else None))
+
+
+def _share_metrics() -> None:
+    """Where metrics are wanted, the processes of a tree share them: said before anything imports the library."""
+    from orchestrator.settings import load_settings
+
+    if load_settings().metrics_port is not None:
+        shared.prepare()
 
 
 @app.command()

@@ -27,7 +27,11 @@ def running(settings: Settings) -> Iterator[None]:
         yield
         return
     data_dir = settings.data_dir.resolve()
-    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        message = f"{data_dir} cannot be a directory of ours: {error.strerror}"
+        raise ConfigurationError([Fault("ORCHESTRATOR_DATA_DIR", message)]) from None
     with _alone(data_dir):
         socket.unlink(missing_ok=True)
         process = _start(data_dir, socket)
@@ -36,6 +40,20 @@ def running(settings: Settings) -> Iterator[None]:
                 yield
             finally:
                 _stop(process)
+
+
+def answers(settings: Settings) -> bool:
+    """Is it there? Where the broker is somebody else's there is nothing to ask."""
+    socket = settings.private_socket
+    if socket is None:
+        return True
+    client = redis.Redis(unix_socket_path=str(socket), socket_timeout=5, socket_connect_timeout=5)
+    try:
+        return bool(client.ping())
+    except redis.RedisError:
+        return False
+    finally:
+        client.close()
 
 
 @contextmanager

@@ -43,7 +43,8 @@ def run_up() -> int:
         _migrate(settings)
         _checked()
         _announce(settings)
-        code = Tree(_pools(settings) | {"scheduler": partial(_scheduler, settings)}).run()
+        targets = _pools(settings) | {"scheduler": partial(_scheduler, settings)}
+        code = Tree(targets, rests_on=lambda: private_valkey.answers(settings)).run()
     print("stopped; what was due is due at the next start", file=sys.stderr)
     return code
 

@@ -18,6 +18,8 @@ GRACE = 20.0
 #: A child that dies is started again after 1, 2, 4 … seconds, at most these; one that lived this long starts afresh.
 LONGEST_PAUSE = 30.0
 _LOOK = 0.2
+#: Every so many looks it is asked whether what all rest on is there; so many misses in a row, and it is not.
+_LOOKS_APART, _MISSES = 10, 3
 
 _fork = multiprocessing.get_context("fork")
 
@@ -35,7 +37,15 @@ class _Child:
 class Tree:
     """Runs every target in a process of its own until it is told to stop, or a child says that it must not run."""
 
-    def __init__(self, targets: Mapping[str, Callable[[], int]], *, grace: float = GRACE) -> None:
+    def __init__(
+        self,
+        targets: Mapping[str, Callable[[], int]],
+        *,
+        grace: float = GRACE,
+        rests_on: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """`rests_on`: what all of them need; when it is gone for good, so is the tree, with exit code 1."""
+        self._rests_on = rests_on
         self._children = [_Child(name, target) for name, target in targets.items()]
         self._grace = grace
         self._signals = 0
@@ -45,10 +55,18 @@ class Tree:
         """Blocks. SIGTERM and SIGINT stop all with time to finish, a second one at once. Returns the exit code."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
-        while not self._signals:
+        missed, looks = 0, 0
+        while not self._signals and missed < _MISSES:
             self._start_what_is_missing()
             time.sleep(_LOOK)
-        return self._stop()
+            looks += 1
+            if looks % _LOOKS_APART == 0:
+                missed = 0 if self._rests_on() else missed + 1
+        if missed:
+            log.error(
+                "what everything here rests on, the private Valkey, has ended: leaving, to be started again"
+            )
+        return self._stop() or int(missed >= _MISSES)
 
     def _on_signal(self, *_: object) -> None:
         self._signals += 1

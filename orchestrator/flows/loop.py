@@ -1,14 +1,12 @@
 """One event loop in one thread for each worker process; flows hand it coroutines and settle what comes back."""
 
 import asyncio
-import logging
 import queue
 import threading
 from collections.abc import Coroutine, Iterator, Sequence
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
-log = logging.getLogger(__name__)
 
 #: Results settled in one statement at most.
 CHUNK = 500
@@ -28,14 +26,21 @@ class EventLoop:
     def stream(self, coroutines: Sequence[Coroutine[Any, Any, T]]) -> Iterator[list[T]]:
         """Run all at once; yield results in chunks as they finish, so that a slow one delays nobody.
 
-        The coroutines handle their own errors; one that raises all the same is logged and left out."""
+        The coroutines handle their own errors; one that raises all the same, or is cancelled, ends the stream
+        with that error, once the results of all others were handed over."""
         done: queue.SimpleQueue[T | BaseException] = queue.SimpleQueue()
         self._running().call_soon_threadsafe(_start_all, coroutines, done)
         left = len(coroutines)
+        errors: list[BaseException] = []
         while left:
             chunk = _drain(done)
             left -= len(chunk)
-            yield [result for result in chunk if not isinstance(result, BaseException) or _told(result)]
+            errors += [result for result in chunk if isinstance(result, BaseException)]
+            results = [result for result in chunk if not isinstance(result, BaseException)]
+            if results:
+                yield results
+        if errors:
+            raise errors[0]
 
     def stop(self) -> None:
         """Cancel what still runs and end the thread."""
@@ -90,11 +95,6 @@ def _drain(done: "queue.SimpleQueue[T | BaseException]") -> list[T | BaseExcepti
         except queue.Empty:
             break
     return chunk
-
-
-def _told(error: BaseException) -> Literal[False]:
-    log.error("work on the event loop failed", exc_info=error)
-    return False
 
 
 async def _cancel_all() -> None:

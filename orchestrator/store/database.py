@@ -5,6 +5,7 @@ import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, TypeVar
 
 import tenacity
@@ -96,6 +97,13 @@ class Database:
 
     def check(self) -> None:
         """Raise StoreUnavailable where the database does not answer or lacks the tables."""
+        if self.url.get_backend_name() == "sqlite" and self.url.database not in (None, "", ":memory:"):
+            path = Path(str(self.url.database)).absolute()
+            if not path.exists():  # to look into it would make an empty one
+                raise StoreUnavailable(
+                    f"the database {path} does not exist: run this where it is, name it in"
+                    " ORCHESTRATOR_DATABASE_URL, or make it with `orchestrator migrate`"
+                )
         self._try("SELECT 1 FROM sessions WHERE 1 = 0")
 
     def check_reachable(self) -> None:
