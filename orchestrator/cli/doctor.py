@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 #: A scheduler says every second that it ticks.
 _SILENT_AFTER = timedelta(seconds=10)
+#: What is due is done within seconds.
+_UNDONE_AFTER = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,7 @@ def _findings() -> Iterator[Finding]:
         "revision": _revision,
         "broker": _broker,
         "scheduler": _scheduler,
+        "work": _work,
     }
     for name, check in checks.items():
         yield _tried(name, check, settings)
@@ -125,6 +128,20 @@ def _scheduler(_settings: "Settings") -> str:
     if now - seen > _SILENT_AFTER:
         raise Complaint(f"the last tick was {ago} ago: start one (`orchestrator scheduler`)")
     return f"ticked {ago} ago"
+
+
+def _work(_settings: "Settings") -> str:
+    """Does anybody do what is due? A worker that is missing shows as steps that nobody takes."""
+    with reading() as tx:
+        now = tx.now()
+        families = (tx.sessions.oldest_due(), tx.placements.oldest_due(), tx.accounts.oldest_due())
+    overdue = {
+        step: now - at for family in families for step, at in family.items() if now - at > _UNDONE_AFTER
+    }
+    if overdue:
+        late = ", ".join(f"{step.value} {span(by.total_seconds())}" for step, by in sorted(overdue.items()))
+        raise Complaint(f"steps are overdue ({late}): is a worker running (`orchestrator worker`)?")
+    return "nothing is overdue"
 
 
 def _mark(finding: Finding) -> object:

@@ -102,8 +102,10 @@ def after_the_platforms_word(session: Session, now: datetime, said: str) -> Deci
             return _end(session, now, detail)
         case State.STARTING:
             return GiveUp(detail)
-        case _:
-            return Rest()
+        case State.CREATED | State.QUEUED | State.STOPPING | State.STOPPED | State.FAILED:
+            return Rest()  # its end is decided already
+        case unknown:
+            assert_never(unknown)
 
 
 def plan_steps(session: Session, policy: Policy, now: datetime, *, ping_at: datetime | None) -> Session:

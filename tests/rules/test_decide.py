@@ -15,6 +15,7 @@ from orchestrator.rules.decide import (
     Rest,
     Stop,
     after_ping,
+    after_the_platforms_word,
     note_ping,
     note_success,
     ping_not_needed_until,
@@ -399,3 +400,16 @@ def test_every_live_session_has_one_next_step(duration: int, now: int, ping: int
     assert session.next_step_at is not None
     assert session.stop_at is not None
     assert session.next_step_at <= session.stop_at or session.stop_at <= T0 + now * SECOND
+
+
+@pytest.mark.parametrize(
+    ("session", "expected"),
+    [
+        pytest.param(a_starting_session(), GiveUp, id="starting: this attempt is over"),
+        pytest.param(a_running_session(), Stop, id="running: it is dead"),
+        pytest.param(a_session(), Rest, id="not served: nothing to decide"),
+    ],
+)
+def test_the_platforms_own_word_needs_no_second_ping(session: Session, expected: type) -> None:
+    decision = after_the_platforms_word(session, T0, "stopped")
+    assert type(decision) is expected
