@@ -5,9 +5,10 @@ BIN := .venv/bin
 READY := .venv/.ready
 # Two test processes: what the suite is measured on. More do no harm.
 JOBS ?= 2
+SLOW := tests/platforms tests/cli/test_demo.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-platforms check format lock clean
+.PHONY: help setup demo test test-slow check format lock clean
 
 help:  ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -25,11 +26,11 @@ $(READY): uv.lock pyproject.toml
 demo: $(READY)  ## the whole platform on this machine, playing every kind of ending in a minute
 	@$(BIN)/orchestrator demo $(ARGS)
 
-test: $(READY)  ## the whole suite, on real servers
-	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal --ignore=tests/platforms $(ARGS)
+test: $(READY)  ## the suite, on real servers, in four minutes
+	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(SLOW:%=--ignore=%) $(ARGS)
 
-test-platforms: $(READY)  ## stories on every simulated platform: the slower suite, which CI runs too
-	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal tests/platforms $(ARGS)
+test-slow: $(READY)  ## what takes longer: stories on every simulated platform, the demo broken on purpose
+	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(SLOW) $(ARGS)
 
 check: $(READY)  ## format, lint, types, layers, coverage of the rules: the one definition of clean
 	$(BIN)/uv lock --check --quiet

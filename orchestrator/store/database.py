@@ -101,8 +101,8 @@ class Database:
             path = Path(str(self.url.database)).absolute()
             if not path.exists():  # to look into it would make an empty one
                 raise StoreUnavailable(
-                    f"the database {path} does not exist: run this where it is, name it in"
-                    " ORCHESTRATOR_DATABASE_URL, or make it with `orchestrator migrate`"
+                    f"the database {path} does not exist: run this where it is, or name it in"
+                    " ORCHESTRATOR_DATABASE_URL; to make a new one here, run `orchestrator migrate`"
                 )
         self._try("SELECT 1 FROM sessions WHERE 1 = 0")
 
