@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from orchestrator.cli.following import Follower
 from orchestrator.cli.options import AsJson, Limit
 from orchestrator.cli.output import print_json, print_json_line, show
 from orchestrator.cli.reading import opened
@@ -44,13 +45,17 @@ def events(
 def _follow(
     database: "Database", latest: Sequence["WaitingEvent"], subject: str | None, *, as_json: bool
 ) -> None:
-    after = _print_each(latest, 0, as_json=as_json)
+    follower, found = Follower(), latest
     while True:
         with database.reading() as tx:
-            found = tx.outbox.tail(after=after, subject=subject, limit=_PAGE)
-        after = _print_each(found, after, as_json=as_json)
+            follower.saw(found, tx.now())
+        _print_each(found, as_json=as_json)
         if len(found) < _PAGE:
             time.sleep(_LOOK)
+        # One subject's events are written under one lock: between them, other subjects' are no gaps.
+        gaps = follower.gaps if subject is None else ()
+        with database.reading() as tx:
+            found = tx.outbox.tail(after=follower.after, gaps=gaps, subject=subject, limit=_PAGE)
 
 
 def _latest(database: "Database", subject: str | None, limit: int) -> Sequence["WaitingEvent"]:
@@ -58,19 +63,14 @@ def _latest(database: "Database", subject: str | None, limit: int) -> Sequence["
         return tx.outbox.newest(subject=subject, limit=limit)
 
 
-def _print_each(found: Sequence["WaitingEvent"], after: int, *, as_json: bool) -> int:
-    """Print them, and tell up to where."""
+def _print_each(found: Sequence["WaitingEvent"], *, as_json: bool) -> None:
     for event in found:
         if as_json:
             print_json_line(_as_json(event))
-        else:
-            kind = event.type.removeprefix("orchestrator.")
-            print(
-                f"{event.time:%Y-%m-%d %H:%M:%S} {kind} {event.subject} {event_note(event)}".rstrip(),
-                flush=True,
-            )
-        after = event.seq
-    return after
+            continue
+        kind = event.type.removeprefix("orchestrator.")
+        line = f"{event.time:%Y-%m-%d %H:%M:%S} {kind} {event.subject} {event_note(event)}"
+        print(line.rstrip(), flush=True)
 
 
 def _as_json(event: "WaitingEvent") -> dict[str, object]:

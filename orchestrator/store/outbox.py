@@ -1,12 +1,12 @@
 """Events on their way out: written with the change they tell of, delivered at least once, in order."""
 
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, insert, or_, select, update
 
 from orchestrator.rules.events import Event
 from orchestrator.store.rows import table_of
@@ -74,10 +74,14 @@ class Outbox:
         rows = reversed(self._connection.execute(query).all())
         return [WaitingEvent(**row._mapping) for row in rows]  # noqa: SLF001
 
-    def tail(self, *, after: int = 0, subject: str | None = None, limit: int = 100) -> Sequence[WaitingEvent]:
-        """Events after a place in the order, delivered or not, for people who look."""
+    def tail(
+        self, *, after: int = 0, gaps: Collection[int] = (), subject: str | None = None, limit: int = 100
+    ) -> Sequence[WaitingEvent]:
+        """Events after a place in the order, delivered or not, for people who look; and those of `gaps` that have
+        appeared since: a transaction that commits late has an earlier place."""
         columns = (OUTBOX.c.seq, OUTBOX.c.id, OUTBOX.c.type, OUTBOX.c.subject, OUTBOX.c.time, OUTBOX.c.data)
-        query = select(*columns).where(OUTBOX.c.seq > after).order_by(OUTBOX.c.seq).limit(limit)
+        wanted = or_(OUTBOX.c.seq > after, OUTBOX.c.seq.in_(gaps)) if gaps else OUTBOX.c.seq > after
+        query = select(*columns).where(wanted).order_by(OUTBOX.c.seq).limit(limit)
         if subject is not None:
             query = query.where(OUTBOX.c.subject == subject)
         return [WaitingEvent(**row._mapping) for row in self._connection.execute(query)]  # noqa: SLF001

@@ -107,6 +107,28 @@ def test_the_tail_shows_delivered_events_too_from_a_place_in_the_order(database:
         assert len({event.id for event in every}) == 4
 
 
+def test_an_event_that_commits_late_is_found_in_its_gap(on_postgresql: Database) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slowly(tx: Transaction) -> None:
+        tell(tx, ("late", 1))
+        tx.flush()
+        begun.set()
+        go_on.wait(PATIENCE)
+
+    writer = threading.Thread(target=lambda: on_postgresql.transact(slowly))
+    writer.start()
+    begun.wait(PATIENCE)
+    on_postgresql.transact(lambda tx: tell(tx, ("early", 2)))
+    [seen] = on_postgresql.transact(lambda tx: tx.outbox.tail())
+    go_on.set()
+    writer.join()
+    with on_postgresql.reading() as tx:
+        assert tx.outbox.tail(after=seen.seq) == []
+        [late] = tx.outbox.tail(after=seen.seq, gaps=[seen.seq - 1])
+    assert (seen.subject, late.subject) == ("early", "late")
+
+
 def test_events_of_a_subject_keep_its_order_under_many_writers(database: Database) -> None:
     keep(database, a_created(1), a_created(2))
     database.transact(lambda tx: tx.connection.execute(text("DELETE FROM outbox")))
