@@ -1,0 +1,159 @@
+"""What is known when everything is at rest: the providers' own logs, and the database as a new connection sees it."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from functools import cached_property
+from typing import Any, TypeVar
+
+from sqlalchemy import Table, select
+
+from orchestrator.rules.values import Account, Placement, Session
+from orchestrator.settings import Configuration
+from orchestrator.simulator import Call, SimSession
+from orchestrator.store.accounts import ACCOUNTS
+from orchestrator.store.database import Database
+from orchestrator.store.inbox import INBOX
+from orchestrator.store.ledger import LEDGER, Entry
+from orchestrator.store.outbox import OUTBOX
+from orchestrator.store.placements import PLACEMENTS
+from orchestrator.store.rows import snapshot
+from orchestrator.store.sessions import SESSIONS
+
+T = TypeVar("T")
+Outcome = Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Told:
+    """One event of the outbox."""
+
+    seq: int
+    id: str
+    kind: str
+    """Its type without `orchestrator.`: `session.running`."""
+    subject: str
+    at: datetime
+    data: Mapping[str, Any]
+    delivered: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """Everything that the invariants are checked on. Read it when nothing moves."""
+
+    config: Configuration
+    now: datetime
+    upstream: Sequence[SimSession] = ()
+    """Every session that a simulated platform ever opened. An upstream is named as its provider."""
+    calls: Sequence[Call] = ()
+    """Every call that the platforms saw."""
+    not_ours: frozenset[str] = frozenset()
+    """Upstreams whose sessions somebody else opens and ends."""
+    exclusive: frozenset[str] = frozenset()
+    """Upstreams where one key carries one session at most."""
+    clock_ahead: timedelta = timedelta(0)
+    """How far the platforms' clocks are ahead of the store's."""
+    troubles: Sequence[tuple[datetime, datetime]] = ()
+    """When something that a stop needs was out of order: it excuses a late one, no longer than it lasted."""
+    answers: Mapping[str, Sequence[Outcome]] = field(default_factory=dict)
+    """Task id → every outcome that somebody was told; nobody was told any: the job got lost."""
+    delivered: Sequence[Mapping[str, Any]] | None = None
+    """CloudEvents as they arrived at a sink; None: nobody kept them."""
+    endings: Mapping[str, datetime] = field(default_factory=dict)
+    """Upstream session → when the platform ended it by itself, if the story knows."""
+    late: timedelta = timedelta(seconds=5)
+    """How late a stop may be beyond its deadline and the troubles."""
+
+    sessions: Mapping[str, Session]
+    placements: Sequence[Placement]
+    accounts: Mapping[str, Account]
+    ledger: Sequence[Entry]
+    """Oldest first."""
+    told: Sequence[Told]
+    """In the order in which they were written."""
+    inbox: Mapping[str, Outcome | None]
+
+    @cached_property
+    def of_session(self) -> Mapping[str, Sequence[Placement]]:
+        """Placements by session, oldest first; orphans are left out."""
+        mine = (placement for placement in self.placements if placement.session_id is not None)
+        return _grouped(mine, lambda placement: str(placement.session_id))
+
+    @cached_property
+    def told_of(self) -> Mapping[str, Sequence[Told]]:
+        """Events by subject."""
+        return _grouped(self.told, lambda event: event.subject)
+
+    @cached_property
+    def calls_at(self) -> Mapping[str, Sequence[Call]]:
+        """Calls by upstream."""
+        return _grouped(self.calls, lambda call: call.upstream)
+
+    @cached_property
+    def charges_of(self) -> Mapping[str, Sequence[Entry]]:
+        """Charges by session."""
+        charges = (entry for entry in self.ledger if entry.kind == "charge")
+        return _grouped(charges, lambda entry: str(entry.session_id))
+
+    def at(self, seconds: float) -> datetime:
+        """A platform's time as the store's."""
+        return datetime.fromtimestamp(seconds, UTC) - self.clock_ahead
+
+    def trouble_between(self, since: datetime, until: datetime) -> timedelta:
+        """How much of this time something was out of order."""
+        total, covered = timedelta(0), since
+        for begun, over in sorted(self.troubles):
+            begun, over = max(begun, covered), min(over, until)  # noqa: PLW2901
+            if over > begun:
+                total, covered = total + (over - begun), over
+        return total
+
+
+def gather(database: Database, config: Configuration, now: datetime, **seen: Any) -> Evidence:
+    """Read the database, and put it beside what was seen elsewhere."""
+    with database.reading() as tx:
+
+        def rows(kind: type[T], table: Table) -> list[T]:
+            return [snapshot(kind, row) for row in tx.connection.execute(select(table))]
+
+        told = [_told(row) for row in tx.connection.execute(select(OUTBOX).order_by(OUTBOX.c.seq))]
+        ledger = [snapshot(Entry, r) for r in tx.connection.execute(select(LEDGER).order_by(LEDGER.c.id))]
+        inbox = {row.task_id: row.outcome for row in tx.connection.execute(select(INBOX))}
+        return Evidence(
+            config=config,
+            now=now,
+            sessions={session.id: session for session in rows(Session, SESSIONS)},
+            placements=sorted(rows(Placement, PLACEMENTS), key=lambda p: (p.created_at, p.n)),
+            accounts={account.id: account for account in rows(Account, ACCOUNTS)},
+            ledger=ledger,
+            told=told,
+            inbox=inbox,
+            **seen,
+        )
+
+
+def total(entries: Iterable[Entry]) -> Decimal:
+    """What they add up to."""
+    return sum((entry.amount for entry in entries), Decimal(0))
+
+
+def _told(row: Any) -> Told:
+    return Told(
+        seq=row.seq,
+        id=row.id,
+        kind=row.type.removeprefix("orchestrator."),
+        subject=row.subject,
+        at=row.time,
+        data=row.data,
+        delivered=row.delivered_at is not None,
+    )
+
+
+def _grouped(items: Iterable[T], key: Any) -> Mapping[str, list[T]]:
+    groups: dict[str, list[T]] = defaultdict(list)
+    for item in items:
+        groups[key(item)].append(item)
+    return groups

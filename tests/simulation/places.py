@@ -1,0 +1,171 @@
+"""Placements and what the providers have: nothing leaks, nothing is closed that was wanted."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from datetime import timedelta
+from itertools import pairwise
+
+from orchestrator.rules.states import SERVING, TERMINAL, UNENDED, PlacementState, State
+from orchestrator.rules.values import Placement, Session
+from orchestrator.simulator import SimSession
+from tests.simulation.evidence import Evidence
+
+Found = Iterator[tuple[str, str]]
+
+LIVE = frozenset({State.STARTING, State.RUNNING})
+#: A death that the platform keeps to itself is noticed by the next ping and its confirmation; seconds on top of
+#: the ping's interval and `dead_after_seconds`.
+NOTICED_WITHIN = 120.0
+
+
+def nothing_leaks(evidence: Evidence) -> Found:
+    """Whatever is open at a platform is known here, and somebody sees to its end."""
+    known = {
+        (p.provider, handle): p for p in evidence.placements for handle in (p.handle, p.candidate) if handle
+    }
+    for session in evidence.upstream:
+        if not session.is_open or session.upstream in evidence.not_ours:
+            continue
+        placement = known.get((session.upstream, session.id))
+        if placement is None and not _reported(evidence, session):
+            yield (
+                session.id,
+                f"open at {session.upstream} since {evidence.at(session.opened_at)}, unknown here",
+            )
+        elif placement is not None and placement.state not in UNENDED:
+            yield session.id, f"open at {session.upstream}, but here {placement.state} by {placement.proof!r}"
+        elif placement is not None and not _cared_for(evidence, placement):
+            yield session.id, f"open at {session.upstream}, and nobody closes it: {_brief(placement)}"
+
+
+def every_live_session_is_served(evidence: Evidence) -> Found:
+    """A running session is open at its platform, and has exactly one placement that serves it."""
+    upstream = {(session.upstream, session.id): session for session in evidence.upstream}
+    for session in _sessions(evidence, LIVE):
+        serving = [p for p in evidence.of_session.get(session.id, ()) if p.state in SERVING]
+        if len(serving) != 1 or serving[0].n != session.placements:
+            yield session.id, f"{session.state} with {len(serving)} serving placements"
+            continue
+        there = upstream.get((serving[0].provider, serving[0].handle or ""))
+        if there is not None and not there.is_open and not _just_ended(evidence, session, there):
+            at = evidence.at(there.closed_at or 0)
+            yield session.id, f"{session.state}, but ended at {there.upstream} at {at} by {there.closed_by}"
+
+
+def what_is_over_is_over(evidence: Evidence) -> Found:
+    """A session has ended when, and only when, all its placements have."""
+    for session in evidence.sessions.values():
+        unended = [p for p in evidence.of_session.get(session.id, ()) if p.state in UNENDED]
+        if session.state in TERMINAL and unended:
+            yield session.id, f"{session.state} while {_brief(unended[0])}"
+        if session.state is State.STOPPING and not unended:
+            yield session.id, "stopping, though nothing is left to close"
+        if session.state in TERMINAL | {State.STOPPING} and session.stop_reason is None:
+            yield session.id, f"{session.state} for no reason"
+        if (session.state in TERMINAL) != (session.ended_at is not None):
+            yield session.id, f"{session.state} with ended_at {session.ended_at}"
+
+
+def every_live_row_has_a_step(evidence: Evidence) -> Found:
+    """Nothing that lives waits for nobody; nothing that is due stays undone."""
+    overdue = (
+        evidence.now
+        - timedelta(minutes=2)
+        - evidence.trouble_between(evidence.now - timedelta(minutes=30), evidence.now)
+    )
+    for session in evidence.sessions.values():
+        if (
+            session.state in LIVE | {State.QUEUED}
+            and session.next_step is None
+            and not _waits(evidence, session)
+        ):
+            yield session.id, f"{session.state} without a next step"
+        if session.next_step_at is not None and session.next_step_at < overdue:
+            yield session.id, f"{session.next_step} overdue since {session.next_step_at}"
+    waiting = {PlacementState.OPENING, PlacementState.UNKNOWN, PlacementState.CLOSING}
+    for placement in evidence.placements:
+        if placement.state in waiting and placement.next_step is None:
+            yield placement.id, f"{placement.state} without a next step"
+        if placement.next_step_at is not None and placement.next_step_at < overdue:
+            yield placement.id, f"{placement.next_step} overdue since {placement.next_step_at}"
+
+
+def one_session_a_key(evidence: Evidence) -> Found:
+    """From the platform's own order of opens and ends; and no two unended placements of ours share a key."""
+    by_key: dict[tuple[str, str], list[SimSession]] = defaultdict(list)
+    for session in evidence.upstream:
+        if session.upstream in evidence.exclusive and not session.leaked:
+            by_key[session.upstream, session.key].append(session)
+    for earlier, later in (pair for sessions in by_key.values() for pair in pairwise(sessions)):
+        if earlier.closed_order is None or earlier.closed_order > later.opened_order:
+            yield later.id, f"opened at {later.upstream} while its key carried {earlier.id}"
+        elif earlier.closed_by == "displaced":
+            yield earlier.id, f"displaced at {later.upstream} by {later.id}"
+    held: dict[tuple[str, str | None], Placement] = {}
+    for placement in (p for p in evidence.placements if p.exclusive and p.state in UNENDED):
+        other = held.setdefault((placement.provider, placement.credential), placement)
+        if other is not placement:
+            yield placement.id, f"shares {placement.credential} with {other.id}"
+
+
+def no_close_before_its_stop(evidence: Evidence) -> Found:
+    """No close reached a platform before the end of that placement was wanted."""
+    ours = {(p.provider, p.handle): p for p in evidence.placements if p.handle and p.session_id is not None}
+    for session in evidence.upstream:
+        if session.closed_by not in {"client", "ping"} or session.closed_at is None:
+            continue
+        placement = ours.get((session.upstream, session.id))
+        if placement is None or (placement.opened_at or evidence.now) > evidence.at(session.closed_at):
+            continue  # never adopted by a session, so taken from none
+        if placement.closing_since is None or placement.closing_since > evidence.at(session.closed_at):
+            at = evidence.at(session.closed_at)
+            yield session.id, f"closed at {session.upstream} at {at}, wanted until {placement.closing_since}"
+
+
+def _sessions(evidence: Evidence, states: frozenset[State]) -> list[Session]:
+    return [session for session in evidence.sessions.values() if session.state in states]
+
+
+def _reported(evidence: Evidence, session: SimSession) -> bool:
+    """A gateway that lost track of a session itself: only a placement's note can say so."""
+    return session.leaked and any(
+        p.provider == session.upstream and p.possible_orphans for p in evidence.placements
+    )
+
+
+def _cared_for(evidence: Evidence, placement: Placement) -> bool:
+    """An open one is its live session's; what else is unended has a step that ends it."""
+    if placement.state is PlacementState.OPEN:
+        session = evidence.sessions.get(placement.session_id or "")
+        return session is not None and session.state in LIVE and session.placements == placement.n
+    return placement.next_step is not None
+
+
+def _just_ended(evidence: Evidence, session: Session, there: SimSession) -> bool:
+    policy = evidence.config.policy_for(session.provider)
+    seconds = 1.1 * policy.ping_interval_seconds + policy.dead_after_seconds + NOTICED_WITHIN
+    ended = evidence.at(there.closed_at or 0)
+    grace = timedelta(seconds=seconds) + evidence.trouble_between(ended, evidence.now)
+    if there.upstream in _braked(evidence):
+        grace += timedelta(seconds=policy.brake_max_seconds)
+    return ended + grace >= evidence.now
+
+
+def _braked(evidence: Evidence) -> set[str]:
+    newest = {event.subject: event.kind for event in evidence.told if event.kind in _BRAKES}
+    return {provider for provider, kind in newest.items() if kind == "provider.braked"}
+
+
+_BRAKES = frozenset({"provider.braked", "provider.released"})
+
+
+def _waits(evidence: Evidence, session: Session) -> bool:
+    """Its deadline is what its row waits for: a starting one has it always."""
+    return session.stop_at is not None and session.stop_at > evidence.now
+
+
+def _brief(placement: Placement) -> str:
+    step = f"{placement.next_step} at {placement.next_step_at}"
+    return (
+        f"placement {placement.id} is {placement.state}, next {step}, last answer {placement.last_answer!r}"
+    )
