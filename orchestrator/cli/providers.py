@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from orchestrator.cli import leftover_tables
 from orchestrator.cli import provider_tables as tables
 from orchestrator.cli.failures import REFUSED, Complaint
 from orchestrator.cli.options import AsJson
@@ -53,6 +54,18 @@ def check(name: Name, as_json: AsJson = False) -> None:
     print_json([asdict(one) for one in tried]) if as_json else show(tables.tried(tried))
     if any(one.works is False for one in tried):
         raise typer.Exit(REFUSED)
+
+
+@app.command()
+def orphans(
+    name: Annotated[str | None, typer.Argument(help="Only of this provider.")] = None, as_json: AsJson = False
+) -> None:
+    """What is known to live at providers without a session; `session close` takes these ids too."""
+    from orchestrator.flows import leftovers
+
+    with reading() as tx:
+        found = leftovers.orphans(tx, tx.now(), name)
+    print_json(found) if as_json else show(*leftover_tables.orphans(found))
 
 
 @app.command("release-brake")

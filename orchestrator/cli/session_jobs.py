@@ -1,10 +1,14 @@
 """`session create|start|close|extend|ping|delete`: jobs, by the contract's keyword arguments."""
 
+import getpass
+import os
+import socket
 from typing import Annotated, Any, TypeAlias
 
 import typer
 
 from orchestrator.cli import session_options as options
+from orchestrator.cli.leftover_tables import show_closed
 from orchestrator.cli.options import given
 from orchestrator.cli.sending import Json, sends
 from orchestrator.cli.session_tables import show_result
@@ -66,18 +70,25 @@ def start(session_id: SessionId, on_quota: OnQuota = None) -> Json:
 
 
 @app.command()
-@sends("session.close", show_result)
+@sends("session.close", show_closed)
 def close(
-    session_id: SessionId,
+    session_id: Annotated[str, typer.Argument(metavar="ID", help="A session's id, or an orphan's.")],
     operator: Annotated[bool, typer.Option("--operator", help="For the platform, not its user.")] = False,
     confirm: Annotated[
         bool, typer.Option("--confirm", help="You have proof that it is gone upstream (with --operator).")
     ] = False,
-    detail: Annotated[str | None, typer.Option(help="Why, in a sentence that is kept.")] = None,
+    detail: Annotated[
+        str | None, typer.Option("--detail", "--reason", help="Why, in a sentence that is kept.")
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="End it without any proof, for the platform; wants --reason.")
+    ] = False,
+    by: Annotated[str | None, typer.Option(help="Who forces it; user@host unless told.")] = None,
 ) -> Json:
     """Stop a session. Answers once the stop is decided; `session show` tells when it is proven closed."""
-    reason = "operator" if operator else "user"
-    return given(session_id=session_id, reason=reason, detail=detail) | {"confirm": confirm}
+    reason = "operator" if operator or force else "user"
+    forced = {"force": True, "by": by or _whoever_this_is()} if force else {}
+    return given(session_id=session_id, reason=reason, detail=detail) | {"confirm": confirm} | forced
 
 
 @app.command()
@@ -104,6 +115,13 @@ def ping(session_id: SessionId) -> Json:
 def delete(session_id: SessionId) -> Json:
     """Delete a session that is over or never started: frees its place and its name."""
     return given(session_id=session_id)
+
+
+def _whoever_this_is() -> str:
+    try:
+        return f"{getpass.getuser()}@{socket.gethostname()}"
+    except (KeyError, OSError):  # a user that the system has no name for
+        return f"uid {os.getuid()}@{socket.gethostname()}"
 
 
 def _stop(duration: int | None, interactions: int | None, cost: str | None) -> dict[str, Any]:

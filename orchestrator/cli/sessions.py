@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from orchestrator.cli import session_jobs
+from orchestrator.cli import leftover_tables, session_jobs
 from orchestrator.cli import session_tables as tables
 from orchestrator.cli.endpoints import endpoint_of, revealed, samples_of
 from orchestrator.cli.options import AsJson, Limit
@@ -32,18 +32,26 @@ class Language(StrEnum):
 def list_sessions(
     account: Annotated[str | None, typer.Option(help="Only of this account.")] = None,
     state: Annotated[list[State] | None, typer.Option(help="Only in this state; may be repeated.")] = None,
-    unproven: Annotated[bool, typer.Option("--unproven", help="Only with a close nobody confirmed.")] = False,
+    unproven: Annotated[
+        bool, typer.Option("--unproven", help="Closes nobody confirmed, orphans too; then those forced.")
+    ] = False,
+    forced: Annotated[bool, typer.Option("--forced", help="Closes that were forced, without proof.")] = False,
     limit: Limit = 100,
     as_json: AsJson = False,
 ) -> None:
     """Sessions that are not deleted, newest first."""
-    from orchestrator.flows import views
+    from orchestrator.flows import leftovers, views
 
     with reading() as tx:
         now = tx.now()
-        found = tx.sessions.listed(account_id=account, states=state or (), unproven=unproven, limit=limit)
+        if unproven or forced:
+            closes = leftovers.listed(
+                tx, now, account_id=account, states=state or (), only_forced=not unproven, limit=limit
+            )
+            return print_json(closes) if as_json else show(*leftover_tables.listed(closes))
+        found = tx.sessions.listed(account_id=account, states=state or (), limit=limit)
         sessions = views.of_sessions(tx, found, now)
-    print_json(sessions) if as_json else show(tables.listed(sessions, now))
+    return print_json(sessions) if as_json else show(tables.listed(sessions, now))
 
 
 @app.command("show")

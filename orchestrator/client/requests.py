@@ -82,12 +82,28 @@ class CloseSession(Request):
     detail: fields.Text | None = None
     confirm: bool = False
     """An operator's proof that it is gone."""
+    force: bool = False
+    """An operator ends it without any proof; `detail` says why, and stays in the report."""
+    by: fields.Text | None = None
+    """Who that is."""
 
     @model_validator(mode="after")
     def _only_operators_confirm(self) -> Self:
         if self.confirm and self.reason != "operator":
             raise fields.fault(
                 "confirm", 'confirm needs reason "operator": only an operator can prove a close'
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _force_is_told_of(self) -> Self:
+        if not self.force:
+            return self
+        if self.reason != "operator" or self.detail is None:
+            raise fields.fault("force", 'force needs reason "operator", and detail: why, for the report')
+        if self.confirm:
+            raise fields.fault(
+                "force", "force is for a close without proof, confirm for one with it: give one"
             )
         return self
 

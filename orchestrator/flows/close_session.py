@@ -4,31 +4,31 @@ from collections.abc import Mapping
 from typing import Any
 
 from orchestrator.client.requests import CloseSession
-from orchestrator.flows import found, placing, views
+from orchestrator.flows import by_hand, found, leftovers, placing, views
 from orchestrator.flows.account_work import AccountWork
 from orchestrator.flows.services import Services
-from orchestrator.rules.states import TERMINAL, PlacementState, State, StopReason
+from orchestrator.rules.states import TERMINAL, State, StopReason
 from orchestrator.rules.values import Session
 from orchestrator.store.unit import Transaction
 
 
 def close_session(services: Services, tx: Transaction, request: CloseSession) -> Mapping[str, Any]:
-    """The session, stopping or stopped. One that is over already stays as it ended."""
+    """The session, stopping or stopped. One that is over already stays as it ended.
+
+    The id of an orphan's placement is taken as well: it is tried again, or ended by hand."""
+    orphan = tx.leftovers.lock_orphan(request.session_id)
+    if orphan is not None:
+        return leftovers.of_close(by_hand.close_orphan(services, tx, orphan, request), tx.now())
     work, session = found.session(services, tx, request.session_id)
     if session.state not in TERMINAL | {State.STOPPING}:
         session = work.stop(session, StopReason(request.reason), work.now, request.detail)
-    if request.confirm:
-        session = _confirm(work, session, request.detail)
+    if request.confirm or request.force:
+        session = _end_by_hand(work, session, request)
     work.finish()
     return views.of_session(tx, session, work.now)
 
 
-def _confirm(work: AccountWork, session: Session, detail: str | None) -> Session:
-    """An operator says that it is gone: the proof for platforms that cannot be asked."""
-    proof = f"an operator confirmed it: {detail}" if detail else "an operator confirmed it"
+def _end_by_hand(work: AccountWork, session: Session, request: CloseSession) -> Session:
     for placement in work.tx.placements.unended(session.id):
-        if placement.state is PlacementState.CLOSING:
-            placing.closed(work.tx, placement, proof, work.now)
-        else:
-            placing.never_opened(work.tx, placement, proof, work.now)
+        by_hand.end(work.tx, placement, request, work.now)
     return placing.session_may_be_over(work, session)

@@ -53,7 +53,7 @@ def _add_orphan(
     user: there it is reported, and its declared end is the proof."""
     card = services.card(of.provider)
     by_id = card is not None and card.closes_by_id
-    origin: Mapping[str, Any] = {"orphan_of": of.id}
+    origin: Mapping[str, Any] = {"orphan_of": of.id, "named": of.id}
     orphan = replace(
         of,
         id=str(uuid.uuid4()),

@@ -30,6 +30,7 @@ def _reading(tx: Transaction, providers: tuple[str, ...]) -> Reading:
         oldest_due=_oldest_due(tx),
         unproven=len(unproven),
         at_risk=money,
+        forced=tx.leftovers.count_forced(),
         braked={provider: provider in held for provider in providers},
         last_tick=tx.leases.last_seen("scheduler"),
     )

@@ -41,9 +41,14 @@ def target_of(services: Services, placement: Placement, begin_by: float | None, 
         timeout_seconds=policy.ping_timeout_seconds,
         begin_by=begin_by,
         variant=placement.ping_variant,
-        name=placement.id,
+        name=_name_of(placement),
         ends_at=placement.declared_end_at,
     )
+
+
+def _name_of(placement: Placement) -> str | None:
+    """What an order's name was; an orphan bears the name of the placement that opened it, where that is known."""
+    return placement.id if placement.session_id else placement.options.get("named")
 
 
 def _endpoint(placement: Placement) -> Endpoint | None:

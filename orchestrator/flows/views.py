@@ -58,6 +58,7 @@ class SessionView:
             "last_ping": self._last_ping(),
             "unproven_since": rfc3339(self._unproven_since()),
             "money_at_risk": as_text(self._money_at_risk()),
+            "forced_closes": self._forced_closes(),
             "metadata": dict(session.metadata),
             "deleted_at": rfc3339(session.deleted_at),
         }
@@ -121,14 +122,34 @@ class SessionView:
         since = (placement.unproven_since for placement in self._unproven())
         return min((at for at in since if at is not None), default=None)
 
+    def _forced_closes(self) -> list[dict[str, Any]]:
+        """Closes that nobody proved, with what they may have cost until they were forced."""
+        return [
+            {
+                "placement_id": placement.id,
+                **told,
+                "money_at_risk": as_text(at_risk(placement, self.now)),
+            }
+            for placement in self.placements
+            if (told := forced(placement)) is not None
+        ]
+
     def _money_at_risk(self) -> Decimal:
         return sum((at_risk(placement, self.now) for placement in self._unproven()), Decimal(0))
 
 
 def at_risk(placement: Placement, now: datetime) -> Decimal:
-    """What an unproven close may have cost the platform so far."""
+    """What an unproven close may have cost the platform so far; a forced one, until it was forced."""
     since = placement.closing_since or placement.created_at
-    return money.money_at_risk(placement.price_per_node_hour, placement.nodes, since, now)
+    until = placement.forced_at or now
+    return money.money_at_risk(placement.price_per_node_hour, placement.nodes, since, until)
+
+
+def forced(placement: Placement) -> dict[str, Any] | None:
+    """Who ended it without the provider's proof, why and when; None where nobody did."""
+    if placement.forced_at is None:
+        return None
+    return {"at": rfc3339(placement.forced_at), "by": placement.forced_by, "why": placement.forced_why}
 
 
 def as_text(amount: Decimal) -> str:

@@ -34,7 +34,9 @@ class Reading:
     """(state, provider) → sessions."""
     oldest_due: Mapping[str, datetime] = field(default_factory=dict)
     unproven: int = 0
+    """Closes without proof, and orphans that are not closed."""
     at_risk: Mapping[str, Decimal] = field(default_factory=dict)
+    forced: int = 0
     braked: Mapping[str, bool] = field(default_factory=dict)
     last_tick: datetime | None = None
 
@@ -58,6 +60,7 @@ class StoreCollector(Collector):
         yield _gauge("orchestrator_oldest_overdue_seconds", "The step most overdue.", ["step"], overdue)
         yield _gauge("orchestrator_unproven_closes", "Closes without proof.", [], {(): reading.unproven})
         yield _gauge("orchestrator_money_at_risk", "What these may have cost.", ["currency"], reading.at_risk)
+        yield _gauge("orchestrator_forced_closes", "Closes forced without proof.", [], {(): reading.forced})
         yield _gauge(
             "orchestrator_provider_braked", "1: deaths are frozen there.", ["provider"], reading.braked
         )

@@ -42,12 +42,16 @@ def of_account(before: Account, after: Account) -> list[Event]:
 
 
 def of_placement(before: Placement | None, after: Placement) -> list[Event]:
-    """`unproven`, when a close was tried without proof; for an orphan, that it was found and closed."""
+    """`unproven`, when a close was tried without proof, and `close_forced`, when an operator ended it without;
+    for an orphan, that it was found, is unproven, and closed."""
     if after.session_id is None:
         return list(_orphan_events(before, after))
+    kinds = []
     if after.unproven_since is not None and (before is None or before.unproven_since is None):
-        return [_placement_event("session.unproven", after.session_id, after)]
-    return []
+        kinds.append("session.unproven")
+    if after.forced_at is not None and (before is None or before.forced_at is None):
+        kinds.append("session.close_forced")
+    return [_placement_event(kind, after.session_id, after) for kind in kinds]
 
 
 def rfc3339(at: datetime | None) -> str | None:
@@ -116,6 +120,8 @@ def _orphan_events(before: Placement | None, after: Placement) -> Iterator[Event
         yield _placement_event("provider.orphan_found", after.provider, after)
     elif before.ended_at is None and after.ended_at is not None:
         yield _placement_event("provider.orphan_closed", after.provider, after)
+    elif before.unproven_since is None and after.unproven_since is not None:
+        yield _placement_event("provider.orphan_unproven", after.provider, after)
 
 
 def _placement_event(kind: str, subject: str, placement: Placement) -> Event:
@@ -128,6 +134,8 @@ def _placement_event(kind: str, subject: str, placement: Placement) -> Event:
         "last_answer": placement.last_answer,
         "since": rfc3339(placement.unproven_since or placement.closing_since),
         "proof": placement.proof,
+        "forced_by": placement.forced_by,
+        "forced_why": placement.forced_why,
     }
     return Event(type=f"{PREFIX}.{kind}", subject=subject, data=data)
 

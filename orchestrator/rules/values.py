@@ -302,6 +302,10 @@ class Placement:
     refused_by: RefusedBy | None = None
     """Who refused to open it: another credential there may help, or not."""
     possible_orphans: bool = False
+    forced_at: datetime | None = None
+    """When an operator ended it without the provider's proof: what it may have cost is counted until then."""
+    forced_by: str | None = None
+    forced_why: str | None = None
     ping_variant: str | None = None
     """The working rung of the ping's ladder."""
     next_step: Step | None = None
@@ -349,6 +353,20 @@ class Brake:
     reason: str
     successes: int = 0
     """Sessions in doubt there that answered well since."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sighting:
+    """What the last list under one key showed that needs a second look."""
+
+    provider: str
+    credential: str
+    """The key's reference; empty: without one."""
+    handle: str
+    missing: bool
+    """Ours, and not listed; otherwise listed, and not known as ours."""
+    since: datetime
+    """Of the first of the sights in a row, on our clock."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

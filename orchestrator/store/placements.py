@@ -3,7 +3,6 @@
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, case, exists, func, insert, or_, select, update
@@ -271,12 +270,10 @@ class Placements:
     # for people
 
     def unproven(self) -> Sequence[Placement]:
-        """Every placement whose close was tried and is not proven, oldest first."""
-        query = (
-            select(PLACEMENTS)
-            .where(PLACEMENTS.c.unproven_since.is_not(None), PLACEMENTS.c.next_step.is_not(None))
-            .order_by(PLACEMENTS.c.unproven_since)
-        )
+        """Every placement whose close was tried and is not proven, and every orphan, oldest first."""
+        debt = or_(PLACEMENTS.c.unproven_since.is_not(None), PLACEMENTS.c.session_id.is_(None))
+        since = func.coalesce(PLACEMENTS.c.unproven_since, PLACEMENTS.c.closing_since)
+        query = select(PLACEMENTS).where(debt, PLACEMENTS.c.next_step.is_not(None)).order_by(since)
         return [snapshot(Placement, row) for row in self._connection.execute(query)]
 
     def unserved(self, before: datetime, limit: int) -> Sequence[Placement]:
@@ -298,13 +295,6 @@ class Placements:
             PLACEMENTS.c.next_step.is_not(None)
         )
         return {row[0]: row[1] for row in self._connection.execute(query.group_by(PLACEMENTS.c.next_step))}
-
-    def at_risk(self) -> Sequence[tuple[str, Decimal, int, datetime]]:
-        """(currency, price per node-hour, nodes, since) of each unproven close."""
-        return [
-            (p.currency, p.price_per_node_hour, p.nodes, p.closing_since or p.created_at)
-            for p in self.unproven()
-        ]
 
 
 def _of_those(lacking: Collection[str], held: Collection[str] | None) -> ColumnElement[bool]:

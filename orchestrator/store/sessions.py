@@ -239,17 +239,14 @@ class Sessions:
         *,
         account_id: str | None = None,
         states: Collection[State] = (),
-        unproven: bool = False,
         limit: int = 100,
     ) -> Sequence[Session]:
-        """Sessions that are not deleted, newest first; `unproven`: those with a close that nobody confirmed."""
+        """Sessions that are not deleted, newest first."""
         query = select(SESSIONS).where(SESSIONS.c.deleted_at.is_(None)).order_by(SESSIONS.c.created_at.desc())
         if account_id is not None:
             query = query.where(SESSIONS.c.account_id == account_id)
         if states:
             query = query.where(SESSIONS.c.state.in_(states))
-        if unproven:
-            query = query.where(_has_unproven_close())
         return [snapshot(Session, row) for row in self._connection.execute(query.limit(limit))]
 
     def count_by_state(self) -> Sequence[tuple[State, str | None, int]]:
@@ -302,14 +299,6 @@ def _in_cleanup_debt(now: datetime, debts: Mapping[str | None, float]) -> Column
             _PLACEMENTS.c.next_step.is_not(None),
             _PLACEMENTS.c.unproven_since < limit,
         ),
-    )
-
-
-def _has_unproven_close() -> ColumnElement[bool]:
-    return exists().where(
-        _PLACEMENTS.c.session_id == SESSIONS.c.id,
-        _PLACEMENTS.c.next_step.is_not(None),
-        _PLACEMENTS.c.unproven_since.is_not(None),
     )
 
 

@@ -13,6 +13,7 @@ from orchestrator.store.credentials import Credentials
 from orchestrator.store.inbox import Inbox
 from orchestrator.store.leases import Leases
 from orchestrator.store.ledger import Ledger
+from orchestrator.store.leftovers import Leftovers
 from orchestrator.store.meters import Meters
 from orchestrator.store.models import Models
 from orchestrator.store.outbox import Outbox
@@ -33,6 +34,7 @@ class Transaction:
         self.sessions = Sessions(connection, self.outbox, self.due)
         self.pings = Pings(connection)
         self.placements = Placements(connection, self.outbox, self.due)
+        self.leftovers = Leftovers(connection)
         self.accounts = Accounts(connection, self.outbox, self.due)
         self.credentials = Credentials(connection)
         self.models = Models(connection)

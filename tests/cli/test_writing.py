@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Cli
-from tests.world import World
+from tests.flows.test_by_hand import an_orphan
+from tests.world import MINUTE, World
 
 #: Celery's result store calls what redis-py deprecates; as an error it would end the worker in our process.
 pytestmark = pytest.mark.filterwarnings("ignore:Call to deprecated setex:DeprecationWarning")
@@ -26,6 +27,38 @@ def test_a_session_lives_from_create_to_delete(cli: Cli, worker: World) -> None:
     assert (closed["state"], closed["stop_reason"]) == ("stopping", "operator")
     worker.settle()
     assert "deleted" in cli("session", "delete", "mine").out
+
+
+def test_a_close_is_forced_with_who_and_why_and_stays_in_the_report(cli: Cli, worker: World) -> None:
+    session_id = worker.run_session("moral")
+    worker.server.fault("close_fails", operation="close")
+    cli("session", "close", session_id)
+    worker.pass_time(MINUTE)
+    [entry] = cli("session", "list", "--unproven", "--json").json
+    assert (entry["id"], entry["forced"]) == (session_id, None)
+    assert "Error closing session" in cli("session", "list", "--unproven").out
+    unsaid = cli("session", "close", session_id, "--force")
+    assert unsaid.code == 1
+    assert "force needs" in unsaid.err
+    said = cli(
+        "session", "close", session_id, "--force", "--reason", "ticket 7", "--by", "ann@desk", "--json"
+    )
+    assert said.json["state"] == "stopped", said.err
+    for option in ("--unproven", "--forced"):
+        assert [one["forced"]["by"] for one in cli("session", "list", option, "--json").json] == ["ann@desk"]
+        assert "ticket 7" in cli("session", "list", option).out
+    assert "by ann@desk" in cli("session", "show", session_id).out
+    worker.server.clear_faults()
+
+
+def test_an_orphan_is_listed_and_closed_by_its_own_id(cli: Cli, worker: World) -> None:
+    orphan = an_orphan(worker)
+    assert [one["id"] for one in cli("provider", "orphans", "--json").json] == [orphan]
+    assert "0xelsewhere" in cli("provider", "orphans", "morph").out
+    assert cli("provider", "orphans", "alpha", "--json").json == []
+    said = cli("session", "close", orphan, "--force", "--reason", "ticket 8")
+    assert all(word in said.out for word in (orphan, "@", "closed"))
+    assert cli("provider", "orphans", "--json").json == []
 
 
 def test_every_argument_of_create_reaches_the_session(cli: Cli, worker: World) -> None:

@@ -300,6 +300,27 @@ def test_a_create_with_everything() -> None:
         pytest.param("session.close", {"reason": "dead"}, "reason", "literal_error", id="a reason of ours"),
         pytest.param("session.close", {"confirm": True}, "request", "confirm", id="a user proves nothing"),
         pytest.param(
+            "session.close",
+            {"force": True, "detail": "why not"},
+            "request",
+            "force",
+            id="a user forces nothing",
+        ),
+        pytest.param(
+            "session.close",
+            {"force": True, "reason": "operator"},
+            "request",
+            "force",
+            id="forced without a why",
+        ),
+        pytest.param(
+            "session.close",
+            {"force": True, "confirm": True, "reason": "operator", "detail": "why not"},
+            "request",
+            "force",
+            id="forced and proven",
+        ),
+        pytest.param(
             "session.extend", {"max_interactions": None}, "request", "nothing", id="extends nothing"
         ),
         pytest.param("session.record_interactions", {"batch": []}, "batch", "too_short", id="an empty batch"),
@@ -409,6 +430,11 @@ def test_nesting_without_end_is_refused() -> None:
 def test_an_operator_may_prove_a_close() -> None:
     request = job("session.close", {"reason": "operator", "confirm": True})
     assert request.model_dump()["confirm"] is True
+
+
+def test_an_operator_may_end_a_close_without_proof() -> None:
+    request = job("session.close", {"reason": "operator", "force": True, "by": "ann", "detail": "ticket 7"})
+    assert (request.model_dump()["force"], request.model_dump()["by"]) == (True, "ann")
 
 
 def test_a_model_leaves_as_a_snapshot() -> None:

@@ -174,6 +174,27 @@ def a_placement(**changes: Any) -> Placement:
             [],
             id="an orphan that is tried",
         ),
+        pytest.param(
+            a_placement(session_id=None),
+            a_placement(session_id=None, unproven_since=T0),
+            ["provider.orphan_unproven"],
+            id="an orphan whose close is not proven",
+        ),
+        pytest.param(
+            a_placement(unproven_since=T0),
+            a_placement(unproven_since=T0, forced_at=T0, forced_by="ann", forced_why="a ticket"),
+            ["session.close_forced"],
+            id="a close that is forced",
+        ),
+        pytest.param(
+            None,
+            a_placement(unproven_since=T0, forced_at=T0),
+            ["session.unproven", "session.close_forced"],
+            id="both at once",
+        ),
+        pytest.param(
+            a_placement(forced_at=T0), a_placement(forced_at=T0), [], id="what was forced is forced once"
+        ),
     ],
 )
 def test_events_of_a_placement(before: Placement | None, after: Placement, expected: list[str]) -> None:

@@ -128,9 +128,10 @@ def _in_sqlite(connection: Connection) -> set[tuple[str, ...]]:
         "SELECT tbl_name, sql FROM sqlite_master WHERE sql IS NOT NULL AND tbl_name <> 'alembic_version'"
     )
     return {
-        (row.tbl_name, line.strip().rstrip(",").strip())
+        (row.tbl_name, part.strip().rstrip(",)").strip())
         for row in connection.execute(query)
         for line in row.sql.splitlines()
+        for part in line.split(", ")  # an added column stands on the line of the one before it
     }
 
 

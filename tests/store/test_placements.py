@@ -205,7 +205,6 @@ def test_placements_of_a_session_are_found_by_what_they_are(database: Database) 
         }
         assert tx.placements.unproven() == [earlier, closing]
         assert tx.placements.oldest_due() == {Step.CLOSE: T0}
-        assert tx.placements.at_risk() == [("USD", serving.price_per_node_hour, 1, T0)] * 2
 
 
 def release(database: Database, token: str, now: datetime) -> None:

@@ -208,6 +208,5 @@ def test_lists_show_what_is_asked_for_newest_first(database: Database) -> None:
         assert [s.id for s in listed(limit=2)] == [session_id(2), session_id(1)]
         assert [s.id for s in listed(account_id="other")] == [session_id(3)]
         assert [s.id for s in listed(states=[State.RUNNING])] == [session_id(3)]
-        assert [s.id for s in listed(unproven=True)] == [session_id(3)]
         assert set(tx.sessions.count_by_state()) == {(State.CREATED, None, 2), (State.RUNNING, "alpha", 1)}
         assert tx.sessions.accounts_of([session_id(3), "nobody"]) == {session_id(3): "other"}

@@ -1,7 +1,7 @@
 """The tables. Importing this package registers every one of them with `metadata`."""
 
 from orchestrator.store.tables.base import metadata
-from orchestrator.store.tables.catalog import BrakeRow, CredentialRow, MeterRow, ModelRow
+from orchestrator.store.tables.catalog import BrakeRow, CredentialRow, MeterRow, ModelRow, SightingRow
 from orchestrator.store.tables.messages import InboxRow, LeaseRow, OutboxRow
 from orchestrator.store.tables.money import AccountRow, LedgerRow
 from orchestrator.store.tables.placements import PlacementRow
@@ -19,5 +19,6 @@ __all__ = [
     "OutboxRow",
     "PlacementRow",
     "SessionRow",
+    "SightingRow",
     "metadata",
 ]

@@ -84,3 +84,15 @@ class MeterRow(Row, table=True):
     balance_currency: str | None = None
     balance_at: datetime | None = None
     balance_is_low: bool
+
+
+class SightingRow(Row, table=True):
+    """Listed and not ours, or ours and not listed: forgotten with the first list that shows it otherwise."""
+
+    __tablename__ = "sightings"
+
+    provider: str = Field(primary_key=True)
+    credential: str = Field(primary_key=True)
+    handle: str = Field(primary_key=True)
+    missing: bool
+    since: datetime

@@ -19,6 +19,8 @@ _ONE_SERVING = text("session_id IS NOT NULL AND state IN ('opening', 'open', 'un
 _ONE_UNCLOSED = text(f"exclusive AND session_id IS NOT NULL AND NOT {_ENDED}")
 _ONE_HANDLE = text(f"handle IS NOT NULL AND NOT {_ENDED}")
 _UNENDED = text(f"NOT ({_ENDED})")
+_FORCED = text("forced_at IS NOT NULL")
+_MORE_THERE = text("possible_orphans")
 
 
 class PlacementRow(Row, table=True):
@@ -69,6 +71,16 @@ class PlacementRow(Row, table=True):
             sqlite_where=_ONE_HANDLE,
         ),
         Index("ix_placements_unended", "account_id", postgresql_where=_UNENDED, sqlite_where=_UNENDED),
+        Index(
+            "ix_placements_at_provider",
+            "provider",
+            "credential",
+            postgresql_where=_UNENDED,
+            sqlite_where=_UNENDED,
+        ),
+        Index("ix_placements_handle", "provider", "handle"),
+        Index("ix_placements_forced", "forced_at", postgresql_where=_FORCED, sqlite_where=_FORCED),
+        Index("ix_placements_orphans", "sent_at", postgresql_where=_MORE_THERE, sqlite_where=_MORE_THERE),
     )
 
     id: str = Field(primary_key=True)
@@ -107,6 +119,9 @@ class PlacementRow(Row, table=True):
     last_answer: str | None = None
     refused_by: RefusedBy | None = Field(default=None, sa_column=enum(RefusedBy, nullable=True))
     possible_orphans: bool
+    forced_at: datetime | None = None
+    forced_by: str | None = None
+    forced_why: str | None = None
     ping_variant: str | None = None
     next_step: Step | None = Field(default=None, sa_column=enum(Step, nullable=True))
     next_step_at: datetime | None = None

@@ -1,0 +1,80 @@
+"""Closes without proof, for people: they cost money until somebody looks."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.cli.output import pairs, show, table
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+_COLUMNS = ("id", "account", "provider", "handle", "state", "age", "tries", "money at risk", "last answer")
+
+
+def listed(entries: Sequence[dict[str, Any]]) -> list["RenderableType"]:
+    """What is still tried, and what was forced."""
+    parts = [table(_COLUMNS, [_row(one) for one in entries if one["forced"] is None])]
+    forced = [one for one in entries if one["forced"] is not None]
+    if forced:
+        columns = ("id", "provider", "handle", "at", "by", "why", "money at risk", "last answer")
+        parts.append(table(columns, [_forced_row(one) for one in forced], title="forced, without any proof"))
+    return parts
+
+
+def orphans(entries: Sequence[dict[str, Any]]) -> list["RenderableType"]:
+    """What is known to live there, and what an open whose answer was lost may have left."""
+    certain = [one for one in entries if one["orphan"]]
+    possible = [_row(one) for one in entries if not one["orphan"]]
+    parts = [table(_COLUMNS, [_row(one) for one in certain])]
+    if possible:
+        parts.append(table(_COLUMNS, possible, title="opens that may have left more at the provider"))
+    return parts
+
+
+def show_closed(result: dict[str, Any]) -> None:
+    """What a close made of a session, or of an orphan."""
+    if not result.get("orphan"):
+        from orchestrator.cli.session_tables import show_result
+
+        return show_result(result)
+    told = result["forced"] or {}
+    return show(
+        pairs(
+            [
+                ("orphan", result["id"]),
+                ("provider", result["provider"]),
+                ("handle", result["handle"]),
+                ("state", result["state"]),
+                ("tries", result["attempts"]),
+                ("last answer", result["last_answer"]),
+                ("proof", result["proof"]),
+                ("forced by", told.get("by")),
+                ("money at risk", _money(result)),
+            ]
+        )
+    )
+
+
+def _row(one: dict[str, Any]) -> tuple[Any, ...]:
+    return (
+        one["id"],
+        one["account_id"] or "",
+        one["provider"],
+        one["handle"] or "",
+        f"{'orphan, ' if one['orphan'] else ''}{one.get('placement_state', one['state'])}",
+        str(timedelta(seconds=one["age_seconds"])),
+        one["attempts"],
+        _money(one),
+        one["last_answer"] or "",
+    )
+
+
+def _forced_row(one: dict[str, Any]) -> tuple[Any, ...]:
+    told = one["forced"]
+    where = (one["id"], one["provider"], one["handle"] or "")
+    return (*where, told["at"], told["by"], told["why"], _money(one), one["last_answer"] or "")
+
+
+def _money(one: dict[str, Any]) -> str:
+    return f"{one['money_at_risk']} {one['currency']}"

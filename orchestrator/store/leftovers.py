@@ -1,0 +1,66 @@
+"""Named queries over what may still cost money without a session: orphans, and closes that were forced."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, func, select
+
+from orchestrator.rules.values import Placement
+from orchestrator.store.rows import snapshot, table_of
+from orchestrator.store.tables import PlacementRow
+
+PLACEMENTS = table_of(PlacementRow)
+#: No session is asked for that lasts longer: what an open older than this may have left has ended by itself.
+_LONGEST = timedelta(days=30)
+
+
+class Leftovers:
+    """Queries of placements for reports, inside one transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def lock_orphan(self, placement_id: str) -> Placement | None:
+        """The orphan under this id, locked; None where there is none, or it belongs to a session."""
+        query = select(PLACEMENTS).where(PLACEMENTS.c.id == placement_id, PLACEMENTS.c.session_id.is_(None))
+        row = self._connection.execute(query.with_for_update()).first()
+        return snapshot(Placement, row) if row else None
+
+    def orphans(self) -> Sequence[Placement]:
+        """Every orphan that is not closed, oldest first."""
+        query = (
+            select(PLACEMENTS)
+            .where(PLACEMENTS.c.next_step.is_not(None), PLACEMENTS.c.session_id.is_(None))
+            .order_by(PLACEMENTS.c.created_at)
+        )
+        return [snapshot(Placement, row) for row in self._connection.execute(query)]
+
+    def forced(self, limit: int) -> Sequence[Placement]:
+        """Placements that were ended without the provider's proof, newest first; they stay for good."""
+        query = (
+            select(PLACEMENTS)
+            .where(PLACEMENTS.c.forced_at.is_not(None))
+            .order_by(PLACEMENTS.c.forced_at.desc(), PLACEMENTS.c.id)
+            .limit(limit)
+        )
+        return [snapshot(Placement, row) for row in self._connection.execute(query)]
+
+    def count_forced(self) -> int:
+        """How many there are of these."""
+        query = select(func.count()).select_from(PLACEMENTS).where(PLACEMENTS.c.forced_at.is_not(None))
+        return int(self._connection.execute(query).scalar_one())
+
+    def possible_orphans(self, now: datetime, limit: int = 100) -> Sequence[Placement]:
+        """Opens after which more may live at the provider than we know of, until what was asked for is over."""
+        query = (
+            select(PLACEMENTS)
+            .where(PLACEMENTS.c.possible_orphans, PLACEMENTS.c.sent_at > now - _LONGEST)
+            .order_by(PLACEMENTS.c.sent_at.desc())
+            .limit(limit)
+        )
+        found = [snapshot(Placement, row) for row in self._connection.execute(query)]
+        return [one for one in found if one.sent_at and one.sent_at + _lasts(one) > now]
+
+
+def _lasts(placement: Placement) -> timedelta:
+    return timedelta(seconds=placement.duration_seconds)
