@@ -72,7 +72,7 @@ def test_a_forced_close_is_kept_with_who_why_and_what_it_may_have_cost(make_worl
 
 
 def test_a_forced_close_frees_the_place_and_is_never_tried_again(make_world: MakeWorld) -> None:
-    world = make_world(leaked=1, morpheus_keys=1)
+    world = make_world(morpheus_keys=1)
     session_id = world.run_session("moral")
     world.server.fault("close_fails", operation="close", times=1000)
     world.done("session.close", session_id=session_id, **FORCE)
@@ -80,7 +80,7 @@ def test_a_forced_close_frees_the_place_and_is_never_tried_again(make_world: Mak
     assert world.calls("close", "morph") == 1, "only the one that went before its open"
     assert world.session(session_id).state is State.STOPPED
     world.server.clear_faults()
-    world.run_session("moral")
+    world.run_session("moral")  # whose open closes first what the key still has
 
 
 def test_a_close_that_was_confirmed_is_proven_and_leaves_the_report(make_world: MakeWorld) -> None:
