@@ -2,8 +2,6 @@
 
 import logging
 import os
-import signal
-import threading
 import time
 from collections.abc import Callable
 
@@ -12,6 +10,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from orchestrator.settings import Settings
 from orchestrator.store.database import Database, StoreError, new_token
 from orchestrator.tasks.app import make_app, publish
+from orchestrator.tasks.draining import Drain
 from orchestrator.tasks.ticks import TICKS
 
 log = logging.getLogger(__name__)
@@ -89,13 +88,12 @@ def run(settings: Settings) -> int:
     beats.add_job(scheduler.beat, "interval", seconds=HEARTBEAT)
     for name, tick in TICKS.items():
         beats.add_job(scheduler.tick, "interval", args=[name], seconds=tick.every_seconds)
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    drain = Drain()
+    drain.listen()
     scheduler.beat()
     beats.start()
     log.info("scheduler started: %d wake-ups", len(TICKS))
-    while not stop.wait(1.0):
+    while not drain.wait(1.0):
         if scheduler.stuck():
             log.error("no tick finished for %s s: leaving, to be started again", STUCK_AFTER)
             os._exit(1)

@@ -11,10 +11,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
 
+from orchestrator.tasks.draining import BOUND
+
 log = logging.getLogger(__name__)
 
-#: Seconds that children have to finish what they hold, before they are killed.
-GRACE = 20.0
+#: Seconds that children have to drain, before they are killed: a little more than they take.
+GRACE = BOUND + 5
 #: A child that dies is started again after 1, 2, 4 … seconds, at most these; one that lived this long starts afresh.
 LONGEST_PAUSE = 30.0
 _LOOK = 0.2

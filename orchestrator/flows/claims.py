@@ -43,6 +43,10 @@ class Answer(Generic[T]):
     said: T | ProviderError
 
 
+class NotBegun(NotSent):
+    """This worker leaves and has not asked: the row is given back, for another to take it at once."""
+
+
 #: Claimed → what the driver is asked. Raises ProviderError.
 Ask = Callable[[Driver, Claimed], Coroutine[Any, Any, T]]
 
@@ -84,6 +88,8 @@ async def ask(services: Services, step: Step, claimed: Claimed, question: Ask[T]
     """Ask the driver, unless the lease has run out meanwhile; the slot is given back in any case."""
     provider = claimed.placement.provider
     try:
+        if services.slots.closed:
+            return Answer(claimed=claimed, said=NotBegun("this worker leaves"))
         if time.monotonic() > claimed.begin_by:
             return Answer(claimed=claimed, said=NotSent("the lease ran out before anything was sent"))
         return Answer(claimed=claimed, said=await question(services.drivers[provider], claimed))

@@ -5,7 +5,17 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from orchestrator.flows import placing
-from orchestrator.flows.claims import Answer, Claimed, Held, Terms, act_and_settle, claim, under_lease
+from orchestrator.flows.claims import (
+    Answer,
+    Claimed,
+    Held,
+    NotBegun,
+    Terms,
+    act_and_settle,
+    claim,
+    under_lease,
+)
+from orchestrator.flows.giving_back import give_back
 from orchestrator.flows.services import Services, close_lease
 from orchestrator.flows.targets import target_of
 from orchestrator.flows.upkeep import Tally
@@ -59,6 +69,9 @@ def mark_unserved(services: Services, limit: int = 100) -> int:
 
 def settle_close(services: Services, answer: Answer[Closed]) -> None:
     """Write the proof, or what was answered instead and when it is tried again."""
+    if isinstance(answer.said, NotBegun):
+        give_back(services, answer)
+        return
 
     def settle(tx: Transaction) -> float | None:
         held = under_lease(services, tx, answer)

@@ -43,7 +43,7 @@ def deliver_events(services: Services, sinks: Sequence[Sink]) -> Tally:
     """Deliver batches until the outbox is empty, or another worker is at it."""
     holder = new_token()
     delivered = 0
-    while batch := services.database.transact(lambda tx: _take(tx, holder)):
+    while not services.slots.closed and (batch := services.database.transact(lambda tx: _take(tx, holder))):
         events = [cloud_event(event) for event in batch]
         for sink in sinks:
             sink.send(events)

@@ -4,6 +4,7 @@ import asyncio
 import queue
 import threading
 from collections.abc import Coroutine, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -18,6 +19,7 @@ class EventLoop:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._droppable: set[asyncio.Task[Any]] = set()
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Wait here for one coroutine that runs there."""
@@ -41,6 +43,28 @@ class EventLoop:
                 yield results
         if errors:
             raise errors[0]
+
+    @contextmanager
+    def may_be_dropped(self) -> Iterator[None]:
+        """Within it, the coroutine that runs is cancelled by `drop`: what it does can as well be done elsewhere."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._droppable.add(task)
+        try:
+            yield
+        finally:
+            self._droppable.discard(task)
+
+    def drop(self) -> None:
+        """Cancel whatever may be dropped."""
+        with self._lock:
+            loop = self._loop
+        if loop is not None:
+            loop.call_soon_threadsafe(self._drop)
+
+    def _drop(self) -> None:
+        for task in list(self._droppable):
+            task.cancel()
 
     def stop(self) -> None:
         """Cancel what still runs and end the thread."""

@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 
 from orchestrator.flows import keys, late_answers, placing
 from orchestrator.flows.account_work import AccountWork
-from orchestrator.flows.claims import Answer, Claimed, Terms, act_and_settle, claim, under_lease
+from orchestrator.flows.claims import Answer, Claimed, NotBegun, Terms, act_and_settle, claim, under_lease
+from orchestrator.flows.giving_back import give_back
 from orchestrator.flows.services import Services, open_lease
 from orchestrator.flows.targets import order_of
 from orchestrator.flows.upkeep import Tally
@@ -54,6 +55,9 @@ def open_terms(policy: Policy) -> Terms:
 
 def settle_open(services: Services, answer: Answer[Placed]) -> None:
     """Write what became of an open: under the lease the outcome, without it only the handle."""
+    if isinstance(answer.said, NotBegun):
+        give_back(services, answer)
+        return
 
     def settle(tx: Transaction) -> None:
         held = under_lease(services, tx, answer)

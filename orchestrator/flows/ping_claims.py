@@ -1,5 +1,6 @@
 """Claiming pings and sending them; what follows from the answers is settled in `ping_due`."""
 
+import asyncio
 import logging
 import time
 from collections.abc import Sequence
@@ -102,19 +103,41 @@ async def send(
     services: Services, session: Session, placement: Placement, token: str, begin_by: float
 ) -> Pinged:
     """One ping; the platform's own word beside it where that may end the session, or spare the ping."""
-    driver = services.drivers[placement.provider]
+    card = services.drivers[placement.provider].card
     try:
-        target = target_of(services, placement, begin_by, to_ping=True)
-        asked = target_of(services, placement, begin_by, to_ping=False)
-        runs = session.state is State.RUNNING  # who starts waits to be woken
-        if runs and driver.card.sleeps and (await driver.status(asked)).life is Life.ASLEEP:
-            spared = Probe(verdict=Verdict.ALIVE, latency_ms=0, detail="asleep")
-            return Pinged(session=session, placement=placement, probe=spared, token=token, asleep=True)
-        probe = await _probed(driver, target)
-        ended = await _ended(services, driver, session, asked, probe)
-        return Pinged(session=session, placement=placement, probe=probe, token=token, ended=ended)
+        if services.slots.closed:
+            return _not_begun(session, placement, token)
+        if (
+            card.native_ping_is_lifecycle
+        ):  # it may close a session: let it end, before another may use its key
+            return await _sent(services, session, placement, token, begin_by)
+        try:
+            with services.loop.may_be_dropped():
+                return await _sent(services, session, placement, token, begin_by)
+        except asyncio.CancelledError:  # this worker leaves, and waits no longer: another pings it again
+            return _not_begun(session, placement, token)
     finally:
         services.slots.release(Step.PING, placement.provider)
+
+
+def _not_begun(session: Session, placement: Placement, token: str) -> Pinged:
+    probe = Probe(verdict=Verdict.TRANSIENT, latency_ms=0, detail="this worker leaves", not_begun=True)
+    return Pinged(session=session, placement=placement, probe=probe, token=token)
+
+
+async def _sent(
+    services: Services, session: Session, placement: Placement, token: str, begin_by: float
+) -> Pinged:
+    driver = services.drivers[placement.provider]
+    target = target_of(services, placement, begin_by, to_ping=True)
+    asked = target_of(services, placement, begin_by, to_ping=False)
+    runs = session.state is State.RUNNING  # who starts waits to be woken
+    if runs and driver.card.sleeps and (await driver.status(asked)).life is Life.ASLEEP:
+        spared = Probe(verdict=Verdict.ALIVE, latency_ms=0, detail="asleep")
+        return Pinged(session=session, placement=placement, probe=spared, token=token, asleep=True)
+    probe = await _probed(driver, target)
+    ended = await _ended(services, driver, session, asked, probe)
+    return Pinged(session=session, placement=placement, probe=probe, token=token, ended=ended)
 
 
 async def _probed(driver: Driver, target: Target) -> Probe:

@@ -3,7 +3,8 @@
 import asyncio
 
 from orchestrator.flows import late_answers
-from orchestrator.flows.claims import Answer, Claimed, act_and_settle, claim, under_lease
+from orchestrator.flows.claims import Answer, Claimed, NotBegun, act_and_settle, claim, under_lease
+from orchestrator.flows.giving_back import give_back
 from orchestrator.flows.open_due import after_open, open_terms
 from orchestrator.flows.services import Services
 from orchestrator.flows.targets import order_of
@@ -32,6 +33,9 @@ def resolve_due(services: Services) -> Tally:
 
 def settle_resolve(services: Services, answer: Answer[Placed | NotPlaced]) -> None:
     """Write what became of it; a stop that came meanwhile closes what was adopted."""
+    if isinstance(answer.said, NotBegun):
+        give_back(services, answer)
+        return
 
     def settle(tx: Transaction) -> None:
         held = under_lease(services, tx, answer)

@@ -19,10 +19,23 @@ class Slots:
         self._totals = totals
         self._lock = threading.Lock()
         self._held: Counter[tuple[Step, str]] = Counter()
+        self._closed = False
+
+    @property
+    def closed(self) -> bool:
+        """This process is leaving: what it has claimed and not begun, it gives back."""
+        return self._closed
+
+    def close(self) -> None:
+        """From now on nothing more is claimed here."""
+        with self._lock:
+            self._closed = True
 
     def take(self, step: Step, provider: str) -> int:
         """Take every slot that is free for this provider; give back with `release` what is not used."""
         with self._lock:
+            if self._closed:
+                return 0
             cap = min(self._caps.get(provider, 1), max(1, self._totals[step] // 2))
             left = self._totals[step] - sum(n for (kind, _), n in self._held.items() if kind is step)
             free = max(0, min(cap - self._held[(step, provider)], left))

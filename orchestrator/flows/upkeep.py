@@ -38,6 +38,8 @@ def each(
     """Do `work` for each item in a transaction of its own; one that raises is logged and put off."""
     claimed = settled = 0
     for item in items:
+        if services.slots.closed:  # this process leaves; nothing is held, and what is due stays due
+            break
         claimed += 1
         settled += _one(services, item, work, put_off)
     return Tally(claimed=claimed, settled=settled, failed=claimed - settled)

@@ -31,6 +31,7 @@ class Process:
         self._lock = threading.Lock()
         self._pid = 0
         self._built: wiring.Built | None = None
+        self._leaving = False
         self._sinks: Sequence[Sink] = ()
 
     @property
@@ -43,6 +44,24 @@ class Process:
         """For its ticks."""
         return ticks.Surroundings(services=self._ready().services, sinks=self._sinks)
 
+    @property
+    def leaving(self) -> bool:
+        """Was it told to leave? Then it begins nothing more."""
+        return self._leaving
+
+    def leave(self) -> None:
+        """Claim nothing more; what is claimed and not begun is given back."""
+        self._leaving = True
+        with self._lock:
+            if self._built is not None:
+                self._built.services.slots.close()
+
+    def drop(self) -> None:
+        """Wait no longer for what another process can as well do."""
+        with self._lock:
+            if self._built is not None:
+                self._built.services.loop.drop()
+
     def close(self) -> None:
         """Give everything back."""
         with self._lock:
@@ -54,6 +73,8 @@ class Process:
         with self._lock:
             if self._built is None or self._pid != os.getpid():
                 self._built, self._pid = self._build(), os.getpid()
+                if self._leaving:
+                    self._built.services.slots.close()
             return self._built
 
     def _build(self) -> wiring.Built:
@@ -94,7 +115,8 @@ def make_app(settings: Settings | None = None) -> tuple[Celery, Process]:
 
 def _tick(process: Process, tick: ticks.Tick) -> Callable[[], None]:
     def run() -> None:
-        tick.run(process.surroundings)
+        if not process.leaving:  # the next tick goes to another worker
+            tick.run(process.surroundings)
 
     return run
 

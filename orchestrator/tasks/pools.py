@@ -2,6 +2,7 @@
 
 import os
 import socket
+import time
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from orchestrator.client.options import JOBS_QUEUE
 from orchestrator.flows.slots import TOTALS
 from orchestrator.rules.states import Step
 from orchestrator.settings import Settings
+from orchestrator.tasks.draining import PINGS_END_WITHIN, Drain
 from orchestrator.tasks.ticks import CLOSE, CONTROL, OPEN, PING, queue_of
 
 
@@ -38,16 +40,26 @@ POOLS: Mapping[str, Pool] = {
 
 
 def run_pool(kind: str, settings: Settings) -> int:
-    """Run one Celery worker in this process until it is told to stop; return its exit code."""
+    """Run one Celery worker in this process until it is told to stop and has drained; return its exit code."""
     from celery.exceptions import SecurityWarning
 
     from orchestrator.tasks.app import make_app
+    from orchestrator.tasks.worker import DrainingWorker, pool_that_drains
 
     warnings.filterwarnings("ignore", category=SecurityWarning)  # it is about pickle, and we speak JSON only
     app, process = make_app(settings)
     pool = POOLS[kind]
-    worker = app.Worker(
-        pool="threads",
+    drain = Drain()
+
+    def begin() -> None:
+        process.leave()
+        time.sleep(PINGS_END_WITHIN)
+        process.drop()
+
+    drain.listen(at_once=DrainingWorker.stop_soon, then=begin)
+    worker = DrainingWorker(
+        app=app,
+        pool=pool_that_drains(drain),
         concurrency=pool.threads,
         queues=list(pool.queues),
         hostname=f"{kind}-{os.getpid()}@{socket.gethostname()}",

@@ -175,6 +175,10 @@ class Jobs:
         self._app.send_task(f"orchestrator.{name}", kwargs=kwargs, task_id=task_id, queue="orchestrator.jobs")
         return task_id
 
+    def wake(self, name: str, queue: str) -> None:
+        """Send a wake-up, as a scheduler does."""
+        self._app.send_task(name, queue=queue, ignore_result=True)
+
     def outcome(self, task_id: str, patience: float = PATIENCE) -> dict[str, Any]:
         """What became of a job."""
         meta = eventually(lambda: self._look(task_id), f"the outcome of job {task_id}", patience)

@@ -1,0 +1,73 @@
+"""How a process leaves: the first SIGTERM or SIGINT drains it within a bound, a second one ends it at once."""
+
+import logging
+import os
+import select
+import signal
+import threading
+import time
+from collections.abc import Callable
+
+log = logging.getLogger(__name__)
+
+#: Seconds from the first signal to the end, whatever is still under way then; whoever stops this process from
+#: outside (a tree, systemd, a container's runtime) must wait a little longer.
+BOUND = 20.0
+#: Seconds from the first signal during which what is on the wire may end; the rest is for what must be written.
+CALLS_END_WITHIN = 17.0
+#: Seconds after which a ping is no longer waited for: unlike an open or a close, another can simply send it again.
+PINGS_END_WITHIN = 12.0
+
+
+def _leave() -> None:
+    os._exit(0)
+
+
+class Drain:
+    """Made in the process that is to leave; `listen` in its main thread."""
+
+    def __init__(self, *, bound: float = BOUND, leave: Callable[[], None] = _leave) -> None:
+        self._bound = bound
+        self._leave = leave
+        self._told_read, self._told_write = os.pipe()
+        self._began = 0.0
+        self._told = threading.Event()
+
+    @property
+    def begun(self) -> bool:
+        """Was this process told to leave?"""
+        return self._told.is_set()
+
+    def listen(
+        self, *, at_once: Callable[[], None] = lambda: None, then: Callable[[], None] = lambda: None
+    ) -> None:
+        """`at_once` runs in the signal's handler, where it may only set something; `then` in a thread."""
+
+        def told(*_: object) -> None:  # no locks here: the main thread may hold them
+            at_once()
+            os.write(self._told_write, b"!")
+
+        threading.Thread(target=self._watch, args=(then,), name="drain", daemon=True).start()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, told)
+
+    def left(self, within: float) -> float:
+        """Seconds until `within` seconds after the signal; all of them before it."""
+        return max(within - (time.monotonic() - self._began), 0.0) if self.begun else within
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Sleep for so long, or until this process is told to leave; was it?"""
+        return self._told.wait(seconds)
+
+    def _watch(self, then: Callable[[], None]) -> None:
+        os.read(self._told_read, 1)
+        self._began = time.monotonic()
+        self._told.set()
+        log.info("told to leave: nothing more is begun; what is under way has %g s", self._bound)
+        threading.Thread(target=then, name="draining", daemon=True).start()
+        again, _, _ = select.select([self._told_read], [], [], self._bound)
+        if again:
+            log.warning("told again: leaving at once; the leases of what was under way bring it back")
+        else:
+            log.warning("not all ended within %g s: leaving; its leases bring it back", self._bound)
+        self._leave()

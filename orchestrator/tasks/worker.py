@@ -1,0 +1,54 @@
+"""Celery's worker, told by nobody but us when to stop, and with a pool of threads that ends within a bound."""
+
+import logging
+from concurrent.futures import Future, wait
+from typing import Any
+
+from celery.apps.worker import Worker
+from celery.concurrency.thread import TaskPool
+from celery.worker import state
+
+from orchestrator.tasks.draining import CALLS_END_WITHIN, Drain
+
+log = logging.getLogger(__name__)
+
+
+class DrainingWorker(Worker):
+    """Stops consuming when `stop_soon` was called, waits for its pool, and gives every message back that it has not
+    acknowledged."""
+
+    @staticmethod
+    def stop_soon() -> None:
+        """Fit for a signal's handler; the worker's loop looks at it every second."""
+        state.should_stop = 0  # type: ignore[assignment]  # an exit code, or None
+
+    def install_platform_tweaks(self, worker: Any) -> None:
+        """Signals are ours (`draining`): Celery's own would ignore a second one."""
+
+
+def pool_that_drains(drain: Drain) -> type[TaskPool]:
+    """Celery's pool of threads; what is prefetched and not begun when it stops goes back to its queue."""
+
+    class Draining(TaskPool):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self._running: set[Future[Any]] = set()
+
+        def on_apply(self, *args: Any, **kwargs: Any) -> Any:
+            result = super().on_apply(*args, **kwargs)
+            self._running.add(result.f)
+            result.f.add_done_callback(self._running.discard)
+            return result
+
+        def on_stop(self) -> None:
+            held = list(self._running)
+            self.executor.shutdown(wait=False, cancel_futures=True)  # type: ignore[attr-defined]
+            begun = [future for future in held if not future.cancelled()]
+            log.info(
+                "waiting for %d batches; %d that have not begun go back", len(begun), len(held) - len(begun)
+            )
+            unfinished = wait(begun, drain.left(CALLS_END_WITHIN)).not_done
+            if unfinished:
+                log.warning("%d batches are still under way; their rows say what follows", len(unfinished))
+
+    return Draining

@@ -1,0 +1,114 @@
+"""A worker that leaves claims nothing more, and what it has claimed and not begun is another's at once."""
+
+import threading
+
+import pytest
+
+from orchestrator.flows.open_due import open_due
+from orchestrator.flows.ping_claims import claim_pings, send
+from orchestrator.flows.ping_due import ping_due, settle
+from orchestrator.flows.upkeep import Tally
+from orchestrator.rules.states import TERMINAL, PlacementState, State, Step
+from orchestrator.rules.values import Policy
+from tests.flows.conftest import MakeWorld
+from tests.flows.hands import Hands
+from tests.processes.platform import eventually
+from tests.world import MINUTE, World
+
+
+def test_who_leaves_claims_nothing(world: World) -> None:
+    session_id = world.create_session()
+    worker = world.another_worker()
+    worker.slots.close()
+    assert (open_due(worker).claimed, ping_due(worker).claimed) == (0, 0)
+    world.settle()
+    assert world.session(session_id).state is State.RUNNING
+
+
+def test_an_open_that_has_not_begun_is_opened_by_another_at_once(world: World) -> None:
+    session_id = world.create_session("moral")
+    give_back(world, Step.OPEN)
+
+    [placement] = world.placements(session_id)
+    assert (placement.state, placement.next_step) == (PlacementState.OPENING, Step.OPEN)
+    assert (placement.attempts, placement.sent_at, placement.lease_token) == (0, None, None)
+    world.settle()
+    assert world.session(session_id).state is State.RUNNING
+    assert world.server.report().opens == 1
+
+
+def test_an_open_given_back_that_nobody_wants_any_more_is_never_sent(world: World) -> None:
+    session_id = world.create_session("moral")
+    worker = world.another_worker()
+    hands = Hands(worker)
+    claimed = hands.claim_one(Step.OPEN)
+    world.done("session.close", session_id=session_id)
+    worker.slots.close()
+    hands.settle(hands.act(claimed))
+
+    [placement] = world.placements(session_id)
+    assert placement.state is PlacementState.NEVER_OPENED
+    assert world.session(session_id).state in TERMINAL
+    assert world.server.report().opens == 0
+
+
+@pytest.mark.parametrize("step", [Step.CLOSE, Step.RESOLVE])
+def test_a_close_that_has_not_begun_is_no_debt_and_another_does_it_at_once(world: World, step: Step) -> None:
+    session_id = world.create_session("moral")
+    if step is Step.RESOLVE:  # a worker dies during its open, and the session is wanted no more
+        Hands(world.another_worker()).claim_one(Step.OPEN)
+        world.jump(20 * MINUTE)
+    else:
+        world.settle()
+    world.done("session.close", session_id=session_id)
+    give_back(world, step)
+
+    [placement] = world.placements(session_id)
+    assert (placement.unproven_since, placement.lease_token) == (None, None)
+    assert placement.attempts == (1 if step is Step.RESOLVE else 0), "as before the claim"
+    assert (placement.next_step, placement.next_step_at) == (step, world.clock.now)
+    world.settle()
+    assert world.session(session_id).state in TERMINAL
+
+
+def test_a_ping_that_has_not_begun_is_sent_by_another_at_once(world: World) -> None:
+    world.run_session()
+    world.jump(MINUTE)
+    before = world.calls("chat", "alpha")
+    worker = world.another_worker()
+    [claimed] = claim_pings(worker, "alpha")
+    worker.slots.close()
+    settle(worker, [worker.loop.run(send(worker, *claimed))])
+    assert (world.calls("chat", "alpha"), worker.slots.held()) == (before, 0)
+    ping_due(world.services)
+    assert world.calls("chat", "alpha") == before + 1
+
+
+def test_a_ping_that_takes_longer_than_one_may_wait_is_given_back(make_world: MakeWorld) -> None:
+    world = make_world(policy=Policy(ping_timeout_seconds=100))
+    session_id = world.run_session()
+    world.jump(MINUTE)
+    world.server.fault("slow", operation="chat", times=1, seconds=90)
+    before = world.calls("chat", "alpha")
+    worker = world.another_worker()
+    tallies: list[Tally] = []
+    pinging = threading.Thread(target=lambda: tallies.append(ping_due(worker)))
+    pinging.start()
+    eventually(lambda: world.calls("chat", "alpha") > before, "the ping is on the wire")
+    worker.loop.drop()
+    pinging.join(60)
+
+    assert tallies == [Tally(claimed=1, settled=1)]
+    session = world.session(session_id)
+    assert (session.lease_token, session.failures) == (None, 0)
+    assert (session.next_step, session.next_step_at) == (Step.PING, world.clock.now)
+
+
+def give_back(world: World, step: Step) -> None:
+    """A worker claims the one row that is due, and is told to leave before it has begun."""
+    worker = world.another_worker()
+    hands = Hands(worker)
+    claimed = hands.claim_one(step)
+    worker.slots.close()
+    hands.settle(hands.act(claimed))
+    assert worker.slots.held() == 0

@@ -1,0 +1,152 @@
+"""SIGTERM: nothing more is begun, what is on the wire ends, what was prefetched goes back. Twice: at once."""
+
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from redis import Redis
+from sqlalchemy import text
+
+from tests.processes.platform import Platform, Running, eventually, morpheus, openai
+from tests.store.stage import wait_until_blocked
+
+SCRIPT = """
+import sys, threading, time
+from orchestrator.tasks.draining import Drain
+drain = Drain(bound=float(sys.argv[1]))
+drain.listen(at_once=lambda: print("at once", flush=True), then=lambda: print("then", flush=True))
+print("listens", flush=True)
+drain.wait()
+print("drains", flush=True)
+time.sleep(float(sys.argv[2]))
+print("ends by itself", flush=True)
+"""
+
+
+def listening(directory: Path, *, bound: float, needs: float) -> Running:
+    running = Running.command("drain", [sys.executable, "-c", SCRIPT, str(bound), str(needs)], {}, directory)
+    eventually(lambda: "listens" in running.text(), "it listens")
+    return running
+
+
+def test_the_first_signal_drains(tmp_path: Path) -> None:
+    running = listening(tmp_path, bound=60, needs=0)
+    running.tell(signal.SIGTERM)
+    assert running.wait() == 0
+    assert sorted(running.text().splitlines()) == ["at once", "drains", "ends by itself", "listens", "then"]
+
+
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_leaves_at_once(tmp_path: Path, second: signal.Signals) -> None:
+    running = listening(tmp_path, bound=600, needs=600)
+    running.tell(signal.SIGINT)
+    eventually(lambda: "drains" in running.text(), "it drains")
+    assert running.process.poll() is None, "it has its time"
+    running.tell(second)
+    assert running.wait() == 0
+    assert "ends by itself" not in running.text()
+
+
+def test_what_does_not_end_within_the_bound_is_left_behind(tmp_path: Path) -> None:
+    running = listening(tmp_path, bound=0.5, needs=600)
+    running.tell(signal.SIGTERM)
+    assert running.wait() == 0
+    assert "ends by itself" not in running.text()
+
+
+def ready(platform: Platform, pool: str, name: str | None = None) -> Running:
+    running = platform.start("worker", "--pool", pool, name=name or pool)
+    eventually(lambda: " ready." in running.text(), f"{running.name} is ready")
+    return running
+
+
+def waiting(platform: Platform) -> tuple[int, int]:
+    """Jobs in their queue, and messages that somebody holds."""
+    with Redis.from_url(platform.env["ORCHESTRATOR_BROKER_URL"]) as redis:
+        return int(redis.llen("orchestrator.jobs")), int(redis.hlen("unacked"))
+
+
+@contextmanager
+def locked(platform: Platform, table: str) -> Iterator[None]:
+    """Nobody else reads or writes this table meanwhile."""
+    with platform.database.engine.begin() as connection:
+        connection.execute(text(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE"))
+        yield
+
+
+@pytest.mark.slow
+def test_jobs_that_have_begun_are_finished_and_not_done_again(platform: Platform) -> None:
+    platform.simulate(alpha=openai("sk-alpha"))
+    platform.configure()
+    worker = ready(platform, "control")
+    platform.open_account("acme")
+    with locked(platform, "accounts"):
+        begun = [credit(platform, n) for n in range(8)]  # a thread for each
+        wait_until_blocked(platform.database, 8)
+        worker.tell(signal.SIGTERM)
+        eventually(lambda: "told to leave" in worker.text(), "it drains")
+    assert worker.wait() == 0
+    assert [platform.jobs.outcome(task_id)["ok"] for task_id in begun] == [True] * 8
+    assert waiting(platform) == (0, 0)
+
+
+@pytest.mark.slow
+def test_jobs_prefetched_behind_busy_threads_go_back_to_their_queue(platform: Platform) -> None:
+    platform.simulate(alpha=openai("sk-alpha"))
+    platform.configure()
+    worker = ready(platform, "control")
+    platform.open_account("acme")
+    with locked(platform, "sessions"):
+        for _ in range(8):
+            platform.jobs.wake("orchestrator.tick.warn", "orchestrator.control")
+        wait_until_blocked(platform.database, 8)
+        kept = [credit(platform, n) for n in range(8)]
+        eventually(lambda: waiting(platform) == (0, 8), "jobs are prefetched, and no thread is free for them")
+        worker.tell(signal.SIGTERM)
+        eventually(lambda: "8 that have not begun go back" in worker.text(), "it consumes nothing more")
+    assert worker.wait() == 0
+    assert waiting(platform) == (8, 0), "none waits for the visibility timeout"
+    ready(platform, "control", "another")
+    assert [platform.jobs.outcome(task_id)["ok"] for task_id in kept] == [True] * 8
+    assert waiting(platform) == (0, 0)
+
+
+def credit(platform: Platform, n: int) -> str:
+    job = {"account_id": "acme", "amount": "1", "currency": "USD", "key": f"n{n}"}
+    return platform.jobs.send("account.credit", **job)
+
+
+@pytest.mark.slow
+def test_what_is_on_the_wire_ends_and_a_second_signal_does_not_wait_for_it(platform: Platform) -> None:
+    simulator = platform.simulate(morph=morpheus("sk-m1", "sk-m2"))
+    platform.configure({"open_timeout_seconds": 120, "resolve_after_seconds": 600})
+    ready(platform, "control")
+    platform.start("scheduler")
+    platform.open_account(plan="contract")
+    platform.put_model("moral", "morph", "moral-1")
+    simulator.fault("slow", operation="open", times=1, params={"seconds": 3})
+    opens = ready(platform, "open")
+    session_id = platform.create("moral")
+    eventually(lambda: simulator.calls(operation="open"), "the open is on the wire")
+    opens.tell(signal.SIGTERM)
+    assert opens.wait() == 0
+    [placement] = platform.placements(session_id)
+    assert (placement.state, placement.lease_token) == ("open", None)
+
+    simulator.fault("slow", operation="open", times=1, params={"seconds": 100})
+    again = ready(platform, "open", "again")
+    platform.create("moral")
+    eventually(lambda: len(simulator.calls(operation="open")) == 2, "the other open is on the wire")
+    began = time.monotonic()
+    again.tell(signal.SIGTERM)
+    eventually(lambda: "told to leave" in again.text(), "it drains")
+    again.tell(signal.SIGTERM)
+    assert again.wait() == 0
+    assert time.monotonic() - began < 15, "the call takes a hundred seconds, a drain twenty"
+    scheduler = platform.processes["scheduler"]
+    scheduler.tell(signal.SIGTERM)
+    assert scheduler.wait() == 0
