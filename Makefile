@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 # Two test processes: what the suite is measured on. More do no harm.
 JOBS ?= 2
-SLOW := tests/simulation tests/platforms tests/cli/test_demo.py tests/processes/test_up.py
+SLOW := tests/simulation tests/platforms tests/cli/test_demo.py tests/processes/test_up.py tests/processes/test_draining.py
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-slow check format lock clean

@@ -5,4 +5,6 @@ jobs     one task a job: `flows.jobs.perform`
 ticks    one task a wake-up: which flow it runs, in which queue
 waker    publishes wake-ups without ever holding anybody up
 pools    the four kinds of work, and one Celery worker of each
+worker   Celery's worker as we run it: its signals, and its pool of threads
+draining how a process leaves when it is told to
 """
