@@ -4,11 +4,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from orchestrator.store import migrate
 from orchestrator.store.database import Database
 from tests import servers
 from tests.world import World
+
+settings.register_profile("patient", deadline=None)  # a busy machine says nothing about a rule
+settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")
