@@ -103,10 +103,11 @@ def _revision(_settings: "Settings") -> str:
     from orchestrator.store import migrate
 
     with reading() as tx:
-        current, newest = migrate.current(tx.connection), migrate.newest()
-    if current != newest:
-        raise Complaint(f"the database is at {current}, this code wants {newest}: run `orchestrator migrate`")
-    return newest
+        missing = [index.name for index in migrate.missing_indexes(tx.connection)]
+        said = migrate.fit(tx.connection)
+    if missing:
+        raise Complaint(f"indexes are missing ({', '.join(map(str, missing))}): run `orchestrator migrate`")
+    return said or migrate.newest()
 
 
 def _broker(settings: "Settings") -> str:

@@ -56,7 +56,11 @@ def _checked() -> Settings:
     wiring.read_configuration(settings, require_secrets=True)
     database = wiring.open_database(settings)
     database.check()
+    with database.reading() as tx:
+        said = migrate.fit(tx.connection)
     database.dispose()
+    if said:
+        log.warning(said)
     check_broker(settings.broker_url, sentinel_master=settings.sentinel_master)
     return settings
 

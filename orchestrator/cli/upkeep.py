@@ -18,7 +18,8 @@ _COLOURS = {"added": "green", "changed": "yellow", "unchanged": "dim", "refused"
 
 
 def migrate() -> None:
-    """Bring the database to the newest schema, and print its revision. Safe to run again."""
+    """Bring the database to the newest schema, and print its revision. Safe to run again, and while workers of the
+    release before go on."""
     from orchestrator import wiring
     from orchestrator.settings import load_settings
     from orchestrator.store import migrate as migrations
@@ -26,7 +27,7 @@ def migrate() -> None:
     database = wiring.open_database(load_settings(), pool_size=1)
     try:
         database.check_reachable()
-        print(migrations.upgrade(database))
+        print(migrations.upgrade(database, say=say))
     finally:
         database.dispose()
 

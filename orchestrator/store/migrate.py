@@ -1,31 +1,63 @@
-"""Bring a database to the newest schema, from inside the package: `orchestrator migrate`."""
+"""Bring a database to the newest schema, from inside the package, while old workers go on: `orchestrator migrate`.
 
-from collections.abc import Sequence
+Migrations only add (docs/deploying.md). On PostgreSQL none of them holds a lock that others wait for longer than
+`LOCK_TIMEOUT`: what does not get its locks in that time steps back and tries again, and indexes of tables that
+exist are made concurrently, after everything else."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, assert_never
 
+import tenacity
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Index, inspect, text
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.schema import CreateIndex
 
-from orchestrator.store.database import Database
+from orchestrator.store.database import Database, StoreUnavailable
 from orchestrator.store.tables import metadata
 
 _HERE = Path(__file__).parent / "migrations"
 #: Two processes that migrate at once take turns on this PostgreSQL advisory lock.
 _LOCK = 7_264_310_552
+#: Seconds that a migration waits for a lock, and others behind it; then it steps back, so often.
+LOCK_TIMEOUT, ATTEMPTS = 2.0, 60
+_LOCK_NOT_AVAILABLE = "55P03"
+
+Say = Callable[[str], None]
 
 
-def upgrade(database: Database, revision: str = "head") -> str:
-    """Run every migration that is missing, in one transaction; return the revision reached."""
-    with database.engine.begin() as connection:
-        if connection.dialect.name == "postgresql":
-            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
-        command.upgrade(_config(connection), revision)
-        return current(connection) or ""
+class Standing(StrEnum):
+    """How a database's schema stands to this code."""
+
+    SAME = "same"
+    OLDER = "older"
+    """`orchestrator migrate` is needed."""
+    NEWER = "newer"
+    """A newer release has migrated it. This code goes on with it: migrations only add."""
+
+
+def upgrade(database: Database, revision: str = "head", say: Say = lambda _line: None) -> str:
+    """Run every migration that is missing, in one transaction, then make what indexes are missing; return the
+    revision reached. `say` is told of each."""
+    retrying = tenacity.Retrying(
+        retry=tenacity.retry_if_exception(_stepped_back),
+        stop=tenacity.stop_after_attempt(ATTEMPTS),
+        wait=tenacity.wait_random(0.5, 1.5),
+        before_sleep=lambda _state: say("a table is in use: stepping back, to try again"),
+        reraise=True,
+    )
+    reached: str = retrying(_migrate, database, revision, say)
+    if revision == "head" and database.engine.dialect.name == "postgresql":
+        _make_indexes(database, say)
+    return reached
 
 
 def current(connection: Connection) -> str | None:
@@ -35,9 +67,45 @@ def current(connection: Connection) -> str | None:
 
 def newest() -> str:
     """The revision that this code wants."""
-    head = ScriptDirectory(str(_HERE)).get_current_head()
+    head = _scripts().get_current_head()
     assert head is not None
     return head
+
+
+def revisions() -> list[str]:
+    """All that this code knows, oldest first."""
+    return [script.revision for script in reversed(list(_scripts().walk_revisions()))]
+
+
+def standing(connection: Connection) -> Standing:
+    """What this code can do with this database."""
+    at = current(connection)
+    if at == newest():
+        return Standing.SAME
+    return Standing.OLDER if at is None or at in revisions() else Standing.NEWER
+
+
+def fit(connection: Connection) -> str:
+    """What is to be said of a schema that is not this code's; raises StoreUnavailable where it cannot be used."""
+    at, wanted = current(connection), newest()
+    match standing(connection):
+        case Standing.SAME:
+            return ""
+        case Standing.OLDER:
+            raise StoreUnavailable(
+                f"the database is at revision {at}, this release needs {wanted}: run `orchestrator migrate` first;"
+                " workers of the release before go on meanwhile"
+            )
+        case Standing.NEWER:
+            return f"the database is at revision {at}, newer than this release's {wanted}: finish the deploy"
+        case unknown:
+            assert_never(unknown)
+
+
+def missing_indexes(connection: Connection) -> list[Index]:
+    """Indexes of the tables in code that the database has not, or that were never finished."""
+    there = _indexes(connection)
+    return [index for table in metadata.sorted_tables for index in table.indexes if not there.get(index.name)]
 
 
 def drift(database: Database) -> Sequence[Any]:
@@ -47,8 +115,71 @@ def drift(database: Database) -> Sequence[Any]:
         return list(compare_metadata(context, metadata))
 
 
-def _config(connection: Connection) -> Config:
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory(str(_HERE))
+
+
+def _migrate(database: Database, revision: str, say: Say) -> str:
+    with database.engine.begin() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+            connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT:g}s'"))
+            connection.execute(text("SET LOCAL statement_timeout = 0"))
+        command.upgrade(_config(connection, say), revision)
+        return current(connection) or ""
+
+
+def _stepped_back(error: BaseException) -> bool:
+    return isinstance(error, OperationalError) and getattr(error.orig, "sqlstate", "") == _LOCK_NOT_AVAILABLE
+
+
+def _make_indexes(database: Database, say: Say) -> None:
+    """Concurrently: nobody who reads or writes waits for it. What a crash left unfinished is made anew."""
+    engine = database.engine.execution_options(isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection, _taking_turns(connection):
+        missing = missing_indexes(connection)
+        if missing:  # it waits for transactions that are older, and blocks none
+            connection.execute(text("SET lock_timeout = 0"))
+            connection.execute(text("SET statement_timeout = 0"))
+        for index in missing:
+            say(f"making the index {index.name}, while everything goes on")
+            connection.execute(text(f"DROP INDEX CONCURRENTLY IF EXISTS {index.name}"))
+            index.dialect_options["postgresql"]["concurrently"] = True
+            try:
+                connection.execute(CreateIndex(index))
+            finally:
+                index.dialect_options["postgresql"]["concurrently"] = False
+        connection.invalidate()  # it has lost its timeouts
+
+
+@contextmanager
+def _taking_turns(connection: Connection) -> Iterator[None]:
+    """Asked for again and again: whoever waited in a statement would be waited for by the concurrent build."""
+    query = text("SELECT pg_try_advisory_lock(:key)")
+    while not connection.execute(query, {"key": _LOCK}).scalar_one():
+        time.sleep(0.2)
+    try:
+        yield
+    finally:
+        if not connection.invalidated:
+            connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _LOCK})
+
+
+def _indexes(connection: Connection) -> dict[Any, bool]:
+    """Name → is it whole?"""
+    if connection.dialect.name == "postgresql":
+        query = text(
+            "SELECT c.relname, i.indisvalid FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid"
+            " WHERE c.relnamespace = current_schema()::regnamespace"
+        )
+        return {row[0]: row[1] for row in connection.execute(query)}
+    look = inspect(connection)
+    return {index["name"]: True for table in look.get_table_names() for index in look.get_indexes(table)}
+
+
+def _config(connection: Connection, say: Say = lambda _line: None) -> Config:
     config = Config()
     config.set_main_option("script_location", str(_HERE))
     config.attributes["connection"] = connection
+    config.attributes["say"] = say
     return config

@@ -18,7 +18,7 @@ from orchestrator.store.unit import Transaction
 from tests.rules.builders import HOUR, T0, a_model, a_session
 
 T = TypeVar("T")
-PATIENCE = 20
+PATIENCE = 60
 
 
 def an_account(account_id: str = "acme", **changes: Any) -> Account:
