@@ -1,15 +1,14 @@
 """Answers that come after the lease was lost: nothing is called and nothing decided, but no handle is dropped."""
 
-import uuid
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from orchestrator.flows import orphans
 from orchestrator.flows.claims import Answer, Held
 from orchestrator.flows.services import Services
 from orchestrator.providers.driver import Placed
-from orchestrator.rules.states import UNENDED, PlacementState, Step
+from orchestrator.rules.states import UNENDED
 from orchestrator.rules.values import Placement
 from orchestrator.store.unit import Transaction
 
@@ -23,7 +22,7 @@ def record(services: Services, tx: Transaction, held: Held, answer: Answer[Any])
     if placement.handle is None and placement.state in UNENDED and placement.candidate in (None, handle):
         tx.placements.save(placement, replace(placement, candidate=handle))
     elif not tx.placements.handle_is_known(placement.provider, handle):
-        _add_orphan(services, tx, placement, handle, tx.now(), _end_of(placement, answer.said, tx.now()))
+        orphans.add_of(services, tx, placement, handle, tx.now(), _end_of(placement, answer.said, tx.now()))
 
 
 def disown_candidate(
@@ -38,41 +37,9 @@ def disown_candidate(
     ):
         return
     ends_at = (placement.sent_at or now) + timedelta(seconds=placement.duration_seconds)
-    _add_orphan(services, tx, placement, candidate, now, ends_at)
+    orphans.add_of(services, tx, placement, candidate, now, ends_at)
 
 
 def _end_of(placement: Placement, placed: Placed, now: datetime) -> datetime:
     lasts = timedelta(seconds=placed.lasts_seconds or placement.duration_seconds)
     return placed.ends_at or (placement.sent_at or now) + lasts
-
-
-def _add_orphan(
-    services: Services, tx: Transaction, of: Placement, handle: str, now: datetime, ends_at: datetime
-) -> None:
-    """Closed by its id where the platform can; where a key is the only address, a close would hit the key's next
-    user: there it is reported, and its declared end is the proof."""
-    card = services.card(of.provider)
-    by_id = card is not None and card.closes_by_id
-    origin: Mapping[str, Any] = {"orphan_of": of.id, "named": of.id}
-    orphan = replace(
-        of,
-        id=str(uuid.uuid4()),
-        session_id=None,
-        state=PlacementState.CLOSING,
-        exclusive=False,
-        options=origin,
-        handle=handle,
-        candidate=None,
-        created_at=now,
-        closing_since=now,
-        declared_end_at=ends_at,
-        last_answer="opened by a worker that had lost its lease",
-        next_step=Step.CLOSE,
-        next_step_at=now if by_id else max(now, ends_at),
-        lease_token=None,
-        lease_until=None,
-        attempts=0,
-        revision=0,
-    )
-    tx.placements.insert(orphan)
-    tx.placements.wake(Step.CLOSE)

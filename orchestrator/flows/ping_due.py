@@ -163,7 +163,7 @@ def _carry_out(work: AccountWork, session: Session, pinged: Pinged) -> None:
             elif not placing.move_on(work, saved, work.now, detail):
                 work.stop(saved, reason, work.now, detail)
         case GiveUp(detail=detail):
-            _give_up(work, session, noted, detail)
+            give_up(work, session, noted, detail)
         case Rest():
             work.keep(session, _free(session, ping_at=session.ping_at))
         case unknown:
@@ -234,7 +234,7 @@ def _meter(tx: Transaction, begun: Sequence[Pinged]) -> None:
         tx.meters.count(provider, pings=len(probes), tokens=tokens, cost_usd=cost.quantize(MICRO))
 
 
-def _give_up(work: AccountWork, session: Session, noted: Session, detail: str) -> None:
+def give_up(work: AccountWork, session: Session, noted: Session, detail: str) -> None:
     """This attempt to start is over: the next place, or the end."""
     saved = work.keep(session, _free(noted, ping_at=None))
     if placing.next_attempt(work, saved, saved) is None:

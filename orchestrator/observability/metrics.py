@@ -20,6 +20,9 @@ PINGS = Counter("orchestrator_pings", "Pings by verdict.", ["provider", "verdict
 PING_SECONDS = Histogram("orchestrator_ping_seconds", "How long pings took.", ["provider"], buckets=_SECONDS)
 STOPS = Counter("orchestrator_stops", "Sessions that ended, by reason.", ["reason"])
 JOBS = Counter("orchestrator_jobs", "Jobs by outcome: ok, or the error's code.", ["name", "outcome"])
+RECONCILED = Counter(
+    "orchestrator_reconciled", "What lists of providers led to: adopt, close, end.", ["provider", "kind"]
+)
 CLOSE_LAG = Histogram(
     "orchestrator_close_lag_seconds", "From the stop's instant to the proof of the close.", buckets=_LAGS
 )
@@ -78,7 +81,7 @@ def serve(host: str, port: int, read: Callable[[], Reading], *, shared: bool) ->
     if shared:
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     else:
-        for metric in (PINGS, PING_SECONDS, STOPS, JOBS, CLOSE_LAG):
+        for metric in (PINGS, PING_SECONDS, STOPS, JOBS, RECONCILED, CLOSE_LAG):
             registry.register(metric)
     registry.register(StoreCollector(read))
     start_http_server(port, addr=host, registry=registry)

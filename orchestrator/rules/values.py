@@ -73,6 +73,12 @@ class Policy:
     unusable_after_seconds: float = 900
     credential_rest_seconds: float = 30
     max_placements: int = 3
+    reconcile_every_seconds: float = 300
+    reconcile_min_age_seconds: float = 300
+    reconcile_confirm_seconds: float = 60
+    reconcile_clock_skew_seconds: float = 300
+    reconcile_min_count: int = 2
+    reconcile_max_share: float = 0.5
     warn_before_stop_seconds: tuple[int, ...] = (900, 300, 60)
 
 

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 from orchestrator.rules.values import Plan, Policy
 from orchestrator.settings.configuration import BUILT_IN_PLANS
-from orchestrator.settings.tables import Table
+from orchestrator.settings.tables import LARGEST, Table
 
 _Read: TypeAlias = Callable[[Table, str, Any], Any]
 
@@ -20,8 +20,15 @@ _MAY_BE_ZERO = frozenset(
         "brake_max_seconds",
         "unusable_after_seconds",
         "credential_rest_seconds",
+        "reconcile_min_age_seconds",
+        "reconcile_confirm_seconds",
+        "reconcile_clock_skew_seconds",
+        "reconcile_max_share",
     }
 )
+
+#: Policy keys that are shares of one.
+_SHARES = frozenset({"reconcile_max_share"})
 
 #: What a policy's keys hold, as their dataclass says.
 POLICY_TYPES: Mapping[str, Any] = MappingProxyType({field.name: field.type for field in fields(Policy)})
@@ -51,7 +58,8 @@ def _policy_reader(name: str) -> _Read:
     if POLICY_TYPES[name] is int:
         return lambda table, key, default: table.whole(key, default, least=1)
     least = 0 if name in _MAY_BE_ZERO else _SHORTEST
-    return lambda table, key, default: table.number(key, default, least=least)
+    most = 1 if name in _SHARES else LARGEST
+    return lambda table, key, default: table.number(key, default, least=least, most=most)
 
 
 def _read_plan(table: Table, base: Plan) -> Plan:

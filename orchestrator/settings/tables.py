@@ -66,12 +66,14 @@ class Table:
     def whole(self, key: str, default: int, *, least: int) -> int:
         return int(self.number(key, default, least=least, whole=True))
 
-    def number(self, key: str, default: float, *, least: float, whole: bool = False) -> float:
+    def number(
+        self, key: str, default: float, *, least: float, most: float = LARGEST, whole: bool = False
+    ) -> float:
         """A number within bounds; `least` 0 allows zero, anything else is the smallest allowed."""
         value = self.take(key)
         if value is None:
             return default
-        problem = wrong_number(value, least=least, whole=whole)
+        problem = wrong_number(value, least=least, most=most, whole=whole)
         if problem:
             self.fault(key, problem)
             return default
@@ -103,13 +105,13 @@ def did_you_mean(word: str, known: Collection[str]) -> str:
     return f"; did you mean {near[0]}?" if near else ""
 
 
-def wrong_number(value: object, *, least: float, whole: bool) -> str | None:
+def wrong_number(value: object, *, least: float, most: float = LARGEST, whole: bool) -> str | None:
     """What is wrong with it, as a sentence; None where nothing is."""
     kinds = int if whole else (int, float)
     if isinstance(value, bool) or not isinstance(value, kinds) or not math.isfinite(value):
         return f"must be a {'whole ' if whole else ''}number, not {_kind(value)}"
-    if not least <= value <= LARGEST:
-        return f"must be between {least:g} and {LARGEST}"
+    if not least <= value <= most:
+        return f"must be between {least:g} and {most if most == LARGEST else format(most, 'g')}"
     return None
 
 

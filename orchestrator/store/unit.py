@@ -20,6 +20,7 @@ from orchestrator.store.outbox import Outbox
 from orchestrator.store.pings import Pings
 from orchestrator.store.placements import Placements
 from orchestrator.store.sessions import Sessions
+from orchestrator.store.sightings import Sightings
 
 
 class Transaction:
@@ -35,6 +36,7 @@ class Transaction:
         self.pings = Pings(connection)
         self.placements = Placements(connection, self.outbox, self.due)
         self.leftovers = Leftovers(connection)
+        self.sightings = Sightings(connection)
         self.accounts = Accounts(connection, self.outbox, self.due)
         self.credentials = Credentials(connection)
         self.models = Models(connection)

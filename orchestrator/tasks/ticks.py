@@ -14,6 +14,7 @@ from orchestrator.flows.open_due import open_due
 from orchestrator.flows.ping_due import ping_due
 from orchestrator.flows.post_charges import post_charges
 from orchestrator.flows.read_balances import read_balances
+from orchestrator.flows.reconcile import reconcile_due
 from orchestrator.flows.resolve_due import resolve_due
 from orchestrator.flows.services import Services
 from orchestrator.flows.stop_due import stop_due
@@ -64,6 +65,7 @@ TICKS: Mapping[str, Tick] = {
     ),
     "orchestrator.tick.keys": Tick(kind=OPEN, every_seconds=15, run=lambda a: retry_paused(a.services)),
     "orchestrator.tick.balances": Tick(kind=OPEN, every_seconds=60, run=lambda a: read_balances(a.services)),
+    "orchestrator.tick.reconcile": Tick(kind=OPEN, every_seconds=15, run=lambda a: reconcile_due(a.services)),
     "orchestrator.tick.unserved": Tick(
         kind=CONTROL, every_seconds=30, run=lambda a: mark_unserved(a.services)
     ),

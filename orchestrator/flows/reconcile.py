@@ -1,0 +1,239 @@
+"""Compare each key's list at its provider with our rows, both ways. What follows is decided in `rules/reconcile.py`.
+
+A list under one key says nothing of another's, and one that fails decides nothing. No transaction is open while a
+provider is asked; everything that is done is decided again on the rows as they are then.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from orchestrator.flows import reconcile_acts
+from orchestrator.flows.reconcile_status import OVER, confirmed
+from orchestrator.flows.services import Services
+from orchestrator.flows.upkeep import Tally
+from orchestrator.observability import metrics
+from orchestrator.providers.driver import Listed, ProviderError
+from orchestrator.rules import reconcile as rule
+from orchestrator.rules.events import Event, rfc3339
+from orchestrator.rules.lists import Finding, Kind, Live, Picture, Terms
+from orchestrator.rules.values import Sighting
+from orchestrator.store.database import new_token
+from orchestrator.store.unit import Transaction
+
+log = logging.getLogger(__name__)
+
+#: Seconds: for one list, and for how long it may be believed. One worker at a time looks at a key, under a lease
+#: of the latter.
+LIST_TIMEOUT, LEASE_SECONDS = 60.0, 300.0
+#: Seconds between two alarms of the same refusal.
+ALARM_EVERY = 3600.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wish:
+    """How an operator, or the schedule, wants it done."""
+
+    dry_run: bool = False
+    """Write nothing, and say what would be done."""
+    max_share: float | None = None
+    """Instead of the policy's; one or more touches everything."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """A finding, and whether what follows from it was done; in a dry run nothing is."""
+
+    finding: Finding
+    done: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Report:
+    """What one list showed."""
+
+    provider: str
+    credential: str | None
+    listed: int = 0
+    problem: str | None = None
+    """Why there was no list: nothing was decided."""
+    refused: str | None = None
+    """Why nothing of what it showed was touched."""
+    outcomes: Sequence[Outcome] = ()
+
+    @property
+    def is_wrong(self) -> bool:
+        """Is there anything but what is right, or still too young to tell?"""
+        found = any(one.finding.kind is not Kind.WAIT for one in self.outcomes)
+        return found or self.problem is not None or self.refused is not None
+
+
+def reconcile_due(services: Services) -> Tally:
+    """By schedule: every key whose time has come and whose secret is here; others are left to other workers."""
+    due = [key for key in _keys(services) if _is_time(services, *key)]
+    reports = [_reconciled(services, *key, Wish()) for key in due]
+    done = sum(outcome.done for report in reports for outcome in report.outcomes)
+    return Tally(claimed=len(due), settled=done)
+
+
+def reconcile(services: Services, wish: Wish, provider: str | None = None) -> list[Report]:
+    """By hand, now. A key whose secret is not here is reported, for nothing is known of it."""
+    lacking = [
+        Report(provider=name, credential=ref, problem=f"its secret is not here: {ref}")
+        for name, driver in services.drivers.items()
+        if driver.card.can_list and provider in (None, name)
+        for ref in sorted(services.lacking(name))
+    ]
+    keys = [key for key in _keys(services) if provider in (None, key[0])]
+    return [*[_reconciled(services, *key, wish) for key in keys], *lacking]
+
+
+def _keys(services: Services) -> Iterator[tuple[str, str | None]]:
+    for name, driver in services.drivers.items():
+        if driver.card.can_list:
+            refs: Sequence[str | None] = services.config.providers[name].all_credentials or (None,)
+            lacking = services.lacking(name)
+            yield from ((name, ref) for ref in refs if ref not in lacking)
+
+
+def _is_time(services: Services, provider: str, ref: str | None) -> bool:
+    every = services.policy(provider).reconcile_every_seconds
+    name = f"reconcile-every:{provider}:{ref}"
+    return services.database.transact(lambda tx: tx.leases.hold(name, new_token(), tx.now(), every))
+
+
+def _reconciled(services: Services, provider: str, ref: str | None, wish: Wish) -> Report:
+    """One key, by one worker at a time; a dry run takes no lease, for it writes nothing."""
+    if wish.dry_run:
+        return _compared(services, provider, ref, wish)
+    lease, holder = f"reconcile:{provider}:{ref}", new_token()
+    if not services.database.transact(lambda tx: tx.leases.hold(lease, holder, tx.now(), LEASE_SECONDS)):
+        return Report(provider=provider, credential=ref, problem="another worker is at it")
+    report = _compared(services, provider, ref, wish)
+    services.database.transact(lambda tx: tx.leases.give_back(lease, holder))
+    return report
+
+
+def _compared(services: Services, provider: str, ref: str | None, wish: Wish) -> Report:
+    begun = time.monotonic()
+    asked_at = _now(services)
+    listed = services.loop.run(_list(services, provider, ref))
+    if isinstance(listed, str):
+        return Report(provider=provider, credential=ref, problem=listed)
+    report = Report(provider=provider, credential=ref, listed=len(listed))
+    with services.database.reading() as tx:
+        picture = _picture(services, tx, provider, ref, asked_at, listed)
+        elsewhere = tx.sightings.missing_elsewhere(provider, ref)
+    findings = rule.compare(picture, _terms(services, provider))
+    policy = services.policy(provider)
+    share = policy.reconcile_max_share if wish.max_share is None else wish.max_share
+    if share < 1:
+        few = policy.reconcile_min_count
+        refused = rule.too_many(findings, picture, elsewhere=elsewhere, few=few, max_share=share)
+        report = replace(report, refused=refused)
+    if not wish.dry_run:
+        services.database.transact(lambda tx: _remember(tx, report, findings))
+    if report.refused is None:
+        findings = confirmed(services, provider, findings)
+    too_late = time.monotonic() - begun > LEASE_SECONDS  # this process slept: the list is of another time
+    idle = wish.dry_run or too_late or report.refused is not None
+    carry_out = reconcile_acts.carry_out
+    outcomes = [
+        Outcome(finding=one, done=not idle and carry_out(services, provider, ref, one)) for one in findings
+    ]
+    _measure(provider, outcomes)
+    return replace(report, outcomes=outcomes)
+
+
+async def _list(services: Services, provider: str, ref: str | None) -> list[Live] | str:
+    """What lives there under this key, or why that cannot be told."""
+    try:
+        async with asyncio.timeout(LIST_TIMEOUT):
+            return [_live(one) for one in await services.drivers[provider].list(services.secret(ref))]
+    except TimeoutError:
+        return f"no list within {LIST_TIMEOUT:g} s"
+    except ProviderError as error:
+        return f"no list: {error}"
+    except Exception as error:  # a defect of a driver, on an answer that nobody foresaw: it is no list
+        log.exception("the list of %s failed", provider)
+        return f"the list cannot be understood: {type(error).__name__}"
+
+
+def _live(one: Listed) -> Live:
+    return Live(
+        handle=one.handle,
+        name=one.name,
+        opened_at=one.opened_at,
+        ends_at=one.ends_at,
+        price_per_hour=one.price_per_hour,
+        foreign=one.foreign,
+        ended=one.life in OVER,
+    )
+
+
+def _picture(
+    services: Services,
+    tx: Transaction,
+    provider: str,
+    ref: str | None,
+    asked_at: datetime,
+    listed: Sequence[Live],
+) -> Picture:
+    fingerprint = None if ref is None else services.secrets.fingerprint(ref)
+    ours = tx.sightings.unended(provider, ref, fingerprint, tx.now())
+    known = {one.handle for one in ours}
+    unknown = [one for one in listed if one.handle not in known and not one.foreign]
+    names = {one.name for one in unknown if one.name is not None}
+    before = tx.sightings.of_key(provider, ref)
+    return Picture(
+        asked_at=asked_at,
+        listed=listed,
+        ours=ours,
+        ended=tx.sightings.ended_like(provider, {one.handle for one in unknown}, names, tx.now()),
+        strangers={one.handle: one.since for one in before if not one.missing},
+        missing={one.handle: one.since for one in before if one.missing},
+    )
+
+
+def _terms(services: Services, provider: str) -> Terms:
+    policy, card = services.policy(provider), services.drivers[provider].card
+    lag = card.resolve_after_seconds or 0  # what an open made may be missing from lists for so long
+    return Terms(
+        min_age=timedelta(seconds=max(policy.reconcile_min_age_seconds, lag)),
+        confirm_after=timedelta(seconds=policy.reconcile_confirm_seconds),
+        clock_skew=timedelta(seconds=policy.reconcile_clock_skew_seconds),
+        resolve_after=timedelta(seconds=max(policy.resolve_after_seconds, lag)),
+        names_create=card.names_create,
+        closes_by_id=card.closes_by_id,
+    )
+
+
+def _remember(tx: Transaction, report: Report, findings: Sequence[Finding]) -> None:
+    """What this list leaves open is what the next one confirms; a refusal is an alarm, once an hour."""
+    provider, ref = report.provider, report.credential
+    seen = {
+        one.handle: Sighting(
+            provider=provider, credential=ref or "", handle=one.handle, missing=one.missing, since=one.since
+        )
+        for one in findings
+    }
+    tx.sightings.replace(provider, ref, list(seen.values()))
+    alarm = f"reconcile-alarm:{provider}:{ref}"
+    if report.refused is not None and tx.leases.hold(alarm, new_token(), tx.now(), ALARM_EVERY):
+        data = {"provider": provider, "credential": ref, "reason": report.refused, "at": rfc3339(tx.now())}
+        tx.outbox.add([Event(type="orchestrator.provider.reconcile_refused", subject=provider, data=data)])
+
+
+def _measure(provider: str, outcomes: Sequence[Outcome]) -> None:
+    for outcome in outcomes:
+        if outcome.done:
+            metrics.RECONCILED.labels(provider, outcome.finding.kind.value).inc()
+
+
+def _now(services: Services) -> datetime:
+    """Before the list is asked for: what happens meanwhile is younger than it."""
+    with services.database.reading() as tx:
+        return tx.now()

@@ -1,0 +1,360 @@
+"""Lists against rows: what is adopted, closed, ended, waited for, and left alone."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from orchestrator.rules.lists import Finding, Kind, Known, Live, Picture, Terms
+from orchestrator.rules.reconcile import compare, too_many
+from orchestrator.rules.states import PlacementState
+from tests.rules.builders import HOUR, MINUTE, SECOND, T0
+
+TERMS = Terms(
+    min_age=5 * MINUTE,
+    confirm_after=MINUTE,
+    clock_skew=5 * MINUTE,
+    resolve_after=10 * MINUTE,
+    names_create=False,
+    closes_by_id=True,
+)
+NAMED = replace(TERMS, names_create=True)
+NAME = "5f0c0001-0000-4000-8000-000000000001"
+OTHER = "5f0c0002-0000-4000-8000-000000000002"
+UNSURE = [PlacementState.OPENING, PlacementState.UNKNOWN]
+
+
+def ours(**changes: Any) -> Known:
+    """Open since an hour."""
+    plain = Known(
+        id=NAME, session_id="s", state=PlacementState.OPEN, handle="a", sent_at=T0 - HOUR, opened_at=T0 - HOUR
+    )
+    return replace(plain, **changes)
+
+
+def lost(**changes: Any) -> Known:
+    """An open whose answer was lost."""
+    unknown = {"state": PlacementState.UNKNOWN, "handle": None, "opened_at": None, "sent_at": T0 - MINUTE}
+    return ours(**unknown | changes)
+
+
+def closed(**changes: Any) -> Known:
+    return ours(**{"state": PlacementState.CLOSED, "ended_at": T0 - HOUR} | changes)
+
+
+def picture(*listed: Live, **changes: Any) -> Picture:
+    return replace(Picture(asked_at=T0, listed=listed, ours=()), **changes)
+
+
+def found(picture: Picture, terms: Terms = TERMS) -> list[Kind]:
+    return [finding.kind for finding in compare(picture, terms)]
+
+
+SEEN_LONG_AGO = {"x": T0 - HOUR}
+
+
+@pytest.mark.parametrize(
+    ("live", "terms", "changes", "expected"),
+    [
+        pytest.param(Live(handle="a"), TERMS, {"ours": [ours()]}, [], id="one of ours"),
+        pytest.param(Live(handle="A"), TERMS, {"ours": [ours()]}, [], id="written in other letters"),
+        pytest.param(Live(handle="x"), TERMS, {"ours": [lost(candidate="x")]}, [], id="a candidate of ours"),
+        pytest.param(Live(handle="x", foreign=True), TERMS, {"strangers": SEEN_LONG_AGO}, [], id="foreign"),
+        pytest.param(Live(handle="x"), TERMS, {}, [Kind.WAIT], id="seen for the first time"),
+        pytest.param(
+            Live(handle="x"),
+            TERMS,
+            {"strangers": {"x": T0 - 5 * MINUTE}},
+            [Kind.CLOSE],
+            id="seen long enough",
+        ),
+        pytest.param(
+            Live(handle="x"), TERMS, {"strangers": {"x": T0 + HOUR}}, [Kind.WAIT], id="seen in the future"
+        ),
+        pytest.param(
+            Live(handle="x", ended=True),
+            TERMS,
+            {"strangers": SEEN_LONG_AGO},
+            [],
+            id="a stranger that has ended",
+        ),
+        pytest.param(
+            Live(handle="x", opened_at=T0 - 10 * MINUTE),
+            TERMS,
+            {},
+            [Kind.CLOSE],
+            id="old by the platform's word",
+        ),
+        pytest.param(
+            Live(handle="x", opened_at=T0 - 9 * MINUTE), TERMS, {}, [Kind.WAIT], id="but for its clock"
+        ),
+        pytest.param(Live(handle="x", opened_at=T0 + HOUR), TERMS, {}, [Kind.WAIT], id="from the future"),
+        pytest.param(
+            Live(handle="x"),
+            replace(TERMS, closes_by_id=False),
+            {"strangers": SEEN_LONG_AGO},
+            [Kind.REPORT],
+            id="nothing closes it by its id",
+        ),
+        pytest.param(
+            Live(handle="x"), TERMS, {"ended": [closed(handle="x")]}, [Kind.CLOSE], id="ours, and ended here"
+        ),
+        pytest.param(
+            Live(handle="x", opened_at=T0 - HOUR),
+            TERMS,
+            {"ended": [closed(handle="x", ended_at=T0 - MINUTE)], "strangers": SEEN_LONG_AGO},
+            [Kind.WAIT],
+            id="just closed: lists lag",
+        ),
+        # an open's outcome is not known: a stranger may be its own
+        pytest.param(Live(handle="x"), TERMS, {"ours": [lost()]}, [Kind.WAIT], id="perhaps a lost open's"),
+        pytest.param(
+            Live(handle="x", opened_at=T0 - HOUR),
+            TERMS,
+            {"ours": [lost()]},
+            [Kind.WAIT],
+            id="whatever its age",
+        ),
+        pytest.param(
+            Live(handle="x"),
+            TERMS,
+            {"ours": [lost()], "strangers": SEEN_LONG_AGO},
+            [Kind.CLOSE],
+            id="seen before that open was sent",
+        ),
+        pytest.param(
+            Live(handle="x"),
+            TERMS,
+            {"ours": [lost(sent_at=T0 - HOUR)]},
+            [Kind.ADOPT],
+            id="that open must show",
+        ),
+        pytest.param(
+            Live(handle="x"),
+            TERMS,
+            {"ours": [lost(sent_at=T0 - HOUR, leased=True)]},
+            [Kind.WAIT],
+            id="somebody resolves it already",
+        ),
+        pytest.param(
+            Live(handle="x"),
+            TERMS,
+            {"ours": [lost(sent_at=T0 - HOUR), lost(id=OTHER)]},
+            [Kind.WAIT],
+            id="of two nobody can tell",
+        ),
+        pytest.param(
+            Live(handle="x"),
+            TERMS,
+            {"ours": [lost(state=PlacementState.OPENING, sent_at=None)], "strangers": SEEN_LONG_AGO},
+            [Kind.CLOSE],
+            id="an open that was never sent",
+        ),
+        # where names tell
+        pytest.param(Live(handle="x", name=NAME), NAMED, {"ours": [lost()]}, [Kind.ADOPT], id="by its name"),
+        pytest.param(
+            Live(handle="x", name=NAME), NAMED, {"ours": [lost(leased=True)]}, [Kind.WAIT], id="under way"
+        ),
+        pytest.param(
+            Live(handle="x", name=NAME),
+            NAMED,
+            {"ours": [lost(state=PlacementState.OPENING, sent_at=None)]},
+            [Kind.WAIT],
+            id="about to be sent again",
+        ),
+        pytest.param(
+            Live(handle="x", name=OTHER),
+            NAMED,
+            {"ours": [lost()], "strangers": SEEN_LONG_AGO},
+            [Kind.CLOSE],
+            id="another name than the lost open's",
+        ),
+        pytest.param(
+            Live(handle="x", name=NAME),
+            NAMED,
+            {"ours": [ours()], "strangers": SEEN_LONG_AGO},
+            [Kind.CLOSE],
+            id="a second one under the name of one of ours",
+        ),
+        pytest.param(
+            Live(handle="x", name=NAME),
+            NAMED,
+            {"ended": [closed(state=PlacementState.NEVER_OPENED, handle=None)]},
+            [Kind.CLOSE],
+            id="it was said never to have opened",
+        ),
+        pytest.param(
+            Live(handle="x", name="playground"),
+            NAMED,
+            {"strangers": SEEN_LONG_AGO},
+            [],
+            id="made by a person",
+        ),
+        pytest.param(
+            Live(handle="x", name="playground"), TERMS, {}, [Kind.WAIT], id="a name that tells nothing"
+        ),
+        pytest.param(Live(handle="x"), NAMED, {"ours": [lost()]}, [Kind.WAIT], id="without a name"),
+    ],
+)
+def test_what_is_listed_and_not_known(
+    live: Live, terms: Terms, changes: dict[str, Any], expected: list[Kind]
+) -> None:
+    mine = [replace(one, covered=False) for one in changes.pop("ours", [])]
+    assert found(picture(live, ours=mine, **changes), terms) == expected
+
+
+@pytest.mark.parametrize(
+    ("one", "listed", "since", "expected"),
+    [
+        pytest.param(ours(), [], None, [Kind.WAIT], id="missed for the first time"),
+        pytest.param(ours(), [], T0 - MINUTE, [Kind.END], id="and a minute later"),
+        pytest.param(ours(), [], T0 - 59 * SECOND, [Kind.WAIT], id="and too soon after"),
+        pytest.param(ours(), [], T0 + MINUTE, [Kind.WAIT], id="missed in the future"),
+        pytest.param(ours(), [Live(handle="a")], T0 - HOUR, [], id="listed again"),
+        pytest.param(
+            ours(), [Live(handle="a", ended=True)], T0 - HOUR, [Kind.END], id="listed as having ended"
+        ),
+        pytest.param(ours(alive_at=T0 - SECOND), [], T0 - HOUR, [Kind.WAIT], id="it has answered since"),
+        pytest.param(ours(alive_at=T0 - 2 * HOUR), [], T0 - HOUR, [Kind.END], id="it answered before"),
+        pytest.param(ours(opened_at=T0 - MINUTE), [], T0 - HOUR, [], id="too young to be listed"),
+        pytest.param(ours(opened_at=None), [], T0 - HOUR, [], id="not known since when"),
+        pytest.param(ours(covered=False), [], T0 - HOUR, [], id="another key's"),
+        pytest.param(ours(state=PlacementState.CLOSING), [], T0 - HOUR, [], id="closed by its own step"),
+        pytest.param(lost(), [], T0 - HOUR, [], id="not known whether it opened"),
+        pytest.param(ours(handle=None), [], T0 - HOUR, [], id="without a handle"),
+    ],
+)
+def test_what_is_ours_and_not_listed(
+    one: Known, listed: list[Live], since: Any, expected: list[Kind]
+) -> None:
+    missing = {} if since is None else {"a": since}
+    assert found(picture(*listed, ours=[one], missing=missing)) == expected
+
+
+def test_an_answer_since_makes_the_next_miss_the_first() -> None:
+    [finding] = compare(picture(ours=[ours(alive_at=T0 - SECOND)], missing={"a": T0 - HOUR}), TERMS)
+    assert (finding.since, finding.missing) == (T0, True)
+
+
+@pytest.mark.parametrize(
+    ("ahead", "expected"),
+    [
+        pytest.param(-HOUR, [Kind.WAIT], id="an hour slow, so that everything looks old"),
+        pytest.param(0 * HOUR, [Kind.WAIT], id="right"),
+        pytest.param(HOUR, [Kind.WAIT], id="an hour fast"),
+    ],
+)
+def test_a_platforms_clock_is_measured_by_what_is_ours(ahead: timedelta, expected: list[Kind]) -> None:
+    mine = Live(handle="a", opened_at=T0 - HOUR + ahead)
+    young = Live(handle="x", opened_at=T0 - 4 * MINUTE + ahead)
+    assert found(picture(mine, young, ours=[ours()])) == expected
+    old = replace(young, opened_at=T0 - 5 * MINUTE + ahead)
+    assert found(picture(mine, old, ours=[ours()])) == [Kind.CLOSE]
+
+
+def strangers(count: int, kind: Kind = Kind.CLOSE, **changes: Any) -> list[Finding]:
+    return [Finding(kind=kind, why="", handle=f"x{n}", since=T0, **changes) for n in range(count)]
+
+
+def refused(findings: list[Finding], seen: Picture, elsewhere: int = 0, share: float = 0.5) -> bool:
+    return too_many(findings, seen, elsewhere=elsewhere, few=2, max_share=share) is not None
+
+
+@pytest.mark.parametrize(
+    ("live", "gone", "elsewhere", "expected"),
+    [
+        pytest.param(10, 5, 0, False, id="half"),
+        pytest.param(10, 6, 0, True, id="more than half"),
+        pytest.param(2, 2, 0, False, id="few"),
+        pytest.param(3, 3, 0, True, id="all three"),
+        pytest.param(4, 1, 3, True, id="one of each key"),
+        pytest.param(0, 0, 0, False, id="nothing"),
+    ],
+)
+def test_most_of_ours_do_not_end_at_once(live: int, gone: int, elsewhere: int, expected: bool) -> None:
+    seen = picture(ours=[ours(handle=f"h{n}") for n in range(live)])
+    for kind in (Kind.END, Kind.WAIT):
+        assert refused(strangers(gone, kind, missing=True), seen, elsewhere) is expected
+    assert not refused(strangers(gone, missing=True), seen, elsewhere, share=10.0)
+
+
+@pytest.mark.parametrize(
+    ("listed", "strange", "changes", "expected"),
+    [
+        pytest.param(10, 5, {}, False, id="half"),
+        pytest.param(10, 6, {}, True, id="more than half: perhaps our rows are those of an old backup"),
+        pytest.param(10, 6, {"certain": True}, False, id="they were ours, and have ended"),
+        pytest.param(10, 6, {"kind": Kind.ADOPT}, False, id="to be adopted"),
+        pytest.param(10, 6, {"kind": Kind.WAIT}, True, id="young ones count"),
+        pytest.param(2, 2, {}, False, id="few"),
+    ],
+)
+def test_most_of_what_is_listed_is_not_closed_at_once(
+    listed: int, strange: int, changes: dict[str, Any], expected: bool
+) -> None:
+    entries = [Live(handle=f"x{n}") for n in range(listed)]
+    seen = picture(*entries, Live(handle="theirs", foreign=True))
+    assert refused(strangers(strange, **changes), seen) is expected
+
+
+INSTANTS = st.one_of(st.none(), st.integers(-7200, 600).map(lambda seconds: T0 + seconds * SECOND))
+HANDLES = st.sampled_from(["a", "b", "A", "x", "y"])
+LIVES = st.builds(
+    Live,
+    handle=HANDLES,
+    name=st.sampled_from([None, NAME, OTHER, "playground"]),
+    opened_at=INSTANTS,
+    foreign=st.booleans(),
+    ended=st.booleans(),
+)
+KNOWN = st.builds(
+    Known,
+    id=st.sampled_from([NAME, OTHER]),
+    session_id=st.just("s"),
+    state=st.sampled_from(PlacementState),
+    handle=st.one_of(st.none(), HANDLES),
+    candidate=st.one_of(st.none(), HANDLES),
+    sent_at=INSTANTS,
+    opened_at=INSTANTS,
+    ended_at=INSTANTS,
+    alive_at=INSTANTS,
+    leased=st.booleans(),
+    covered=st.booleans(),
+)
+SINCE = st.dictionaries(HANDLES, st.integers(-7200, 600).map(lambda seconds: T0 + seconds * SECOND))
+PICTURES = st.builds(
+    Picture,
+    asked_at=st.just(T0),
+    listed=st.lists(LIVES, max_size=4, unique_by=lambda live: live.handle.casefold()),
+    ours=st.lists(KNOWN, max_size=3),
+    ended=st.lists(KNOWN, max_size=2),
+    strangers=SINCE,
+    missing=SINCE,
+)
+
+
+@settings(deadline=None)
+@given(PICTURES, st.sampled_from([TERMS, NAMED]))
+def test_nothing_healthy_is_ever_touched(seen: Picture, terms: Terms) -> None:
+    shown = {live.handle.casefold() for live in seen.listed if not live.ended}
+    for finding in compare(seen, terms):
+        assert finding.since <= T0
+        if finding.kind is Kind.CLOSE:
+            assert finding.live is not None
+            assert not finding.live.foreign
+            assert finding.handle.casefold() not in {(one.handle or "").casefold() for one in seen.ours}
+        if finding.kind is Kind.END:
+            assert finding.handle.casefold() not in shown
+            assert T0 - finding.since >= terms.confirm_after
+            [*own] = [one for one in seen.ours if one.handle == finding.handle and one.covered]
+            assert any(one.alive_at is None or one.alive_at < finding.since for one in own)
+
+
+@settings(deadline=None)
+@given(PICTURES, st.sampled_from([TERMS, NAMED]))
+def test_each_entry_is_found_once_at_most(seen: Picture, terms: Terms) -> None:
+    strange = [finding.handle for finding in compare(seen, terms) if not finding.missing]
+    assert len(strange) == len(set(strange))
