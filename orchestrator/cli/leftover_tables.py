@@ -24,12 +24,15 @@ def listed(entries: Sequence[dict[str, Any]]) -> list["RenderableType"]:
 
 def orphans(entries: Sequence[dict[str, Any]]) -> list["RenderableType"]:
     """What is known to live there, and what an open whose answer was lost may have left."""
-    certain = [one for one in entries if one["orphan"]]
-    possible = [_row(one) for one in entries if not one["orphan"]]
-    parts = [table(_COLUMNS, [_row(one) for one in certain])]
-    if possible:
-        parts.append(table(_COLUMNS, possible, title="opens that may have left more at the provider"))
-    return parts
+    more = [one for one in entries if not one["orphan"]]
+    certain = table(_COLUMNS, [_row(one) for one in entries if one["orphan"]])
+    return [certain, *(possible(more) if more else [])]
+
+
+def possible(entries: Sequence[dict[str, Any]]) -> list["RenderableType"]:
+    """What no list shows: people must look."""
+    title = "opens that may have left more at the provider"
+    return [table(_COLUMNS, [_row(one) for one in entries], title=title)]
 
 
 def show_closed(result: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli import accounts, doctor, events, models, providers, sessions, upkeep
+from orchestrator.cli import accounts, doctor, events, models, providers, reconciling, sessions, upkeep
 from orchestrator.cli.failures import ExplainingGroup
 from orchestrator.cli.options import AsJson
 from orchestrator.cli.output import print_json
@@ -95,7 +95,14 @@ def demo(as_json: AsJson = False) -> None:
     raise typer.Exit(run_demo(as_json))
 
 
-for command in (upkeep.migrate, upkeep.apply, doctor.doctor, events.events, upkeep.simulator):
+for command in (
+    upkeep.migrate,
+    upkeep.apply,
+    doctor.doctor,
+    events.events,
+    upkeep.simulator,
+    reconciling.reconcile,
+):
     app.command()(command)
 
 

@@ -46,7 +46,7 @@ def check(name: Name, as_json: AsJson = False) -> None:
     """Try credentials, balance, models and one ping; says what works, what does not, and what to do."""
     from orchestrator.flows.check_provider import check_provider
 
-    with _services() as services:
+    with services_here() as services:
         if name not in services.drivers:
             raise _unknown(name, services)
         with progress(f"asking {name}"):
@@ -73,7 +73,7 @@ def release_brake(name: Name, as_json: AsJson = False) -> None:
     """Lift every brake of a provider and its credentials: deaths and failovers go on."""
     from orchestrator.flows.brake import release_by_hand
 
-    with _services() as services:
+    with services_here() as services:
         lifted = release_by_hand(services, name)
         if not lifted and name not in services.drivers:
             raise _unknown(name, services)
@@ -84,7 +84,7 @@ def release_brake(name: Name, as_json: AsJson = False) -> None:
 
 
 @contextmanager
-def _services() -> Iterator["Services"]:
+def services_here() -> Iterator["Services"]:
     """What flows need, in this process. Raises StoreUnavailable."""
     from orchestrator import wiring
     from orchestrator.settings import load_settings

@@ -1,6 +1,6 @@
 """What may still cost money and nobody has proven closed, for people and programs: closes, orphans, forced ones."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
@@ -60,7 +60,14 @@ def listed(
 def orphans(tx: Transaction, now: datetime, provider: str | None = None) -> list[dict[str, Any]]:
     """What lives at providers without a session of ours, as far as it is known, oldest first; then opens after
     which more may live there than we know of."""
-    rows: Sequence[Placement] = [*tx.leftovers.orphans(), *tx.leftovers.possible_orphans(now)]
+    rows = tx.leftovers.orphans()
+    certain = [of_close(row, now) for row in rows if provider in (None, row.provider)]
+    return certain + possible(tx, now, provider)
+
+
+def possible(tx: Transaction, now: datetime, provider: str | None = None) -> list[dict[str, Any]]:
+    """Opens after which more may live at their provider than we know of, newest first."""
+    rows = tx.leftovers.possible_orphans(now)
     return [of_close(row, now) for row in rows if provider in (None, row.provider)]
 
 

@@ -69,7 +69,13 @@ def _claimed(
 ) -> Sequence[tuple[Session, Placement]]:
     now, lease = tx.now(), ping_lease(services.policy(provider))
     claimed = tx.pings.claim(
-        provider, limit, now=now, token=token, lease_seconds=lease, lacking=services.lacking(provider)
+        provider,
+        limit,
+        now=now,
+        token=token,
+        lease_seconds=lease,
+        begins_within_seconds=PING_BEGINS_WITHIN * 1.1,
+        lacking=services.lacking(provider),
     )
     card = services.card(provider)
     if card is None or not card.native_ping_is_lifecycle:

@@ -46,12 +46,15 @@ class Pings:
         now: datetime,
         token: str,
         lease_seconds: float,
+        begins_within_seconds: float = 0,
         lacking: Collection[str] = (),
     ) -> Sequence[tuple[Session, Placement]]:
         """Lease up to `limit` sessions of `provider` whose ping is due, longest overdue first, in one statement.
 
         What follows silence is written with it: the earliest of stop, warning and a new ping at the lease's end.
-        Rows that another claim holds are skipped; credentials in `lacking` are left to other workers."""
+        Rows that another claim holds are skipped; credentials in `lacking` are left to other workers. One that was
+        claimed within `begins_within_seconds` is left alone, however due it is made: that ping may be about to
+        begin, and a close must know of it."""
         until = now + timedelta(seconds=lease_seconds)
         due = (
             select(SESSIONS.c.id)
@@ -61,6 +64,8 @@ class Pings:
             .limit(limit)
             .with_for_update(skip_locked=True)
         )
+        lately = now - timedelta(seconds=begins_within_seconds)
+        due = due.where(or_(SESSIONS.c.leased_at.is_(None), SESSIONS.c.leased_at <= lately))
         due = due.where(~cooling(SESSIONS.c.provider, SESSIONS.c.credential, now))
         if lacking:
             due = due.where(or_(SESSIONS.c.credential.is_(None), SESSIONS.c.credential.not_in(lacking)))

@@ -2,6 +2,7 @@
 
 import pytest
 
+from orchestrator.flows.ping_claims import claim_pings
 from orchestrator.rules.states import PlacementState, State, StopReason
 from orchestrator.rules.values import Plan
 from tests.flows.conftest import MakeWorld
@@ -121,3 +122,27 @@ def test_a_confirmation_alone_stops_and_ends_a_running_session(world: World) -> 
     confirm = {"session_id": session_id, "reason": "operator", "confirm": True}
     assert world.done("session.close", **confirm)["state"] == "stopped"
     assert world.events(session_id)[-2:] == ["stopping", "stopped"]
+
+
+def test_a_ping_that_may_be_about_to_begin_is_hidden_by_no_other(world: World) -> None:
+    session_id = world.run_session("moral")
+    world.jump(30 * SECOND)
+    [_] = claim_pings(world.services, "morph")
+    claimed_at = world.clock.now
+    world.done("session.ping", session_id=session_id)  # due again, at once
+    other = world.another_worker()
+    assert claim_pings(other, "morph") == []
+    world.done("session.close", session_id=session_id)
+    [placement] = world.placements(session_id)
+    assert placement.next_step_at == claimed_at + 1.1 * SECOND, "no ping begins after the close"
+    world.pass_time(MINUTE)
+    assert world.session(session_id).state is State.STOPPED
+
+
+def test_a_ping_that_was_asked_for_waits_a_second_for_the_one_under_way(world: World) -> None:
+    session_id = world.run_session("moral")
+    world.jump(30 * SECOND)
+    [_] = claim_pings(world.services, "morph")
+    world.done("session.ping", session_id=session_id)
+    world.jump(1.1 * SECOND)
+    [_] = claim_pings(world.another_worker(), "morph")

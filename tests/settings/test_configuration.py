@@ -119,6 +119,11 @@ def test_single_keys_are_laid_over_what_holds_without_them(tmp_path: Path) -> No
             id="a warning at the stop",
         ),
         pytest.param(
+            "[policy]\nreconcile_max_share = 1.5",
+            "policy.reconcile_max_share: must be between 0 and 1",
+            id="a share of more than all",
+        ),
+        pytest.param(
             "[policy]\nwarn_before_stop_seconds = 60",
             "policy.warn_before_stop_seconds: must be a list of whole numbers ([900, 300])",
             id="a warning without a list",

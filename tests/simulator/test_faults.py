@@ -45,6 +45,7 @@ def chat(http: httpx.Client, openai_url: str) -> Chat:
         ("html", {"status": 503}, 503, "<html>"),
         ("invalid_json", {}, 200, '{"oops": '),
         ("error_in_200", {"code": "model_error"}, 200, "model_error"),
+        ("empty_list", {}, 200, '"choices": []'),
         ("empty_choices", {}, 200, '"choices": []'),
         ("redirect", {"location": "http://127.0.0.1:1/"}, 307, ""),
         ("no_bids", {}, 500, "no bids available"),

@@ -34,6 +34,7 @@ FAULTS: dict[str, Fault] = {
         answers.invalid_json,
         answers.error_in_200,
         answers.empty_choices,
+        answers.empty_list,
         answers.redirect,
         answers.no_bids,
         answers.close_fails,

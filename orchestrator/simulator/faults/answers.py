@@ -115,6 +115,18 @@ def empty_choices(turn: Turn) -> Reply:
     return Reply(payload={**payload, "choices": []})
 
 
+def empty_list(turn: Turn) -> Reply:
+    """A success that lists nothing, whatever there is."""
+    done = turn.perform()
+    return replace(done, payload=_emptied(done.payload))
+
+
+def _emptied(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: 0 if key == "total" else _emptied(below) for key, below in value.items()}
+    return [] if isinstance(value, list) else value
+
+
 def redirect(turn: Turn, *, location: HeaderText, status: Literal[301, 302, 303, 307, 308] = 307) -> Reply:  # noqa: ARG001
     """Somewhere else, perhaps to a host that must not see the key."""
     return Reply(status=status, headers={"Location": location})
