@@ -98,17 +98,9 @@ def _check(work: AccountWork, session: Session, *, newcomer: bool) -> None:
 
 def _is_waited_for(work: AccountWork, session: Session, model: Model) -> bool:
     """Whether somebody in the account's queue waits for a provider that a newcomer would take."""
-    mine = set(placing.providers_for(work.services, session, model))
-    waiting = (
-        other
-        for other in work.tx.sessions.queue(work.account.id)
-        if other.queue_reason == ErrorCode.NO_CAPACITY and other.id != session.id
-    )
-    for other in waiting:
-        wanted = work.tx.models.get(other.model_id)
-        if wanted is not None and mine.intersection(placing.providers_for(work.services, other, wanted)):
-            return True
-    return False
+    cards = {name: work.services.card(name) for name in placing.providers_for(work.services, session, model)}
+    places = {name: card.max_nodes for name, card in cards.items() if card is not None}
+    return work.tx.queues.is_waited_for(session, places)
 
 
 def _usage(work: AccountWork) -> quota.Usage:

@@ -19,6 +19,7 @@ from orchestrator.store.models import Models
 from orchestrator.store.outbox import Outbox
 from orchestrator.store.pings import Pings
 from orchestrator.store.placements import Placements
+from orchestrator.store.queues import Queues
 from orchestrator.store.sessions import Sessions
 from orchestrator.store.sightings import Sightings
 
@@ -33,6 +34,7 @@ class Transaction:
         self.due: set[Step] = set()
         self.outbox = Outbox(connection, clock)
         self.sessions = Sessions(connection, self.outbox, self.due)
+        self.queues = Queues(connection)
         self.pings = Pings(connection)
         self.placements = Placements(connection, self.outbox, self.due)
         self.leftovers = Leftovers(connection)
