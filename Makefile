@@ -6,9 +6,10 @@ READY := .venv/.ready
 # Two test processes: what the suite is measured on. More do no harm.
 JOBS ?= 2
 SLOW := tests/simulation tests/platforms tests/cli/test_demo.py tests/processes/test_up.py tests/processes/test_draining.py
+MONEY := tests/money
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow check format lock clean
+.PHONY: help setup demo test test-slow test-money check format lock clean
 
 help:  ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -27,10 +28,13 @@ demo: $(READY)  ## the whole platform on this machine, playing every kind of end
 	@$(BIN)/orchestrator demo $(ARGS)
 
 test: $(READY)  ## the suite, on real servers, in four minutes
-	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(SLOW:%=--ignore=%) $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(SLOW:%=--ignore=%) $(MONEY:%=--ignore=%) $(ARGS)
 
 test-slow: $(READY)  ## what takes longer: stories on every simulated platform, the demo broken on purpose
 	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(SLOW) $(ARGS)
+
+test-money: $(READY)  ## any life that quota and money can have, on both databases, and races of real processes
+	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(MONEY) $(ARGS)
 
 check: $(READY)  ## format, lint, types, layers, coverage of the rules: the one definition of clean
 	$(BIN)/uv lock --check --quiet

@@ -1,0 +1,187 @@
+"""The books kept a second time, by brute force: every block that began is counted, one by one.
+
+Nothing here is taken from `rules/money.py`; what is compared are its results, in rows and ledger."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import ROUND_HALF_EVEN, Decimal, localcontext
+from itertools import pairwise
+
+from orchestrator.rules.values import Session
+from tests.money.history import OVER, History, Life, Run
+
+ZERO = Decimal(0)
+HOUR = timedelta(hours=1)
+#: Stops that a rule foresees; the others take effect when they are told.
+FORESEEN = frozenset(
+    {
+        "max_duration",
+        "max_interactions",
+        "idle",
+        "max_cost",
+        "model_limit",
+        "balance_exhausted",
+        "provider_ended",
+    }
+)
+
+
+@dataclass(frozen=True, order=True)
+class Begun:
+    """A block that began. Those of running sessions begin before anything that is done at the same instant."""
+
+    at: datetime
+    seq: int
+    """Of the event that began its run, for the first of a run; 0 for those that follow by themselves."""
+    session_id: str
+    amount: Decimal
+
+
+def cost(row: Session, blocks: int) -> Decimal:
+    """What so many blocks cost together, rounded once."""
+    with localcontext(prec=80):
+        exact = row.price_per_node_hour * row.nodes * row.block_seconds * blocks / Decimal(3600)
+        return exact.quantize(Decimal("0.000001"), ROUND_HALF_EVEN)
+
+
+def begun(life: Life, row: Session, until: datetime) -> Iterator[Begun]:
+    """Every block that began by `until`: the first at once, the next when one's RUNNING time is used up."""
+    block, blocks, left = timedelta(seconds=row.block_seconds), 0, timedelta(0)
+    for run in life.runs:
+        at, end = run.start + left, run.end
+        while (at <= until if end is None else at < end) or blocks == 0:
+            amount = cost(row, blocks + 1) - cost(row, blocks)
+            yield Begun(at, run.seq if at == run.start else 0, life.id, amount)
+            blocks, at = blocks + 1, at + block
+        left = at - (end or until)
+
+
+def check_books(history: History, now: datetime, overdraft: dict[str, Decimal], *, settled: bool) -> None:
+    """Ledger, caches, and every block that each session began. `settled`: nothing is left to be done by now."""
+    rows = history.rows
+    _check_ledger(history)
+    for life in history.lives.values():
+        row = rows.sessions[life.id]
+        assert life.state == row.state.value, f"{life.id} is {row.state}, its events say {life.state}"
+        _check_session(life, row, now, settled=settled)
+    for account_id in rows.accounts:
+        _check_account(history, account_id, now, overdraft.get(account_id, ZERO), settled=settled)
+
+
+def _check_ledger(history: History) -> None:
+    rows = history.rows
+    assert not [entry for entry in rows.ledger if entry.kind == "write_off"], "money was written off"
+    keys = [entry.key for entry in rows.ledger]
+    assert len(keys) == len(set(keys))
+    for account_id, account in rows.accounts.items():
+        book = f"account:{account_id}"
+        came = sum((entry.amount for entry in rows.ledger if entry.credit == book), ZERO)
+        went = sum((entry.amount for entry in rows.ledger if entry.debit == book), ZERO)
+        assert account.balance == came - went, f"{account_id}: {account.balance} is not {came} - {went}"
+        told = sum((credit.amount for credit in history.credits.get(account_id, [])), ZERO)
+        assert came == told, f"{account_id}: {came} arrived, events told of {told}"
+    for session_id, row in rows.sessions.items():
+        mine = [entry for entry in rows.ledger if entry.session_id == session_id]
+        assert sum((entry.amount for entry in mine), ZERO) == row.charged, session_id
+        assert [entry.key for entry in mine] == [f"charge:{session_id}:{n + 1}" for n in range(row.charges)]
+
+
+def _check_session(life: Life, row: Session, now: datetime, *, settled: bool) -> None:
+    """Each second of RUNNING is charged once: not twice, not never."""
+    if life.runs and life.runs[-1].end is None:
+        if settled:  # else a stop in the past may be due, and ends the cost there
+            most = cost(row, len(list(begun(life, row, now))))
+            least = (
+                cost(row, len(list(begun(life, row, now - HOUR))))
+                if life.runs[-1].start < now - HOUR
+                else ZERO
+            )
+            assert least <= row.charged <= most, f"{life.id} has cost {most}, charged is {row.charged}"
+        return
+    expected = cost(row, len(list(begun(life, row, now))))
+    assert row.charged == expected, f"{life.id} has cost {expected}, charged is {row.charged}"
+    if life.state in OVER | {"stopping"} and life.runs:
+        _check_stop(life, row)
+
+
+def _check_stop(life: Life, row: Session) -> None:
+    """It stopped at the earliest of its rules, however late that was decided."""
+    ended, run = row.stopped_at, life.runs[-1]
+    if row.stop_reason is None or ended is None or run.end != ended or life.stopped_told is None:
+        return  # it stopped while it was moving
+    instants = dict(_instants(life, row, run))
+    reason = row.stop_reason.value
+    if reason in FORESEEN:
+        assert reason == "balance_exhausted" or instants[reason] == ended, f"{life.id} at {ended}: {instants}"
+        assert ended <= min(instants.values()), f"{life.id} ran on until {ended}: {instants}"
+    else:
+        assert ended == life.stopped_told, f"{life.id} stopped at {ended}, told at {life.stopped_told}"
+        assert ended < min(instants.values()), f"{life.id} ran on until {ended}: {instants}"
+
+
+def _instants(life: Life, row: Session, run: Run) -> Iterator[tuple[str, datetime]]:
+    first = life.runs[0].start
+    own = min(
+        limit for limit in (row.max_duration_seconds, row.plan_max_duration_seconds) if limit is not None
+    )
+    yield "max_duration", first + timedelta(seconds=own)
+    if row.max_interactions is not None and row.interactions >= row.max_interactions and row.limit_reached_at:
+        yield "max_interactions", row.limit_reached_at
+    if row.idle_seconds is not None:
+        used = row.last_interaction_at
+        since = used if used is not None and used >= run.start else run.start
+        yield "idle", since + timedelta(seconds=row.idle_seconds)
+    if run.declared_end is not None:
+        yield "provider_ended", run.declared_end
+    if row.max_cost is not None:
+        total, going = ZERO, Run(seq=run.seq, start=run.start, declared_end=None)
+        forever = Life(id=life.id, account=life.account, state="running", runs=[*life.runs[:-1], going])
+        for block in begun(forever, row, run.start + timedelta(days=1)):
+            total += block.amount
+            if total > row.max_cost:
+                yield "max_cost", max(block.at, run.start)
+                return
+
+
+def _check_account(
+    history: History, account_id: str, now: datetime, overdraft: Decimal, *, settled: bool
+) -> None:
+    """At no instant had more begun than was there, and nobody stopped for funds that were there."""
+    assert history.rows.accounts[account_id].balance >= -overdraft, account_id
+    mine = [life for life in history.lives.values() if life.account == account_id]
+    blocks = [block for life in mine for block in begun(life, history.rows.sessions[life.id], now)]
+    if settled:
+        _check_never_below(history, account_id, blocks, overdraft)
+    for life in mine:
+        row = history.rows.sessions[life.id]
+        if row.stop_reason == "balance_exhausted" and life.runs and life.runs[-1].end == row.stopped_at:
+            _check_shortage(history, life, row, blocks, overdraft)
+
+
+def _check_never_below(history: History, account_id: str, blocks: list[Begun], overdraft: Decimal) -> None:
+    moves = [(block.at, block.seq, -block.amount) for block in blocks]
+    moves += [(credit.time, credit.seq, credit.amount) for credit in history.credits.get(account_id, [])]
+    moves.sort(key=lambda move: move[:2])
+    balance = ZERO
+    for at, _, amount in moves:
+        balance += amount
+        assert balance >= -overdraft, f"{account_id} had {balance} at {at}"
+
+
+def _check_shortage(
+    history: History, life: Life, row: Session, blocks: list[Begun], overdraft: Decimal
+) -> None:
+    """The block that would have begun at its stop could not be paid, after all that came before it."""
+    ended, decided = row.stopped_at, life.stopped_seq
+    assert ended is not None
+    assert decided is not None
+    there = overdraft + sum(
+        (c.amount for c in history.credits[life.account] if c.time <= ended and c.seq < decided), ZERO
+    )
+    spent = sum(
+        (b.amount for b in blocks if (b.at, b.session_id) < (ended, life.id) and b.seq < decided), ZERO
+    )
+    own = [cost(row, len(list(begun(life, row, ended)))), cost(row, len(list(begun(life, row, ended))) + 1)]
+    [following] = [later - earlier for earlier, later in pairwise(own)]
+    assert spent + following > there, f"{life.id} stopped at {ended} with {there - spent} to pay {following}"

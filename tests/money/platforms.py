@@ -1,0 +1,234 @@
+"""Upstream platforms in this very process, with moods: for tests of money and quota, not of wire formats."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from orchestrator.providers import registry
+from orchestrator.providers.always_on import AlwaysOn
+from orchestrator.providers.driver import (
+    Auth,
+    Card,
+    Closed,
+    CredentialRefused,
+    Endpoint,
+    Life,
+    Listed,
+    NotClosed,
+    NotPlaced,
+    NotSent,
+    Order,
+    OutcomeUnknown,
+    Placed,
+    Probe,
+    ProviderFull,
+    Secret,
+    Status,
+    Target,
+    Throttled,
+)
+from orchestrator.providers.http import HttpClient
+from orchestrator.providers.options import DriverOptions
+from orchestrator.rules.values import Verdict
+
+
+class Mood(StrEnum):
+    """How a platform feels today."""
+
+    WELL = "well"
+    DEAD = "dead"
+    FORGETFUL = "forgetful"
+    LOADING = "loading"
+    THROTTLING = "throttling"
+    FULL = "full"
+    UNREACHABLE = "unreachable"
+    LOSES_ANSWERS = "loses answers"
+    LOSES_REQUESTS = "loses requests"
+    KEEPS_OPEN = "keeps open"
+    REFUSES_KEYS = "refuses keys"
+    ENDS_EARLY = "ends early"
+
+
+#: What a ping says; everything else is ALIVE.
+_SAYS: Mapping[Mood, Verdict] = {
+    Mood.DEAD: Verdict.TRANSIENT,
+    Mood.UNREACHABLE: Verdict.TRANSIENT,
+    Mood.FORGETFUL: Verdict.GONE,
+    Mood.LOADING: Verdict.LOADING,
+    Mood.THROTTLING: Verdict.THROTTLED,
+    Mood.REFUSES_KEYS: Verdict.CREDENTIALS,
+}
+#: Moods in which nothing that is closed is proven closed.
+_PROVES_NOTHING = frozenset(
+    {Mood.KEEPS_OPEN, Mood.LOSES_ANSWERS, Mood.LOSES_REQUESTS, Mood.UNREACHABLE, Mood.DEAD, Mood.THROTTLING}
+)
+#: How long a session lasts that was opened while the platform ended them early.
+EARLY_END = timedelta(minutes=7)
+
+
+@dataclass
+class Opened:
+    """One session at a platform."""
+
+    handle: str
+    key: str | None
+    ends_at: datetime | None
+    closed: bool = False
+
+
+class MoodyOptions(DriverOptions):
+    exclusive: bool = False
+    """Each key carries one session, and its calls run one at a time."""
+
+
+def card(options: MoodyOptions) -> Card:
+    return Card(
+        has_lifecycle=True,
+        can_list=not options.exclusive,
+        closes_by_id=True,
+        names_create=True,
+        exclusive_credentials=options.exclusive,
+        serialised=options.exclusive,
+        tells_status=not options.exclusive,
+        max_nodes=3,
+    )
+
+
+class MoodyDriver:
+    """Sessions are opened, found again by their names, and closed; all of it as the mood allows."""
+
+    def __init__(self, name: str, options: MoodyOptions, _http: HttpClient) -> None:
+        self.name, self.card = name, card(options)
+        self.mood = Mood.WELL
+        self.clock: Callable[[], datetime] | None = None
+        self.sessions: dict[str, Opened] = {}
+        """By the name of the create; what is closed stays."""
+
+    async def open(self, order: Order) -> Placed:
+        self._refuse()
+        if self.mood is Mood.LOSES_REQUESTS:
+            raise OutcomeUnknown("the request was lost on its way")
+        opened = self._opened(order)
+        if self.mood is Mood.LOSES_ANSWERS:
+            raise OutcomeUnknown("the answer was lost on its way", possible_orphans=True)
+        return self._placed(order, opened)
+
+    async def resolve(self, order: Order, *, close: bool) -> Placed | NotPlaced:
+        if self.mood in {Mood.UNREACHABLE, Mood.LOSES_ANSWERS, Mood.LOSES_REQUESTS}:
+            raise OutcomeUnknown("it does not answer")
+        opened = self.sessions.get(order.name)
+        if opened is None or not self._lives(opened):
+            return NotPlaced(proof="its list does not have it")
+        if not close:
+            return self._placed(order, opened)
+        if self.mood in _PROVES_NOTHING:
+            raise OutcomeUnknown("it would not say whether it is closed")
+        opened.closed = True
+        return NotPlaced(proof="found and closed")
+
+    async def probe(self, target: Target) -> Probe:
+        said = _SAYS.get(self.mood, Verdict.ALIVE)
+        opened = self.sessions.get(target.name or "")
+        if said is Verdict.ALIVE and (opened is None or not self._lives(opened)):
+            said = Verdict.GONE
+        wait = 5.0 if said is Verdict.THROTTLED else None
+        return Probe(verdict=said, latency_ms=5, detail=said.value, retry_after_seconds=wait)
+
+    async def status(self, target: Target) -> Status:
+        opened = self.sessions.get(target.name or "")
+        lives = opened is not None and self._lives(opened) and self.mood is not Mood.FORGETFUL
+        return Status(life=Life.UNKNOWN if lives or not self.card.tells_status else Life.GONE)
+
+    async def close(self, target: Target) -> Closed:
+        opened = self.sessions.get(target.name or "")
+        if opened is not None and self.mood not in {Mood.KEEPS_OPEN, Mood.LOSES_REQUESTS, Mood.UNREACHABLE}:
+            opened.closed = True
+        if self.mood in _PROVES_NOTHING:
+            raise NotClosed(f"it is {self.mood.value}")
+        return Closed(proof="closed", nothing_was_open=opened is None)
+
+    async def list(self, secret: Secret | None) -> Sequence[Listed]:
+        key = secret.value if secret else None
+        mine = (opened for opened in self.sessions.values() if opened.key == key and self._lives(opened))
+        return [Listed(handle=opened.handle) for opened in mine]
+
+    async def aclose(self) -> None:
+        """Nothing is held."""
+
+    def most_per_key(self) -> int:
+        """The most sessions that are open under one key."""
+        keys = [opened.key for opened in self.sessions.values() if self._lives(opened)]
+        return max((keys.count(key) for key in keys), default=0)
+
+    def _refuse(self) -> None:
+        match self.mood:
+            case Mood.FULL:
+                raise ProviderFull("no capacity")
+            case Mood.REFUSES_KEYS:
+                raise CredentialRefused("this key is not known here")
+            case Mood.UNREACHABLE:
+                raise NotSent("nobody listens")
+            case Mood.THROTTLING:
+                raise Throttled("too many requests", 5)
+            case _:
+                return
+
+    def _opened(self, order: Order) -> Opened:
+        key = order.secret.value if order.secret else None
+        ends_at = self._now() + EARLY_END if self.mood is Mood.ENDS_EARLY else None
+        handle = f"{self.name}-{len(self.sessions) + 1}"
+        return self.sessions.setdefault(order.name, Opened(handle=handle, key=key, ends_at=ends_at))
+
+    def _placed(self, order: Order, opened: Opened) -> Placed:
+        endpoint = _endpoint(order, f"http://{self.name}.invalid/v1")
+        return Placed(handle=opened.handle, endpoint=endpoint, ends_at=opened.ends_at)
+
+    def _lives(self, opened: Opened) -> bool:
+        return not opened.closed and (opened.ends_at is None or opened.ends_at > self._now())
+
+    def _now(self) -> datetime:
+        assert self.clock is not None
+        return self.clock()
+
+
+class EndlessDriver(AlwaysOn):
+    """An endpoint that is simply there, as long as the mood allows."""
+
+    def __init__(self, name: str, _options: DriverOptions, _http: HttpClient) -> None:
+        self.name = name
+        self.mood = Mood.WELL
+
+    async def open(self, order: Order) -> Placed:
+        if self.mood is Mood.FULL:
+            raise ProviderFull("no capacity")
+        if self.mood is Mood.UNREACHABLE:
+            raise NotSent("nobody listens")
+        if self.mood in {Mood.LOSES_ANSWERS, Mood.LOSES_REQUESTS}:
+            raise OutcomeUnknown("no answer")
+        return Placed(handle=order.placement_id, endpoint=_endpoint(order, f"http://{self.name}.invalid/v1"))
+
+    async def probe(self, target: Target) -> Probe:
+        said = _SAYS.get(self.mood, Verdict.ALIVE)
+        wait = 5.0 if said is Verdict.THROTTLED else None
+        return Probe(verdict=said, latency_ms=5, detail=said.value, retry_after_seconds=wait)
+
+
+@contextmanager
+def registered() -> Iterator[None]:
+    """`driver = "moody"` and `driver = "endless"` are known."""
+    drivers = dict(registry.DRIVERS)
+    registry.DRIVERS = drivers | {
+        "moody": registry.DriverType(MoodyOptions, MoodyDriver, card),
+        "endless": registry.DriverType(DriverOptions, EndlessDriver, lambda _options: AlwaysOn.card),
+    }
+    try:
+        yield
+    finally:
+        registry.DRIVERS = drivers
+
+
+def _endpoint(order: Order, url: str) -> Endpoint:
+    ref = order.secret.ref if order.secret else None
+    return Endpoint(url=url, model=order.model, auth=Auth.BEARER, secret_ref=ref)

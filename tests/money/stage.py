@@ -1,0 +1,321 @@
+"""The stage of the money's stories: real flows and store over platforms in this process; a life takes no time.
+
+stage.job("session.create", account_id="acme", model_id="llama")
+stage.pass_time(HOUR)      # workers do everything at its time
+stage.jump(HOUR)           # nobody works
+"""
+
+import asyncio
+import itertools
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any, TypeVar
+
+from sqlalchemy import func, select
+
+from orchestrator import wiring
+from orchestrator.flows.admit_queued import admit_queued, let_queues_look
+from orchestrator.flows.brake import release_overdue
+from orchestrator.flows.close_due import close_due, mark_unserved
+from orchestrator.flows.funds_due import funds_due
+from orchestrator.flows.jobs import perform
+from orchestrator.flows.keys import retry_paused
+from orchestrator.flows.loop import EventLoop
+from orchestrator.flows.open_due import open_due
+from orchestrator.flows.ping_due import ping_due
+from orchestrator.flows.post_charges import post_charges
+from orchestrator.flows.resolve_due import resolve_due
+from orchestrator.flows.services import Services, no_jitter
+from orchestrator.flows.slots import Slots
+from orchestrator.flows.stop_due import stop_due
+from orchestrator.flows.upkeep import Tally, sync_credentials
+from orchestrator.flows.warn_due import warn_due
+from orchestrator.rules.states import Step
+from orchestrator.rules.values import Plan, Policy
+from orchestrator.settings import Configuration, ProviderConfiguration, SecretStore, Settings
+from orchestrator.settings.configuration import BUILT_IN_PLANS
+from orchestrator.store.rows import table_of
+from orchestrator.store.tables import AccountRow, CredentialRow, PlacementRow, SessionRow
+from orchestrator.store.tables.base import metadata
+from tests.money.platforms import EndlessDriver, Mood, MoodyDriver, registered
+from tests.world import START, Clock
+
+T = TypeVar("T")
+
+SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
+
+#: What each kind of due step is done by; stops are looked for always.
+FLOWS: Mapping[Step, Callable[[Services], Tally]] = {
+    Step.STOP: stop_due,
+    Step.FUNDS: funds_due,
+    Step.WARN: warn_due,
+    Step.CHARGE: post_charges,
+    Step.ADMIT: admit_queued,
+    Step.OPEN: open_due,
+    Step.RESOLVE: resolve_due,
+    Step.PING: ping_due,
+    Step.CLOSE: close_due,
+}
+PLANS: Mapping[str, Plan] = {
+    "small": Plan(
+        name="small",
+        max_sessions=6,
+        max_concurrent=2,
+        max_nodes=2,
+        max_duration_seconds=7200,
+        min_funded_seconds=90,
+        queue_timeout_seconds=1500,
+    ),
+    "odd": Plan(
+        name="odd",
+        max_sessions=5,
+        max_concurrent=3,
+        max_nodes=3,
+        max_duration_seconds=5000,
+        min_funded_seconds=100,
+        billing_block_seconds=37,
+        queue_timeout_seconds=900,
+    ),
+    "wide": Plan(name="wide", max_duration_seconds=20_000, min_funded_seconds=600, billing_block_seconds=900),
+}
+POLICY = Policy(
+    ping_interval_seconds=300,
+    ping_timeout_seconds=20,
+    dead_after_failures=2,
+    dead_after_seconds=10,
+    start_timeout_seconds=400,
+    open_timeout_seconds=60,
+    resolve_after_seconds=80,
+    close_timeout_seconds=60,
+    close_retry_max_seconds=300,
+    cleanup_debt_after_seconds=240,
+    brake_max_seconds=600,
+    unusable_after_seconds=500,
+    warn_before_stop_seconds=(300, 60),
+)
+#: model → (providers, price per node and hour)
+MODELS: Mapping[str, tuple[Sequence[str], str]] = {
+    "llama": (["alpha"], "1.20"),
+    "moral": (["morph"], "0.777777"),
+    "roam": (["morph", "fleet"], "3.333333"),
+    "fleet": (["fleet"], "12.5"),
+    "gift": (["alpha"], "0.000007"),
+}
+
+
+class InlineLoop(EventLoop):
+    """The event loop in the caller's own thread: the same order of things in every run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._runner = asyncio.Runner()
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        return self._runner.run(coroutine)
+
+    def stream(self, coroutines: Sequence[Coroutine[Any, Any, T]]) -> Iterator[list[T]]:
+        async def all_of_them() -> list[T]:
+            return [await coroutine for coroutine in coroutines]
+
+        if coroutines:
+            yield self._runner.run(all_of_them())
+
+    def stop(self) -> None:
+        self._runner.close()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sent:
+    """A job and its first outcome."""
+
+    task_id: str
+    name: str
+    kwargs: Mapping[str, Any]
+    outcome: Mapping[str, Any]
+
+
+class Stage:
+    """`alpha` is always there, `morph` has two exclusive keys, `fleet` one shared key."""
+
+    def __init__(
+        self, database_url: str, *, policy: Policy = POLICY, plans: Mapping[str, Plan] = PLANS
+    ) -> None:
+        self.clock = Clock()
+        self._stack = ExitStack()
+        self._stack.enter_context(registered())
+        providers = {
+            "alpha": _provider("alpha", "endless", ["env:ALPHA"], policy),
+            "morph": _provider("morph", "moody", ["env:MORPH_1", "env:MORPH_2"], policy, exclusive=True),
+            "fleet": _provider("fleet", "moody", ["env:FLEET"], policy),
+        }
+        configuration = Configuration(policy=policy, plans={**BUILT_IN_PLANS, **plans}, providers=providers)
+        built = wiring.build(
+            Settings(database_url=database_url), configuration, clock=self.clock, jitter=no_jitter
+        )
+        self._stack.callback(built.close)
+        loop = InlineLoop()
+        self._stack.callback(loop.stop)
+        secrets = SecretStore({name: f"sk-{name}" for name in ("ALPHA", "MORPH_1", "MORPH_2", "FLEET")})
+        self.services = replace(built.services, loop=loop, secrets=secrets)
+        self.after_each: Callable[[], None] = lambda: None
+        """Called after every job and every run of a flow."""
+
+    def close(self) -> None:
+        self._stack.close()
+
+    def reset(self) -> None:
+        """An empty database, platforms that are well, and the first instant again."""
+        self.clock.now = START
+        self._ids = itertools.count(1)
+        self.after_each = lambda: None
+        with self.services.database.engine.begin() as connection:
+            for table in reversed(metadata.sorted_tables):
+                connection.execute(table.delete())
+        for driver in self.drivers.values():
+            driver.mood = Mood.WELL
+            if isinstance(driver, MoodyDriver):
+                driver.clock = self.clock
+                driver.sessions.clear()
+        sync_credentials(self.services)
+        for model_id in MODELS:
+            self.put_model(model_id)
+
+    @property
+    def drivers(self) -> Mapping[str, MoodyDriver | EndlessDriver]:
+        found = self.services.drivers.items()
+        return {name: one for name, one in found if isinstance(one, MoodyDriver | EndlessDriver)}
+
+    # jobs
+
+    def send(self, name: str, /, **kwargs: Any) -> Sent:
+        """A job under a task id of its own."""
+        task_id = f"task-{next(self._ids)}"
+        return Sent(task_id=task_id, name=name, kwargs=kwargs, outcome=self.perform(task_id, name, kwargs))
+
+    def perform(self, task_id: str, name: str, kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A job under this task id."""
+        outcome = perform(self.services, task_id, f"orchestrator.{name}", dict(kwargs))
+        self.after_each()
+        return outcome
+
+    def repeat(self, sent: Sent) -> Mapping[str, Any]:
+        """The same message once more."""
+        return self.perform(sent.task_id, sent.name, sent.kwargs)
+
+    def done(self, name: str, /, **kwargs: Any) -> Mapping[str, Any]:
+        """The result of a job that must not be refused."""
+        outcome = self.send(name, **kwargs).outcome
+        assert outcome["ok"], outcome
+        result: Mapping[str, Any] = outcome["result"]
+        return result
+
+    def put_model(self, model_id: str, price: str | None = None) -> None:
+        """One of MODELS, perhaps at another price."""
+        providers, usual = MODELS[model_id]
+        kind = {"type": "LLM", "size": "8B", "learning_stage": "Instruction-tuned", "currency": "USD"}
+        names = {"providers": list(providers), "provider_model_id": f"up-{model_id}"}
+        self.done("model.put", id=model_id, price_per_node_hour=price or usual, **names, **kind)
+
+    def open_account(self, account_id: str, plan: str, amount: str) -> None:
+        self.done("account.put", account_id=account_id, plan=plan, currency="USD")
+        self.done("account.credit", account_id=account_id, amount=amount, currency="USD", key="opening")
+
+    # time
+
+    def jump(self, span: timedelta) -> None:
+        """The clock moves and nobody works."""
+        self.clock.now += span
+
+    def settle(self) -> None:
+        """Do what is due until nothing is, or what is left is held back."""
+        for _ in range(200):
+            if not sum(self._run(FLOWS[step]) for step in self._due_steps()):
+                return
+        raise AssertionError(f"it does not come to rest: {self._due_steps()}")
+
+    def upkeep(self) -> None:
+        """The slow ticks."""
+        for look in (let_queues_look, release_overdue, mark_unserved, retry_paused):
+            look(self.services)
+            self.after_each()
+        self.settle()
+
+    def pass_time(self, span: timedelta) -> None:
+        """Move the clock, stopping wherever something becomes due."""
+        end = self.clock.now + span
+        self.settle()
+        while (due := self._next_due()) is not None and due <= end:
+            self.clock.now = due
+            self.settle()
+        self.clock.now = end
+        self.settle()
+
+    def lose(self, placement_ids: Iterable[str]) -> None:
+        """What an operator says is true: these are gone at their platforms."""
+        for placement_id in placement_ids:
+            for driver in self.drivers.values():
+                if isinstance(driver, MoodyDriver) and placement_id in driver.sessions:
+                    driver.sessions[placement_id].closed = True
+
+    # seeing
+
+    def balance(self, account_id: str) -> Decimal:
+        with self.services.database.reading() as tx:
+            account = tx.accounts.get(account_id)
+        assert account is not None
+        return account.balance
+
+    # inside
+
+    def another_worker(self) -> Services:
+        """The same, with slots of its own: one that dies takes no others with it."""
+        caps = dict.fromkeys(self.services.drivers, 500)
+        return replace(self.services, slots=Slots(caps))
+
+    def _run(self, flow: Callable[[Services], Tally]) -> int:
+        claimed = flow(self.services).claimed
+        self.after_each()
+        return claimed
+
+    def _due_steps(self) -> list[Step]:
+        with self.services.database.reading() as tx:
+            families = (tx.sessions.oldest_due(), tx.placements.oldest_due(), tx.accounts.oldest_due())
+        now = self.clock.now
+        due = {step for family in families for step, at in family.items() if at <= now}
+        return [step for step in FLOWS if step in due or step is Step.STOP]
+
+    def _next_due(self) -> datetime | None:
+        """The next instant at which something becomes due, or free again."""
+        now, found = self.clock.now, []
+        with self.services.database.reading() as tx:
+            for column in _INSTANTS:
+                at = tx.connection.execute(select(func.min(column)).where(column > now)).scalar()
+                if at is not None:
+                    found.append(at)
+        return min(found, default=None)
+
+
+_INSTANTS = (
+    table_of(SessionRow).c.next_step_at,
+    table_of(PlacementRow).c.next_step_at,
+    table_of(AccountRow).c.next_step_at,
+    table_of(CredentialRow).c.cool_until,
+    table_of(CredentialRow).c.resting_until,
+)
+
+
+def _provider(
+    name: str, driver: str, refs: Sequence[str], policy: Policy, **options: Any
+) -> ProviderConfiguration:
+    return ProviderConfiguration(
+        name=name,
+        driver=driver,
+        base_url=f"http://{name}.invalid",
+        credentials=tuple(refs),
+        max_in_flight=500,
+        policy=policy,
+        options=options,
+    )

@@ -1,0 +1,122 @@
+"""What an admission costs does not grow: not with an account's past, not with its queue, on no index by a scan."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection
+
+from orchestrator.rules.values import Plan
+from orchestrator.store.rows import table_of
+from orchestrator.store.tables import PlacementRow, SessionRow
+from tests.money.stage import HOUR, SECOND, Stage
+from tests.store.stage import is_sqlite, run, statements
+
+SESSIONS, PLACEMENTS = table_of(SessionRow), table_of(PlacementRow)
+ACCOUNTS = ("acme", "bob", "other")
+#: `acme` and `other` keep what is over, `bob` must delete it.
+PLANS = {
+    "keeper": Plan(name="keeper", max_concurrent=5),
+    "payg": Plan(name="payg", max_sessions=20, max_concurrent=2),
+}
+
+
+@pytest.fixture
+def stage(database_url: str) -> Iterator[Stage]:
+    stage = Stage(database_url, plans=PLANS)
+    stage.reset()
+    for account_id, plan in (("acme", "keeper"), ("bob", "payg"), ("other", "keeper")):
+        stage.open_account(account_id, plan, "1000")
+    yield stage
+    stage.close()
+
+
+def give_a_past(stage: Stage, sessions: int) -> None:
+    """So many sessions that are over, in each account: half of them deleted, all of bob's."""
+    for account_id in ACCOUNTS:
+        over = stage.done(
+            "session.create", account_id=account_id, model_id="llama", session_id=f"{account_id}-old"
+        )
+        stage.settle()
+        stage.done("session.close", session_id=over["id"])
+        stage.jump(HOUR)
+        stage.settle()
+        multiply(stage, f"{account_id}-old", sessions)
+        stage.done("session.delete", session_id=over["id"])
+    analyse(stage)
+
+
+def multiply(stage: Stage, session_id: str, times: int) -> None:
+    """A session that is over, and its placement, so many times more."""
+    deleted = "1 = 1" if session_id.startswith("bob") else "k % 2 = 0"
+    kept = {"id": f"'{session_id}-' || k", "name": f"'{session_id}-' || k"}
+    kept["deleted_at"] = f"CASE WHEN {deleted} THEN created_at ELSE NULL END"
+    placed = dict.fromkeys(("id", "session_id", "handle"), f"'{session_id}-' || k")
+    numbers = f"WITH RECURSIVE n(k) AS (SELECT 1 UNION ALL SELECT k + 1 FROM n WHERE k < {times})"
+    for table, own, key in ((SESSIONS, kept, "id"), (PLACEMENTS, placed, "session_id")):
+        columns = [column.name for column in table.columns]
+        values = ", ".join(own.get(name, name) for name in columns)
+        source = f"SELECT {values} FROM {table.name}, n WHERE {key} = '{session_id}'"
+        run(
+            stage.services.database,
+            f"INSERT INTO {table.name} ({', '.join(columns)}) {numbers} {source}",
+        )
+
+
+def analyse(stage: Stage) -> None:
+    """Let the planner know how much there is."""
+    for name in ("sessions", "placements", "accounts", "models", "credentials"):
+        run(stage.services.database, f"ANALYZE {name}")
+
+
+def admission_of(stage: Stage, account_id: str, session_id: str, model_id: str = "llama") -> list[str]:
+    """Every statement of one create that starts, with its plan where the database tells one."""
+    stage.jump(SECOND)
+    database = stage.services.database
+    with statements(database) as seen:
+        stage.done("session.create", account_id=account_id, model_id=model_id, session_id=session_id)
+    if is_sqlite(database):
+        return [statement for statement, _ in seen]
+    with database.engine.connect() as connection:
+        return [planned(connection, *one) for one in seen if "SAVEPOINT" not in one[0]]
+
+
+def planned(connection: Connection, statement: str, parameters: Any) -> str:
+    one = parameters[0] if isinstance(parameters, list) else parameters  # of many rows, the first
+    plan = connection.exec_driver_sql("EXPLAIN " + statement, one).scalars()
+    return "\n".join([statement, *plan])
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("account_id", ["acme", "bob"])
+def test_an_admission_is_as_many_statements_at_20_past_sessions_as_at_20_000(
+    stage: Stage, account_id: str
+) -> None:
+    give_a_past(stage, 20)
+    few = admission_of(stage, account_id, "first")
+    give_a_past_more(stage, 20_000)
+    many = admission_of(stage, account_id, "second")
+    assert len(few) == len(many)
+    for statement in many:
+        assert "Seq Scan on sessions" not in statement, statement
+        assert "Seq Scan on placements" not in statement, statement
+
+
+def give_a_past_more(stage: Stage, sessions: int) -> None:
+    """The same accounts, with so many more behind them."""
+    for account_id in ACCOUNTS:
+        multiply(stage, f"{account_id}-old-1", sessions)
+    analyse(stage)
+
+
+def test_a_newcomer_behind_a_long_queue_is_as_many_statements_as_behind_a_short_one(stage: Stage) -> None:
+    """Who waits for the gateway's keys blocks nobody who goes elsewhere, however many they are."""
+    for n in range(2):
+        stage.done("session.create", account_id="acme", model_id="moral", session_id=f"holder-{n}")
+    counts = []
+    for length in (3, 200):
+        for n in range(length):
+            queued = {"account_id": "acme", "model_id": "moral", "on_quota": "queue"}
+            stage.done("session.create", session_id=f"queued-{length}-{n}", **queued)
+        counts.append(len(admission_of(stage, "acme", f"newcomer-{length}")))
+    assert counts[0] == counts[1]

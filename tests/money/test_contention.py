@@ -1,0 +1,114 @@
+"""Jobs that lock each other out are done again by the store: counted, and never a matter of whoever sent them."""
+
+import sqlite3
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from sqlalchemy import event, text
+
+from orchestrator.store.unit import Transaction
+from tests.money.stage import Stage
+from tests.store.stage import PATIENCE, at_once, wait_until_blocked
+
+BOTH = ("acme", "bob")
+
+
+@pytest.fixture
+def on_postgresql(postgres_url: str) -> Any:
+    yield from opened(postgres_url)
+
+
+@pytest.fixture
+def on_sqlite(sqlite_url: str) -> Any:
+    yield from opened(sqlite_url)
+
+
+def opened(url: str) -> Any:
+    stage = Stage(url)
+    stage.reset()
+    for account_id in BOTH:
+        stage.open_account(account_id, "small", "5")
+    yield stage
+    stage.close()
+
+
+def credit(account_id: str, key: str) -> dict[str, Any]:
+    return {"account_id": account_id, "amount": "1", "currency": "USD", "key": key}
+
+
+def test_a_job_that_deadlocks_has_its_outcome_all_the_same(on_postgresql: Stage) -> None:
+    """A report locks both accounts in their order; somebody else has the second and wants the first."""
+    stage, database = on_postgresql, on_postgresql.services.database
+    for account_id in BOTH:
+        stage.done("session.create", account_id=account_id, model_id="llama", session_id=f"of-{account_id}")
+    stage.settle()
+    batch = [{"session_id": f"of-{account_id}", "count": 1} for account_id in BOTH]
+    met = 0
+
+    def the_other_way_round() -> int:
+        attempts = 0
+
+        def work(tx: Transaction) -> None:
+            nonlocal attempts, met
+            attempts += 1
+            tx.connection.execute(text("SET LOCAL deadlock_timeout = '20ms'"))
+            tx.accounts.lock("bob")
+            if attempts == 1:
+                wait_until_blocked(database)  # the report holds acme by now, and waits for bob
+                met += 1
+            tx.accounts.lock("acme")
+
+        database.transact(work)
+        return attempts
+
+    def report() -> int:
+        for _ in range(int(PATIENCE * 1000)):  # not before the other has bob
+            with database.engine.connect() as connection:
+                held = text("SELECT 1 FROM accounts WHERE id = 'bob' FOR UPDATE SKIP LOCKED")
+                if connection.execute(held).first() is None:
+                    break
+        outcome = stage.perform("report", "session.record_interactions", {"batch": batch})
+        assert outcome == {"ok": True, "result": {"accepted": 2, "rejected": []}}
+        return 1
+
+    at_once(the_other_way_round, report)
+    assert met == 1
+    assert database.retries >= 1
+    with database.reading() as tx:
+        counts = [session.interactions for name in BOTH if (session := tx.sessions.get(f"of-{name}"))]
+    assert counts == [1, 1]
+
+
+def test_a_serialisation_failure_of_a_job_is_done_again(on_postgresql: Stage) -> None:
+    stage, database = on_postgresql, on_postgresql.services.database
+    overtaken: list[bool] = []
+
+    def overtake(connection: Any) -> None:
+        """The first transaction sees a frozen picture, in which somebody else then changes the account."""
+        if not overtaken:
+            overtaken.append(True)
+            connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            connection.exec_driver_sql("SELECT 1 FROM accounts").all()
+            stage.perform("other", "account.credit", credit("acme", "other"))
+
+    event.listen(database.engine, "begin", overtake)
+    outcome = stage.perform("mine", "account.credit", credit("acme", "mine"))
+    assert outcome["ok"], outcome
+    assert database.retries == 1
+    assert stage.balance("acme") == Decimal(7)
+
+
+def test_a_job_on_a_locked_sqlite_database_is_done_again(on_sqlite: Stage) -> None:
+    stage, database = on_sqlite, on_sqlite.services.database
+    event.listen(
+        database.engine, "checkout", lambda connection, *_: connection.execute("PRAGMA busy_timeout=0")
+    )
+    writer = sqlite3.connect(str(database.url.database), isolation_level=None)
+    writer.execute("BEGIN IMMEDIATE")
+    event.listen(database.engine, "handle_error", lambda _context: writer.rollback())
+    outcome = stage.perform("mine", "account.credit", credit("acme", "mine"))
+    assert outcome["ok"], outcome
+    assert database.retries == 1
+    assert stage.balance("acme") == Decimal(6)
+    writer.close()
