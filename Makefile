@@ -7,9 +7,10 @@ READY := .venv/.ready
 JOBS ?= 2
 SLOW := tests/simulation tests/platforms tests/cli/test_demo.py tests/processes/test_up.py tests/processes/test_draining.py
 MONEY := tests/money
+CHAOS := tests/chaos
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-money check format lock clean
+.PHONY: help setup demo test test-slow test-money chaos check format lock clean
 
 help:  ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -28,13 +29,16 @@ demo: $(READY)  ## the whole platform on this machine, playing every kind of end
 	@$(BIN)/orchestrator demo $(ARGS)
 
 test: $(READY)  ## the suite, on real servers, in four minutes
-	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(SLOW:%=--ignore=%) $(MONEY:%=--ignore=%) $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(patsubst %,--ignore=%,$(SLOW) $(MONEY) $(CHAOS)) $(ARGS)
 
 test-slow: $(READY)  ## what takes longer: stories on every simulated platform, the demo broken on purpose
 	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(SLOW) $(ARGS)
 
 test-money: $(READY)  ## any life that quota and money can have, on both databases, and races of real processes
 	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(MONEY) $(ARGS)
+
+chaos: $(READY)  ## break real servers and processes for SECONDS=120 under load, then check every invariant; SEED=… again
+	@SECONDS=$(or $(SECONDS),120) SEED=$(SEED) $(BIN)/python -m pytest $(CHAOS) -q -p no:cacheprovider -s $(ARGS)
 
 check: $(READY)  ## format, lint, types, layers, coverage of the rules: the one definition of clean
 	$(BIN)/uv lock --check --quiet

@@ -21,10 +21,12 @@ _TEMPLATE = "orchestrator_template"
 class Postgres:
     """A PostgreSQL server; each test takes a fresh, migrated database from it."""
 
-    def __init__(self, uri: str) -> None:
+    def __init__(self, uri: str, *, durable: bool = False) -> None:
+        """`durable`: what it has committed survives its own death (not that of the machine)."""
         self._uri = uri
+        commit = f"synchronous_commit = {'on' if durable else 'off'}"
         with self._connect() as connection:
-            for setting in ("fsync = off", "synchronous_commit = off", "full_page_writes = off"):
+            for setting in ("fsync = off", commit, "full_page_writes = off"):
                 connection.execute(f"ALTER SYSTEM SET {setting}")
             connection.execute("SELECT pg_reload_conf()")
             connection.execute(f"DROP DATABASE IF EXISTS {_TEMPLATE}")
@@ -45,6 +47,14 @@ class Postgres:
         finally:
             with self._connect() as connection:
                 connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def answers(self) -> bool:
+        """Does it take connections?"""
+        try:
+            with self._connect() as connection:
+                return connection.execute("SELECT 1").fetchone() is not None
+        except psycopg.OperationalError:
+            return False
 
     def _connect(self) -> psycopg.Connection[tuple[object, ...]]:
         return psycopg.connect(self._uri, autocommit=True)

@@ -175,6 +175,10 @@ class Jobs:
         self._app.send_task(f"orchestrator.{name}", kwargs=kwargs, task_id=task_id, queue="orchestrator.jobs")
         return task_id
 
+    def forget(self, task_id: str) -> None:
+        """Drop the outcome that the broker keeps: who asks again is answered from the inbox."""
+        self._app.backend.forget(task_id)
+
     def wake(self, name: str, queue: str) -> None:
         """Send a wake-up, as a scheduler does."""
         self._app.send_task(name, queue=queue, ignore_result=True)
@@ -384,7 +388,13 @@ def morpheus(*keys: str, models: Sequence[str] = ("moral-1",)) -> dict[str, Any]
 
 
 def _as_toml(name: str, values: Mapping[str, Any]) -> str:
-    return "\n".join([f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in values.items()), ""])
+    return "\n".join([f"[{name}]", *(f"{key} = {_value(value)}" for key, value in values.items()), ""])
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key} = {_value(below)}" for key, below in value.items()) + "}"
+    return json.dumps(value)
 
 
 def _pids() -> Iterator[int]:

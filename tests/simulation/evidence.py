@@ -64,6 +64,8 @@ class Evidence:
     """CloudEvents as they arrived at a sink; None: nobody kept them."""
     endings: Mapping[str, datetime] = field(default_factory=dict)
     """Upstream session → when the platform ended it by itself, if the story knows."""
+    stamps: timedelta = timedelta(seconds=2)
+    """How long a transaction may take: events are stamped at its end, sessions at its start."""
     late: timedelta = timedelta(seconds=5)
     """How late a stop may be beyond its deadline and the troubles."""
 

@@ -82,7 +82,7 @@ def _numbers(session: Session) -> range:
 def _time_is_what_was_told(evidence: Evidence, session: Session) -> Found:
     measured = timedelta(microseconds=session.ran_microseconds)
     least, most = ran(evidence, session)
-    if not least - STAMPS <= measured <= most + STAMPS:
+    if not least - evidence.stamps <= measured <= most + evidence.stamps:
         yield session.id, f"RUNNING for {measured} in its row, between {least} and {most} in its events"
     if (session.running_since is None) != (session.state is not State.RUNNING):
         yield session.id, f"{session.state} with running_since {session.running_since}"

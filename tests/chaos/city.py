@@ -1,0 +1,163 @@
+"""Everything of one run: servers, proxies before them, the simulated platforms, two workers, two schedulers."""
+
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+from sqlalchemy import func, select
+
+from orchestrator import wiring
+from orchestrator.rules.states import TERMINAL
+from orchestrator.settings import Settings
+from orchestrator.simulator import Call, SimSession
+from orchestrator.store.database import Database
+from orchestrator.store.outbox import OUTBOX
+from tests.chaos import servers
+from tests.chaos.load import Load
+from tests.chaos.proxy import Proxy
+from tests.processes.nursery import Nursery
+from tests.processes.platform import Platform, eventually, morpheus, openai
+from tests.simulation.evidence import Evidence, gather
+
+#: Model → how often it is asked for. Two keys at the gateway: some must wait.
+MODELS = {"llama": 3, "moral": 4, "instance": 2, "roam": 2}
+ACCOUNTS = ["acme", "bolt", "corp", "tiny"]
+#: Seconds until everything is quiet again after the last trouble, on a busy machine.
+QUIET_WITHIN = 420.0
+#: How much later than its deadline, and the troubles, a stop may be on a machine that is busy with all of this.
+LATE = timedelta(seconds=30)
+_MODEL = {"type": "LLM", "size": "8B", "learning_stage": "Instruction-tuned", "currency": "USD"}
+
+
+@dataclass
+class City:
+    """What a run may look at and break."""
+
+    platform: Platform
+    valkey: servers.Valkey
+    postgres: servers.BreakablePostgres
+    to_database: Proxy
+    to_broker: Proxy
+    to_platforms: Proxy
+    database_url: str
+
+    def open_for_business(self) -> None:
+        """Accounts and models are there; also proof that jobs are taken."""
+        for account_id in ACCOUNTS:
+            self.platform.open_account(account_id, plan="payg" if account_id == "tiny" else "contract")
+        served = {
+            "llama": {"alpha": "llama-3"},
+            "moral": {"morph": "moral-1"},
+            "instance": {"sest": "llama-3"},
+            "roam": {"morph": "moral-1", "alpha": "llama-3"},
+        }
+        for model_id, names in served.items():
+            chosen = {"providers": list(names), "provider_model_ids": names}
+            self.platform.done("model.put", id=model_id, price_per_node_hour="1.20", **chosen, **_MODEL)
+
+    def load(self, *, clients: int, seed: int, patience: float) -> Load:
+        """Clients that know the broker alone, and speak to it directly."""
+        return Load(self.valkey.url, MODELS, ACCOUNTS, clients=clients, seed=seed, patience=patience)
+
+    def until_quiet(self) -> None:
+        """Every session is over, every placement has ended, every event is delivered."""
+        eventually(lambda: not self._moves(), f"peace; {self._moves()}", QUIET_WITHIN)
+
+    def evidence(self, load: Load, troubles: Sequence[tuple[datetime, datetime]]) -> Evidence:
+        """What the platforms saw, and the rows as a new connection sees them."""
+        simulator, database = self.platform.simulator, Database(self.database_url)
+        settings = Settings(
+            database_url=self.database_url, config=self.platform.directory / "orchestrator.toml"
+        )
+        try:
+            with database.reading() as tx:
+                now = tx.now()
+            seen = gather(
+                database,
+                wiring.read_configuration(settings),
+                now,
+                upstream=[SimSession(**session) for session in simulator.get("sessions")],
+                calls=[Call(**call) for call in simulator.get("log")],
+                exclusive=frozenset({"morph"}),
+                troubles=troubles,
+                late=LATE,
+                stamps=LATE,
+            )
+            own = {id_: [told] for id_, told in seen.inbox.items() if told and not id_.startswith("client-")}
+            return replace(seen, answers={**load.answers, **own})
+        finally:
+            database.dispose()
+
+    def _moves(self) -> dict[str, int]:
+        """What is not at rest yet."""
+        with self.platform.database.reading() as tx:
+            sessions = [
+                s for account in ACCOUNTS for s in tx.sessions.listed(account_id=account, limit=100_000)
+            ]
+            live = sum(s.state not in TERMINAL for s in sessions)
+            due = tx.placements.oldest_due()
+            waiting = select(func.count()).where(OUTBOX.c.delivered_at.is_(None))
+            events = tx.connection.execute(waiting).scalar_one()
+        found = {"sessions": live, "events": events, **{f"placements to {step}": 1 for step in due}}
+        return {what: count for what, count in found.items() if count}
+
+
+@contextmanager
+def city(directory: Path, nursery: Nursery) -> Iterator[City]:
+    """Nothing of it is left afterwards but its directory, where the logs are."""
+    with ExitStack() as stack:
+        postgres = stack.enter_context(servers.postgres())
+        database_url = stack.enter_context(postgres.database())
+        valkey = servers.Valkey(directory / "valkey", _free_port())
+        stack.callback(valkey.kill)
+        platform = stack.enter_context(
+            Platform(directory / "platform", nursery, database_url=database_url, broker_url=valkey.url)
+        )
+        sesterce = {"kind": "sesterce", "keys": ["sk-sest"], "models": ["llama-3"]}
+        simulator = platform.simulate(
+            alpha=openai("sk-alpha"), morph=morpheus("sk-m1", "sk-m2", "sk-m3"), sest=sesterce
+        )
+        proxies = [
+            Proxy(postgres.socket), Proxy(("127.0.0.1", valkey.port)), Proxy(_address(simulator.url))
+        ]  # fmt: skip
+        for proxy in proxies:
+            stack.callback(proxy.close)
+        to_database, to_broker, to_platforms = proxies
+        _configure(platform, to_platforms.port)
+        name = urlsplit(database_url).path
+        platform.env["ORCHESTRATOR_DATABASE_URL"] = (
+            f"postgresql+psycopg://postgres@127.0.0.1:{to_database.port}{name}"
+        )
+        platform.env["ORCHESTRATOR_BROKER_URL"] = f"redis://127.0.0.1:{to_broker.port}/0"
+        yield City(platform, valkey, postgres, to_database, to_broker, to_platforms, database_url)
+
+
+def _configure(platform: Platform, port: int) -> None:
+    """Every platform is reached through the proxy."""
+    urls = {
+        upstream["name"]: urlunsplit(urlsplit(upstream["base_url"])._replace(netloc=f"127.0.0.1:{port}"))
+        for upstream in platform.simulator.get("upstreams")
+    }
+    instance = {"on_open": "create", "on_close": "delete", "instance": {"hardwareName": "l40s"}}
+    platform.configure(
+        plans={"payg": {"max_sessions": 100_000}},
+        alpha={"base_url": urls["alpha"]},
+        morph={"base_url": urls["morph"], "close_retry_seconds": 0.05, "opens_settle_within_seconds": 0},
+        sest={"base_url": urls["sest"], "control_url": urls["sest"], "poll_seconds": 0.1, **instance},
+    )
+
+
+def _address(url: str) -> tuple[str, int]:
+    parts = urlsplit(url)
+    return parts.hostname or "127.0.0.1", parts.port or 80
+
+
+def _free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port: int = one.getsockname()[1]
+        return port

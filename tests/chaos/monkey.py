@@ -1,0 +1,157 @@
+"""Breaks one thing after another, heals it, and remembers when; the same seed breaks the same things in that order."""
+
+import os
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from tests.chaos.proxy import Proxy
+from tests.chaos.servers import BreakablePostgres, Valkey
+from tests.processes.platform import Platform, Running
+
+#: How often each trouble is chosen.
+TROUBLES = {
+    "kill -9 of a worker and all its processes": 3,
+    "kill -9 of one kind of work": 3,
+    "kill -9 of a scheduler": 2,
+    "restart of a worker (SIGTERM)": 2,
+    "pause of a worker beyond its leases": 2,
+    "pause of a scheduler beyond its lease": 1,
+    "kill -9 of Redis": 2,
+    "kill -9 of Redis, its data lost": 2,
+    "restart of PostgreSQL (fast)": 1,
+    "restart of PostgreSQL (immediate)": 1,
+    "kill -9 of PostgreSQL": 1,
+    "connections to PostgreSQL cut": 2,
+    "connections to Redis cut": 2,
+    "connections to the platforms cut": 3,
+    "connections to the platforms stalled": 1,
+}
+#: Seconds: longer than any lease of the hasty policy; how long a server stays down; between two troubles.
+PAUSE, DOWN, REST = 12.0, (0.5, 3.0), (1.0, 3.0)
+#: What follows a trouble is late for as long: processes start again, connections are made anew.
+AFTERWARDS = timedelta(seconds=10)
+
+
+@dataclass
+class Monkey:
+    """Takes what it may break."""
+
+    platform: Platform
+    valkey: Valkey
+    postgres: BreakablePostgres
+    to_database: Proxy
+    to_broker: Proxy
+    to_platforms: Proxy
+    rng: random.Random
+    done: Counter[str] = field(default_factory=Counter)
+    troubles: list[tuple[datetime, datetime]] = field(default_factory=list)
+    story: list[str] = field(default_factory=list)
+    _copies: Counter[str] = field(default_factory=Counter)
+
+    def run(self, seconds: float) -> None:
+        """Each trouble at least once while there is time, then as they come."""
+        end = time.monotonic() + seconds
+        waiting = sorted(TROUBLES)
+        self.rng.shuffle(waiting)
+        while time.monotonic() < end:
+            name = waiting.pop() if waiting else self.rng.choices(list(TROUBLES), list(TROUBLES.values()))[0]
+            begun = datetime.now(UTC)
+            self.story.append(f"{begun:%H:%M:%S} {name}")
+            self._acts[name]()
+            self.done[name] += 1
+            self.troubles.append((begun, datetime.now(UTC) + AFTERWARDS))
+            time.sleep(self.rng.uniform(*REST))
+
+    def heal(self) -> None:
+        """Everything that should run runs."""
+        for kind in ("worker", "scheduler"):
+            for running in self._running(kind, alive=False):
+                self._again(running)
+
+    def start(self, kind: str, number: int) -> Running:
+        """`orchestrator KIND`, the first of this number."""
+        return self.platform.start(kind, name=f"{kind}-{number}")
+
+    @property
+    def _acts(self) -> dict[str, Callable[[], None]]:
+        return {
+            "kill -9 of a worker and all its processes": lambda: self._kill("worker"),
+            "kill -9 of one kind of work": self._kill_a_child,
+            "kill -9 of a scheduler": lambda: self._kill("scheduler"),
+            "restart of a worker (SIGTERM)": self._restart,
+            "pause of a worker beyond its leases": lambda: self._pause("worker"),
+            "pause of a scheduler beyond its lease": lambda: self._pause("scheduler"),
+            "kill -9 of Redis": lambda: self._kill_redis(lost=False),
+            "kill -9 of Redis, its data lost": lambda: self._kill_redis(lost=True),
+            "restart of PostgreSQL (fast)": lambda: self._stop_postgres("fast"),
+            "restart of PostgreSQL (immediate)": lambda: self._stop_postgres("immediate"),
+            "kill -9 of PostgreSQL": lambda: self._stop_postgres("kill"),
+            "connections to PostgreSQL cut": self.to_database.cut,
+            "connections to Redis cut": self.to_broker.cut,
+            "connections to the platforms cut": self.to_platforms.cut,
+            "connections to the platforms stalled": self._stall,
+        }
+
+    def _running(self, kind: str, *, alive: bool = True) -> list[Running]:
+        """The newest of each number."""
+        newest = {name.partition(".")[0]: running for name, running in self.platform.processes.items()}
+        mine = [running for name, running in newest.items() if name.startswith(f"{kind}-")]
+        return [running for running in mine if (running.process.poll() is None) is alive]
+
+    def _one(self, kind: str) -> Running:
+        self.heal()
+        return self.rng.choice(self._running(kind))
+
+    def _again(self, running: Running) -> None:
+        number = running.name.partition(".")[0]
+        self._copies[number] += 1
+        kind = number.partition("-")[0]
+        self.platform.start(kind, name=f"{number}.{self._copies[number]}")
+
+    def _kill(self, kind: str) -> None:
+        victim = self._one(kind)
+        victim.kill_all()
+        time.sleep(self.rng.uniform(*DOWN))
+        self._again(victim)
+
+    def _kill_a_child(self) -> None:
+        children = sorted(self._one("worker").children())
+        if children:
+            os.kill(self.rng.choice(children), signal.SIGKILL)
+
+    def _restart(self) -> None:
+        victim = self._one("worker")
+        victim.tell(signal.SIGTERM)
+        victim.wait()
+        self._again(victim)
+
+    def _pause(self, kind: str) -> None:
+        victim = self._one(kind)
+        paused = victim.tree()
+        for pid in sorted(paused):
+            os.kill(pid, signal.SIGSTOP)
+        time.sleep(PAUSE)
+        for pid in sorted(paused & victim.tree()):
+            os.kill(pid, signal.SIGCONT)
+
+    def _kill_redis(self, *, lost: bool) -> None:
+        self.valkey.kill()
+        if lost:
+            self.valkey.forget()
+        time.sleep(self.rng.uniform(*DOWN))
+        self.valkey.start()
+
+    def _stop_postgres(self, mode: str) -> None:
+        self.postgres.stop(mode)
+        time.sleep(self.rng.uniform(*DOWN))
+        self.postgres.start()
+
+    def _stall(self) -> None:
+        self.to_platforms.stall()
+        time.sleep(self.rng.uniform(*DOWN) + 2)
+        self.to_platforms.heal()

@@ -1,0 +1,55 @@
+"""Two minutes in which everything breaks that can; then everything holds that must."""
+
+import os
+import random
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.city import city
+from tests.chaos.monkey import Monkey
+from tests.chaos.report import report
+from tests.processes.nursery import Nursery
+from tests.simulation.invariants import violations
+
+SECONDS = float(os.environ.get("SECONDS", "120"))
+SEED = int(os.environ.get("SEED") or random.SystemRandom().getrandbits(32))
+REPORT = Path(os.environ.get("CHAOS_REPORT", "chaos-report.md")).resolve()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(SECONDS + 1500)
+def test_whatever_breaks_nothing_leaks_and_nothing_is_lost(nursery: Nursery, keeps_logs: Path) -> None:
+    sys.stderr.write(f"chaos: SEED={SEED} SECONDS={SECONDS:g}, logs in {keeps_logs}" + "\n")
+    with city(keeps_logs, nursery) as town:
+        monkey = Monkey(
+            town.platform,
+            town.valkey,
+            town.postgres,
+            town.to_database,
+            town.to_broker,
+            town.to_platforms,
+            random.Random(SEED),
+        )
+        for kind in ("worker", "scheduler"):
+            for number in (1, 2):
+                monkey.start(kind, number)
+        town.open_for_business()
+        load = town.load(clients=5, seed=SEED, patience=5)
+        load.start()
+        began = time.monotonic()
+        monkey.run(SECONDS)
+        monkey.heal()
+        load.stop()
+        lasted = time.monotonic() - began
+        town.until_quiet()
+        evidence = town.evidence(load, monkey.troubles)
+        broken = violations(evidence)
+        written = report(f"Chaos, seed {SEED}", monkey.done, load, evidence, broken, lasted)
+        REPORT.write_text(written)
+        (keeps_logs / "story.txt").write_text("\n".join(monkey.story))
+        sys.stderr.write(written + "\n")
+    assert broken == []
+    assert len(evidence.sessions) > SECONDS / 4, "there was load"
