@@ -32,7 +32,7 @@ class Finding:
 
 
 def doctor(as_json: AsJson = False) -> None:
-    """Check settings, configuration, secrets, database, broker and scheduler."""
+    """Check settings, configuration, secrets, database, broker, scheduler, work and providers."""
     findings = list(_findings())
     if as_json:
         print_json([asdict(finding) for finding in findings])
@@ -59,6 +59,7 @@ def _findings() -> Iterator[Finding]:
         "broker": _broker,
         "scheduler": _scheduler,
         "work": _work,
+        "providers": _providers,
     }
     for name, check in checks.items():
         yield _tried(name, check, settings)
@@ -143,6 +144,23 @@ def _work(_settings: "Settings") -> str:
         late = ", ".join(f"{step.value} {span(by.total_seconds())}" for step, by in sorted(overdue.items()))
         raise Complaint(f"steps are overdue ({late}): is a worker running (`orchestrator worker`)?")
     return "nothing is overdue"
+
+
+def _providers(settings: "Settings") -> str:
+    """What stands against the configured ones: paused keys, empty accounts, what cannot work as configured."""
+    from orchestrator import wiring
+
+    configured = wiring.read_configuration(settings).providers
+    with reading() as tx:
+        paused = [one for one in tx.credentials.listed() if one.paused_since and not one.retired]
+        alarms = [one for one in tx.alarms.listed() if one.provider in configured]
+    said = [f"{one.provider} {one.ref} is paused: {one.paused_reason}" for one in paused]
+    for alarm in alarms:
+        where = " ".join(part for part in (alarm.provider, alarm.credential, alarm.model_id) if part)
+        said.append(f"{where}: {alarm.kind.value.replace('_', ' ')}: {alarm.reason}")
+    if said:
+        raise Complaint("\n".join([*said, "`orchestrator provider check NAME` says what to do"]))
+    return "nothing stands against any"
 
 
 def _mark(finding: Finding) -> object:

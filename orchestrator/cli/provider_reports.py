@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.rules.alarms import Alarm
 from orchestrator.rules.events import rfc3339
 from orchestrator.rules.values import Brake, Credential, Meter
 
@@ -20,6 +21,7 @@ class Known:
     rows: Mapping[tuple[str, str], Credential]
     in_use: Mapping[tuple[str, str], int]
     brakes: Sequence[Brake]
+    alarms: Sequence[Alarm]
     meters: Mapping[str, Meter]
     secrets: "SecretStore"
     now: datetime
@@ -56,6 +58,7 @@ def known_of(tx: "Transaction", secrets: "SecretStore") -> Known:
         rows={(row.provider, row.ref): row for row in tx.credentials.listed()},
         in_use=tx.credentials.in_use(),
         brakes=tx.brakes.listed(),
+        alarms=tx.alarms.listed(),
         meters={meter.provider: meter for meter in tx.meters.listed()},
         secrets=secrets,
         now=tx.now(),
@@ -108,6 +111,7 @@ def _health(known: Known, provider: str) -> dict[str, Any]:
     meter = known.meters.get(provider, Meter(provider=provider))
     return {
         "brakes": [_brake(brake) for brake in known.brakes if brake.provider == provider],
+        "alarms": [_alarm(alarm) for alarm in known.alarms if alarm.provider == provider],
         "pings": {"count": meter.pings, "tokens": meter.tokens, "cost_usd": f"{meter.cost_usd:f}"},
         "balance": _balance(meter),
     }
@@ -119,6 +123,18 @@ def _brake(brake: Brake) -> dict[str, Any]:
         "since": rfc3339(brake.since),
         "until": rfc3339(brake.until),
         "reason": brake.reason,
+    }
+
+
+def _alarm(alarm: Alarm) -> dict[str, Any]:
+    return {
+        "kind": alarm.kind.value,
+        "credential": alarm.credential,
+        "model": alarm.model_id,
+        "since": rfc3339(alarm.since),
+        "seen_at": rfc3339(alarm.seen_at),
+        "retry_at": rfc3339(alarm.retry_at),
+        "reason": alarm.reason,
     }
 
 

@@ -31,6 +31,9 @@ def listed(providers: Sequence[dict[str, Any]], now: datetime) -> Iterator["Rend
     brakes = [_brake(one["name"], brake, now) for one in providers for brake in one["brakes"]]
     if brakes:
         yield table(("braked", "credential", "since", "until", "why"), brakes, title="brakes")
+    alarms = [_alarm(one["name"], alarm, now) for one in providers for alarm in one["alarms"]]
+    if alarms:
+        yield table(("alarm", "provider", "credential", "model", "since", "why"), alarms, title="alarms")
 
 
 def tried(rows: Sequence["Tried"]) -> "RenderableType":
@@ -78,6 +81,17 @@ def _brake(provider: str, brake: dict[str, Any], now: datetime) -> tuple[Any, ..
         when(brake["since"], now),
         when(brake["until"], now),
         brake["reason"],
+    )
+
+
+def _alarm(provider: str, alarm: dict[str, Any], now: datetime) -> tuple[Any, ...]:
+    return (
+        coloured(alarm["kind"].replace("_", " "), "red"),
+        provider,
+        alarm["credential"] or "",
+        alarm["model"] or "all",
+        when(alarm["since"], now),
+        alarm["reason"],
     )
 
 

@@ -3,11 +3,13 @@
 import asyncio
 from datetime import datetime, timedelta
 
+from orchestrator.flows import alarms
 from orchestrator.flows.services import Services
 from orchestrator.flows.upkeep import Tally
 from orchestrator.providers.driver import ChecksKey, ProviderError
+from orchestrator.rules.alarms import AlarmKind, alarm
 from orchestrator.rules.events import Event, rfc3339
-from orchestrator.rules.values import Credential, Policy
+from orchestrator.rules.values import Credential, Placement, Policy
 from orchestrator.store.unit import Transaction
 
 #: A paused key is tried again so often. Seconds.
@@ -18,21 +20,35 @@ TRY_TIMEOUT = 30.0
 
 def refused(
     tx: Transaction,
-    provider: str,
-    ref: str | None,
+    placement: Placement,
     said: str,
     policy: Policy,
     now: datetime,
     *,
-    exclusive: bool,
+    since: datetime | None = None,
 ) -> None:
-    """The provider refuses this key: pause it. A shared one only if none of its sessions was alive lately;
-    otherwise it is the one model, or the one session, that it may not use."""
+    """The provider refuses this placement's key: pause it. A shared one under which others live only for this model;
+    where the same model lives under it too, it is the one session that is refused, and nobody is paused.
+
+    `since`: the first refusal; None: this one."""
+    provider, ref = placement.provider, placement.credential
     if ref is None:
         return
     lately = now - timedelta(seconds=2 * policy.ping_interval_seconds)
-    if not exclusive and tx.sessions.somebody_lives(provider, ref, lately):
-        return
+    if placement.exclusive or not tx.sessions.somebody_lives(provider, ref, lately):
+        _pause(tx, provider, ref, said, now)
+    elif _only_this_model(tx, placement, ref, since or lately):
+        alarms.raised(tx, alarm(AlarmKind.MODEL_PAUSED, provider, ref, placement.model_id, said, now))
+
+
+def _only_this_model(tx: Transaction, placement: Placement, ref: str, since: datetime) -> bool:
+    """Others were alive under the key since then, and none of this model."""
+    provider, model = placement.provider, placement.model_id
+    others = tx.sessions.somebody_lives(provider, ref, since)
+    return others and not tx.sessions.somebody_lives(provider, ref, since, model)
+
+
+def _pause(tx: Transaction, provider: str, ref: str, said: str, now: datetime) -> None:
     if tx.credentials.pause(provider, ref, said, now):
         data = {"provider": provider, "credential": ref, "reason": said, "since": rfc3339(now)}
         paused = Event(type="orchestrator.provider.credential_paused", subject=provider, data=data)
@@ -48,7 +64,9 @@ def told_to_wait(
 
 
 def retry_paused(services: Services) -> Tally:
-    """Try every paused key again; one that works takes placements again."""
+    """Try every paused key again; one that works takes placements again. Models paused under a key that works
+    are tried by whoever comes next."""
+    services.database.transact(alarms.let_retry)
     due = services.database.transact(lambda tx: _due(services, tx))
     freed = 0
     for credential in due:

@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from orchestrator.flows import keys, late_answers, placing
+from orchestrator.flows import alarms, keys, late_answers, placing
 from orchestrator.flows.account_work import AccountWork
 from orchestrator.flows.claims import Answer, Claimed, NotBegun, Terms, act_and_settle, claim, under_lease
 from orchestrator.flows.giving_back import give_back
@@ -14,21 +14,26 @@ from orchestrator.flows.upkeep import Tally
 from orchestrator.providers.driver import (
     CredentialRefused,
     Driver,
+    Misconfigured,
     ModelMissing,
     NotPlaced,
     NotSent,
     OutcomeUnknown,
+    OutOfBalance,
     Placed,
     ProviderError,
     Refused,
     Throttled,
 )
+from orchestrator.rules.alarms import AlarmKind, alarm
 from orchestrator.rules.states import PlacementState, State, Step, StopReason
 from orchestrator.rules.values import Placement, Policy, RefusedBy, Session
 from orchestrator.store.unit import Transaction
 
 #: Seconds until something that was not sent, or throttled without a hint, is sent again; doubles up to the last.
 RETRY_FIRST, RETRY_LAST = 2.0, 60.0
+#: Refusals that concern more than the one session.
+_ALARMS = (OutOfBalance, AlarmKind.OUT_OF_BALANCE), (Misconfigured, AlarmKind.MISCONFIGURED)
 
 
 def open_due(services: Services) -> Tally:
@@ -88,7 +93,7 @@ def after_open(
         case Refused() as refusal:
             refused = replace(placement, refused_by=_refused_by(refusal), last_answer=str(refusal))
             current = work.tx.placements.save(placement, refused)
-            _note_refused_key(work, placement, refusal)
+            _note_refusal(work, placement, refusal)
             not_opened(work, session, current, f"refused: {refusal}")
         case NotSent() | Throttled() as error:
             _again_later(work, session, placement, error, answer.claimed.step)
@@ -134,12 +139,14 @@ def _refused_by(refusal: Refused) -> RefusedBy:
     return RefusedBy.PROVIDER if isinstance(refusal, ModelMissing) else RefusedBy.CREDENTIAL
 
 
-def _note_refused_key(work: AccountWork, placement: Placement, refusal: Refused) -> None:
+def _note_refusal(work: AccountWork, placement: Placement, refusal: Refused) -> None:
+    """What an operator must know of it: a refused key, an empty account, a configuration that cannot work."""
     if isinstance(refusal, CredentialRefused) and placement.attach is None:
-        policy = work.services.policy(placement.provider)
-        said, key = str(refusal), placement.credential
-        exclusive = placement.exclusive
-        keys.refused(work.tx, placement.provider, key, said, policy, work.now, exclusive=exclusive)
+        keys.refused(work.tx, placement, str(refusal), work.services.policy(placement.provider), work.now)
+    kind = next((kind for error, kind in _ALARMS if isinstance(refusal, error)), None)
+    if kind is not None:
+        where = placement.provider, placement.credential, placement.model_id
+        alarms.raised(work.tx, alarm(kind, *where, str(refusal), work.now))
 
 
 def _as_open(placement: Placement, placed: Placed, now: datetime) -> Placement:

@@ -4,18 +4,15 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import assert_never
 
-from orchestrator.flows import brake, keys, placing
+from orchestrator.flows import brake, ping_notes, placing
 from orchestrator.flows.account_work import AccountWork, on_account
 from orchestrator.flows.ping_claims import Pinged, claim_everywhere, give_keys_back, send
 from orchestrator.flows.services import Services
 from orchestrator.flows.upkeep import Tally
-from orchestrator.observability import metrics
 from orchestrator.providers.driver import Probe
 from orchestrator.rules.decide import (
-    RETRY_AFTER_INTERVALS,
     BecomeRunning,
     Decision,
     GiveUp,
@@ -28,7 +25,6 @@ from orchestrator.rules.decide import (
     note_ping,
     plan_steps,
 )
-from orchestrator.rules.money import MICRO
 from orchestrator.rules.states import State, Step, StopReason
 from orchestrator.rules.values import Session, Verdict
 from orchestrator.store.pings import GoodPing
@@ -59,7 +55,7 @@ def settle(services: Services, chunk: Sequence[Pinged]) -> None:
     def settle_good(tx: Transaction) -> None:
         now = tx.now()
         give_keys_back(services, tx, chunk)
-        _meter(tx, begun)
+        ping_notes.meter(tx, begun)
         good = {pinged.token: [] for pinged in begun}  # type: dict[str, list[GoodPing]]
         for pinged in begun:
             ping = _good(services, pinged, now)
@@ -68,9 +64,10 @@ def settle(services: Services, chunk: Sequence[Pinged]) -> None:
         written.clear()
         for token, pings in good.items():
             written.update(tx.pings.settle_good(pings, token))
+        ping_notes.end_alarms(services, tx, begun)
 
     services.database.transact(settle_good)
-    _measure(begun)
+    ping_notes.measure(begun)
     for pinged in begun:
         if pinged.session.id not in written:
             _settle_apart(services, pinged)
@@ -137,7 +134,7 @@ def _settle_one(services: Services, pinged: Pinged) -> None:
             return
         if session.lease_token == pinged.token:  # else a stop, or another ping, took it over
             _remember_variant(tx, pinged)
-            _note_key(work, session, pinged)
+            ping_notes.note_answer(work, session, pinged)
             _carry_out(work, session, pinged)
         work.finish()
 
@@ -193,45 +190,6 @@ def _go_on(work: AccountWork, before: Session, noted: Session) -> None:
 
 def _ill(session: Session) -> bool:
     return session.failures > 0 or session.gone_since is not None
-
-
-def _note_key(work: AccountWork, session: Session, pinged: Pinged) -> None:
-    """What the answer says of the key: refused, or told to wait."""
-    placement, probe = pinged.placement, pinged.probe
-    own = placement.secret_ref == placement.credential
-    policy = work.policy(session)
-    if probe.verdict is Verdict.CREDENTIALS and own:
-        keys.refused(
-            work.tx,
-            placement.provider,
-            placement.credential,
-            probe.detail,
-            policy,
-            work.now,
-            exclusive=placement.exclusive,
-        )
-    if probe.verdict is Verdict.THROTTLED:
-        most = RETRY_AFTER_INTERVALS * policy.ping_interval_seconds
-        seconds = min(probe.retry_after_seconds or 0.0, most)
-        keys.told_to_wait(work.tx, placement.provider, placement.credential, seconds, work.now)
-
-
-def _measure(begun: Sequence[Pinged]) -> None:
-    for pinged in begun:
-        provider, probe = pinged.placement.provider, pinged.probe
-        metrics.PINGS.labels(provider, probe.verdict.value).inc()
-        metrics.PING_SECONDS.labels(provider).observe(probe.latency_ms / 1000)
-
-
-def _meter(tx: Transaction, begun: Sequence[Pinged]) -> None:
-    """Count what the pings of each provider took."""
-    for provider in sorted({pinged.placement.provider for pinged in begun}):
-        probes = [
-            pinged.probe for pinged in begun if pinged.placement.provider == provider and not pinged.asleep
-        ]
-        cost = sum((Decimal(probe.cost_usd) for probe in probes if probe.cost_usd), Decimal(0))
-        tokens = sum(probe.tokens for probe in probes)
-        tx.meters.count(provider, pings=len(probes), tokens=tokens, cost_usd=cost.quantize(MICRO))
 
 
 def give_up(work: AccountWork, session: Session, noted: Session, detail: str) -> None:

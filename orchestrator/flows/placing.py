@@ -50,6 +50,7 @@ def take_place(
         if (provider, EVERYWHERE) in tried:
             continue
         excluding = {ref for name, ref in tried if name == provider and ref is not None}
+        excluding |= tx.alarms.keys_refusing(provider, model.id)
         credential = tx.credentials.take(
             provider, now, ref=session.pinned_credential, excluding=sorted(excluding)
         )

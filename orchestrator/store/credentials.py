@@ -3,14 +3,15 @@
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Connection, and_, exists, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, exists, func, insert, or_, select, update
 
 from orchestrator.rules.states import PlacementState
 from orchestrator.rules.values import Credential
 from orchestrator.store.rows import snapshot, table_of, values_of
-from orchestrator.store.tables import CredentialRow, PlacementRow
+from orchestrator.store.tables import AlarmRow, CredentialRow, PlacementRow
 
 CREDENTIALS = table_of(CredentialRow)
+ALARMS = table_of(AlarmRow)
 _PLACEMENTS = table_of(PlacementRow)
 
 
@@ -91,7 +92,8 @@ class Credentials:
     def sync(self, wanted: Mapping[str, Credential]) -> None:
         """Make the rows agree with the configuration: what is gone from it retires and serves the closes.
 
-        A changed secret is no longer paused; placements keep the fingerprint of the one they were opened with."""
+        A changed secret is no longer paused, and nothing stands against it; placements keep the fingerprint of
+        the one they were opened with."""
         known = {row.id: snapshot(Credential, row) for row in self._connection.execute(select(CREDENTIALS))}
         for credential_id, credential in sorted(wanted.items()):
             if credential_id not in known:
@@ -138,6 +140,9 @@ class Credentials:
         unseen = wanted.fingerprint == ""  # whoever lacks a secret cannot say whether it changed
         same_secret = unseen or known.fingerprint == wanted.fingerprint
         fresh = {} if same_secret else {"paused_since": None, "paused_reason": None}
+        if not same_secret:  # what stands against the old one says nothing of the new
+            mine = ALARMS.c.provider == wanted.provider, ALARMS.c.credential == wanted.ref
+            self._connection.execute(delete(ALARMS).where(*mine))
         self._connection.execute(
             update(CREDENTIALS)
             .where(CREDENTIALS.c.id == wanted.id)

@@ -17,6 +17,7 @@ from sqlalchemy import (
     literal,
     or_,
     select,
+    true,
     update,
 )
 
@@ -129,13 +130,16 @@ class Sessions:
         total, concurrent, waiting = self._connection.execute(query).one()
         return Usage(total=total or 0, concurrent=concurrent or 0, queue_ahead=waiting or 0)
 
-    def somebody_lives(self, provider: str, credential: str, since: datetime) -> bool:
-        """Was any running session under this key alive since then?"""
+    def somebody_lives(
+        self, provider: str, credential: str, since: datetime, model_id: str | None = None
+    ) -> bool:
+        """Was any running session under this key, with this model where one is given, alive since then?"""
         alive = exists().where(
             SESSIONS.c.provider == provider,
             SESSIONS.c.credential == credential,
             SESSIONS.c.state == State.RUNNING,
             SESSIONS.c.last_alive_at >= since,
+            true() if model_id is None else SESSIONS.c.model_id == model_id,
         )
         return bool(self._connection.execute(select(alive)).scalar())
 

@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 
 from orchestrator.rules.states import Step
 from orchestrator.store.accounts import Accounts
+from orchestrator.store.alarms import Alarms
 from orchestrator.store.brakes import Brakes
 from orchestrator.store.credentials import Credentials
 from orchestrator.store.inbox import Inbox
@@ -46,6 +47,7 @@ class Transaction:
         self.inbox = Inbox(connection)
         self.leases = Leases(connection)
         self.brakes = Brakes(connection)
+        self.alarms = Alarms(connection)
         self.meters = Meters(connection)
 
     @contextmanager

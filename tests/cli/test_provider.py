@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.rules.alarms import AlarmKind, alarm
 from orchestrator.rules.values import Brake
 from orchestrator.store.brakes import scope_of
 from orchestrator.store.unit import Transaction
@@ -208,6 +209,8 @@ def test_the_list_tells_brakes_waits_and_meters(cli: Cli, world: World) -> None:
     def note(tx: Transaction) -> None:
         tx.credentials.cool("morph", "env:MORPH_1", later)
         tx.credentials.pause("morph", "env:MORPH_2", "401 Invalid API key", now)
+        empty = alarm(AlarmKind.OUT_OF_BALANCE, "alpha", "env:ALPHA", "llama", "402 top up", now)
+        tx.alarms.raise_(empty)
         tx.meters.count("alpha", pings=7, tokens=112, cost_usd=Decimal("0.25"))
         tx.meters.note_balance("alpha", Decimal("3.5"), "USD", now, is_low=True)
 
@@ -217,13 +220,22 @@ def test_the_list_tells_brakes_waits_and_meters(cli: Cli, world: World) -> None:
     assert (found["alpha"]["pings"]["count"], found["alpha"]["pings"]["tokens"]) == (7, 112)
     assert Decimal(found["alpha"]["balance"]["amount"]) == Decimal("3.5")
     assert found["alpha"]["balance"]["low"] is True
+    (empty,) = found["alpha"]["alarms"]
+    assert (empty["kind"], empty["model"], empty["reason"]) == ("out_of_balance", None, "402 top up")
+    assert cli("doctor", "--json").json[-1] == {
+        "check": "providers",
+        "ok": False,
+        "detail": "morph env:MORPH_2 is paused: 401 Invalid API key\n"
+        "alpha env:ALPHA: out of balance: 402 top up\n`orchestrator provider check NAME` says what to do",
+    }
     states = {key["ref"]: key for key in found["morph"]["credentials"]}
     assert states["env:MORPH_1"]["state"] == "told to wait"
     assert states["env:MORPH_2"]["state"] == "paused"
     assert "401 Invalid API key" in states["env:MORPH_2"]["why"]
     text = cli("provider", "list").out
     assert all(
-        word in text for word in ("fell ill", "told to wait", "112 tokens", ", low", "Invalid API key")
+        word in text
+        for word in ("out of balance", "fell ill", "told to wait", "112 tokens", ", low", "Invalid API key")
     )
 
 

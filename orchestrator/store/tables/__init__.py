@@ -1,5 +1,6 @@
 """The tables. Importing this package registers every one of them with `metadata`."""
 
+from orchestrator.store.tables.alarms import AlarmRow
 from orchestrator.store.tables.base import metadata
 from orchestrator.store.tables.catalog import BrakeRow, CredentialRow, MeterRow, ModelRow, SightingRow
 from orchestrator.store.tables.messages import InboxRow, LeaseRow, OutboxRow
@@ -9,6 +10,7 @@ from orchestrator.store.tables.sessions import SessionRow
 
 __all__ = [
     "AccountRow",
+    "AlarmRow",
     "BrakeRow",
     "CredentialRow",
     "InboxRow",

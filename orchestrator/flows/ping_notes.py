@@ -1,0 +1,69 @@
+"""What pings say beyond their own session: of keys, accounts and configurations, and what they cost."""
+
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from decimal import Decimal
+
+from orchestrator.flows import alarms, keys
+from orchestrator.flows.account_work import AccountWork
+from orchestrator.flows.ping_claims import Pinged
+from orchestrator.flows.services import Services
+from orchestrator.observability import metrics
+from orchestrator.rules.alarms import Well, alarm, kind_of
+from orchestrator.rules.decide import RETRY_AFTER_INTERVALS
+from orchestrator.rules.money import MICRO
+from orchestrator.rules.values import Session, Verdict
+from orchestrator.store.unit import Transaction
+
+
+def note_answer(work: AccountWork, session: Session, pinged: Pinged) -> None:
+    """What the answer says of the key, the account or the configuration there, beyond this session."""
+    placement, probe = pinged.placement, pinged.probe
+    policy = work.policy(session)
+    if probe.verdict is Verdict.CREDENTIALS and placement.secret_ref == placement.credential:
+        keys.refused(work.tx, placement, probe.detail, policy, work.now, since=session.unusable_since)
+    kind = kind_of(probe.verdict)
+    if kind is not None:
+        where = placement.provider, placement.credential, session.model_id
+        alarms.raised(work.tx, alarm(kind, *where, probe.detail, work.now))
+    if probe.verdict is Verdict.THROTTLED:
+        most = RETRY_AFTER_INTERVALS * policy.ping_interval_seconds
+        seconds = min(probe.retry_after_seconds or 0.0, most)
+        keys.told_to_wait(work.tx, placement.provider, placement.credential, seconds, work.now)
+
+
+def end_alarms(services: Services, tx: Transaction, begun: Sequence[Pinged]) -> None:
+    """Good pings end the alarms that they contradict."""
+    alarms.end_with(tx, _well(services, begun))
+
+
+def meter(tx: Transaction, begun: Sequence[Pinged]) -> None:
+    """Count what the pings of each provider took."""
+    for provider in sorted({pinged.placement.provider for pinged in begun}):
+        probes = [
+            pinged.probe for pinged in begun if pinged.placement.provider == provider and not pinged.asleep
+        ]
+        cost = sum((Decimal(probe.cost_usd) for probe in probes if probe.cost_usd), Decimal(0))
+        tokens = sum(probe.tokens for probe in probes)
+        tx.meters.count(provider, pings=len(probes), tokens=tokens, cost_usd=cost.quantize(MICRO))
+
+
+def measure(begun: Sequence[Pinged]) -> None:
+    """For Prometheus."""
+    for pinged in begun:
+        provider, probe = pinged.placement.provider, pinged.probe
+        metrics.PINGS.labels(provider, probe.verdict.value).inc()
+        metrics.PING_SECONDS.labels(provider).observe(probe.latency_ms / 1000)
+
+
+def _well(services: Services, begun: Sequence[Pinged]) -> Iterator[Well]:
+    """Good pings, as alarms see them."""
+    for one in begun:
+        if one.probe.verdict is Verdict.ALIVE and not one.asleep:
+            interval = timedelta(seconds=services.policy(one.placement.provider).ping_interval_seconds)
+            yield Well(
+                provider=one.placement.provider,
+                credential=one.placement.credential,
+                model_id=one.session.model_id,
+                interval=interval,
+            )

@@ -1,0 +1,27 @@
+"""What stands against providers."""
+
+from datetime import datetime
+
+from sqlmodel import Field
+
+from orchestrator.rules.alarms import AlarmKind
+from orchestrator.store.columns import enum, one_of
+from orchestrator.store.tables.base import Row
+
+
+class AlarmRow(Row, table=True):
+    """The fields of `rules.alarms.Alarm`, one to one; a few rows, deleted once it is well again."""
+
+    __tablename__ = "alarms"
+    __table_args__ = (one_of("kind", AlarmKind),)
+
+    scope: str = Field(primary_key=True)
+    kind: AlarmKind = Field(sa_column=enum(AlarmKind))
+    provider: str
+    credential: str | None = None
+    model_id: str | None = None
+    since: datetime
+    seen_at: datetime
+    reason: str
+    refusals: int
+    retry_at: datetime | None = None
