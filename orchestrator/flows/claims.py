@@ -33,6 +33,8 @@ class Claimed:
     begin_by: float
     known_handles: frozenset[str] = frozenset()
     rivals_sent_at: tuple[datetime, ...] = ()
+    at: datetime | None = None
+    """When it was claimed, by the store's clock."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -164,11 +166,12 @@ def _claim_at(services: Services, step: Step, provider: str, limit: int, terms: 
     began = time.monotonic()
 
     def claimed(tx: Transaction) -> list[Claimed]:
+        now = tx.now()
         placements = tx.placements.claim(
             step,
             provider,
             limit,
-            now=tx.now(),
+            now=now,
             token=token,
             lease_seconds=terms.lease,
             silence_seconds=max(policy.resolve_after_seconds, silence) if step is Step.OPEN else 0,
@@ -177,19 +180,16 @@ def _claim_at(services: Services, step: Step, provider: str, limit: int, terms: 
             held=services.held(provider),
         )
         tells_apart = card is not None and card.can_list and step is not Step.CLOSE
-        return [_claimed(tx, p, step, token, begin_by, tells_apart=tells_apart) for p in placements]
+        fresh = [Claimed(placement=p, step=step, token=token, begin_by=begin_by, at=now) for p in placements]
+        return [_telling_apart(tx, one) for one in fresh] if tells_apart else fresh
 
     begin_by = began + max(terms.lease - terms.timeout, 1)
     return services.database.transact(claimed)
 
 
-def _claimed(
-    tx: Transaction, placement: Placement, step: Step, token: str, begin_by: float, *, tells_apart: bool
-) -> Claimed:
+def _telling_apart(tx: Transaction, claimed: Claimed) -> Claimed:
     """With what a driver that lists must know to tell ours from others'."""
-    claimed = Claimed(placement=placement, step=step, token=token, begin_by=begin_by)
-    if not tells_apart:
-        return claimed
+    placement = claimed.placement
     since = (placement.sent_at or placement.created_at) - REMEMBERED
     known = tx.placements.handles_since(placement.provider, since, placement.id)
     return replace(claimed, known_handles=known, rivals_sent_at=tx.placements.rivals_sent_at(placement))

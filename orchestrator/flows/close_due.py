@@ -42,7 +42,7 @@ def close_due(services: Services) -> Tally:
         timeout = services.policy(driver.name).close_timeout_seconds
         try:
             async with asyncio.timeout(timeout):
-                return await driver.close(target_of(services, placement, None, to_ping=False))
+                return await driver.close(target_of(services, placement, None, to_ping=False, now=one.at))
         except TimeoutError as error:
             raise NotClosed(f"no answer to the close within {timeout:g} s") from error
 

@@ -135,15 +135,31 @@ async def _sent(
     services: Services, session: Session, placement: Placement, token: str, begin_by: float
 ) -> Pinged:
     driver = services.drivers[placement.provider]
-    target = target_of(services, placement, begin_by, to_ping=True)
-    asked = target_of(services, placement, begin_by, to_ping=False)
-    runs = session.state is State.RUNNING  # who starts waits to be woken
-    if runs and driver.card.sleeps and (await driver.status(asked)).life is Life.ASLEEP:
-        spared = Probe(verdict=Verdict.ALIVE, latency_ms=0, detail="asleep")
-        return Pinged(session=session, placement=placement, probe=spared, token=token, asleep=True)
+    asked = target_of(services, placement, begin_by, to_ping=False, now=session.leased_at)
+    if driver.card.sleeps and session.state is State.RUNNING:  # who starts waits to be woken
+        if (await driver.status(asked)).life is Life.ASLEEP:
+            spared = Probe(verdict=Verdict.ALIVE, latency_ms=0, detail="asleep")
+            return Pinged(session=session, placement=placement, probe=spared, token=token, asleep=True)
+        begin_by = await _still_to_begin(services, session, token, begin_by)
+    target = target_of(services, placement, begin_by, to_ping=True, now=session.leased_at)
     probe = await _probed(driver, target)
     ended = await _ended(services, driver, session, asked, probe)
     return Pinged(session=session, placement=placement, probe=probe, token=token, ended=ended)
+
+
+async def _still_to_begin(services: Services, session: Session, token: str, begin_by: float) -> float:
+    """A slow status has used up the time in which the ping may begin: it is claimed anew, unless a stop came.
+
+    A close waits for the newest claim as it does for the first one, so that still no ping begins after it."""
+    if time.monotonic() <= begin_by:
+        return begin_by
+    anew = time.monotonic() + PING_BEGINS_WITHIN
+
+    def renew(tx: Transaction) -> bool:
+        return tx.pings.renew(session.id, token, tx.now())
+
+    held = await asyncio.to_thread(services.database.transact, renew)
+    return anew if held else begin_by
 
 
 async def _probed(driver: Driver, target: Target) -> Probe:

@@ -1,5 +1,7 @@
 """From placements to what drivers are given."""
 
+from datetime import datetime
+
 from orchestrator.flows.claims import Claimed
 from orchestrator.flows.services import Services
 from orchestrator.providers.driver import Auth, Endpoint, Order, Target
@@ -23,11 +25,21 @@ def order_of(services: Services, claimed: Claimed) -> Order:
         sent_at=placement.sent_at,
         known_handles=claimed.known_handles,
         rivals_sent_at=claimed.rivals_sent_at,
+        now=claimed.at,
     )
 
 
-def target_of(services: Services, placement: Placement, begin_by: float | None, *, to_ping: bool) -> Target:
-    """A placement to probe (with its endpoint's secret) or to close (with its credential's)."""
+def target_of(
+    services: Services,
+    placement: Placement,
+    begin_by: float | None,
+    *,
+    to_ping: bool,
+    now: datetime | None = None,
+) -> Target:
+    """A placement to probe (with its endpoint's secret) or to close (with its credential's).
+
+    `now`: by the store's clock, as it was claimed."""
     policy = services.policy(placement.provider)
     own_endpoint = to_ping and placement.secret_ref != placement.credential
     return Target(
@@ -43,6 +55,7 @@ def target_of(services: Services, placement: Placement, begin_by: float | None, 
         variant=placement.ping_variant,
         name=_name_of(placement),
         ends_at=placement.declared_end_at,
+        now=now,
     )
 
 

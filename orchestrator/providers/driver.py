@@ -95,6 +95,8 @@ class Order:
     """When the open was first sent, for `resolve`; None: not known."""
     known_handles: frozenset[str] = frozenset()
     """Handles at this provider that other placements have or had: `resolve` adopts none of them."""
+    now: datetime | None = None
+    """By the store's clock; None: this machine's."""
     rivals_sent_at: tuple[datetime, ...] = ()
     """When other opens for this model, bid or wallet were sent whose outcome is not known either."""
 
@@ -140,6 +142,8 @@ class Target:
     """As the order had it, for platforms that are asked by name; None: not known."""
     ends_at: datetime | None = None
     """The declared end, where one is known."""
+    now: datetime | None = None
+    """By the store's clock, the one that decides whether a declared end has passed; None: this machine's."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

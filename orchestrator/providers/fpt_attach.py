@@ -53,7 +53,7 @@ class AttachDriver:
     async def open(self, order: Order) -> Placed:
         """One look: what may become alive is placed, and the first good ping is the proof."""
         placed = self._placed(order)
-        if placed.ends_at is not None and placed.ends_at <= _now():
+        if placed.ends_at is not None and placed.ends_at <= (order.now or datetime.now(UTC)):
             raise Refused(f"the declared end has passed: {placed.ends_at:%Y-%m-%d %H:%M:%S} UTC")
         probe = await self.probe(self._first_look(order, placed.endpoint))
         refusal = _refusal(probe)
@@ -145,8 +145,4 @@ def _needed(order: Order) -> Attach:
 
 
 def _has_ended(target: Target) -> bool:
-    return target.ends_at is not None and target.ends_at <= _now()
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
+    return target.ends_at is not None and target.ends_at <= (target.now or datetime.now(UTC))

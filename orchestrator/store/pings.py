@@ -117,6 +117,14 @@ class Pings:
         }
         self._connection.execute(update(SESSIONS).where(*mine).values(**released))
 
+    def renew(self, session_id: str, token: str, now: datetime) -> bool:
+        """Claim a ping anew that has not begun; False where a stop, or another ping, took the session over."""
+        mine = and_(
+            SESSIONS.c.id == session_id, SESSIONS.c.lease_token == token, SESSIONS.c.state == State.RUNNING
+        )
+        renewed = update(SESSIONS).where(mine).values(leased_at=now)
+        return self._connection.execute(renewed).rowcount == 1
+
     def some_running(self, provider: str, now: datetime) -> Placement | None:
         """The placement of one session that runs there and is not to be stopped within a minute."""
         lasts = or_(SESSIONS.c.stop_at.is_(None), SESSIONS.c.stop_at > now + timedelta(minutes=1))

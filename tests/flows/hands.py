@@ -48,7 +48,8 @@ class Hands:
                     unwanted = one.placement.closing_since is not None
                     return await driver.resolve(order_of(self._services, one), close=unwanted)
                 case _:
-                    return await driver.close(target_of(self._services, one.placement, None, to_ping=False))
+                    target = target_of(self._services, one.placement, None, to_ping=False, now=one.at)
+                    return await driver.close(target)
 
         return self._services.loop.run(ask(self._services, claimed.step, claimed, question))
 

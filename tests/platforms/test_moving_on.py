@@ -1,16 +1,18 @@
 """Failover, native pings, sleepers, what pings cost, and what may have been left behind."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 
+from orchestrator.flows.ping_due import ping_due
 from orchestrator.flows.read_balances import read_balances
 from orchestrator.rules.states import PlacementState, State, Step, StopReason
 from orchestrator.rules.values import Policy
 from tests.flows.hands import Hands
 from tests.platforms.conftest import MakeWorld
-from tests.platforms.world import MODEL, platform_of
+from tests.platforms.world import MODEL, PlatformWorld, platform_of
 from tests.world import HOUR, MINUTE, SECOND
 
 NATIVE = platform_of("morpheus").with_options(ping="native")
@@ -195,6 +197,54 @@ def test_a_sleeper_that_is_to_start_is_woken(make_platforms: MakeWorld) -> None:
     session_id = world.create_at("sesterce")
     world.settle()
     assert world.session(session_id).state is State.RUNNING, "its user waits for it"
+
+
+def _sleepy(make_platforms: MakeWorld) -> PlatformWorld:
+    """Instances may be asleep, so that each ping is preceded by a look at the list."""
+    return make_platforms(platform_of("sesterce").with_options(pending_means="asleep"))
+
+
+def test_a_slow_status_keeps_no_ping_from_beginning(make_platforms: MakeWorld) -> None:
+    world = _sleepy(make_platforms)
+    session_id = world.run_at("sesterce")
+    seen = len(world.chats("sesterce"))
+    world.fault_at("sesterce", "slow", "list", seconds=1.3)
+    world.pass_time(30 * SECOND)
+    assert len(world.chats("sesterce")) == seen + 1
+    assert world.session(session_id).last_ping_at == world.clock.now
+
+
+def test_a_stop_during_a_slow_status_is_followed_by_no_ping(make_platforms: MakeWorld) -> None:
+    world = _sleepy(make_platforms)
+    session_id = world.run_at("sesterce")
+    world.jump(30 * SECOND)
+    seen = len(world.chats("sesterce"))
+    world.fault_at("sesterce", "slow", "list", seconds=1.3, times=1)
+    with ThreadPoolExecutor() as pool:
+        pinging = pool.submit(ping_due, world.services)
+        while not world.server.log(upstream="sesterce", operation="list", fault="slow"):
+            pass  # the ping has been claimed, and its status is asked for
+        world.done("session.close", session_id=session_id)
+        pinging.result()
+    world.pass_time(MINUTE)
+    assert world.session(session_id).state is State.STOPPED
+    assert len(world.chats("sesterce")) == seen
+
+
+# the declared end
+
+
+def test_a_declared_end_is_judged_by_the_stores_clock(make_platforms: MakeWorld) -> None:
+    world = make_platforms(platform_of("fpt-attach"))
+    ends_at = world.clock.now + HOUR
+    attach = {**world.attachment("fpt-attach"), "ends_at": ends_at.isoformat()}
+    session_id = world.run_at("fpt-attach", attach=attach)
+    world.done("session.close", session_id=session_id)
+    world.pass_time(30 * MINUTE)
+    assert world.session(session_id).state is State.STOPPING, "nobody has ended it yet"
+    world.pass_time(HOUR)
+    assert world.session(session_id).state is State.STOPPED
+    assert "declared end" in (world.placement(session_id).proof or "")
 
 
 # what it costs

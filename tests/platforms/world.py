@@ -145,6 +145,10 @@ class PlatformWorld(World):
             kwargs["attach"] = self._attach(platform)
         return self.create_session(name, **kwargs)
 
+    def attachment(self, name: str) -> dict[str, Any]:
+        """Another endpoint from the console."""
+        return self._attach(self.platforms[name])
+
     def run_at(self, name: str, **kwargs: Any) -> str:
         """One that is running."""
         session_id = self.create_at(name, **kwargs)
