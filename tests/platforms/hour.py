@@ -1,0 +1,198 @@
+"""A world in which hundreds of sessions live and end on every platform, while a worker looks twice a minute."""
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from orchestrator.flows.admit_queued import admit_queued
+from orchestrator.flows.brake import release_overdue
+from orchestrator.flows.close_due import close_due
+from orchestrator.flows.funds_due import funds_due
+from orchestrator.flows.keys import retry_paused
+from orchestrator.flows.open_due import open_due
+from orchestrator.flows.ping_due import ping_due
+from orchestrator.flows.post_charges import post_charges
+from orchestrator.flows.resolve_due import resolve_due
+from orchestrator.flows.services import Services
+from orchestrator.flows.stop_due import stop_due
+from orchestrator.flows.upkeep import Tally
+from orchestrator.flows.warn_due import warn_due
+from orchestrator.rules.states import TERMINAL, State, Step
+from orchestrator.rules.values import Attach, Placement, Policy, Session
+from orchestrator.simulator import SimSession
+from tests.platforms.weather import Weather
+from tests.platforms.world import Platform, PlatformWorld, platform_of
+from tests.world import SECOND
+
+#: How often the worker looks.
+TICK = 30 * SECOND
+#: Five minutes between pings, and a short timeout for them: what hangs here hangs in real time.
+POLICY = Policy(ping_interval_seconds=300, ping_timeout_seconds=3)
+#: Sessions that live at one time on each; the two ways of `fpt` share a hundred.
+CROWD: Mapping[str, int] = {
+    "openai": 100,
+    "aimlapi": 100,
+    "sesterce": 100,
+    "fpt-attach": 50,
+    "fpt-template": 50,
+    "morpheus": 100,
+    "morpheus-node": 100,
+}
+#: Who pays for them.
+ACCOUNTS = tuple(f"account-{n}" for n in range(60))
+#: Of all sessions: closed by their users before their time; ended by the platform each tick, of a hundred.
+CLOSED_EARLY, ENDED_THERE = 0.2, 0.2
+#: What does the steps that are due, in the order of a worker's wake-ups.
+FLOWS: Mapping[Step, Callable[[Services], Tally]] = {
+    Step.FUNDS: funds_due,
+    Step.WARN: warn_due,
+    Step.CHARGE: post_charges,
+    Step.ADMIT: admit_queued,
+    Step.OPEN: open_due,
+    Step.RESOLVE: resolve_due,
+    Step.PING: ping_due,
+    Step.CLOSE: close_due,
+}
+_ALIVE = [state for state in State if state not in TERMINAL]
+
+
+def crowded() -> list[Platform]:
+    """The platforms with keys for all: exclusive ones, and one for each attached endpoint that ever lives."""
+    keys = {"morpheus": CROWD["morpheus"] + 20, "fpt-attach": 20 * CROWD["fpt-attach"]}
+    return [replace(platform_of(name), keys=keys.get(name, 1)) for name in CROWD]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Life:
+    """One session of ours, its placements, and what the platforms know of them."""
+
+    session: Session
+    placements: tuple[Placement, ...]
+    upstream: tuple[SimSession, ...]
+
+    def killed_before(self, instant: datetime | None) -> bool:
+        """The platform itself had ended what this session had there, by then."""
+        ends = [one.closed_at for one in self.upstream if one.closed_by in ("expired", "dead")]
+        return instant is not None and any(at is not None and at <= instant.timestamp() for at in ends)
+
+
+class Hour:
+    """The crowd: it comes, lives for a while, goes, and others come."""
+
+    def __init__(self, world: PlatformWorld, seed: int) -> None:
+        self.world = world
+        self.weather = Weather(world.server, tuple(world.platforms), seed)
+        self._random = random.Random(seed)
+        self._living: dict[str, str] = {}
+        self._began = world.clock.now
+        self._leaves_at: dict[str, Any] = {}
+        self.all: list[str] = []
+        self.killed: list[str] = []
+        for account_id in ACCOUNTS:
+            world.done("account.put", account_id=account_id, plan="contract", currency="USD")
+            world.done("account.credit", account_id=account_id, amount="1000", currency="USD", key="opening")
+
+    def live(self, span: timedelta) -> None:
+        """An hour of weather."""
+        self.weather.begin()
+        while self.world.clock.now < self._began + span:
+            self.weather.turn(self.world.clock.now - self._began)
+            self._come()
+            self._go()
+            self._lose_some()
+            self.tick()
+
+    def die_out(self, span: timedelta) -> None:
+        """Everybody leaves under clear sky, and late answers, debts and retries come to their end."""
+        self.weather.end()
+        staying, end = list(self._living), self.world.clock.now + span
+        while self.world.clock.now < end and self._look():
+            for session_id in staying[:50]:
+                self.world.job("session.close", session_id=session_id)
+            staying = staying[50:]
+            self.tick()
+
+    def tick(self) -> None:
+        """What is due is done, and what that makes due."""
+        for _ in range(60):  # lifecycle calls under one key wait for each other
+            due = self.world.due()
+            flows = (stop_due, *(flow for step, flow in FLOWS.items() if step in due))
+            if not sum(flow(self.world.services).claimed for flow in flows):
+                break
+        release_overdue(self.world.services)
+        retry_paused(self.world.services)
+        self._operate_the_console()
+        self.world.clock.now += TICK
+
+    def lives(self) -> list[Life]:
+        """Everybody who ever came."""
+        upstream = self.world.server.sessions()
+        mine = {one.id: one for one in upstream} | {
+            one.key: one for one in upstream if one.upstream == "fpt-attach"
+        }
+        return [self._life(session_id, mine) for session_id in self.all]
+
+    def _life(self, session_id: str, upstream: Mapping[str, SimSession]) -> Life:
+        placements = tuple(self.world.placements(session_id))
+        names = [one.handle or "" if one.attach is None else self._key(one.attach) for one in placements]
+        known = tuple(upstream[name] for name in names if name in upstream)
+        return Life(session=self.world.session(session_id), placements=placements, upstream=known)
+
+    def _key(self, attach: Attach) -> str:
+        return self.world.secrets[attach.secret_ref.removeprefix("env:")]
+
+    def _look(self) -> dict[str, Session]:
+        """Forget who has ended; the others as they are."""
+        with self.world.services.database.reading() as tx:
+            living = {one.id: one for one in tx.sessions.listed(states=_ALIVE, limit=10_000)}
+        self._living = {session_id: self._living[session_id] for session_id in living}
+        return living
+
+    def _come(self) -> None:
+        """A twelfth of the crowd each tick at most, so that their pings do not all fall together."""
+        self._look()
+        for name, crowd in CROWD.items():
+            there = sum(mine == name for mine in self._living.values())
+            for _ in range(min(crowd - there, -(-crowd // 12))):
+                seconds = self._random.randint(1200, 7200)
+                session_id = self.world.create_at(
+                    name,
+                    account_id=self._random.choice(ACCOUNTS),
+                    stop={"max_duration_seconds": seconds},
+                    on_quota="queue",
+                )
+                self._living[session_id] = name
+                self.all.append(session_id)
+                if self._random.random() < CLOSED_EARLY:
+                    stay = timedelta(seconds=self._random.randint(0, seconds))
+                    self._leaves_at[session_id] = self.world.clock.now + stay
+
+    def _go(self) -> None:
+        due = [one for one, at in self._leaves_at.items() if at <= self.world.clock.now]
+        for session_id in due:
+            del self._leaves_at[session_id]
+            self.world.job("session.close", session_id=session_id)
+
+    def _lose_some(self) -> None:
+        """Now and then a platform ends one by itself."""
+        for one in self.world.server.open_sessions():
+            if self._random.random() * 100 < ENDED_THERE:
+                self.world.server.end_session(one.id, self._random.choice(["expired", "dead"]))
+                self.killed.append(one.id)
+
+    def _operate_the_console(self) -> None:
+        """Nobody but an operator ends an attached endpoint."""
+        living = self._look()
+        for session_id, name in self._living.items():
+            wanted_no_more = living[session_id].state is State.STOPPING
+            if self.world.platforms[name].attaches and wanted_no_more:
+                self._end_in_the_console(session_id)
+
+    def _end_in_the_console(self, session_id: str) -> None:
+        attach = self.world.placement(session_id).attach
+        assert attach is not None
+        for one in self.world.server.open_sessions():
+            if one.key == self._key(attach):
+                self.world.server.end_session(one.id)
