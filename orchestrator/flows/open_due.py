@@ -35,6 +35,9 @@ RETRY_FIRST, RETRY_LAST = 2.0, 60.0
 #: Refusals that concern more than the one session.
 _ALARMS = (OutOfBalance, AlarmKind.OUT_OF_BALANCE), (Misconfigured, AlarmKind.MISCONFIGURED)
 
+#: What an open, or its resolve, brought back.
+Outcome = Answer[Placed] | Answer[Placed | NotPlaced]
+
 
 def open_due(services: Services) -> Tally:
     """Open every due placement that this process has a free slot for."""
@@ -58,8 +61,8 @@ def open_terms(policy: Policy) -> Terms:
     return Terms(lease=open_lease(policy), timeout=policy.open_timeout_seconds)
 
 
-def settle_open(services: Services, answer: Answer[Placed]) -> None:
-    """Write what became of an open: under the lease the outcome, without it only the handle."""
+def settle_open(services: Services, answer: Outcome) -> None:
+    """Write what became of an open, or what its resolve found: under the lease the outcome, without it the handle."""
     if isinstance(answer.said, NotBegun):
         give_back(services, answer)
         return
@@ -82,7 +85,7 @@ def after_open(
     work: AccountWork,
     session: Session,
     placement: Placement,
-    answer: Answer[Placed] | Answer[Placed | NotPlaced],
+    answer: Outcome,
 ) -> None:
     """What follows from an answer to an open, or to its resolve."""
     match answer.said:

@@ -9,7 +9,6 @@ from orchestrator.flows.close_due import _terms as close_terms
 from orchestrator.flows.close_due import settle_close
 from orchestrator.flows.open_due import open_terms, settle_open
 from orchestrator.flows.ping_claims import Pinged, claim_pings, send
-from orchestrator.flows.resolve_due import settle_resolve
 from orchestrator.flows.services import Services
 from orchestrator.flows.targets import order_of, target_of
 from orchestrator.providers.driver import Driver, Placed
@@ -17,7 +16,7 @@ from orchestrator.rules.states import Step
 
 SETTLE: Mapping[Step, Callable[[Services, Answer[Any]], None]] = {
     Step.OPEN: settle_open,
-    Step.RESOLVE: settle_resolve,
+    Step.RESOLVE: settle_open,
     Step.CLOSE: settle_close,
 }
 
