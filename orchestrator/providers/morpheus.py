@@ -106,10 +106,11 @@ class MorpheusDriver:
         )
 
     async def close(self, target: Target) -> Closed:
+        until = time.monotonic() + self._options.close_timeout_seconds
         try:
-            closed = await self._close(_needed(target.secret))
+            closed = await self._close(_needed(target.secret), until)
         except ProviderError as error:
-            return await self._last_word(target, error)
+            return await self._last_word(target, error, until)
         if target.handle is None or closed.closed_handle in (None, target.handle):
             return closed
         stranger = (
@@ -195,10 +196,12 @@ class MorpheusDriver:
                 verdict=verdict, latency_ms=round((time.monotonic() - begun) * 1000), detail=str(error)
             )
 
-    async def _last_word(self, target: Target, error: ProviderError) -> Closed:
+    async def _last_word(self, target: Target, error: ProviderError, until: float) -> Closed:
+        """Not after `until`: this ping can close, and the key may have its next user by then."""
         if self._options.confirm_dead_with_pingsession and isinstance(error, NotClosed):
+            left = min(self._options.read_timeout_seconds, until - time.monotonic())
             try:
-                answer = await self._slot.ping(target.secret, self._options.read_timeout_seconds)
+                answer = await self._slot.ping(target.secret, left)
             except ProviderError:
                 raise NotClosed(str(error)) from error
             if says_no_session(answer):

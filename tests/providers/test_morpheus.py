@@ -175,6 +175,14 @@ def test_a_close_that_fails_once_is_repeated_before_an_open(stage: Stage) -> Non
     assert live(stage) == [placed.handle]
 
 
+def test_a_sender_that_comes_to_itself_after_its_time_sends_nothing_more(stage: Stage) -> None:
+    """Its lease may be another's by then, and a late close or open would hit the key's next user."""
+    stage.fault("slow", "models", seconds=0.3)
+    with pytest.raises(NotSent, match="too late"):
+        stage.play(lambda driver: driver.open(stage.order()), open_timeout_seconds=0.2)
+    assert (stage.calls("close"), stage.calls("open")) == ([], [])
+
+
 def test_a_close_that_may_come_late_forbids_the_open(stage: Stage) -> None:
     stage.fault("cut_before_effect", operation="close", times=1)
     with pytest.raises(NotSent):

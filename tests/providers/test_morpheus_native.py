@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.providers.driver import NotClosed
+from orchestrator.providers.driver import Closed, Driver, NotClosed
+from orchestrator.providers.morpheus import MorpheusDriver
 from orchestrator.rules.values import Verdict
 from orchestrator.simulator import SimulatorServer
 from tests.providers.stage import Stage, platform_of, stage_of
@@ -60,4 +61,17 @@ def test_the_native_ping(stage: Stage, fault: str | None, params: dict[str, Any]
 def test_a_native_ping_that_is_too_late_is_not_begun(stage: Stage) -> None:
     target = stage.target(stage.open(), begin_by=time.monotonic() - 1)
     assert stage.play(lambda driver: driver.probe(target), ping="native").not_begun
+    assert stage.calls("ping_native") == []
+
+
+def test_the_last_word_is_not_asked_for_after_the_closes_time(stage: Stage) -> None:
+    """The native ping can close, and the key may have its next user by then."""
+    placed = stage.open()
+
+    async def too_late(driver: Driver) -> Closed:
+        assert isinstance(driver, MorpheusDriver)
+        return await driver._last_word(stage.target(placed), NotClosed("still open"), time.monotonic())
+
+    with pytest.raises(NotClosed, match="still open"):
+        stage.play(too_late, confirm_dead_with_pingsession=True)
     assert stage.calls("ping_native") == []
