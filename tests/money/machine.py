@@ -106,6 +106,13 @@ class MoneyMachine(RuleBasedStateMachine):
         self.pass_time(SECOND)
         return multiple(*ids)
 
+    @rule(target=sessions, session_id=sessions, model_id=models)
+    def slip_in(self, session_id: str, model_id: str) -> "MultipleResults[str]":
+        """A newcomer at the very instant at which a slot is freed."""
+        account_id = self.history.lives[session_id].account
+        self.touch(session_id, ("close", {"reason": "operator", "confirm": True}))
+        return multiple(*self.created(1, account_id=account_id, model_id=model_id, on_quota="reject"))
+
     @rule(target=sent, session_id=sessions, deed=deeds)
     def touch(self, session_id: str, deed: tuple[str, dict[str, Any]]) -> Sent:
         name, kwargs = deed

@@ -9,8 +9,8 @@ from tests.money.machine import machine_on
 from tests.money.stage import Stage
 
 THOROUGH = settings(
-    max_examples=120,
-    stateful_step_count=40,
+    max_examples=60,
+    stateful_step_count=50,
     deadline=None,
     suppress_health_check=list(HealthCheck),
     print_blob=True,
