@@ -1,28 +1,30 @@
-"""`account list|show|put|credit|ledger`."""
+"""`account list|show|put|credit|ledger|forecast`."""
 
 import uuid
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+from typing import Annotated, TypeAlias
 
 import typer
 
+from orchestrator.cli import account_tables
 from orchestrator.cli.options import AsJson, Currency, Limit, given
-from orchestrator.cli.output import pairs, print_json, say, show, table
-from orchestrator.cli.reading import found_account, reading
+from orchestrator.cli.output import pairs, print_json, say, show
+from orchestrator.cli.reading import configured, found_account, reading
 from orchestrator.cli.sending import Json, sends
-from orchestrator.cli.times import when
-
-if TYPE_CHECKING:
-    from orchestrator.store.unit import Transaction
 
 app = typer.Typer()
 
 AccountId: TypeAlias = Annotated[str, typer.Argument(metavar="ID", help="The account's id.")]
-_ENTRY_COLUMNS = ("when", "kind", "amount", "from", "to", "session", "note")
+#: A whole number, or "unlimited". The job says what is wrong with anything else.
+Most: TypeAlias = Annotated[str | None, typer.Option(help='Its own limit, or "unlimited"; else its plan\'s.')]
 
 
-def _show_account(account: Json) -> None:
-    show(pairs(_rows_of(account, datetime.now(UTC))))
+def _since(text: str) -> datetime:
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter("must be a day or a time, such as 2026-01-31 or 2026-01-31T12:00Z") from None
+    return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
 
 
 @app.command("list")
@@ -35,36 +37,51 @@ def list_accounts(limit: Limit = 1000, as_json: AsJson = False) -> None:
         accounts = [views.of_account(account) for account in tx.accounts.listed(limit)]
     if as_json:
         return print_json(accounts)
-    rows = [(a["id"], a["plan"], _balance(a), when(a["funds_end_at"], now)) for a in accounts]
-    return show(table(("id", "plan", "balance", "funds end"), rows))
+    return show(account_tables.listed(accounts, now))
 
 
 @app.command("show")
 def show_account(account_id: AccountId, as_json: AsJson = False) -> None:
-    """One account: its money, its quota, and the sessions that use it."""
+    """One account: its money, its quota used and allowed, and the sessions that use it."""
+    from orchestrator.flows.read_account import with_quota
+
     with reading() as tx:
         now = tx.now()
-        account = _with_quota(tx, account_id, now)
+        account = with_quota(tx, configured(), found_account(tx, account_id), now)
     if as_json:
         return print_json(account)
-    show(pairs([*_rows_of(account, now), *_quota_rows(account["quota"])]))
-    rows = [(s["id"], s["name"], s["state"], s["model_id"], s["nodes"]) for s in account["sessions"]]
-    return show(table(("id", "name", "state", "model", "nodes"), rows, title="sessions"))
+    summary = pairs(account_tables.rows_of(account, now))
+    return show(summary, account_tables.quota(account), account_tables.sessions(account))
 
 
 @app.command()
-@sends("account.put", _show_account)
+@sends("account.put", account_tables.show_result)
 def put(
     account_id: AccountId,
     plan: Annotated[str, typer.Option(help="A plan of the configuration, such as payg.")],
     currency: Currency,
+    max_sessions: Most = None,
+    max_concurrent: Most = None,
+    max_nodes: Most = None,
+    max_nodes_total: Most = None,
+    overdraft_limit: Annotated[
+        str | None, typer.Option(help="How far its balance may go below zero; else its plan's.")
+    ] = None,
 ) -> Json:
-    """Create an account, or move it to another plan."""
-    return given(account_id=account_id, plan=plan, currency=currency)
+    """Create an account, or change it: what is left out is its plan's (again)."""
+    quota = given(
+        max_sessions=_limit(max_sessions),
+        max_concurrent=_limit(max_concurrent),
+        max_nodes=_limit(max_nodes),
+        max_nodes_total=_limit(max_nodes_total),
+    )
+    return given(
+        account_id=account_id, plan=plan, currency=currency, quota=quota, overdraft_limit=overdraft_limit
+    )
 
 
 @app.command()
-@sends("account.credit", _show_account)
+@sends("account.credit", account_tables.show_result)
 def credit(
     account_id: AccountId,
     amount: Annotated[str, typer.Option(help="A decimal, such as 25.00.")],
@@ -79,81 +96,45 @@ def credit(
 
 
 @app.command()
-def ledger(account_id: AccountId, limit: Limit = 100, as_json: AsJson = False) -> None:
-    """Every movement of an account's money, newest first."""
-    from orchestrator.flows import views
+def ledger(
+    account_id: AccountId,
+    limit: Limit = 100,
+    since: Annotated[
+        datetime | None, typer.Option(parser=_since, help="Not older than this day or time (UTC).")
+    ] = None,
+    before: Annotated[int | None, typer.Option(help="Older than this entry's id: the next page.")] = None,
+    as_json: AsJson = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV and nothing else.")] = False,
+) -> None:
+    """Every movement of an account's money with the balance after it, newest first."""
+    from orchestrator.flows.read_account import ledger_line
 
     with reading() as tx:
         now = tx.now()
         found_account(tx, account_id)
-        entries = [views.of_entry(entry) for entry in tx.ledger.of_account(account_id, limit)]
+        found = tx.ledger.lines(account_id, limit + 1, since=since, before=before)
+        lines = [ledger_line(line, balance) for line, balance in found[:limit]]
+    if len(found) > limit:
+        say(f"there are older entries: --before {lines[-1]['id']} shows them, --limit shows more at once")
     if as_json:
-        return print_json(entries)
-    return show(table(_ENTRY_COLUMNS, [_entry_row(entry, now) for entry in entries]))
+        return print_json(lines)
+    if as_csv:
+        return account_tables.print_csv(lines)
+    return show(account_tables.ledger(lines, now))
 
 
-def _with_quota(tx: "Transaction", account_id: str, now: datetime) -> Json:
-    """The account, what its plan allows, what it uses of that, and by which sessions."""
-    from orchestrator import wiring
-    from orchestrator.flows import views
-    from orchestrator.rules import money
-    from orchestrator.rules.values import ZERO, Plan
-    from orchestrator.settings import load_settings
+@app.command()
+def forecast(account_id: AccountId, as_json: AsJson = False) -> None:
+    """What an account burns, when its funds end, and what each session has cost and will."""
+    from orchestrator.flows import read_account
 
-    configuration = wiring.read_configuration(load_settings())
-    account = found_account(tx, account_id)
-    plan = configuration.plan(account.plan) or Plan(name=account.plan)
-    debts: dict[str | None, float] = {None: configuration.policy.cleanup_debt_after_seconds}
-    debts |= {name: one.policy.cleanup_debt_after_seconds for name, one in configuration.providers.items()}
-    used = tx.sessions.usage(account_id, now, debts)
-    sessions = tx.sessions.listed(account_id=account_id, limit=1000)
-    unposted = sum((money.uncharged(session, now) for session in sessions), ZERO)
-    quota = {
-        "sessions": {"used": used.total, "allowed": plan.max_sessions},
-        "concurrent": {"used": used.concurrent, "allowed": plan.max_concurrent},
-        "nodes_per_session": {"allowed": plan.max_nodes},
-    }
-    named = [{k: views.of_session(tx, s, now)[k] for k in _SESSION_FIELDS} for s in sessions]
-    beside = {"not_yet_charged": views.as_text(unposted), "quota": quota, "sessions": named}
-    return views.of_account(account) | beside
+    with reading() as tx:
+        now = tx.now()
+        told = read_account.forecast(tx, configured(), found_account(tx, account_id), now)
+    if as_json:
+        return print_json(told)
+    return show(*account_tables.forecast(told, now))
 
 
-_SESSION_FIELDS = ("id", "name", "state", "model_id", "nodes")
-
-
-def _rows_of(account: Json, now: datetime) -> list[tuple[str, Any]]:
-    return [
-        ("id", account["id"]),
-        ("plan", account["plan"]),
-        ("balance", _balance(account)),
-        ("not yet charged", account.get("not_yet_charged")),
-        ("funds end", when(account["funds_end_at"], now)),
-        ("created", when(account["created_at"], now)),
-    ]
-
-
-def _quota_rows(quota: Json) -> list[tuple[str, str]]:
-    rows = []
-    for name, numbers in quota.items():
-        allowed = "any number" if numbers["allowed"] is None else numbers["allowed"]
-        used = f"{numbers['used']} of " if "used" in numbers else "at most "
-        rows.append((name.replace("_", " "), f"{used}{allowed}"))
-    return rows
-
-
-def _entry_row(entry: Json, now: datetime) -> tuple[Any, ...]:
-    amount = f"{entry['amount']} {entry['currency']}"
-    session = entry["session_id"] or ""
-    return (
-        when(entry["at"], now),
-        entry["kind"],
-        amount,
-        entry["debit"],
-        entry["credit"],
-        session,
-        entry["note"],
-    )
-
-
-def _balance(account: Json) -> str:
-    return f"{account['balance']} {account['currency']}"
+def _limit(text: str | None) -> int | str | None:
+    return int(text) if text is not None and text.isascii() and text.isdigit() else text

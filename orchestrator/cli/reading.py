@@ -8,6 +8,7 @@ from orchestrator.rules.refusals import ErrorCode, Refusal
 from orchestrator.rules.values import Account, Session
 
 if TYPE_CHECKING:
+    from orchestrator.settings import Configuration
     from orchestrator.store.database import Database
     from orchestrator.store.unit import Transaction
 
@@ -31,6 +32,14 @@ def reading() -> Iterator["Transaction"]:
     """One transaction that only reads."""
     with opened() as database, database.reading() as tx:
         yield tx
+
+
+def configured() -> "Configuration":
+    """The configuration, without its secrets."""
+    from orchestrator import wiring
+    from orchestrator.settings import load_settings
+
+    return wiring.read_configuration(load_settings())
 
 
 def found_session(tx: "Transaction", session_id: str) -> Session:

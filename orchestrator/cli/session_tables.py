@@ -84,7 +84,7 @@ def _row(session: dict[str, Any], now: datetime) -> tuple[Any, ...]:
         session["name"],
         session["account_id"],
         session["model_id"],
-        _state(session),
+        _state_or_turn(session),
         session["provider"] or "",
         _stop(session, now),
         _money(session, "cost"),
@@ -147,6 +147,12 @@ def _forced(told: dict[str, Any], session: dict[str, Any]) -> str:
 
 def _state(session: dict[str, Any]) -> "RenderableType":
     return coloured(session["state"], _COLOURS[session["state"]])
+
+
+def _state_or_turn(session: dict[str, Any]) -> "RenderableType":
+    """Of a queued one also its place, and what it waits for."""
+    turn = _queue(session)
+    return coloured(f"queued: {turn}", _COLOURS["queued"]) if turn else _state(session)
 
 
 def _stop(session: dict[str, Any], now: datetime) -> str:

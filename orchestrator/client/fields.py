@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Annotated, Any, TypeAlias, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema
@@ -24,6 +24,9 @@ MOST_NODES = 10_000
 METADATA_BYTES = 4096
 
 _MONEY = re.compile(r"[0-9]{1,12}(\.[0-9]{1,6})?")
+_NOTHING = re.compile(r"0{1,12}(\.0{1,6})?")
+#: A limit that is none.
+UNLIMITED: Final = "unlimited"
 _TIMESTAMP = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})"
 )
@@ -54,6 +57,18 @@ def _matching(pattern: str, kind: str, sentence: str, longest: int) -> tuple[Aft
         return compiled.fullmatch(text) is not None
 
     return _where(matches, kind, sentence), WithJsonSchema(schema)
+
+
+def _limit(value: object) -> int | str:
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if value != UNLIMITED and not (whole and 0 <= value <= LARGEST):  # type: ignore[operator]
+        raise fault("limit", f'must be a whole number from 0 to {LARGEST}, or "{UNLIMITED}"')
+    return value  # type: ignore[return-value]
+
+
+def _money_or_none(value: object) -> Decimal:
+    nothing = not isinstance(value, bool | float) and bool(_NOTHING.fullmatch(str(value)))
+    return Decimal(0) if nothing else _money(value)
 
 
 def _money(value: object) -> Decimal:
@@ -149,6 +164,19 @@ Money: TypeAlias = Annotated[
         }
     ),
 ]
+MoneyOrNone: TypeAlias = Annotated[
+    Decimal,
+    BeforeValidator(_money_or_none),
+    PlainSerializer(_exactly),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "pattern": f"^{_MONEY.pattern}$"},
+                {"type": "integer", "minimum": 0, "exclusiveMaximum": 10**12},
+            ]
+        }
+    ),
+]
 Timestamp: TypeAlias = Annotated[
     datetime,
     BeforeValidator(_timestamp),
@@ -161,6 +189,11 @@ Text: TypeAlias = Annotated[str, Field(max_length=200)]
 Tag: TypeAlias = Annotated[str, Field(min_length=1, max_length=64), _ONE_LINE]
 Seconds: TypeAlias = Annotated[int, Field(ge=1, le=LONGEST)]
 Count: TypeAlias = Annotated[int, Field(ge=1, le=LARGEST)]
+Limit: TypeAlias = Annotated[
+    int | Literal["unlimited"],
+    BeforeValidator(_limit),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 0, "maximum": LARGEST}, {"const": UNLIMITED}]}),
+]
 Nodes: TypeAlias = Annotated[int, Field(ge=1, le=MOST_NODES)]
 EndpointUrl: TypeAlias = Annotated[
     str,

@@ -145,10 +145,29 @@ class RecordInteractions(Request):
     batch: Annotated[list[Interactions], Field(min_length=1, max_length=10_000)]
 
 
+class QuotaRequest(_Part):
+    """An account's own numbers: what is left out is its plan's, "unlimited" is no limit."""
+
+    max_sessions: fields.Limit | None = None
+    max_concurrent: fields.Limit | None = None
+    max_nodes: fields.Limit | None = None
+    max_nodes_total: fields.Limit | None = None
+
+    def as_quota(self) -> dict[str, int | None]:
+        """The snapshot's mapping: only what is the account's own; None is no limit."""
+        given = self.model_dump(exclude_none=True)
+        return {name: None if limit == fields.UNLIMITED else limit for name, limit in given.items()}
+
+
 class PutAccount(Request):
+    """The whole of it: what is left out is the plan's again."""
+
     account_id: fields.Identifier
     plan: fields.Identifier
     currency: fields.Currency
+    quota: QuotaRequest = QuotaRequest()
+    overdraft_limit: fields.MoneyOrNone | None = None
+    """How far the balance may go below zero; "0" is not at all."""
 
 
 class CreditAccount(Request):

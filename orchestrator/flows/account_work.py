@@ -3,21 +3,21 @@
 Every transaction that changes an account's sessions or ledger goes through here."""
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 
 from orchestrator.flows import placing
+from orchestrator.flows.books import Books
 from orchestrator.flows.services import Services
-from orchestrator.rules import events, money
+from orchestrator.rules import events, funds, money
 from orchestrator.rules.decide import plan_steps
-from orchestrator.rules.states import TERMINAL, UNENDED, State, Step, StopReason, end_state
-from orchestrator.rules.stops import Candidate, next_stop, next_warning
-from orchestrator.rules.values import ZERO, Account, Policy, Session
-from orchestrator.store.ledger import Entry, book_of
+from orchestrator.rules.meters import Metered
+from orchestrator.rules.quota import Terms
+from orchestrator.rules.refusals import ErrorCode
+from orchestrator.rules.states import ACTIVE, TERMINAL, UNENDED, State, StopReason, end_state
+from orchestrator.rules.stops import Candidate, next_stop
+from orchestrator.rules.values import Account, Policy, Session
 from orchestrator.store.unit import Transaction
-
-#: Costs are posted at least this often while a session runs.
-POST_EVERY = timedelta(hours=1)
 
 
 class AccountWork:
@@ -29,15 +29,22 @@ class AccountWork:
         self.now = tx.now()
         self.account = account
         self._before = account
-        self._active: dict[str, Session] | None = None
+        self._books = Books(tx, self.now)
+        self._active: dict[str, Metered] | None = None
+        self._overdue: dict[str, Session] = {}
         self._freed = False
 
     @property
-    def active(self) -> dict[str, Session]:
+    def active(self) -> dict[str, Metered]:
         """The account's starting and running sessions, read once and kept up to date by this class."""
         if self._active is None:
-            self._active = {session.id: session for session in self.tx.sessions.active(self.account.id)}
+            self._active = {one.id: one for one in self.tx.sessions.metered(self.account.id)}
         return self._active
+
+    @property
+    def terms(self) -> Terms:
+        """What binds the account, as it is now."""
+        return self.services.config.terms_of(self.account)
 
     def policy(self, session: Session) -> Policy:
         """The policy where this session is served."""
@@ -49,12 +56,12 @@ class AccountWork:
         """Stop what should have stopped by now, in the order of the instants; each takes effect at its own."""
         if not self._something_is_due():
             return
-        funds = self._funds_end(self.account.funds_end_at) if self.account.funds_end_at else None
-        while (due := self._earliest_due(funds)) is not None:
+        self._overdue = {one.id: one for one in self.tx.sessions.overdue(self.account.id, self.now)}
+        end = self._funds_end(self.account.funds_end_at) if self.account.funds_end_at else None
+        while (due := self._earliest_due(end)) is not None:
             session, candidate = due
             self._carry_out(session, candidate)
-            funds = self._funds_end(candidate.at)
-        self.account = replace(self.account, funds_end_at=funds.at if funds else None)
+            end = self._funds_end(candidate.at)
 
     def stop(self, session: Session, reason: StopReason, at: datetime, detail: str | None) -> Session:
         """Decide the end of a session, with effect at `at`; its placements are closed by others."""
@@ -75,6 +82,8 @@ class AccountWork:
             ended_at=self.now if over else None,
         )
         saved = self.keep(before, self._at_rest(stopped))
+        if before.queue_reason == ErrorCode.NO_CAPACITY:
+            placing.let_another_look(self, before)
         if reason is StopReason.BALANCE_EXHAUSTED:
             self.tx.outbox.add([events.exhausted(self.account, saved)])
         return saved
@@ -98,8 +107,9 @@ class AccountWork:
             lease_until=None,
             attempts=0,
         )
-        others = [session for session in self._running() if session.id != running.id]
-        end = money.funds_end(self.account.balance, [*others, running], self.now)
+        others = [one for one in self._running() if one.id != running.id]
+        overdraft = self.terms.plan.overdraft_limit
+        end = money.funds_end(self.account.balance, [*others, Metered.of(running)], self.now, overdraft)
         if end is not None and end.at <= self.now and end.session_id == running.id:
             detail = "the balance of the account cannot pay its first block"
             return self.stop(before, StopReason.BALANCE_EXHAUSTED, self.now, detail)
@@ -127,10 +137,14 @@ class AccountWork:
 
     def remember(self, session: Session) -> None:
         """Keep the picture of the active sessions true."""
+        live = session.state in ACTIVE
+        self._overdue.pop(session.id, None)
+        if live and session.stop_at is not None and session.stop_at <= self.now:
+            self._overdue[session.id] = session
         if self._active is None:
             return  # it is read when somebody needs it
-        if session.state in {State.STARTING, State.RUNNING}:
-            self._active[session.id] = session
+        if live:
+            self._active[session.id] = Metered.of(session)
         else:
             self._active.pop(session.id, None)
 
@@ -140,62 +154,33 @@ class AccountWork:
 
     # money
 
-    def credit(self, amount: Decimal, key: str, note: str = "") -> None:
-        """Money arrives: granted credit moves to the account, under `key`."""
-        self._post("credit", key, ("granted", book_of(self.account.id)), amount, None, note)
-        self.account = replace(self.account, balance=self.account.balance + amount)
+    def credit(self, amount: Decimal, key: str) -> None:
+        """Money arrives, under `key`; whoever waits for funds looks again."""
+        self.account = self._books.credit(self.account, amount, key)
         self._freed = True
 
     def post_cost(self, session: Session, cost: Decimal) -> Session:
-        """Charge what of `cost` is not charged yet, under the key (session, n)."""
-        amount = cost - session.charged
-        if amount <= ZERO:
-            return session
-        n = session.charges + 1
-        key = f"charge:{session.id}:{n}"
-        self._post("charge", key, (book_of(self.account.id), "revenue"), amount, session.id)
-        balance = self.account.balance - amount
-        if balance < ZERO:  # cannot happen while funds_end_at holds; if it does, it is our loss, and visible
-            self._post(
-                "write_off", f"{key}:off", ("written_off", book_of(self.account.id)), -balance, session.id
-            )
-            balance = ZERO
-        self.account = replace(self.account, balance=balance)
-        return replace(session, charged=session.charged + amount, charges=n)
+        """Charge what of `cost` is not charged yet."""
+        overdraft = self.terms.plan.overdraft_limit
+        self.account, charged = self._books.charge(self.account, session, cost, overdraft)
+        return charged
+
+    def post_costs(self) -> None:
+        """Charge what every running session has cost by now."""
+        for session_id in sorted(one.id for one in self._running()):
+            session = self.tx.sessions.lock(session_id)
+            assert session is not None
+            self.keep(session, self.post_cost(session, money.cost_by(session, self.now)))
 
     def finish(self) -> Account:
         """Work out the funds and the account's next step; wake whoever may now be admitted."""
         if self._freed:
             self.tx.sessions.make_next_queued_due(self.account.id, self.now)
-        after = self._with_steps(self._with_funds(self.account))
+        after = funds.plan_account(self._with_funds(self.account), self.services.policy(None), self.now)
         if after.next_step is not None and after.next_step_at is not None and after.next_step_at <= self.now:
             self.tx.sessions.wake(after.next_step)
         self.account = self.tx.accounts.save(self._before, after)
         return self.account
-
-    def _post(
-        self,
-        kind: str,
-        key: str,
-        books: tuple[str, str],
-        amount: Decimal,
-        session_id: str | None,
-        note: str = "",
-    ) -> None:
-        debit, credit = books
-        entry = Entry(
-            key=key,
-            at=self.now,
-            account_id=self.account.id,
-            session_id=session_id,
-            kind=kind,
-            debit=debit,
-            credit=credit,
-            amount=amount,
-            currency=self.account.currency,
-            note=note,
-        )
-        self.tx.ledger.post(entry)
 
     # inside
 
@@ -203,10 +188,15 @@ class AccountWork:
         ends = (self.account.funds_end_at, self.tx.sessions.earliest_stop(self.account.id))
         return any(end is not None and end <= self.now for end in ends)
 
-    def _earliest_due(self, funds: money.FundsEnd | None) -> tuple[Session, Candidate] | None:
+    def _earliest_due(self, end: money.FundsEnd | None) -> tuple[Session, Candidate] | None:
+        found = dict(self._overdue)
+        if end is not None and end.at <= self.now and end.session_id not in found:
+            last = self.tx.sessions.get(end.session_id)
+            assert last is not None
+            found[last.id] = last
         due = []
-        for session in self.active.values():
-            forecast = next_stop(session, self.policy(session), funds)
+        for session in found.values():
+            forecast = next_stop(session, self.policy(session), end)
             if forecast.stop_at is not None and forecast.stop_at <= self.now:
                 due.append((forecast.candidates[0], session))
         if not due:
@@ -241,43 +231,17 @@ class AccountWork:
             attempts=0,
         )
 
-    def _running(self) -> list[Session]:
-        return [session for session in self.active.values() if session.state is State.RUNNING]
+    def _running(self) -> list[Metered]:
+        return [one for one in self.active.values() if one.state is State.RUNNING]
 
     def _funds_end(self, since: datetime) -> money.FundsEnd | None:
-        return money.funds_end(self.account.balance, self._running(), since)
+        overdraft = self.terms.plan.overdraft_limit
+        return money.funds_end(self.account.balance, self._running(), since, overdraft)
 
     def _with_funds(self, account: Account) -> Account:
         if self._active is None and account == self._before:
             return account  # nothing was looked at, nothing has moved
-        running = self._running()
-        end = self._funds_end(self.now)
-        charge_at = (account.next_charge_at or self.now + POST_EVERY) if running else None
-        return replace(account, funds_end_at=end.at if end else None, next_charge_at=charge_at)
-
-    def _with_steps(self, account: Account) -> Account:
-        account, warn_at = self._with_warning(account)
-        wanted = (
-            (Step.FUNDS, account.funds_end_at),
-            (Step.FUNDS, warn_at),
-            (Step.CHARGE, account.next_charge_at),
-        )
-        due = min(((at, step) for step, at in wanted if at is not None), default=None)
-        return replace(account, next_step=due[1] if due else None, next_step_at=due[0] if due else None)
-
-    def _with_warning(self, account: Account) -> tuple[Account, datetime | None]:
-        """Once for each threshold of a shortage; a shortage is over when the funds last beyond the first."""
-        policy, end = self.services.policy(None), account.funds_end_at
-        if end is None or not policy.warn_before_stop_seconds:
-            return replace(account, warned_seconds=None), None
-        first = timedelta(seconds=max(policy.warn_before_stop_seconds))
-        if end - self.now > first:
-            return replace(account, warned_seconds=None), end - first
-        warning = next_warning(end, account.warned_seconds, policy, self.now)
-        if warning is not None and warning[0] <= self.now:
-            account = replace(account, warned_seconds=warning[1])
-            warning = next_warning(end, account.warned_seconds, policy, self.now)
-        return account, warning[0] if warning else None
+        return funds.with_funds(account, self._funds_end(self.now), self.now, runs=bool(self._running()))
 
 
 def on_account(

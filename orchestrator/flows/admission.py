@@ -1,11 +1,10 @@
 """May this session start now? One short transaction under the account's lock: count, check, take, write."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from orchestrator.flows import placing
 from orchestrator.flows.account_work import AccountWork
-from orchestrator.flows.services import Services
 from orchestrator.rules import eligibility, money, quota
 from orchestrator.rules.refusals import ErrorCode, Refusal
 from orchestrator.rules.states import State
@@ -18,12 +17,11 @@ WORTH_WAITING = frozenset(
 
 
 def check_nodes(work: AccountWork, session: Session, model: Model) -> None:
-    """Refuse more nodes than the plan, or than every provider of the model, allows."""
-    plan = work.services.plan(work.account.plan)
+    """Refuse more nodes than the account, or than every provider of the model, may ever have."""
     cards = [work.services.card(provider) for provider in model.providers]
     limits = [card.max_nodes for card in cards if card is not None]
     largest = None if not limits or None in limits else max(limit for limit in limits if limit is not None)
-    _raise_if(quota.check_nodes(plan, largest, session.nodes))
+    _raise_if(quota.check_nodes(work.terms, largest, session.nodes))
 
 
 def check_model(work: AccountWork, session: Session, model: Model) -> None:
@@ -43,9 +41,8 @@ def check_model(work: AccountWork, session: Session, model: Model) -> None:
 
 
 def check_total(work: AccountWork) -> None:
-    """Refuse one session more than the plan keeps."""
-    plan = work.services.plan(work.account.plan)
-    _raise_if(quota.check_total(plan, _usage(work)))
+    """Refuse one session more than the account may keep."""
+    _raise_if(quota.check_total(work.terms, _usage(work)))
 
 
 def enter(work: AccountWork, before: Session | None, session: Session, model: Model) -> Session:
@@ -55,16 +52,20 @@ def enter(work: AccountWork, before: Session | None, session: Session, model: Mo
     except Refusal as refusal:
         if session.on_quota is OnQuota.REJECT or refusal.code not in WORTH_WAITING:
             raise
-        return _write(work, before, _queued(work, session, refusal))
+        return _write(work, before, _queued(work, session, model, refusal))
 
 
 def start(
     work: AccountWork, before: Session | None, session: Session, model: Model, *, newcomer: bool
 ) -> Session:
-    """Start `session` now: state STARTING, its first placement written. Raises Refusal, having written nothing."""
+    """Start `session` now: state STARTING, its price fixed, its first placement written. Raises Refusal, having
+    written nothing."""
+    session = _priced(work, session, model)
     check_model(work, session, model)
-    _check(work, session, newcomer=newcomer)
-    overtakes = newcomer and _is_waited_for(work, session, model)
+    ahead_of = None if newcomer else session
+    _check_quota(work, session, ahead_of)
+    _check_funds(work, session)
+    overtakes = _is_waited_for(work, session, model, ahead_of)
     place = None if overtakes else placing.take_place(work.services, work.tx, session, model, work.now)
     if place is None:
         raise Refusal(
@@ -80,49 +81,78 @@ def start(
     return saved
 
 
-def _check(work: AccountWork, session: Session, *, newcomer: bool) -> None:
-    plan = work.services.plan(work.account.plan)
-    _raise_if(quota.check_concurrent(plan, _usage(work), newcomer=newcomer))
+def waiting(work: AccountWork, session: Session, model: Model, refusal: Refusal) -> Session:
+    """The queued session as it waits for what `refusal` says; it looks again at its deadline, or when time alone
+    frees something."""
+    reason = refusal.code.value
+    waits = work.planned(replace(session, state=State.QUEUED, queue_reason=reason))
+    look_at = _freed_by_time(work, session, model, refusal.code)
+    if look_at is None or waits.next_step_at is None:
+        return waits
+    return replace(waits, next_step_at=min(waits.next_step_at, look_at))
+
+
+def _priced(work: AccountWork, session: Session, model: Model) -> Session:
+    """Whoever waited pays the price of the day of admission, in the blocks of that day's plan."""
+    return replace(
+        session,
+        price_per_node_hour=model.price_per_node_hour,
+        currency=model.currency,
+        block_seconds=work.terms.plan.billing_block_seconds,
+    )
+
+
+def _check_quota(work: AccountWork, session: Session, ahead_of: Session | None) -> None:
+    usage = _usage(work, ahead_of)
+    _raise_if(quota.check_nodes_total(work.terms, usage, session.nodes))
+    _raise_if(quota.check_concurrent(work.terms, usage))
+
+
+def _check_funds(work: AccountWork, session: Session) -> None:
+    plan = work.terms.plan
     active = [other for other in work.active.values() if other.id != session.id]
-    missing = money.funded(work.account.balance, active, session, work.now, plan.min_funded_seconds)
+    balance, overdraft = work.account.balance, plan.overdraft_limit
+    missing = money.funded(balance, active, session, work.now, plan.min_funded_seconds, overdraft)
     if missing is not None:
         raise Refusal(
             ErrorCode.INSUFFICIENT_BALANCE,
             f"the balance cannot pay the first {plan.min_funded_seconds} s together with what runs already:"
             f" {missing} {work.account.currency} are missing; credit the account",
-            balance=str(work.account.balance),
+            balance=str(balance),
+            overdraft_limit=str(overdraft),
             missing=str(missing),
             currency=work.account.currency,
         )
 
 
-def _is_waited_for(work: AccountWork, session: Session, model: Model) -> bool:
-    """Whether somebody in the account's queue waits for a provider that a newcomer would take."""
+def _is_waited_for(work: AccountWork, session: Session, model: Model, ahead_of: Session | None) -> bool:
+    """Whether somebody in the account's queue, who came before, waits for a provider that this one would take."""
     cards = {name: work.services.card(name) for name in placing.providers_for(work.services, session, model)}
     places = {name: card.max_nodes for name, card in cards.items() if card is not None}
-    return work.tx.queues.is_waited_for(session, places)
+    return work.tx.queues.is_waited_for(session, places, ahead_of=ahead_of)
 
 
-def _usage(work: AccountWork) -> quota.Usage:
-    return work.tx.sessions.usage(work.account.id, work.now, debts(work.services))
+def _usage(work: AccountWork, ahead_of: Session | None = None) -> quota.Usage:
+    return work.tx.sessions.usage(work.account.id, work.now, work.services.config.cleanup_debts(), ahead_of)
 
 
-def debts(services: Services) -> dict[str | None, float]:
-    """After how many seconds an unproven close is our debt, at each provider; None: everywhere else."""
-    everywhere: dict[str | None, float] = {None: services.policy(None).cleanup_debt_after_seconds}
-    return everywhere | {name: services.policy(name).cleanup_debt_after_seconds for name in services.drivers}
+def _freed_by_time(work: AccountWork, session: Session, model: Model, code: ErrorCode) -> datetime | None:
+    """When a close becomes our debt, or a key has rested: nobody does anything then, so nobody would wake it."""
+    match code:
+        case ErrorCode.NO_CAPACITY:
+            providers = list(placing.providers_for(work.services, session, model))
+            return work.tx.credentials.rested_at(providers, work.now, ref=session.pinned_credential)
+        case ErrorCode.QUOTA_CONCURRENT_EXCEEDED | ErrorCode.QUOTA_NODES_EXCEEDED:
+            debts = work.services.config.cleanup_debts()
+            return work.tx.placements.in_debt_at(work.account.id, work.now, debts)
+        case _:
+            return None
 
 
-def _queued(work: AccountWork, session: Session, refusal: Refusal) -> Session:
-    plan = work.services.plan(work.account.plan)
-    queued = replace(
-        session,
-        state=State.QUEUED,
-        queued_at=work.now,
-        queue_deadline_at=work.now + timedelta(seconds=plan.queue_timeout_seconds),
-        queue_reason=refusal.code.value,
-    )
-    return work.planned(queued)
+def _queued(work: AccountWork, session: Session, model: Model, refusal: Refusal) -> Session:
+    timeout = timedelta(seconds=work.terms.plan.queue_timeout_seconds)
+    queued = replace(session, queued_at=work.now, queue_deadline_at=work.now + timeout)
+    return waiting(work, queued, model, refusal)
 
 
 def _write(work: AccountWork, before: Session | None, session: Session) -> Session:

@@ -2,16 +2,16 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 
-from orchestrator.flows import admission
+from orchestrator.flows import admission, placing
 from orchestrator.flows.account_work import AccountWork, on_account
 from orchestrator.flows.services import Services
 from orchestrator.flows.upkeep import PUT_OFF, Tally, each
+from orchestrator.rules import quota
 from orchestrator.rules.refusals import ErrorCode, Refusal
 from orchestrator.rules.states import State, StopReason
 from orchestrator.rules.stops import next_stop
-from orchestrator.rules.values import Session
+from orchestrator.rules.values import Model, Session
 from orchestrator.store.unit import Transaction
 
 Row = tuple[str, str]
@@ -61,16 +61,36 @@ def _admit(work: AccountWork, session: Session) -> None:
     forecast = next_stop(session, work.policy(session))
     if forecast.stop_at is not None and forecast.stop_at <= work.now:
         work.stop(session, StopReason.QUEUE_TIMEOUT, forecast.stop_at, forecast.detail)
-        work.place_freed()
+        return
+    never = quota.check_nodes(work.terms, None, session.nodes)  # the terms have changed while it waited
+    if never is not None:
+        work.stop(session, StopReason.START_FAILED, work.now, never.message)
         return
     model = work.tx.models.get(session.model_id)
     assert model is not None  # sessions refer to it by a foreign key
     try:
         admission.start(work, session, session, model, newcomer=False)
     except Refusal as refusal:
-        work.keep(session, work.planned(replace(session, queue_reason=refusal.code.value)))
-        waits_elsewhere = refusal.code is ErrorCode.NO_CAPACITY
-        if waits_elsewhere and session.queue_reason != refusal.code.value:
-            work.place_freed()  # it no longer holds up those behind it
+        _refused(work, session, model, refusal)
     else:
-        work.place_freed()  # there may be room for the next one too
+        _admitted(work, session)
+
+
+def _refused(work: AccountWork, session: Session, model: Model, refusal: Refusal) -> None:
+    """It waits on for what may become free; for anything else (its model was withdrawn) waiting is no use."""
+    if refusal.code not in admission.WORTH_WAITING | {ErrorCode.QUOTA_NODES_EXCEEDED}:
+        work.stop(session, StopReason.START_FAILED, work.now, refusal.message)
+        return
+    saved = work.keep(session, admission.waiting(work, session, model, refusal))
+    if saved.queue_reason == session.queue_reason:
+        return
+    if saved.queue_reason == ErrorCode.NO_CAPACITY:
+        work.place_freed()  # it no longer holds up those behind it
+    elif session.queue_reason == ErrorCode.NO_CAPACITY:
+        placing.let_another_look(work, session)  # the key that woke it is free for others
+
+
+def _admitted(work: AccountWork, session: Session) -> None:
+    work.place_freed()  # there may be room for the next one too
+    if session.queue_reason == ErrorCode.NO_CAPACITY:
+        placing.let_another_look(work, session)

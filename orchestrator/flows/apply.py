@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 from orchestrator.client.parsing import parse
 from orchestrator.client.requests import CreditAccount, PutAccount, PutModel
+from orchestrator.flows import put_account
 from orchestrator.flows.jobs import perform
 from orchestrator.flows.services import Services
 from orchestrator.flows.views import as_text
@@ -191,7 +192,7 @@ def _put_account(services: Services, kwargs: Json) -> Change:
 
 
 def _is_as_wanted(account: Account, request: PutAccount) -> bool:
-    return (account.plan, account.currency) == (request.plan, request.currency)
+    return put_account.as_wanted(account, request) == account
 
 
 def _give_opening_balance(services: Services, kwargs: Json) -> Change:

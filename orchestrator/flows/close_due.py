@@ -107,6 +107,10 @@ def _lag(held: Held, now: datetime) -> float | None:
 
 def _unproven(services: Services, tx: Transaction, placement: Placement, said: str, now: datetime) -> None:
     policy = services.policy(placement.provider)
+    if (
+        placement.unproven_since is None and placement.account_id is not None
+    ):  # when it becomes our debt is known
+        tx.sessions.make_next_queued_due(placement.account_id, now)
     again = now + timedelta(seconds=_backoff(placement.attempts, policy))
     tx.placements.save(
         placement,

@@ -84,7 +84,7 @@ def _check_attach(services: Services, model: Model, request: CreateSession) -> N
 
 
 def _new(work: AccountWork, request: CreateSession, model: Model) -> Session:
-    plan = work.services.plan(work.account.plan)
+    plan = work.terms.plan
     session_id = request.session_id or str(uuid.uuid4())
     options = request.provider_options.model_dump(exclude_none=True)
     return Session(

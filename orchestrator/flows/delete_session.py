@@ -7,13 +7,15 @@ from typing import Any
 from orchestrator.client.requests import DeleteSession
 from orchestrator.flows import found, views
 from orchestrator.flows.services import Services
-from orchestrator.rules.states import TERMINAL, State
+from orchestrator.rules.states import TERMINAL, State, StopReason
 from orchestrator.store.unit import Transaction
 
 
 def delete_session(services: Services, tx: Transaction, request: DeleteSession) -> Mapping[str, Any]:
     """The session as it is kept: ledger and tombstone."""
     work, session = found.session(services, tx, request.session_id)
+    if session.state is State.QUEUED:
+        session = work.stop(session, StopReason.USER, work.now, "deleted while it waited")
     if session.state not in TERMINAL | {State.CREATED}:
         raise found.wrong_state(
             session, "a session that is over or never started can be deleted; close it first"

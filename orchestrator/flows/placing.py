@@ -191,6 +191,13 @@ def session_may_be_over(work: "AccountWork", session: Session) -> Session:
     return work.keep(session, replace(session, state=state, ended_at=work.now))
 
 
+def let_another_look(work: "AccountWork", session: Session) -> None:
+    """Whoever was woken for a free key does not need it, or not that one: another that waits looks."""
+    model = work.tx.models.get(session.model_id)
+    for provider in model.providers if model is not None else ():
+        work.tx.sessions.make_waiting_for_provider_due(provider, work.now)
+
+
 def _begin_close(work: "AccountWork", placement: Placement, session: Session) -> Placement:
     at = work.now
     if session.leased_at is not None:  # a ping was claimed and may be about to begin

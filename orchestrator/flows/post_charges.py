@@ -2,11 +2,11 @@
 
 from dataclasses import replace
 
-from orchestrator.flows.account_work import POST_EVERY, AccountWork, on_account
+from orchestrator.flows.account_work import on_account
 from orchestrator.flows.services import Services
 from orchestrator.flows.upkeep import PUT_OFF, Tally, each
-from orchestrator.rules import money
-from orchestrator.rules.states import State, Step
+from orchestrator.rules.funds import POST_EVERY
+from orchestrator.rules.states import Step
 from orchestrator.store.unit import Transaction
 
 
@@ -21,16 +21,8 @@ def post_charges(services: Services, limit: int = 200) -> Tally:
             return
         charge_at = work.account.next_charge_at
         if charge_at is not None and charge_at <= work.now:
-            _post_all(work)
+            work.post_costs()
             work.account = replace(work.account, next_charge_at=work.now + POST_EVERY)
         work.finish()
 
     return each(services, due, post, lambda tx, row: tx.accounts.put_off(row, tx.now() + PUT_OFF))
-
-
-def _post_all(work: AccountWork) -> None:
-    running = [session.id for session in work.active.values() if session.state is State.RUNNING]
-    for session_id in sorted(running):
-        session = work.tx.sessions.lock(session_id)
-        assert session is not None
-        work.keep(session, work.post_cost(session, money.cost_by(session, work.now)))

@@ -1,4 +1,4 @@
-"""Put an account: create it, or move it to another plan."""
+"""Put an account: create it, or move it to another plan and other numbers of its own."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -14,13 +14,17 @@ from orchestrator.store.unit import Transaction
 
 
 def put_account(services: Services, tx: Transaction, request: PutAccount) -> Mapping[str, Any]:
-    """The account as it is now. Sessions keep the terms of their creation."""
+    """The account as it is now. What is left out is the plan's again; whoever was admitted keeps running."""
     _check_plan(services, request.plan)
     work = on_account(services, tx, request.account_id)
     if work is None:
         return views.of_account(_added(tx, request))
     _check_currency(tx, work, request)
-    work.account = replace(work.account, plan=request.plan, currency=request.currency)
+    after = as_wanted(work.account, request)
+    if services.config.terms_of(after).plan.overdraft_limit < work.terms.plan.overdraft_limit:
+        work.post_costs()  # what ran until now ran within the old limit
+    work.account = as_wanted(work.account, request)
+    work.look_at_funds()
     work.place_freed()
     return views.of_account(work.finish())
 
@@ -33,7 +37,18 @@ def _added(tx: Transaction, request: PutAccount) -> Account:
         balance=ZERO,
         created_at=tx.now(),
     )
-    return tx.accounts.insert(account)
+    return tx.accounts.insert(as_wanted(account, request))
+
+
+def as_wanted(account: Account, request: PutAccount) -> Account:
+    """The account with everything that a put says."""
+    return replace(
+        account,
+        plan=request.plan,
+        currency=request.currency,
+        quota=request.quota.as_quota(),
+        overdraft_limit=request.overdraft_limit,
+    )
 
 
 def _check_plan(services: Services, plan: str) -> None:
@@ -45,9 +60,10 @@ def _check_plan(services: Services, plan: str) -> None:
 
 
 def _check_currency(tx: Transaction, work: AccountWork, request: PutAccount) -> None:
-    if request.currency != work.account.currency and not tx.ledger.is_empty(work.account.id):
+    moved = not tx.ledger.is_empty(work.account.id) or bool(work.active)
+    if request.currency != work.account.currency and moved:
         message = (
-            f"account {work.account.id} has entries in {work.account.currency}: its currency stays, open another"
+            f"account {work.account.id} has used {work.account.currency}: its currency stays, open another"
             f" account for {request.currency}"
         )
         raise Refusal(ErrorCode.CURRENCY_MISMATCH, message, account_currency=work.account.currency)

@@ -1,4 +1,4 @@
-"""Put a model into the catalog, or change it. Live sessions keep the terms of their creation."""
+"""Put a model into the catalog, or change it. Who was admitted keeps the price."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,5 +18,7 @@ def put_model(services: Services, tx: Transaction, request: PutModel) -> Mapping
         message = f"providers: {', '.join(unknown)} not configured; add [providers.{unknown[0]}] first"
         fault = {"loc": "providers", "msg": message, "type": "value"}
         raise Refusal(ErrorCode.INVALID_REQUEST, message, faults=[fault])
-    tx.models.put(model)
+    if tx.models.get(model.id) != model:
+        tx.models.put(model)
+        tx.sessions.make_waiting_for_model_due(model.id, tx.now())
     return views.of_model(model)

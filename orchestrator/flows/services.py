@@ -9,7 +9,7 @@ from orchestrator.flows.loop import EventLoop
 from orchestrator.flows.slots import Slots
 from orchestrator.providers.driver import Card, Driver, Secret
 from orchestrator.rules.states import Step
-from orchestrator.rules.values import Placement, Plan, Policy
+from orchestrator.rules.values import Placement, Policy
 from orchestrator.settings import Configuration, SecretStore
 from orchestrator.store.database import Database
 
@@ -64,11 +64,6 @@ class Services:
     def policy(self, provider: str | None) -> Policy:
         """The policy at this provider."""
         return self.config.policy_for(provider)
-
-    def plan(self, name: str) -> Plan:
-        """The account's plan; one that was taken out of the configuration lets nothing new begin."""
-        gone = Plan(name=name, max_sessions=0, max_concurrent=0, max_nodes=0)
-        return self.config.plan(name) or gone
 
     def card(self, provider: str) -> Card | None:
         """What this provider can do; None where it is not configured."""

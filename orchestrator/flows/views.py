@@ -8,7 +8,6 @@ from typing import Any
 
 from orchestrator.rules import money
 from orchestrator.rules.events import rfc3339
-from orchestrator.rules.money import FundsEnd
 from orchestrator.rules.states import UNENDED, PlacementState, State, StopReason
 from orchestrator.rules.values import Account, Model, Placement, Session
 from orchestrator.store.ledger import Entry
@@ -21,7 +20,8 @@ class SessionView:
 
     session: Session
     placements: Sequence[Placement]
-    funds_end: FundsEnd | None
+    account: Account | None
+    """None where nobody asks for the end of its funds."""
     queue_position: int | None
     now: datetime
 
@@ -47,6 +47,7 @@ class SessionView:
             "interactions": session.interactions,
             "cost": as_text(self._cost()),
             "currency": session.currency,
+            "price_per_node_hour": as_text(session.price_per_node_hour),
             "provider": session.provider,
             "placement": self._placement(),
             "endpoint": self._endpoint(),
@@ -65,19 +66,10 @@ class SessionView:
 
     def _stop(self) -> tuple[datetime | None, StopReason | None]:
         """The account's funds merged into the session's own deadline."""
-        session, funds = self.session, self.funds_end
-        if funds is None or funds.session_id != session.id or session.state is not State.RUNNING:
-            return session.stop_at, session.stop_at_reason
-        if session.stop_at is not None and session.stop_at <= funds.at:
-            return session.stop_at, session.stop_at_reason
-        return funds.at, StopReason.BALANCE_EXHAUSTED
+        return stop_of(self.session, self.account)
 
     def _cost(self) -> Decimal:
-        """What it costs by now; a stop whose time has come ends it, decided or not."""
-        stop_at, _ = self._stop()
-        if self.session.state is State.RUNNING and stop_at is not None and stop_at <= self.now:
-            return money.cost_if_stopped_at(self.session, stop_at)
-        return money.cost_by(self.session, self.now)
+        return cost_of(self.session, self._stop()[0], self.now)
 
     def _placement(self) -> dict[str, Any] | None:
         if not self.placements:
@@ -138,6 +130,25 @@ class SessionView:
         return sum((at_risk(placement, self.now) for placement in self._unproven()), Decimal(0))
 
 
+def stop_of(session: Session, account: Account | None) -> tuple[datetime | None, StopReason | None]:
+    """Its own deadline, or the end of the account's funds where that is its end and comes first."""
+    mine = session.stop_at, session.stop_at_reason
+    if account is None or account.funds_session_id != session.id or session.state is not State.RUNNING:
+        return mine
+    if account.funds_end_at is None or (
+        session.stop_at is not None and session.stop_at <= account.funds_end_at
+    ):
+        return mine
+    return account.funds_end_at, StopReason.BALANCE_EXHAUSTED
+
+
+def cost_of(session: Session, stop_at: datetime | None, now: datetime) -> Decimal:
+    """What it costs by now; a stop whose time has come ends it, decided or not."""
+    if session.state is State.RUNNING and stop_at is not None and stop_at <= now:
+        return money.cost_if_stopped_at(session, stop_at)
+    return money.cost_by(session, now)
+
+
 def at_risk(placement: Placement, now: datetime) -> Decimal:
     """What an unproven close may have cost the platform so far; a forced one, until it was forced."""
     since = placement.closing_since or placement.created_at
@@ -165,27 +176,21 @@ def of_session(tx: Transaction, session: Session, now: datetime) -> dict[str, An
 
 
 def of_sessions(tx: Transaction, sessions: Sequence[Session], now: datetime) -> list[dict[str, Any]]:
-    """Several sessions; each account's funds are worked out once."""
-    funds: dict[str, FundsEnd | None] = {}
+    """Several sessions; each account is read once."""
+    accounts: dict[str, Account | None] = {}
     views = []
     for session in sessions:
-        if session.account_id not in funds and session.state is State.RUNNING:
-            funds[session.account_id] = _funds_end(tx, session.account_id, now)
+        if session.account_id not in accounts and session.state is State.RUNNING:
+            accounts[session.account_id] = tx.accounts.get(session.account_id)
         view = SessionView(
             session=session,
             placements=tx.placements.of_session(session.id),
-            funds_end=funds.get(session.account_id),
+            account=accounts.get(session.account_id),
             queue_position=tx.sessions.queue_position(session) if session.state is State.QUEUED else None,
             now=now,
         )
         views.append(view.as_json())
     return views
-
-
-def _funds_end(tx: Transaction, account_id: str, now: datetime) -> FundsEnd | None:
-    account = tx.accounts.get(account_id)
-    running = [s for s in tx.sessions.active(account_id) if s.state is State.RUNNING]
-    return money.funds_end(account.balance, running, now) if account else None
 
 
 def of_account(account: Account) -> dict[str, Any]:
@@ -195,6 +200,8 @@ def of_account(account: Account) -> dict[str, Any]:
         "plan": account.plan,
         "currency": account.currency,
         "balance": as_text(account.balance),
+        "own_quota": {name: "unlimited" if limit is None else limit for name, limit in account.quota.items()},
+        "overdraft_limit": None if account.overdraft_limit is None else as_text(account.overdraft_limit),
         "funds_end_at": rfc3339(account.funds_end_at),
         "created_at": rfc3339(account.created_at),
     }

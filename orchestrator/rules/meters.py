@@ -6,11 +6,13 @@ is no loop over blocks.
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import accumulate
+from typing import TypeAlias
 
+from orchestrator.rules.states import State
 from orchestrator.rules.values import Session
 
 SECOND = 1_000_000
@@ -18,6 +20,33 @@ TICK = timedelta(microseconds=1)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: Nobody waits for an end beyond this: there is none.
 HORIZON = timedelta(days=36525)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Metered:
+    """The few fields of a starting or running session that its cost depends on: accounts may have thousands."""
+
+    id: str
+    state: State
+    nodes: int
+    price_per_node_hour: Decimal
+    block_seconds: int
+    running_at: datetime | None
+    running_since: datetime | None
+    ran_microseconds: int
+    charged: Decimal
+
+    @classmethod
+    def of(cls, session: Session) -> "Metered":
+        return cls(**{field.name: getattr(session, field.name) for field in fields(cls)})
+
+    @property
+    def ever_ran(self) -> bool:
+        return self.running_at is not None
+
+
+#: What can be asked what it costs.
+Costly: TypeAlias = Session | Metered
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +62,7 @@ class Meter:
     denominator: int
 
     @classmethod
-    def of(cls, session: Session) -> "Meter":
+    def of(cls, session: Costly) -> "Meter":
         assert session.running_since is not None
         since = (session.running_since - EPOCH) // TICK
         zero, block = since - session.ran_microseconds, session.block_seconds * SECOND
@@ -90,7 +119,7 @@ def per_block(price: Decimal, nodes: int, block_seconds: int) -> tuple[int, int]
     return numerator * nodes * block_seconds * 1_000_000, denominator * 3600
 
 
-def price_of_block(session: Session) -> tuple[int, int]:
+def price_of_block(session: Costly) -> tuple[int, int]:
     """The same for a session."""
     return per_block(session.price_per_node_hour, session.nodes, session.block_seconds)
 

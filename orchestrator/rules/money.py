@@ -14,6 +14,7 @@ from orchestrator.rules.meters import (
     HORIZON,
     SECOND,
     TICK,
+    Costly,
     Meter,
     ceil,
     first_overspent,
@@ -44,14 +45,14 @@ def cost_of(price_per_node_hour: Decimal, nodes: int, blocks: int, block_seconds
     return _as_money(half_even(numerator * blocks, denominator))
 
 
-def ran_by(session: Session, at: datetime) -> int:
+def ran_by(session: Costly, at: datetime) -> int:
     """Microseconds of RUNNING by `at`, over all intervals."""
     if session.running_since is None:
         return session.ran_microseconds
     return session.ran_microseconds + max(0, (at - session.running_since) // TICK)
 
 
-def cost_by(session: Session, at: datetime) -> Decimal:
+def cost_by(session: Costly, at: datetime) -> Decimal:
     """What it has cost by `at`: a block is charged as it begins, and failover begins no new one."""
     if session.running_since is None:
         return cost_if_stopped_at(session, at)
@@ -60,7 +61,7 @@ def cost_by(session: Session, at: datetime) -> Decimal:
     return _cost(session, ran_by(session, at) // (session.block_seconds * SECOND) + 1)
 
 
-def cost_if_stopped_at(session: Session, at: datetime) -> Decimal:
+def cost_if_stopped_at(session: Costly, at: datetime) -> Decimal:
     """What it costs in the end when its stop takes effect at `at`: the block beginning there does not begin.
 
     A session that ran at all has cost its first block.
@@ -69,7 +70,16 @@ def cost_if_stopped_at(session: Session, at: datetime) -> Decimal:
     return _cost(session, max(blocks, int(session.ever_ran)))
 
 
-def uncharged(session: Session, at: datetime) -> Decimal:
+def next_block_at(session: Costly, at: datetime) -> datetime | None:
+    """When the next block after `at` is charged; None for what does not run."""
+    if session.running_since is None:
+        return None
+    block = session.block_seconds * SECOND
+    begun = (ran_by(session, at) // block + 1) * block
+    return session.running_since + (begun - session.ran_microseconds) * TICK
+
+
+def uncharged(session: Costly, at: datetime) -> Decimal:
     """What it has cost by `at` and is not yet in the ledger."""
     return cost_by(session, at) - session.charged
 
@@ -93,7 +103,7 @@ def payable_blocks(session: Session, amount: Decimal) -> int:
 
 def funded(
     balance: Decimal,
-    active: Sequence[Session],
+    active: Sequence[Costly],
     joining: Session,
     now: datetime,
     min_funded_seconds: int,
@@ -111,7 +121,7 @@ def funded(
 
 
 def funds_end(
-    balance: Decimal, running: Sequence[Session], since: datetime, overdraft: Decimal = ZERO
+    balance: Decimal, running: Sequence[Costly], since: datetime, overdraft: Decimal = ZERO
 ) -> FundsEnd | None:
     """The first instant from `since` on at which a block begins that the balance cannot pay, and whose it is.
 
@@ -128,7 +138,7 @@ def funds_end(
     return None if at is None else FundsEnd(EPOCH + at * TICK, unpaid(meters, limit, at))
 
 
-def burn_per_hour(sessions: Iterable[Session]) -> Decimal:
+def burn_per_hour(sessions: Iterable[Costly]) -> Decimal:
     """What those of `sessions` that run cost per hour together."""
     return sum((s.price_per_node_hour * s.nodes for s in sessions if s.running_since is not None), ZERO)
 
@@ -152,7 +162,7 @@ def parse_amount(text: str) -> Decimal | None:
     return exact if exact == amount else None
 
 
-def _needed(session: Session, now: datetime, seconds: int) -> Decimal:
+def _needed(session: Costly, now: datetime, seconds: int) -> Decimal:
     if session.state is State.STARTING and session.running_since is None:
         session = replace(session, running_since=now)
     if session.running_since is None:  # it stops, and costs no more
@@ -161,15 +171,15 @@ def _needed(session: Session, now: datetime, seconds: int) -> Decimal:
     return cost_if_stopped_at(session, now + timedelta(seconds=whole)) - session.charged
 
 
-def _burns(session: Session) -> bool:
+def _burns(session: Costly) -> bool:
     return session.running_since is not None and session.price_per_node_hour * session.nodes > 0
 
 
-def _by_id(session: Session) -> str:
+def _by_id(session: Costly) -> str:
     return session.id
 
 
-def _cost(session: Session, blocks: int) -> Decimal:
+def _cost(session: Costly, blocks: int) -> Decimal:
     return cost_of(session.price_per_node_hour, session.nodes, blocks, session.block_seconds)
 
 

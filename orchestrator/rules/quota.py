@@ -1,57 +1,106 @@
-"""May this session start: what the plan and the provider's card allow, in numbers."""
+"""May this session start: what the plan, the account's own quota and the provider's card allow, in numbers."""
 
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from typing import Any
 
 from orchestrator.rules.refusals import ErrorCode, Refusal
-from orchestrator.rules.values import Plan, Policy
+from orchestrator.rules.values import Account, Plan
+
+#: What an account may have of its own, by the names that a plan gives them.
+QUOTAS = ("max_sessions", "max_concurrent", "max_nodes", "max_nodes_total")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Terms:
+    """What binds one account: its plan, with the account's own numbers laid over it."""
+
+    plan: Plan
+    own: frozenset[str] = frozenset()
+    """Names of the numbers that are the account's own."""
+
+    def whose(self, name: str) -> str:
+        """Who set this number, for people."""
+        return "the account's own quota" if name in self.own else f"plan {self.plan.name}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Usage:
-    """What an account holds, without the session in question and without our own cleanup debt."""
+    """What an account holds. Our own cleanup debt is in `debt` and in nothing else."""
 
-    total: int
+    total: int = 0
     """Everything not deleted."""
-    concurrent: int
+    concurrent: int = 0
     """Starting, running or stopping."""
-    queue_ahead: int
-    """Queued sessions of the account that came before."""
+    nodes: int = 0
+    """Of the concurrent ones together."""
+    queue_ahead: int = 0
+    """Queued sessions of the account that came before, without those that wait for another provider."""
+    debt: int = 0
+    """Sessions whose close is unproven for so long that it is the platform's debt, not the user's."""
+
+
+def terms_of(plan: Plan, account: Account) -> Terms:
+    """The plan as this account has it."""
+    own: dict[str, Any] = {name: account.quota[name] for name in QUOTAS if name in account.quota}
+    if account.overdraft_limit is None:
+        return Terms(plan=replace(plan, **own), own=frozenset(own))
+    laid_over = replace(plan, **own, overdraft_limit=account.overdraft_limit)
+    return Terms(plan=laid_over, own=frozenset(own) | {"overdraft_limit"})
 
 
 def nodes_allowed(plan: Plan, card_max_nodes: int | None) -> int | None:
-    """The most nodes that plan and card allow together; None where neither binds."""
-    return min((limit for limit in (plan.max_nodes, card_max_nodes) if limit is not None), default=None)
+    """The most nodes of one session that plan and card allow together; None where nothing binds."""
+    limits = (plan.max_nodes, plan.max_nodes_total, card_max_nodes)
+    return min((limit for limit in limits if limit is not None), default=None)
 
 
-def check_nodes(plan: Plan, card_max_nodes: int | None, nodes: int) -> Refusal | None:
+def check_nodes(terms: Terms, card_max_nodes: int | None, nodes: int) -> Refusal | None:
     """Too many nodes are refused before admission, and never queued: waiting would not help."""
-    limit = nodes_allowed(plan, card_max_nodes)
+    limit = nodes_allowed(terms.plan, card_max_nodes)
     if limit is None or nodes <= limit:
         return None
-    whose = f"plan {plan.name}" if limit == plan.max_nodes else "the model's provider"
-    message = f"{nodes} nodes asked for, {whose} allows {limit} per session: ask for fewer."
+    if limit == terms.plan.max_nodes:
+        whose = f"{terms.whose('max_nodes')} allows {limit} per session"
+    elif limit == terms.plan.max_nodes_total:
+        whose = f"{terms.whose('max_nodes_total')} allows {limit} in total"
+    else:
+        whose = f"the model's provider allows {limit} per session"
+    message = f"{nodes} nodes asked for, {whose}: ask for fewer."
     return Refusal(ErrorCode.QUOTA_NODES_EXCEEDED, message, limit=limit, used=nodes)
 
 
-def check_total(plan: Plan, usage: Usage) -> Refusal | None:
-    """Whether there is a place for one session more, of all that are not deleted."""
-    if plan.max_sessions is None or usage.total < plan.max_sessions:
+def check_nodes_total(terms: Terms, usage: Usage, nodes: int) -> Refusal | None:
+    """Whether so many nodes more fit beside those that are in use."""
+    limit = terms.plan.max_nodes_total
+    if limit is None or usage.nodes + nodes <= limit:
         return None
     message = (
-        f"The account has {usage.total} sessions and plan {plan.name} allows {plan.max_sessions}: "
+        f"{nodes} nodes asked for, {usage.nodes} are in use by sessions that start, run or stop, and"
+        f" {terms.whose('max_nodes_total')} allows {limit} in total: close one, or ask for fewer."
+    )
+    return Refusal(ErrorCode.QUOTA_NODES_EXCEEDED, message, limit=limit, used=usage.nodes, nodes=nodes)
+
+
+def check_total(terms: Terms, usage: Usage) -> Refusal | None:
+    """Whether there is a place for one session more, of all that are not deleted."""
+    limit = terms.plan.max_sessions
+    if limit is None or usage.total < limit:
+        return None
+    message = (
+        f"The account has {usage.total} sessions and {terms.whose('max_sessions')} allows {limit}: "
         "delete one that has ended."
     )
-    return Refusal(ErrorCode.QUOTA_TOTAL_EXCEEDED, message, limit=plan.max_sessions, used=usage.total)
+    return Refusal(ErrorCode.QUOTA_TOTAL_EXCEEDED, message, limit=limit, used=usage.total)
 
 
-def check_concurrent(plan: Plan, usage: Usage, *, newcomer: bool) -> Refusal | None:
-    """Whether there is a free slot; a newcomer does not overtake the queue of its account."""
-    limit = plan.max_concurrent
+def check_concurrent(terms: Terms, usage: Usage) -> Refusal | None:
+    """Whether there is a free slot; nobody overtakes those of the account's queue that came before."""
+    limit = terms.plan.max_concurrent
     if limit is not None and usage.concurrent >= limit:
         held = f"{usage.concurrent} sessions of the account are starting, running or stopping"
-        message = f"{held} and plan {plan.name} allows {limit} at once: close one, or queue this one."
-    elif newcomer and usage.queue_ahead > 0:
+        whose = terms.whose("max_concurrent")
+        message = f"{held} and {whose} allows {limit} at once: close one, or queue this one."
+    elif usage.queue_ahead > 0:
         message = f"{usage.queue_ahead} sessions of the account are queued before this one: queue it as well."
     else:
         return None
@@ -62,10 +111,3 @@ def check_concurrent(plan: Plan, usage: Usage, *, newcomer: bool) -> Refusal | N
         used=usage.concurrent,
         queue_ahead=usage.queue_ahead,
     )
-
-
-def in_cleanup_debt(unproven_since: datetime | None, now: datetime, policy: Policy) -> bool:
-    """Whether a close has been unproven for so long that it is our debt and leaves the user's counts."""
-    if unproven_since is None:
-        return False
-    return now - unproven_since > timedelta(seconds=policy.cleanup_debt_after_seconds)

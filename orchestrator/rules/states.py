@@ -93,6 +93,8 @@ PLACEMENT_TRANSITIONS: Mapping[PlacementState, frozenset[PlacementState]] = Mapp
 
 #: A session in one of these is over, for good.
 TERMINAL = frozenset({State.STOPPED, State.FAILED})
+#: A session in one of these is being served, or about to be: it costs money, or may from now on.
+ACTIVE = frozenset({State.STARTING, State.RUNNING})
 #: A session in one of these holds one of its account's concurrent slots.
 CONCURRENT = frozenset({State.STARTING, State.RUNNING, State.STOPPING})
 #: A placement in one of these may still cost money.

@@ -90,6 +90,11 @@ class Plan:
     max_sessions: int | None = None
     max_concurrent: int | None = None
     max_nodes: int | None = None
+    """Of one session."""
+    max_nodes_total: int | None = None
+    """Of all that start, run or stop."""
+    overdraft_limit: Decimal = ZERO
+    """How far the balance may go below zero."""
     max_duration_seconds: int = 86400
     min_funded_seconds: int = 600
     billing_block_seconds: int = 60
@@ -103,8 +108,14 @@ class Account:
     currency: str
     balance: Decimal
     """Cache of the ledger: credits less posted charges. Cost since the last posting is not in it."""
+    quota: Mapping[str, int | None] = field(default_factory=dict)
+    """Its own numbers in place of its plan's, by their names there; None: no limit."""
+    overdraft_limit: Decimal | None = None
+    """None: its plan's."""
     funds_end_at: datetime | None = None
     """The first block boundary that the balance cannot pay; None where nothing runs."""
+    funds_session_id: str | None = None
+    """Whose block begins there: that session stops."""
     warned_seconds: int | None = None
     """The nearest low-balance warning sent in this shortage."""
     next_charge_at: datetime | None = None
@@ -176,7 +187,7 @@ class Session:
     request_digest: str = ""
     """Of the create request, so that the same id with other content is a conflict."""
 
-    # the terms at creation: later changes of model or plan do not reach back
+    # its terms: limits as at creation, price, currency and block as at admission; later changes do not reach back
     model_max_duration_seconds: int | None = None
     model_max_interactions: int | None = None
     plan_max_duration_seconds: int = 86400

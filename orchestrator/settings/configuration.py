@@ -8,7 +8,8 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
-from orchestrator.rules.values import Plan, Policy
+from orchestrator.rules.quota import Terms, terms_of
+from orchestrator.rules.values import ZERO, Account, Plan, Policy
 from orchestrator.settings.secrets import is_reference
 
 #: What a file's [plans.NAME] is laid over.
@@ -66,6 +67,22 @@ class Configuration:
 
     def plan(self, name: str) -> Plan | None:
         return self.plans.get(name)
+
+    def terms_of(self, account: Account) -> Terms:
+        """The account's plan with its own numbers; one that was taken out of the file lets nothing new begin."""
+        plan = self.plan(account.plan)
+        if plan is None:
+            own = account.overdraft_limit or ZERO
+            gone = Plan(name=account.plan, max_sessions=0, max_concurrent=0, overdraft_limit=own)
+            return Terms(plan=gone)
+        return terms_of(plan, account)
+
+    def cleanup_debts(self) -> dict[str | None, float]:
+        """After how many seconds an unproven close is our debt, at each provider; None: everywhere else."""
+        everywhere: dict[str | None, float] = {None: self.policy.cleanup_debt_after_seconds}
+        return everywhere | {
+            name: one.policy.cleanup_debt_after_seconds for name, one in self.providers.items()
+        }
 
     def attach_permits(self, secret_ref: str, endpoint_url: str) -> bool:
         """May a job send this secret there? Only where a rule says so; never a provider's own credential."""

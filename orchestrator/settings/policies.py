@@ -5,6 +5,7 @@ from dataclasses import asdict, fields, replace
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
+from orchestrator.rules.quota import QUOTAS
 from orchestrator.rules.values import Plan, Policy
 from orchestrator.settings.configuration import BUILT_IN_PLANS
 from orchestrator.settings.tables import LARGEST, Table
@@ -63,7 +64,6 @@ def _policy_reader(name: str) -> _Read:
 
 
 def _read_plan(table: Table, base: Plan) -> Plan:
-    quotas = ("max_sessions", "max_concurrent", "max_nodes")
     spans = {
         "max_duration_seconds": 1,
         "min_funded_seconds": 0,
@@ -71,9 +71,10 @@ def _read_plan(table: Table, base: Plan) -> Plan:
         "queue_timeout_seconds": 1,
     }
     given: dict[str, Any] = {
-        key: table.whole(key, getattr(base, key), least=0) for key in quotas if key in table.values
+        key: table.whole(key, getattr(base, key), least=0) for key in QUOTAS if key in table.values
     }
+    given["overdraft_limit"] = table.money("overdraft_limit", base.overdraft_limit)
     given |= {key: table.whole(key, getattr(base, key), least=least) for key, least in spans.items()}
-    table.taken |= set(quotas)
+    table.taken |= set(QUOTAS)
     table.refuse_rest()
     return replace(base, **given)

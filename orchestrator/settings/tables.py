@@ -3,9 +3,11 @@
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from difflib import get_close_matches
 from typing import Any
 
+from orchestrator.rules.money import parse_amount
 from orchestrator.settings.faults import Fault
 
 #: Ten years, and more of anything than one installation has.
@@ -78,6 +80,17 @@ class Table:
             self.fault(key, problem)
             return default
         return float(value) if isinstance(value, float) else int(value)
+
+    def money(self, key: str, default: Decimal) -> Decimal:
+        """An amount, zero or more, as a text: TOML's fractions are not exact."""
+        value = self.take(key)
+        if value is None:
+            return default
+        amount = parse_amount(value) if isinstance(value, str) else None
+        if amount is not None and amount >= 0:
+            return amount
+        self.fault(key, 'must be money: a decimal text such as "12.50", with at most 6 decimal places')
+        return default
 
     def wholes(self, key: str, default: tuple[int, ...]) -> tuple[int, ...]:
         value = self.take(key)

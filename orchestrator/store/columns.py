@@ -69,6 +69,22 @@ class Words(types.TypeDecorator[tuple[str, ...]]):
         return tuple(value or ())
 
 
+class Limits(types.TypeDecorator[Mapping[str, int | None]]):
+    """Named numbers as a JSON object, where null is no limit; NULL is none of them."""
+
+    impl = JSON
+    cache_ok = True
+
+    def __init__(self) -> None:
+        super().__init__(none_as_null=True)
+
+    def process_bind_param(self, value: Mapping[str, int | None] | None, dialect: Dialect) -> Any:  # noqa: ARG002
+        return dict(value) if value else None
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Mapping[str, int | None]:  # noqa: ARG002
+        return dict(value or {})
+
+
 class AttachJson(types.TypeDecorator[Attach]):
     """An attached endpoint as a JSON object."""
 

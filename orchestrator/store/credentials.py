@@ -38,6 +38,18 @@ class Credentials:
                 return taken
         return None
 
+    def rested_at(
+        self, providers: Collection[str], now: datetime, *, ref: str | None = None
+    ) -> datetime | None:
+        """When the first credential that only time keeps from carrying a new placement may carry one."""
+        mine = and_(CREDENTIALS.c.provider.in_(providers), _carries_no_more_than_it_may())
+        waits = or_(CREDENTIALS.c.resting_until > now, CREDENTIALS.c.cool_until > now)
+        query = select(CREDENTIALS.c.resting_until, CREDENTIALS.c.cool_until).where(mine, waits)
+        if ref is not None:
+            query = query.where(CREDENTIALS.c.ref == ref)
+        ends = [max(at for at in row if at is not None) for row in self._connection.execute(query)]
+        return min(ends, default=None)
+
     def release(self, provider: str, ref: str | None, token: str, now: datetime, rest_seconds: float) -> None:
         """Give back the lease on a credential's lifecycle calls; one that was taken over rests first."""
         mine = and_(
@@ -159,18 +171,25 @@ class Credentials:
 def _usable(provider: str, now: datetime, ref: str | None, excluding: Collection[str]) -> ColumnElement[bool]:
     conditions = [
         CREDENTIALS.c.provider == provider,
-        CREDENTIALS.c.retired.is_(False),
-        CREDENTIALS.c.paused_since.is_(None),
+        _carries_no_more_than_it_may(),
         or_(CREDENTIALS.c.resting_until.is_(None), CREDENTIALS.c.resting_until <= now),
         or_(CREDENTIALS.c.cool_until.is_(None), CREDENTIALS.c.cool_until <= now),
         or_(CREDENTIALS.c.lease_until.is_(None), CREDENTIALS.c.lease_until <= now - _LEASE_REST),
-        or_(CREDENTIALS.c.exclusive.is_(False), ~_carries_one()),
     ]
     if ref is not None:
         conditions.append(CREDENTIALS.c.ref == ref)
     if excluding:
         conditions.append(CREDENTIALS.c.ref.not_in(excluding))
     return and_(*conditions)
+
+
+def _carries_no_more_than_it_may() -> ColumnElement[bool]:
+    """But for the time that it may have to rest."""
+    return and_(
+        CREDENTIALS.c.retired.is_(False),
+        CREDENTIALS.c.paused_since.is_(None),
+        or_(CREDENTIALS.c.exclusive.is_(False), ~_carries_one()),
+    )
 
 
 def _carries_one() -> ColumnElement[bool]:

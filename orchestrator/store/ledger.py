@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import ColumnElement, Connection, func, insert, select
 
 from orchestrator.store.rows import snapshot, table_of, values_of
 from orchestrator.store.tables import LedgerRow
@@ -27,6 +27,13 @@ class Entry:
     amount: Decimal
     currency: str
     note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Line(Entry):
+    """An entry as it stands in the ledger."""
+
+    id: int
 
 
 def book_of(account_id: str) -> str:
@@ -61,6 +68,24 @@ class Ledger:
         )
         return [snapshot(Entry, row) for row in self._connection.execute(query)]
 
+    def lines(
+        self, account_id: str, limit: int, *, since: datetime | None = None, before: int | None = None
+    ) -> Sequence[tuple[Line, Decimal]]:
+        """An account's entries with its balance after each, newest first; `before`: an entry's id."""
+        mine = [LEDGER.c.account_id == account_id]
+        if since is not None:
+            mine.append(LEDGER.c.at >= since)
+        if before is not None:
+            mine.append(LEDGER.c.id < before)
+        rows = self._connection.execute(select(LEDGER).where(*mine).order_by(LEDGER.c.id.desc()).limit(limit))
+        lines = [snapshot(Line, row) for row in rows]
+        balance = self._balance(account_id, LEDGER.c.id <= lines[0].id) if lines else Decimal(0)
+        found = []
+        for line in lines:
+            found.append((line, balance))
+            balance -= line.amount if line.credit == book_of(account_id) else -line.amount
+        return found
+
     def is_empty(self, account_id: str) -> bool:
         """Did money ever move here?"""
         query = select(LEDGER.c.id).where(LEDGER.c.account_id == account_id).limit(1)
@@ -68,9 +93,13 @@ class Ledger:
 
     def balance(self, account_id: str) -> Decimal:
         """What the entries add up to: the truth that the account's cached balance must equal."""
-        book = book_of(account_id)
-        return self._sum(LEDGER.c.credit == book) - self._sum(LEDGER.c.debit == book)
+        return self._balance(account_id)
 
-    def _sum(self, condition: object) -> Decimal:
-        total = self._connection.execute(select(func.sum(LEDGER.c.amount)).where(condition)).scalar()  # type: ignore[arg-type]
+    def _balance(self, account_id: str, *which: ColumnElement[bool]) -> Decimal:
+        book, mine = book_of(account_id), LEDGER.c.account_id == account_id
+        came = self._sum(mine, LEDGER.c.credit == book, *which)
+        return came - self._sum(mine, LEDGER.c.debit == book, *which)
+
+    def _sum(self, *which: ColumnElement[bool]) -> Decimal:
+        total = self._connection.execute(select(func.sum(LEDGER.c.amount)).where(*which)).scalar()
         return Decimal(0) if total is None else Decimal(total)

@@ -1,22 +1,38 @@
 """Named queries over placements: claims under a lease, and the one door through which their changes pass."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, case, exists, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    and_,
+    case,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from orchestrator.rules import events
-from orchestrator.rules.states import SERVING, PlacementState, Step, checked_placement
+from orchestrator.rules.states import SERVING, PlacementState, State, Step, checked_placement
 from orchestrator.rules.values import Placement
 from orchestrator.store.credentials import cooling
 from orchestrator.store.outbox import Outbox
 from orchestrator.store.rows import changes, snapshot, table_of, values_of
-from orchestrator.store.tables import CredentialRow, PlacementRow
+from orchestrator.store.tables import CredentialRow, PlacementRow, SessionRow
 
 PLACEMENTS = table_of(PlacementRow)
 CREDENTIALS = table_of(CredentialRow)
+_SESSIONS = table_of(SessionRow)
+#: A close that is exactly so old is not our debt yet.
+_TICK = timedelta(microseconds=1)
 #: (id, credential, serialised)
 DueRow = Row[Any]
 #: A row that waits for its credential's lease looks again after this.
@@ -56,14 +72,6 @@ class Placements:
     def wake(self, *steps: Step) -> None:
         """These steps became due with this transaction: its commit says so."""
         self._due.update(steps)
-
-    def attempted(self, placement_id: str, retry_at: datetime) -> None:
-        """Put off a row whose step failed, so that it holds up nobody."""
-        self._connection.execute(
-            update(PLACEMENTS)
-            .where(PLACEMENTS.c.id == placement_id, PLACEMENTS.c.next_step.is_not(None))
-            .values(next_step_at=retry_at)
-        )
 
     # claims
 
@@ -295,6 +303,30 @@ class Placements:
             PLACEMENTS.c.next_step.is_not(None)
         )
         return {row[0]: row[1] for row in self._connection.execute(query.group_by(PLACEMENTS.c.next_step))}
+
+    def in_debt_at(
+        self, account_id: str, now: datetime, debts: Mapping[str | None, float]
+    ) -> datetime | None:
+        """When the next unproven close of this account becomes the platform's debt. `debts`: after how many
+        seconds, by provider; None: at all others."""
+        query = select(PLACEMENTS.c.provider, PLACEMENTS.c.unproven_since).where(
+            PLACEMENTS.c.session_id.in_(_stopping(account_id)),
+            PLACEMENTS.c.unproven_since.is_not(None),
+            PLACEMENTS.c.next_step.is_not(None),
+        )
+        ends = [
+            since + timedelta(seconds=debts.get(provider, debts[None])) + _TICK
+            for provider, since in self._connection.execute(query)
+        ]
+        return min((at for at in ends if at > now), default=None)
+
+
+def _stopping(account_id: str) -> Select[tuple[str]]:
+    return select(_SESSIONS.c.id).where(
+        _SESSIONS.c.account_id == account_id,
+        _SESSIONS.c.state == State.STOPPING,
+        _SESSIONS.c.deleted_at.is_(None),
+    )
 
 
 def _of_those(lacking: Collection[str], held: Collection[str] | None) -> ColumnElement[bool]:

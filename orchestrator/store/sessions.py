@@ -1,7 +1,7 @@
 """Named queries over sessions, and the one door through which their changes pass."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import (
@@ -22,8 +22,9 @@ from sqlalchemy import (
 )
 
 from orchestrator.rules import events
+from orchestrator.rules.meters import Metered
 from orchestrator.rules.quota import Usage
-from orchestrator.rules.states import CONCURRENT, State, Step, checked
+from orchestrator.rules.states import ACTIVE, CONCURRENT, State, Step, checked
 from orchestrator.rules.values import Session
 from orchestrator.store.outbox import Outbox
 from orchestrator.store.rows import changes, snapshot, table_of, values_of
@@ -33,6 +34,7 @@ SESSIONS = table_of(SessionRow)
 _PLACEMENTS = table_of(PlacementRow)
 _ACCOUNTS = table_of(AccountRow)
 _MODELS = table_of(ModelRow)
+_METERED = tuple(SESSIONS.c[field.name] for field in fields(Metered))
 #: What a queued session may wait for without holding up its account's queue.
 _ELSEWHERE = "no_capacity"
 
@@ -107,28 +109,55 @@ class Sessions:
         query = select(SESSIONS.c.id, SESSIONS.c.account_id).where(SESSIONS.c.id.in_(session_ids))
         return {row.id: row.account_id for row in self._connection.execute(query)}
 
-    def active(self, account_id: str) -> Sequence[Session]:
-        """An account's starting and running sessions, by id. Their states and money stand still under the
-        account's lock; lock a row before writing it."""
-        mine = _of(account_id, State.STARTING, State.RUNNING)
-        query = select(SESSIONS).where(mine).order_by(SESSIONS.c.id)
-        return [snapshot(Session, row) for row in self._connection.execute(query)]
+    def metered(self, account_id: str) -> Sequence[Metered]:
+        """What an account's starting and running sessions cost, by id. Their states and money stand still under
+        the account's lock."""
+        query = select(*_METERED).where(_of(account_id, *ACTIVE)).order_by(SESSIONS.c.id)
+        return [Metered(**row._mapping) for row in self._connection.execute(query)]  # noqa: SLF001
+
+    def overdue(self, account_id: str, now: datetime) -> Sequence[Session]:
+        """An account's starting and running sessions whose own deadline has come, by id. Lock before writing."""
+        query = select(SESSIONS).where(_of(account_id, *ACTIVE), SESSIONS.c.stop_at <= now)
+        return [snapshot(Session, row) for row in self._connection.execute(query.order_by(SESSIONS.c.id))]
 
     def earliest_stop(self, account_id: str) -> datetime | None:
         """The nearest deadline among an account's starting and running sessions."""
-        mine = _of(account_id, State.STARTING, State.RUNNING)
+        mine = _of(account_id, *ACTIVE)
         return self._connection.execute(select(func.min(SESSIONS.c.stop_at)).where(mine)).scalar()
 
-    def usage(self, account_id: str, now: datetime, debts: Mapping[str | None, float]) -> Usage:
+    def usage(
+        self,
+        account_id: str,
+        now: datetime,
+        debts: Mapping[str | None, float],
+        ahead_of: Session | None = None,
+    ) -> Usage:
         """What counts against an account's quota now, in one statement. `debts`: after how many seconds an
-        unproven close is the platform's debt, by provider; None: at all others."""
+        unproven close is the platform's debt, by provider; None: at all others. `ahead_of`: a queued session,
+        of whom only those that came before are ahead; None: a newcomer."""
         in_debt = _in_cleanup_debt(now, debts)
         counts = and_(SESSIONS.c.account_id == account_id, SESSIONS.c.deleted_at.is_(None))
         holds = and_(SESSIONS.c.state.in_(CONCURRENT), ~in_debt)
         waits = and_(SESSIONS.c.state == State.QUEUED, SESSIONS.c.queue_reason.is_distinct_from(_ELSEWHERE))
-        query = select(_count(~in_debt), _count(holds), _count(waits)).where(counts)
-        total, concurrent, waiting = self._connection.execute(query).one()
-        return Usage(total=total or 0, concurrent=concurrent or 0, queue_ahead=waiting or 0)
+        if ahead_of is not None:
+            waits = and_(waits, _came_before(ahead_of))
+        query = select(
+            _sum_where(~in_debt).label("total"),
+            _sum_where(holds).label("concurrent"),
+            _sum_where(holds, SESSIONS.c.nodes).label("nodes"),
+            _sum_where(waits).label("queue_ahead"),
+            _sum_where(in_debt).label("debt"),
+        ).where(counts)
+        row = self._connection.execute(query).one()
+        return Usage(**{name: int(value) for name, value in row._mapping.items()})  # noqa: SLF001
+
+    def in_cleanup_debt(
+        self, account_id: str, now: datetime, debts: Mapping[str | None, float]
+    ) -> frozenset[str]:
+        """The account's sessions that `usage` counts as debt."""
+        mine = _of(account_id, State.STOPPING)
+        query = select(SESSIONS.c.id).where(mine, _in_cleanup_debt(now, debts))
+        return frozenset(self._connection.execute(query).scalars())
 
     def somebody_lives(
         self, provider: str, credential: str, since: datetime, model_id: str | None = None
@@ -154,11 +183,8 @@ class Sessions:
 
     def queue_position(self, session: Session) -> int:
         """1 for the first in its account's queue."""
-        ahead = or_(
-            SESSIONS.c.queued_at < session.queued_at,
-            and_(SESSIONS.c.queued_at == session.queued_at, SESSIONS.c.id < session.id),
-        )
-        query = select(func.count()).where(_of(session.account_id, State.QUEUED), ahead)
+        mine = _of(session.account_id, State.QUEUED)
+        query = select(func.count()).where(mine, _came_before(session))
         return int(self._connection.execute(query).scalar_one()) + 1
 
     def make_next_queued_due(self, account_id: str, now: datetime) -> None:
@@ -169,7 +195,7 @@ class Sessions:
             .order_by(SESSIONS.c.queued_at, SESSIONS.c.id)
             .limit(50)
         )
-        self._make_admissible(_up_to_first_waiting_here(self._connection.execute(heads).all()), now)
+        self._look_again(_up_to_first_waiting_here(self._connection.execute(heads).all()), now)
 
     def make_waiting_for_provider_due(self, provider: str, now: datetime) -> None:
         """A credential of this provider is free: one session that waits for it looks again, round-robin."""
@@ -188,7 +214,11 @@ class Sessions:
             .order_by(_ACCOUNTS.c.last_admitted_at.asc().nulls_first(), SESSIONS.c.queued_at, SESSIONS.c.id)
             .limit(1)
         )
-        self._make_admissible(list(self._connection.execute(query).scalars()), now)
+        self._look_again(list(self._connection.execute(query).scalars()), now)
+
+    def make_waiting_for_model_due(self, model_id: str, now: datetime) -> None:
+        """The model has another price or other providers: whoever waits to be served by it looks again."""
+        self._make_admissible(SESSIONS.c.model_id == model_id, now)
 
     def accounts_with_queue(self, limit: int) -> Sequence[str]:
         """Accounts in which somebody waits, the longest not admitted first."""
@@ -270,12 +300,12 @@ class Sessions:
         )
         return {row[0]: row[1] for row in self._connection.execute(query.group_by(SESSIONS.c.next_step))}
 
-    def _make_admissible(self, ids: Sequence[str], now: datetime) -> None:
-        if not ids:
-            return
-        waits = and_(
-            SESSIONS.c.id.in_(ids), SESSIONS.c.next_step == Step.ADMIT, SESSIONS.c.next_step_at > now
-        )
+    def _look_again(self, ids: Sequence[str], now: datetime) -> None:
+        if ids:
+            self._make_admissible(SESSIONS.c.id.in_(ids), now)
+
+    def _make_admissible(self, which: ColumnElement[bool], now: datetime) -> None:
+        waits = and_(which, SESSIONS.c.next_step == Step.ADMIT, SESSIONS.c.next_step_at > now)
         if self._connection.execute(update(SESSIONS).where(waits).values(next_step_at=now)).rowcount:
             self.wake(Step.ADMIT)
 
@@ -286,8 +316,15 @@ def _of(account_id: str, *states: State) -> ColumnElement[bool]:
     )
 
 
-def _count(condition: ColumnElement[bool]) -> ColumnElement[int]:
-    return func.sum(case((condition, 1), else_=0))
+def _sum_where(condition: ColumnElement[bool], what: ColumnElement[int] | int = 1) -> ColumnElement[int]:
+    return func.coalesce(func.sum(case((condition, what), else_=0)), 0)
+
+
+def _came_before(queued: Session) -> ColumnElement[bool]:
+    return or_(
+        SESSIONS.c.queued_at < queued.queued_at,
+        and_(SESSIONS.c.queued_at == queued.queued_at, SESSIONS.c.id < queued.id),
+    )
 
 
 def _in_cleanup_debt(now: datetime, debts: Mapping[str | None, float]) -> ColumnElement[bool]:

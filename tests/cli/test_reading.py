@@ -83,25 +83,75 @@ def test_a_machine_without_the_secret_says_so(
 
 def test_an_account_shows_its_money_and_its_quota(cli: Cli, world: World) -> None:
     session_id = world.run_session()
-    account = cli("account", "show", "acme", "--json").json
-    assert account["quota"] == {
-        "sessions": {"used": 1, "allowed": 20},
-        "concurrent": {"used": 1, "allowed": 2},
-        "nodes_per_session": {"allowed": 2},
+    terms = {
+        "account_id": "acme",
+        "plan": "payg",
+        "currency": "USD",
+        "quota": {"max_concurrent": "unlimited"},
     }
+    world.done("account.put", **terms)
+    account = cli("account", "show", "acme", "--json").json
+    by = {"sessions": [session_id]}
+    assert account["quota"] == {
+        "sessions": {"used": 1, "allowed": 20, "own": False} | by,
+        "concurrent": {"used": 1, "allowed": None, "own": True} | by,
+        "nodes_per_session": {"used": 1, "allowed": 2, "own": False} | by,
+        "nodes_total": {"used": 1, "allowed": None, "own": False} | by,
+        "cleanup_debt": {"used": 0, "sessions": []},
+    }
+    assert account["own_quota"] == {"max_concurrent": "unlimited"}
     assert [session["id"] for session in account["sessions"]] == [session_id]
     text = cli("account", "show", "acme").out
-    assert all(word in text for word in ("1 of 20", "1 of 2", "at most 2", session_id))
+    assert all(word in text for word in ("any number (its own)", "nodes total", "cleanup debt", session_id))
     assert [a["id"] for a in cli("account", "list", "--json").json] == ["acme"]
     assert "100.00 USD" in cli("account", "list").out
 
 
-def test_the_ledger_is_read_newest_first(cli: Cli, world: World) -> None:
+def test_a_debt_of_ours_is_shown_and_counts_nowhere(cli: Cli, world: World) -> None:
+    session_id = world.run_session("moral")
+    world.server.fault("close_fails", operation="close")
+    world.done("session.close", session_id=session_id)
+    world.pass_time(11 * MINUTE)
+    quota = cli("account", "show", "acme", "--json").json["quota"]
+    assert quota["cleanup_debt"] == {"used": 1, "sessions": [session_id]}
+    assert [quota[name]["used"] for name in ("sessions", "concurrent", "nodes_total")] == [0, 0, 0]
+
+
+def test_the_ledger_is_read_newest_first_page_by_page(cli: Cli, world: World) -> None:
     world.done("account.credit", account_id="acme", amount="2.50", currency="USD", key="second")
+    session_id = world.run_session()
+    world.done("session.close", session_id=session_id)
+    world.settle()
     entries = cli("account", "ledger", "acme", "--json").json
-    assert [entry["amount"] for entry in entries] == ["2.50", "100.00"]
+    assert [entry["amount"] for entry in entries] == ["0.02", "2.50", "100.00"]
+    assert [entry["balance"] for entry in entries] == ["102.48", "102.50", "100.00"]
     assert "2.50 USD" in cli("account", "ledger", "acme").out
-    assert len(cli("account", "ledger", "acme", "--json", "--limit", "1").json) == 1
+    page = cli("account", "ledger", "acme", "--json", "--limit", "1")
+    assert [entry["balance"] for entry in page.json] == ["102.48"]
+    assert f"--before {page.json[0]['id']}" in page.err
+    older = cli("account", "ledger", "acme", "--json", "--before", str(page.json[0]["id"])).json
+    assert older == entries[1:]
+    assert cli("account", "ledger", "acme", "--json", "--since", "2027-01-01").json == []
+    wrong = cli("account", "ledger", "acme", "--since", "yesterday")
+    assert (wrong.code, "2026-01-31" in wrong.err) == (2, True)
+
+
+def test_the_ledger_comes_as_csv(cli: Cli, world: World) -> None:
+    head, line = cli("account", "ledger", "acme", "--csv").out.splitlines()
+    assert head.startswith("id,at,kind,amount,currency,debit,credit,balance")
+    assert ",credit,100.00,USD,granted,account:acme,100.00,," in line
+
+
+def test_a_forecast_tells_how_long_the_money_lasts(cli: Cli, world: World) -> None:
+    world.done("account.put", account_id="poor", plan="contract", currency="USD", overdraft_limit="0.20")
+    world.done("account.credit", account_id="poor", amount="0.40", currency="USD", key="1")
+    session_id = world.run_session(account_id="poor", nodes=2)
+    told = cli("account", "forecast", "poor", "--json").json  # long after the world's clock
+    assert (told["burn_per_hour"], told["available"], told["seconds_left"]) == ("2.40", "0.00", 0)
+    assert (told["funds_end_at"], told["funds_end_session_id"]) == ("2026-01-01T12:15:00Z", session_id)
+    assert [(one["id"], one["cost"]) for one in told["sessions"]] == [(session_id, "0.60")]
+    assert "2.40 USD" in cli("account", "forecast", "poor").out
+    assert cli("account", "forecast", "acme", "--json").json["funds_end_at"] is None
 
 
 def test_models_are_listed(cli: Cli, world: World) -> None:

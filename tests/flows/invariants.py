@@ -50,7 +50,9 @@ def _the_ledger_is_the_balance(world: World, sessions: list[Session]) -> None:
         accounts = tx.accounts.listed()
         truths = {account.id: tx.ledger.balance(account.id) for account in accounts}
     for account in accounts:
-        assert account.balance == truths[account.id] >= 0, account.id
+        assert account.balance == truths[account.id], account.id
+        terms = world.services.config.terms_of(account)
+        assert account.balance >= -terms.plan.overdraft_limit, account.id
         assert not world.ledger(account.id, "write_off")
         charges = world.ledger(account.id, "charge")
         for session in sessions:

@@ -4,6 +4,7 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
+from orchestrator.flows.read_account import forecast
 from orchestrator.rules import money
 from orchestrator.rules.states import State, StopReason
 from orchestrator.rules.values import Plan, Policy
@@ -148,6 +149,22 @@ def test_a_session_that_the_funds_cannot_carry_any_more_never_runs(world: World)
     session = world.session(starting)
     assert (session.stop_reason, session.charged) == (StopReason.BALANCE_EXHAUSTED, Decimal(0))
     assert session.running_at is None
+
+
+def test_a_forecast_tells_what_each_session_does_to_the_funds(world: World) -> None:
+    world.done("account.put", account_id="poor", plan="contract", currency="USD", overdraft_limit="0.20")
+    world.done("account.credit", account_id="poor", amount="0.40", currency="USD", key="first")
+    session_id = world.run_session(**POOR, nodes=2)
+    world.jump(61 * SECOND)
+    with world.services.database.reading() as tx:
+        told = forecast(tx, world.services.config, world.account("poor"), world.clock.now)
+    assert (told["burn_per_hour"], told["not_yet_charged"], told["available"]) == ("2.40", "0.08", "0.52")
+    assert (told["funds_end_session_id"], told["seconds_left"]) == (session_id, 14 * 60 - 1)
+    [one] = told["sessions"]
+    assert (one["cost"], one["cost_per_hour"]) == ("0.08", "2.40")
+    assert one["next_block_at"] == "2026-01-01T12:02:00Z"
+    assert (one["stop_at"], one["stop_at_reason"]) == ("2026-01-01T12:15:00Z", "balance_exhausted")
+    world.settle()
 
 
 def test_a_late_look_at_a_cost_shows_no_more_than_will_be_charged(world: World) -> None:

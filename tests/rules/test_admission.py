@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
@@ -7,18 +8,25 @@ import pytest
 from orchestrator.rules.eligibility import ineligible_because, parse_size
 from orchestrator.rules.names import description_fault, generate, name_fault
 from orchestrator.rules.quota import (
+    Terms,
     Usage,
     check_concurrent,
     check_nodes,
+    check_nodes_total,
     check_total,
-    in_cleanup_debt,
     nodes_allowed,
+    terms_of,
 )
 from orchestrator.rules.refusals import ErrorCode
-from orchestrator.rules.values import ModelSource, ModelType
-from tests.rules.builders import CONTRACT, MINUTE, PAYG, POLICY, T0, TICK, a_model
+from orchestrator.rules.values import Account, ModelSource, ModelType
+from tests.rules.builders import CONTRACT, T0, a_model
+from tests.rules.builders import PAYG as PLAIN
 
-UNBOUND = CONTRACT
+PAYG, UNBOUND = Terms(plan=PLAIN), Terms(plan=CONTRACT)
+
+
+def an_account(**changes: Any) -> Account:
+    return Account(id="acme", plan="payg", currency="USD", balance=Decimal(0), created_at=T0, **changes)
 
 
 @pytest.mark.parametrize(
@@ -29,8 +37,8 @@ UNBOUND = CONTRACT
 def test_plan_and_card_bound_the_nodes_together(
     card: int | None, plan_allows: int, contract_allows: int
 ) -> None:
-    assert nodes_allowed(PAYG, card) == plan_allows
-    assert nodes_allowed(UNBOUND, card) == contract_allows
+    assert nodes_allowed(PAYG.plan, card) == plan_allows
+    assert nodes_allowed(UNBOUND.plan, card) == contract_allows
 
 
 def test_nodes_within_the_bounds_pass() -> None:
@@ -50,9 +58,9 @@ def test_too_many_nodes_are_refused(card: int | None, whose: str) -> None:
 
 
 def test_the_total_counts_everything_that_is_not_deleted() -> None:
-    assert check_total(PAYG, Usage(19, 0, 0)) is None
-    assert check_total(UNBOUND, Usage(1000, 0, 0)) is None
-    refusal = check_total(PAYG, Usage(20, 0, 0))
+    assert check_total(PAYG, Usage(total=19)) is None
+    assert check_total(UNBOUND, Usage(total=1000)) is None
+    refusal = check_total(PAYG, Usage(total=20))
     assert refusal is not None
     assert refusal.code is ErrorCode.QUOTA_TOTAL_EXCEEDED
     assert refusal.details == {"limit": 20, "used": 20}
@@ -60,36 +68,57 @@ def test_the_total_counts_everything_that_is_not_deleted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("plan", "concurrent", "ahead", "newcomer", "says"),
+    ("plan", "concurrent", "ahead", "says"),
     [
-        pytest.param(PAYG, 1, 0, True, None, id="a free slot"),
-        pytest.param(PAYG, 2, 0, True, "plan payg allows 2 at once", id="no free slot"),
-        pytest.param(PAYG, 2, 0, False, "plan payg allows 2 at once", id="nor for one that waited"),
-        pytest.param(
-            PAYG, 1, 3, True, "3 sessions of the account are queued", id="a newcomer does not overtake"
-        ),
-        pytest.param(PAYG, 1, 3, False, None, id="one that waited has its turn"),
-        pytest.param(UNBOUND, 99, 0, True, None, id="no quota"),
-        pytest.param(UNBOUND, 99, 1, True, "queued", id="nobody overtakes, quota or not"),
+        pytest.param(PAYG, 1, 0, None, id="a free slot"),
+        pytest.param(PAYG, 2, 0, "plan payg allows 2 at once", id="no free slot"),
+        pytest.param(PAYG, 1, 3, "3 sessions of the account are queued", id="nobody overtakes"),
+        pytest.param(UNBOUND, 99, 0, None, id="no quota"),
+        pytest.param(UNBOUND, 99, 1, "queued", id="nobody overtakes, quota or not"),
     ],
 )
-def test_concurrent_sessions(
-    plan: Any, concurrent: int, ahead: int, newcomer: bool, says: str | None
-) -> None:
-    refusal = check_concurrent(plan, Usage(5, concurrent, ahead), newcomer=newcomer)
+def test_concurrent_sessions(plan: Terms, concurrent: int, ahead: int, says: str | None) -> None:
+    refusal = check_concurrent(plan, Usage(total=5, concurrent=concurrent, queue_ahead=ahead))
     if says is None:
         assert refusal is None
         return
     assert refusal is not None
     assert refusal.code is ErrorCode.QUOTA_CONCURRENT_EXCEEDED
     assert says in refusal.message
-    assert refusal.details == {"limit": plan.max_concurrent, "used": concurrent, "queue_ahead": ahead}
+    assert refusal.details == {"limit": plan.plan.max_concurrent, "used": concurrent, "queue_ahead": ahead}
 
 
-def test_a_close_unproven_for_long_is_our_debt() -> None:
-    assert not in_cleanup_debt(None, T0, POLICY)
-    assert not in_cleanup_debt(T0, T0 + 10 * MINUTE, POLICY)
-    assert in_cleanup_debt(T0, T0 + 10 * MINUTE + TICK, POLICY)
+def test_nodes_in_total_count_what_is_in_use() -> None:
+    terms = Terms(plan=replace(PLAIN, max_nodes_total=4))
+    assert check_nodes_total(terms, Usage(nodes=2), 2) is None
+    assert check_nodes_total(UNBOUND, Usage(nodes=200), 2) is None
+    refusal = check_nodes_total(terms, Usage(nodes=3), 2)
+    assert refusal is not None
+    assert refusal.code is ErrorCode.QUOTA_NODES_EXCEEDED
+    assert "3 are in use" in refusal.message
+    assert "plan payg allows 4 in total" in refusal.message
+    assert refusal.details == {"limit": 4, "used": 3, "nodes": 2}
+
+
+def test_more_nodes_than_the_total_can_never_start() -> None:
+    refusal = check_nodes(Terms(plan=replace(CONTRACT, max_nodes_total=4)), None, 5)
+    assert refusal is not None
+    assert "plan contract allows 4 in total" in refusal.message
+
+
+def test_an_account_without_numbers_of_its_own_has_its_plans() -> None:
+    assert terms_of(PLAIN, an_account()) == Terms(plan=PLAIN)
+
+
+def test_an_accounts_own_numbers_are_laid_over_its_plans() -> None:
+    own = an_account(quota={"max_sessions": 50, "max_concurrent": None}, overdraft_limit=Decimal(9))
+    terms = terms_of(PLAIN, own)
+    assert terms.plan == replace(PLAIN, max_sessions=50, max_concurrent=None, overdraft_limit=Decimal(9))
+    assert terms.own == {"max_sessions", "max_concurrent", "overdraft_limit"}
+    assert check_concurrent(terms, Usage(concurrent=1000)) is None
+    refusal = check_total(terms, Usage(total=50))
+    assert refusal is not None
+    assert "the account's own quota allows 50" in refusal.message
 
 
 # eligibility

@@ -25,6 +25,7 @@ def on_postgresql(shared_postgres_url: str) -> Iterator[Database]:
     yield from _opened(shared_postgres_url)
     database = Database(shared_postgres_url)
     with database.engine.begin() as connection:
+        connection.execute(text("SET LOCAL session_replication_role = replica"))  # the ledger is append-only
         for table in reversed(metadata.sorted_tables):
             connection.execute(text(f"DELETE FROM {table.name}"))
     database.dispose()

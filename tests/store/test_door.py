@@ -208,21 +208,12 @@ def test_a_failed_step_is_put_off_and_only_while_it_waits(database: Database) ->
     def put_off(tx: Transaction) -> None:
         for n in (1, 2):
             tx.sessions.attempted(session_id(n), T0 + HOUR)
-            tx.placements.attempted(f"placement-{n:05}", T0 + HOUR)
 
-    keep(
-        database,
-        a_running(1),
-        a_created(2),
-        _placement_in(PlacementState.CLOSING),
-        a_placement(2, handle="x"),
-    )
+    keep(database, a_running(1), a_created(2))
     database.transact(put_off)
 
     assert (the_session(database).next_step_at, the_session(database).attempts) == (T0 + HOUR, 1)
     assert the_session(database, 2) == a_created(2)
-    assert the_placement(database).next_step_at == T0 + HOUR
-    assert the_placement(database, 2).next_step_at is None
 
 
 def test_reading_keeps_nothing(database: Database) -> None:

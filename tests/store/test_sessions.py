@@ -5,12 +5,13 @@ from datetime import timedelta
 
 import pytest
 
+from orchestrator.rules.meters import Metered
 from orchestrator.rules.quota import Usage
 from orchestrator.rules.states import State, Step
 from orchestrator.rules.values import Session
 from orchestrator.store.database import Database
 from orchestrator.store.unit import Transaction
-from tests.rules.builders import HOUR, MINUTE, SECOND, T0, a_model
+from tests.rules.builders import HOUR, MINUTE, SECOND, T0, TICK, a_model
 from tests.store.stage import (
     a_closing,
     a_created,
@@ -70,7 +71,7 @@ def test_total_counts_what_is_not_deleted_and_concurrent_what_may_cost(database:
         an_account("other"),
         a_running(9, account_id="other"),
     )
-    assert usage(database) == Usage(total=7, concurrent=3, queue_ahead=1)
+    assert usage(database) == Usage(total=7, concurrent=3, nodes=3, queue_ahead=1)
 
 
 def test_whoever_waits_elsewhere_is_not_ahead(database: Database) -> None:
@@ -90,7 +91,26 @@ def test_whoever_waits_elsewhere_is_not_ahead(database: Database) -> None:
 def test_cleanup_debt_leaves_the_counts(database: Database, unproven_for: int | None, counted: int) -> None:
     since = None if unproven_for is None else T0 - unproven_for * SECOND
     keep(database, a_running(1, state=State.STOPPING, running_since=None), a_closing(1, unproven_since=since))
-    assert usage(database) == Usage(total=counted, concurrent=counted, queue_ahead=0)
+    expected = Usage(total=counted, concurrent=counted, nodes=counted, debt=1 - counted)
+    assert usage(database) == expected
+    with database.reading() as tx:
+        in_debt = tx.sessions.in_cleanup_debt("acme", T0, {None: DEBT})
+        debt_at = tx.placements.in_debt_at("acme", T0, {None: DEBT, "beta": 1})
+    assert in_debt == (frozenset() if counted else {session_id(1)})
+    pending = counted and since is not None
+    assert debt_at == (since + (DEBT * SECOND) + TICK if pending and since else None)
+
+
+def test_nodes_are_those_of_what_may_cost(database: Database) -> None:
+    keep(database, a_running(1, nodes=4), a_queued(2, nodes=8), a_created(3, nodes=16))
+    assert usage(database) == Usage(total=3, concurrent=1, nodes=4, queue_ahead=1)
+
+
+def test_only_those_that_came_before_are_ahead(database: Database) -> None:
+    keep(database, a_queued(1), a_queued(2), a_queued(3))
+    second = the_session(database, 2)
+    counted = database.transact(lambda tx: tx.sessions.usage("acme", T0, {None: DEBT}, second))
+    assert counted.queue_ahead == 1
 
 
 # the queue
@@ -193,8 +213,10 @@ def test_due_accounts_come_longest_overdue_first(database: Database) -> None:
 
 def test_active_sessions_and_their_earliest_stop(database: Database) -> None:
     keep(database, a_running(1), a_queued(2), a_running(3, stop_at=T0 + HOUR))
-    active = database.transact(lambda tx: tx.sessions.active("acme"))
-    assert [session.id for session in active] == [session_id(1), session_id(3)]
+    metered = database.transact(lambda tx: tx.sessions.metered("acme"))
+    assert metered == [Metered.of(a_running(1)), Metered.of(a_running(3))]
+    late = database.transact(lambda tx: tx.sessions.overdue("acme", T0 + HOUR))
+    assert [session.id for session in late] == [session_id(3)]
     assert database.transact(lambda tx: tx.sessions.earliest_stop("acme")) == T0 + HOUR
     assert database.transact(lambda tx: tx.sessions.earliest_stop("nobody")) is None
 

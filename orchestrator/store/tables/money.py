@@ -1,14 +1,39 @@
 """Accounts, and the ledger that their balances are a cache of."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 
-from sqlalchemy import CheckConstraint, Index, text
+from sqlalchemy import DDL, CheckConstraint, Column, Index, event, text
 from sqlmodel import Field
 
 from orchestrator.rules.states import Step
-from orchestrator.store.columns import enum, money, one_of, serial
+from orchestrator.store.columns import Limits, enum, money, one_of, serial
 from orchestrator.store.tables.base import Row
+
+#: Nobody changes what was written, whoever they are: (dialect, statement).
+APPEND_ONLY = (
+    (
+        "sqlite",
+        "CREATE TRIGGER ledger_is_never_changed BEFORE UPDATE ON ledger"
+        " BEGIN SELECT RAISE(ABORT, 'the ledger is append-only: post a new entry'); END",
+    ),
+    (
+        "sqlite",
+        "CREATE TRIGGER ledger_is_never_deleted BEFORE DELETE ON ledger"
+        " BEGIN SELECT RAISE(ABORT, 'the ledger is append-only: post a new entry'); END",
+    ),
+    (
+        "postgresql",
+        "CREATE FUNCTION ledger_is_append_only() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN RAISE EXCEPTION 'the ledger is append-only: post a new entry'; END $$",
+    ),
+    (
+        "postgresql",
+        "CREATE TRIGGER ledger_is_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON ledger"
+        " FOR EACH STATEMENT EXECUTE FUNCTION ledger_is_append_only()",
+    ),
+)
 
 
 class AccountRow(Row, table=True):
@@ -30,7 +55,10 @@ class AccountRow(Row, table=True):
     plan: str
     currency: str
     balance: Decimal = Field(sa_column=money())
+    quota: Mapping[str, int | None] = Field(sa_column=Column(Limits(), nullable=True))
+    overdraft_limit: Decimal | None = Field(default=None, sa_column=money(nullable=True))
     funds_end_at: datetime | None = None
+    funds_session_id: str | None = None
     warned_seconds: int | None = None
     next_charge_at: datetime | None = None
     last_admitted_at: datetime | None = None
@@ -65,3 +93,7 @@ class LedgerRow(Row, table=True):
     amount: Decimal = Field(sa_column=money())
     currency: str
     note: str = ""
+
+
+for _dialect, _statement in APPEND_ONLY:
+    event.listen(LedgerRow.__table__, "after_create", DDL(_statement).execute_if(dialect=_dialect))  # type: ignore[attr-defined, no-untyped-call]

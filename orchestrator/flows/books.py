@@ -1,0 +1,53 @@
+"""What moves in the ledger, and the balance that is a cache of it."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from orchestrator.rules.values import ZERO, Account, Session
+from orchestrator.store.ledger import Entry, book_of
+from orchestrator.store.unit import Transaction
+
+
+class Books:
+    """Postings of one transaction, under the account's lock."""
+
+    def __init__(self, tx: Transaction, now: datetime) -> None:
+        self._tx = tx
+        self._now = now
+
+    def credit(self, account: Account, amount: Decimal, key: str) -> Account:
+        """Money arrives: granted credit moves to the account, under `key`."""
+        self._post(account, amount, kind="credit", key=key, debit="granted", credit=book_of(account.id))
+        return replace(account, balance=account.balance + amount)
+
+    def charge(
+        self, account: Account, session: Session, cost: Decimal, overdraft: Decimal
+    ) -> tuple[Account, Session]:
+        """What of `cost` is not charged yet moves to the revenue, under the key (session, n).
+
+        Beyond the overdraft it is written off: that cannot happen while `funds_end_at` holds, and if it does it
+        is our loss, and visible. A limit that was lowered meanwhile forgives no debt."""
+        amount = cost - session.charged
+        if amount <= ZERO:
+            return account, session
+        n = session.charges + 1
+        key = f"charge:{session.id}:{n}"
+        mine: Mapping[str, Any] = {"session_id": session.id}
+        book = book_of(account.id)
+        self._post(account, amount, kind="charge", key=key, debit=book, credit="revenue", **mine)
+        balance = account.balance - amount
+        lowest = min(account.balance, -overdraft)
+        if balance < lowest:
+            off = lowest - balance
+            self._post(
+                account, off, kind="write_off", key=f"{key}:off", debit="written_off", credit=book, **mine
+            )
+            balance = lowest
+        return replace(account, balance=balance), replace(session, charged=cost, charges=n)
+
+    def _post(self, account: Account, amount: Decimal, **entry: Any) -> None:
+        whose = {"account_id": account.id, "currency": account.currency}
+        self._tx.ledger.post(Entry(at=self._now, amount=amount, **whose, **entry))

@@ -1,0 +1,49 @@
+"""What an account needs next: its funds end, it is warned before, and its costs are posted by the hour."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from orchestrator.rules.money import FundsEnd
+from orchestrator.rules.states import Step
+from orchestrator.rules.stops import next_warning
+from orchestrator.rules.values import Account, Policy
+
+#: Costs are posted at least this often while a session runs.
+POST_EVERY = timedelta(hours=1)
+
+
+def with_funds(account: Account, end: FundsEnd | None, now: datetime, *, runs: bool) -> Account:
+    """The account with the end of its funds worked out anew; `runs`: whether any session does."""
+    return replace(
+        account,
+        funds_end_at=end.at if end else None,
+        funds_session_id=end.session_id if end else None,
+        next_charge_at=(account.next_charge_at or now + POST_EVERY) if runs else None,
+    )
+
+
+def plan_account(account: Account, policy: Policy, now: datetime) -> Account:
+    """The account with its warnings noted and its one next step."""
+    account, warn_at = _with_warning(account, policy, now)
+    wanted = (
+        (Step.FUNDS, account.funds_end_at),
+        (Step.FUNDS, warn_at),
+        (Step.CHARGE, account.next_charge_at),
+    )
+    due = min(((at, step) for step, at in wanted if at is not None), default=None)
+    return replace(account, next_step=due[1] if due else None, next_step_at=due[0] if due else None)
+
+
+def _with_warning(account: Account, policy: Policy, now: datetime) -> tuple[Account, datetime | None]:
+    """Once for each threshold of a shortage; a shortage is over when the funds last beyond the first."""
+    end = account.funds_end_at
+    if end is None or not policy.warn_before_stop_seconds:
+        return replace(account, warned_seconds=None), None
+    first = timedelta(seconds=max(policy.warn_before_stop_seconds))
+    if end - now > first:
+        return replace(account, warned_seconds=None), end - first
+    warning = next_warning(end, account.warned_seconds, policy, now)
+    if warning is not None and warning[0] <= now:
+        account = replace(account, warned_seconds=warning[1])
+        warning = next_warning(end, account.warned_seconds, policy, now)
+    return account, warning[0] if warning else None

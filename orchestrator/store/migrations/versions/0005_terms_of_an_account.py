@@ -1,0 +1,51 @@
+"""An account's own quota and overdraft, whose session its funds end with, and a ledger that nobody can change.
+
+Whoever alters the table `ledger` on SQLite makes it anew, and must make its triggers again.
+
+Revision: 0005
+Follows: 0004
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0005"
+down_revision = "0004"
+branch_labels = None
+depends_on = None
+
+_SAY = "the ledger is append-only: post a new entry"
+
+
+def upgrade() -> None:
+    with op.batch_alter_table("accounts") as batch_op:
+        batch_op.add_column(sa.Column("quota", sa.JSON(), nullable=True))
+        batch_op.add_column(sa.Column("overdraft_limit", sa.BigInteger(), nullable=True))
+        batch_op.add_column(sa.Column("funds_session_id", sa.String(), nullable=True))
+    if op.get_bind().dialect.name == "sqlite":
+        for when, name in (("UPDATE", "changed"), ("DELETE", "deleted")):
+            op.execute(
+                f"CREATE TRIGGER ledger_is_never_{name} BEFORE {when} ON ledger"
+                f" BEGIN SELECT RAISE(ABORT, '{_SAY}'); END"
+            )
+        return
+    op.execute(
+        "CREATE FUNCTION ledger_is_append_only() RETURNS trigger LANGUAGE plpgsql AS"
+        f" $$ BEGIN RAISE EXCEPTION '{_SAY}'; END $$"
+    )
+    op.execute(
+        "CREATE TRIGGER ledger_is_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON ledger"
+        " FOR EACH STATEMENT EXECUTE FUNCTION ledger_is_append_only()"
+    )
+
+
+def downgrade() -> None:
+    if op.get_bind().dialect.name == "sqlite":
+        op.execute("DROP TRIGGER ledger_is_never_changed")
+        op.execute("DROP TRIGGER ledger_is_never_deleted")
+    else:
+        op.execute("DROP TRIGGER ledger_is_append_only ON ledger")
+        op.execute("DROP FUNCTION ledger_is_append_only()")
+    with op.batch_alter_table("accounts") as batch_op:
+        for column in ("funds_session_id", "overdraft_limit", "quota"):
+            batch_op.drop_column(column)

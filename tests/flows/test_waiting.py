@@ -1,0 +1,197 @@
+"""Waiting: for a slot, a key or funds; in turn; no longer than a tick after what it waited for is there."""
+
+from decimal import Decimal
+
+from orchestrator.flows.admit_queued import admit_queued
+from orchestrator.rules.states import State, StopReason
+from orchestrator.rules.values import Plan, Policy
+from tests.flows.conftest import MakeWorld
+from tests.world import HOUR, MINUTE, SECOND, START, World
+
+OPEN_ENDED = {"payg": Plan(name="payg")}
+
+
+def _account(world: World, name: str, amount: str = "50", plan: str = "contract") -> None:
+    world.done("account.put", account_id=name, plan=plan, currency="USD")
+    world.done("account.credit", account_id=name, amount=amount, currency="USD", key="1")
+
+
+def _queued(world: World, model: str = "llama", **kwargs: object) -> str:
+    world.jump(SECOND)
+    session_id = world.create_session(model, on_quota="queue", **kwargs)
+    assert world.session(session_id).state is State.QUEUED
+    return session_id
+
+
+def _is_due(world: World, session_id: str) -> bool:
+    return world.session(session_id).next_step_at == world.clock.now
+
+
+def test_a_close_that_becomes_our_debt_gives_its_slot_at_that_instant(any_world: MakeWorld) -> None:
+    world = any_world(policy=Policy(cleanup_debt_after_seconds=300))
+    stuck = [world.run_session("moral"), world.run_session("moral")]
+    waiting = _queued(world)
+    world.server.fault("close_fails", operation="close")
+    for session_id in stuck:
+        world.done("session.close", session_id=session_id)
+    world.pass_time(5 * MINUTE)
+    assert world.session(waiting).state is State.QUEUED
+    world.pass_time(2 * SECOND)
+    assert world.session(waiting).state is State.RUNNING
+
+
+def test_a_key_that_has_rested_is_taken_at_that_instant(make_world: MakeWorld) -> None:
+    world = make_world(morpheus_keys=1, plans=OPEN_ENDED)
+    rested = world.clock.now + 90 * SECOND
+    world.services.database.transact(lambda tx: tx.credentials.cool("morph", "env:MORPH_1", rested))
+    waiting = _queued(world, "moral")
+    assert world.view(waiting)["queue_reason"] == "no_capacity"
+    world.pass_time(88 * SECOND)
+    assert world.session(waiting).state is State.QUEUED
+    world.pass_time(2 * SECOND)
+    assert world.session(waiting).state is State.RUNNING
+
+
+def test_a_lower_price_lets_in_who_waits_for_funds(world: World) -> None:
+    _account(world, "poor", "0.10")
+    waiting = _queued(world, account_id="poor")
+    assert world.view(waiting)["queue_reason"] == "insufficient_balance"
+    world.put_model("llama", {"alpha": "llama-3"}, price_per_node_hour="0.60")
+    assert _is_due(world, waiting)
+    world.settle()
+    assert world.session(waiting).state is State.RUNNING
+
+
+def test_a_new_provider_lets_in_who_waits_for_a_key(make_world: MakeWorld) -> None:
+    world = make_world(morpheus_keys=1, plans=OPEN_ENDED)
+    world.run_session("moral")
+    waiting = _queued(world, "moral")
+    world.put_model("moral", {"morph": "moral-1", "alpha": "llama-3"})
+    world.settle()
+    assert world.session(waiting).provider == "alpha"
+
+
+def test_the_price_is_that_of_the_admission(any_world: MakeWorld) -> None:
+    world = any_world()
+    first = world.run_session()
+    world.run_session()
+    waiting, made = _queued(world), world.create_session(start=False)
+    world.put_model("llama", {"alpha": "llama-3"}, price_per_node_hour="6.00")
+    world.done("session.close", session_id=first)
+    world.settle()
+    assert world.session(waiting).price_per_node_hour == Decimal("6.00")
+    assert world.session(first).charged == Decimal("0.02")
+    world.put_model("llama", {"alpha": "llama-3"}, price_per_node_hour="12.00")
+    world.done("session.close", session_id=waiting)
+    world.settle()
+    assert world.session(waiting).charged == Decimal("0.10")
+    world.done("session.start", session_id=made)
+    world.settle()
+    assert world.view(made)["price_per_node_hour"] == "12.00"
+    assert world.placements(made)[0].price_per_node_hour == Decimal("12.00")
+
+
+def test_a_key_that_its_waker_cannot_use_goes_to_the_next_account(make_world: MakeWorld) -> None:
+    world = make_world(morpheus_keys=1, plans=OPEN_ENDED)
+    holder = world.run_session("moral")
+    _account(world, "broke", "0.30")
+    _account(world, "rich")
+    first = _queued(world, "moral", account_id="broke")
+    assert world.view(first)["queue_reason"] == "no_capacity"
+    world.run_session("llama", account_id="broke")
+    second = _queued(world, "moral", account_id="rich")
+    world.done("session.close", session_id=holder)
+    world.pass_time(2 * SECOND)
+    assert world.view(first)["queue_reason"] == "insufficient_balance"
+    assert world.session(second).state is State.RUNNING
+
+
+def test_keys_that_come_back_together_are_all_used(make_world: MakeWorld) -> None:
+    world = make_world(morpheus_keys=2, plans=OPEN_ENDED)
+    for n in (1, 2):
+        world.pause("morph", f"env:MORPH_{n}")
+    waiting = [_queued(world, "moral") for _ in range(3)]
+    world.services.database.transact(lambda tx: tx.credentials.unpause("morph", "env:MORPH_1"))
+    world.services.database.transact(lambda tx: tx.credentials.unpause("morph", "env:MORPH_2"))
+    now = world.clock.now
+    world.services.database.transact(lambda tx: tx.sessions.make_waiting_for_provider_due("morph", now))
+    world.settle()
+    states = [world.session(one).state for one in waiting]
+    assert states == [State.RUNNING, State.RUNNING, State.QUEUED]
+
+
+def test_who_was_woken_and_is_closed_leaves_the_key_to_the_next(make_world: MakeWorld) -> None:
+    world = make_world(morpheus_keys=1, plans=OPEN_ENDED)
+    holder = world.run_session("moral")
+    first, second = _queued(world, "moral"), _queued(world, "moral")
+    world.done("session.close", session_id=holder, reason="operator", confirm=True)
+    world.done("session.close", session_id=first)
+    world.settle()
+    assert world.session(first).state is State.STOPPED
+    assert world.session(second).state is State.RUNNING
+
+
+def test_a_later_one_does_not_take_the_key_that_an_earlier_one_waits_for(make_world: MakeWorld) -> None:
+    world = make_world(morpheus_keys=1, plans={"payg": Plan(name="payg", max_concurrent=2)})
+    key = world.run_session("moral")
+    for_a_key = _queued(world, "moral")
+    slot = world.run_session("llama")
+    for_a_slot = _queued(world, "moral")
+    world.done("session.close", session_id=slot, reason="operator", confirm=True)
+    world.done("session.close", session_id=key, reason="operator", confirm=True)
+    world.settle()
+    states = [world.session(one).state for one in (for_a_key, for_a_slot)]
+    assert states == [State.RUNNING, State.QUEUED]
+
+
+def test_nobody_in_the_queue_overtakes_who_came_before(world: World) -> None:
+    first = world.run_session()
+    world.run_session()
+    ahead, behind = _queued(world), _queued(world)
+    world.services.database.transact(
+        lambda tx: tx.sessions.attempted(behind, world.clock.now)  # woken out of turn
+    )
+    world.done("session.close", session_id=first, reason="operator", confirm=True)
+    world.settle()
+    assert [world.session(one).state for one in (ahead, behind)] == [State.RUNNING, State.QUEUED]
+
+
+def test_a_model_that_is_withdrawn_ends_the_wait(world: World) -> None:
+    world.run_session()
+    blocking = world.run_session()
+    waiting, next_one = _queued(world), _queued(world, "pair")
+    world.put_model("llama", {"alpha": "llama-3"}, learning_stage="Pre-trained")
+    world.settle()
+    ended = world.session(waiting)
+    assert (ended.state, ended.stop_reason) == (State.FAILED, StopReason.START_FAILED)
+    assert "learning stage" in (ended.stop_detail or "")
+    world.done("session.close", session_id=blocking)
+    world.settle()
+    assert world.session(next_one).state is State.RUNNING
+
+
+def test_a_queued_session_can_be_closed_and_be_deleted(world: World) -> None:
+    world.run_session()
+    world.run_session()
+    closed, deleted, last = (_queued(world) for _ in range(3))
+    assert [world.view(one)["queue_position"] for one in (closed, deleted, last)] == [1, 2, 3]
+    assert world.done("session.close", session_id=closed)["state"] == "stopped"
+    assert world.view(last)["queue_position"] == 2
+    gone = world.done("session.delete", session_id=deleted)
+    assert (gone["state"], gone["stop_reason"]) == ("stopped", "user")
+    assert gone["deleted_at"] is not None
+    assert world.events(deleted) == ["created", "queued", "stopped", "deleted"]
+    assert world.view(last)["queue_position"] == 1
+
+
+def test_a_wait_that_is_too_long_fails_at_its_deadline(world: World) -> None:
+    world.run_session()
+    world.run_session()
+    waiting = _queued(world)
+    world.jump(3 * HOUR)
+    admit_queued(world.services)
+    ended = world.session(waiting)
+    assert (ended.state, ended.stop_reason) == (State.FAILED, StopReason.QUEUE_TIMEOUT)
+    assert ended.stopped_at == START + HOUR + SECOND
+    assert ended.charged == 0
+    world.settle()
