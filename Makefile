@@ -6,7 +6,7 @@ READY := .venv/.ready
 # Two test processes: what the suite is measured on. More do no harm.
 JOBS ?= 2
 SLOW := tests/simulation tests/platforms tests/cli/test_demo.py tests/processes/test_up.py tests/processes/test_draining.py
-MONEY := tests/money
+MONEY := tests/money tests/flows/test_terms.py tests/flows/test_waiting.py
 CHAOS := tests/chaos
 
 .DEFAULT_GOAL := help

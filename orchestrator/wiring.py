@@ -7,6 +7,7 @@ from functools import partial
 from orchestrator.flows.loop import EventLoop
 from orchestrator.flows.services import Services
 from orchestrator.flows.slots import TOTALS, Slots
+from orchestrator.observability import metrics
 from orchestrator.providers import registry
 from orchestrator.providers.driver import Driver
 from orchestrator.providers.http import ClientOptions, HttpClient
@@ -73,6 +74,8 @@ def build(
     """Everything that flows need in one process. Call it after the fork."""
     database = open_database(settings, pool_size=pool_size, clock=clock)
     database.on_commit = wake
+    database.on_retry = lambda cause: metrics.STORE_RETRIES.labels(cause).inc()
+    database.on_giving_up = lambda cause: metrics.STORE_GIVEN_UP.labels(cause).inc()
     http = HttpClient(ClientOptions(max_connections=sum(TOTALS.values())))
     providers = configuration.providers
     services = Services(

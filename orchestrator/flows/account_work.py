@@ -12,6 +12,7 @@ from orchestrator.flows.services import Services
 from orchestrator.rules import events, funds, money
 from orchestrator.rules.decide import plan_steps
 from orchestrator.rules.meters import Metered
+from orchestrator.rules.pings import at_rest
 from orchestrator.rules.quota import Terms
 from orchestrator.rules.refusals import ErrorCode
 from orchestrator.rules.states import ACTIVE, TERMINAL, UNENDED, State, StopReason, end_state
@@ -74,14 +75,14 @@ class AccountWork:
         over = not any(placement.state in UNENDED for placement in placements)
         state = end_state(reason, ever_ran=before.ever_ran) if over else State.STOPPING
         stopped = replace(
-            self._metered(before, at),
+            self.stop_running(before, at),
             state=state,
             stop_reason=reason,
             stop_detail=detail,
             stopped_at=at,
             ended_at=self.now if over else None,
         )
-        saved = self.keep(before, self._at_rest(stopped))
+        saved = self.keep(before, at_rest(stopped))
         if before.queue_reason == ErrorCode.NO_CAPACITY:
             placing.let_another_look(self, before)
         if reason is StopReason.BALANCE_EXHAUSTED:
@@ -117,7 +118,11 @@ class AccountWork:
 
     def stop_running(self, session: Session, at: datetime) -> Session:
         """The interval ends at `at` and is charged; the state is the caller's to set."""
-        return self._metered(session, at)
+        if session.running_since is None:
+            return session
+        cost = money.cost_if_stopped_at(session, at)
+        ended = replace(session, ran_microseconds=money.ran_by(session, at), running_since=None)
+        return self.post_cost(ended, cost)
 
     def planned(self, session: Session) -> Session:
         """With its stop, warning and next step worked out anew."""
@@ -179,7 +184,7 @@ class AccountWork:
         after = funds.plan_account(self._with_funds(self.account), self.services.policy(None), self.now)
         if after.next_step is not None and after.next_step_at is not None and after.next_step_at <= self.now:
             self.tx.sessions.wake(after.next_step)
-        self.account = self.tx.accounts.save(self._before, after)
+        self.account = self.tx.accounts.save(self._before, after, self.now)
         return self.account
 
     # inside
@@ -208,28 +213,6 @@ class AccountWork:
         if due.reason is StopReason.PROVIDER_ENDED and placing.move_on(self, session, due.at, due.detail):
             return
         self.stop(session, due.reason, due.at, due.detail)
-
-    def _metered(self, session: Session, at: datetime) -> Session:
-        if session.running_since is None:
-            return session
-        cost = money.cost_if_stopped_at(session, at)
-        ended = replace(session, ran_microseconds=money.ran_by(session, at), running_since=None)
-        return self.post_cost(ended, cost)
-
-    @staticmethod
-    def _at_rest(session: Session) -> Session:
-        """Nobody has to do anything for this row any more."""
-        return replace(
-            session,
-            ping_at=None,
-            warn_at=None,
-            next_step=None,
-            next_step_at=None,
-            lease_token=None,
-            leased_at=None,
-            lease_until=None,
-            attempts=0,
-        )
 
     def _running(self) -> list[Metered]:
         return [one for one in self.active.values() if one.state is State.RUNNING]

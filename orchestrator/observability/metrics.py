@@ -23,6 +23,14 @@ JOBS = Counter("orchestrator_jobs", "Jobs by outcome: ok, or the error's code.",
 RECONCILED = Counter(
     "orchestrator_reconciled", "What lists of providers led to: adopt, close, end.", ["provider", "kind"]
 )
+STORE_RETRIES = Counter(
+    "orchestrator_store_retries", "Transactions run again: deadlocks, lost races and the like.", ["cause"]
+)
+STORE_GIVEN_UP = Counter(
+    "orchestrator_store_given_up",
+    "Transactions whose last attempt failed too: the job or tick repeats.",
+    ["cause"],
+)
 CLOSE_LAG = Histogram(
     "orchestrator_close_lag_seconds", "From the stop's instant to the proof of the close.", buckets=_LAGS
 )
@@ -81,7 +89,8 @@ def serve(host: str, port: int, read: Callable[[], Reading], *, shared: bool) ->
     if shared:
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     else:
-        for metric in (PINGS, PING_SECONDS, STOPS, JOBS, RECONCILED, CLOSE_LAG):
+        counters = (PINGS, STOPS, JOBS, RECONCILED, STORE_RETRIES, STORE_GIVEN_UP)
+        for metric in (*counters, PING_SECONDS, CLOSE_LAG):
             registry.register(metric)
     registry.register(StoreCollector(read))
     start_http_server(port, addr=host, registry=registry)

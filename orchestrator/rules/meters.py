@@ -4,11 +4,12 @@ Money is counted in millionths and time in microseconds since EPOCH, so that eve
 is no loop over blocks.
 """
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from itertools import accumulate
 from typing import TypeAlias
 
@@ -18,6 +19,8 @@ from orchestrator.rules.values import Session
 SECOND = 1_000_000
 TICK = timedelta(microseconds=1)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+#: As many blocks of each session are looked at one by one; where there may be more, the search is by halves.
+_FEW_BLOCKS = 8
 #: Nobody waits for an end beyond this: there is none.
 HORIZON = timedelta(days=36525)
 
@@ -74,6 +77,11 @@ class Meter:
             return self.cost_before(at)
         return half_even(((at - self.zero) // self.block + 1) * self.numerator, self.denominator)
 
+    def next_block(self, after: int) -> int:
+        """When the first block after then begins."""
+        blocks = max((after - self.zero) // self.block + 1, ceil(self.since - self.zero, self.block))
+        return self.zero + blocks * self.block
+
     def cost_before(self, at: int) -> int:
         """Without it."""
         ran = max(at, self.since) - self.zero
@@ -87,13 +95,33 @@ def first_overspent(meters: Sequence[Meter], limit: int, start: int) -> int | No
         return sum(meter.cost_at(at) for meter in meters)
 
     end = start + HORIZON // TICK
-    if spent(start) > limit:
+    at_start = spent(start)
+    if at_start > limit:
         return start
     if spent(end) <= limit:
         return None
-    low, high = _guess(meters, limit - spent(start), start, end)
-    low, high = start if spent(low) > limit else low, high if spent(high) > limit else end
-    return low + bisect_left(range(low, high), limit + 1, key=spent)
+    low, high = _guess(meters, limit - at_start, start, end)
+    at_low = spent(low)
+    if at_low > limit:
+        low, at_low = start, at_start
+    if (
+        sum((high - low) // meter.block for meter in meters) > _FEW_BLOCKS * len(meters)
+        or spent(high) <= limit
+    ):
+        return low + bisect_left(range(low, end), limit + 1, key=spent)
+    return _walk(meters, limit - at_low, low, high)
+
+
+def _walk(meters: Sequence[Meter], left: int, low: int, high: int) -> int:
+    """From block to block of those that begin in (low, high], until `left` is spent."""
+    begun = [
+        (at, meter.cost_at(at) - meter.cost_before(at))
+        for meter in meters
+        for at in range(meter.next_block(low), high + 1, meter.block)
+    ]
+    begun.sort()
+    totals = list(accumulate(cost for _, cost in begun))
+    return begun[bisect_right(totals, left)][0]
 
 
 def _guess(meters: Sequence[Meter], left: int, start: int, end: int) -> tuple[int, int]:
@@ -113,6 +141,7 @@ def unpaid(meters: Sequence[Meter], limit: int, at: int) -> str:
     return meters[max(0, beyond - 1)].session_id  # 0: what began before is beyond it already
 
 
+@lru_cache(maxsize=1024)
 def per_block(price: Decimal, nodes: int, block_seconds: int) -> tuple[int, int]:
     """What a block costs in millionths, as an exact fraction."""
     numerator, denominator = price.as_integer_ratio()

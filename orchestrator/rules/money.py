@@ -172,7 +172,7 @@ def _needed(session: Costly, now: datetime, seconds: int) -> Decimal:
 
 
 def _burns(session: Costly) -> bool:
-    return session.running_since is not None and session.price_per_node_hour * session.nodes > 0
+    return session.running_since is not None and session.price_per_node_hour > 0
 
 
 def _by_id(session: Costly) -> str:

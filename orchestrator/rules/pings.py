@@ -54,6 +54,21 @@ def note_success(session: Session, at: datetime) -> Session:
     )
 
 
+def at_rest(session: Session) -> Session:
+    """Nobody has to do anything for it any more."""
+    return replace(
+        session,
+        ping_at=None,
+        warn_at=None,
+        next_step=None,
+        next_step_at=None,
+        lease_token=None,
+        leased_at=None,
+        lease_until=None,
+        attempts=0,
+    )
+
+
 def without_doubts(session: Session) -> Session:
     """With streak and doubts forgotten: for the next placement, or once a brake lifts."""
     return replace(

@@ -29,14 +29,14 @@ class Accounts:
         self._connection.execute(insert(ACCOUNTS).values(**values_of(account)))
         return account
 
-    def save(self, before: Account, after: Account) -> Account:
+    def save(self, before: Account, after: Account, now: datetime) -> Account:
         """Write the difference, with its events. The row is locked."""
         changed = changes(before, after)
         if not changed:
             return after
         changed["revision"] = before.revision + 1
         self._connection.execute(update(ACCOUNTS).where(ACCOUNTS.c.id == after.id).values(**changed))
-        self._outbox.add(events.of_account(before, after))
+        self._outbox.add(events.of_account(before, after, now))
         return replace(after, revision=before.revision + 1)
 
     def get(self, account_id: str) -> Account | None:

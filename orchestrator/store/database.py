@@ -20,9 +20,15 @@ T = TypeVar("T")
 Clock = Callable[[], datetime]
 log = logging.getLogger(__name__)
 
-#: Transient by PostgreSQL's own word: serialisation failure, deadlock, lock not available,
-#: and a server that shuts down or starts up.
-RETRIABLE_STATES = frozenset({"40001", "40P01", "55P03", "57P01", "57P02", "57P03"})
+#: Transient by PostgreSQL's own word, and what each is called in the metrics.
+RETRIABLE_STATES = {
+    "40001": "serialization_failure",
+    "40P01": "deadlock",
+    "55P03": "lock_timeout",
+    "57P01": "server_restart",
+    "57P02": "server_restart",
+    "57P03": "server_restart",
+}
 #: Two jobs reached for one credential, name or id: the loser looks again, and is told properly.
 CONTENDED = (
     "uq_placements_exclusive",
@@ -64,8 +70,12 @@ class Database:
         self._clock = clock
         self.on_commit: Callable[[frozenset[Step]], None] = lambda _steps: None
         """Called after each commit with the steps that it made due."""
+        self.on_retry: Callable[[str], None] = lambda _cause: None
+        """Called with the cause each time that a transaction is run again."""
+        self.on_giving_up: Callable[[str], None] = lambda _cause: None
+        """Called with the cause where the last attempt failed too: the caller's own retry is next."""
         self.retries = 0
-        """Transactions that were run again, for the metrics."""
+        """Transactions that were run again."""
 
     def transact(self, work: Callable[[Transaction], T]) -> T:
         """Run `work` in one write transaction and commit it; deadlocks and lost races run it again.
@@ -80,7 +90,13 @@ class Database:
             reraise=True,
         )
         result: T
-        result, due = retrying(self._once, work)
+        try:
+            result, due = retrying(self._once, work)
+        except SQLAlchemyError as error:
+            cause = _cause(error)
+            if cause is not None:
+                self.on_giving_up(cause)
+            raise
         if due:
             self.on_commit(due)
         return result
@@ -135,7 +151,9 @@ class Database:
     def _count_retry(self, state: tenacity.RetryCallState) -> None:
         self.retries += 1
         error = state.outcome.exception() if state.outcome else None
-        log.info("transaction run again: %s", type(getattr(error, "orig", error)).__name__)
+        cause = _cause(error) or "unknown"
+        self.on_retry(cause)
+        log.info("transaction run again: %s", cause)
 
     def _clock_of(self, connection: Connection) -> Clock:
         if self._clock is not None:
@@ -146,13 +164,22 @@ class Database:
 
 
 def _is_transient(error: BaseException) -> bool:
+    return _cause(error) is not None
+
+
+def _cause(error: BaseException | None) -> str | None:
+    """What passes, by a name for the metrics; None for what would fail again."""
     if isinstance(error, IntegrityError):
-        return any(name in str(error.orig) for name in CONTENDED)
+        return "lost_race" if any(name in str(error.orig) for name in CONTENDED) else None
     if not isinstance(error, DBAPIError):
-        return False
-    if error.connection_invalidated or getattr(error.orig, "sqlstate", None) in RETRIABLE_STATES:
-        return True
-    return isinstance(error, OperationalError) and "database is locked" in str(error.orig)
+        return None
+    state = getattr(error.orig, "sqlstate", None)
+    if state in RETRIABLE_STATES:
+        return RETRIABLE_STATES[state]
+    if error.connection_invalidated:
+        return "connection_lost"
+    locked = isinstance(error, OperationalError) and "database is locked" in str(error.orig)
+    return "locked" if locked else None
 
 
 def _lacks_tables(error: SQLAlchemyError) -> bool:

@@ -4,10 +4,11 @@ from datetime import timedelta
 from decimal import Decimal
 
 from orchestrator.rules.states import State, StopReason
-from orchestrator.rules.values import Plan
+from orchestrator.rules.values import Plan, Policy
 from tests.flows.conftest import MakeWorld
 from tests.world import HOUR, MINUTE, SECOND, START, World
 
+RARELY = Policy(ping_interval_seconds=600)
 CREATE = {"account_id": "acme", "model_id": "llama"}
 PUT = {"account_id": "acme", "plan": "payg", "currency": "USD"}
 CORP = {"account_id": "corp", "plan": "contract", "currency": "USD"}
@@ -63,12 +64,14 @@ def test_nodes_in_total_are_refused_and_never_queued(any_world: MakeWorld) -> No
 def test_a_queued_session_waits_for_nodes_that_others_took_before_its_turn(world: World) -> None:
     world.done("account.put", **PUT, quota={"max_nodes_total": 3, "max_concurrent": 1})
     running = world.run_session()
-    first, second = (world.create_session(nodes=2, on_quota="queue") for _ in range(2))
+    first = world.create_session(nodes=2, on_quota="queue")
+    world.jump(SECOND)
+    second = world.create_session(nodes=2, on_quota="queue")
     world.done("session.close", session_id=running)
     world.settle()
-    assert world.view(second)["queue_reason"] == "quota_concurrent_exceeded"
     world.done("account.put", **PUT, quota={"max_nodes_total": 3, "max_concurrent": 9})
     world.settle()
+    assert world.session(first).state is State.RUNNING
     assert world.view(second)["queue_reason"] == "quota_nodes_exceeded"
     assert world.refused("session.create", **CREATE) == "quota_concurrent_exceeded", "nobody overtakes"
     behind = world.create_session(on_quota="queue")
@@ -80,7 +83,9 @@ def test_a_queued_session_waits_for_nodes_that_others_took_before_its_turn(world
 def test_a_queued_session_that_the_terms_exclude_for_good_holds_up_nobody(world: World) -> None:
     world.run_session()
     world.run_session()
-    wide, narrow = (world.create_session(nodes=n, on_quota="queue", name=f"n{n}") for n in (2, 1))
+    wide = world.create_session(nodes=2, on_quota="queue")
+    world.jump(SECOND)
+    narrow = world.create_session(on_quota="queue")
     world.done("account.put", **PUT, quota={"max_nodes": 1, "max_concurrent": 3})
     world.settle()
     failed = world.session(wide)
@@ -107,7 +112,7 @@ def test_more_slots_by_a_put_let_the_queue_in(world: World) -> None:
 
 
 def test_an_overdraft_carries_a_contract_below_zero_to_its_limit(any_world: MakeWorld) -> None:
-    world = any_world()
+    world = any_world(policy=RARELY)
     world.done("account.put", **CORP, overdraft_limit="0.50")
     session_id = world.run_session(account_id="corp")
     assert world.view(session_id)["stop_at"] == "2026-01-01T12:25:00Z"
@@ -125,7 +130,7 @@ def test_an_overdraft_carries_a_contract_below_zero_to_its_limit(any_world: Make
 
 def test_a_plans_overdraft_is_for_all_its_accounts(make_world: MakeWorld) -> None:
     plans = {"contract": Plan(name="contract", overdraft_limit=Decimal("0.20"))}
-    world = make_world(plans=plans)
+    world = make_world(plans=plans, policy=RARELY)
     world.done("account.put", **CORP)
     world.done("account.put", **CORP | {"account_id": "strict"}, overdraft_limit="0")
     assert world.refused("session.create", account_id="strict", model_id="llama") == "insufficient_balance"

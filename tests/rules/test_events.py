@@ -9,7 +9,7 @@ import pytest
 from orchestrator.rules import events
 from orchestrator.rules.states import PlacementState, State, Step, StopReason
 from orchestrator.rules.values import Account, ModelType, Placement, Session, Verdict
-from tests.rules.builders import MINUTE, T0, a_running_session, a_session, a_starting_session
+from tests.rules.builders import MINUTE, SECOND, T0, a_running_session, a_session, a_starting_session
 
 
 def kinds(before: Session | None, after: Session) -> list[str]:
@@ -116,8 +116,14 @@ def an_account(**changes: Any) -> Account:
     ],
 )
 def test_low_balance(before: int | None, after: int | None, expected: list[str]) -> None:
-    found = events.of_account(an_account(warned_seconds=before), an_account(warned_seconds=after))
+    short = an_account(warned_seconds=after, funds_end_at=T0 + 50 * SECOND)
+    found = events.of_account(an_account(warned_seconds=before), short, T0)
     assert [event.type for event in found] == expected
+    told = [(event.data["seconds_left"], event.data["threshold_seconds"]) for event in found]
+    assert told == [(50, 60)] * len(expected)
+    assert all(
+        one.data["seconds_left"] == 0 for one in events.of_account(short, an_account(warned_seconds=1), T0)
+    )
 
 
 def test_money_that_arrives_and_money_that_ends() -> None:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from orchestrator.rules.meters import Metered
 from orchestrator.rules.money import (
     FundsEnd,
     burn_per_hour,
@@ -19,6 +20,7 @@ from orchestrator.rules.money import (
     funded,
     funds_end,
     money_at_risk,
+    next_block_at,
     parse_amount,
     payable_blocks,
     ran_by,
@@ -384,3 +386,19 @@ def test_money_at_risk_grows_with_the_time_since_the_stop() -> None:
 )
 def test_amounts_as_people_write_them(text: str, amount: Decimal | None) -> None:
     assert parse_amount(text) == amount
+
+
+def test_the_next_block_begins_a_block_after_the_last_over_all_intervals() -> None:
+    running = a_running_session(block_seconds=60, ran_microseconds=90 * 1_000_000)
+    assert next_block_at(running, T0) == T0 + 30 * SECOND
+    assert next_block_at(running, T0 + 30 * SECOND - TICK) == T0 + 30 * SECOND
+    assert next_block_at(running, T0 + 30 * SECOND) == T0 + 90 * SECOND
+    assert next_block_at(a_starting_session(), T0) is None
+
+
+def test_what_is_metered_costs_what_its_session_does() -> None:
+    running = a_running_session(nodes=3, ran_microseconds=7)
+    at = T0 + 10 * MINUTE
+    assert cost_by(Metered.of(running), at) == cost_by(running, at)
+    assert cost_if_stopped_at(Metered.of(running), at) == cost_if_stopped_at(running, at)
+    assert Metered.of(running).ever_ran

@@ -1,14 +1,17 @@
 """Constraints stand behind every lock."""
 
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from orchestrator.rules.states import PlacementState, State, Step
 from orchestrator.rules.values import Placement
 from orchestrator.store.database import Database
+from orchestrator.store.ledger import Entry
 from tests.rules.builders import T0
 from tests.store.stage import (
     a_closing,
@@ -134,3 +137,21 @@ def test_a_placement_belongs_to_a_session_that_exists(database: Database) -> Non
 def _step(state: PlacementState) -> dict[str, Step | datetime | Any]:
     """A placement that is open has nothing to do."""
     return {} if state is PlacementState.OPEN else {"next_step": Step.RESOLVE, "next_step_at": T0}
+
+
+@pytest.mark.parametrize("change", ["UPDATE ledger SET amount = 1", "DELETE FROM ledger"])
+def test_what_is_in_the_ledger_stays_as_it_is(database: Database, change: str) -> None:
+    entry = Entry(
+        key="k",
+        at=T0,
+        account_id="acme",
+        kind="credit",
+        debit="granted",
+        credit="account:acme",
+        amount=Decimal(5),
+        currency="USD",
+    )
+    database.transact(lambda tx: tx.ledger.post(entry))
+    with pytest.raises(DBAPIError, match="append-only"):
+        database.transact(lambda tx: tx.connection.execute(text(change)))
+    assert database.transact(lambda tx: tx.ledger.balance("acme")) == 5

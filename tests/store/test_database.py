@@ -36,7 +36,7 @@ def earn(tx: Transaction, account_id: str = "acme") -> None:
     """One more on an account's balance, read and written."""
     account = tx.accounts.get(account_id)
     assert account is not None
-    tx.accounts.save(account, replace(account, balance=account.balance + 1))
+    tx.accounts.save(account, replace(account, balance=account.balance + 1), T0)
 
 
 def balance(database: Database, account_id: str = "acme") -> int:
@@ -70,8 +70,10 @@ def test_of_two_that_deadlock_both_are_done_in_the_end(on_postgresql: Database) 
         on_postgresql.transact(work)
         return attempts.count
 
+    causes: list[str] = []
+    on_postgresql.on_retry = causes.append
     counts = at_once(lambda: earn_in("acme", "other"), lambda: earn_in("other", "acme"))
-    assert sorted(counts) == [1, 2]
+    assert (sorted(counts), causes) == ([1, 2], ["deadlock"])
     assert on_postgresql.retries == 1
     assert (balance(on_postgresql), balance(on_postgresql, "other")) == (102, 102)
 
@@ -153,9 +155,13 @@ def test_a_locked_sqlite_database_is_tried_again(impatient: Database) -> None:
 def test_what_stays_locked_is_given_up(impatient: Database) -> None:
     writer = sqlite3.connect(str(impatient.url.database), isolation_level=None)
     writer.execute("BEGIN IMMEDIATE")
+    retried: list[str] = []
+    given_up: list[str] = []
+    impatient.on_retry, impatient.on_giving_up = retried.append, given_up.append
     with pytest.raises(OperationalError, match="database is locked"):
         impatient.transact(earn)
     assert impatient.retries == ATTEMPTS - 1
+    assert (retried, given_up) == (["locked"] * (ATTEMPTS - 1), ["locked"])
     writer.close()
 
 

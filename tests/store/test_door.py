@@ -63,7 +63,7 @@ def test_saving_what_did_not_change_writes_nothing(database: Database) -> None:
         with statements(database) as seen:
             assert tx.sessions.save(session, session) == session
             assert tx.placements.save(placement, placement) == placement
-            assert tx.accounts.save(account, account) == account
+            assert tx.accounts.save(account, account, T0) == account
         assert seen == []
 
     database.transact(save)
@@ -77,7 +77,7 @@ def test_each_change_raises_the_revision(database: Database) -> None:
         once = tx.sessions.save(session, replace(session, interactions=1))
         tx.sessions.save(once, replace(once, interactions=2))
         tx.placements.save(placement, replace(placement, last_answer="hm"))
-        tx.accounts.save(account, replace(account, balance=Decimal(7)))
+        tx.accounts.save(account, replace(account, balance=Decimal(7)), T0)
 
     database.transact(save)
     assert the_session(database).revision == 2

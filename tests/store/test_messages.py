@@ -146,7 +146,7 @@ def test_events_of_a_subject_keep_its_order_under_many_writers(database: Databas
 def _count_up(tx: Transaction, subject: str) -> None:
     account = tx.accounts.lock(subject)
     assert account is not None
-    tx.accounts.save(account, replace(account, balance=account.balance + 1))
+    tx.accounts.save(account, replace(account, balance=account.balance + 1), T0)
     tell(tx, (subject, account.revision))
 
 

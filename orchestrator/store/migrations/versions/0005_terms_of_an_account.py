@@ -1,6 +1,6 @@
 """An account's own quota and overdraft, whose session its funds end with, and a ledger that nobody can change.
 
-Whoever alters the table `ledger` on SQLite makes it anew, and must make its triggers again.
+Where SQLite needs the table `ledger` made anew (batch mode), its triggers must be made again too.
 
 Revision: 0005
 Follows: 0004
@@ -18,10 +18,9 @@ _SAY = "the ledger is append-only: post a new entry"
 
 
 def upgrade() -> None:
-    with op.batch_alter_table("accounts") as batch_op:
-        batch_op.add_column(sa.Column("quota", sa.JSON(), nullable=True))
-        batch_op.add_column(sa.Column("overdraft_limit", sa.BigInteger(), nullable=True))
-        batch_op.add_column(sa.Column("funds_session_id", sa.String(), nullable=True))
+    op.add_column("accounts", sa.Column("quota", sa.JSON(), nullable=True))
+    op.add_column("accounts", sa.Column("overdraft_limit", sa.BigInteger(), nullable=True))
+    op.add_column("accounts", sa.Column("funds_session_id", sa.String(), nullable=True))
     if op.get_bind().dialect.name == "sqlite":
         for when, name in (("UPDATE", "changed"), ("DELETE", "deleted")):
             op.execute(
@@ -46,6 +45,5 @@ def downgrade() -> None:
     else:
         op.execute("DROP TRIGGER ledger_is_append_only ON ledger")
         op.execute("DROP FUNCTION ledger_is_append_only()")
-    with op.batch_alter_table("accounts") as batch_op:
-        for column in ("funds_session_id", "overdraft_limit", "quota"):
-            batch_op.drop_column(column)
+    for column in ("funds_session_id", "overdraft_limit", "quota"):
+        op.drop_column("accounts", column)

@@ -1,0 +1,62 @@
+"""What an account needs next: warned once for each threshold of a shortage, charged by the hour."""
+
+from dataclasses import replace
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from orchestrator.rules.funds import POST_EVERY, plan_account, with_funds
+from orchestrator.rules.money import FundsEnd
+from orchestrator.rules.states import Step
+from orchestrator.rules.values import Account
+from tests.rules.builders import HOUR, MINUTE, POLICY, SECOND, T0
+
+
+def an_account(**changes: Any) -> Account:
+    return Account(id="acme", plan="payg", currency="USD", balance=Decimal(0), created_at=T0, **changes)
+
+
+def test_the_funds_end_with_a_session_and_costs_are_posted_within_the_hour() -> None:
+    funded = with_funds(an_account(), FundsEnd(T0 + HOUR, "s"), T0, runs=True)
+    assert (funded.funds_end_at, funded.funds_session_id) == (T0 + HOUR, "s")
+    assert funded.next_charge_at == T0 + POST_EVERY
+    later = with_funds(funded, None, T0 + MINUTE, runs=True)
+    assert (later.funds_end_at, later.funds_session_id) == (None, None)
+    assert later.next_charge_at == T0 + POST_EVERY
+    assert with_funds(later, None, T0, runs=False).next_charge_at is None
+
+
+def test_an_account_without_anything_running_needs_nothing() -> None:
+    assert plan_account(an_account(warned_seconds=60), POLICY, T0) == an_account()
+
+
+@pytest.mark.parametrize(
+    ("left", "warned", "then", "step_at"),
+    [
+        pytest.param(HOUR, None, None, T0 + 45 * MINUTE, id="the first warning is to come"),
+        pytest.param(HOUR, 60, None, T0 + 45 * MINUTE, id="the shortage is over, and may come again"),
+        pytest.param(15 * MINUTE, None, 900, T0 + 10 * MINUTE, id="the first, and the next one"),
+        pytest.param(10 * MINUTE, None, 900, T0 + 5 * MINUTE, id="a shortage from the first"),
+        pytest.param(10 * MINUTE, 900, 900, T0 + 5 * MINUTE, id="told already"),
+        pytest.param(2 * MINUTE, 900, 300, T0 + MINUTE, id="a late look tells the nearest"),
+        pytest.param(30 * SECOND, 300, 60, T0 + 30 * SECOND, id="after the last there is the end"),
+        pytest.param(10 * MINUTE, 60, 60, T0 + 10 * MINUTE, id="a small credit repeats nothing"),
+    ],
+)
+def test_warnings(left: Any, warned: int | None, then: int | None, step_at: datetime) -> None:
+    short = an_account(funds_end_at=T0 + left, funds_session_id="s", warned_seconds=warned)
+    planned = plan_account(short, POLICY, T0)
+    assert (planned.warned_seconds, planned.next_step, planned.next_step_at) == (then, Step.FUNDS, step_at)
+
+
+def test_without_thresholds_nobody_is_warned() -> None:
+    short = an_account(funds_end_at=T0 + MINUTE, warned_seconds=60)
+    planned = plan_account(short, replace(POLICY, warn_before_stop_seconds=()), T0)
+    assert (planned.warned_seconds, planned.next_step_at) == (None, T0 + MINUTE)
+
+
+def test_the_earliest_step_is_the_next() -> None:
+    charged = an_account(next_charge_at=T0 + MINUTE, funds_end_at=T0 + HOUR)
+    assert plan_account(charged, POLICY, T0).next_step is Step.CHARGE
