@@ -31,10 +31,10 @@ def of_account(before: Account, after: Account, now: datetime) -> list[Event]:
     """`low_balance`, once for each warning of a shortage; one may begin with less than its threshold left."""
     if after.warned_seconds is None or after.warned_seconds == before.warned_seconds:
         return []
-    end = after.funds_end_at
+    end = after.funds_end_at or now
     data = {
         "account_id": after.id,
-        "seconds_left": 0 if end is None else max(0, round((end - now).total_seconds())),
+        "seconds_left": max(0, round((end - now).total_seconds())),
         "threshold_seconds": after.warned_seconds,
         "funds_end_at": rfc3339(after.funds_end_at),
         "balance": str(after.balance),

@@ -402,3 +402,11 @@ def test_what_is_metered_costs_what_its_session_does() -> None:
     assert cost_by(Metered.of(running), at) == cost_by(running, at)
     assert cost_if_stopped_at(Metered.of(running), at) == cost_if_stopped_at(running, at)
     assert Metered.of(running).ever_ran
+
+
+def test_many_tiny_costs_that_are_rounded_up_together_end_the_funds_there() -> None:
+    """A sixtieth of a millionth a block: each begins to cost anything with its block beyond the half."""
+    price = Decimal("0.000001")
+    running = [a_running_session(id=f"s{n:02}", price_per_node_hour=price) for n in range(10)]
+    end = funds_end(Decimal("0.000005"), running, T0 + 28 * MINUTE)
+    assert end == FundsEnd(T0 + 30 * MINUTE, "s05")

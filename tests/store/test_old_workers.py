@@ -3,7 +3,7 @@
 `frozen/0001.json`: rows of every table as the first release wrote them."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
@@ -35,6 +35,8 @@ FROZEN: Mapping[str, list[dict[str, Any]]] = json.loads(
     (Path(__file__).parent / "frozen" / "0001.json").read_text()
 )
 FIRST = "0001"
+#: Append-only from the start; since then by a trigger too.
+POSTINGS = frozenset({"ledger"})
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -63,10 +65,12 @@ class OldRelease:
         known.reflect(engine)
         self.tables = [table for table in known.sorted_tables if table.name in FROZEN]
 
-    def write(self) -> None:
+    def write(self, but: Collection[str] = ()) -> None:
         """A row of each kind, several where there were."""
         with self._engine.begin() as connection:
             for table in self.tables:
+                if table.name in but:
+                    continue
                 for row in FROZEN[table.name]:
                     connection.execute(insert(table).values(**_typed(table, row)))
 
@@ -82,19 +86,22 @@ class OldRelease:
             }
 
     def rewrite(self) -> None:
-        """Write every column of every row anew, as a settlement does."""
+        """Write every column of every row anew, as a settlement does. No release ever changed a posting."""
         with self._engine.begin() as connection:
-            for table in self.tables:
+            for table in self._changed():
                 for row in FROZEN[table.name]:
                     values = _typed(table, row)
                     same = [column == values[column.name] for column in table.primary_key.columns]
                     assert connection.execute(update(table).where(*same).values(**values)).rowcount == 1
 
     def forget(self) -> None:
-        """Delete every row."""
+        """Delete every row that anybody may delete."""
         with self._engine.begin() as connection:
-            for table in reversed(self.tables):
+            for table in reversed(self._changed()):
                 connection.execute(delete(table))
+
+    def _changed(self) -> list[Table]:
+        return [table for table in self.tables if table.name not in POSTINGS]
 
 
 def test_what_old_workers_wrote_is_kept_and_they_go_on(first_release: Database) -> None:
@@ -109,7 +116,7 @@ def test_what_old_workers_wrote_is_kept_and_they_go_on(first_release: Database) 
     old.rewrite()
     assert old.read() == before
     old.forget()
-    old.write()
+    old.write(but=POSTINGS)
     assert old.read() == before
 
 
