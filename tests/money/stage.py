@@ -39,7 +39,7 @@ from orchestrator.settings import Configuration, ProviderConfiguration, SecretSt
 from orchestrator.settings.configuration import BUILT_IN_PLANS
 from orchestrator.store.rows import table_of
 from orchestrator.store.tables import AccountRow, CredentialRow, PlacementRow, SessionRow
-from orchestrator.store.tables.base import metadata
+from tests.emptying import empty
 from tests.money.platforms import EndlessDriver, Mood, MoodyDriver, registered
 from tests.world import START, Clock
 
@@ -172,8 +172,7 @@ class Stage:
         self._ids = itertools.count(1)
         self.after_each = lambda: None
         with self.services.database.engine.begin() as connection:
-            for table in reversed(metadata.sorted_tables):
-                connection.execute(table.delete())
+            empty(connection)
         for driver in self.drivers.values():
             driver.mood = Mood.WELL
             if isinstance(driver, MoodyDriver):

@@ -3,10 +3,9 @@
 from collections.abc import Iterator
 
 import pytest
-from sqlalchemy import text
 
 from orchestrator.store.database import Database
-from orchestrator.store.tables import metadata
+from tests.emptying import empty
 from tests.rules.builders import T0
 from tests.servers import Postgres
 from tests.store import stage
@@ -25,9 +24,7 @@ def on_postgresql(shared_postgres_url: str) -> Iterator[Database]:
     yield from _opened(shared_postgres_url)
     database = Database(shared_postgres_url)
     with database.engine.begin() as connection:
-        connection.execute(text("SET LOCAL session_replication_role = replica"))  # the ledger is append-only
-        for table in reversed(metadata.sorted_tables):
-            connection.execute(text(f"DELETE FROM {table.name}"))
+        empty(connection)
     database.dispose()
 
 
