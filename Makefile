@@ -3,6 +3,9 @@ PYTHON ?= python3
 UV_VERSION := 0.13.8
 BIN := .venv/bin
 READY := .venv/.ready
+# Worlds that the simulation plays, and the share of crash points that are tried.
+SEEDS ?= 200
+EVERY ?= 1
 # Two test processes: what the suite is measured on. More do no harm.
 JOBS ?= 2
 SLOW := tests/simulation tests/platforms tests/cli/test_demo.py tests/processes/test_up.py tests/processes/test_draining.py
@@ -10,7 +13,7 @@ MONEY := tests/money tests/flows/test_terms.py tests/flows/test_waiting.py
 CHAOS := tests/chaos
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-money chaos check format lock clean
+.PHONY: help setup demo test test-slow test-money chaos simulation crash-points check format lock clean
 
 help:  ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -39,6 +42,12 @@ test-money: $(READY)  ## any life that quota and money can have, on both databas
 
 chaos: $(READY)  ## break real servers and processes for SECONDS=120 under load, then check every invariant; SEED=… again
 	@SECONDS=$(or $(SECONDS),120) SEED=$(SEED) $(BIN)/python -m pytest $(CHAOS) -q -p no:cacheprovider -s $(ARGS)
+
+simulation: $(READY)  ## SEEDS=200 days of random jobs and faults under one clock, checked against the invariants
+	@$(BIN)/python -m tests.simulation seeds --seeds $(SEEDS) --jobs $(JOBS) $(ARGS)
+
+crash-points: $(READY)  ## kill the process before and after every commit and every call to a provider, each once
+	@$(BIN)/python -m tests.simulation crash-points --every $(EVERY) --jobs $(JOBS) $(ARGS)
 
 check: $(READY)  ## format, lint, types, layers, coverage of the rules: the one definition of clean
 	$(BIN)/uv lock --check --quiet

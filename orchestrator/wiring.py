@@ -70,20 +70,24 @@ def build(
     pool_size: int = 5,
     clock: Clock | None = None,
     jitter: Callable[[], float] | None = None,
+    database: Database | None = None,
+    http: HttpClient | None = None,
+    loop: EventLoop | None = None,
+    secrets: SecretStore | None = None,
 ) -> Built:
-    """Everything that flows need in one process. Call it after the fork."""
-    database = open_database(settings, pool_size=pool_size, clock=clock)
+    """Everything that flows need in one process. Call it after the fork. What is given is not built."""
+    database = database or open_database(settings, pool_size=pool_size, clock=clock)
     database.on_commit = wake
     database.on_retry = lambda cause: metrics.STORE_RETRIES.labels(cause).inc()
     database.on_giving_up = lambda cause: metrics.STORE_GIVEN_UP.labels(cause).inc()
-    http = HttpClient(ClientOptions(max_connections=sum(TOTALS.values())))
+    http = http or HttpClient(ClientOptions(max_connections=sum(TOTALS.values())))
     providers = configuration.providers
     services = Services(
         database=database,
         config=configuration,
         drivers={name: build_driver(provider, http) for name, provider in providers.items()},
-        secrets=secret_store(settings),
-        loop=EventLoop(),
+        secrets=secrets or secret_store(settings),
+        loop=loop or EventLoop(),
         slots=Slots({name: provider.max_in_flight for name, provider in providers.items()}),
         wake=wake,
         **({"jitter": jitter} if jitter else {}),

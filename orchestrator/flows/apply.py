@@ -1,6 +1,5 @@
 """Apply models and accounts from a file: every fault at once, before anything is written; then each its job."""
 
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -212,7 +211,7 @@ def _give_opening_balance(services: Services, kwargs: Json) -> Change:
 def _done(
     services: Services, kind: str, name: str, job: str, kwargs: Json, *, is_new: bool, note: str = ""
 ) -> Change:
-    outcome = perform(services, str(uuid.uuid4()), job, kwargs)
+    outcome = perform(services, services.database.identity.new_id(), job, kwargs)
     if not outcome["ok"]:
         return Change(kind=kind, id=name, change="refused", error=outcome["error"])
     return Change(kind=kind, id=name, change="added" if is_new else "changed", note=note)

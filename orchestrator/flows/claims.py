@@ -1,7 +1,6 @@
 """What open, resolve and close share: claim what can begin at once, act, settle each under its lease."""
 
 import logging
-import time
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -13,7 +12,6 @@ from orchestrator.flows.upkeep import Tally
 from orchestrator.providers.driver import Driver, NotSent, OutcomeUnknown, ProviderError
 from orchestrator.rules.states import Step
 from orchestrator.rules.values import Placement, Policy, Session
-from orchestrator.store.database import new_token
 from orchestrator.store.unit import Transaction
 
 T = TypeVar("T")
@@ -92,7 +90,7 @@ async def ask(services: Services, step: Step, claimed: Claimed, question: Ask[T]
     try:
         if services.slots.closed:
             return Answer(claimed=claimed, said=NotBegun("this worker leaves"))
-        if time.monotonic() > claimed.begin_by:
+        if services.loop.time() > claimed.begin_by:
             return Answer(claimed=claimed, said=NotSent("the lease ran out before anything was sent"))
         return Answer(claimed=claimed, said=await question(services.drivers[provider], claimed))
     except ProviderError as error:
@@ -162,8 +160,8 @@ def _claim_at(services: Services, step: Step, provider: str, limit: int, terms: 
     policy = services.policy(provider)
     card = services.card(provider)
     silence = (card.resolve_after_seconds if card else None) or 0
-    token = new_token()
-    began = time.monotonic()
+    token = services.database.identity.new_token()
+    began = services.loop.time()
 
     def claimed(tx: Transaction) -> list[Claimed]:
         now = tx.now()

@@ -1,7 +1,6 @@
 """Create a session: every check, then its row; started at once unless the caller said otherwise."""
 
 import hashlib
-import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -85,7 +84,7 @@ def _check_attach(services: Services, model: Model, request: CreateSession) -> N
 
 def _new(work: AccountWork, request: CreateSession, model: Model) -> Session:
     plan = work.terms.plan
-    session_id = request.session_id or str(uuid.uuid4())
+    session_id = request.session_id or work.tx.identity.new_id()
     options = request.provider_options.model_dump(exclude_none=True)
     return Session(
         id=session_id,

@@ -8,7 +8,6 @@ from orchestrator.flows.services import Services
 from orchestrator.flows.upkeep import Tally
 from orchestrator.observability import metrics
 from orchestrator.rules.events import rfc3339
-from orchestrator.store.database import new_token
 from orchestrator.store.outbox import WaitingEvent
 from orchestrator.store.unit import Transaction
 
@@ -41,7 +40,7 @@ class LogSink:
 
 def deliver_events(services: Services, sinks: Sequence[Sink]) -> Tally:
     """Deliver batches until the outbox is empty, or another worker is at it."""
-    holder = new_token()
+    holder = services.database.identity.new_token()
     delivered = 0
     while not services.slots.closed and (batch := services.database.transact(lambda tx: _take(tx, holder))):
         events = [cloud_event(event) for event in batch]

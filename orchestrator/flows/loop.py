@@ -3,6 +3,7 @@
 import asyncio
 import queue
 import threading
+import time
 from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -65,6 +66,10 @@ class EventLoop:
     def _drop(self) -> None:
         for task in list(self._droppable):
             task.cancel()
+
+    def time(self) -> float:
+        """The loop's own clock, for deadlines that its coroutines look at."""
+        return time.monotonic()
 
     def stop(self) -> None:
         """Cancel what still runs and end the thread."""

@@ -1,6 +1,5 @@
 """Orphans: a row for what lives at a provider without a session, so that it is closed until there is proof."""
 
-import uuid
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -33,7 +32,7 @@ def add_of(
     origin: Mapping[str, Any] = {"orphan_of": of.id, "named": of.id}
     orphan = replace(
         of,
-        id=str(uuid.uuid4()),
+        id=tx.identity.new_id(),
         session_id=None,
         state=PlacementState.CLOSING,
         exclusive=False,
@@ -79,7 +78,7 @@ def add_stranger(
     card = services.card(provider)
     price, currency = _price(tx, provider, live)
     row = Placement(
-        id=str(uuid.uuid4()),
+        id=tx.identity.new_id(),
         session_id=None,
         account_id=None,
         n=0,

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -12,7 +11,6 @@ from orchestrator.flows.targets import target_of
 from orchestrator.providers.driver import Driver, Life, Probe, Target
 from orchestrator.rules.states import State, Step
 from orchestrator.rules.values import Placement, Session, Verdict
-from orchestrator.store.database import new_token
 from orchestrator.store.unit import Transaction
 
 log = logging.getLogger(__name__)
@@ -54,8 +52,8 @@ def claim_pings(services: Services, provider: str) -> list[tuple[Session, Placem
     """The same at one provider."""
     free = services.slots.take(Step.PING, provider)
     claimed: Sequence[tuple[Session, Placement]] = []
-    token = new_token()
-    begin_by = time.monotonic() + PING_BEGINS_WITHIN
+    token = services.database.identity.new_token()
+    begin_by = services.loop.time() + PING_BEGINS_WITHIN
     try:
         if free:
             claimed = services.database.transact(lambda tx: _claimed(services, tx, provider, free, token))

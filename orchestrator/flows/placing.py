@@ -1,6 +1,5 @@
 """Placements come and go: the next one for a session, and the end of one that is no longer wanted."""
 
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -71,7 +70,7 @@ def begin_placement(
     credential = place.credential
     shortest = ask_duration(session, services.policy(place.provider), card.shortest_duration_seconds, now)
     placement = Placement(
-        id=str(uuid.uuid4()),
+        id=tx.identity.new_id(),
         session_id=session.id,
         account_id=session.account_id,
         n=session.placements,

@@ -7,7 +7,6 @@ from orchestrator.flows.upkeep import Tally
 from orchestrator.providers.driver import Balance, HasBalance, ProviderError
 from orchestrator.rules.events import Event
 from orchestrator.rules.money import MICRO
-from orchestrator.store.database import new_token
 from orchestrator.store.unit import Transaction
 
 #: One worker reads them in this time. Seconds.
@@ -17,7 +16,7 @@ TIMEOUT = 30.0
 
 def read_balances(services: Services) -> Tally:
     """Ask every provider that tells its balance; one that has become low is told of, once."""
-    holder = new_token()
+    holder = services.database.identity.new_token()
     if not services.database.transact(lambda tx: tx.leases.hold(LEASE, holder, tx.now(), LEASE_SECONDS)):
         return Tally()
     names = [name for name, driver in services.drivers.items() if isinstance(driver, HasBalance)]

@@ -6,7 +6,6 @@ provider is asked; everything that is done is decided again on the rows as they 
 
 import asyncio
 import logging
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -21,7 +20,6 @@ from orchestrator.rules import reconcile as rule
 from orchestrator.rules.events import Event, rfc3339
 from orchestrator.rules.lists import Finding, Kind, Live, Picture, Terms
 from orchestrator.rules.values import Sighting
-from orchestrator.store.database import new_token
 from orchestrator.store.unit import Transaction
 
 log = logging.getLogger(__name__)
@@ -102,14 +100,16 @@ def _keys(services: Services) -> Iterator[tuple[str, str | None]]:
 def _is_time(services: Services, provider: str, ref: str | None) -> bool:
     every = services.policy(provider).reconcile_every_seconds
     name = f"reconcile-every:{provider}:{ref}"
-    return services.database.transact(lambda tx: tx.leases.hold(name, new_token(), tx.now(), every))
+    return services.database.transact(
+        lambda tx: tx.leases.hold(name, tx.identity.new_token(), tx.now(), every)
+    )
 
 
 def _reconciled(services: Services, provider: str, ref: str | None, wish: Wish) -> Report:
     """One key, by one worker at a time; a dry run takes no lease, for it writes nothing."""
     if wish.dry_run:
         return _compared(services, provider, ref, wish)
-    lease, holder = f"reconcile:{provider}:{ref}", new_token()
+    lease, holder = f"reconcile:{provider}:{ref}", services.database.identity.new_token()
     if not services.database.transact(lambda tx: tx.leases.hold(lease, holder, tx.now(), LEASE_SECONDS)):
         return Report(provider=provider, credential=ref, problem="another worker is at it")
     report = _compared(services, provider, ref, wish)
@@ -118,7 +118,7 @@ def _reconciled(services: Services, provider: str, ref: str | None, wish: Wish) 
 
 
 def _compared(services: Services, provider: str, ref: str | None, wish: Wish) -> Report:
-    begun = time.monotonic()
+    begun = services.loop.time()
     asked_at = _now(services)
     listed = services.loop.run(_list(services, provider, ref))
     if isinstance(listed, str):
@@ -138,7 +138,7 @@ def _compared(services: Services, provider: str, ref: str | None, wish: Wish) ->
         services.database.transact(lambda tx: _remember(tx, report, findings))
     if report.refused is None:
         findings = confirmed(services, provider, findings)
-    too_late = time.monotonic() - begun > LEASE_SECONDS  # this process slept: the list is of another time
+    too_late = services.loop.time() - begun > LEASE_SECONDS  # this process slept: the list is of another time
     idle = wish.dry_run or too_late or report.refused is not None
     carry_out = reconcile_acts.carry_out
     outcomes = [
@@ -222,7 +222,7 @@ def _remember(tx: Transaction, report: Report, findings: Sequence[Finding]) -> N
     }
     tx.sightings.replace(provider, ref, list(seen.values()))
     alarm = f"reconcile-alarm:{provider}:{ref}"
-    if report.refused is not None and tx.leases.hold(alarm, new_token(), tx.now(), ALARM_EVERY):
+    if report.refused is not None and tx.leases.hold(alarm, tx.identity.new_token(), tx.now(), ALARM_EVERY):
         data = {"provider": provider, "credential": ref, "reason": report.refused, "at": rfc3339(tx.now())}
         tx.outbox.add([Event(type="orchestrator.provider.reconcile_refused", subject=provider, data=data)])
 

@@ -1,7 +1,6 @@
 """One ping of what serves at a provider already, and its price."""
 
 import asyncio
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
@@ -39,7 +38,9 @@ def _running(subject: Subject) -> Target | None:
         placement = tx.pings.some_running(subject.name, tx.now())
     if placement is None:
         return None
-    return target_of(subject.services, placement, time.monotonic() + PING_BEGINS_WITHIN, to_ping=True)
+    return target_of(
+        subject.services, placement, subject.services.loop.time() + PING_BEGINS_WITHIN, to_ping=True
+    )
 
 
 async def _is_asleep(driver: Driver, target: Target, secret: Secret | None) -> bool:

@@ -1,13 +1,13 @@
 """The minimal ping over OpenAI's wire format, for every platform that speaks it."""
 
 import io
-import time
 import wave
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.providers.answers import Answer, has_first_event
+from orchestrator.providers.clock import monotonic
 from orchestrator.providers.driver import Endpoint, NotSent, Probe, Target
 from orchestrator.providers.faults import Rule, describe, effective_status, has_error, read_fault, verdict_of
 from orchestrator.providers.http import Call, HttpClient, NoAnswer
@@ -58,7 +58,7 @@ class _Ping:
 
     def __init__(self, http: HttpClient, target: Target, endpoint: Endpoint, dialect: Dialect) -> None:
         self._http, self._target, self._endpoint, self._dialect = http, target, endpoint, dialect
-        self._begun = time.monotonic()
+        self._begun = monotonic()
 
     async def climb(self, variant: str | None) -> Probe:
         ladder = Ladder(first_rung(variant, self._target.max_tokens), self._dialect.most_tokens)
@@ -82,7 +82,7 @@ class _Ping:
         return answer if isinstance(answer, Probe) else self._judged(answer)
 
     async def _ask(self, **content: Any) -> Answer | Probe:
-        remaining = self._begun + self._target.timeout_seconds - time.monotonic()
+        remaining = self._begun + self._target.timeout_seconds - monotonic()
         asr = self._target.model_type is ModelType.ASR
         call = Call(
             method="POST",
@@ -97,7 +97,7 @@ class _Ping:
         try:
             return await self._http.ask(call)
         except (NotSent, NoAnswer) as error:
-            elapsed = round((time.monotonic() - self._begun) * 1000)
+            elapsed = round((monotonic() - self._begun) * 1000)
             return Probe(verdict=Verdict.TRANSIENT, latency_ms=elapsed, detail=str(error))
 
     def _body(self, ladder: Ladder) -> dict[str, Any]:
@@ -131,7 +131,7 @@ class _Ping:
 
     def _too_late(self) -> bool:
         begin_by = self._target.begin_by
-        return begin_by is not None and time.monotonic() > begin_by
+        return begin_by is not None and monotonic() > begin_by
 
 
 def silence() -> bytes:

@@ -8,7 +8,6 @@ A POST is sent at most once; below, aiohttp repeats idempotent methods once wher
 import asyncio
 import logging
 import ssl
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -20,6 +19,7 @@ import httpx
 from httpx_aiohttp import AiohttpTransport
 
 from orchestrator.providers.answers import Answer
+from orchestrator.providers.clock import monotonic
 from orchestrator.providers.driver import Auth, NotSent, Secret
 from orchestrator.providers.secrets import auth_headers, brief, hidden_forms
 
@@ -78,17 +78,30 @@ class NoAnswer(Exception):
 class HttpClient:
     """Long-lived, one per process and event loop; `aclose` belongs to whoever built it."""
 
-    def __init__(self, options: ClientOptions | None = None) -> None:
+    def __init__(
+        self,
+        options: ClientOptions | None = None,
+        *,
+        transport: httpx.AsyncBaseTransport | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """`transport`: another way to the platforms than the network."""
         self.options = options or ClientOptions()
-        context = _trust(self.options.ca_file)
-        self._pooled = _client(self.options, context, keep=True)
-        self._fresh = _client(self.options, context, keep=False)
+        self.now = clock
+        """What this machine's clock says: when an answer came, and whether an end that was told has passed."""
+        pooled = fresh = transport
+        if pooled is None or fresh is None:
+            context = _trust(self.options.ca_file)
+            pooled = _network(self.options, context, keep=True)
+            fresh = _network(self.options, context, keep=False)
+        self._pooled = _client(self.options, pooled)
+        self._fresh = _client(self.options, fresh)
 
     async def ask(self, call: Call) -> Answer:
         """Send once and return what came back, whatever its status. Raises NotSent or NoAnswer."""
         if call.timeout_seconds <= 0:
             raise NotSent("too late to send it")
-        begun = time.monotonic()
+        begun = monotonic()
         try:
             async with asyncio.timeout(call.timeout_seconds):
                 return await self._exchange(call, begun)
@@ -115,8 +128,8 @@ class HttpClient:
             headers={name.lower(): value for name, value in response.headers.items()},
             body=body,
             oversized=oversized,
-            elapsed_ms=round((time.monotonic() - begun) * 1000),
-            received_at=datetime.now(UTC),
+            elapsed_ms=round((monotonic() - begun) * 1000),
+            received_at=self.now(),
             hidden=hidden_forms(call.secret),
         )
 
@@ -127,14 +140,18 @@ def _trust(ca_file: str | None) -> ssl.SSLContext:
     return httpx.create_ssl_context(trust_env=False)
 
 
-def _client(options: ClientOptions, context: ssl.SSLContext, *, keep: bool) -> httpx.AsyncClient:
+def _network(options: ClientOptions, context: ssl.SSLContext, *, keep: bool) -> httpx.AsyncBaseTransport:
     def session() -> aiohttp.ClientSession:  # called by the transport on the loop that first uses it
         kept = {"keepalive_timeout": options.keepalive_seconds} if keep else {"force_close": True}
         connector = aiohttp.TCPConnector(limit=options.max_connections, ssl=context, **kept)
         return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
 
+    return AiohttpTransport(verify=context, trust_env=False, client=session)
+
+
+def _client(options: ClientOptions, transport: httpx.AsyncBaseTransport) -> httpx.AsyncClient:
     return httpx.AsyncClient(
-        transport=AiohttpTransport(verify=context, trust_env=False, client=session),
+        transport=transport,
         timeout=httpx.Timeout(None, connect=options.connect_timeout, pool=options.pool_timeout),
         headers={"user-agent": "session-orchestrator", "accept-encoding": "identity"},
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # one key's cookies are no other's

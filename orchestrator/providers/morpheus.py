@@ -6,7 +6,6 @@ whatever the key has. So a fresh open begins with a close, and only a model open
 
 import asyncio
 import math
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
@@ -14,6 +13,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from orchestrator.providers.chat import Dialect, Pinger
+from orchestrator.providers.clock import monotonic
 from orchestrator.providers.driver import (
     Auth,
     CannotAsk,
@@ -75,7 +75,7 @@ class MorpheusDriver:
         self._pinger = Pinger(http)
 
     async def open(self, order: Order) -> Placed:
-        until = time.monotonic() + self._options.open_timeout_seconds
+        until = monotonic() + self._options.open_timeout_seconds
         secret = _needed(order.secret)
         model_id = await self._model_id(order, secret)
         await self._free(secret, until)
@@ -160,24 +160,24 @@ class MorpheusDriver:
 
     async def _close(self, secret: Secret, latest: float = math.inf, *, repeat_lost: bool = True) -> Closed:
         """Close until it succeeds or nothing was active, within the timeout and a few attempts."""
-        until = min(latest, time.monotonic() + self._options.close_timeout_seconds)
+        until = min(latest, monotonic() + self._options.close_timeout_seconds)
         for _ in range(self._options.close_attempts - 1):
             try:
-                return await self._slot.close(secret, until - time.monotonic())
+                return await self._slot.close(secret, until - monotonic())
             except NotClosed:
                 pass
             except OutcomeUnknown:
                 if not repeat_lost:
                     raise
             await asyncio.sleep(self._options.close_retry_seconds)
-        return await self._slot.close(secret, until - time.monotonic())
+        return await self._slot.close(secret, until - monotonic())
 
     async def _adopt(self, order: Order) -> Placed:
-        until = time.monotonic() + self._options.open_timeout_seconds
+        until = monotonic() + self._options.open_timeout_seconds
         return await self._placed(order, await self._model_id(order, _needed(order.secret)), until)
 
     async def _placed(self, order: Order, model_id: str, until: float) -> Placed:
-        session_id = await self._slot.open(order, model_id, until - time.monotonic())
+        session_id = await self._slot.open(order, model_id, until - monotonic())
         return Placed(
             handle=session_id,
             endpoint=self._endpoint(order.model, order.secret),
@@ -185,16 +185,14 @@ class MorpheusDriver:
         )
 
     async def _native(self, target: Target) -> Probe:
-        begun = time.monotonic()
+        begun = monotonic()
         if target.begin_by is not None and begun > target.begin_by:
             return Probe(verdict=Verdict.TRANSIENT, latency_ms=0, detail="too late to begin", not_begun=True)
         try:
             return native_probe(await self._slot.ping(target.secret, target.timeout_seconds), target)
         except ProviderError as error:
             verdict = Verdict.MISCONFIGURED if isinstance(error, Misconfigured) else Verdict.TRANSIENT
-            return Probe(
-                verdict=verdict, latency_ms=round((time.monotonic() - begun) * 1000), detail=str(error)
-            )
+            return Probe(verdict=verdict, latency_ms=round((monotonic() - begun) * 1000), detail=str(error))
 
     async def _last_word(self, target: Target, error: ProviderError, until: float) -> Closed:
         """Not after `until`: this ping can close, and the key may have its next user by then."""

@@ -5,11 +5,11 @@ list shows the instance stopped or gone, whatever the stop itself answered.
 """
 
 import asyncio
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 
 from orchestrator.providers.chat import Dialect, Pinger
+from orchestrator.providers.clock import monotonic
 from orchestrator.providers.driver import (
     Card,
     Closed,
@@ -60,7 +60,7 @@ class SesterceDriver:
         self._dialect = Dialect(most_tokens=options.ping_most_tokens, rules=gone)
 
     async def open(self, order: Order) -> Placed:
-        until = time.monotonic() + self._options.open_timeout_seconds
+        until = monotonic() + self._options.open_timeout_seconds
         listed = await self._control.list(_needed(order.secret))
         if self._options.on_open == "attach":
             return await self._attached(order, listed, until)
@@ -139,7 +139,7 @@ class SesterceDriver:
         if found.life is Life.FAILED:
             raise Misconfigured(found.said)
         if found.life is Life.STOPPED:
-            await self._control.start(order.secret, found.id, until - time.monotonic())
+            await self._control.start(order.secret, found.id, until - monotonic())
         elif not self._options.start_takes_running:
             raise ProviderFull(f"{found.said} already: another session may use it")
         return await self._ready(order, found.id, until)
@@ -150,7 +150,7 @@ class SesterceDriver:
         if found is not None:
             return await self._ready(order, found.id, until)
         body = {**self._options.instance.body(), "modelId": order.model, "name": self._names.of(order)}
-        made = await self._control.create(order.secret, body, until - time.monotonic())
+        made = await self._control.create(order.secret, body, until - monotonic())
         return await self._ready(order, made, until)
 
     async def _ready(self, order: Order, instance_id: str, until: float) -> Placed:
@@ -187,7 +187,7 @@ class SesterceDriver:
 
     async def _slept(self, until: float) -> bool:
         """False where the next look would come too late."""
-        if time.monotonic() + self._options.poll_seconds >= until:
+        if monotonic() + self._options.poll_seconds >= until:
             return False
         await asyncio.sleep(self._options.poll_seconds)
         return True
@@ -195,7 +195,7 @@ class SesterceDriver:
     # resolving
 
     async def _adopted(self, order: Order, found: Instance | None) -> Placed | NotPlaced:
-        until = time.monotonic() + self._options.open_timeout_seconds
+        until = monotonic() + self._options.open_timeout_seconds
         if found is None or found.life is Life.GONE:
             return NotPlaced(proof=f"{self._names.reference(order)} is not in the list of instances")
         if found.life is Life.STOPPED:

@@ -3,14 +3,14 @@
 import asyncio
 import inspect
 import json
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from aiohttp import BodyPartReader, web
 
-from orchestrator.simulator.delivery import deliver
+from orchestrator.simulator.delivery import Settle, deliver
 from orchestrator.simulator.faults import FAULTS
 from orchestrator.simulator.faults.turn import Turn
 from orchestrator.simulator.platform import Platform, Route
@@ -18,6 +18,30 @@ from orchestrator.simulator.platforms import PLATFORMS
 from orchestrator.simulator.values import Upstream
 from orchestrator.simulator.wire import Ask, Reply
 from orchestrator.simulator.world import Simulator
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Incoming:
+    """A request before its body is read, however it came."""
+
+    upstream: str
+    method: str
+    #: what follows the upstream's name in the URL
+    path: str
+    headers: Mapping[str, str]
+    query: Mapping[str, str]
+    read: Callable[[], Awaitable["Body"]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Body:
+    """What it carries."""
+
+    #: None where it was empty or no JSON
+    json: Any = None
+    form: Mapping[str, bytes] = field(default_factory=dict)
 
 
 class Dispatcher:
@@ -28,17 +52,30 @@ class Dispatcher:
         self._working: set[asyncio.Task[Reply]] = set()
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        upstream = self._world.upstreams.get(request.match_info["upstream"])
+        incoming = Incoming(
+            upstream=request.match_info["upstream"],
+            method=request.method,
+            path=f"/{request.match_info['path']}",
+            headers=request.headers,
+            query=request.query,
+            read=partial(_read, request),
+        )
+        response = await self.play(incoming, partial(deliver, request))
+        return response or web.json_response({"error": "no such upstream"}, status=404)
+
+    async def play(self, incoming: Incoming, hand_over: Callable[[Reply, Settle], Awaitable[T]]) -> T | None:
+        """Answer by way of `hand_over`, and give back what it made of the answer; None: no such upstream."""
+        upstream = self._world.upstreams.get(incoming.upstream)
         if upstream is None:
-            return web.json_response({"error": "no such upstream"}, status=404)
+            return None
         platform = PLATFORMS[upstream.kind]
-        path = f"/{request.match_info['path']}"
-        route, named = platform.find(request.method, path)
-        ask = self._begin(request, upstream, path, route)
+        route, named = platform.find(incoming.method, incoming.path)
+        ask = self._begin(incoming, upstream, route)
         try:
-            ask = self._address(platform, await _read(request, replace(ask, named=named)))
+            body = await incoming.read()
+            ask = self._address(platform, replace(ask, named=named, json=body.json, form=body.form))
             reply = await self._answer(Turn(world=self._world, platform=platform, ask=ask, route=route))
-            return await deliver(request, reply, partial(self._world.calls.settle, ask.seq))
+            return await hand_over(reply, partial(self._world.calls.settle, ask.seq))
         finally:
             # does nothing after an answer: the caller left, or never finished asking
             self._world.calls.settle(ask.seq, status=None, answered=False)
@@ -48,21 +85,20 @@ class Dispatcher:
         for task in self._working:
             task.cancel()
 
-    def _begin(self, request: web.Request, upstream: Upstream, path: str, route: Route | None) -> Ask:
-        key = PLATFORMS[upstream.kind].identify(upstream, request.headers)
+    def _begin(self, incoming: Incoming, upstream: Upstream, route: Route | None) -> Ask:
+        key = PLATFORMS[upstream.kind].identify(upstream, incoming.headers)
         operation = route.operation if route else "unknown"
         seq = self._world.calls.begin(
-            upstream=upstream.name, kind=upstream.kind, operation=operation, path=path, key=key
+            upstream=upstream.name, kind=upstream.kind, operation=operation, path=incoming.path, key=key
         )
-        headers, query = request.headers, request.query
         return Ask(
             seq=seq,
             upstream=upstream,
             operation=operation,
-            path=path,
+            path=incoming.path,
             key=key,
-            headers=headers,
-            query=query,
+            headers=incoming.headers,
+            query=incoming.query,
         )
 
     def _address(self, platform: Platform, ask: Ask) -> Ask:
@@ -90,13 +126,14 @@ class Dispatcher:
         return reply
 
 
-async def _read(request: web.Request, ask: Ask) -> Ask:
+async def _read(request: web.Request) -> Body:
     if request.content_type == "multipart/form-data":
-        return replace(ask, form=await _read_form(request))
-    return replace(ask, json=_parse(await request.read()))
+        return Body(form=await _read_form(request))
+    return Body(json=parse(await request.read()))
 
 
-def _parse(body: bytes) -> Any:
+def parse(body: bytes) -> Any:
+    """JSON, or None."""
     try:
         return json.loads(body)
     except (ValueError, RecursionError):

@@ -1,7 +1,6 @@
 """Every session ever opened, and which one each key holds."""
 
 import itertools
-import secrets
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -11,8 +10,9 @@ from orchestrator.simulator.values import SimSession
 class Sessions:
     """Expiry is evaluated when somebody looks: a clock that is moved by hand needs no timers."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], token_hex: Callable[[int], str]) -> None:
         self._clock = clock
+        self._token_hex = token_hex
         self.clear()
 
     def clear(self) -> None:
@@ -35,8 +35,7 @@ class Sessions:
         self._expire()
         now = self._clock()
         session = SimSession(
-            # unlike a seeded number, a made up one is never repeated after a restart
-            id=as_id or f"0x{secrets.token_hex(32)}",
+            id=as_id or f"0x{self._token_hex(32)}",
             upstream=upstream,
             key=key,
             model=model,

@@ -1,6 +1,7 @@
 """The simulated world: upstreams, their sessions, their faults and what was asked of them."""
 
 import random
+import secrets
 import time
 from collections.abc import Callable
 from typing import Any
@@ -15,10 +16,17 @@ from orchestrator.simulator.values import Upstream
 class Simulator:
     """Plain state without locks: whoever serves it does so from one event loop."""
 
-    def __init__(self, clock: Callable[[], float] = time.time, rng: random.Random | None = None) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.time,
+        rng: random.Random | None = None,
+        token_hex: Callable[[int], str] = secrets.token_hex,
+    ) -> None:
         self.clock = clock
+        #: what ids are made of: unlike a seeded number, a made up one is never repeated after a restart
+        self.token_hex = token_hex
         self.upstreams: dict[str, Upstream] = {}
-        self.sessions = Sessions(clock)
+        self.sessions = Sessions(clock, token_hex)
         #: upstream → id → an instance, for platforms whose instances outlive their sessions
         self.fleets: dict[str, dict[str, Any]] = {}
         self.calls = CallLog(clock)

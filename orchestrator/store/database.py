@@ -1,7 +1,7 @@
 """The engine, transactions that survive deadlocks, and the one clock."""
 
 import logging
-import random
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, Operation
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from orchestrator.rules.states import Step
+from orchestrator.store.identity import Identity
 from orchestrator.store.unit import Transaction
 
 T = TypeVar("T")
@@ -64,10 +65,21 @@ class StoreUnavailable(Exception):
 class Database:
     """One database, on SQLite or PostgreSQL. Safe to share between threads; make a new one after a fork."""
 
-    def __init__(self, url: str, *, clock: Clock | None = None, pool_size: int = 5) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        clock: Clock | None = None,
+        pool_size: int = 5,
+        identity: Identity | None = None,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """`pause`: waits so many seconds before a transaction is run again."""
         self.url = make_url(url)
         self.engine = _engine(url, pool_size)
         self._clock = clock
+        self._pause = pause
+        self.identity = identity or Identity()
         self.on_commit: Callable[[frozenset[Step]], None] = lambda _steps: None
         """Called after each commit with the steps that it made due."""
         self.on_retry: Callable[[str], None] = lambda _cause: None
@@ -87,11 +99,12 @@ class Database:
             stop=tenacity.stop_after_attempt(ATTEMPTS),
             wait=tenacity.wait_random_exponential(multiplier=0.01, max=0.5),
             before_sleep=self._count_retry,
+            sleep=self._pause,
             reraise=True,
         )
         result: T
         try:
-            result, due = retrying(self._once, work)
+            result, due = retrying(self.attempt, work)
         except SQLAlchemyError as error:
             cause = _cause(error)
             if cause is not None:
@@ -105,7 +118,7 @@ class Database:
     def reading(self) -> Iterator[Transaction]:
         """A transaction that only reads; nothing it does is kept."""
         with self.engine.connect().execution_options(orchestrator_read=True) as connection:
-            yield Transaction(connection, self._clock_of(connection))
+            yield Transaction(connection, self._clock_of(connection), self.identity)
 
     def dispose(self) -> None:
         """Close every connection."""
@@ -141,9 +154,10 @@ class Database:
         cause = str(getattr(error, "orig", error)).strip().splitlines()[0]
         return f"the database {where} cannot be used: {cause}. Check ORCHESTRATOR_DATABASE_URL"
 
-    def _once(self, work: Callable[[Transaction], T]) -> tuple[T, frozenset[Step]]:
+    def attempt(self, work: Callable[[Transaction], T]) -> tuple[T, frozenset[Step]]:
+        """One write transaction: what `work` returned, and the steps that its commit made due."""
         with self.engine.begin() as connection:
-            unit = Transaction(connection, self._clock_of(connection))
+            unit = Transaction(connection, self._clock_of(connection), self.identity)
             result = work(unit)
             unit.flush()
         return result, frozenset(unit.due)
@@ -228,4 +242,4 @@ def _sqlite(url: str, pool_size: int) -> Engine:
 
 def new_token() -> str:
     """A lease's token: 96 random bits."""
-    return f"{random.SystemRandom().getrandbits(96):024x}"
+    return Identity().new_token()

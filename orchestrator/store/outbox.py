@@ -1,6 +1,5 @@
 """Events on their way out: written with the change they tell of, delivered at least once, in order."""
 
-import uuid
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, insert, or_, select, update
 
 from orchestrator.rules.events import Event
+from orchestrator.store.identity import Identity
 from orchestrator.store.rows import table_of
 from orchestrator.store.tables import OutboxRow
 
@@ -30,9 +30,10 @@ class WaitingEvent:
 class Outbox:
     """Gathers a transaction's events and writes them in one statement before the commit."""
 
-    def __init__(self, connection: Connection, clock: Callable[[], datetime]) -> None:
+    def __init__(self, connection: Connection, clock: Callable[[], datetime], identity: Identity) -> None:
         self._connection = connection
         self._clock = clock
+        self._identity = identity
         self._gathered: list[Event] = []
 
     def add(self, events: Iterable[Event]) -> None:
@@ -49,7 +50,13 @@ class Outbox:
             return
         now = self._clock()
         rows = [
-            {"id": str(uuid.uuid4()), "type": e.type, "subject": e.subject, "time": now, "data": dict(e.data)}
+            {
+                "id": self._identity.new_id(),
+                "type": e.type,
+                "subject": e.subject,
+                "time": now,
+                "data": dict(e.data),
+            }
             for e in self._gathered
         ]
         self._gathered.clear()

@@ -11,6 +11,7 @@ from orchestrator.store.accounts import Accounts
 from orchestrator.store.alarms import Alarms
 from orchestrator.store.brakes import Brakes
 from orchestrator.store.credentials import Credentials
+from orchestrator.store.identity import Identity
 from orchestrator.store.inbox import Inbox
 from orchestrator.store.leases import Leases
 from orchestrator.store.ledger import Ledger
@@ -28,12 +29,15 @@ from orchestrator.store.sightings import Sightings
 class Transaction:
     """Locks are taken in one order everywhere: account, session, placement, credential."""
 
-    def __init__(self, connection: Connection, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, connection: Connection, clock: Callable[[], datetime], identity: Identity | None = None
+    ) -> None:
         self.connection = connection
+        self.identity = identity or Identity()
         self.now = clock
         """The store's clock. Read it after the locks, once, and pass it on."""
         self.due: set[Step] = set()
-        self.outbox = Outbox(connection, clock)
+        self.outbox = Outbox(connection, clock, self.identity)
         self.sessions = Sessions(connection, self.outbox, self.due)
         self.queues = Queues(connection)
         self.pings = Pings(connection)

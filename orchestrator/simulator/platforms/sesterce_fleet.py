@@ -5,7 +5,6 @@ instance's id, the next ones `id~2`, `id~3` …
 """
 
 import hashlib
-import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -100,7 +99,7 @@ class Fleet:
         self._all: dict[str, Instance] = world.fleets[upstream.name]
 
     def create(self, key: str, name: str, model: str, hardware: str) -> Instance:
-        made = self._add(secrets.token_hex(12), key, name, model, hardware)
+        made = self._add(self._world.token_hex(12), key, name, model, hardware)
         self.start(made, key, label=name)
         return made
 

@@ -1,0 +1,177 @@
+"""`make simulation SEEDS=1000` and `make crash-points`: many worlds over several processes, and a report."""
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from tests.simulation.coverage import unvisited
+from tests.simulation.crash_stories import STORIES
+from tests.simulation.crashes import Telling, Theatre, sampled
+from tests.simulation.day import Days, Result
+
+#: What each process keeps: its database, with all its statements compiled.
+_mine: dict[str, Any] = {}
+
+
+def main() -> int:
+    """Exit code 1 where something does not hold."""
+    parser = argparse.ArgumentParser(prog="tests.simulation", description=__doc__)
+    parser.add_argument("what", choices=("seeds", "crash-points"))
+    parser.add_argument("--seeds", type=int, default=200, help="how many")
+    parser.add_argument("--first", type=int, default=1, help="the first seed; with --seeds 1 it is replayed")
+    parser.add_argument("--every", type=int, default=1, help="every n-th crash point, and each kind once")
+    parser.add_argument("--story", default="", help="only stories whose name contains this")
+    parser.add_argument("--jobs", type=int, default=2, help="processes")
+    parser.add_argument("--report", type=Path, help="write the report here as well (Markdown)")
+    given = parser.parse_args()
+    if os.environ.get("PYTHONHASHSEED") != "0":  # the order of sets is part of what a seed says
+        os.execve(sys.executable, [sys.executable, "-m", "tests.simulation", *sys.argv[1:]], _environment())
+    with tempfile.TemporaryDirectory(dir=_fast()) as directory:
+        report, broken = (
+            _seeds(given, directory) if given.what == "seeds" else _crash_points(given, directory)
+        )
+    sys.stdout.write(f"\n{report}")
+    if given.report is not None:
+        given.report.write_text(report)
+    return int(broken)
+
+
+def _seeds(given: argparse.Namespace, directory: str) -> tuple[str, bool]:
+    begun, results = time.monotonic(), []
+    seeds = range(given.first, given.first + given.seeds)
+    for result in _spread(given.jobs, partial(_play, directory), seeds):
+        results.append(result)
+        _progress(len(results), given.seeds, sum(bool(one.violations) for one in results))
+        _tell_of(result, alone=given.seeds == 1)
+    broken = [result for result in results if result.violations]
+    return _report_of_seeds(results, time.monotonic() - begun), bool(broken)
+
+
+def _crash_points(given: argparse.Namespace, directory: str) -> tuple[str, bool]:
+    begun = time.monotonic()
+    stories = [n for n, story in enumerate(STORIES) if given.story in story.name]
+    whole = list(_spread(given.jobs, partial(_tell, directory), [(n, None) for n in stories]))
+    tellings = {telling.story: telling for telling in whole}
+    wanted = [(n, at) for n in stories for at in sampled(tellings[STORIES[n].name].points, given.every)]
+    crashed: list[Telling] = []
+    for telling in _spread(given.jobs, partial(_tell, directory), wanted):
+        crashed.append(telling)
+        _progress(len(crashed), len(wanted), sum(bool(one.broken) for one in crashed))
+        if telling.broken:
+            _show(f"{telling.story}, crash {telling.at} ({telling.where})", telling.broken, telling.last)
+    missed = [] if given.story else unvisited(whole)
+    for telling in (one for one in whole if one.broken):
+        _show(f"{telling.story}, without a crash", telling.broken, telling.last)
+    broken = any(telling.broken for telling in [*whole, *crashed]) or bool(missed)
+    return _report_of_crashes(whole, crashed, missed, time.monotonic() - begun), broken
+
+
+def _spread(jobs: int, work: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
+    """Over processes; in the order of the items."""
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        yield from pool.map(work, items, chunksize=1)
+
+
+def _play(directory: str, seed: int) -> Result:
+    if "days" not in _mine:
+        _mine["days"] = Days(Path(tempfile.mkdtemp(dir=directory)))
+    result: Result = _mine["days"].play(seed)
+    return result
+
+
+def _tell(directory: str, wanted: tuple[int, int | None]) -> Telling:
+    if "theatre" not in _mine:
+        _mine["theatre"] = Theatre(Path(tempfile.mkdtemp(dir=directory)))
+    telling: Telling = _mine["theatre"].tell(STORIES[wanted[0]], wanted[1])
+    return telling
+
+
+def _tell_of(result: Result, *, alone: bool) -> None:
+    if result.violations or alone:
+        again = f"python -m tests.simulation seeds --seeds 1 --first {result.seed}"
+        name = f"seed {result.seed} ({result.flavours or 'platforms only'}), digest {result.digest}; again: {again}"
+        _show(name, result.violations, result.last)
+
+
+def _show(name: str, broken: list[str], last: list[str]) -> None:
+    lines = [f"\n{name}", "  its last steps:", *(f"    {line[:180]}" for line in last[-40:])]
+    lines += [f"  BROKEN {line}" for line in broken[:12]]
+    sys.stdout.write("\n".join([*lines, ""]))
+    sys.stdout.flush()
+
+
+def _progress(done: int, total: int, broken: int) -> None:
+    if sys.stderr.isatty() or done % 25 == 0 or done == total:
+        end = "\r" if sys.stderr.isatty() and done < total else "\n"
+        sys.stderr.write(f"{done} of {total}, {broken} broken{end}")
+        sys.stderr.flush()
+
+
+def _report_of_seeds(results: list[Result], seconds: float) -> str:
+    faults: Counter[str] = sum((result.faults for result in results), Counter())
+    bad = sum(len(result.violations) for result in results)
+    rows = (
+        ("seeds", len(results)),
+        ("simulated hours", f"{sum(result.hours for result in results):.0f}"),
+        ("sessions", sum(result.sessions for result in results)),
+        ("sessions opened at platforms", sum(result.opens for result in results)),
+        ("closes", sum(result.closes for result in results)),
+        ("jobs", sum(result.jobs for result in results)),
+        ("faults injected", sum(faults.values())),
+        ("violations", bad),
+        (
+            "seconds, of processor per seed",
+            f"{seconds:.0f}, {sum(r.cpu for r in results) / max(1, len(results)):.2f}",
+        ),
+    )
+    lines = ["# Simulation", "", "| | |", "|---|---:|", *(f"| {name} | {value} |" for name, value in rows)]
+    lines += [
+        "",
+        "| fault | times |",
+        "|---|---:|",
+        *(f"| {name} | {n} |" for name, n in faults.most_common()),
+    ]
+    if bad:
+        lines += ["", f"Broken seeds: {', '.join(str(r.seed) for r in results if r.violations)}"]
+    return "\n".join(lines) + "\n"
+
+
+def _report_of_crashes(
+    whole: list[Telling], crashed: list[Telling], missed: list[str], seconds: float
+) -> str:
+    bad = [telling for telling in [*whole, *crashed] if telling.broken]
+    rows = (
+        ("stories", len(whole)),
+        ("points", sum(len(telling.points) for telling in whole)),
+        ("kinds of point", len({point for telling in whole for point in telling.points})),
+        ("crashes", len(crashed)),
+        ("functions with a commit that no story visits", len(missed)),
+        ("violations", sum(len(telling.broken) for telling in bad)),
+        ("seconds", f"{seconds:.0f}"),
+    )
+    lines = ["# Crash points", "", "| | |", "|---|---:|", *(f"| {name} | {value} |" for name, value in rows)]
+    lines += [f"\nNot visited: {name}" for name in missed]
+    lines += [f"\nBroken: {telling.story}, crash {telling.at}" for telling in bad]
+    return "\n".join(lines) + "\n"
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONHASHSEED": "0"}
+
+
+def _fast() -> str | None:
+    """Memory, where there is such a file system."""
+    return "/dev/shm" if Path("/dev/shm").is_dir() else None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

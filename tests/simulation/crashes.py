@@ -1,0 +1,144 @@
+"""A process that dies at the k-th point: before or after any commit, before or after any call to a provider.
+
+The points are not listed anywhere: a first telling of each story counts them."""
+
+import asyncio
+import logging
+import random
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from orchestrator.store import migrate
+from orchestrator.store.database import Database
+from tests.simulation.crash_stories import PLANS, POLICY, Stage, Story
+from tests.simulation.fates import COMES_BACK
+from tests.simulation.invariants import violations
+from tests.simulation.kernel import VirtualLoop, run
+from tests.simulation.platforms import PLATFORMS
+from tests.simulation.universe import Universe, copy_of
+from tests.simulation.worker import Worker
+
+#: The next process is there so soon. Seconds.
+RESTART = 1.0
+
+
+class Crash:
+    """The fate of one telling: counts its points, and ends the process at the k-th."""
+
+    def __init__(self, at: int | None) -> None:
+        self._at = at
+        self.latency = 0.01
+        """Of each call, on its way there. Seconds."""
+        self.points: list[str] = []
+
+    def at_commit(self, worker: Worker, when: str, where: str) -> None:
+        if when != "begin":
+            self._point(worker, f"{when} the commit of {where}")
+
+    async def at_call(self, worker: Worker, when: str, what: str) -> None:
+        await asyncio.sleep(self.latency if when == "before" else 0.01)
+        self._point(worker, f"{when} the call {what}")
+
+    def _point(self, worker: Worker, where: str) -> None:
+        task = asyncio.current_task(worker.universe.loop)
+        doing = task.get_name().partition(": ")[2] if task else ""
+        self.points.append(f"{doing}: {where}")
+        if len(self.points) == self._at:
+            worker.universe.trouble(COMES_BACK)
+            worker.die()
+
+
+@dataclass(kw_only=True)
+class Telling:
+    """What one telling of a story came to."""
+
+    story: str
+    at: int | None
+    points: list[str] = field(default_factory=list)
+    operations: Counter[str] = field(default_factory=Counter)
+    broken: list[str] = field(default_factory=list)
+    last: list[str] = field(default_factory=list)
+
+    @property
+    def where(self) -> str:
+        return self.points[self.at - 1] if self.at and self.at <= len(self.points) else "nowhere"
+
+
+class Theatre:
+    """Tells stories over one database file, whose statements stay compiled."""
+
+    def __init__(self, directory: Path) -> None:
+        self._template = directory / "template.db"
+        self._path = directory / "story.db"
+        fresh = Database(f"sqlite:///{self._template}")
+        migrate.upgrade(fresh)
+        fresh.dispose()
+        self._database = Database(f"sqlite:///{self._path}")
+        logging.disable(logging.CRITICAL)
+
+    def tell(self, story: Story, at: int | None = None) -> Telling:
+        """Once, with a crash at that point, until everything is at rest."""
+        self._database.dispose()
+        copy_of(self._template, self._path)
+        random.seed(1)
+        loop = VirtualLoop()
+        asyncio.set_event_loop(loop)
+        crash = Crash(at)
+        universe = Universe(
+            loop,
+            self._database,
+            seed=1,
+            fate=crash,
+            policy=POLICY,
+            plans=PLANS,
+            platforms=[platform for platform in PLATFORMS if platform.name in story.providers],
+        )
+        telling = Telling(story=story.name, at=at, points=crash.points)
+        try:
+            run(loop, _play(universe, story, telling, crash))
+        except Exception as error:  # noqa: BLE001  (a story that breaks off is a finding)
+            telling.broken.append(f"the story broke off: {type(error).__name__}: {error}")
+        finally:
+            universe.close()
+        telling.last = list(universe.last)
+        return telling
+
+
+async def _play(universe: Universe, story: Story, telling: Telling, crash: Crash) -> None:
+    def slow_down(seconds: float) -> None:
+        crash.latency = seconds
+
+    stage = Stage(universe, story, slow_down)
+    others = [universe.loop.create_task(_one_worker(universe)), universe.loop.create_task(_drive(universe))]
+    await stage.set_up()
+    await story.plot(stage)
+    universe.simulator.faults.clear()
+    if not await universe.rests(4 * 3600):
+        telling.broken += [f"never comes to rest: {row}" for row in universe.pending()[:5]]
+    evidence = universe.evidence()
+    telling.broken += [str(violation) for violation in violations(evidence)]
+    telling.operations.update(f"{call.kind}.{call.operation}" for call in evidence.calls)
+    for task in others:
+        task.cancel()
+
+
+async def _one_worker(universe: Universe) -> None:
+    while True:
+        if not universe.alive:
+            await universe.start_worker()
+        await asyncio.sleep(RESTART)
+
+
+async def _drive(universe: Universe) -> None:
+    while True:
+        await universe.drive(universe.seconds + 3600)
+
+
+def sampled(points: Sequence[str], share: int) -> list[int]:
+    """Every `share`-th point, and of each kind the first."""
+    kinds: dict[str, int] = {}
+    for number, point in enumerate(points, 1):
+        kinds.setdefault(point, number)
+    return sorted({*range(1, len(points) + 1, share), *kinds.values()})

@@ -1,0 +1,138 @@
+"""Other services: random jobs, most of them sensible."""
+
+import asyncio
+import random
+from collections.abc import Mapping
+from typing import Any
+
+from tests.simulation.platforms import MODEL
+from tests.simulation.universe import Universe
+
+#: Account → plan and opening credit.
+ACCOUNTS: Mapping[str, tuple[str, str]] = {
+    "acme": ("contract", "5000"),
+    "bob": ("payg", "40"),
+    "cara": ("payg", "1.5"),
+}
+PRICES = ("1.20", "0.000001", "3.333333", "21.7")
+
+
+class Customers:
+    """They know what they were told, and nothing else."""
+
+    def __init__(self, universe: Universe, rng: random.Random) -> None:
+        self._universe = universe
+        self._rng = rng
+        self._known: list[str] = []
+        self._models: list[str] = []
+        self.active = False
+
+    async def arrive(self) -> None:
+        """Accounts, credits and models."""
+        world = self._universe
+        for account_id, (plan, credit) in ACCOUNTS.items():
+            await world.done("account.put", account_id=account_id, plan=plan, currency="USD")
+            given = {"amount": credit, "currency": "USD", "key": "opening"}
+            await world.done("account.credit", account_id=account_id, **given)
+        names = sorted(world.platforms)
+        served = {name: [name] for name in names} | {"pair": names[:2], "roam": names[::-1]}
+        for model_id, providers in served.items():
+            await self._put_model(model_id, providers)
+        self._models = sorted(served)
+
+    async def live(self, every: float) -> None:
+        """For ever: a job every so many seconds, on average; nobody waits for another's answer."""
+        while True:
+            await asyncio.sleep(self._rng.expovariate(1 / every))
+            if self.active:
+                self._universe.spawn(self._one_job(), "customer")
+
+    async def go_home(self) -> None:
+        """Close everything."""
+        for session_id in self._known:
+            await self._universe.job("session.close", session_id=session_id)
+
+    async def _put_model(self, model_id: str, providers: list[str]) -> None:
+        limits = self._rng.choice(({}, {}, {"max_duration_seconds": 1800}, {"max_interactions": 12}))
+        await self._universe.done(
+            "model.put",
+            id=model_id,
+            providers=providers,
+            provider_model_ids=dict.fromkeys(providers, MODEL),
+            type="LLM",
+            size="8B",
+            learning_stage="Instruction-tuned",
+            price_per_node_hour=self._rng.choice(PRICES),
+            currency="USD",
+            **limits,
+        )
+
+    async def _one_job(self) -> None:
+        known = self._known
+        kinds = {
+            "create": 30,
+            "interactions": 22,
+            "close": 9,
+            "extend": 8,
+            "ping": 4,
+            "credit": 4,
+            "delete": 8,
+            "start": 3,
+        }
+        kind = self._rng.choices(list(kinds), list(kinds.values()))[0]
+        if kind == "create" or not known:
+            await self._create()
+        elif kind == "credit":
+            account_id = self._rng.choice(sorted(ACCOUNTS))
+            given = {
+                "amount": self._rng.choice(("0.5", "7")),
+                "currency": "USD",
+                "key": f"k{self._rng.random()}",
+            }
+            await self._universe.job("account.credit", account_id=account_id, **given)
+        elif kind == "interactions":
+            items = [self._interactions() for _ in range(self._rng.randint(1, 4))]
+            await self._universe.job("session.record_interactions", batch=items)
+        else:
+            session_id = self._rng.choice(known if kind == "delete" else known[-12:])
+            await self._universe.job(f"session.{kind}", session_id=session_id, **self._more(kind))
+
+    def _more(self, kind: str) -> Mapping[str, Any]:
+        if kind == "extend":
+            name, value = self._rng.choice(
+                (("max_duration_seconds", 5400), ("max_interactions", 60), ("max_cost", "9"))
+            )
+            return {name: value}
+        return {"reason": self._rng.choice(("user", "operator"))} if kind == "close" else {}
+
+    def _interactions(self) -> Mapping[str, Any]:
+        rng = self._rng
+        return {
+            "session_id": rng.choice(self._known[-12:]),
+            "count": rng.randint(1, 4),
+            "ok": rng.random() < 0.8,
+        }
+
+    async def _create(self) -> None:
+        rng = self._rng
+        stop: dict[str, Any] = {"max_duration_seconds": rng.choice((120, 600, 1800, 3600))}
+        for name, values in (
+            ("idle_seconds", (300, 900)),
+            ("max_interactions", (3, 20)),
+            ("max_cost", ("0.05", "2")),
+        ):
+            if rng.random() < 0.25:
+                stop[name] = rng.choice(values)
+        kwargs: dict[str, Any] = {
+            "account_id": rng.choice(sorted(ACCOUNTS)),
+            "model_id": rng.choice(self._models),
+            "stop": stop,
+            "failover": rng.random() < 0.5,
+            "on_quota": rng.choice(("reject", "queue")),
+            "start": rng.random() < 0.93,
+        }
+        if rng.random() < 0.5:
+            kwargs["session_id"] = f"session-{rng.getrandbits(40):010x}"
+        outcome = await self._universe.job("session.create", **kwargs)
+        if outcome["ok"]:
+            self._known.append(outcome["result"]["id"])

@@ -1,0 +1,203 @@
+"""A day of one seed: storms and calm, and the invariants at every quiet."""
+
+import asyncio
+import itertools
+import logging
+import random
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from orchestrator.rules.values import Plan, Policy
+from orchestrator.settings.configuration import BUILT_IN_PLANS
+from orchestrator.store import migrate
+from orchestrator.store.database import Database
+from tests.simulation.customers import Customers
+from tests.simulation.evidence import Evidence
+from tests.simulation.fates import COMES_BACK, FLAVOURS, Chaos, together
+from tests.simulation.invariants import violations
+from tests.simulation.kernel import VirtualLoop, run
+from tests.simulation.platforms import PLATFORMS
+from tests.simulation.storms import Storms
+from tests.simulation.universe import Universe, copy_of
+
+HOUR = 3600.0
+#: A storm lasts so long; two of them, each followed by a quiet, are a day.
+STORM = 11 * HOUR
+WORKERS = 3
+
+
+@dataclass(kw_only=True)
+class Result:
+    """What one seed came to."""
+
+    seed: int
+    hours: float = 0.0
+    cpu: float = 0.0
+    sessions: int = 0
+    opens: int = 0
+    closes: int = 0
+    jobs: int = 0
+    faults: Counter[str] = field(default_factory=Counter)
+    violations: list[str] = field(default_factory=list)
+    last: list[str] = field(default_factory=list)
+    digest: str = ""
+    flavours: str = ""
+
+
+class Days:
+    """Plays seeds one after another over one database file, whose statements stay compiled."""
+
+    def __init__(self, directory: Path) -> None:
+        self._template = directory / "template.db"
+        self._path = directory / "day.db"
+        fresh = Database(f"sqlite:///{self._template}")
+        migrate.upgrade(fresh)
+        fresh.dispose()
+        self._database = Database(f"sqlite:///{self._path}")
+        logging.disable(logging.CRITICAL)  # what goes wrong here was meant to
+
+    def play(self, seed: int) -> Result:
+        """The whole day."""
+        self._database.dispose()
+        copy_of(self._template, self._path)
+        random.seed(seed)  # jitter and the waits of retries
+        begun = time.process_time()
+        loop = VirtualLoop()
+        asyncio.set_event_loop(loop)
+        day = _Day(loop, self._database, seed)
+        result = Result(seed=seed, flavours=", ".join(day.flavours))
+        try:
+            run(loop, day.live(result))
+        except Exception as error:  # noqa: BLE001  (a seed that cannot be played is a finding too)
+            result.violations.append(f"the day broke off: {type(error).__name__}: {error}")
+        finally:
+            day.universe.close()
+        result.cpu = time.process_time() - begun
+        result.last, result.digest = list(day.universe.last), day.universe.digest()
+        return result
+
+
+class _Day:
+    def __init__(self, loop: VirtualLoop, database: Database, seed: int) -> None:
+        rng = random.Random(f"{seed}/day")
+        self.flavours = [name for name in FLAVOURS if rng.random() < 0.5]
+        self._chaos = Chaos(random.Random(f"{seed}/chaos"), together(self.flavours))
+        names = {"alpha", "beta"} | set(rng.sample(["morph", "node", "cloud", "studio"], 2))
+        self._rng = rng
+        self.universe = Universe(
+            loop,
+            database,
+            seed=seed,
+            fate=self._chaos,
+            policy=_policy(rng),
+            plans=_plans(),
+            platforms=[platform for platform in PLATFORMS if platform.name in names],
+            clock_ahead=rng.choice((0.0, 0.0, 2.0, -3.0)),
+        )
+        self._storms = Storms(self.universe, random.Random(f"{seed}/storms"))
+        self._customers = Customers(self.universe, random.Random(f"{seed}/customers"))
+
+    async def live(self, result: Result) -> None:
+        """Storm, quiet, storm, quiet; then everybody goes home."""
+        world = self.universe
+        for _ in range(WORKERS):
+            await world.start_worker()
+        for forever in (
+            self._customers.live(600),
+            self._storms.rage(900),
+            self._replace_the_dead(),
+            self._outages(),
+        ):
+            self._background = [*getattr(self, "_background", []), world.loop.create_task(forever)]
+        driven = world.loop.create_task(self._drive_for_ever())
+        await self._customers.arrive()
+        for number in itertools.count(1):
+            self._switch(on=True)
+            await asyncio.sleep(STORM)
+            self._switch(on=False)
+            if number == 2:
+                break
+            await self._quiet(result, f"quiet {number}")
+        await self._quiet(result, "the evening")
+        await self._customers.go_home()
+        await self._quiet(result, "the end of the day")
+        driven.cancel()
+        self._sum_up(result, world.evidence())
+
+    async def _quiet(self, result: Result, when: str) -> None:
+        world = self.universe
+        if not await world.rests(6 * HOUR):
+            result.violations += [f"{when}: never comes to rest: {row}" for row in world.pending()[:5]]
+        result.violations += [f"{when}: {violation}" for violation in violations(world.evidence())]
+
+    async def _drive_for_ever(self) -> None:
+        while True:
+            await self.universe.drive(self.universe.seconds + 24 * HOUR)
+
+    def _switch(self, *, on: bool) -> None:
+        self._chaos.active = self._customers.active = self._storms.active = on
+        if not on:
+            self._storms.clear()
+            self._chaos.database_is_down = False
+
+    async def _replace_the_dead(self) -> None:
+        """Whoever starts workers again when they have died."""
+        while True:
+            await asyncio.sleep(5)
+            while len(self.universe.alive) < WORKERS:
+                await self.universe.start_worker()
+
+    async def _outages(self) -> None:
+        """Now and then all workers die at once, or the database is away for a while."""
+        rng, world = random.Random(f"{self.universe.seed}/outages"), self.universe
+        while True:
+            await asyncio.sleep(rng.expovariate(1 / (4 * HOUR)))
+            seconds = rng.uniform(20, 400)
+            if not self._chaos.active:
+                continue
+            if "workers die" in self.flavours and rng.random() < 0.5:
+                world.told.faults["all workers killed"] += 1
+                for worker in world.alive:
+                    worker.kill()
+                world.trouble(COMES_BACK)
+            elif "the database fails" in self.flavours:
+                world.told.faults["database down"] += 1
+                world.note("database", f"down for {seconds:.0f} s")
+                world.trouble(seconds + COMES_BACK)
+                self._chaos.database_is_down = True
+                await asyncio.sleep(seconds)
+                self._chaos.database_is_down = False
+
+    def _sum_up(self, result: Result, evidence: Evidence) -> None:
+        world = self.universe
+        result.hours = world.seconds / HOUR
+        result.sessions = len(evidence.sessions)
+        result.opens = len(evidence.upstream)
+        result.closes = sum(session.closed_by in {"client", "ping"} for session in evidence.upstream)
+        result.jobs = world.told.jobs
+        result.faults = +world.told.faults
+
+
+def _policy(rng: random.Random) -> Policy:
+    """As it comes, or in a hurry."""
+    if rng.random() < 0.3:
+        return Policy(ping_interval_seconds=rng.choice((60.0, 200.0)))
+    return Policy(
+        ping_interval_seconds=rng.choice((100.0, 240.0)),
+        ping_timeout_seconds=20,
+        dead_after_failures=rng.choice((2, 3)),
+        dead_after_seconds=rng.choice((20.0, 60.0)),
+        open_timeout_seconds=90,
+        close_timeout_seconds=60,
+        resolve_after_seconds=200,
+        start_timeout_seconds=rng.choice((400.0, 1200.0)),
+        close_retry_max_seconds=rng.choice((60.0, 600.0)),
+        unusable_after_seconds=300,
+    )
+
+
+def _plans() -> dict[str, Plan]:
+    payg = Plan(name="payg", max_sessions=20, max_concurrent=2, max_nodes=2, queue_timeout_seconds=1800)
+    return {**BUILT_IN_PLANS, "payg": payg}

@@ -1,0 +1,355 @@
+"""Everything there is in a simulated world: one clock, one store, the platforms, the workers, the broker.
+
+async with its own time:
+    await universe.job("session.create", account_id="acme", model_id="alpha")
+    await universe.drive(until=3600)
+"""
+
+import asyncio
+import hashlib
+import json
+import random
+import sqlite3
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from orchestrator.flows.jobs import perform
+from orchestrator.rules.states import Step
+from orchestrator.rules.values import Plan, Policy
+from orchestrator.settings import Configuration, ProviderConfiguration
+from orchestrator.simulator import Simulator
+from orchestrator.simulator.dispatch import Dispatcher
+from orchestrator.simulator.operate import Operator
+from orchestrator.store.database import Database, StoreError
+from orchestrator.tasks.ticks import OF_STEP, TICKS, Surroundings
+from tests.simulation.evidence import Evidence, gather
+from tests.simulation.kernel import START, Killed, VirtualLoop
+from tests.simulation.platforms import MODEL, PLATFORMS, Platform
+from tests.simulation.wire import ORIGIN
+from tests.simulation.worker import Fate, Worker
+
+#: Lines of what happened last, for a seed that fails.
+REMEMBERED = 60
+#: A tick that found nothing is not repeated each second: nothing but time passes meanwhile. Seconds.
+SPACING = (1.0, 1.0, 2.0, 4.0, 8.0)
+#: These must never be late.
+PROMPT = frozenset({Step.STOP, Step.FUNDS, Step.CLOSE})
+_DUE = " UNION ALL ".join(
+    f"SELECT next_step, MIN(next_step_at) FROM {table} WHERE next_step IS NOT NULL GROUP BY next_step"
+    for table in ("sessions", "placements", "accounts")
+)
+#: Ticks that are not about steps, what makes them worth a look, and how often. Seconds.
+_UPKEEP: Mapping[str, tuple[str, float]] = {
+    "orchestrator.tick.events": ("SELECT 1 FROM outbox WHERE delivered_at IS NULL LIMIT 1", 75),
+    "orchestrator.tick.queues": ("SELECT 1 FROM sessions WHERE state = 'queued' LIMIT 1", 30),
+    "orchestrator.tick.brakes": ("SELECT 1 FROM brakes LIMIT 1", 15),
+    "orchestrator.tick.keys": ("SELECT 1 FROM credentials WHERE paused_since IS NOT NULL LIMIT 1", 60),
+    "orchestrator.tick.unserved": ("SELECT 1 FROM placements WHERE state = 'closing' LIMIT 1", 300),
+    "orchestrator.tick.balances": ("SELECT 1", 7200),
+    "orchestrator.tick.outcomes": ("SELECT 1", 40_000),
+}
+_ANYTHING_ELSE = ("SELECT 1", 1800.0)
+
+
+@dataclass
+class Told:
+    """What the simulated world counted."""
+
+    jobs: int = 0
+    faults: Counter[str] = field(default_factory=Counter)
+    points: Counter[str] = field(default_factory=Counter)
+
+
+class Universe:
+    """One seed's world. Belongs to the loop that it is made with."""
+
+    def __init__(
+        self,
+        loop: VirtualLoop,
+        database: Database,
+        *,
+        seed: int,
+        fate: Fate,
+        policy: Policy,
+        plans: Mapping[str, Plan],
+        platforms: Sequence[Platform] = PLATFORMS,
+        clock_ahead: float = 0.0,
+    ) -> None:
+        """`clock_ahead`: seconds by which the platforms' clocks differ from ours."""
+        self.loop, self.seed, self.fate = loop, seed, fate
+        self.url, self.engine = str(database.url), database.engine
+        self.database = Database(self.url, clock=loop.now)
+        self.database.engine = database.engine
+        self.clock_ahead = clock_ahead
+        self.rng = self.rng_of("world")
+        upstream_ids = self.rng_of("upstream")
+        self.simulator = Simulator(
+            clock=lambda: loop.now().timestamp() + clock_ahead,
+            rng=self.rng_of("faults"),
+            token_hex=lambda size: f"{upstream_ids.getrandbits(8 * size):0{2 * size}x}",
+        )
+        self.dispatcher = Dispatcher(self.simulator)
+        self.operator = Operator(self.simulator)
+        self.secrets = {f"{p.secret}_{n}": p.key(n) for p in platforms for n in range(1, p.keys + 1)}
+        providers = {platform.name: self._provider(platform, policy) for platform in platforms}
+        self.config = Configuration(policy=policy, plans=plans, providers=providers)
+        self.platforms = {platform.name: platform for platform in platforms}
+        self.workers: list[Worker] = []
+        self.told = Told()
+        self.answers: dict[str, list[Mapping[str, Any]]] = {}
+        self.delivered: list[Mapping[str, Any]] = []
+        self.troubles: list[tuple[datetime, datetime]] = []
+        self.last: deque[str] = deque(maxlen=REMEMBERED)
+        self._digest = hashlib.sha256()
+        self._eye = sqlite3.connect(str(database.url.database), isolation_level=None)
+        self._next: dict[str, float] = {}
+        self._idle: Counter[str] = Counter()
+        self._poked = asyncio.Event()
+        self._ids = self.rng_of("jobs")
+        self._running: set[asyncio.Task[Any]] = set()
+
+    def rng_of(self, purpose: str) -> random.Random:
+        """A stream of its own for each purpose, so that one more draw here changes nothing there."""
+        return random.Random(f"{self.seed}/{purpose}/{len(getattr(self, 'workers', ()))}")
+
+    @property
+    def seconds(self) -> float:
+        """Since the start."""
+        return self.loop.time()
+
+    # what happens
+
+    def note(self, who: str, what: str) -> None:
+        """One line of the story: the last ones are printed where a seed fails, all are in its digest."""
+        line = f"{self.loop.now():%d %H:%M:%S.%f} {who:10} {what}"
+        self.last.append(line)
+        self._digest.update(line.encode())
+
+    def digest(self) -> str:
+        """The same for the same seed."""
+        return self._digest.hexdigest()[:16]
+
+    def trouble(self, seconds: float) -> None:
+        """From now on, and so long, a stop may be late."""
+        self.troubles.append((self.loop.now(), self.loop.now() + timedelta(seconds=seconds)))
+
+    # workers
+
+    async def start_worker(self) -> Worker:
+        """One more process, unless it dies while it starts."""
+        worker = Worker(self, f"worker-{len(self.workers) + 1}")
+        self.workers.append(worker)
+        try:
+            await worker.begin()
+        except (Killed, StoreError):
+            worker.kill()
+        return worker
+
+    @property
+    def alive(self) -> list[Worker]:
+        return [worker for worker in self.workers if worker.alive]
+
+    def spawn(self, coroutine: Any, name: str) -> "asyncio.Task[Any]":
+        """A task of the world itself."""
+        task = self.loop.create_task(coroutine, name=name)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return task
+
+    def woken(self, steps: frozenset[Step]) -> None:
+        """A commit published its wake-ups."""
+        for step in sorted(steps):
+            if self.fate_of_message("wake-up"):
+                self._next[OF_STEP[step]] = 0.0
+
+    def changed(self) -> None:
+        """The store has changed: look again at what is due when. (In life, the ticks of each second do.)"""
+        self._poked.set()
+
+    def fate_of_message(self, kind: str) -> bool:
+        """Whether the broker delivers it."""
+        arrives = getattr(self.fate, "arrives", None)
+        return arrives is None or arrives(self, kind)
+
+    # time
+
+    async def drive(self, until: float) -> None:
+        """Let time pass: whatever becomes due is done by somebody, each at its time."""
+        while (now := self.seconds) < until:
+            nearest = min(until, *self._look(now))
+            self._poked.clear()
+            try:
+                async with asyncio.timeout_at(nearest):
+                    await self._poked.wait()
+            except TimeoutError:
+                continue
+
+    async def rests(self, within: float) -> bool:
+        """Wait, while somebody else drives, until nobody has anything to do but to ping what runs."""
+        end = self.seconds + within
+        while self.seconds < end:
+            await asyncio.sleep(30)
+            if not self.pending() and not self._running:
+                return True
+        return False
+
+    def pending(self) -> list[str]:
+        """What is on its way still: rows between two states, events not delivered."""
+        rows = self._eye.execute(
+            "SELECT 'session ' || id || ' ' || state FROM sessions WHERE state IN ('queued', 'starting', 'stopping')"
+            " UNION ALL SELECT 'placement ' || id || ' ' || state FROM placements"
+            " WHERE session_id IS NOT NULL AND state IN ('opening', 'unknown', 'closing')"
+            " UNION ALL SELECT 'event ' || type FROM outbox WHERE delivered_at IS NULL"
+        )
+        return [row[0] for row in rows]
+
+    def _look(self, now: float) -> list[float]:
+        """Send the ticks of what is due; when to look again, for each."""
+        times = []
+        for step, at in self._eye.execute(_DUE).fetchall():
+            due = (datetime.fromisoformat(at).replace(tzinfo=UTC) - START).total_seconds()
+            times.append(self._tick(OF_STEP[Step(step)], now, due, prompt=Step(step) in PROMPT))
+        for name in TICKS:
+            if name not in OF_STEP.values():
+                times += self._upkeep(name, now)
+        return times
+
+    def _tick(self, name: str, now: float, due: float, *, prompt: bool) -> float:
+        if due > now:
+            return due
+        if self._next.get(name, 0.0) > now:
+            return self._next[name]
+        idle = 0 if prompt else min(self._idle[name], len(SPACING) - 1)
+        self._next[name] = now + SPACING[idle]
+        self._send_tick(name)
+        return self._next[name]
+
+    def _upkeep(self, name: str, now: float) -> list[float]:
+        question, every = _UPKEEP.get(name, _ANYTHING_ELSE)
+        if self._eye.execute(question).fetchone() is None:
+            return []
+        if self._next.setdefault(name, now + self.rng.random() * every) <= now:
+            self._next[name] = now + every
+            self._send_tick(name)
+        return [self._next[name]]
+
+    def _send_tick(self, name: str) -> None:
+        alive = self.alive
+        if alive and self.fate_of_message("tick"):
+            self.spawn(self._run_tick(self.rng.choice(alive), name), name)
+
+    async def _run_tick(self, worker: Worker, name: str) -> None:
+        short = name.rpartition(".")[2]
+        self.note(worker.name, short)
+        around = Surroundings(services=worker.services, sinks=[_Sink(self)])
+        try:
+            tally = await worker.do(short, partial(TICKS[name].run, around))
+        except Killed:
+            return
+        except (StoreError, ConnectionError) as error:
+            self.note(worker.name, f"{short}: {type(error).__name__}")
+            return
+        claimed = getattr(tally, "claimed", tally)
+        self._idle[name] = 0 if claimed else self._idle[name] + 1
+
+    # jobs
+
+    async def job(self, name: str, /, **kwargs: Any) -> Mapping[str, Any]:
+        """Send it as a client does: again under the same id until its outcome is heard."""
+        task_id = f"job-{self._ids.getrandbits(48):012x}"
+        self.told.jobs += 1
+        told = self.answers.setdefault(task_id, [])
+        self.note("client", f"{name} {json.dumps(kwargs, default=str)}")
+        while not told:
+            copies = 2 if getattr(self.fate, "doubles", lambda _: False)(self) else 1
+            for _ in range(copies):
+                if self.fate_of_message("job"):
+                    self.spawn(self._perform(task_id, f"orchestrator.{name}", kwargs), name)
+            for _ in range(20):
+                await asyncio.sleep(0.05 if not told else 0)
+                if told:
+                    break
+            else:
+                await asyncio.sleep(15)
+        return told[0]
+
+    async def done(self, name: str, /, **kwargs: Any) -> Mapping[str, Any]:
+        """A job that must not be refused."""
+        outcome = await self.job(name, **kwargs)
+        assert outcome["ok"], outcome
+        result: Mapping[str, Any] = outcome["result"]
+        return result
+
+    async def _perform(self, task_id: str, name: str, kwargs: Mapping[str, Any]) -> None:
+        delay = getattr(self.fate, "delay", None)
+        if delay is not None:
+            await asyncio.sleep(delay(self))
+        if not self.alive:
+            return
+        worker = self.rng.choice(self.alive)
+        try:
+            outcome = await worker.do(name, partial(perform, worker.services, task_id, name, dict(kwargs)))
+        except (Killed, StoreError) as error:
+            self.note(worker.name, f"{name}: {type(error).__name__}")
+            return
+        self.answers[task_id].append(json.loads(json.dumps(outcome, default=str)))
+
+    # at rest
+
+    def evidence(self) -> Evidence:
+        """For the invariants."""
+        return gather(
+            self.database,
+            self.config,
+            self.loop.now(),
+            upstream=self.simulator.sessions.all(),
+            calls=self.simulator.calls.read(),
+            exclusive=frozenset(p.name for p in self.platforms.values() if p.exclusive),
+            clock_ahead=timedelta(seconds=self.clock_ahead),
+            troubles=self.troubles,
+            answers=self.answers,
+            delivered=self.delivered,
+        )
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._eye.close()
+
+    def _provider(self, platform: Platform, policy: Policy) -> ProviderConfiguration:
+        keys = [platform.key(n) for n in range(1, platform.keys + 1)]
+        kind = platform.driver
+        spec = {"kind": kind, "keys": keys, "models": [MODEL], **platform.upstream}
+        url = self.operator.put_upstream(platform.name, spec, ORIGIN)
+        other = {} if platform.url_option == "base_url" else {platform.url_option: url}
+        return ProviderConfiguration(
+            name=platform.name,
+            driver=platform.driver,
+            base_url="" if other else url,
+            credentials=platform.refs,
+            max_in_flight=100,
+            policy=policy,
+            options={**platform.options, **other},
+        )
+
+
+class _Sink:
+    """The end of the events' way."""
+
+    def __init__(self, universe: Universe) -> None:
+        self._universe = universe
+
+    def send(self, events: Sequence[Mapping[str, Any]]) -> None:
+        """What was delivered before a raise may come again."""
+        self._universe.delivered.extend(json.loads(json.dumps(event, default=str)) for event in events)
+
+
+def copy_of(template: Path, path: Path) -> None:
+    """A fresh database there."""
+    for suffix in ("-wal", "-shm"):
+        Path(f"{path}{suffix}").unlink(missing_ok=True)
+    path.write_bytes(template.read_bytes())

@@ -1,0 +1,168 @@
+"""One simulated worker process: real services over the shared store, a wire without sockets, and a life that can end
+between any two things it does."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from sqlalchemy import Engine
+
+from orchestrator import wiring
+from orchestrator.flows.upkeep import sync_credentials
+from orchestrator.providers.http import HttpClient
+from orchestrator.rules.states import Step
+from orchestrator.settings import SecretStore, Settings
+from orchestrator.store.database import Database
+from orchestrator.store.identity import Identity
+from orchestrator.store.unit import Transaction
+from tests.simulation.kernel import FlowLoop, Killed, in_greenlet, wait_for
+from tests.simulation.wire import Wire
+
+if TYPE_CHECKING:
+    from tests.simulation.universe import Universe
+
+T = TypeVar("T")
+
+
+class Fate(Protocol):
+    """What befalls a process at each point where it touches the world. It may wait, raise, or kill."""
+
+    def at_commit(self, worker: "Worker", when: str, where: str) -> None:
+        """`when`: begin, before or after; `where`: the function whose transaction it is."""
+
+    async def at_call(self, worker: "Worker", when: str, what: str) -> None:
+        """`when`: before or after; `what`: method and upstream."""
+
+
+class Worker:
+    """Killed once, it does nothing any more."""
+
+    def __init__(self, universe: "Universe", name: str) -> None:
+        self.universe = universe
+        self.name = name
+        self.alive = True
+        self._tasks: set[asyncio.Task[Any]] = set()
+        database = SharedDatabase(universe.engine, self)
+        http = HttpClient(transport=Wire(universe.dispatcher, self._at_call), clock=universe.loop.now)
+        built = wiring.build(
+            Settings(database_url=universe.url),
+            universe.config,
+            wake=self._wake,
+            database=database,
+            http=http,
+            loop=FlowLoop(universe.loop, self._start_call),
+            secrets=SecretStore(universe.secrets),
+        )
+        self.services = built.services
+
+    async def begin(self) -> None:
+        """What every worker does first."""
+        await self.do("sync", lambda: sync_credentials(self.services))
+
+    async def do(self, what: str, work: Callable[[], T]) -> T:
+        """Run a flow to its end, or to the end of the process. Raises Killed."""
+        task = self._keep(in_greenlet(work), what)
+        await asyncio.wait([task])
+        if task.cancelled():
+            raise Killed
+        return task.result()
+
+    def kill(self) -> None:
+        """Like kill -9: whatever runs here never goes on."""
+        if self.alive:
+            self.alive = False
+            self.universe.note(self.name, "killed")
+            mine = _current()
+            for task in self._tasks:
+                if task is not mine:
+                    task.cancel()
+
+    def die(self) -> None:
+        """The same, for whoever runs here now."""
+        self.kill()
+        raise Killed
+
+    def must_live(self) -> None:
+        """Nothing acts after its process has died."""
+        if not self.alive:
+            raise Killed
+
+    def _start_call(self, coroutine: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
+        return self._keep(coroutine, "call")
+
+    def _keep(self, coroutine: Coroutine[Any, Any, T], what: str) -> "asyncio.Task[T]":
+        task = self.universe.loop.create_task(coroutine, name=f"{self.name}: {what}")
+        self._tasks.add(task)
+        task.add_done_callback(self._let_go)
+        return task
+
+    def _let_go(self, task: "asyncio.Task[Any]") -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # whoever waits for it has it; nobody else needs to hear of it
+
+    def _wake(self, steps: frozenset[Step]) -> None:
+        if self.alive:
+            self.universe.woken(steps)
+
+    async def _at_call(self, when: str, what: str) -> None:
+        self.must_live()
+        await self.universe.fate.at_call(self, when, what)
+        self.must_live()
+
+
+class SharedDatabase(Database):
+    """The store as one process sees it; all share the engine, and what it has compiled."""
+
+    def __init__(self, engine: Engine, worker: Worker) -> None:
+        universe = worker.universe
+        super().__init__(
+            universe.url,
+            clock=universe.loop.now,
+            identity=Identity(universe.rng_of("ids")),
+            pause=lambda seconds: wait_for(asyncio.sleep(seconds)),
+        )
+        self.engine.dispose()
+        self.engine = engine
+        self._worker = worker
+
+    def attempt(self, work: Callable[[Transaction], T]) -> tuple[T, frozenset[Step]]:
+        where = name_of(work)
+        self._point("begin", where)
+
+        def and_then(tx: Transaction) -> T:
+            result = work(tx)
+            self._point("before", where)
+            return result
+
+        done = super().attempt(and_then)
+        self._worker.universe.changed()
+        self._point("after", where)
+        return done
+
+    @contextmanager
+    def reading(self) -> Iterator[Transaction]:
+        self._worker.must_live()
+        with super().reading() as tx:
+            yield tx
+
+    def dispose(self) -> None:
+        """The engine is everybody's."""
+
+    def _point(self, when: str, where: str) -> None:
+        self._worker.must_live()
+        self._worker.universe.fate.at_commit(self._worker, when, where)
+        self._worker.must_live()
+
+
+def name_of(work: Callable[..., Any]) -> str:
+    """The function whose transaction this is: `open_due.settle_open`."""
+    return f"{work.__module__.rpartition('.')[2]}.{work.__qualname__.partition('.<')[0]}"
+
+
+def _current() -> "asyncio.Task[Any] | None":
+    try:
+        return asyncio.current_task()
+    except RuntimeError:
+        return None
