@@ -7,6 +7,7 @@ from typing import Any
 
 from orchestrator.rules.values import Plan, Policy
 from orchestrator.settings.configuration import BUILT_IN_PLANS
+from tests.simulation.crash import Crash
 from tests.simulation.platforms import MODEL
 from tests.simulation.universe import Universe
 
@@ -46,15 +47,14 @@ class Story:
 class Stage:
     """A universe as a plot sees it."""
 
-    def __init__(self, universe: Universe, story: Story, slow_down: Callable[[float], None]) -> None:
+    def __init__(self, universe: Universe, story: Story, crash: Crash) -> None:
         self.universe = universe
-        self.slow_down = slow_down
-        """Every call takes so many seconds on its way to the platform."""
-        self._story = story
+        self.crash = crash
+        self.story = story
 
     async def set_up(self) -> None:
         """One account and one model."""
-        story, world = self._story, self.universe
+        story, world = self.story, self.universe
         await world.done("account.put", account_id="acme", plan=story.plan, currency="USD")
         await world.done(
             "account.credit", account_id="acme", amount=story.credit, currency="USD", key="opening"
@@ -86,14 +86,14 @@ class Stage:
 
     def fault(self, name: str, operation: str, *, times: int | None = 1, **params: Any) -> str:
         """At the first platform of the story."""
-        upstream = self._story.providers[0]
+        upstream = self.story.providers[0]
         spec = {"name": name, "upstream": upstream, "operation": operation, "times": times, "params": params}
         return self.universe.operator.add_fault(spec)
 
     def end_there(self) -> None:
         """The first platform ends whatever it has open, and says nothing."""
         for session in self.universe.simulator.sessions.open_now():
-            if session.upstream == self._story.providers[0]:
+            if session.upstream == self.story.providers[0]:
                 self.universe.operator.end_session(session.id, "dead")
 
 
@@ -172,6 +172,22 @@ async def _runs_for_hours(stage: Stage) -> None:
     await stage.job("session.delete", session_id=session)
 
 
+async def _is_told_to_leave(stage: Stage) -> None:
+    stage.crash.leaves_after = "claims._claim_at"
+    session = await stage.create()
+    await stage.passes(4 * MINUTE)
+    await stage.job("session.close", session_id=session)
+    await stage.passes(MINUTE)
+
+
+async def _only_the_list_says_so(stage: Stage) -> None:
+    await stage.create()
+    await stage.passes(MINUTE)
+    stage.fault("throttled", "chat", times=None)
+    stage.end_there()
+    await stage.passes(90 * MINUTE)
+
+
 async def _reads_balances(stage: Stage) -> None:
     await stage.passes(13 * 60 * MINUTE)
 
@@ -187,7 +203,7 @@ async def _key_is_refused(stage: Stage) -> None:
 
 async def _next_rung_comes_too_late(stage: Stage) -> None:
     stage.fault("refuses_max_tokens", "chat", times=None)
-    stage.slow_down(1.2)
+    stage.crash.latency = 1.2
     session = await stage.create()
     await stage.passes(3 * MINUTE)
     await stage.job("session.close", session_id=session)
@@ -235,6 +251,8 @@ STORIES: tuple[Story, ...] = (
     Story(name="funds run out", plot=_funds_run_out, providers=("alpha",), credit="0.2"),
     Story(name="runs for hours", plot=_runs_for_hours, providers=("alpha",)),
     Story(name="key is refused", plot=_key_is_refused, providers=("morph",)),
+    Story(name="is told to leave", plot=_is_told_to_leave, providers=("morph",)),
+    Story(name="only the list says that it ended", plot=_only_the_list_says_so, providers=("studio",)),
     Story(name="next rung comes too late", plot=_next_rung_comes_too_late, providers=("alpha",)),
     Story(name="reads balances for half a day", plot=_reads_balances, providers=("node",)),
     Story(name="provider is at fault", plot=_provider_is_at_fault, providers=("alpha", "beta")),

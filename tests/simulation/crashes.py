@@ -12,42 +12,15 @@ from pathlib import Path
 
 from orchestrator.store import migrate
 from orchestrator.store.database import Database
+from tests.simulation.crash import Crash
 from tests.simulation.crash_stories import PLANS, POLICY, Stage, Story
-from tests.simulation.fates import COMES_BACK
 from tests.simulation.invariants import violations
 from tests.simulation.kernel import VirtualLoop, run
 from tests.simulation.platforms import PLATFORMS
 from tests.simulation.universe import Universe, copy_of
-from tests.simulation.worker import Worker
 
 #: The next process is there so soon. Seconds.
 RESTART = 1.0
-
-
-class Crash:
-    """The fate of one telling: counts its points, and ends the process at the k-th."""
-
-    def __init__(self, at: int | None) -> None:
-        self._at = at
-        self.latency = 0.01
-        """Of each call, on its way there. Seconds."""
-        self.points: list[str] = []
-
-    def at_commit(self, worker: Worker, when: str, where: str) -> None:
-        if when != "begin":
-            self._point(worker, f"{when} the commit of {where}")
-
-    async def at_call(self, worker: Worker, when: str, what: str) -> None:
-        await asyncio.sleep(self.latency if when == "before" else 0.01)
-        self._point(worker, f"{when} the call {what}")
-
-    def _point(self, worker: Worker, where: str) -> None:
-        task = asyncio.current_task(worker.universe.loop)
-        doing = task.get_name().partition(": ")[2] if task else ""
-        self.points.append(f"{doing}: {where}")
-        if len(self.points) == self._at:
-            worker.universe.trouble(COMES_BACK)
-            worker.die()
 
 
 @dataclass(kw_only=True)
@@ -107,10 +80,7 @@ class Theatre:
 
 
 async def _play(universe: Universe, story: Story, telling: Telling, crash: Crash) -> None:
-    def slow_down(seconds: float) -> None:
-        crash.latency = seconds
-
-    stage = Stage(universe, story, slow_down)
+    stage = Stage(universe, story, crash)
     others = [universe.loop.create_task(_one_worker(universe)), universe.loop.create_task(_drive(universe))]
     await stage.set_up()
     await story.plot(stage)

@@ -52,6 +52,7 @@ _UPKEEP: Mapping[str, tuple[str, float]] = {
     "orchestrator.tick.unserved": ("SELECT 1 FROM placements WHERE state = 'closing' LIMIT 1", 300),
     "orchestrator.tick.balances": ("SELECT 1", 7200),
     "orchestrator.tick.outcomes": ("SELECT 1", 40_000),
+    "orchestrator.tick.reconcile": ("SELECT 1", 1200),
 }
 _ANYTHING_ELSE = ("SELECT 1", 1800.0)
 
