@@ -4,7 +4,7 @@ import asyncio
 import queue
 import threading
 import time
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -66,6 +66,10 @@ class EventLoop:
     def _drop(self) -> None:
         for task in list(self._droppable):
             task.cancel()
+
+    async def beside(self, work: Callable[..., T], *arguments: Any) -> T:
+        """Inside a coroutine: blocking work that must not hold up the others."""
+        return await asyncio.to_thread(work, *arguments)
 
     def time(self) -> float:
         """The loop's own clock, for deadlines that its coroutines look at."""

@@ -149,14 +149,14 @@ async def _still_to_begin(services: Services, session: Session, token: str, begi
     """A slow status has used up the time in which the ping may begin: it is claimed anew, unless a stop came.
 
     A close waits for the newest claim as it does for the first one, so that still no ping begins after it."""
-    if time.monotonic() <= begin_by:
+    if services.loop.time() <= begin_by:
         return begin_by
-    anew = time.monotonic() + PING_BEGINS_WITHIN
+    anew = services.loop.time() + PING_BEGINS_WITHIN
 
     def renew(tx: Transaction) -> bool:
         return tx.pings.renew(session.id, token, tx.now())
 
-    held = await asyncio.to_thread(services.database.transact, renew)
+    held = await services.loop.beside(services.database.transact, renew)
     return anew if held else begin_by
 
 

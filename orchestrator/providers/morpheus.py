@@ -106,7 +106,7 @@ class MorpheusDriver:
         )
 
     async def close(self, target: Target) -> Closed:
-        until = time.monotonic() + self._options.close_timeout_seconds
+        until = monotonic() + self._options.close_timeout_seconds
         try:
             closed = await self._close(_needed(target.secret), until)
         except ProviderError as error:
@@ -197,7 +197,7 @@ class MorpheusDriver:
     async def _last_word(self, target: Target, error: ProviderError, until: float) -> Closed:
         """Not after `until`: this ping can close, and the key may have its next user by then."""
         if self._options.confirm_dead_with_pingsession and isinstance(error, NotClosed):
-            left = min(self._options.read_timeout_seconds, until - time.monotonic())
+            left = min(self._options.read_timeout_seconds, until - monotonic())
             try:
                 answer = await self._slot.ping(target.secret, left)
             except ProviderError:

@@ -110,6 +110,9 @@ class FlowLoop(EventLoop):
         if errors:
             raise errors[0]
 
+    async def beside(self, work: Callable[..., T], *arguments: Any) -> T:
+        return await in_greenlet(lambda: work(*arguments))
+
     def time(self) -> float:
         return self._virtual.time()
 
