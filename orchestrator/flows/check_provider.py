@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 
 from orchestrator.flows.services import Services
-from orchestrator.flows.tries import Subject, Tried, not_tried, tried
+from orchestrator.flows.tries import Subject, Tried, card_facts, not_tried, tried
 from orchestrator.flows.try_ping import try_ping
 from orchestrator.providers.driver import (
     CannotAsk,
@@ -29,10 +29,15 @@ def check_provider(services: Services, name: str) -> Sequence[Tried]:
     good = [ref for ref, key in zip(subject.refs, keys, strict=True) if key.works is not False]
     if not good:
         skipped = ("balance", "models", "ping")
-        return [*keys, *(not_tried(what, "no credential works") for what in skipped)]
+        return [_platform(subject), *keys, *(not_tried(what, "no credential works") for what in skipped)]
     secret = services.secret(good[0])
     models, served = _models(subject, secret)
-    return [*keys, _balance(subject, secret), *models, *try_ping(subject, secret, served)]
+    return [_platform(subject), *keys, _balance(subject, secret), *models, *try_ping(subject, secret, served)]
+
+
+def _platform(subject: Subject) -> Tried:
+    """What its card says: the terms on which everything below is to be read."""
+    return Tried(what="platform", works=True, said="; ".join(card_facts(subject.driver.card)))
 
 
 def _key(subject: Subject, ref: str | None) -> Tried:

@@ -1,12 +1,12 @@
 """One thing after another is tried at a provider; each becomes a row for an operator."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from orchestrator.flows import remedies
 from orchestrator.flows.services import Services
-from orchestrator.providers.driver import CannotAsk, Driver, ProviderError
+from orchestrator.providers.driver import CannotAsk, Card, Driver, ProviderError
 
 #: For one try. Seconds.
 TIMEOUT = 30.0
@@ -57,3 +57,19 @@ def tried(subject: Subject, what: str, ask: Callable[[], Awaitable[str]]) -> Tri
 
 def not_tried(what: str, why: str) -> Tried:
     return Tried(what=what, works=None, said=f"not tried: {why}")
+
+
+def card_facts(card: Card) -> Iterator[str]:
+    """What a card says, as an operator reads it."""
+    yield "sessions are opened and closed there" if card.has_lifecycle else "always-on endpoints"
+    yield "can be listed" if card.can_list else "cannot be listed"
+    if card.attaches:
+        yield "somebody else opens and ends them"
+    if card.exclusive_credentials:
+        yield "one session for each credential"
+    if card.max_nodes is not None:
+        yield f"at most {card.max_nodes} nodes"
+    if card.shortest_duration_seconds:
+        yield f"asked for at least {card.shortest_duration_seconds} s"
+    if card.minimum_billing_seconds:
+        yield f"at least {card.minimum_billing_seconds} s are billed"

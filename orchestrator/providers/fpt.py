@@ -19,7 +19,8 @@ def build(name: str, options: FptOptions, http: HttpClient) -> Driver:
 
 def card(options: FptOptions) -> Card:
     if options.mode == "attach":
-        return Card(has_lifecycle=True, attaches=True)
+        minimum = options.minimum_billing_seconds
+        return Card(has_lifecycle=True, attaches=True, minimum_billing_seconds=minimum)
     return Card(
         has_lifecycle=True,
         can_list=options.list is not None,

@@ -75,7 +75,7 @@ def test_what_works_is_told_with_the_price_of_a_ping(cli: Cli, world: World, con
     assert said.code == 0, said.out
     assert "sk-alpha" not in said.out + said.err
     found = rows(cli, "aiml")
-    assert list(found) == ["credential", "balance", "model", "ping", "price"]
+    assert list(found) == ["platform", "credential", "balance", "model", "ping", "price"]
     assert all(row["works"] for row in found.values())
     assert "USD" in found["balance"]["said"]
     assert found["ping"]["said"].startswith("ALIVE")
@@ -178,7 +178,16 @@ def test_what_is_attached_cannot_be_tried_beforehand(cli: Cli, world: World, con
     config.write_text('[providers.studio]\ndriver = "fpt"\nmode = "attach"\n')
     assert cli("provider", "check", "studio").code == 0
     found = rows(cli, "studio")
+    terms = found.pop("platform")
+    assert (terms["works"], "somebody else opens and ends them" in terms["said"]) == (True, True)
     assert [row["works"] for row in found.values()] == [None] * len(found)
+
+
+def test_the_terms_of_a_platform_come_first(cli: Cli, world: World, config: Path) -> None:
+    config.write_text('[providers.studio]\ndriver = "fpt"\nmode = "attach"\nminimum_billing_seconds = 900\n')
+    [first, *_] = cli("provider", "check", "studio", "--json").json
+    assert first["what"] == "platform"
+    assert "at least 900 s are billed" in first["said"]
 
 
 @pytest.mark.parametrize("command", ["check", "release-brake"])

@@ -181,3 +181,12 @@ def test_speech_models_are_pinged_by_silence(server: SimulatorServer) -> None:
     answer = stage.play(lambda driver: driver.probe(target))
     assert answer.verdict is Verdict.ALIVE
     assert [call.model for call in stage.calls("transcribe")] == [EAR]
+
+
+def test_models_that_see_are_pinged_by_text_alone(stage: Stage) -> None:
+    placed = stage.open(model_type=ModelType.VLM)
+    target = stage.target(placed, model_type=ModelType.VLM)
+    answer = stage.play(lambda driver: driver.probe(target))
+    assert answer.verdict is Verdict.ALIVE
+    assert stage.calls("chat")
+    assert not stage.calls("transcribe")
