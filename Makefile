@@ -8,12 +8,12 @@ SEEDS ?= 200
 EVERY ?= 1
 # Two test processes: what the suite is measured on. More do no harm.
 JOBS ?= 2
-SLOW := tests/simulation tests/platforms tests/cli/test_demo.py tests/processes/test_up.py tests/processes/test_draining.py
+SLOW := tests/simulation tests/platforms tests/cli/test_demo.py tests/processes/test_up.py tests/processes/test_draining.py tests/audit tests/security
 MONEY := tests/money tests/flows/test_terms.py tests/flows/test_waiting.py
 CHAOS := tests/chaos
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-money chaos simulation crash-points check format lock clean
+.PHONY: help setup demo test test-slow test-money chaos simulation crash-points bench-audit audit-deps check format lock clean
 
 help:  ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -48,6 +48,12 @@ simulation: $(READY)  ## SEEDS=200 days of random jobs and faults under one cloc
 
 crash-points: $(READY)  ## kill the process before and after every commit and every call to a provider, each once
 	@$(BIN)/python -m tests.simulation crash-points --every $(EVERY) --jobs $(JOBS) $(ARGS)
+
+bench-audit: $(READY)  ## what a run of the audit takes at 10,000 and at 1,000,000 rows
+	@$(BIN)/python -m tests.benchmarks.audit $(ARGS)
+
+audit-deps: $(READY)  ## is a locked dependency known to be vulnerable? Needs pypi.org
+	@.ci/audit-deps
 
 check: $(READY)  ## format, lint, types, layers, coverage of the rules: the one definition of clean
 	$(BIN)/uv lock --check --quiet

@@ -11,6 +11,7 @@ from orchestrator.observability import metrics
 from orchestrator.providers import registry
 from orchestrator.providers.driver import Driver
 from orchestrator.providers.http import ClientOptions, HttpClient
+from orchestrator.rules.addresses import Reach
 from orchestrator.rules.states import Step
 from orchestrator.settings import (
     Configuration,
@@ -21,6 +22,9 @@ from orchestrator.settings import (
     load_configuration,
 )
 from orchestrator.store.database import Clock, Database
+
+#: The public internet and nothing else.
+PUBLIC = Reach()
 
 
 def read_configuration(settings: Settings, *, require_secrets: bool = False) -> Configuration:
@@ -85,7 +89,10 @@ def build(
     services = Services(
         database=database,
         config=configuration,
-        drivers={name: build_driver(provider, http) for name, provider in providers.items()},
+        drivers={
+            name: build_driver(provider, http, configuration.attach_reach)
+            for name, provider in providers.items()
+        },
         secrets=secrets or secret_store(settings),
         loop=loop or EventLoop(),
         slots=Slots({name: provider.max_in_flight for name, provider in providers.items()}),
@@ -95,12 +102,13 @@ def build(
     return Built(services=services, http=http)
 
 
-def build_driver(provider: ProviderConfiguration, http: HttpClient) -> Driver:
-    """One configured upstream platform."""
+def build_driver(provider: ProviderConfiguration, http: HttpClient, reach: Reach = PUBLIC) -> Driver:
+    """One configured upstream platform. One whose endpoints come from jobs asks them only within `reach`."""
     options = {
         "base_url": provider.base_url,
         "open_timeout_seconds": provider.policy.open_timeout_seconds,
         "close_timeout_seconds": provider.policy.close_timeout_seconds,
         **provider.options,
     }
-    return registry.build(provider.name, provider.driver, options, http)
+    attaches = registry.card(provider.driver, options).attaches
+    return registry.build(provider.name, provider.driver, options, http.checked(reach) if attaches else http)

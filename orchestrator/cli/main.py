@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli import accounts, doctor, events, models, providers, reconciling, sessions, upkeep
+from orchestrator.cli import accounts, audit, doctor, events, models, providers, reconciling, sessions, upkeep
 from orchestrator.cli.failures import ExplainingGroup
 from orchestrator.cli.options import AsJson
 from orchestrator.cli.output import print_json
@@ -99,6 +99,7 @@ for command in (
     upkeep.migrate,
     upkeep.apply,
     doctor.doctor,
+    audit.audit,
     events.events,
     upkeep.simulator,
     reconciling.reconcile,

@@ -5,6 +5,7 @@ from decimal import Decimal
 
 from orchestrator.flows.views import at_risk
 from orchestrator.observability.metrics import Reading
+from orchestrator.rules.audit import Check
 from orchestrator.rules.states import Step
 from orchestrator.store.database import Database
 from orchestrator.store.unit import Transaction
@@ -33,6 +34,8 @@ def _reading(tx: Transaction, providers: tuple[str, ...]) -> Reading:
         forced=tx.leftovers.count_forced(),
         braked={provider: provider in held for provider in providers},
         last_tick=tx.leases.last_seen("scheduler"),
+        audit={check.value: 0 for check in Check} | tx.findings.counts(),
+        last_audit=tx.findings.last_run(),
     )
 
 

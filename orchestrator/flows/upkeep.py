@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from orchestrator.flows.services import Services
 from orchestrator.rules.values import Credential
+from orchestrator.store.audit_findings import EVENTS_SINCE
 from orchestrator.store.database import STORE_DOWN
 from orchestrator.store.unit import Transaction
 
@@ -65,6 +66,23 @@ def _one(
 def forget_old_outcomes(services: Services) -> int:
     """Drop the outcomes of jobs that nobody asks for any more."""
     return services.database.transact(lambda tx: tx.inbox.forget_before(tx.now() - KEEP_OUTCOMES))
+
+
+def forget_old_events(services: Services) -> int:
+    """Drop delivered events that nobody looks for any more, and remember up to when: the audit must know."""
+    kept, forgotten = timedelta(days=services.config.events_kept_days), 0
+
+    def forget(tx: Transaction) -> int:
+        now = tx.now()
+        times = tx.outbox.forget_before(now - kept)
+        if times:
+            known = tx.findings.events_since()
+            tx.findings.move({EVENTS_SINCE: max((*times, *([known] if known else ()))).isoformat()}, now)
+        return len(times)
+
+    while gone := services.database.transact(forget):
+        forgotten += gone
+    return forgotten
 
 
 def sync_credentials(services: Services) -> None:

@@ -50,6 +50,9 @@ class Reading:
     forced: int = 0
     braked: Mapping[str, bool] = field(default_factory=dict)
     last_tick: datetime | None = None
+    audit: Mapping[str, int] = field(default_factory=dict)
+    """Check → violations that stand."""
+    last_audit: datetime | None = None
 
 
 class StoreCollector(Collector):
@@ -75,12 +78,13 @@ class StoreCollector(Collector):
         yield _gauge(
             "orchestrator_provider_braked", "1: deaths are frozen there.", ["provider"], reading.braked
         )
-        if reading.last_tick is not None:
-            name, help_text = (
-                "orchestrator_scheduler_last_tick_timestamp_seconds",
-                "When a scheduler last ticked.",
-            )
-            yield _gauge(name, help_text, [], {(): reading.last_tick.timestamp()})
+        yield _gauge("orchestrator_audit_violations", "Healthy is 0.", ["check"], reading.audit)
+        for name, help_text, at in (
+            ("scheduler_last_tick", "When a scheduler last ticked.", reading.last_tick),
+            ("audit_last_run", "When the audit last ran.", reading.last_audit),
+        ):
+            if at is not None:
+                yield _gauge(f"orchestrator_{name}_timestamp_seconds", help_text, [], {(): at.timestamp()})
 
 
 def serve(host: str, port: int, read: Callable[[], Reading], *, shared: bool) -> None:

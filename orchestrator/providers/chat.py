@@ -13,6 +13,7 @@ from orchestrator.providers.faults import Rule, describe, effective_status, has_
 from orchestrator.providers.http import Call, HttpClient, NoAnswer
 from orchestrator.providers.ladder import Ladder, first_rung, ran_out_of_tokens
 from orchestrator.providers.numbers import read_decimal
+from orchestrator.providers.reach import AddressRefused
 from orchestrator.rules.values import ModelType, Verdict
 
 #: Samples of silence in the ping of a speech model: a fifth of a second.
@@ -98,7 +99,9 @@ class _Ping:
             return await self._http.ask(call)
         except (NotSent, NoAnswer) as error:
             elapsed = round((monotonic() - self._begun) * 1000)
-            return Probe(verdict=Verdict.TRANSIENT, latency_ms=elapsed, detail=str(error))
+            lasting = isinstance(error, AddressRefused)
+            verdict = Verdict.MISCONFIGURED if lasting else Verdict.TRANSIENT
+            return Probe(verdict=verdict, latency_ms=elapsed, detail=str(error))
 
     def _body(self, ladder: Ladder) -> dict[str, Any]:
         return {

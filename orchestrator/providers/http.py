@@ -9,7 +9,7 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
@@ -21,7 +21,9 @@ from httpx_aiohttp import AiohttpTransport
 from orchestrator.providers.answers import Answer
 from orchestrator.providers.clock import monotonic
 from orchestrator.providers.driver import Auth, NotSent, Secret
+from orchestrator.providers.reach import AddressRefused, CheckedResolver, check_url, refusal_in
 from orchestrator.providers.secrets import auth_headers, brief, hidden_forms
+from orchestrator.rules.addresses import Reach
 
 for _name in ("httpx", "httpcore", "aiohttp"):  # they log URLs, and URLs may hold passwords
     logging.getLogger(_name).setLevel(logging.WARNING)
@@ -49,6 +51,8 @@ class ClientOptions:
     max_body_bytes: int = 1024 * 1024
     ca_file: str | None = None
     """Trust these authorities instead of the usual ones."""
+    reach: Reach | None = None
+    """Where URLs of other people may lead; None: the URLs are the operator's own."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,11 +100,22 @@ class HttpClient:
             fresh = _network(self.options, context, keep=False)
         self._pooled = _client(self.options, pooled)
         self._fresh = _client(self.options, fresh)
+        self._transport = transport
+        self._checked: dict[Reach, HttpClient] = {}
+
+    def checked(self, reach: Reach) -> "HttpClient":
+        """The client for URLs that somebody else gave: it leads only where `reach` allows. Closed with this one."""
+        if reach not in self._checked:
+            options = replace(self.options, reach=reach)
+            self._checked[reach] = HttpClient(options, transport=self._transport, clock=self.now)
+        return self._checked[reach]
 
     async def ask(self, call: Call) -> Answer:
         """Send once and return what came back, whatever its status. Raises NotSent or NoAnswer."""
         if call.timeout_seconds <= 0:
             raise NotSent("too late to send it")
+        if self.options.reach is not None:
+            check_url(self.options.reach, call.url)
         begun = monotonic()
         try:
             async with asyncio.timeout(call.timeout_seconds):
@@ -113,6 +128,8 @@ class HttpClient:
     async def aclose(self) -> None:
         await self._pooled.aclose()
         await self._fresh.aclose()
+        for client in self._checked.values():
+            await client.aclose()
 
     async def _exchange(self, call: Call, begun: float) -> Answer:
         client = self._fresh if call.fresh else self._pooled
@@ -143,7 +160,10 @@ def _trust(ca_file: str | None) -> ssl.SSLContext:
 def _network(options: ClientOptions, context: ssl.SSLContext, *, keep: bool) -> httpx.AsyncBaseTransport:
     def session() -> aiohttp.ClientSession:  # called by the transport on the loop that first uses it
         kept = {"keepalive_timeout": options.keepalive_seconds} if keep else {"force_close": True}
-        connector = aiohttp.TCPConnector(limit=options.max_connections, ssl=context, **kept)
+        resolver = CheckedResolver(options.reach) if options.reach is not None else None
+        connector = aiohttp.TCPConnector(
+            limit=options.max_connections, ssl=context, resolver=resolver, **kept
+        )
         return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
 
     return AiohttpTransport(verify=context, trust_env=False, client=session)
@@ -186,6 +206,9 @@ async def _bounded(
 
 
 def _outcome(error: Exception, call: Call) -> NotSent | NoAnswer:
+    refused = refusal_in(error)
+    if refused is not None:
+        return AddressRefused(str(refused))
     cause = error.__cause__ if isinstance(error.__cause__, aiohttp.ClientError) else error
     text = brief(f"{type(cause).__name__}: {cause}", hidden_forms(call.secret))
     if isinstance(cause, (*_BEFORE_SENDING, httpx.InvalidURL, httpx.UnsupportedProtocol)):

@@ -8,6 +8,8 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
+from orchestrator.rules.addresses import Network, Reach, hides_an_address, is_address_or_local
+from orchestrator.rules.audit import Bounds
 from orchestrator.rules.quota import Terms, terms_of
 from orchestrator.rules.values import ZERO, Account, Plan, Policy
 from orchestrator.settings.secrets import is_reference
@@ -58,7 +60,12 @@ class Configuration:
     plans: Mapping[str, Plan] = field(default_factory=lambda: BUILT_IN_PLANS)
     catalog_required_tags: tuple[str, ...] = ("ready",)
     attach_allowed: tuple[AttachRule, ...] = ()
+    attach_networks: tuple[Network, ...] = ()
+    """Private ranges that the host names of attached endpoints may lead to."""
     providers: Mapping[str, ProviderConfiguration] = field(default_factory=dict)
+    audit: Bounds = field(default_factory=Bounds)
+    events_kept_days: float = 30
+    """Delivered events are pruned after so long."""
 
     def policy_for(self, provider: str | None) -> Policy:
         """The provider's policy; the general one for none and for a provider that is no longer configured."""
@@ -83,6 +90,12 @@ class Configuration:
         return everywhere | {
             name: one.policy.cleanup_debt_after_seconds for name, one in self.providers.items()
         }
+
+    @property
+    def attach_reach(self) -> Reach:
+        """Where attached endpoints may lead: a rule for an address is the operator's word for that very address."""
+        hosts = {urlsplit(f"//{rule.host}").hostname or "" for rule in self.attach_allowed}
+        return Reach(named=frozenset(filter(is_address_or_local, hosts)), networks=self.attach_networks)
 
     def attach_permits(self, secret_ref: str, endpoint_url: str) -> bool:
         """May a job send this secret there? Only where a rule says so; never a provider's own credential."""
@@ -110,10 +123,8 @@ def _host_of(url: str) -> SplitResult | None:
         _ = parts.port
     except ValueError:
         return None
-    usable = (
-        parts.scheme in {"http", "https"} and parts.hostname and "@" not in parts.netloc and "\\" not in url
-    )
-    return parts if usable else None
+    plain = parts.scheme in {"http", "https"} and "@" not in parts.netloc and "\\" not in url
+    return parts if plain and parts.hostname and not hides_an_address(parts.hostname) else None
 
 
 def _names(host: str, parts: SplitResult) -> bool:

@@ -2,10 +2,13 @@
 
 import tomllib
 from collections.abc import Collection, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from orchestrator.rules.addresses import Network, whole_network
+from orchestrator.rules.audit import Bounds
 from orchestrator.rules.values import Policy
 from orchestrator.settings.configuration import AttachRule, Configuration
 from orchestrator.settings.faults import ConfigurationError, Fault
@@ -72,12 +75,16 @@ def _read(
         drivers_without_url=drivers_without_url,
         secrets=secrets,
     )
+    attach = root.table("attach")
     configuration = Configuration(
         policy=policy,
         plans=read_plans(root.table("plans")),
         catalog_required_tags=_read_catalog(root.table("catalog")),
-        attach_allowed=_read_attach(root.table("attach")),
+        attach_networks=_read_networks(attach),
+        attach_allowed=_read_attach(attach),
         providers=read_providers(root.table("providers"), around),
+        audit=_read_audit(root.table("audit")),
+        events_kept_days=_read_retention(root.table("retention")),
     )
     root.taken |= set(_OF_APPLY)
     root.refuse_rest()
@@ -90,10 +97,34 @@ def _read_policy(table: Table) -> Policy:
     return policy
 
 
+def _read_audit(table: Table) -> Bounds:
+    defaults = asdict(Bounds())
+    bounds = Bounds(**{key: table.number(key, value, least=1) for key, value in defaults.items()})
+    table.refuse_rest()
+    return bounds
+
+
+def _read_retention(table: Table) -> float:
+    days = table.number("events_days", Configuration().events_kept_days, least=1)
+    table.refuse_rest()
+    return days
+
+
 def _read_catalog(table: Table) -> tuple[str, ...]:
     tags = table.texts("private_required_tags", Configuration().catalog_required_tags)
     table.refuse_rest()
     return tags
+
+
+def _read_networks(table: Table) -> tuple[Network, ...]:
+    found = []
+    for n, text in enumerate(table.texts("private_networks")):
+        network = whole_network(text)
+        if network is None:
+            table.fault(f"private_networks[{n}]", "must be a range of addresses (10.0.0.0/8, fd00::/8)")
+        else:
+            found.append(network)
+    return tuple(found)
 
 
 def _read_attach(table: Table) -> tuple[AttachRule, ...]:

@@ -115,9 +115,13 @@ class Database:
         return result
 
     @contextmanager
-    def reading(self) -> Iterator[Transaction]:
-        """A transaction that only reads; nothing it does is kept."""
-        with self.engine.connect().execution_options(orchestrator_read=True) as connection:
+    def reading(self, *, at_one_moment: bool = False) -> Iterator[Transaction]:
+        """A transaction that only reads; nothing it does is kept. `at_one_moment`: all its statements see the
+        same moment, so that what they say may be compared."""
+        options: dict[str, Any] = {"orchestrator_read": True}
+        if at_one_moment and self.engine.dialect.name == "postgresql":  # on SQLite every transaction does
+            options["isolation_level"] = "REPEATABLE READ"
+        with self.engine.connect().execution_options(**options) as connection:
             yield Transaction(connection, self._clock_of(connection), self.identity)
 
     def dispose(self) -> None:

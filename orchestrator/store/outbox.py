@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert, or_, select, update
+from sqlalchemy import Connection, delete, insert, or_, select, update
 
 from orchestrator.rules.events import Event
 from orchestrator.store.identity import Identity
@@ -71,6 +71,18 @@ class Outbox:
     def delivered(self, seqs: Sequence[int], now: datetime) -> None:
         """These have left."""
         self._connection.execute(update(OUTBOX).where(OUTBOX.c.seq.in_(seqs)).values(delivered_at=now))
+
+    def forget_before(self, at: datetime, limit: int = 10_000) -> Sequence[datetime]:
+        """Drop delivered events of before then, among the oldest; return their times."""
+        oldest = (
+            select(OUTBOX.c.seq, OUTBOX.c.time, OUTBOX.c.delivered_at)
+            .order_by(OUTBOX.c.seq)
+            .limit(limit)
+            .subquery()
+        )
+        old = select(oldest.c.seq).where(oldest.c.time < at, oldest.c.delivered_at.is_not(None))
+        gone = delete(OUTBOX).where(OUTBOX.c.seq.in_(old)).returning(OUTBOX.c.time)
+        return list(self._connection.execute(gone).scalars())
 
     def newest(self, *, subject: str | None = None, limit: int = 100) -> Sequence[WaitingEvent]:
         """The last events, delivered or not, in their order."""

@@ -9,6 +9,9 @@ from sqlalchemy import Connection
 from orchestrator.rules.states import Step
 from orchestrator.store.accounts import Accounts
 from orchestrator.store.alarms import Alarms
+from orchestrator.store.audit import Audit
+from orchestrator.store.audit_findings import Findings
+from orchestrator.store.audit_live import LiveAudit
 from orchestrator.store.brakes import Brakes
 from orchestrator.store.credentials import Credentials
 from orchestrator.store.identity import Identity
@@ -53,6 +56,9 @@ class Transaction:
         self.brakes = Brakes(connection)
         self.alarms = Alarms(connection)
         self.meters = Meters(connection)
+        self.audit = Audit(connection)
+        self.live_audit = LiveAudit(connection)
+        self.findings = Findings(connection)
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:

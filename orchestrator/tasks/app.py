@@ -14,7 +14,7 @@ from orchestrator.flows.deliver_events import LogSink, Sink
 from orchestrator.flows.services import Services
 from orchestrator.flows.upkeep import sync_credentials
 from orchestrator.settings import Settings, load_settings
-from orchestrator.tasks import jobs, ticks
+from orchestrator.tasks import jobs, refusals, ticks
 from orchestrator.tasks.waker import Waker
 
 #: Seconds after which a wake-up that nobody took is worth nothing. Far above a tick, because the clocks of two
@@ -97,6 +97,7 @@ def make_app(settings: Settings | None = None) -> tuple[Celery, Process]:
     """An application that knows every task, and what its worker process holds. `settings`: by default those of
     the environment."""
     settings = settings or load_settings()
+    refusals.hide_contents()
     app: Celery = Celery(
         "orchestrator", broker=settings.broker_url, backend=settings.result_url, set_as_current=False
     )

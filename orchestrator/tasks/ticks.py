@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.flows.admit_queued import admit_queued, let_queues_look
+from orchestrator.flows.audit import audit_store
 from orchestrator.flows.brake import release_overdue
 from orchestrator.flows.close_due import close_due, mark_unserved
 from orchestrator.flows.deliver_events import Sink, deliver_events
@@ -18,7 +19,7 @@ from orchestrator.flows.reconcile import reconcile_due
 from orchestrator.flows.resolve_due import resolve_due
 from orchestrator.flows.services import Services
 from orchestrator.flows.stop_due import stop_due
-from orchestrator.flows.upkeep import forget_old_outcomes
+from orchestrator.flows.upkeep import forget_old_events, forget_old_outcomes
 from orchestrator.flows.warn_due import warn_due
 from orchestrator.rules.states import Step
 
@@ -72,6 +73,10 @@ TICKS: Mapping[str, Tick] = {
     "orchestrator.tick.outcomes": Tick(
         kind=CONTROL, every_seconds=3600, run=lambda a: forget_old_outcomes(a.services)
     ),
+    "orchestrator.tick.forget_events": Tick(
+        kind=CONTROL, every_seconds=3600, run=lambda a: forget_old_events(a.services)
+    ),
+    "orchestrator.tick.audit": Tick(kind=CONTROL, every_seconds=60, run=lambda a: audit_store(a.services)),
 }
 
 #: The wake-up of each step that a commit may make due.

@@ -3,6 +3,7 @@
 import pytest
 
 from orchestrator.flows import views
+from orchestrator.flows.deliver_events import deliver_events
 from tests.cli.conftest import Cli
 from tests.world import MINUTE, World
 
@@ -207,3 +208,21 @@ def test_what_is_unknown_is_refused_with_the_contracts_code(cli: Cli) -> None:
 
 def test_the_schema_of_jobs_is_json(cli: Cli) -> None:
     assert "orchestrator.session.create" in cli("jobs", "schema").json["properties"]
+
+
+def test_an_audit_tells_each_check_and_fails_where_one_is_violated(cli: Cli, world: World) -> None:
+    world.create_session(start=False)
+    deliver_events(world.services, [])
+    for options in ([], ["--full"]):
+        said = cli("audit", "--json", *options)
+        assert (said.code, said.json["ok"], said.json["violations"]) == (0, True, [])
+        assert said.json["sessions"] >= 1
+        assert {check["violations"] for check in said.json["checks"]} == {0}
+    with world.services.database.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE accounts SET balance = balance + 1")
+    said = cli("audit", "--json")
+    assert said.code == 1
+    assert [(v["check"], v["subject"]) for v in said.json["violations"]] == [("balance", "acme")]
+    people = cli("audit")
+    assert people.code == 1
+    assert "its balance is 100.000001, its ledger adds up to 100" in people.out

@@ -2,6 +2,7 @@
 
 from prometheus_client import CollectorRegistry, generate_latest
 
+from orchestrator.flows.audit import audit_store
 from orchestrator.flows.measure import measure
 from orchestrator.observability.metrics import JOBS, PINGS, StoreCollector
 from tests.world import MINUTE, SECOND, World
@@ -31,6 +32,19 @@ def test_the_store_is_read_at_each_scrape(world: World) -> None:
     world.server.clear_faults()
     world.pass_time(10 * MINUTE)
     assert "orchestrator_unproven_closes 0.0" in _scraped(world)
+
+
+def test_each_check_of_the_audit_is_a_number_whose_healthy_value_is_zero(world: World) -> None:
+    assert 'orchestrator_audit_violations{check="balance"} 0.0' in _scraped(world)
+    assert "orchestrator_audit_last_run_timestamp_seconds" not in _scraped(world)
+    with world.services.database.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE accounts SET balance = balance + 1")
+    audit_store(world.services)
+    scraped = _scraped(world)
+    assert 'orchestrator_audit_violations{check="balance"} 1.0' in scraped
+    assert 'orchestrator_audit_violations{check="leaks"} 0.0' in scraped
+    [last] = [line for line in scraped.splitlines() if line.startswith("orchestrator_audit_last_run")]
+    assert float(last.split()[1]) == world.clock.now.timestamp()
 
 
 def test_pings_and_jobs_are_counted(world: World) -> None:

@@ -142,9 +142,9 @@ class SharedDatabase(Database):
         return done
 
     @contextmanager
-    def reading(self) -> Iterator[Transaction]:
+    def reading(self, *, at_one_moment: bool = False) -> Iterator[Transaction]:
         self._worker.must_live()
-        with super().reading() as tx:
+        with super().reading(at_one_moment=at_one_moment) as tx:
             yield tx
 
     def dispose(self) -> None:

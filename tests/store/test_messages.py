@@ -96,6 +96,17 @@ def test_events_wait_in_order_until_they_are_delivered(database: Database) -> No
     assert [event.data["n"] for event in database.transact(lambda tx: tx.outbox.waiting(9))] == [2, 3, 4]
 
 
+def test_old_events_are_forgotten_once_delivered_and_others_kept(database: Database) -> None:
+    for name in ("one", "two", "three"):
+        database.transact(lambda tx, n=name: tx.outbox.add([Event(type=n, subject="s", data={})]))  # type: ignore[misc]
+    first, second, _ = database.transact(lambda tx: tx.outbox.tail(limit=3))
+    database.transact(lambda tx: tx.outbox.delivered([first.seq], T0))
+    assert database.transact(lambda tx: tx.outbox.forget_before(T0)) == []
+    assert database.transact(lambda tx: tx.outbox.forget_before(T0 + SECOND, limit=1)) == [first.time]
+    assert database.transact(lambda tx: tx.outbox.forget_before(T0 + SECOND)) == []
+    assert database.transact(lambda tx: tx.outbox.tail(limit=1)) == [second]
+
+
 def test_the_tail_shows_delivered_events_too_from_a_place_in_the_order(database: Database) -> None:
     database.transact(lambda tx: tell(tx, *((subject, n) for n, subject in enumerate("abab"))))
     every = database.transact(lambda tx: tx.outbox.tail())

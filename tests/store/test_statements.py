@@ -1,6 +1,7 @@
 """The hot queries stay few and stay on their indexes, however many rows there are."""
 
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -88,7 +89,17 @@ def _crowd(tx: Transaction) -> None:
                 f" FROM {table_of(table).name}, generate_series(1, {LIVE}) AS k WHERE id = '{template}'"
             )
         )
-    for name in ("sessions", "placements", "accounts", "models"):
+    entry = "key, at, account_id, session_id, kind, debit, credit, amount, currency, note"
+    charge = "'k' || k, now(), 'acme', 's' || k, 'charge', 'account:acme', 'revenue', 1, 'USD', ''"
+    tx.connection.execute(
+        text(f"INSERT INTO ledger ({entry}) SELECT {charge} FROM generate_series(1, {LIVE}) AS k")
+    )
+    told = "'e' || k, 'orchestrator.session.running', 's' || k, now(), '{}', now()"
+    event = "id, type, subject, time, data, delivered_at"
+    tx.connection.execute(
+        text(f"INSERT INTO outbox ({event}) SELECT {told} FROM generate_series(1, {LIVE}) AS k")
+    )
+    for name in ("sessions", "placements", "accounts", "models", "ledger", "outbox"):
         tx.connection.execute(text(f"ANALYZE {name}"))
 
 
@@ -147,3 +158,39 @@ def test_nothing_that_is_asked_often_reads_all_live_rows(crowded: Database) -> N
 def test_a_settlement_among_many_live_rows_finds_its_own_by_key(crowded: Database) -> None:
     plan = plans(crowded, lambda tx: tx.pings.settle_good([good(n) for n in range(1, 51)], "t"))
     assert "Seq Scan" not in plan, plan
+
+
+def test_the_audit_reads_no_table_to_its_end(crowded: Database) -> None:
+    def look(tx: Transaction) -> None:
+        ids = [f"s{n}" for n in range(1, 500)]
+        tx.audit.told_since(LIVE - 100, T0, 100)
+        tx.audit.posted_since(LIVE - 100, T0, 100)
+        tx.audit.sessions_after("s1", 500)
+        tx.audit.sessions(ids)
+        tx.audit.active(["somebody"], 5)
+        live = tx.live_audit
+        live.impossible_sessions()
+        live.impossible_placements()
+        live.overdue(T0 - 1000 * SECOND)
+        live.shared_keys()
+        live.undelivered(T0)
+        live.silent_scheduler(T0)
+        tx.outbox.forget_before(T0, 100)
+
+    plan = plans(crowded, look)
+    for table in ("sessions", "placements", "ledger", "outbox"):
+        assert f"Seq Scan on {table}" not in plan, plan
+    assert "ix_sessions_impossible" in plan
+    assert "ix_placements_impossible" in plan
+
+
+def test_the_audit_adds_up_only_what_an_account_was_posted_since(crowded: Database) -> None:
+    with crowded.reading() as tx:
+        everything = tx.audit.ledgers(["acme"], anew=True)
+    assert everything["acme"].balance == Decimal(-LIVE) / 1_000_000
+    crowded.transact(lambda tx: tx.findings.remember_ledgers(everything))
+    with crowded.reading() as tx:
+        assert tx.audit.ledgers(["acme"], anew=False) == everything
+    plan = plans(crowded, lambda tx: tx.audit.ledgers(["acme"], anew=False))
+    assert "Seq Scan on ledger" not in plan, plan
+    assert "id > COALESCE" in plan

@@ -1,6 +1,7 @@
 """The tables. Importing this package registers every one of them with `metadata`."""
 
 from orchestrator.store.tables.alarms import AlarmRow
+from orchestrator.store.tables.audit import AuditBalanceRow, AuditCursorRow, AuditFindingRow
 from orchestrator.store.tables.base import metadata
 from orchestrator.store.tables.catalog import BrakeRow, CredentialRow, MeterRow, ModelRow, SightingRow
 from orchestrator.store.tables.messages import InboxRow, LeaseRow, OutboxRow
@@ -11,6 +12,9 @@ from orchestrator.store.tables.sessions import SessionRow
 __all__ = [
     "AccountRow",
     "AlarmRow",
+    "AuditBalanceRow",
+    "AuditCursorRow",
+    "AuditFindingRow",
     "BrakeRow",
     "CredentialRow",
     "InboxRow",

@@ -16,11 +16,19 @@ from orchestrator.store.tables.base import Row
 _LIVE = text("next_step IS NOT NULL")
 _ENDED = "state IN ('closed', 'never_opened')"
 _ONE_SERVING = text("session_id IS NOT NULL AND state IN ('opening', 'open', 'unknown')")
-_ONE_UNCLOSED = text(f"exclusive AND session_id IS NOT NULL AND NOT {_ENDED}")
+ONE_UNCLOSED = f"exclusive AND session_id IS NOT NULL AND NOT {_ENDED}"
+_ONE_UNCLOSED = text(ONE_UNCLOSED)
 _ONE_HANDLE = text(f"handle IS NOT NULL AND NOT {_ENDED}")
 _UNENDED = text(f"NOT ({_ENDED})")
 _FORCED = text("forced_at IS NOT NULL")
 _MORE_THERE = text("possible_orphans")
+#: What no placement may ever be: the index is empty, and the audit finds in it at once what should not be there.
+IMPOSSIBLE_PLACEMENT = (
+    "(next_step IS NULL AND state IN ('opening', 'unknown', 'closing'))"
+    " OR (state = 'closed' AND proof IS NULL)"
+    " OR (forced_at IS NOT NULL AND (forced_by IS NULL OR forced_why IS NULL))"
+)
+_IMPOSSIBLE = text(IMPOSSIBLE_PLACEMENT)
 
 
 class PlacementRow(Row, table=True):
@@ -81,6 +89,7 @@ class PlacementRow(Row, table=True):
         Index("ix_placements_handle", "provider", "handle"),
         Index("ix_placements_forced", "forced_at", postgresql_where=_FORCED, sqlite_where=_FORCED),
         Index("ix_placements_orphans", "sent_at", postgresql_where=_MORE_THERE, sqlite_where=_MORE_THERE),
+        Index("ix_placements_impossible", "id", postgresql_where=_IMPOSSIBLE, sqlite_where=_IMPOSSIBLE),
     )
 
     id: str = Field(primary_key=True)

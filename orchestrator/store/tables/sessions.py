@@ -17,6 +17,12 @@ _LIVE = text("next_step IS NOT NULL")
 _KEPT = text("deleted_at IS NULL")
 _RUNS = text("state = 'running'")
 _DIED = text("stop_reason = 'dead'")
+#: What no session may ever be: the index is empty, and the audit finds in it at once what should not be there.
+IMPOSSIBLE_SESSION = (
+    "(next_step IS NULL AND state IN ('queued', 'starting', 'running'))"
+    " OR (deleted_at IS NOT NULL AND state IN ('queued', 'starting', 'running', 'stopping'))"
+)
+_IMPOSSIBLE = text(IMPOSSIBLE_SESSION)
 
 
 class SessionRow(Row, table=True):
@@ -51,6 +57,7 @@ class SessionRow(Row, table=True):
         Index("ix_sessions_created", "created_at"),
         Index("ix_sessions_running", "provider", "credential", postgresql_where=_RUNS, sqlite_where=_RUNS),
         Index("ix_sessions_died", "provider", "stopped_at", postgresql_where=_DIED, sqlite_where=_DIED),
+        Index("ix_sessions_impossible", "id", postgresql_where=_IMPOSSIBLE, sqlite_where=_IMPOSSIBLE),
     )
 
     id: str = Field(primary_key=True)

@@ -1,0 +1,82 @@
+"""`audit`: does everything hold that must? One line for each check, and every violation."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from orchestrator.cli.failures import REFUSED
+from orchestrator.cli.options import AsJson
+from orchestrator.cli.output import coloured, print_json, progress, show, table
+from orchestrator.rules.audit import MEANING, Check, Finding
+
+if TYPE_CHECKING:
+    from orchestrator.flows.audit import Report
+
+#: Violations in the table; `--json` has all.
+_SHOWN = 50
+
+
+def audit(
+    full: Annotated[bool, typer.Option("--full", help="Look at every row, however long it takes.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Check what must hold of the store: what has changed, what is late, the next rows in turn. Changes nothing."""
+    report = _run(full=full)
+    found = Counter(finding.check for finding in report.found)
+    if as_json:
+        print_json(_as_json(report, found, full=full))
+    else:
+        show(*_tables(report, found))
+    if report.found:
+        raise typer.Exit(REFUSED)
+
+
+def _run(*, full: bool) -> "Report":
+    from orchestrator import wiring
+    from orchestrator.flows.audit import audit_everything, audit_now
+    from orchestrator.settings import load_settings
+
+    settings = load_settings()
+    built = wiring.build(settings, wiring.read_configuration(settings), pool_size=1)
+    try:
+        built.services.database.check()
+        with progress("checking"):
+            return audit_everything(built.services) if full else audit_now(built.services)
+    finally:
+        built.close()
+
+
+def _as_json(report: "Report", found: Counter[Check], *, full: bool) -> dict[str, Any]:
+    return {
+        "ok": not report.found,
+        "full": full,
+        "behind": report.behind,
+        "sessions": report.sessions,
+        "accounts": report.accounts,
+        "checks": [
+            {"check": check.value, "meaning": MEANING[check], "violations": found[check]} for check in Check
+        ],
+        "violations": [
+            {"check": f.check.value, "subject": f.subject, "detail": f.detail} for f in report.found
+        ],
+    }
+
+
+def _tables(report: "Report", found: Counter[Check]) -> Sequence[Any]:
+    rows = [(check.value, _count(found[check]), MEANING[check]) for check in Check]
+    looked = f"looked at {report.sessions} sessions and {report.accounts} accounts"
+    left = "; more has changed than one look reads: run it again, or with --full" if report.behind else ""
+    parts: list[Any] = [table(("check", "violations", ""), rows), looked + left]
+    if report.found:
+        parts.append(table(("check", "of", ""), [_row(finding) for finding in report.found[:_SHOWN]]))
+    return parts
+
+
+def _row(finding: Finding) -> tuple[str, str, str]:
+    return finding.check.value, finding.subject, finding.detail
+
+
+def _count(violations: int) -> object:
+    return coloured(str(violations), "red" if violations else "green")

@@ -1,0 +1,74 @@
+"""Which addresses a URL of somebody else may lead to: the public internet, and what the operator named."""
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+
+#: Global by their registration, or in the books of some Pythons, and a way into any IPv4 network behind a
+#: translator or a relay; and what belongs to the protocols themselves.
+_SPECIAL = tuple(
+    ip_network(network)
+    for network in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32", "::/96", "192.0.0.0/24")
+)
+_LOCALHOST = "localhost"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reach:
+    """What `[attach]` permits beyond the public internet."""
+
+    named: frozenset[str] = frozenset()
+    """Hosts of rules that are themselves addresses, or `localhost`: exactly these may be reached."""
+    networks: tuple[Network, ...] = ()
+    """Ranges that a host's name may lead to."""
+
+    def allows(self, host: str, address: str) -> bool:
+        """May `host` be reached at `address`, which it resolved to (or is)?"""
+        at = parsed(address)
+        if at is None:
+            return False
+        if host in self.named and at == parsed(host):
+            return True
+        if host == _LOCALHOST and host in self.named and at.is_loopback:
+            return True
+        return is_public(at) or any(
+            at in network for network in self.networks if network.version == at.version
+        )
+
+
+def is_address_or_local(host: str) -> bool:
+    """Does a rule with this host stand for exactly one machine?"""
+    return host == _LOCALHOST or parsed(host) is not None
+
+
+def is_public(address: Address) -> bool:
+    """Out there, for everybody, and no way back into a private network."""
+    if any(address in special for special in _SPECIAL if special.version == address.version):
+        return False
+    return address.is_global and not address.is_multicast and not address.is_reserved
+
+
+def parsed(text: str) -> Address | None:
+    """The address that a text is, IPv4 for one that is mapped into IPv6; None for a name."""
+    try:
+        address = ip_address(text.partition("%")[0].strip("[]"))
+    except ValueError:
+        return None
+    return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address
+
+
+def hides_an_address(host: str) -> bool:
+    """Is it a name that resolvers read as an IPv4 address: 2130706433, 0x7f.1, 127.1?"""
+    last = host.rstrip(".").rpartition(".")[2]
+    numeric = last.isdigit() or (last.startswith("0x") and all(c in "0123456789abcdef" for c in last[2:]))
+    return numeric and parsed(host) is None
+
+
+def whole_network(text: str) -> Network | None:
+    """A range as people write it; None for what is none, or has bits set beyond its length."""
+    try:
+        return ip_network(text)
+    except ValueError:
+        return None

@@ -1,0 +1,164 @@
+"""What must hold of what is stored, whatever has failed: each check finds what breaks it, and healthy is nothing."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+from types import MappingProxyType
+
+from orchestrator.rules.events import PREFIX, Event
+from orchestrator.rules.states import PlacementState, Step
+from orchestrator.rules.values import ZERO, Account, Plan, Session
+
+
+class Check(StrEnum):
+    """What is looked at; the label of the metric."""
+
+    STEPS = "steps"
+    OVERDUE = "overdue"
+    LEASES = "leases"
+    TRANSITIONS = "transitions"
+    SERVING = "serving"
+    CREDENTIALS = "credentials"
+    LEAKS = "leaks"
+    PROOFS = "proofs"
+    FORCED = "forced"
+    DELETED = "deleted"
+    QUOTA = "quota"
+    BALANCE = "balance"
+    POSTED = "posted"
+    COST = "cost"
+    FUNDS = "funds"
+    OUTBOX = "outbox"
+    SCHEDULER = "scheduler"
+
+
+MEANING: Mapping[Check, str] = MappingProxyType(
+    {
+        Check.STEPS: "every live row has a next step, or waits for one that has",
+        Check.OVERDUE: "no step is overdue for long",
+        Check.LEASES: "no lease is older than its time, longer than any, or on a row at rest",
+        Check.TRANSITIONS: "every state that an event tells of follows from the one before; the last is the row's",
+        Check.SERVING: "a session has at most one placement that is not closing",
+        Check.CREDENTIALS: "an exclusive credential carries at most one unclosed placement",
+        Check.LEAKS: "a session that is over has no placement that goes on",
+        Check.PROOFS: "every closed placement has its proof",
+        Check.FORCED: "every close that was forced says by whom and why",
+        Check.DELETED: "only what is over, or never began, is deleted",
+        Check.QUOTA: "no account holds more than its plan allows, our cleanup debt apart",
+        Check.BALANCE: "an account's balance is what its ledger adds up to, and not below its overdraft",
+        Check.POSTED: "what a session says it was charged is what the ledger says",
+        Check.COST: "a session was charged what the formula says",
+        Check.FUNDS: "an account's funds end when the formula says",
+        Check.OUTBOX: "events leave soon",
+        Check.SCHEDULER: "a scheduler ticks",
+    }
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Bounds:
+    """`[audit]` of the configuration: how late is too late, in seconds."""
+
+    overdue_after_seconds: float = 600
+    outbox_after_seconds: float = 300
+    scheduler_after_seconds: float = 60
+    charge_slack_seconds: float = 900
+    """How far beyond its hour a posting may lag."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One violation: which check, of whom, and what is wrong."""
+
+    check: Check
+    subject: str
+    detail: str
+
+    @property
+    def key(self) -> tuple[Check, str]:
+        """A check counts each subject once."""
+        return self.check, self.subject
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Told:
+    """What one event tells of a session's state."""
+
+    seq: int
+    kind: str
+    previous: str | None
+    state: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlacementFacts:
+    """Of a placement, what is judged."""
+
+    id: str
+    session_id: str | None
+    state: PlacementState
+    proof: str | None
+    next_step: Step | None
+    lease_token: str | None
+    lease_until: datetime | None
+    forced_at: datetime | None = None
+    forced_by: str | None = None
+    forced_why: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SessionFacts:
+    """A session with all that belongs to it, as one moment saw them."""
+
+    session: Session
+    placements: Sequence[PlacementFacts] = ()
+    posted: Decimal = ZERO
+    postings: int = 0
+    told: Sequence[Told] = ()
+    """Its events that are kept, in their order."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AccountFacts:
+    """An account with all that belongs to it, as one moment saw them."""
+
+    account: Account
+    posted: Decimal
+    """What its ledger adds up to."""
+    plan: Plan
+    """With the account's own numbers laid over it."""
+    active: Sequence[Session] | None = None
+    """Its starting and running sessions; None where they are too many to be read."""
+    total: int | None = None
+    concurrent: int | None = None
+    nodes: int | None = None
+    """What it holds, nodes of the concurrent ones together; None where its plan knows no quota."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Now:
+    """When it is looked at, and what counts as late then."""
+
+    at: datetime
+    bounds: Bounds
+    longest_lease: timedelta
+    events_since: datetime | None
+    """Older events have been pruned: whoever was created later has all of its own. None: so has everybody."""
+
+
+def turned(before: Mapping[str, int], after: Mapping[str, int], found: Sequence[Finding]) -> Iterator[Event]:
+    """An event for each check that is violated where it was well, or well again. Both count violations by check."""
+    for check in Check:
+        if bool(before.get(check)) == bool(after.get(check)):
+            continue
+        examples = [{"subject": f.subject, "detail": f.detail} for f in found if f.check is check]
+        data = {
+            "check": check.value,
+            "meaning": MEANING[check],
+            "violations": after.get(check, 0),
+            "examples": examples[:5],
+        }
+        kind = "violated" if after.get(check) else "healed"
+        yield Event(type=f"{PREFIX}.audit.{kind}", subject=check.value, data=data)

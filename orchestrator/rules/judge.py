@@ -1,0 +1,217 @@
+"""Rows are judged one by one, each with all that belongs to it; the store brings them, changed ones first."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import assert_never
+
+from orchestrator.rules import money
+from orchestrator.rules.audit import AccountFacts, Check, Finding, Now, PlacementFacts, SessionFacts, Told
+from orchestrator.rules.states import (
+    SERVING,
+    TERMINAL,
+    UNENDED,
+    IllegalTransition,
+    PlacementState,
+    State,
+    Step,
+    checked,
+)
+from orchestrator.rules.values import ZERO, Session
+
+
+def judge_session(facts: SessionFacts, now: Now) -> Iterator[Finding]:
+    """What is wrong with one session and its placements."""
+    session = facts.session
+    for check, problems in (
+        (Check.STEPS, _steps(facts)),
+        (Check.LEASES, _session_lease(session, now)),
+        (Check.TRANSITIONS, _history(facts, now)),
+        (Check.SERVING, _serving(facts)),
+        (Check.LEAKS, _leaks(facts)),
+        (Check.DELETED, _deleted(session)),
+        (Check.POSTED, _posted(facts)),
+        (Check.COST, _cost(session, now)),
+    ):
+        yield from (Finding(check, session.id, problem) for problem in problems)
+    for placement in facts.placements:
+        yield from judge_placement(placement, now)
+
+
+def judge_placement(placement: PlacementFacts, now: Now) -> Iterator[Finding]:
+    """What is wrong with one placement by itself; its session is the subject, where it has one."""
+    subject = placement.session_id or placement.id
+    pending = {PlacementState.OPENING, PlacementState.UNKNOWN, PlacementState.CLOSING}
+    if placement.state in pending and placement.next_step is None:
+        yield Finding(
+            Check.STEPS, subject, f"placement {placement.id} is {placement.state} and has no next step"
+        )
+    if placement.state is PlacementState.CLOSED and placement.proof is None:
+        yield Finding(Check.PROOFS, subject, f"placement {placement.id} is closed without a proof")
+    if placement.forced_at is not None and not (placement.forced_by and placement.forced_why):
+        yield Finding(
+            Check.FORCED, subject, f"nobody says by whom and why placement {placement.id} was forced"
+        )
+    for problem in _lease(placement.next_step, placement.lease_token, placement.lease_until, now):
+        yield Finding(Check.LEASES, subject, f"placement {placement.id}: {problem}")
+
+
+def judge_account(facts: AccountFacts, now: Now) -> Iterator[Finding]:
+    """What is wrong with one account's money and quota."""
+    for check, problems in (
+        (Check.BALANCE, _balance(facts)),
+        (Check.FUNDS, _funds(facts, now)),
+        (Check.QUOTA, _quota(facts)),
+    ):
+        yield from (Finding(check, facts.account.id, problem) for problem in problems)
+
+
+def judge_lateness(step: str, due: datetime, lease_until: datetime | None, subject: str) -> Finding:
+    """A step that is overdue: somebody held it and let it go, or nobody ever came."""
+    if lease_until is None:
+        return Finding(Check.OVERDUE, subject, f"{step} is due since {_when(due)}")
+    return Finding(Check.LEASES, subject, f"nobody took over {step}: its lease ended {_when(lease_until)}")
+
+
+def _steps(facts: SessionFacts) -> Iterator[str]:
+    session = facts.session
+    match session.state:
+        case State.QUEUED | State.STARTING | State.RUNNING:
+            if session.next_step is None:
+                yield f"it is {session.state} and has no next step"
+        case State.STOPPING:
+            if not any(placement.state in UNENDED for placement in facts.placements):
+                yield "it is stopping and none of its placements is left to wait for"
+        case State.CREATED | State.STOPPED | State.FAILED:
+            if session.next_step is not None:
+                yield f"it is {session.state} and has the step {session.next_step}"
+        case unknown:
+            assert_never(unknown)
+
+
+def _session_lease(session: Session, now: Now) -> Iterator[str]:
+    return _lease(session.next_step, session.lease_token, session.lease_until, now)
+
+
+def _lease(step: Step | None, token: str | None, until: datetime | None, now: Now) -> Iterator[str]:
+    if token is not None and step is None:
+        yield "it is at rest and under a lease"
+    elif until is not None and until - now.at > now.longest_lease:
+        yield f"its lease lasts until {_when(until)}, longer than any"
+
+
+def _history(facts: SessionFacts, now: Now) -> Iterator[str]:
+    """Events may be pruned; those that are left must follow each other, and lead to the row."""
+    session, last = facts.session, None
+    for told in facts.told:
+        if last is None and told.kind == "created" and told.previous is not None:
+            yield f"it began as {told.previous}"
+        if not _legal(told.previous, told.state):
+            yield f"an event tells of {told.previous} becoming {told.state}"
+        elif last is not None and not _follows(last, told):
+            yield f"after {last.state} an event tells of {told.previous} becoming {told.state}"
+        last = told
+    if last is not None and last.state != session.state:
+        yield f"it is {session.state}, its last event says {last.state}"
+    if last is None and (now.events_since is None or session.created_at > now.events_since):
+        yield "no event tells of it"
+
+
+def _legal(previous: str | None, state: str) -> bool:
+    if previous is None:
+        return state in {State.CREATED, State.QUEUED, State.STARTING}
+    try:
+        return previous == state or bool(checked(State(previous), State(state)))
+    except (ValueError, IllegalTransition):
+        return False
+
+
+def _follows(last: Told, told: Told) -> bool:
+    """One change may make several events, each with the state before it."""
+    return told.previous == last.state or (told.previous, told.state) == (last.previous, last.state)
+
+
+def _serving(facts: SessionFacts) -> Iterator[str]:
+    serving = [placement.id for placement in facts.placements if placement.state in SERVING]
+    if len(serving) > 1:
+        yield f"{len(serving)} placements serve it: {', '.join(sorted(serving)[:5])}"
+
+
+def _leaks(facts: SessionFacts) -> Iterator[str]:
+    state = facts.session.state
+    for placement in facts.placements:
+        if state in TERMINAL and placement.state in UNENDED:
+            yield f"it is {state} and placement {placement.id} is {placement.state}"
+        elif state is State.STOPPING and placement.state is PlacementState.OPEN:
+            yield f"it is stopping and nobody closes placement {placement.id}"
+
+
+def _deleted(session: Session) -> Iterator[str]:
+    if session.deleted_at is not None and session.state not in TERMINAL | {State.CREATED}:
+        yield f"it is deleted and {session.state}"
+
+
+def _posted(facts: SessionFacts) -> Iterator[str]:
+    session = facts.session
+    if (session.charged, session.charges) != (facts.posted, facts.postings):
+        yield (
+            f"it says {session.charged} in {session.charges} postings, "
+            f"the ledger {facts.posted} in {facts.postings}"
+        )
+
+
+def _cost(session: Session, now: Now) -> Iterator[str]:
+    if session.running_since is None:
+        due = money.cost_if_stopped_at(session, session.stopped_at or now.at)
+        if session.charged not in {due, _with_the_block_at_the_end(session)}:
+            yield f"it was charged {session.charged} and costs {due}"
+        return
+    lag = timedelta(hours=1, seconds=now.bounds.charge_slack_seconds)
+    most, least = money.cost_by(session, now.at), money.cost_by(session, now.at - lag)
+    if session.charged > most:
+        yield f"it was charged {session.charged} and has cost {most} so far"
+    if session.charged < least:
+        yield f"it was charged {session.charged} and had cost {least} an hour ago"
+
+
+def _with_the_block_at_the_end(session: Session) -> Decimal:
+    """A block that begins at the very instant of the stop may have been posted just before it."""
+    at = session.created_at
+    return money.cost_by(replace(session, running_since=at), at) if session.ever_ran else ZERO
+
+
+def _balance(facts: AccountFacts) -> Iterator[str]:
+    account = facts.account
+    if account.balance != facts.posted:
+        yield f"its balance is {account.balance}, its ledger adds up to {facts.posted}"
+    if account.balance < -facts.plan.overdraft_limit:
+        yield f"its balance is {account.balance}, its overdraft {facts.plan.overdraft_limit}"
+
+
+def _funds(facts: AccountFacts, now: Now) -> Iterator[str]:
+    if facts.active is None:
+        return
+    account = facts.account
+    since = min(now.at, account.funds_end_at or now.at)
+    running = [session for session in facts.active if session.state is State.RUNNING]
+    end = money.funds_end(account.balance, running, since, facts.plan.overdraft_limit)
+    expected = end.at if end else None
+    if account.funds_end_at != expected:
+        yield f"its funds end {_when(account.funds_end_at)}, by the formula {_when(expected)}"
+
+
+def _quota(facts: AccountFacts) -> Iterator[str]:
+    plan = facts.plan
+    for what, held, limit in (
+        ("sessions", facts.total, plan.max_sessions),
+        ("concurrent sessions", facts.concurrent, plan.max_concurrent),
+        ("nodes in total", facts.nodes, plan.max_nodes_total),
+        ("nodes", max((session.nodes for session in facts.active or ()), default=0), plan.max_nodes),
+    ):
+        if held is not None and limit is not None and held > limit:
+            yield f"it holds {held} {what}, plan {plan.name} allows {limit}"
+
+
+def _when(at: datetime | None) -> str:
+    return "never" if at is None else f"{at:%Y-%m-%d %H:%M:%S}Z"

@@ -1,0 +1,214 @@
+"""Named queries of the audit over rows: which changed, which are next in turn, and all that belongs to them.
+
+Nothing here writes, and nothing scans: every query finds its rows by a key, an index of what is due, or an index
+in which nothing may ever be."""
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, and_, case, func, literal, select
+
+from orchestrator.rules.audit import PlacementFacts, SessionFacts, Told
+from orchestrator.rules.states import State
+from orchestrator.rules.values import Account, Session
+from orchestrator.store.rows import snapshot, table_of
+from orchestrator.store.tables import (
+    AccountRow,
+    AuditBalanceRow,
+    LedgerRow,
+    OutboxRow,
+    PlacementRow,
+    SessionRow,
+)
+
+ACCOUNTS, SESSIONS, PLACEMENTS = table_of(AccountRow), table_of(SessionRow), table_of(PlacementRow)
+LEDGER, OUTBOX, BALANCES = table_of(LedgerRow), table_of(OutboxRow), table_of(AuditBalanceRow)
+_OF_SESSIONS = "orchestrator.session."
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Changed:
+    """What a page of a feed names, and how far it goes."""
+
+    sessions: Collection[str]
+    accounts: Collection[str]
+    last: int
+    """The last place read."""
+    settled: int
+    """The last place before which nothing can appear any more."""
+    full: bool
+    """Whether there may be more."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Posted:
+    """What an account's ledger adds up to, up to and with the entry `ledger_id`."""
+
+    ledger_id: int
+    balance: Decimal
+
+
+class Audit:
+    """Queries of the audit, inside one transaction that only reads."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    # which rows
+
+    def told_since(self, seq: int, settled_before: datetime, limit: int) -> Changed:
+        """Sessions of the next events. Places are taken before their commit: those younger than
+        `settled_before` are read again next time."""
+        query = select(OUTBOX.c.seq, OUTBOX.c.type, OUTBOX.c.subject, OUTBOX.c.time)
+        rows = self._connection.execute(
+            query.where(OUTBOX.c.seq > seq).order_by(OUTBOX.c.seq).limit(limit)
+        ).all()
+        return Changed(
+            sessions={row.subject for row in rows if row.type.startswith(_OF_SESSIONS)},
+            accounts=(),
+            last=rows[-1].seq if rows else seq,
+            settled=_settled(seq, [(row.seq, row.time) for row in rows], settled_before),
+            full=len(rows) == limit,
+        )
+
+    def posted_since(self, ledger_id: int, settled_before: datetime, limit: int) -> Changed:
+        """Accounts and sessions of the next entries of the ledger, in the same way."""
+        query = select(LEDGER.c.id, LEDGER.c.account_id, LEDGER.c.session_id, LEDGER.c.at)
+        rows = self._connection.execute(
+            query.where(LEDGER.c.id > ledger_id).order_by(LEDGER.c.id).limit(limit)
+        ).all()
+        return Changed(
+            sessions={row.session_id for row in rows if row.session_id is not None},
+            accounts={row.account_id for row in rows},
+            last=rows[-1].id if rows else ledger_id,
+            settled=_settled(ledger_id, [(row.id, row.at) for row in rows], settled_before),
+            full=len(rows) == limit,
+        )
+
+    def sessions_after(self, session_id: str, limit: int) -> Sequence[str]:
+        """The next ids in their order."""
+        query = select(SESSIONS.c.id).where(SESSIONS.c.id > session_id).order_by(SESSIONS.c.id).limit(limit)
+        return list(self._connection.execute(query).scalars())
+
+    def accounts_after(self, account_id: str, limit: int) -> Sequence[str]:
+        """The next ids in their order."""
+        query = select(ACCOUNTS.c.id).where(ACCOUNTS.c.id > account_id).order_by(ACCOUNTS.c.id).limit(limit)
+        return list(self._connection.execute(query).scalars())
+
+    # with all that belongs to them
+
+    def sessions(self, ids: Collection[str]) -> Sequence[SessionFacts]:
+        """These sessions with their placements, postings and events."""
+        placements, posted, told = self._placements(ids), self._posted(ids), self._told(ids)
+        rows = self._connection.execute(
+            select(SESSIONS).where(SESSIONS.c.id.in_(ids)).order_by(SESSIONS.c.id)
+        )
+        return [
+            SessionFacts(
+                session=snapshot(Session, row),
+                placements=placements[row.id],
+                posted=posted[row.id][0],
+                postings=posted[row.id][1],
+                told=told[row.id],
+            )
+            for row in rows
+        ]
+
+    def accounts(self, ids: Collection[str]) -> Sequence[Account]:
+        """These accounts."""
+        query = select(ACCOUNTS).where(ACCOUNTS.c.id.in_(ids)).order_by(ACCOUNTS.c.id)
+        return [snapshot(Account, row) for row in self._connection.execute(query)]
+
+    def ledgers(self, ids: Collection[str], *, anew: bool) -> Mapping[str, Posted]:
+        """What the ledgers of these accounts add up to: what was summed before, and the entries since; `anew`, all
+        of them. An account's entries are written under its lock, so that their order is that of their ids."""
+        known = literal(0) if anew else func.coalesce(BALANCES.c.ledger_id, 0)
+        since = and_(LEDGER.c.account_id == ACCOUNTS.c.id, LEDGER.c.id > known)
+        last = select(func.max(LEDGER.c.id)).where(since).correlate(ACCOUNTS, BALANCES).scalar_subquery()
+        moved = select(func.sum(_signed())).where(since).correlate(ACCOUNTS, BALANCES).scalar_subquery()
+        query = (
+            select(ACCOUNTS.c.id, BALANCES.c.ledger_id, BALANCES.c.balance, last, moved)
+            .select_from(ACCOUNTS.outerjoin(BALANCES, BALANCES.c.account_id == ACCOUNTS.c.id))
+            .where(ACCOUNTS.c.id.in_(ids))
+        )
+        return {
+            account_id: Posted(
+                ledger_id=newest or old_id or 0,
+                balance=(Decimal(0) if anew or old is None else old) + Decimal(sum_since or 0),
+            )
+            for account_id, old_id, old, newest, sum_since in self._connection.execute(query)
+        }
+
+    def active(self, ids: Collection[str], most: int | None) -> Mapping[str, Sequence[Session]] | None:
+        """The starting and running sessions of these accounts; None where they are more than `most` together."""
+        query = (
+            select(SESSIONS)
+            .where(SESSIONS.c.account_id.in_(ids), SESSIONS.c.deleted_at.is_(None))
+            .where(SESSIONS.c.state.in_([State.STARTING, State.RUNNING]))
+            .limit(None if most is None else most + 1)
+        )
+        rows = self._connection.execute(query).all()
+        if most is not None and len(rows) > most:
+            return None
+        of: dict[str, list[Session]] = {account_id: [] for account_id in ids}
+        for row in rows:
+            of[row.account_id].append(snapshot(Session, row))
+        return of
+
+    def _placements(self, ids: Collection[str]) -> Mapping[str, Sequence[PlacementFacts]]:
+        of: dict[str, list[PlacementFacts]] = defaultdict(list)
+        query = select(*columns_of_placement()).where(PLACEMENTS.c.session_id.in_(ids))
+        for row in self._connection.execute(query.order_by(PLACEMENTS.c.n)):
+            of[row.session_id].append(snapshot(PlacementFacts, row))
+        return of
+
+    def _posted(self, ids: Collection[str]) -> Mapping[str, tuple[Decimal, int]]:
+        of: dict[str, tuple[Decimal, int]] = defaultdict(lambda: (Decimal(0), 0))
+        query = select(LEDGER.c.session_id, func.sum(LEDGER.c.amount), func.count())
+        mine = and_(LEDGER.c.session_id.in_(ids), LEDGER.c.kind == "charge")
+        for session_id, amount, postings in self._connection.execute(
+            query.where(mine).group_by(LEDGER.c.session_id)
+        ):
+            of[session_id] = (Decimal(amount), postings)
+        return of
+
+    def _told(self, ids: Collection[str]) -> Mapping[str, Sequence[Told]]:
+        of: dict[str, list[Told]] = defaultdict(list)
+        state, previous = OUTBOX.c.data["state"].as_string(), OUTBOX.c.data["previous_state"].as_string()
+        columns = (OUTBOX.c.seq, OUTBOX.c.subject, OUTBOX.c.type, state, previous)
+        query = select(*columns).where(OUTBOX.c.subject.in_(ids))
+        rows = sorted(
+            self._connection.execute(query).all(), key=lambda row: int(row.seq)
+        )  # sorted there, it scans
+        for seq, subject, kind, is_now, was in rows:
+            if is_now is not None:  # others tell of its placements
+                told = Told(seq=seq, kind=kind.removeprefix(_OF_SESSIONS), previous=was, state=is_now)
+                of[subject].append(told)
+        return of
+
+
+def columns_of_placement() -> Sequence[ColumnElement[Any]]:
+    """Those that `PlacementFacts` has."""
+    return [PLACEMENTS.c[field.name] for field in fields(PlacementFacts)]
+
+
+def _signed() -> ColumnElement[Decimal]:
+    """What an entry adds to the book of its account."""
+    return case(
+        (LEDGER.c.credit == literal("account:") + LEDGER.c.account_id, LEDGER.c.amount),
+        else_=-LEDGER.c.amount,
+    )
+
+
+def _settled(before: int, rows: Sequence[tuple[int, datetime]], settled_before: datetime) -> int:
+    """The last place of the unbroken beginning that is old enough."""
+    last = before
+    for place, at in rows:
+        if at > settled_before:
+            break
+        last = place
+    return last

@@ -1,0 +1,43 @@
+"""What the audit keeps between its runs: where it is, what it has added up, and what it found."""
+
+from datetime import datetime
+from decimal import Decimal
+
+from sqlalchemy import BigInteger, Column
+from sqlmodel import Field
+
+from orchestrator.store.columns import money
+from orchestrator.store.tables.base import Row
+
+
+class AuditFindingRow(Row, table=True):
+    """One violation that stands."""
+
+    __tablename__ = "audit_findings"
+
+    name: str = Field(primary_key=True)
+    """Of the check."""
+    subject: str = Field(primary_key=True)
+    detail: str
+    since: datetime
+    """When it was first seen."""
+
+
+class AuditCursorRow(Row, table=True):
+    """How far one feed of the audit has been read."""
+
+    __tablename__ = "audit_cursors"
+
+    name: str = Field(primary_key=True)
+    position: str
+    at: datetime
+
+
+class AuditBalanceRow(Row, table=True):
+    """What an account's ledger adds up to, up to and with one entry: so that the next sum is short."""
+
+    __tablename__ = "audit_balances"
+
+    account_id: str = Field(primary_key=True)
+    ledger_id: int = Field(sa_column=Column(BigInteger, nullable=False))
+    balance: Decimal = Field(sa_column=money())

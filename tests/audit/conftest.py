@@ -1,0 +1,141 @@
+"""A world in which something of everything has happened, on both databases, put back after each test."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+from sqlalchemy import Table, text
+
+from orchestrator.flows.audit import audit_store
+from orchestrator.flows.deliver_events import deliver_events
+from orchestrator.rules.audit import Check
+from orchestrator.rules.values import Plan
+from orchestrator.store.tables import metadata
+from tests.emptying import empty
+from tests.servers import Postgres
+from tests.world import MINUTE, World
+
+#: Constraints that would not let a violation in: with a defect of ours they would not be there either.
+HINDRANCES = (
+    "uq_placements_serving",
+    "uq_placements_exclusive",
+    "uq_placements_secret",
+    "uq_placements_handle",
+)
+PLANS = {
+    "few": Plan(name="few", max_sessions=1),
+    "narrow": Plan(name="narrow", max_concurrent=1),
+    "flat": Plan(name="flat", max_nodes=0),
+}
+
+
+class Scene:
+    """`running`, `stopped`, `created` and `stopping` (its close is not proven) are sessions of `acme`."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        world.done("account.put", account_id="idle", plan="payg", currency="USD")
+        world.done("account.credit", account_id="idle", amount="5", currency="USD", key="opening")
+        self.stopped = world.run_session("llama")
+        world.pass_time(2 * MINUTE)
+        world.done("session.close", session_id=self.stopped)
+        world.pass_time(MINUTE)
+        self.created = world.create_session("llama", start=False)
+        self.running = world.run_session("llama", stop={"max_duration_seconds": 36_000})
+        self.stopping = world.run_session("moral")
+        world.pass_time(5 * MINUTE)
+        world.server.fault("close_fails", operation="close")
+        world.done("session.close", session_id=self.stopping)
+        world.pass_time(MINUTE)
+        deliver_events(world.services, [])
+        self._before = self._rows()
+
+    def audit(self) -> dict[str, int]:
+        """What stands after a run of the tick, by check."""
+        audit_store(self.world.services)
+        with self.world.services.database.reading() as tx:
+            return tx.findings.counts()
+
+    def audit_events(self) -> list[tuple[str, str]]:
+        """(violated or healed, check), in order."""
+        with self.world.services.database.reading() as tx:
+            events = [event for check in Check for event in tx.outbox.tail(subject=check.value, limit=1000)]
+        return [
+            (event.type.rpartition(".")[2], event.subject) for event in sorted(events, key=lambda e: e.seq)
+        ]
+
+    def put_back(self) -> None:
+        """Every row as it was; what the audit keeps stays."""
+        with self.world.services.database.engine.begin() as connection:
+            kept = {t.name: connection.execute(t.select()).mappings().all() for t in _of_the_audit()}
+            empty(connection)
+            for table in _of_the_audit():
+                if kept[table.name]:
+                    connection.execute(table.insert(), [dict(row) for row in kept[table.name]])
+            for table in metadata.sorted_tables:
+                if self._before[table.name]:
+                    connection.execute(table.insert(), self._before[table.name])
+
+    def _rows(self) -> dict[str, list[dict[str, Any]]]:
+        with self.world.services.database.reading() as tx:
+            return {
+                table.name: [dict(row) for row in tx.connection.execute(table.select()).mappings()]
+                if not table.name.startswith("audit_")
+                else []
+                for table in metadata.sorted_tables
+            }
+
+
+def _of_the_audit() -> list[Table]:
+    return [table for table in metadata.sorted_tables if table.name.startswith("audit_")]
+
+
+@pytest.fixture(scope="module")
+def scenes(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str], Scene]]:
+    """One scene on each database, made when it is first asked for."""
+    made: dict[str, Scene] = {}
+    with ExitStack() as stack:
+
+        def scene_on(name: str) -> Scene:
+            if name not in made:
+                made[name] = _made(stack, request, tmp_path_factory, name)
+            return made[name]
+
+        yield scene_on
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def scene(request: pytest.FixtureRequest, scenes: Callable[[str], Scene]) -> Iterator[Scene]:
+    """The same on both databases."""
+    scene = scenes(request.param)
+    yield scene
+    scene.put_back()
+
+
+def _made(
+    stack: ExitStack, request: pytest.FixtureRequest, paths: pytest.TempPathFactory, name: str
+) -> Scene:
+    world = stack.enter_context(World(_url(stack, request, paths, name), plans=PLANS))
+    scene = Scene(world)
+    with world.services.database.engine.begin() as connection:
+        for index in HINDRANCES:
+            connection.execute(text(f"DROP INDEX {index}"))
+        if name == "sqlite":
+            connection.execute(text("PRAGMA ignore_check_constraints = ON"))
+        else:
+            for table in ("sessions", "placements"):
+                connection.execute(text(f"ALTER TABLE {table} DROP CONSTRAINT ck_{table}_live_has_step"))
+            connection.execute(text("ALTER TABLE placements DROP CONSTRAINT ck_placements_closed_has_proof"))
+    return scene
+
+
+def _url(stack: ExitStack, request: pytest.FixtureRequest, paths: pytest.TempPathFactory, name: str) -> str:
+    if name == "postgresql":
+        postgres: Postgres = request.getfixturevalue("postgres")
+        return stack.enter_context(postgres.fresh_database())
+    path = paths.mktemp("audit") / "orchestrator.db"
+    path.write_bytes(request.getfixturevalue("migrated_sqlite").read_bytes())
+    return f"sqlite:///{path}"

@@ -1,0 +1,164 @@
+"""Each violation, planted by itself, is counted by its own check and by no other, until it is gone."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, Table, delete, insert, select, update
+
+from orchestrator.flows.audit import audit_everything
+from orchestrator.rules.audit import Check
+from orchestrator.store.audit import ACCOUNTS, LEDGER, OUTBOX, PLACEMENTS, SESSIONS
+from orchestrator.store.audit_live import CREDENTIALS, LEASES
+from tests.audit.conftest import Scene
+from tests.world import HOUR, SECOND
+
+Plant = Callable[[Connection, Scene], None]
+DAY = timedelta(days=1)
+
+
+def of_session(which: str, **values: Any) -> Plant:
+    """Write these into a session's row; a span is from now."""
+    return lambda c, scene: _update(c, scene, SESSIONS, "id", getattr(scene, which), values)
+
+
+def of_placement(which: str, **values: Any) -> Plant:
+    """Write these into the row of a session's placement."""
+    return lambda c, scene: _update(c, scene, PLACEMENTS, "session_id", getattr(scene, which), values)
+
+
+def of_account(account_id: str, **values: Any) -> Plant:
+    """Write these into an account's row."""
+    return lambda c, scene: _update(c, scene, ACCOUNTS, "id", account_id, values)
+
+
+def _update(c: Connection, scene: Scene, table: Table, key: str, value: str, values: dict[str, Any]) -> None:
+    now = scene.world.clock.now
+    values = {name: now + v if isinstance(v, timedelta) else v for name, v in values.items()}
+    assert c.execute(update(table).where(table.c[key] == value).values(**values)).rowcount == 1
+
+
+def _copy_placement(which: str, to: str, **values: Any) -> Plant:
+    def plant(c: Connection, scene: Scene) -> None:
+        query = select(PLACEMENTS).where(PLACEMENTS.c.session_id == getattr(scene, which))
+        row = dict(c.execute(query).mappings().one())
+        mine = {"id": "copy", "session_id": getattr(scene, to), "n": 9, "handle": None}
+        c.execute(insert(PLACEMENTS).values(**(row | mine | values)))
+
+    return plant
+
+
+def _forget_events(which: str, *kinds: str) -> Plant:
+    def plant(c: Connection, scene: Scene) -> None:
+        mine = delete(OUTBOX).where(OUTBOX.c.subject == getattr(scene, which))
+        types = [f"orchestrator.session.{kind}" for kind in kinds]
+        assert c.execute(mine.where(OUTBOX.c.type.in_(types)) if types else mine).rowcount
+
+    return plant
+
+
+def _spend_what_is_not_there(c: Connection, scene: Scene) -> None:
+    row = dict(c.execute(select(LEDGER).where(LEDGER.c.account_id == "idle")).mappings().one())
+    spent = {
+        "id": 900_000,
+        "key": "k",
+        "debit": "account:idle",
+        "credit": "revenue",
+        "amount": row["amount"] + 1,
+    }
+    c.execute(insert(LEDGER).values(**(row | spent)))
+    _update(c, scene, ACCOUNTS, "id", "idle", {"balance": -1})
+
+
+def _hold_an_event_back(c: Connection, scene: Scene) -> None:
+    first = select(OUTBOX.c.seq).where(OUTBOX.c.subject == scene.stopped).limit(1).scalar_subquery()
+    held = {"delivered_at": None, "time": scene.world.clock.now - HOUR}
+    assert c.execute(update(OUTBOX).where(OUTBOX.c.seq == first).values(**held)).rowcount == 1
+
+
+def _silence_the_scheduler(c: Connection, scene: Scene) -> None:
+    ago = scene.world.clock.now - HOUR
+    c.execute(insert(LEASES).values(name="scheduler", holder="x", fence=1, until=ago, at=ago))
+
+
+def _lease_a_key_for_ever(c: Connection, scene: Scene) -> None:
+    until = scene.world.clock.now + DAY
+    lease = update(CREDENTIALS).where(CREDENTIALS.c.id == "morph:env:MORPH_2")
+    assert c.execute(lease.values(lease_token="t", lease_until=until)).rowcount == 1
+
+
+LOST = {"lease_token": "t", "lease_until": -HOUR, "next_step_at": -HOUR}
+NO_STEP = {"next_step": None, "next_step_at": None, "lease_token": None, "lease_until": None}
+PLANTED: dict[str, tuple[Check, Plant]] = {
+    "a running session without a step": (Check.STEPS, of_session("running", **NO_STEP)),
+    "a closing placement without a step": (Check.STEPS, of_placement("stopping", **NO_STEP)),
+    "a stopping session with nothing to wait for": (
+        Check.STEPS,
+        of_placement("stopping", state="closed", proof="it said so", **NO_STEP),
+    ),
+    "a stopped session with a step": (
+        Check.STEPS,
+        of_session("stopped", next_step="stop", next_step_at=HOUR),
+    ),
+    "a ping that nobody claims": (Check.OVERDUE, of_session("running", next_step_at=-HOUR)),
+    "a close that nobody claims": (
+        Check.OVERDUE,
+        of_placement("stopping", next_step_at=-HOUR, lease_until=None),
+    ),
+    "an account that nobody charges": (Check.OVERDUE, of_account("acme", next_step_at=-HOUR)),
+    "a stop whose instant has passed": (Check.OVERDUE, of_session("running", stop_at=-HOUR)),
+    "a lease that nobody took over": (Check.LEASES, of_session("running", **LOST)),
+    "a lease on a row at rest": (Check.LEASES, of_session("stopped", lease_token="t", lease_until=HOUR)),
+    "a lease longer than any": (Check.LEASES, of_session("running", lease_token="t", lease_until=DAY)),
+    "a key leased for ever": (Check.LEASES, _lease_a_key_for_ever),
+    "a change that no event tells of": (Check.TRANSITIONS, _forget_events("stopped", "running")),
+    "a last change that no event tells of": (
+        Check.TRANSITIONS,
+        _forget_events("stopping", "stopping", "unproven"),
+    ),
+    "a session that no event tells of": (Check.TRANSITIONS, _forget_events("created")),
+    "two placements that serve": (Check.SERVING, _copy_placement("running", "running")),
+    "a key with two placements": (Check.CREDENTIALS, _copy_placement("stopping", "created")),
+    "a stopped session that is served": (Check.LEAKS, of_placement("stopped", state="open", handle=None)),
+    "a stopping session that nobody closes": (Check.LEAKS, of_placement("stopping", state="open", **NO_STEP)),
+    "a close without a proof": (Check.PROOFS, of_placement("stopped", proof=None)),
+    "a forced close of nobody": (Check.FORCED, of_placement("stopped", forced_at=-HOUR, forced_by="me")),
+    "a deleted session that stops": (Check.DELETED, of_session("stopping", deleted_at=-HOUR)),
+    "more sessions than the plan has": (Check.QUOTA, of_account("acme", plan="few")),
+    "more at once than the plan allows": (Check.QUOTA, of_account("acme", plan="narrow")),
+    "more nodes than the plan allows": (Check.QUOTA, of_account("acme", plan="flat")),
+    "a balance from nowhere": (Check.BALANCE, of_account("idle", balance=6)),
+    "a balance below zero": (Check.BALANCE, _spend_what_is_not_there),
+    "a charge that was not posted": (Check.POSTED, of_session("stopped", charges=9)),
+    "minutes that were not charged": (Check.COST, of_session("stopped", ran_microseconds=7_200_000_000)),
+    "funds that end at another time": (Check.FUNDS, of_account("acme", funds_end_at=HOUR + SECOND)),
+    "an event that stays": (Check.OUTBOX, _hold_an_event_back),
+    "a scheduler that fell silent": (Check.SCHEDULER, _silence_the_scheduler),
+}
+
+
+def test_in_health_every_number_is_zero(scene: Scene) -> None:
+    assert scene.audit() == {}
+    assert audit_everything(scene.world.services).found == []
+
+
+@pytest.mark.parametrize("what", PLANTED)
+def test_a_violation_is_counted_by_its_check_alone_until_it_is_gone(scene: Scene, what: str) -> None:
+    check, plant = PLANTED[what]
+    assert scene.audit() == {}
+    with scene.world.services.database.engine.begin() as connection:
+        plant(connection, scene)
+
+    assert scene.audit() == {check.value: 1}
+    assert [finding.check for finding in audit_everything(scene.world.services).found] == [check]
+    assert scene.audit() == {check.value: 1}, "it stands"
+    assert scene.audit_events()[-1] == ("violated", check.value)
+
+    scene.put_back()
+    assert scene.audit() == {}
+    assert scene.audit_events()[-1] == ("healed", check.value)
+
+
+def test_every_check_has_its_violation() -> None:
+    assert {check for check, _ in PLANTED.values()} == set(Check)

@@ -1,0 +1,26 @@
+"""Events that have been delivered are kept for a while; then they go, and the audit knows that they went."""
+
+from orchestrator.flows.audit import audit_everything
+from orchestrator.flows.deliver_events import deliver_events
+from orchestrator.flows.upkeep import forget_old_events
+from tests.flows.conftest import MakeWorld
+from tests.world import HOUR, MINUTE
+
+
+def test_delivered_events_go_after_a_month_and_nobody_is_accused_of_their_lack(any_world: MakeWorld) -> None:
+    world = any_world()
+    session_id = world.run_session(stop={"max_duration_seconds": 600})
+    world.pass_time(20 * MINUTE)
+    assert world.events(session_id)[-1] == "stopped"
+    world.jump(29 * 24 * HOUR)
+    assert forget_old_events(world.services) == 0
+    world.jump(2 * 24 * HOUR)
+    assert forget_old_events(world.services) == 0, "not delivered yet"
+    deliver_events(world.services, [])
+
+    assert forget_old_events(world.services) > 4
+    assert world.events(session_id) == []
+    assert audit_everything(world.services).found == []
+    young = world.create_session(start=False)
+    assert forget_old_events(world.services) == 0
+    assert world.events(young) == ["created"]

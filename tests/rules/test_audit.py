@@ -1,0 +1,316 @@
+"""What the audit holds to be wrong of one row, and what not."""
+
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.rules import money
+from orchestrator.rules.audit import (
+    MEANING,
+    AccountFacts,
+    Bounds,
+    Check,
+    Finding,
+    Now,
+    PlacementFacts,
+    SessionFacts,
+    Told,
+    turned,
+)
+from orchestrator.rules.judge import judge_account, judge_lateness, judge_placement, judge_session
+from orchestrator.rules.states import PlacementState, State, Step
+from orchestrator.rules.values import Account, Plan, Session
+from tests.rules.builders import CONTRACT, HOUR, MINUTE, PAYG, SECOND, T0, a_running_session, a_session
+
+NOW = Now(at=T0 + 10 * MINUTE, bounds=Bounds(), longest_lease=10 * MINUTE, events_since=T0 + HOUR)
+
+
+def a_placement(state: PlacementState, **changes: Any) -> PlacementFacts:
+    """With what its state needs."""
+    plain = PlacementFacts(
+        id="p1",
+        session_id="s",
+        state=state,
+        proof="it said so" if state is PlacementState.CLOSED else None,
+        next_step=None if state in {PlacementState.OPEN, PlacementState.CLOSED} else Step.CLOSE,
+        lease_token=None,
+        lease_until=None,
+    )
+    return replace(plain, **changes)
+
+
+def running(**changes: Any) -> Session:
+    """Since T0; ten minutes are charged at NOW."""
+    charged = {"charged": Decimal(10), "charges": 1, "next_step": Step.PING, "next_step_at": T0}
+    return a_running_session(**(charged | changes))
+
+
+def told(*changes: tuple[str | None, str]) -> list[Told]:
+    return [
+        Told(seq=n, kind="created" if n == 1 else is_now, previous=was, state=is_now)
+        for n, (was, is_now) in enumerate(changes, 1)
+    ]
+
+
+def problems(session: Session, now: Now = NOW, **facts: Any) -> list[Check]:
+    """The checks that find something."""
+    known: dict[str, Any] = {"posted": session.charged, "postings": session.charges} | facts
+    return [finding.check for finding in judge_session(SessionFacts(session=session, **known), now)]
+
+
+def test_every_check_says_what_it_means_and_counts_a_subject_once() -> None:
+    assert set(MEANING) == set(Check)
+    assert Finding(Check.COST, "s", "one").key == Finding(Check.COST, "s", "another").key
+
+
+@pytest.mark.parametrize(
+    ("session", "expected"),
+    [
+        pytest.param(running(), [], id="a running session with its ping"),
+        pytest.param(running(next_step=None), [Check.STEPS], id="a running session that nobody looks at"),
+        pytest.param(a_session(), [], id="a created one needs nothing"),
+        pytest.param(a_session(next_step=Step.PING), [Check.STEPS], id="a created one with a step"),
+        pytest.param(running(deleted_at=T0), [Check.DELETED], id="a running session that somebody deleted"),
+        pytest.param(a_session(deleted_at=T0), [], id="a created one may be deleted"),
+        pytest.param(
+            running(lease_token="t", lease_until=NOW.at + 10 * MINUTE),
+            [],
+            id="a lease as long as the longest",
+        ),
+        pytest.param(
+            running(lease_token="t", lease_until=NOW.at + 10 * MINUTE + SECOND),
+            [Check.LEASES],
+            id="a lease longer than any",
+        ),
+        pytest.param(a_session(lease_token="t"), [Check.LEASES], id="a lease at rest"),
+    ],
+)
+def test_a_session_by_itself(session: Session, expected: list[Check]) -> None:
+    assert problems(session) == expected
+
+
+@pytest.mark.parametrize(
+    ("state", "placements", "expected"),
+    [
+        pytest.param(State.STOPPING, [PlacementState.CLOSING], [], id="a close is waited for"),
+        pytest.param(State.STOPPING, [PlacementState.CLOSED], [Check.STEPS], id="nothing is waited for"),
+        pytest.param(State.STOPPING, [PlacementState.OPEN], [Check.LEAKS], id="nobody closes it"),
+        pytest.param(State.STOPPED, [PlacementState.CLOSED], [], id="it is over"),
+        pytest.param(State.STOPPED, [PlacementState.CLOSING], [Check.LEAKS], id="over too early"),
+        pytest.param(State.FAILED, [PlacementState.UNKNOWN], [Check.LEAKS], id="failed too early"),
+        pytest.param(
+            State.STARTING, [PlacementState.CLOSING, PlacementState.OPENING], [], id="the next one opens"
+        ),
+        pytest.param(
+            State.STARTING, [PlacementState.OPEN, PlacementState.OPENING], [Check.SERVING], id="two serve"
+        ),
+    ],
+)
+def test_a_session_and_its_placements(
+    state: State, placements: list[PlacementState], expected: list[Check]
+) -> None:
+    step = Step.STOP if state is State.STARTING else None
+    session = a_session(state=state, next_step=step, stopped_at=T0)
+    assert problems(session, placements=[a_placement(p) for p in placements]) == expected
+
+
+@pytest.mark.parametrize(
+    ("placement", "expected"),
+    [
+        pytest.param(a_placement(PlacementState.OPEN), [], id="open needs no step"),
+        pytest.param(a_placement(PlacementState.CLOSING, next_step=None), [Check.STEPS], id="no step"),
+        pytest.param(a_placement(PlacementState.CLOSED, proof=None), [Check.PROOFS], id="no proof"),
+        pytest.param(
+            a_placement(PlacementState.CLOSED, forced_at=T0, forced_by="me", forced_why="gone"),
+            [],
+            id="forced",
+        ),
+        pytest.param(
+            a_placement(PlacementState.CLOSED, forced_at=T0, forced_by="me"), [Check.FORCED], id="no reason"
+        ),
+        pytest.param(a_placement(PlacementState.OPEN, lease_token="t"), [Check.LEASES], id="leased at rest"),
+    ],
+)
+def test_a_placement_by_itself(placement: PlacementFacts, expected: list[Check]) -> None:
+    found = list(judge_placement(placement, NOW))
+    assert [finding.check for finding in found] == expected
+    assert all(finding.subject == "s" for finding in found)
+    orphan = list(judge_placement(replace(placement, session_id=None), NOW))
+    assert all(finding.subject == "p1" for finding in orphan)
+
+
+@pytest.mark.parametrize(
+    ("history", "problem"),
+    [
+        pytest.param([(None, "starting"), (None, "starting"), ("starting", "running")], None, id="its life"),
+        pytest.param(
+            [(None, "starting"), ("starting", "running"), ("running", "running")],
+            None,
+            id="news of its health",
+        ),
+        pytest.param([("starting", "running")], "it began as starting", id="no beginning"),
+        pytest.param([(None, "running")], "an event tells of None becoming running", id="a false start"),
+        pytest.param(
+            [(None, "queued"), ("queued", "running")],
+            "an event tells of queued becoming running",
+            id="a leap",
+        ),
+        pytest.param(
+            [(None, "queued"), ("starting", "running")],
+            "after queued an event tells of starting becoming running",
+            id="a gap",
+        ),
+        pytest.param(
+            [(None, "starting"), ("starting", "strange"), ("strange", "running")],
+            "an event tells of starting becoming strange",
+            id="a state that nobody knows",
+        ),
+        pytest.param([(None, "starting")], "it is running, its last event says starting", id="no end"),
+        pytest.param([], None, id="its events have been pruned"),
+    ],
+)
+def test_events_follow_each_other_and_lead_to_the_row(
+    history: list[tuple[str | None, str]], problem: str | None
+) -> None:
+    session = running()
+    facts = SessionFacts(session=session, posted=Decimal(10), postings=1, told=told(*history))
+    found = list(judge_session(facts, NOW))
+    assert [finding.detail for finding in found][:1] == ([problem] if problem else [])
+    assert all(finding == Finding(Check.TRANSITIONS, session.id, finding.detail) for finding in found)
+
+
+@pytest.mark.parametrize("since", [None, T0 - SECOND])
+def test_whoever_came_after_the_pruning_has_events(since: Any) -> None:
+    assert problems(a_session(), replace(NOW, events_since=since)) == [Check.TRANSITIONS]
+
+
+@pytest.mark.parametrize(
+    ("session", "at", "expected"),
+    [
+        pytest.param(running(), T0 + 10 * MINUTE, [], id="charged so far"),
+        pytest.param(running(charged=Decimal(11)), T0 + 10 * MINUTE, [], id="the block that begins now"),
+        pytest.param(running(charged=Decimal(12)), T0 + 10 * MINUTE, [Check.COST], id="a block too many"),
+        pytest.param(running(), T0 + 84 * MINUTE, [], id="not charged for an hour and a quarter"),
+        pytest.param(running(), T0 + 86 * MINUTE, [Check.COST], id="not charged for longer"),
+        pytest.param(
+            running(state=State.STARTING, running_since=None, ran_microseconds=600_000_000),
+            T0 + HOUR,
+            [],
+            id="between two placements it costs no more",
+        ),
+        pytest.param(
+            running(
+                state=State.STARTING, running_since=None, ran_microseconds=600_000_000, charged=Decimal(11)
+            ),
+            T0 + HOUR,
+            [],
+            id="a block that began as it stopped",
+        ),
+        pytest.param(
+            running(state=State.STARTING, running_since=None, ran_microseconds=660_000_000),
+            T0 + HOUR,
+            [Check.COST],
+            id="a minute was forgotten",
+        ),
+    ],
+)
+def test_what_was_charged_is_what_the_formula_says(session: Session, at: Any, expected: list[Check]) -> None:
+    assert problems(session, replace(NOW, at=at)) == expected
+
+
+def test_what_a_session_says_it_was_charged_is_what_the_ledger_says() -> None:
+    assert problems(running(), posted=Decimal(9)) == [Check.POSTED]
+    assert problems(running(), postings=2) == [Check.POSTED]
+
+
+def an_account(**changes: Any) -> Account:
+    """It has 100; what it runs costs one a minute."""
+    return replace(
+        Account(id="acme", plan="p", currency="USD", balance=Decimal(100), created_at=T0), **changes
+    )
+
+
+def account_problems(account: Account, plan: Plan = CONTRACT, **facts: Any) -> list[Finding]:
+    known = {"posted": Decimal(100)} | facts
+    return list(judge_account(AccountFacts(account=account, plan=plan, **known), NOW))
+
+
+def test_a_balance_is_its_ledger_and_never_below_zero() -> None:
+    assert account_problems(an_account()) == []
+    [finding] = account_problems(an_account(balance=Decimal(101)))
+    assert finding == Finding(Check.BALANCE, "acme", "its balance is 101, its ledger adds up to 100")
+    [finding] = account_problems(an_account(balance=Decimal(-1)), posted=Decimal(-1))
+    assert finding == Finding(Check.BALANCE, "acme", "its balance is -1, its overdraft 0")
+
+
+def test_funds_end_when_the_formula_says() -> None:
+    lasts = {"charged": Decimal(0), "charges": 0}
+    active = [running(**lasts)]
+    end = money.funds_end(Decimal(100), active, T0)
+    assert end is not None
+    assert account_problems(an_account(funds_end_at=end.at), active=active) == []
+    [finding] = account_problems(an_account(funds_end_at=end.at + SECOND), active=active)
+    assert finding.check is Check.FUNDS
+    assert finding.detail.endswith("by the formula 2025-09-15 13:40:00Z")
+    [finding] = account_problems(an_account(funds_end_at=end.at), active=[])
+    assert finding.detail.endswith("by the formula never")
+    assert account_problems(an_account(funds_end_at=end.at), active=None) == [], "too many to be read"
+
+
+@given(st.integers(0, 200), st.integers(0, 100))
+def test_the_end_of_funds_is_the_same_whenever_it_is_looked_at(balance: int, minutes: int) -> None:
+    active = [running(charged=Decimal(0), charges=0)]
+    amount = Decimal(balance)
+    end = money.funds_end(amount, active, T0)
+    account = an_account(balance=amount, funds_end_at=end.at if end else None)
+    facts = AccountFacts(account=account, posted=amount, plan=CONTRACT, active=active)
+    assert list(judge_account(facts, replace(NOW, at=T0 + minutes * MINUTE))) == []
+
+
+@pytest.mark.parametrize(
+    ("held", "expected"),
+    [
+        pytest.param({"total": 20, "concurrent": 2}, [], id="all that the plan allows"),
+        pytest.param(
+            {"total": 21, "concurrent": 2}, ["it holds 21 sessions, plan payg allows 20"], id="total"
+        ),
+        pytest.param(
+            {"total": 20, "concurrent": 3},
+            ["it holds 3 concurrent sessions, plan payg allows 2"],
+            id="concurrent",
+        ),
+        pytest.param(
+            {"active": [a_session(state=State.STARTING, nodes=3)]},
+            ["it holds 3 nodes, plan payg allows 2"],
+            id="nodes",
+        ),
+    ],
+)
+def test_no_account_holds_more_than_its_plan_allows(held: dict[str, Any], expected: list[str]) -> None:
+    found = account_problems(an_account(plan="payg"), PAYG, **held)
+    assert found == [Finding(Check.QUOTA, "acme", detail) for detail in expected]
+    assert account_problems(an_account(), CONTRACT, **held) == []
+
+
+def test_a_late_step_is_nobodys_or_somebodys_who_let_it_go() -> None:
+    assert judge_lateness("ping", T0, None, "s") == Finding(
+        Check.OVERDUE, "s", "ping is due since 2025-09-15 12:00:00Z"
+    )
+    assert judge_lateness("ping", T0, T0, "s") == Finding(
+        Check.LEASES, "s", "nobody took over ping: its lease ended 2025-09-15 12:00:00Z"
+    )
+
+
+def test_a_turn_for_the_worse_or_better_is_told_once() -> None:
+    found = [Finding(Check.LEAKS, f"s{n}", "it is open") for n in range(7)]
+    [worse] = turned({"cost": 1}, {"cost": 2, "leaks": 7}, found)
+    assert (worse.type, worse.subject) == ("orchestrator.audit.violated", "leaks")
+    assert worse.data["violations"] == 7
+    assert worse.data["examples"][-1] == {"subject": "s4", "detail": "it is open"}
+    [better] = turned({"leaks": 7}, {}, [])
+    assert (better.type, better.data["violations"]) == ("orchestrator.audit.healed", 0)
+    assert list(turned({"leaks": 7}, {"leaks": 6}, found)) == []

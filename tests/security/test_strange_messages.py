@@ -1,0 +1,91 @@
+"""What the broker brings and is no job of ours is refused, the worker goes on, and its contents are told to nobody."""
+
+import base64
+import json
+import logging
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from celery import Celery
+from celery.contrib.testing.worker import start_worker
+
+from orchestrator.client import JOBS_QUEUE
+from orchestrator.settings import Settings
+from orchestrator.tasks.app import make_app
+
+SECRET = "sk-planted-in-a-message"
+PATIENCE = 30
+
+
+@pytest.fixture
+def app(sqlite_url: str, valkey_url: str, tmp_path: Path) -> Iterator[Celery]:
+    """A worker of ours that does jobs."""
+    config = tmp_path / "orchestrator.toml"
+    config.touch()
+    settings = Settings(database_url=sqlite_url, broker_url=valkey_url, result_url=valkey_url, config=config)
+    app, process = make_app(settings)
+    with start_worker(
+        app, pool="solo", perform_ping_check=False, queues=[JOBS_QUEUE], shutdown_timeout=PATIENCE
+    ):
+        yield app
+    process.close()
+
+
+def raw(url: str, body: bytes, **changes: Any) -> None:
+    """Put a message into the queue as any client can."""
+    headers = {"id": str(uuid.uuid4()), "task": "orchestrator.session.close", "argsrepr": SECRET}
+    message = {
+        "body": base64.b64encode(body).decode(),
+        "content-encoding": "utf-8",
+        "content-type": "application/json",
+        "headers": headers,
+        "properties": {
+            "correlation_id": headers["id"],
+            "delivery_mode": 2,
+            "delivery_info": {"exchange": "", "routing_key": JOBS_QUEUE},
+            "priority": 0,
+            "body_encoding": "base64",
+            "delivery_tag": str(uuid.uuid4()),
+        },
+    }
+    with redis.Redis.from_url(url) as client:
+        client.lpush(JOBS_QUEUE, json.dumps(message | changes))
+
+
+@pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore:Exception raised outside body"
+)  # celery's own
+def test_strangers_are_refused_in_silence_and_the_next_job_is_done(
+    app: Celery, valkey_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    stranger = app.send_task("some.other.task", kwargs={"key": SECRET}, queue=JOBS_QUEUE)
+    raw(valkey_url, b"not JSON " + SECRET.encode())
+    raw(valkey_url, json.dumps([[], SECRET, {}]).encode())
+    raw(valkey_url, json.dumps({"key": SECRET}).encode(), headers={})
+    raw(valkey_url, SECRET.encode(), **{"content-type": "application/x-python-serialize"})
+    raw(valkey_url, json.dumps([[], {"session_id": "x" * 1_000_000}, {}]).encode())
+
+    job = app.send_task("orchestrator.session.close", kwargs={"session_id": "nobody"}, queue=JOBS_QUEUE)
+    assert job.get(timeout=PATIENCE)["error"]["code"] == "unknown_session"
+
+    with pytest.raises(Exception, match="some"):
+        stranger.get(timeout=PATIENCE)
+    _wait_for(caplog, "unknown task some.other.task was refused")
+    assert "a message that is not JSON was refused" in caplog.text
+    assert SECRET not in caplog.text
+    with redis.Redis.from_url(valkey_url) as client:
+        assert not client.llen(JOBS_QUEUE)
+        assert not client.hlen("unacked"), "nothing comes again"
+
+
+def _wait_for(caplog: pytest.LogCaptureFixture, words: str) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while words not in caplog.text:
+        assert time.monotonic() < deadline, caplog.text
+        time.sleep(0.05)
