@@ -183,9 +183,9 @@ class _Day:
 def _policy(rng: random.Random) -> Policy:
     """As it comes, or in a hurry."""
     if rng.random() < 0.3:
-        return Policy(ping_interval_seconds=rng.choice((60.0, 200.0)))
+        return Policy(ping_interval_seconds=rng.choice((60.0, 300.0)))
     return Policy(
-        ping_interval_seconds=rng.choice((100.0, 240.0)),
+        ping_interval_seconds=rng.choice((240.0, 480.0)),
         ping_timeout_seconds=20,
         dead_after_failures=rng.choice((2, 3)),
         dead_after_seconds=rng.choice((20.0, 60.0)),

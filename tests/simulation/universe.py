@@ -45,14 +45,14 @@ _DUE = " UNION ALL ".join(
 )
 #: Ticks that are not about steps, what makes them worth a look, and how often. Seconds.
 _UPKEEP: Mapping[str, tuple[str, float]] = {
-    "orchestrator.tick.events": ("SELECT 1 FROM outbox WHERE delivered_at IS NULL LIMIT 1", 75),
+    "orchestrator.tick.events": ("SELECT 1 FROM outbox WHERE delivered_at IS NULL LIMIT 1", 150),
     "orchestrator.tick.queues": ("SELECT 1 FROM sessions WHERE state = 'queued' LIMIT 1", 30),
     "orchestrator.tick.brakes": ("SELECT 1 FROM brakes LIMIT 1", 15),
     "orchestrator.tick.keys": ("SELECT 1 FROM credentials WHERE paused_since IS NOT NULL LIMIT 1", 60),
     "orchestrator.tick.unserved": ("SELECT 1 FROM placements WHERE state = 'closing' LIMIT 1", 300),
     "orchestrator.tick.balances": ("SELECT 1", 7200),
     "orchestrator.tick.outcomes": ("SELECT 1", 40_000),
-    "orchestrator.tick.reconcile": ("SELECT 1", 1200),
+    "orchestrator.tick.reconcile": ("SELECT 1", 2400),
 }
 _ANYTHING_ELSE = ("SELECT 1", 1800.0)
 
