@@ -91,6 +91,8 @@ def test_an_empty_database_asks_to_be_migrated_and_then_works(
     assert "run `orchestrator migrate`" in said.err
     first, again = cli("migrate"), cli("migrate")
     assert first.out == again.out != "\n"
+    assert "0001: The first schema." in first.err
+    assert again.err == ""
     assert cli("session", "list", "--json").json == []
 
 
@@ -98,6 +100,10 @@ def test_a_database_of_a_later_release_is_left_alone(cli: Cli, world: World) -> 
     world.services.database.transact(
         lambda tx: tx.connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
     )
+    assert cli("session", "list").code == 0, "what it added is in nobody's way"
+    revision = next(finding for finding in cli("doctor", "--json").json if finding["check"] == "revision")
+    assert revision["ok"]
+    assert "newer than this release's" in revision["detail"]
     said = cli("migrate")
     assert (said.code, said.out) == (2, "")
     assert "cannot be migrated by this release" in said.err

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from orchestrator.store import migrate
+from orchestrator.store.database import Database
 from tests import servers
 from tests.processes.nursery import Nursery
 from tests.processes.platform import PATIENCE
@@ -72,6 +74,15 @@ def test_a_database_that_cannot_be_reached(start: Start) -> None:
 def test_a_database_that_is_not_migrated(start: Start, tmp_path: Path) -> None:
     ended = start(ORCHESTRATOR_DATABASE_URL=f"sqlite:///{tmp_path}/empty.db")
     assert_explained(ended, "`orchestrator migrate`")
+
+
+def test_a_database_of_an_earlier_release(start: Start, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/earlier.db"
+    database = Database(url)
+    migrate.upgrade(database, "0001")
+    database.dispose()
+    ended = start(ORCHESTRATOR_DATABASE_URL=url)
+    assert_explained(ended, "at revision 0001, this release needs", "run `orchestrator migrate` first")
 
 
 def test_a_postgresql_database_that_is_not_migrated(start: Start, postgres: servers.Postgres) -> None:

@@ -11,9 +11,12 @@ import pytest
 from redis import Redis
 from sqlalchemy import text
 
+from orchestrator.cli.tree import GRACE
+from orchestrator.tasks.draining import BOUND
 from tests.processes.platform import Platform, Running, eventually, morpheus, openai
 from tests.store.stage import wait_until_blocked
 
+UNITS = Path(__file__).parents[2] / "deploy" / "systemd"
 SCRIPT = """
 import sys, threading, time
 from orchestrator.tasks.draining import Drain
@@ -56,6 +59,15 @@ def test_what_does_not_end_within_the_bound_is_left_behind(tmp_path: Path) -> No
     running.tell(signal.SIGTERM)
     assert running.wait() == 0
     assert "ends by itself" not in running.text()
+
+
+@pytest.mark.parametrize("unit", ["worker", "scheduler"])
+def test_systemd_waits_longer_than_a_drain_takes(unit: str) -> None:
+    told = (UNITS / f"orchestrator-{unit}.service").read_text()
+    settings = dict(line.split("=", 1) for line in told.splitlines() if "=" in line)
+    assert BOUND < GRACE < int(settings["TimeoutStopSec"])
+    assert (settings["KillMode"], settings["Restart"]) == ("mixed", "always")
+    assert settings["ExecStart"].endswith(f"/orchestrator {unit}")
 
 
 def ready(platform: Platform, pool: str, name: str | None = None) -> Running:
