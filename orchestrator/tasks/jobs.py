@@ -1,5 +1,6 @@
 """Jobs of other services: one task each, which keeps its one outcome in the inbox and returns it."""
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,8 @@ from orchestrator.flows.jobs import perform
 from orchestrator.flows.services import Services
 from orchestrator.store.database import StoreError
 
+log = logging.getLogger(__name__)
+
 #: A job that met a database that is down is tried again so often, so many seconds apart. Its row decides then.
 RETRIES, RETRY_SECONDS = 60, 5
 
@@ -17,7 +20,7 @@ RETRIES, RETRY_SECONDS = 60, 5
 def register(app: Celery, services: Callable[[], Services]) -> None:
     """Make every job of the contract a task of `app`."""
     for name in JOBS:
-        app.task(
+        task: Any = app.task(
             name=name,
             shared=False,
             bind=True,
@@ -26,6 +29,28 @@ def register(app: Celery, services: Callable[[], Services]) -> None:
             max_retries=RETRIES,
             default_retry_delay=RETRY_SECONDS,
         )(_job(name, services))
+        task.backend = Results(app)
+
+
+class Results:
+    """Where outcomes are put for who waits. One that cannot be put there is no failure of its job, which is done:
+    Celery would say so, and who believed it would do it again. Who hears nothing asks again, and is told."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app  # it has one backend for each thread
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._app.backend, name)
+
+    def mark_as_done(self, task_id: str, *args: Any, **kwargs: Any) -> None:
+        try:
+            self._app.backend.mark_as_done(task_id, *args, **kwargs)
+        except Exception as error:  # noqa: BLE001  (whatever the broker does, the inbox has it)
+            log.warning(
+                "the outcome of job %s cannot be put where one waits for it: %s",
+                task_id,
+                type(error).__name__,
+            )
 
 
 def _job(name: str, services: Callable[[], Services]) -> Any:
