@@ -21,9 +21,11 @@ SCRIPT = """
 import sys, threading, time
 from orchestrator.tasks.draining import Drain
 drain = Drain(bound=float(sys.argv[1]))
-drain.listen(at_once=lambda: print("at once", flush=True), then=lambda: print("then", flush=True))
+begun = threading.Event()
+drain.listen(at_once=lambda: print("at once", flush=True), then=lambda: (print("then", flush=True), begun.set()))
 print("listens", flush=True)
 drain.wait()
+begun.wait()
 print("drains", flush=True)
 time.sleep(float(sys.argv[2]))
 print("ends by itself", flush=True)
