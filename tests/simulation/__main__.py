@@ -15,11 +15,9 @@ from typing import Any
 
 from tests.simulation.coverage import unvisited
 from tests.simulation.crash_stories import STORIES
-from tests.simulation.crashes import Telling, Theatre, sampled
-from tests.simulation.day import Days, Result
-
-#: What each process keeps: its database, with all its statements compiled.
-_mine: dict[str, Any] = {}
+from tests.simulation.crashes import Telling, sampled
+from tests.simulation.day import Result
+from tests.simulation.player import play, tell
 
 
 def main() -> int:
@@ -48,7 +46,7 @@ def main() -> int:
 def _seeds(given: argparse.Namespace, directory: str) -> tuple[str, bool]:
     begun, results = time.monotonic(), []
     seeds = range(given.first, given.first + given.seeds)
-    for result in _spread(given.jobs, partial(_play, directory), seeds):
+    for result in _spread(given.jobs, partial(play, directory), seeds):
         results.append(result)
         _progress(len(results), given.seeds, sum(bool(one.violations) for one in results))
         _tell_of(result, alone=given.seeds == 1)
@@ -59,11 +57,11 @@ def _seeds(given: argparse.Namespace, directory: str) -> tuple[str, bool]:
 def _crash_points(given: argparse.Namespace, directory: str) -> tuple[str, bool]:
     begun = time.monotonic()
     stories = [n for n, story in enumerate(STORIES) if given.story in story.name]
-    whole = list(_spread(given.jobs, partial(_tell, directory), [(n, None) for n in stories]))
+    whole = list(_spread(given.jobs, partial(tell, directory), [(n, None) for n in stories]))
     tellings = {telling.story: telling for telling in whole}
     wanted = [(n, at) for n in stories for at in sampled(tellings[STORIES[n].name].points, given.every)]
     crashed: list[Telling] = []
-    for telling in _spread(given.jobs, partial(_tell, directory), wanted):
+    for telling in _spread(given.jobs, partial(tell, directory), wanted):
         crashed.append(telling)
         _progress(len(crashed), len(wanted), sum(bool(one.broken) for one in crashed))
         if telling.broken:
@@ -79,20 +77,6 @@ def _spread(jobs: int, work: Callable[[Any], Any], items: Iterable[Any]) -> Iter
     """Over processes; in the order of the items."""
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
         yield from pool.map(work, items, chunksize=1)
-
-
-def _play(directory: str, seed: int) -> Result:
-    if "days" not in _mine:
-        _mine["days"] = Days(Path(tempfile.mkdtemp(dir=directory)))
-    result: Result = _mine["days"].play(seed)
-    return result
-
-
-def _tell(directory: str, wanted: tuple[int, int | None]) -> Telling:
-    if "theatre" not in _mine:
-        _mine["theatre"] = Theatre(Path(tempfile.mkdtemp(dir=directory)))
-    telling: Telling = _mine["theatre"].tell(STORIES[wanted[0]], wanted[1])
-    return telling
 
 
 def _tell_of(result: Result, *, alone: bool) -> None:
