@@ -56,12 +56,25 @@ def test_the_default_file_may_be_missing_and_one_asked_for_may_not(tmp_path: Pat
 def test_the_example_is_valid_and_shows_the_defaults() -> None:
     configuration = load_configuration(EXAMPLE, require_secrets=False)
     assert configuration.policy == Policy()
-    assert configuration.plans == Configuration().plans
+    defaults = Configuration()
+    assert {name: configuration.plans[name] for name in defaults.plans} == defaults.plans
+    assert (configuration.audit, configuration.events_kept_days) == (
+        defaults.audit,
+        defaults.events_kept_days,
+    )
     assert configuration.policy_for("aiml").ping_interval_seconds == 60
     assert configuration.policy_for("morpheus").resolve_after_seconds == 900
     assert configuration.providers["morpheus"].credentials == ("env:MORPHEUS_KEY_1",)
     assert configuration.providers["morpheus"].retired_credentials == ("env:MORPHEUS_KEY_2",)
     assert configuration.attach_permits("env:FPT_TOKEN_7", "https://api.gptcloud.com/aiam/v1")
+
+
+def test_ranges_that_attached_hosts_may_lead_to_are_read_and_checked(tmp_path: Path) -> None:
+    configuration = read(tmp_path, '[attach]\nprivate_networks = ["10.0.0.0/8"]\n', require_secrets=False)
+    assert configuration.attach_reach.allows("vllm.internal", "10.1.2.3")
+    assert not configuration.attach_reach.allows("vllm.internal", "127.0.0.1")
+    with pytest.raises(ConfigurationError, match=r"attach.private_networks\[0\]: must be a range"):
+        read(tmp_path, '[attach]\nprivate_networks = ["10.0.0.1/8"]\n', require_secrets=False)
 
 
 def test_single_keys_are_laid_over_what_holds_without_them(tmp_path: Path) -> None:
