@@ -5,16 +5,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from orchestrator.flows.services import Services
 from orchestrator.flows.tries import Subject, Tried, card_facts, not_tried, tried
 from orchestrator.flows.try_ping import try_ping
-from orchestrator.providers.driver import (
-    CannotAsk,
-    ChecksKey,
-    HasBalance,
-    ListsModels,
-    Order,
-    OutOfBalance,
-    Secret,
-    Target,
-)
+from orchestrator.providers.driver import ChecksKey, HasBalance, ListsModels, Order, Secret, Target
+from orchestrator.providers.errors import CannotAsk, OutOfBalance
 from orchestrator.rules.values import Model
 
 #: What an always-on endpoint is asked for; nothing is created, so nothing lasts. Seconds.

@@ -9,7 +9,8 @@ from typing import Any, Generic, TypeVar
 from orchestrator.flows.account_work import AccountWork, on_account
 from orchestrator.flows.services import Services
 from orchestrator.flows.upkeep import Tally
-from orchestrator.providers.driver import Driver, NotSent, OutcomeUnknown, ProviderError
+from orchestrator.providers.driver import Driver
+from orchestrator.providers.errors import NotSent, OutcomeUnknown, ProviderError
 from orchestrator.rules.states import Step
 from orchestrator.rules.values import Placement, Policy, Session
 from orchestrator.store.unit import Transaction

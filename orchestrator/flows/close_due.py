@@ -20,7 +20,8 @@ from orchestrator.flows.services import Services, close_lease
 from orchestrator.flows.targets import target_of
 from orchestrator.flows.upkeep import Tally
 from orchestrator.observability import metrics
-from orchestrator.providers.driver import Closed, Driver, NotClosed
+from orchestrator.providers.driver import Closed, Driver
+from orchestrator.providers.errors import NotClosed
 from orchestrator.rules.states import PlacementState, Step
 from orchestrator.rules.values import Placement, Policy
 from orchestrator.store.unit import Transaction

@@ -11,16 +11,14 @@ from orchestrator.flows.giving_back import give_back
 from orchestrator.flows.services import Services, open_lease
 from orchestrator.flows.targets import order_of
 from orchestrator.flows.upkeep import Tally
-from orchestrator.providers.driver import (
+from orchestrator.providers.driver import Driver, NotPlaced, Placed
+from orchestrator.providers.errors import (
     CredentialRefused,
-    Driver,
     Misconfigured,
     ModelMissing,
-    NotPlaced,
     NotSent,
     OutcomeUnknown,
     OutOfBalance,
-    Placed,
     ProviderError,
     Refused,
     Throttled,

@@ -4,7 +4,8 @@ import asyncio
 
 from orchestrator.flows.services import Services
 from orchestrator.flows.upkeep import Tally
-from orchestrator.providers.driver import Balance, HasBalance, ProviderError
+from orchestrator.providers.driver import Balance, HasBalance
+from orchestrator.providers.errors import ProviderError
 from orchestrator.rules.events import Event
 from orchestrator.rules.money import MICRO
 from orchestrator.store.unit import Transaction

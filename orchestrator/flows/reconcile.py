@@ -15,7 +15,8 @@ from orchestrator.flows.reconcile_status import OVER, confirmed
 from orchestrator.flows.services import Services
 from orchestrator.flows.upkeep import Tally
 from orchestrator.observability import metrics
-from orchestrator.providers.driver import Listed, ProviderError
+from orchestrator.providers.driver import Listed
+from orchestrator.providers.errors import ProviderError
 from orchestrator.rules import reconcile as rule
 from orchestrator.rules.events import Event, rfc3339
 from orchestrator.rules.lists import Finding, Kind, Live, Picture, Terms

@@ -2,7 +2,7 @@
 
 from typing import assert_never
 
-from orchestrator.providers.driver import (
+from orchestrator.providers.errors import (
     CredentialRefused,
     Misconfigured,
     ModelMissing,

@@ -7,7 +7,8 @@ from orchestrator.flows.open_due import open_terms, settle_open
 from orchestrator.flows.services import Services
 from orchestrator.flows.targets import order_of
 from orchestrator.flows.upkeep import Tally
-from orchestrator.providers.driver import Driver, NotPlaced, OutcomeUnknown, Placed
+from orchestrator.providers.driver import Driver, NotPlaced, Placed
+from orchestrator.providers.errors import OutcomeUnknown
 from orchestrator.rules.states import Step
 
 

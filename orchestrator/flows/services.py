@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from orchestrator.flows.loop import EventLoop
 from orchestrator.flows.slots import Slots
-from orchestrator.providers.driver import Card, Driver, Secret
+from orchestrator.providers.card import Card
+from orchestrator.providers.driver import Driver, Secret
 from orchestrator.rules.states import Step
 from orchestrator.rules.values import Placement, Policy
 from orchestrator.settings import Configuration, SecretStore

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 from orchestrator.flows import remedies
 from orchestrator.flows.services import Services
-from orchestrator.providers.driver import CannotAsk, Card, Driver, ProviderError
+from orchestrator.providers.card import Card
+from orchestrator.providers.driver import Driver
+from orchestrator.providers.errors import CannotAsk, ProviderError
 
 #: For one try. Seconds.
 TIMEOUT = 30.0

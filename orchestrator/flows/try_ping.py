@@ -9,7 +9,8 @@ from orchestrator.flows import remedies
 from orchestrator.flows.services import PING_BEGINS_WITHIN
 from orchestrator.flows.targets import target_of
 from orchestrator.flows.tries import TIMEOUT, Subject, Tried, not_tried
-from orchestrator.providers.driver import Driver, Life, Probe, ProviderError, Secret, Target
+from orchestrator.providers.driver import Driver, Life, Probe, Secret, Target
+from orchestrator.providers.errors import ProviderError
 from orchestrator.rules.money import MICRO
 from orchestrator.rules.values import Verdict
 

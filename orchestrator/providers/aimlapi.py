@@ -11,22 +11,10 @@ from pydantic import Field
 
 from orchestrator.providers.always_on import AlwaysOn
 from orchestrator.providers.answers import Answer
+from orchestrator.providers.card import Card
 from orchestrator.providers.chat import Dialect, Pinger
-from orchestrator.providers.driver import (
-    Auth,
-    Balance,
-    Card,
-    CredentialRefused,
-    Endpoint,
-    Misconfigured,
-    ModelMissing,
-    Order,
-    OutOfBalance,
-    Placed,
-    Probe,
-    Secret,
-    Target,
-)
+from orchestrator.providers.driver import Auth, Balance, Endpoint, Order, Placed, Probe, Secret, Target
+from orchestrator.providers.errors import CredentialRefused, Misconfigured, ModelMissing, OutOfBalance
 from orchestrator.providers.faults import has_error
 from orchestrator.providers.http import Call, HttpClient
 from orchestrator.providers.lifecycle import ask_reading, listed_models, refusal

@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 
+from orchestrator.providers.card import Card
 from orchestrator.providers.driver import (
-    CannotAsk,
-    Card,
     Closed,
     Life,
     Listed,
@@ -15,6 +14,7 @@ from orchestrator.providers.driver import (
     Status,
     Target,
 )
+from orchestrator.providers.errors import CannotAsk
 
 
 class AlwaysOn:

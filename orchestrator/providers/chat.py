@@ -8,7 +8,8 @@ from typing import Any
 
 from orchestrator.providers.answers import Answer, has_first_event
 from orchestrator.providers.clock import monotonic
-from orchestrator.providers.driver import Endpoint, NotSent, Probe, Target
+from orchestrator.providers.driver import Endpoint, Probe, Target
+from orchestrator.providers.errors import NotSent
 from orchestrator.providers.faults import Rule, describe, effective_status, has_error, read_fault, verdict_of
 from orchestrator.providers.http import Call, HttpClient, NoAnswer
 from orchestrator.providers.ladder import Ladder, first_rung, ran_out_of_tokens

@@ -1,6 +1,7 @@
-"""The port to upstream platforms: what a driver can be asked, what it answers, and how it fails.
+"""The port to upstream platforms: what a driver can be asked and what it answers.
 
-Every call may be repeated; "already done" is success. Drivers keep no state that a crash could lose.
+How it fails stands in `errors.py`, what its platform can do in `card.py`. Every call may be repeated;
+"already done" is success. Drivers keep no state that a crash could lose.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,6 +11,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Protocol, runtime_checkable
 
+from orchestrator.providers.card import Card
 from orchestrator.rules.values import Attach, ModelType, Verdict
 
 
@@ -21,38 +23,6 @@ class Auth(StrEnum):
     BOTH = "both"
     NONE = "none"
     BASIC = "basic"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Card:
-    """What a platform can do, as its driver says. Flows ask the card, never the driver's name."""
-
-    has_lifecycle: bool
-    """False: always-on endpoints; the close is local and proves itself."""
-    can_list: bool = False
-    closes_by_id: bool = False
-    exclusive_credentials: bool = False
-    """A credential carries at most one unclosed placement."""
-    serialised: bool = False
-    """Lifecycle calls of one credential run one at a time, under a lease on it."""
-    repeats_open: bool = False
-    """The identical open, sent again, adopts what the first one opened."""
-    max_nodes: int | None = None
-    shortest_duration_seconds: int = 0
-    """The shortest session that the platform accepts."""
-    minimum_billing_seconds: int = 0
-    resolve_after_seconds: float | None = None
-    """Longer than the policy's where an open's effect shows later here."""
-    native_ping_is_lifecycle: bool = False
-    """The configured ping can close the session, so it runs under the credential's lease."""
-    names_create: bool = False
-    """A create carries our name, by which it can be found again."""
-    tells_status: bool = False
-    """`status` asks the platform, and what it says confirms a death."""
-    sleeps: bool = False
-    """What serves may be scaled to zero: `status` says so, and a ping would wake it and start the bill."""
-    attaches: bool = False
-    """Somebody else opens and ends it: an order brings the endpoint, and no call of ours closes it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -216,62 +186,6 @@ class Balance:
 
     amount: Decimal
     currency: str
-
-
-class ProviderError(Exception):
-    """An upstream platform did not do what it was asked. The message is for people and holds no secret."""
-
-
-class Refused(ProviderError):
-    """It said no, and nothing was created: try the next credential or provider."""
-
-
-class ProviderFull(Refused):
-    """It has no capacity for this now: try another provider."""
-
-
-class ModelMissing(Refused):
-    """It does not serve this model: another credential will not help."""
-
-
-class CredentialRefused(Refused):
-    """It does not accept this secret: pause the credential, try the next."""
-
-
-class OutOfBalance(Refused):
-    """The platform's own account there is empty: an operator must top it up."""
-
-
-class Misconfigured(Refused):
-    """The request as configured cannot work here: an operator must look."""
-
-
-class NotSent(ProviderError):
-    """The request certainly never reached the platform: send it again later."""
-
-
-class Throttled(ProviderError):
-    """Too many requests, nothing was done: send it again after `retry_after_seconds`."""
-
-    def __init__(self, message: str, retry_after_seconds: float | None = None) -> None:
-        super().__init__(message)
-        self.retry_after_seconds = retry_after_seconds
-
-
-class OutcomeUnknown(ProviderError):
-    """It may or may not have happened: resolve first, never send blindly again."""
-
-    def __init__(self, message: str, *, possible_orphans: bool = False) -> None:
-        super().__init__(message)
-        self.possible_orphans = possible_orphans
-
-
-class NotClosed(ProviderError):
-    """No proof that it is closed: try again, for ever."""
-
-
-class CannotAsk(ProviderError):
-    """The platform offers no such call."""
 
 
 @runtime_checkable

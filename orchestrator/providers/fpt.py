@@ -4,7 +4,8 @@
 `template` (fpt_template): a control API that the configuration describes.
 """
 
-from orchestrator.providers.driver import Card, Driver
+from orchestrator.providers.card import Card
+from orchestrator.providers.driver import Driver
 from orchestrator.providers.fpt_attach import AttachDriver
 from orchestrator.providers.fpt_options import FptOptions
 from orchestrator.providers.fpt_template import TemplateDriver

@@ -8,27 +8,29 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import assert_never
 
+from orchestrator.providers.card import Card
 from orchestrator.providers.chat import Dialect, Pinger
 from orchestrator.providers.driver import (
-    CannotAsk,
-    Card,
     Closed,
-    CredentialRefused,
     Endpoint,
     Life,
     Listed,
-    Misconfigured,
-    ModelMissing,
-    NotClosed,
     NotPlaced,
     Order,
-    OutOfBalance,
     Placed,
     Probe,
-    Refused,
     Secret,
     Status,
     Target,
+)
+from orchestrator.providers.errors import (
+    CannotAsk,
+    CredentialRefused,
+    Misconfigured,
+    ModelMissing,
+    NotClosed,
+    OutOfBalance,
+    Refused,
 )
 from orchestrator.providers.fpt_options import FptOptions, chat_base
 from orchestrator.providers.http import HttpClient

@@ -8,26 +8,28 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from orchestrator.providers.answers import Answer
+from orchestrator.providers.card import Card
 from orchestrator.providers.chat import Dialect, Pinger
 from orchestrator.providers.driver import (
-    CannotAsk,
-    Card,
     Closed,
     Endpoint,
     Life,
     Listed,
-    NotClosed,
     NotPlaced,
-    NotSent,
     Order,
-    OutcomeUnknown,
     Placed,
     Probe,
-    ProviderError,
-    ProviderFull,
     Secret,
     Status,
     Target,
+)
+from orchestrator.providers.errors import (
+    CannotAsk,
+    NotClosed,
+    NotSent,
+    OutcomeUnknown,
+    ProviderError,
+    ProviderFull,
     Throttled,
 )
 from orchestrator.providers.faults import describe, read_fault, verdict_of

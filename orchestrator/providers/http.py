@@ -20,7 +20,8 @@ from httpx_aiohttp import AiohttpTransport
 
 from orchestrator.providers.answers import Answer
 from orchestrator.providers.clock import monotonic
-from orchestrator.providers.driver import Auth, NotSent, Secret
+from orchestrator.providers.driver import Auth, Secret
+from orchestrator.providers.errors import NotSent
 from orchestrator.providers.reach import AddressRefused, CheckedResolver, check_url, refusal_in
 from orchestrator.providers.secrets import auth_headers, brief, hidden_forms
 from orchestrator.rules.addresses import Reach

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, assert_never
 
 from orchestrator.providers.answers import Answer
-from orchestrator.providers.driver import (
+from orchestrator.providers.errors import (
     CredentialRefused,
     Misconfigured,
     ModelMissing,

@@ -12,30 +12,32 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from orchestrator.providers.card import Card
 from orchestrator.providers.chat import Dialect, Pinger
 from orchestrator.providers.clock import monotonic
 from orchestrator.providers.driver import (
     Auth,
-    CannotAsk,
-    Card,
     Closed,
     Endpoint,
     Life,
     Listed,
-    Misconfigured,
-    ModelMissing,
-    NotClosed,
     NotPlaced,
-    NotSent,
     Order,
-    OutcomeUnknown,
     Placed,
     Probe,
-    ProviderError,
-    ProviderFull,
     Secret,
     Status,
     Target,
+)
+from orchestrator.providers.errors import (
+    CannotAsk,
+    Misconfigured,
+    ModelMissing,
+    NotClosed,
+    NotSent,
+    OutcomeUnknown,
+    ProviderError,
+    ProviderFull,
     Throttled,
 )
 from orchestrator.providers.http import Call, HttpClient

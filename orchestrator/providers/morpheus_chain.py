@@ -11,16 +11,13 @@ from typing import Any
 from urllib.parse import quote
 
 from orchestrator.providers.answers import Answer
-from orchestrator.providers.driver import (
-    Auth,
-    Closed,
+from orchestrator.providers.driver import Auth, Closed, Order, Secret
+from orchestrator.providers.errors import (
     NotClosed,
     NotSent,
-    Order,
     OutcomeUnknown,
     OutOfBalance,
     ProviderFull,
-    Secret,
     Throttled,
 )
 from orchestrator.providers.faults import describe, read_fault

@@ -10,28 +10,24 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from orchestrator.providers.card import Card
 from orchestrator.providers.chat import Dialect, Pinger
 from orchestrator.providers.driver import (
     Auth,
     Balance,
-    Card,
     Closed,
     Endpoint,
     Life,
     Listed,
-    NotClosed,
     NotPlaced,
-    NotSent,
     Order,
-    OutcomeUnknown,
     Placed,
     Probe,
-    ProviderError,
     Secret,
     Status,
     Target,
-    Throttled,
 )
+from orchestrator.providers.errors import NotClosed, NotSent, OutcomeUnknown, ProviderError, Throttled
 from orchestrator.providers.faults import rule
 from orchestrator.providers.http import HttpClient
 from orchestrator.providers.morpheus_chain import SHORTEST_SECONDS, Chain, ChainSession, asked_seconds

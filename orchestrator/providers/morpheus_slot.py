@@ -4,18 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from orchestrator.providers.answers import Answer
-from orchestrator.providers.driver import (
-    Auth,
-    Closed,
-    Misconfigured,
-    NotClosed,
-    Order,
-    OutcomeUnknown,
-    Probe,
-    ProviderFull,
-    Secret,
-    Target,
-)
+from orchestrator.providers.driver import Auth, Closed, Order, Probe, Secret, Target
+from orchestrator.providers.errors import Misconfigured, NotClosed, OutcomeUnknown, ProviderFull
 from orchestrator.providers.faults import describe, read_fault, verdict_of
 from orchestrator.providers.http import Call, HttpClient
 from orchestrator.providers.lifecycle import ask_changing, refusal

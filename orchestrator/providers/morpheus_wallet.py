@@ -6,7 +6,8 @@ from decimal import Decimal
 
 from pydantic import Field
 
-from orchestrator.providers.driver import NotPlaced, Order, OutcomeUnknown, Secret
+from orchestrator.providers.driver import NotPlaced, Order, Secret
+from orchestrator.providers.errors import OutcomeUnknown
 from orchestrator.providers.morpheus_chain import Chain, ChainSession
 from orchestrator.providers.options import DriverOptions
 

@@ -5,18 +5,10 @@ Nothing is created upstream: an open checks that the model is listed, a close is
 
 from orchestrator.providers.always_on import AlwaysOn
 from orchestrator.providers.answers import Answer
+from orchestrator.providers.card import Card
 from orchestrator.providers.chat import Dialect, Pinger
-from orchestrator.providers.driver import (
-    Auth,
-    Card,
-    Endpoint,
-    ModelMissing,
-    Order,
-    Placed,
-    Probe,
-    Secret,
-    Target,
-)
+from orchestrator.providers.driver import Auth, Endpoint, Order, Placed, Probe, Secret, Target
+from orchestrator.providers.errors import ModelMissing
 from orchestrator.providers.http import Call, HttpClient
 from orchestrator.providers.lifecycle import ask_reading, listed_models
 from orchestrator.providers.options import DriverOptions

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
 
-from orchestrator.providers.driver import NotSent
+from orchestrator.providers.errors import NotSent
 from orchestrator.rules.addresses import Reach, hides_an_address, parsed
 
 

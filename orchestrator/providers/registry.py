@@ -17,7 +17,8 @@ from orchestrator.providers import (
     sesterce,
     sesterce_options,
 )
-from orchestrator.providers.driver import Card, Driver
+from orchestrator.providers.card import Card
+from orchestrator.providers.driver import Driver
 from orchestrator.providers.http import HttpClient
 from orchestrator.providers.options import DriverOptions
 

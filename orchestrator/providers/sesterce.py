@@ -8,27 +8,29 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
+from orchestrator.providers.card import Card
 from orchestrator.providers.chat import Dialect, Pinger
 from orchestrator.providers.clock import monotonic
 from orchestrator.providers.driver import (
-    Card,
     Closed,
     Life,
     Listed,
-    Misconfigured,
-    ModelMissing,
-    NotClosed,
     NotPlaced,
-    NotSent,
     Order,
-    OutcomeUnknown,
     Placed,
     Probe,
-    ProviderError,
-    ProviderFull,
     Secret,
     Status,
     Target,
+)
+from orchestrator.providers.errors import (
+    Misconfigured,
+    ModelMissing,
+    NotClosed,
+    NotSent,
+    OutcomeUnknown,
+    ProviderError,
+    ProviderFull,
     Throttled,
 )
 from orchestrator.providers.faults import describe, rule

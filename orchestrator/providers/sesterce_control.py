@@ -7,14 +7,8 @@ from decimal import Decimal
 from typing import Any
 
 from orchestrator.providers.answers import Answer
-from orchestrator.providers.driver import (
-    Auth,
-    Life,
-    Misconfigured,
-    OutcomeUnknown,
-    ProviderFull,
-    Secret,
-)
+from orchestrator.providers.driver import Auth, Life, Secret
+from orchestrator.providers.errors import Misconfigured, OutcomeUnknown, ProviderFull
 from orchestrator.providers.faults import describe
 from orchestrator.providers.http import Call, HttpClient
 from orchestrator.providers.lifecycle import ask_changing, ask_reading, refusal

@@ -1,17 +1,7 @@
 """An instance's own endpoint: its URL, its secret, and under which name it serves the model."""
 
-from orchestrator.providers.driver import (
-    Auth,
-    Endpoint,
-    Life,
-    Misconfigured,
-    ModelMissing,
-    NotSent,
-    Order,
-    Placed,
-    ProviderError,
-    Throttled,
-)
+from orchestrator.providers.driver import Auth, Endpoint, Life, Order, Placed
+from orchestrator.providers.errors import Misconfigured, ModelMissing, NotSent, ProviderError, Throttled
 from orchestrator.providers.http import Call, HttpClient
 from orchestrator.providers.lifecycle import ask_reading, listed_models
 from orchestrator.providers.sesterce_control import Instance

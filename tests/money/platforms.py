@@ -8,25 +8,27 @@ from enum import StrEnum
 
 from orchestrator.providers import registry
 from orchestrator.providers.always_on import AlwaysOn
+from orchestrator.providers.card import Card
 from orchestrator.providers.driver import (
     Auth,
-    Card,
     Closed,
-    CredentialRefused,
     Endpoint,
     Life,
     Listed,
-    NotClosed,
     NotPlaced,
-    NotSent,
     Order,
-    OutcomeUnknown,
     Placed,
     Probe,
-    ProviderFull,
     Secret,
     Status,
     Target,
+)
+from orchestrator.providers.errors import (
+    CredentialRefused,
+    NotClosed,
+    NotSent,
+    OutcomeUnknown,
+    ProviderFull,
     Throttled,
 )
 from orchestrator.providers.http import HttpClient

@@ -6,17 +6,10 @@ import pytest
 
 from orchestrator.providers import registry
 from orchestrator.providers.always_on import AlwaysOn
+from orchestrator.providers.card import Card
 from orchestrator.providers.chat import Dialect, Pinger
-from orchestrator.providers.driver import (
-    Auth,
-    Card,
-    Endpoint,
-    ModelMissing,
-    Order,
-    Placed,
-    Probe,
-    Target,
-)
+from orchestrator.providers.driver import Auth, Endpoint, Order, Placed, Probe, Target
+from orchestrator.providers.errors import ModelMissing
 from orchestrator.providers.http import Call, HttpClient
 from orchestrator.providers.lifecycle import ask_reading, listed_models
 from orchestrator.providers.options import DriverOptions

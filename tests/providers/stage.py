@@ -7,20 +7,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from orchestrator.providers import registry
-from orchestrator.providers.driver import (
-    Auth,
-    Card,
-    Driver,
-    Endpoint,
-    ModelMissing,
-    NotPlaced,
-    Order,
-    Placed,
-    ProviderFull,
-    Refused,
-    Secret,
-    Target,
-)
+from orchestrator.providers.card import Card
+from orchestrator.providers.driver import Auth, Driver, Endpoint, NotPlaced, Order, Placed, Secret, Target
+from orchestrator.providers.errors import ModelMissing, ProviderFull, Refused
 from orchestrator.providers.http import ClientOptions, HttpClient
 from orchestrator.rules.values import Attach, ModelType
 from orchestrator.simulator import Call, SimulatorServer

@@ -5,17 +5,13 @@ from typing import Any
 
 import pytest
 
-from orchestrator.providers.driver import (
-    Balance,
+from orchestrator.providers.driver import Balance, Driver, HasBalance, NotPlaced, Probe
+from orchestrator.providers.errors import (
     CredentialRefused,
-    Driver,
-    HasBalance,
     Misconfigured,
     ModelMissing,
-    NotPlaced,
     NotSent,
     OutOfBalance,
-    Probe,
     Throttled,
 )
 from orchestrator.rules.values import ModelType, Verdict

@@ -5,18 +5,15 @@ from typing import Any
 
 import pytest
 
-from orchestrator.providers.driver import (
+from orchestrator.providers.driver import Closed, Life, NotPlaced, Placed
+from orchestrator.providers.errors import (
     CannotAsk,
-    Closed,
     CredentialRefused,
-    Life,
     Misconfigured,
     NotClosed,
-    NotPlaced,
     NotSent,
     OutcomeUnknown,
     OutOfBalance,
-    Placed,
     ProviderError,
     Throttled,
 )

@@ -4,15 +4,12 @@ from typing import Any
 
 import pytest
 
-from orchestrator.providers.driver import (
-    Auth,
+from orchestrator.providers.driver import Auth, Life, NotPlaced, Placed
+from orchestrator.providers.errors import (
     CannotAsk,
-    Life,
     NotClosed,
-    NotPlaced,
     OutcomeUnknown,
     OutOfBalance,
-    Placed,
     ProviderFull,
     Throttled,
 )

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from orchestrator.providers.answers import Answer
-from orchestrator.providers.driver import Auth, NotSent, Secret
+from orchestrator.providers.driver import Auth, Secret
+from orchestrator.providers.errors import NotSent
 from orchestrator.providers.http import NoAnswer
 from tests.providers.asking import ask, call, client
 from tests.providers.rawserver import GOOD, Handler, closed_port, read_request, saying, serving

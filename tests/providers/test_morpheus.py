@@ -4,15 +4,13 @@ from typing import Any
 
 import pytest
 
-from orchestrator.providers.driver import (
-    Life,
+from orchestrator.providers.driver import Life, NotPlaced, Placed
+from orchestrator.providers.errors import (
     Misconfigured,
     ModelMissing,
     NotClosed,
-    NotPlaced,
     NotSent,
     OutcomeUnknown,
-    Placed,
     ProviderFull,
 )
 from orchestrator.rules.values import Verdict

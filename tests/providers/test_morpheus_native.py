@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.providers.driver import Closed, Driver, NotClosed
+from orchestrator.providers.driver import Closed, Driver
+from orchestrator.providers.errors import NotClosed
 from orchestrator.providers.morpheus import MorpheusDriver
 from orchestrator.rules.values import Verdict
 from orchestrator.simulator import SimulatorServer

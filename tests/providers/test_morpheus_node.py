@@ -6,16 +6,12 @@ from typing import Any
 
 import pytest
 
-from orchestrator.providers.driver import (
-    Driver,
-    HasBalance,
-    Life,
+from orchestrator.providers.driver import Driver, HasBalance, Life, NotPlaced, Placed
+from orchestrator.providers.errors import (
     NotClosed,
-    NotPlaced,
     NotSent,
     OutcomeUnknown,
     OutOfBalance,
-    Placed,
     ProviderFull,
     Throttled,
 )

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.providers.driver import Auth, CredentialRefused, ModelMissing, NotPlaced, NotSent, Target
+from orchestrator.providers.driver import Auth, NotPlaced, Target
+from orchestrator.providers.errors import CredentialRefused, ModelMissing, NotSent
 from orchestrator.rules.values import Verdict
 from orchestrator.simulator import SimulatorServer
 from tests.providers.stage import Stage, platform_of, secret, stage_of

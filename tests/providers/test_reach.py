@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from orchestrator.providers.driver import NotSent
+from orchestrator.providers.errors import NotSent
 from orchestrator.providers.http import Call, ClientOptions, HttpClient
 from orchestrator.providers.reach import AddressRefused, CheckedResolver, RefusedByResolver, check_url
 from orchestrator.rules.addresses import Reach

@@ -4,15 +4,13 @@ import pytest
 from pydantic import ValidationError
 
 from orchestrator.providers import registry
-from orchestrator.providers.driver import (
-    Life,
+from orchestrator.providers.driver import Life, NotPlaced, Placed
+from orchestrator.providers.errors import (
     Misconfigured,
     ModelMissing,
     NotClosed,
-    NotPlaced,
     NotSent,
     OutcomeUnknown,
-    Placed,
     ProviderFull,
 )
 from orchestrator.rules.values import Verdict

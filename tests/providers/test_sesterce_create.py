@@ -6,14 +6,8 @@ from decimal import Decimal
 
 import pytest
 
-from orchestrator.providers.driver import (
-    Driver,
-    Life,
-    NotClosed,
-    OutcomeUnknown,
-    Placed,
-    ProviderFull,
-)
+from orchestrator.providers.driver import Driver, Life, Placed
+from orchestrator.providers.errors import NotClosed, OutcomeUnknown, ProviderFull
 from orchestrator.rules.values import Verdict
 from orchestrator.simulator import SimulatorServer
 from tests.providers.instances import (

@@ -1,0 +1,35 @@
+"""What a platform can do, as its driver says."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Card:
+    """Flows ask the card, never the driver's name."""
+
+    has_lifecycle: bool
+    """False: always-on endpoints; the close is local and proves itself."""
+    can_list: bool = False
+    closes_by_id: bool = False
+    exclusive_credentials: bool = False
+    """A credential carries at most one unclosed placement."""
+    serialised: bool = False
+    """Lifecycle calls of one credential run one at a time, under a lease on it."""
+    repeats_open: bool = False
+    """The identical open, sent again, adopts what the first one opened."""
+    max_nodes: int | None = None
+    shortest_duration_seconds: int = 0
+    """The shortest session that the platform accepts."""
+    minimum_billing_seconds: int = 0
+    resolve_after_seconds: float | None = None
+    """Longer than the policy's where an open's effect shows later here."""
+    native_ping_is_lifecycle: bool = False
+    """The configured ping can close the session, so it runs under the credential's lease."""
+    names_create: bool = False
+    """A create carries our name, by which it can be found again."""
+    tells_status: bool = False
+    """`status` asks the platform, and what it says confirms a death."""
+    sleeps: bool = False
+    """What serves may be scaled to zero: `status` says so, and a ping would wake it and start the bill."""
+    attaches: bool = False
+    """Somebody else opens and ends it: an order brings the endpoint, and no call of ours closes it."""

@@ -1,0 +1,57 @@
+"""How a driver's call fails, named by what the caller can do next."""
+
+
+class ProviderError(Exception):
+    """An upstream platform did not do what it was asked. The message is for people and holds no secret."""
+
+
+class Refused(ProviderError):
+    """It said no, and nothing was created: try the next credential or provider."""
+
+
+class ProviderFull(Refused):
+    """It has no capacity for this now: try another provider."""
+
+
+class ModelMissing(Refused):
+    """It does not serve this model: another credential will not help."""
+
+
+class CredentialRefused(Refused):
+    """It does not accept this secret: pause the credential, try the next."""
+
+
+class OutOfBalance(Refused):
+    """The platform's own account there is empty: an operator must top it up."""
+
+
+class Misconfigured(Refused):
+    """The request as configured cannot work here: an operator must look."""
+
+
+class NotSent(ProviderError):
+    """The request certainly never reached the platform: send it again later."""
+
+
+class Throttled(ProviderError):
+    """Too many requests, nothing was done: send it again after `retry_after_seconds`."""
+
+    def __init__(self, message: str, retry_after_seconds: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class OutcomeUnknown(ProviderError):
+    """It may or may not have happened: resolve first, never send blindly again."""
+
+    def __init__(self, message: str, *, possible_orphans: bool = False) -> None:
+        super().__init__(message)
+        self.possible_orphans = possible_orphans
+
+
+class NotClosed(ProviderError):
+    """No proof that it is closed: try again, for ever."""
+
+
+class CannotAsk(ProviderError):
+    """The platform offers no such call."""
