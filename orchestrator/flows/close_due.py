@@ -22,6 +22,7 @@ from orchestrator.flows.upkeep import Tally
 from orchestrator.observability import metrics
 from orchestrator.providers.driver import Closed, Driver
 from orchestrator.providers.errors import NotClosed
+from orchestrator.rules.decide import JITTER
 from orchestrator.rules.states import PlacementState, Step
 from orchestrator.rules.values import Placement, Policy
 from orchestrator.store.unit import Transaction
@@ -112,7 +113,7 @@ def _unproven(services: Services, tx: Transaction, placement: Placement, said: s
         placement.unproven_since is None and placement.account_id is not None
     ):  # when it becomes our debt is known
         tx.sessions.make_next_queued_due(placement.account_id, now)
-    again = now + timedelta(seconds=_backoff(placement.attempts, policy))
+    again = now + timedelta(seconds=_backoff(placement.attempts, policy, services.jitter()))
     tx.placements.save(
         placement,
         replace(
@@ -127,8 +128,9 @@ def _unproven(services: Services, tx: Transaction, placement: Placement, said: s
     )
 
 
-def _backoff(attempts: int, policy: Policy) -> float:
-    return min(2.0 ** min(attempts, 20), policy.close_retry_max_seconds)
+def _backoff(attempts: int, policy: Policy, jitter: float) -> float:
+    """Spread by a tenth: closes that failed together do not come back together."""
+    return min(2.0 ** min(attempts, 20), policy.close_retry_max_seconds) * (1 + JITTER * jitter)
 
 
 def _cannot_be_closed_by_us(driver: Driver, placement: Placement) -> bool:

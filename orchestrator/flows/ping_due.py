@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import assert_never
 
-from orchestrator.flows import brake, ping_notes, placing
+from orchestrator.flows import brake, failures, ping_notes, placing
 from orchestrator.flows.account_work import AccountWork, on_account
 from orchestrator.flows.ping_claims import Pinged, claim_everywhere, give_keys_back, send
 from orchestrator.flows.services import Services
@@ -120,8 +120,8 @@ def _settle_apart(services: Services, pinged: Pinged) -> None:
     """One that fails is logged, and its lease brings it back; the others are settled all the same."""
     try:
         _settle_one(services, pinged)
-    except Exception:
-        log.exception("a ping of session %s is not settled", pinged.session.id)
+    except Exception as error:  # noqa: BLE001  (it is told)
+        failures.tell(log, error, f"a ping of session {pinged.session.id} is not settled")
 
 
 def _settle_one(services: Services, pinged: Pinged) -> None:

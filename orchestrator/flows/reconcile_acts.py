@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import assert_never
 
-from orchestrator.flows import orphans, placing
+from orchestrator.flows import failures, orphans, placing
 from orchestrator.flows.account_work import AccountWork, on_account
 from orchestrator.flows.ping_due import give_up
 from orchestrator.flows.services import Services
@@ -36,8 +36,8 @@ def carry_out(services: Services, provider: str, ref: str | None, finding: Findi
 
     try:
         return services.database.transact(act)
-    except Exception:
-        log.exception("nothing is done about %s at %s", finding.handle, provider)
+    except Exception as error:  # noqa: BLE001  (it is told, and the next look finds it again)
+        failures.tell(log, error, f"nothing is done about {finding.handle} at {provider}")
         return False
 
 

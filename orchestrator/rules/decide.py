@@ -35,7 +35,7 @@ WARMING_SECONDS = 5.0
 CONFIRM_SECONDS = 1.0
 #: A provider's Retry-After is believed up to so many ping intervals.
 RETRY_AFTER_INTERVALS = 10
-#: The share of the interval by which pings are spread.
+#: The share of the wait by which pings and repeated closes are spread.
 JITTER = 0.1
 
 

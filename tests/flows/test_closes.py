@@ -1,10 +1,12 @@
 """Closes that fail, crash or come late: nothing gives up silently, and no key is taken before it is free."""
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
 import pytest
 
+from orchestrator.flows.close_due import close_due
 from orchestrator.rules.states import State, Step
 from orchestrator.rules.values import Plan
 from tests.flows.conftest import MakeWorld
@@ -46,6 +48,17 @@ def test_a_close_is_retried_ever_more_slowly_and_for_ever(world: World) -> None:
         waits.append((after.next_step_at - world.clock.now).total_seconds())
     assert waits[:6] == [2, 4, 8, 16, 32, 64]
     assert waits[-3:] == [600, 600, 600]
+
+
+def test_closes_that_failed_together_do_not_come_back_together(world: World) -> None:
+    sessions = [world.run_session("moral") for _ in range(2)]
+    world.server.fault("dead", operation="close")
+    for session_id in sessions:
+        world.done("session.close", session_id=session_id)
+    spread = iter([-1.0, 1.0])
+    close_due(replace(world.services, jitter=lambda: next(spread)))
+    again = sorted(world.placements(session_id)[0].next_step_at or START for session_id in sessions)
+    assert again == [START + 1.8 * SECOND, START + 2.2 * SECOND]
 
 
 def test_a_close_after_the_provider_forgot_the_session_is_proof(world: World) -> None:
