@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
+import pytest
+
 from orchestrator.providers import registry
 from orchestrator.providers.card import Card
 from orchestrator.providers.driver import Auth, Driver, Endpoint, NotPlaced, Order, Placed, Secret, Target
@@ -93,6 +95,10 @@ class PlatformUnderTest:
     def id(self) -> str:
         return self.name or self.driver
 
+    @property
+    def card(self) -> Card:
+        return registry.card(self.driver, {self.url_option: "http://127.0.0.1", **self.options})
+
 
 PLATFORMS = (
     PlatformUnderTest(driver="openai", open_operation="models"),
@@ -134,7 +140,7 @@ class Stage:
 
     @property
     def card(self) -> Card:
-        return registry.card(self.platform.driver, self._options({}))
+        return self.platform.card
 
     def play(self, story: Callable[[Driver], Awaitable[T]], **options: Any) -> T:
         """Run one story with a driver built for it."""
@@ -213,6 +219,12 @@ def stage_of(server: SimulatorServer, platform: PlatformUnderTest, **upstream: A
     server.reset()
     url = server.add_upstream("up", platform.driver, [KEY, OTHER_KEY], MODELS, **upstream)
     return Stage(server, platform, url)
+
+
+def where(can: Callable[[Card], bool]) -> pytest.MarkDecorator:
+    """The test's `stage` is each platform of whose card this is true."""
+    those = [platform for platform in PLATFORMS if can(platform.card)]
+    return pytest.mark.parametrize("stage", those, ids=[platform.id for platform in those], indirect=True)
 
 
 def platform_of(name: str) -> PlatformUnderTest:

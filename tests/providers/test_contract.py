@@ -20,7 +20,7 @@ from orchestrator.providers.errors import (
 from orchestrator.providers.registry import DRIVERS
 from orchestrator.rules.values import Verdict
 from tests.providers.rawserver import closed_port
-from tests.providers.stage import KEY, PLATFORMS, Stage, secret
+from tests.providers.stage import KEY, PLATFORMS, Stage, secret, where
 
 
 def close(stage: Stage, placed: Placed, **changes: Any) -> Closed:
@@ -246,9 +246,8 @@ def test_what_is_closed_is_neither_listed_nor_running(stage: Stage) -> None:
         assert placed.handle not in {entry.handle for entry in listed}
 
 
+@where(lambda card: card.closes_by_id)
 def test_where_a_close_has_an_id_the_neighbour_lives_on(stage: Stage) -> None:
-    if not stage.card.closes_by_id:
-        pytest.skip("closes have no id here")
     placed, neighbour = stage.open(), stage.open(placement_id="p-2", name="p-2")
     assert placed.handle != neighbour.handle
     assert close(stage, placed, endpoint=None).closed_handle in (None, placed.handle)
@@ -257,9 +256,8 @@ def test_where_a_close_has_an_id_the_neighbour_lives_on(stage: Stage) -> None:
     assert stage.play(lambda driver: driver.probe(target)).verdict is Verdict.ALIVE
 
 
+@where(lambda card: card.names_create and card.can_list)
 def test_where_a_create_is_named_the_list_tells_the_name(stage: Stage) -> None:
-    if not (stage.card.names_create and stage.card.can_list):
-        pytest.skip("creates have no name here")
     placed = stage.open(name="p-9")
     listed = stage.play(lambda driver: driver.list(secret()))
     assert [(entry.handle, entry.name, entry.foreign) for entry in listed] == [(placed.handle, "p-9", False)]
