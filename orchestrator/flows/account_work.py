@@ -180,7 +180,7 @@ class AccountWork:
     def finish(self) -> Account:
         """Work out the funds and the account's next step; wake whoever may now be admitted."""
         if self._freed:
-            self.tx.sessions.make_next_queued_due(self.account.id, self.now)
+            self.tx.queues.make_next_queued_due(self.account.id, self.now)
         after = funds.plan_account(self._with_funds(self.account), self.services.policy(None), self.now)
         if after.next_step is not None and after.next_step_at is not None and after.next_step_at <= self.now:
             self.tx.sessions.wake(after.next_step)

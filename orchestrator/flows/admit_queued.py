@@ -20,7 +20,7 @@ Row = tuple[str, str]
 def admit_queued(services: Services, limit: int = 100) -> Tally:
     """Let every due queued session look again: it starts, waits on, or has waited too long."""
     with services.database.reading() as tx:
-        due = _taking_turns(tx.sessions.due_to_be_admitted(tx.now(), limit))
+        due = _taking_turns(tx.queues.due_to_be_admitted(tx.now(), limit))
 
     def admit(tx: Transaction, row: Row) -> None:
         work = on_account(services, tx, row[1], waits=False)
@@ -48,10 +48,10 @@ def let_queues_look(services: Services, limit: int = 1000) -> int:
     """Make each account's first queued session due: what time alone frees (debt, rest) wakes nobody else."""
 
     def look(tx: Transaction) -> int:
-        accounts = tx.sessions.accounts_with_queue(limit)
+        accounts = tx.queues.accounts_with_queue(limit)
         now = tx.now()
         for account_id in accounts:
-            tx.sessions.make_next_queued_due(account_id, now)
+            tx.queues.make_next_queued_due(account_id, now)
         return len(accounts)
 
     return services.database.transact(look)

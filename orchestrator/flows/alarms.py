@@ -29,14 +29,14 @@ def let_retry(tx: Transaction) -> int:
     tx.alarms.forget(now - rule.FORGOTTEN_AFTER)
     due = tx.alarms.let_retry(now)
     for alarm in due:
-        tx.sessions.make_waiting_for_provider_due(alarm.provider, now)
+        tx.queues.make_waiting_for_provider_due(alarm.provider, now)
     return len(due)
 
 
 def _well_again(tx: Transaction, alarm: Alarm) -> None:
     tx.outbox.add([_event("recovered", alarm)])
     if alarm.model_id is not None:
-        tx.sessions.make_waiting_for_provider_due(alarm.provider, tx.now())
+        tx.queues.make_waiting_for_provider_due(alarm.provider, tx.now())
 
 
 def _event(name: str, alarm: Alarm) -> Event:

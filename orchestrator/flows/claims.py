@@ -167,7 +167,7 @@ def _claim_at(services: Services, step: Step, provider: str, limit: int, terms: 
 
     def claimed(tx: Transaction) -> list[Claimed]:
         now = tx.now()
-        placements = tx.placements.claim(
+        placements = tx.claims.claim(
             step,
             provider,
             limit,

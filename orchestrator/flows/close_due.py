@@ -112,7 +112,7 @@ def _unproven(services: Services, tx: Transaction, placement: Placement, said: s
     if (
         placement.unproven_since is None and placement.account_id is not None
     ):  # when it becomes our debt is known
-        tx.sessions.make_next_queued_due(placement.account_id, now)
+        tx.queues.make_next_queued_due(placement.account_id, now)
     again = now + timedelta(seconds=_backoff(placement.attempts, policy, services.jitter()))
     tx.placements.save(
         placement,

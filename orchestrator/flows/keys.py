@@ -110,5 +110,5 @@ def _works(services: Services, credential: Credential) -> bool:
 def _free(tx: Transaction, credential: Credential) -> int:
     if not tx.credentials.unpause(credential.provider, credential.ref):
         return 0
-    tx.sessions.make_waiting_for_provider_due(credential.provider, tx.now())
+    tx.queues.make_waiting_for_provider_due(credential.provider, tx.now())
     return 1

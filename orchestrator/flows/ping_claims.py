@@ -82,9 +82,7 @@ def _claimed(
     held = [
         (session, placement)
         for session, placement in claimed
-        if tx.placements.lease_credential(
-            placement, now=now, token=token, lease_seconds=lease, rest_seconds=rest
-        )
+        if tx.claims.lease_credential(placement, now=now, token=token, lease_seconds=lease, rest_seconds=rest)
     ]
     busy = {session.id for session, _ in claimed} - {session.id for session, _ in held}
     if busy:  # a lifecycle call runs under that key: look again soon

@@ -194,7 +194,7 @@ def let_another_look(work: "AccountWork", session: Session) -> None:
     """Whoever was woken for a free key does not need it, or not that one: another that waits looks."""
     model = work.tx.models.get(session.model_id)
     for provider in model.providers if model is not None else ():
-        work.tx.sessions.make_waiting_for_provider_due(provider, work.now)
+        work.tx.queues.make_waiting_for_provider_due(provider, work.now)
 
 
 def _begin_close(work: "AccountWork", placement: Placement, session: Session) -> Placement:
@@ -228,7 +228,7 @@ def _end(
         attempts=0,
     )
     saved = tx.placements.save(placement, ended)
-    tx.sessions.make_waiting_for_provider_due(placement.provider, now)
+    tx.queues.make_waiting_for_provider_due(placement.provider, now)
     return saved
 
 

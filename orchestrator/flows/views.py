@@ -186,7 +186,7 @@ def of_sessions(tx: Transaction, sessions: Sequence[Session], now: datetime) -> 
             session=session,
             placements=tx.placements.of_session(session.id),
             account=accounts.get(session.account_id),
-            queue_position=tx.sessions.queue_position(session) if session.state is State.QUEUED else None,
+            queue_position=tx.queues.position(session) if session.state is State.QUEUED else None,
             now=now,
         )
         views.append(view.as_json())

@@ -1,23 +1,28 @@
-"""What is asked of an account's queue before somebody starts: one statement, however long it is."""
+"""Named queries over queues: who waits, for what, in which order, and who looks again."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, String, and_, cast, exists, or_, select, true
+from sqlalchemy import ColumnElement, Connection, String, and_, cast, exists, func, or_, select, true, update
 
-from orchestrator.rules.states import State
+from orchestrator.rules.states import State, Step
 from orchestrator.rules.values import Session
-from orchestrator.store.rows import table_of
-from orchestrator.store.tables import ModelRow, SessionRow
+from orchestrator.store.rows import snapshot, table_of
+from orchestrator.store.tables import AccountRow, ModelRow, SessionRow
 
 _SESSIONS = table_of(SessionRow)
 _MODELS = table_of(ModelRow)
+_ACCOUNTS = table_of(AccountRow)
+#: What a queued session may wait for without holding up its account's queue.
+ELSEWHERE = "no_capacity"
 
 
 class Queues:
     """Queries over queued sessions, inside one transaction."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, due: set[Step]) -> None:
         self._connection = connection
+        self._due = due
 
     def is_waited_for(
         self, session: Session, places: Mapping[str, int | None], *, ahead_of: Session | None = None
@@ -34,15 +39,99 @@ class Queues:
             _SESSIONS.c.account_id == session.account_id,
             _SESSIONS.c.state == State.QUEUED,
             _SESSIONS.c.deleted_at.is_(None),
-            _SESSIONS.c.queue_reason == "no_capacity",
+            _SESSIONS.c.queue_reason == ELSEWHERE,
             _SESSIONS.c.id != session.id,
             _MODELS.c.id == _SESSIONS.c.model_id,
             attached if session.attach is not None else ~attached,
             or_(pinned.is_(None), pinned == session.pinned_credential),
             or_(*(_served_at(provider, most) for provider, most in sorted(places.items()))),
-            true() if ahead_of is None else _came_before(ahead_of),
+            true() if ahead_of is None else came_before(ahead_of),
         )
         return bool(self._connection.execute(select(waits)).scalar())
+
+    def of_account(self, account_id: str) -> Sequence[Session]:
+        """An account's queued sessions, first come first."""
+        query = select(_SESSIONS).where(_queued(account_id)).order_by(_SESSIONS.c.queued_at, _SESSIONS.c.id)
+        return [snapshot(Session, row) for row in self._connection.execute(query)]
+
+    def position(self, session: Session) -> int:
+        """1 for the first in its account's queue."""
+        mine = _queued(session.account_id)
+        query = select(func.count()).where(mine, came_before(session))
+        return int(self._connection.execute(query).scalar_one()) + 1
+
+    def make_next_queued_due(self, account_id: str, now: datetime) -> None:
+        """Whoever is first in this account's queue looks again; those after a wait elsewhere do too."""
+        heads = (
+            select(_SESSIONS.c.id, _SESSIONS.c.queue_reason)
+            .where(_queued(account_id))
+            .order_by(_SESSIONS.c.queued_at, _SESSIONS.c.id)
+            .limit(50)
+        )
+        self._look_again(_up_to_first_waiting_here(self._connection.execute(heads).all()), now)
+
+    def make_waiting_for_provider_due(self, provider: str, now: datetime) -> None:
+        """A credential of this provider is free: one session that waits for it looks again, round-robin."""
+        waits = and_(
+            _SESSIONS.c.next_step == Step.ADMIT,
+            _SESSIONS.c.next_step_at > now,  # who looks already must not be counted twice
+            _SESSIONS.c.queue_reason == ELSEWHERE,
+            or_(_SESSIONS.c.pinned_provider == provider, _SESSIONS.c.pinned_provider.is_(None)),
+            cast(_MODELS.c.providers, String).contains(f'"{provider}"', autoescape=True),
+        )
+        query = (
+            select(_SESSIONS.c.id)
+            .join(_ACCOUNTS, _ACCOUNTS.c.id == _SESSIONS.c.account_id)
+            .join(_MODELS, _MODELS.c.id == _SESSIONS.c.model_id)
+            .where(waits)
+            .order_by(_ACCOUNTS.c.last_admitted_at.asc().nulls_first(), _SESSIONS.c.queued_at, _SESSIONS.c.id)
+            .limit(1)
+        )
+        self._look_again(list(self._connection.execute(query).scalars()), now)
+
+    def make_waiting_for_model_due(self, model_id: str, now: datetime) -> None:
+        """The model has another price or other providers: whoever waits to be served by it looks again."""
+        self._make_admissible(_SESSIONS.c.model_id == model_id, now)
+
+    def accounts_with_queue(self, limit: int) -> Sequence[str]:
+        """Accounts in which somebody waits, the longest not admitted first."""
+        query = (
+            select(_ACCOUNTS.c.id)
+            .where(
+                exists().where(_SESSIONS.c.account_id == _ACCOUNTS.c.id, _SESSIONS.c.next_step == Step.ADMIT)
+            )
+            .order_by(_ACCOUNTS.c.last_admitted_at.asc().nulls_first(), _ACCOUNTS.c.id)
+            .limit(limit)
+        )
+        return list(self._connection.execute(query).scalars())
+
+    def due_to_be_admitted(self, now: datetime, limit: int) -> Sequence[tuple[str, str]]:
+        """Queued sessions that may look again, round-robin across accounts, first come first within one."""
+        query = (
+            select(_SESSIONS.c.id, _SESSIONS.c.account_id)
+            .join(_ACCOUNTS, _ACCOUNTS.c.id == _SESSIONS.c.account_id)
+            .where(_SESSIONS.c.next_step == Step.ADMIT, _SESSIONS.c.next_step_at <= now)
+            .order_by(_ACCOUNTS.c.last_admitted_at.asc().nulls_first(), _SESSIONS.c.queued_at, _SESSIONS.c.id)
+            .limit(limit)
+        )
+        return [(row.id, row.account_id) for row in self._connection.execute(query)]
+
+    def _look_again(self, ids: Sequence[str], now: datetime) -> None:
+        if ids:
+            self._make_admissible(_SESSIONS.c.id.in_(ids), now)
+
+    def _make_admissible(self, which: ColumnElement[bool], now: datetime) -> None:
+        waits = and_(which, _SESSIONS.c.next_step == Step.ADMIT, _SESSIONS.c.next_step_at > now)
+        if self._connection.execute(update(_SESSIONS).where(waits).values(next_step_at=now)).rowcount:
+            self._due.add(Step.ADMIT)
+
+
+def _queued(account_id: str) -> ColumnElement[bool]:
+    return and_(
+        _SESSIONS.c.account_id == account_id,
+        _SESSIONS.c.state == State.QUEUED,
+        _SESSIONS.c.deleted_at.is_(None),
+    )
 
 
 def _served_at(provider: str, most_nodes: int | None) -> ColumnElement[bool]:
@@ -53,8 +142,18 @@ def _served_at(provider: str, most_nodes: int | None) -> ColumnElement[bool]:
     )
 
 
-def _came_before(queued: Session) -> ColumnElement[bool]:
+def came_before(queued: Session) -> ColumnElement[bool]:
+    """First come, first served; of those that came at once, by their ids."""
     return or_(
         _SESSIONS.c.queued_at < queued.queued_at,
         and_(_SESSIONS.c.queued_at == queued.queued_at, _SESSIONS.c.id < queued.id),
     )
+
+
+def _up_to_first_waiting_here(heads: Sequence[tuple[str, str | None]]) -> list[str]:
+    ids = []
+    for session_id, reason in heads:
+        ids.append(session_id)
+        if reason != ELSEWHERE:
+            break
+    return ids

@@ -7,15 +7,12 @@ from datetime import datetime, timedelta
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    String,
     and_,
     case,
-    cast,
     exists,
     func,
     insert,
     literal,
-    or_,
     select,
     true,
     update,
@@ -27,16 +24,13 @@ from orchestrator.rules.quota import Usage
 from orchestrator.rules.states import ACTIVE, CONCURRENT, State, Step, checked
 from orchestrator.rules.values import Session
 from orchestrator.store.outbox import Outbox
+from orchestrator.store.queues import ELSEWHERE, came_before
 from orchestrator.store.rows import changes, snapshot, table_of, values_of
-from orchestrator.store.tables import AccountRow, ModelRow, PlacementRow, SessionRow
+from orchestrator.store.tables import PlacementRow, SessionRow
 
 SESSIONS = table_of(SessionRow)
 _PLACEMENTS = table_of(PlacementRow)
-_ACCOUNTS = table_of(AccountRow)
-_MODELS = table_of(ModelRow)
 _METERED = tuple(SESSIONS.c[field.name] for field in fields(Metered))
-#: What a queued session may wait for without holding up its account's queue.
-_ELSEWHERE = "no_capacity"
 
 
 class Sessions:
@@ -138,9 +132,9 @@ class Sessions:
         in_debt = _in_cleanup_debt(now, debts)
         counts = and_(SESSIONS.c.account_id == account_id, SESSIONS.c.deleted_at.is_(None))
         holds = and_(SESSIONS.c.state.in_(CONCURRENT), ~in_debt)
-        waits = and_(SESSIONS.c.state == State.QUEUED, SESSIONS.c.queue_reason.is_distinct_from(_ELSEWHERE))
+        waits = and_(SESSIONS.c.state == State.QUEUED, SESSIONS.c.queue_reason.is_distinct_from(ELSEWHERE))
         if ahead_of is not None:
-            waits = and_(waits, _came_before(ahead_of))
+            waits = and_(waits, came_before(ahead_of))
         query = select(
             _sum_where(~in_debt).label("total"),
             _sum_where(holds).label("concurrent"),
@@ -172,66 +166,6 @@ class Sessions:
         )
         return bool(self._connection.execute(select(alive)).scalar())
 
-    def queue(self, account_id: str) -> Sequence[Session]:
-        """An account's queued sessions, first come first."""
-        query = (
-            select(SESSIONS)
-            .where(_of(account_id, State.QUEUED))
-            .order_by(SESSIONS.c.queued_at, SESSIONS.c.id)
-        )
-        return [snapshot(Session, row) for row in self._connection.execute(query)]
-
-    def queue_position(self, session: Session) -> int:
-        """1 for the first in its account's queue."""
-        mine = _of(session.account_id, State.QUEUED)
-        query = select(func.count()).where(mine, _came_before(session))
-        return int(self._connection.execute(query).scalar_one()) + 1
-
-    def make_next_queued_due(self, account_id: str, now: datetime) -> None:
-        """Whoever is first in this account's queue looks again; those after a wait elsewhere do too."""
-        heads = (
-            select(SESSIONS.c.id, SESSIONS.c.queue_reason)
-            .where(_of(account_id, State.QUEUED))
-            .order_by(SESSIONS.c.queued_at, SESSIONS.c.id)
-            .limit(50)
-        )
-        self._look_again(_up_to_first_waiting_here(self._connection.execute(heads).all()), now)
-
-    def make_waiting_for_provider_due(self, provider: str, now: datetime) -> None:
-        """A credential of this provider is free: one session that waits for it looks again, round-robin."""
-        waits = and_(
-            SESSIONS.c.next_step == Step.ADMIT,
-            SESSIONS.c.next_step_at > now,  # who looks already must not be counted twice
-            SESSIONS.c.queue_reason == _ELSEWHERE,
-            or_(SESSIONS.c.pinned_provider == provider, SESSIONS.c.pinned_provider.is_(None)),
-            cast(_MODELS.c.providers, String).contains(f'"{provider}"', autoescape=True),
-        )
-        query = (
-            select(SESSIONS.c.id)
-            .join(_ACCOUNTS, _ACCOUNTS.c.id == SESSIONS.c.account_id)
-            .join(_MODELS, _MODELS.c.id == SESSIONS.c.model_id)
-            .where(waits)
-            .order_by(_ACCOUNTS.c.last_admitted_at.asc().nulls_first(), SESSIONS.c.queued_at, SESSIONS.c.id)
-            .limit(1)
-        )
-        self._look_again(list(self._connection.execute(query).scalars()), now)
-
-    def make_waiting_for_model_due(self, model_id: str, now: datetime) -> None:
-        """The model has another price or other providers: whoever waits to be served by it looks again."""
-        self._make_admissible(SESSIONS.c.model_id == model_id, now)
-
-    def accounts_with_queue(self, limit: int) -> Sequence[str]:
-        """Accounts in which somebody waits, the longest not admitted first."""
-        query = (
-            select(_ACCOUNTS.c.id)
-            .where(
-                exists().where(SESSIONS.c.account_id == _ACCOUNTS.c.id, SESSIONS.c.next_step == Step.ADMIT)
-            )
-            .order_by(_ACCOUNTS.c.last_admitted_at.asc().nulls_first(), _ACCOUNTS.c.id)
-            .limit(limit)
-        )
-        return list(self._connection.execute(query).scalars())
-
     # what is due
 
     def due(self, step: Step, now: datetime, limit: int) -> Sequence[tuple[str, str]]:
@@ -251,17 +185,6 @@ class Sessions:
             select(SESSIONS.c.id, SESSIONS.c.account_id)
             .where(SESSIONS.c.next_step.in_([Step.STOP, Step.PING, Step.WARN]), SESSIONS.c.stop_at <= now)
             .order_by(SESSIONS.c.stop_at)
-            .limit(limit)
-        )
-        return [(row.id, row.account_id) for row in self._connection.execute(query)]
-
-    def due_to_be_admitted(self, now: datetime, limit: int) -> Sequence[tuple[str, str]]:
-        """Queued sessions that may look again, round-robin across accounts, first come first within one."""
-        query = (
-            select(SESSIONS.c.id, SESSIONS.c.account_id)
-            .join(_ACCOUNTS, _ACCOUNTS.c.id == SESSIONS.c.account_id)
-            .where(SESSIONS.c.next_step == Step.ADMIT, SESSIONS.c.next_step_at <= now)
-            .order_by(_ACCOUNTS.c.last_admitted_at.asc().nulls_first(), SESSIONS.c.queued_at, SESSIONS.c.id)
             .limit(limit)
         )
         return [(row.id, row.account_id) for row in self._connection.execute(query)]
@@ -300,15 +223,6 @@ class Sessions:
         )
         return {row[0]: row[1] for row in self._connection.execute(query.group_by(SESSIONS.c.next_step))}
 
-    def _look_again(self, ids: Sequence[str], now: datetime) -> None:
-        if ids:
-            self._make_admissible(SESSIONS.c.id.in_(ids), now)
-
-    def _make_admissible(self, which: ColumnElement[bool], now: datetime) -> None:
-        waits = and_(which, SESSIONS.c.next_step == Step.ADMIT, SESSIONS.c.next_step_at > now)
-        if self._connection.execute(update(SESSIONS).where(waits).values(next_step_at=now)).rowcount:
-            self.wake(Step.ADMIT)
-
 
 def _of(account_id: str, *states: State) -> ColumnElement[bool]:
     return and_(
@@ -318,13 +232,6 @@ def _of(account_id: str, *states: State) -> ColumnElement[bool]:
 
 def _sum_where(condition: ColumnElement[bool], what: ColumnElement[int] | int = 1) -> ColumnElement[int]:
     return func.coalesce(func.sum(case((condition, what), else_=0)), 0)
-
-
-def _came_before(queued: Session) -> ColumnElement[bool]:
-    return or_(
-        SESSIONS.c.queued_at < queued.queued_at,
-        and_(SESSIONS.c.queued_at == queued.queued_at, SESSIONS.c.id < queued.id),
-    )
 
 
 def _in_cleanup_debt(now: datetime, debts: Mapping[str | None, float]) -> ColumnElement[bool]:
@@ -341,12 +248,3 @@ def _in_cleanup_debt(now: datetime, debts: Mapping[str | None, float]) -> Column
             _PLACEMENTS.c.unproven_since < limit,
         ),
     )
-
-
-def _up_to_first_waiting_here(heads: Sequence[tuple[str, str | None]]) -> list[str]:
-    ids = []
-    for session_id, reason in heads:
-        ids.append(session_id)
-        if reason != _ELSEWHERE:
-            break
-    return ids

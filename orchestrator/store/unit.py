@@ -13,6 +13,7 @@ from orchestrator.store.audit import Audit
 from orchestrator.store.audit_findings import Findings
 from orchestrator.store.audit_live import LiveAudit
 from orchestrator.store.brakes import Brakes
+from orchestrator.store.claims import Claims
 from orchestrator.store.credentials import Credentials
 from orchestrator.store.identity import Identity
 from orchestrator.store.inbox import Inbox
@@ -42,9 +43,10 @@ class Transaction:
         self.due: set[Step] = set()
         self.outbox = Outbox(connection, clock, self.identity)
         self.sessions = Sessions(connection, self.outbox, self.due)
-        self.queues = Queues(connection)
+        self.queues = Queues(connection, self.due)
         self.pings = Pings(connection)
         self.placements = Placements(connection, self.outbox, self.due)
+        self.claims = Claims(connection)
         self.leftovers = Leftovers(connection)
         self.sightings = Sightings(connection)
         self.accounts = Accounts(connection, self.outbox, self.due)

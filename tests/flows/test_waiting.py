@@ -114,7 +114,7 @@ def test_keys_that_come_back_together_are_all_used(make_world: MakeWorld) -> Non
     world.services.database.transact(lambda tx: tx.credentials.unpause("morph", "env:MORPH_1"))
     world.services.database.transact(lambda tx: tx.credentials.unpause("morph", "env:MORPH_2"))
     now = world.clock.now
-    world.services.database.transact(lambda tx: tx.sessions.make_waiting_for_provider_due("morph", now))
+    world.services.database.transact(lambda tx: tx.queues.make_waiting_for_provider_due("morph", now))
     world.settle()
     states = [world.session(one).state for one in waiting]
     assert states == [State.RUNNING, State.RUNNING, State.QUEUED]

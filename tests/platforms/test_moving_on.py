@@ -129,7 +129,7 @@ def test_no_native_ping_begins_while_a_close_holds_the_key(make_platforms: MakeW
     world.jump(30 * SECOND)
     placement = world.placement(session_id)
     world.with_database(
-        lambda tx: tx.placements.lease_credential(
+        lambda tx: tx.claims.lease_credential(
             placement, now=tx.now(), token="another", lease_seconds=60, rest_seconds=0
         )
     )

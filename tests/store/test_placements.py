@@ -35,7 +35,7 @@ def claim(
         "silence_seconds": 0,
         "rest_seconds": 30,
     }
-    taken = database.transact(lambda tx: tx.placements.claim(step, "alpha", limit, now=now, **(given | more)))
+    taken = database.transact(lambda tx: tx.claims.claim(step, "alpha", limit, now=now, **(given | more)))
     return sorted(int(placement.id[-5:]) for placement in taken)
 
 

@@ -32,7 +32,7 @@ def usage(database: Database, account_id: str = "acme") -> Usage:
 
 
 def due_to_be_admitted(database: Database, limit: int = 10) -> list[int]:
-    found = database.transact(lambda tx: tx.sessions.due_to_be_admitted(T0, limit))
+    found = database.transact(lambda tx: tx.queues.due_to_be_admitted(T0, limit))
     return [int(name[-5:]) for name, _ in found]
 
 
@@ -119,9 +119,9 @@ def test_only_those_that_came_before_are_ahead(database: Database) -> None:
 def test_first_come_is_first_in_the_queue(database: Database) -> None:
     same = a_queued(4, queued_at=a_queued(3).queued_at)
     keep(database, same, a_queued(2), a_queued(3), a_running(1))
-    queue = database.transact(lambda tx: tx.sessions.queue("acme"))
+    queue = database.transact(lambda tx: tx.queues.of_account("acme"))
     assert [session.id for session in queue] == [session_id(n) for n in (2, 3, 4)]
-    assert [database.transact(lambda tx, s=s: tx.sessions.queue_position(s)) for s in queue] == [1, 2, 3]  # type: ignore[misc]
+    assert [database.transact(lambda tx, s=s: tx.queues.position(s)) for s in queue] == [1, 2, 3]  # type: ignore[misc]
 
 
 def test_accounts_take_turns_and_within_one_the_first_comes_first(database: Database) -> None:
@@ -136,27 +136,27 @@ def test_accounts_take_turns_and_within_one_the_first_comes_first(database: Data
     )
     assert due_to_be_admitted(database) == [4, 2, 3, 1]
     assert due_to_be_admitted(database, limit=2) == [4, 2]
-    waiting = database.transact(lambda tx: tx.sessions.accounts_with_queue(10))
+    waiting = database.transact(lambda tx: tx.queues.accounts_with_queue(10))
     assert waiting == ["acme", "b", "c"]
 
 
 def test_the_first_in_the_queue_looks_again_and_those_behind_it_wait(database: Database) -> None:
     keep(database, a_queued(1), a_queued(2), an_account("other"), a_queued(3, account_id="other"))
-    woken = woken_by(database, lambda tx: tx.sessions.make_next_queued_due("acme", T0))
+    woken = woken_by(database, lambda tx: tx.queues.make_next_queued_due("acme", T0))
     assert woken == [frozenset({Step.ADMIT})]
     assert due_to_be_admitted(database) == [1]
 
 
 def test_whoever_waits_elsewhere_holds_up_nobody_behind(database: Database) -> None:
     keep(database, elsewhere(1), elsewhere(2), a_queued(3), a_queued(4))
-    database.transact(lambda tx: tx.sessions.make_next_queued_due("acme", T0))
+    database.transact(lambda tx: tx.queues.make_next_queued_due("acme", T0))
     assert due_to_be_admitted(database) == [1, 2, 3]
 
 
 def test_nobody_is_woken_where_nobody_waits_or_all_look_already(database: Database) -> None:
-    assert woken_by(database, lambda tx: tx.sessions.make_next_queued_due("acme", T0)) == []
+    assert woken_by(database, lambda tx: tx.queues.make_next_queued_due("acme", T0)) == []
     keep(database, a_queued(1, next_step_at=T0 - SECOND))
-    assert woken_by(database, lambda tx: tx.sessions.make_next_queued_due("acme", T0)) == []
+    assert woken_by(database, lambda tx: tx.queues.make_next_queued_due("acme", T0)) == []
     assert the_session(database).next_step_at == T0 - SECOND
 
 
@@ -165,7 +165,7 @@ def test_a_freed_credential_lets_one_session_look_again_round_robin(database: Da
     keep(database, elsewhere(2, account_id="b"), elsewhere(3), elsewhere(4))
 
     def freed(tx: Transaction) -> None:
-        tx.sessions.make_waiting_for_provider_due("alpha", T0)
+        tx.queues.make_waiting_for_provider_due("alpha", T0)
 
     assert woken_by(database, freed) == [frozenset({Step.ADMIT})]
     assert due_to_be_admitted(database) == [3]
@@ -180,7 +180,7 @@ def test_a_session_that_waits_for_another_provider_blocks_nobody(database: Datab
     database.transact(lambda tx: tx.models.put(a_model(id="other", providers=("alphabet", "beta"))))
     keep(database, elsewhere(1, pinned_provider="beta"), elsewhere(2, model_id="other"))
     keep(database, elsewhere(3, pinned_provider="alpha"))
-    database.transact(lambda tx: tx.sessions.make_waiting_for_provider_due("alpha", T0))
+    database.transact(lambda tx: tx.queues.make_waiting_for_provider_due("alpha", T0))
     assert due_to_be_admitted(database) == [3]
 
 

@@ -121,7 +121,7 @@ def test_claims_among_many_live_rows_use_the_index_of_what_is_due(crowded: Datab
         tx.pings.claim("alpha", 50, now=T0, token="t", lease_seconds=90)
 
     def claim_closes(tx: Transaction) -> None:
-        claimed = tx.placements.claim(
+        claimed = tx.claims.claim(
             Step.CLOSE,
             "alpha",
             50,
@@ -143,9 +143,9 @@ def test_nothing_that_is_asked_often_reads_all_live_rows(crowded: Database) -> N
     def ask(tx: Transaction) -> None:
         for step in (Step.STOP, Step.WARN, Step.PING):
             tx.sessions.due(step, T0, 50)
-        tx.sessions.due_to_be_admitted(T0, 50)
-        tx.sessions.make_waiting_for_provider_due("alpha", T0)
-        tx.sessions.make_next_queued_due("acme", T0 - SECOND)
+        tx.queues.due_to_be_admitted(T0, 50)
+        tx.queues.make_waiting_for_provider_due("alpha", T0)
+        tx.queues.make_next_queued_due("acme", T0 - SECOND)
         tx.sessions.by_name("acme", "s1")
         tx.placements.serving("s1")
         tx.placements.unended("s1")

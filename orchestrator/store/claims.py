@@ -1,0 +1,155 @@
+"""Claims of placements under a lease, and the lease on a key whose calls must not overlap."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, and_, case, func, or_, select, update
+
+from orchestrator.rules.states import Step
+from orchestrator.rules.values import Placement
+from orchestrator.store.credentials import cooling
+from orchestrator.store.placements import PLACEMENTS
+from orchestrator.store.rows import snapshot, table_of
+from orchestrator.store.tables import CredentialRow
+
+CREDENTIALS = table_of(CredentialRow)
+#: (id, credential, serialised)
+DueRow = Row[Any]
+#: A row that waits for its credential's lease looks again after this.
+_BUSY = timedelta(seconds=1)
+
+
+class Claims:
+    """Leases of placements and of their keys, inside one transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def claim(
+        self,
+        step: Step,
+        provider: str,
+        limit: int,
+        *,
+        now: datetime,
+        token: str,
+        lease_seconds: float,
+        silence_seconds: float,
+        rest_seconds: float,
+        lacking: Collection[str] = (),
+        held: Collection[str] | None = None,
+    ) -> Sequence[Placement]:
+        """Lease up to `limit` placements of `provider` whose `step` is due, longest overdue first.
+
+        Written with the claim: the step that follows silence (an open is followed by a resolve after
+        `silence_seconds`, the others by themselves) and, for platforms where lifecycle calls of one credential
+        must not overlap, a lease on the credential; a row whose credential is leased to another waits.
+        Credentials in `lacking` are left to other workers; a placement that is addressed by its key is claimed
+        only where that very secret's fingerprint is among `held`."""
+        due = self._due_rows(step, provider, limit, now, self._served(step, lacking, held, now))
+        free = self._lease_credentials(due, now, token, lease_seconds, rest_seconds)
+        ids = [row.id for row in due if not row.serialised or row.id in free]
+        self._put_off([row.id for row in due if row.id not in set(ids)], now + _BUSY)
+        if not ids:
+            return []
+        following = Step.RESOLVE if step is Step.OPEN else step
+        sent = {"sent_at": func.coalesce(PLACEMENTS.c.sent_at, now)} if step is Step.OPEN else {}
+        claim = (
+            update(PLACEMENTS)
+            .where(PLACEMENTS.c.id.in_(ids))
+            .values(
+                lease_token=token,
+                lease_until=now + timedelta(seconds=lease_seconds),
+                attempts=PLACEMENTS.c.attempts + 1,
+                next_step=following,
+                next_step_at=now + timedelta(seconds=max(silence_seconds, lease_seconds)),
+                **sent,
+            )
+            .returning(PLACEMENTS)
+        )
+        return [snapshot(Placement, row) for row in self._connection.execute(claim)]
+
+    def lease_credential(
+        self, placement: Placement, *, now: datetime, token: str, lease_seconds: float, rest_seconds: float
+    ) -> bool:
+        """For a ping that can close its session: the lease on the key, or False where another holds it."""
+        return self._lease_credential(
+            placement.id, placement.credential, now, token, lease_seconds, rest_seconds
+        )
+
+    def _due_rows(
+        self, step: Step, provider: str, limit: int, now: datetime, served: ColumnElement[bool]
+    ) -> Sequence[DueRow]:
+        query = (
+            select(PLACEMENTS.c.id, PLACEMENTS.c.credential, PLACEMENTS.c.serialised)
+            .where(PLACEMENTS.c.next_step == step, PLACEMENTS.c.next_step_at <= now)
+            .where(PLACEMENTS.c.provider == provider, served)
+            .order_by(PLACEMENTS.c.next_step_at)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+        return list(self._connection.execute(query))
+
+    @staticmethod
+    def _served(
+        step: Step, lacking: Collection[str], held: Collection[str] | None, now: datetime
+    ) -> ColumnElement[bool]:
+        if step is Step.CLOSE:
+            return _of_those(lacking, held)
+        waits = cooling(PLACEMENTS.c.provider, PLACEMENTS.c.credential, now)
+        return and_(_of_those(lacking, held), ~waits)
+
+    def _lease_credentials(
+        self,
+        due: Sequence[DueRow],
+        now: datetime,
+        token: str,
+        lease_seconds: float,
+        rest_seconds: float,
+    ) -> set[str]:
+        """Which of the due rows now hold their credential's lease: at most one for each credential."""
+        first_of = {row.credential: row.id for row in reversed(due) if row.serialised}
+        return {
+            placement_id
+            for ref, placement_id in sorted(first_of.items(), key=lambda item: str(item[0]))
+            if self._lease_credential(placement_id, ref, now, token, lease_seconds, rest_seconds)
+        }
+
+    def _lease_credential(
+        self,
+        placement_id: str,
+        ref: str | None,
+        now: datetime,
+        token: str,
+        lease_seconds: float,
+        rest_seconds: float,
+    ) -> bool:
+        provider = select(PLACEMENTS.c.provider).where(PLACEMENTS.c.id == placement_id).scalar_subquery()
+        mine = and_(CREDENTIALS.c.provider == provider, CREDENTIALS.c.ref == ref)
+        until = now + timedelta(seconds=lease_seconds)
+        lost = and_(CREDENTIALS.c.lease_token.is_not(None), CREDENTIALS.c.lease_until <= now)
+        rest = until + timedelta(seconds=rest_seconds)
+        taken_over = (
+            update(CREDENTIALS)
+            .where(mine, lost)
+            .values(lease_token=token, lease_until=until, resting_until=rest)
+        )
+        if self._connection.execute(taken_over).rowcount:
+            return True
+        free = update(CREDENTIALS).where(mine, CREDENTIALS.c.lease_token.is_(None))
+        return self._connection.execute(free.values(lease_token=token, lease_until=until)).rowcount == 1
+
+    def _put_off(self, ids: Collection[str], until: datetime) -> None:
+        if ids:
+            self._connection.execute(
+                update(PLACEMENTS).where(PLACEMENTS.c.id.in_(ids)).values(next_step_at=until)
+            )
+
+
+def _of_those(lacking: Collection[str], held: Collection[str] | None) -> ColumnElement[bool]:
+    by_reference = or_(PLACEMENTS.c.credential.is_(None), PLACEMENTS.c.credential.not_in(lacking))
+    if held is None:
+        return by_reference
+    by_secret = or_(PLACEMENTS.c.fingerprint.is_(None), PLACEMENTS.c.fingerprint.in_(held))
+    return case((PLACEMENTS.c.exclusive, by_secret), else_=by_reference)
