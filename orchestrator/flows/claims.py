@@ -67,13 +67,19 @@ def claim(services: Services, step: Step, terms: Callable[[Policy], Terms]) -> l
     What has not begun one timeout before the end of its lease never begins, so none outlives it."""
     claimed: list[Claimed] = []
     try:
-        for provider in services.drivers:
+        for provider in where_due(services, step):
             claimed += _claim_free(services, step, provider, terms(services.policy(provider)))
     except BaseException:  # the database failed half-way: what was claimed is never asked
         for one in claimed:
             services.slots.release(step, one.placement.provider)
         raise
     return claimed
+
+
+def where_due(services: Services, step: Step) -> list[str]:
+    """The providers of this process at which something is due: one look, so that the others cost no claim."""
+    with services.database.reading() as tx:
+        return tx.due_at.providers(step, list(services.drivers), tx.now())
 
 
 def _claim_free(services: Services, step: Step, provider: str, terms: Terms) -> list[Claimed]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+from orchestrator.flows.claims import where_due
 from orchestrator.flows.services import PING_BEGINS_WITHIN, Services, ping_lease
 from orchestrator.flows.targets import target_of
 from orchestrator.providers.driver import Driver, Life, Probe, Target
@@ -39,7 +40,7 @@ def claim_everywhere(services: Services) -> list[tuple[Session, Placement, str, 
     """Lease every due ping that this process has a free slot for: session, placement, token, begin-by."""
     claimed: list[tuple[Session, Placement, str, float]] = []
     try:
-        for provider in services.drivers:
+        for provider in where_due(services, Step.PING):
             claimed += claim_pings(services, provider)
     except BaseException:  # the database failed half-way: what was claimed is never pinged
         for _, placement, _, _ in claimed:

@@ -15,6 +15,7 @@ from orchestrator.store.audit_live import LiveAudit
 from orchestrator.store.brakes import Brakes
 from orchestrator.store.claims import Claims
 from orchestrator.store.credentials import Credentials
+from orchestrator.store.due import Due
 from orchestrator.store.identity import Identity
 from orchestrator.store.inbox import Inbox
 from orchestrator.store.leases import Leases
@@ -43,6 +44,7 @@ class Transaction:
         self.due: set[Step] = set()
         self.outbox = Outbox(connection, clock, self.identity)
         self.sessions = Sessions(connection, self.outbox, self.due)
+        self.due_at = Due(connection)
         self.queues = Queues(connection, self.due)
         self.pings = Pings(connection)
         self.placements = Placements(connection, self.outbox, self.due)

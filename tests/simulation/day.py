@@ -84,7 +84,12 @@ class _Day:
         rng = random.Random(f"{seed}/day")
         self.flavours = [name for name in FLAVOURS if rng.random() < 0.5]
         self._chaos = Chaos(random.Random(f"{seed}/chaos"), together(self.flavours))
-        names = {"alpha", "beta"} | set(rng.sample(["morph", "node", "cloud", "studio"], 2))
+        lifecycles = rng.sample(["morph", "node", "cloud", "studio"], rng.choice((1, 1, 2)))
+        names = {
+            rng.choice(("alpha", "alpha", "aiml")),
+            *lifecycles,
+            *(["beta"] if rng.random() < 0.4 else []),
+        }
         self._rng = rng
         self.universe = Universe(
             loop,
@@ -183,9 +188,9 @@ class _Day:
 def _policy(rng: random.Random) -> Policy:
     """As it comes, or in a hurry."""
     if rng.random() < 0.3:
-        return Policy(ping_interval_seconds=rng.choice((60.0, 300.0)))
+        return Policy(ping_interval_seconds=rng.choice((120.0, 300.0)))
     return Policy(
-        ping_interval_seconds=rng.choice((240.0, 480.0)),
+        ping_interval_seconds=rng.choice((300.0, 600.0)),
         ping_timeout_seconds=20,
         dead_after_failures=rng.choice((2, 3)),
         dead_after_seconds=rng.choice((20.0, 60.0)),

@@ -50,6 +50,7 @@ _NODE = {"user": WALLET, "open_within_seconds": 60, "list_lag_seconds": 5, "nonc
 PLATFORMS = (
     Platform(name="alpha", driver="openai"),
     Platform(name="beta", driver="openai"),
+    Platform(name="aiml", driver="aimlapi"),
     Platform(
         name="morph",
         driver="morpheus",

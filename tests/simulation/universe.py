@@ -53,6 +53,7 @@ _UPKEEP: Mapping[str, tuple[str, float]] = {
     "orchestrator.tick.balances": ("SELECT 1", 7200),
     "orchestrator.tick.outcomes": ("SELECT 1", 40_000),
     "orchestrator.tick.reconcile": ("SELECT 1", 2400),
+    "orchestrator.tick.audit": ("SELECT 1", 14_400),
 }
 _ANYTHING_ELSE = ("SELECT 1", 1800.0)
 
