@@ -53,22 +53,8 @@ class Claims:
         self._put_off([row.id for row in due if row.id not in set(ids)], now + _BUSY)
         if not ids:
             return []
-        following = Step.RESOLVE if step is Step.OPEN else step
-        sent = {"sent_at": func.coalesce(PLACEMENTS.c.sent_at, now)} if step is Step.OPEN else {}
-        claim = (
-            update(PLACEMENTS)
-            .where(PLACEMENTS.c.id.in_(ids))
-            .values(
-                lease_token=token,
-                lease_until=now + timedelta(seconds=lease_seconds),
-                attempts=PLACEMENTS.c.attempts + 1,
-                next_step=following,
-                next_step_at=now + timedelta(seconds=max(silence_seconds, lease_seconds)),
-                **sent,
-            )
-            .returning(PLACEMENTS)
-        )
-        return [snapshot(Placement, row) for row in self._connection.execute(claim)]
+        silence = now + timedelta(seconds=max(silence_seconds, lease_seconds))
+        return self._lease(ids, step, now, token, now + timedelta(seconds=lease_seconds), silence)
 
     def lease_credential(
         self, placement: Placement, *, now: datetime, token: str, lease_seconds: float, rest_seconds: float
@@ -77,6 +63,27 @@ class Claims:
         return self._lease_credential(
             placement.id, placement.credential, now, token, lease_seconds, rest_seconds
         )
+
+    def _lease(
+        self, ids: Collection[str], step: Step, now: datetime, token: str, until: datetime, silence: datetime
+    ) -> Sequence[Placement]:
+        """Theirs until then; what follows silence is due at `silence`."""
+        following = Step.RESOLVE if step is Step.OPEN else step
+        sent = {"sent_at": func.coalesce(PLACEMENTS.c.sent_at, now)} if step is Step.OPEN else {}
+        claim = (
+            update(PLACEMENTS)
+            .where(PLACEMENTS.c.id.in_(ids))
+            .values(
+                lease_token=token,
+                lease_until=until,
+                attempts=PLACEMENTS.c.attempts + 1,
+                next_step=following,
+                next_step_at=silence,
+                **sent,
+            )
+            .returning(PLACEMENTS)
+        )
+        return [snapshot(Placement, row) for row in self._connection.execute(claim)]
 
     def _due_rows(
         self, step: Step, provider: str, limit: int, now: datetime, served: ColumnElement[bool]

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, and_, case, or_, select, update, values
+from sqlalchemy import Connection, Select, and_, case, or_, select, update, values
 from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.sql.expression import column
 
@@ -56,19 +56,8 @@ class Pings:
         claimed within `begins_within_seconds` is left alone, however due it is made: that ping may be about to
         begin, and a close must know of it."""
         until = now + timedelta(seconds=lease_seconds)
-        due = (
-            select(SESSIONS.c.id)
-            .where(SESSIONS.c.next_step == Step.PING, SESSIONS.c.next_step_at <= now)
-            .where(SESSIONS.c.provider == provider)
-            .order_by(SESSIONS.c.next_step_at)
-            .limit(limit)
-            .with_for_update(skip_locked=True)
-        )
         lately = now - timedelta(seconds=begins_within_seconds)
-        due = due.where(or_(SESSIONS.c.leased_at.is_(None), SESSIONS.c.leased_at <= lately))
-        due = due.where(~cooling(SESSIONS.c.provider, SESSIONS.c.credential, now))
-        if lacking:
-            due = due.where(or_(SESSIONS.c.credential.is_(None), SESSIONS.c.credential.not_in(lacking)))
+        due = _due(provider, limit, now, lately, lacking)
         once = due.cte("due")  # a subquery may be run for each row, and then claims more than `limit`
         step, at = _after_silence(until)
         claim = (
@@ -210,6 +199,24 @@ def _good(
         "lease_until": None,
         "attempts": 0,
     }
+
+
+def _due(
+    provider: str, limit: int, now: datetime, lately: datetime, lacking: Collection[str]
+) -> Select[tuple[str]]:
+    due = (
+        select(SESSIONS.c.id)
+        .where(SESSIONS.c.next_step == Step.PING, SESSIONS.c.next_step_at <= now)
+        .where(SESSIONS.c.provider == provider)
+        .where(or_(SESSIONS.c.leased_at.is_(None), SESSIONS.c.leased_at <= lately))
+        .where(~cooling(SESSIONS.c.provider, SESSIONS.c.credential, now))
+        .order_by(SESSIONS.c.next_step_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    if lacking:
+        due = due.where(or_(SESSIONS.c.credential.is_(None), SESSIONS.c.credential.not_in(lacking)))
+    return due
 
 
 def _after_silence(until: datetime) -> tuple[ColumnElement[Step], ColumnElement[datetime]]:
