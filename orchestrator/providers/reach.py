@@ -4,6 +4,7 @@ address that the host's name resolves to. A name that was harmless when the job 
 import socket
 from urllib.parse import urlsplit
 
+import httpx
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
 
@@ -44,13 +45,15 @@ def check_url(reach: Reach, url: str) -> None:
     """For hosts that no resolver is asked about. Raises AddressRefused."""
     try:
         parts = urlsplit(url)
-        host = parts.hostname or ""
-    except ValueError:
+        written = parts.hostname or ""
+        sent = httpx.URL(url).raw_host.decode("ascii")  # a full-width dot is a dot by then
+    except (ValueError, httpx.InvalidURL):
         raise AddressRefused("the endpoint's URL cannot be read") from None
     if parts.scheme not in {"http", "https"} or "@" in parts.netloc:
         raise AddressRefused("the endpoint must begin with http:// or https:// and hold no user")
-    if hides_an_address(host) or (parsed(host) is not None and not reach.allows(host, host)):
-        raise AddressRefused(f"{host} is an address that [attach] does not allow")
+    for host in (written, sent):
+        if hides_an_address(host) or (parsed(host) is not None and not reach.allows(host, host)):
+            raise AddressRefused(f"{host} is an address that [attach] does not allow")
 
 
 def refusal_in(error: BaseException | None) -> RefusedByResolver | None:
