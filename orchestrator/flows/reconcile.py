@@ -207,6 +207,7 @@ def _terms(services: Services, provider: str) -> Terms:
         confirm_after=timedelta(seconds=policy.reconcile_confirm_seconds),
         clock_skew=timedelta(seconds=policy.reconcile_clock_skew_seconds),
         resolve_after=timedelta(seconds=max(policy.resolve_after_seconds, lag)),
+        list_takes=timedelta(seconds=LIST_TIMEOUT),
         names_create=card.names_create,
         closes_by_id=card.closes_by_id,
     )

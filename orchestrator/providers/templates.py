@@ -14,7 +14,7 @@ from pydantic_core import PydanticCustomError
 from orchestrator.providers.driver import Auth, Life, Order, Secret, Target
 from orchestrator.providers.faults import Rule
 from orchestrator.providers.http import Call
-from orchestrator.providers.paths import JsonPath, read_path
+from orchestrator.providers.paths import JsonPath, read_path, read_text
 from orchestrator.rules.values import Verdict
 
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
@@ -158,7 +158,7 @@ class ListTable(CallTable):
     def live(self, body: Any) -> list[Any] | None:
         """The items that are live; None where the answer has no list."""
         items = read_path(body, self.items)
-        if not isinstance(items, list) or any(read_path(item, self.handle) is None for item in items):
+        if not isinstance(items, list) or any(read_text(item, self.handle) is None for item in items):
             return None
         words = {word.lower() for word in self.live_words}
         return [

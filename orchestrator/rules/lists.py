@@ -68,6 +68,8 @@ class Terms:
     confirm_after: timedelta
     clock_skew: timedelta
     resolve_after: timedelta
+    list_takes: timedelta
+    """At most: what is opened while a list is on its way may show in it."""
     names_create: bool
     closes_by_id: bool
 

@@ -59,7 +59,7 @@ def _stranger(live: Live, picture: Picture, terms: Terms, offset: timedelta | No
         return None  # somebody made it by hand
     origin = _origin(live, picture, named=named)
     if origin is None and not named:
-        rivals = [one for one in picture.ours if _may_be(one, since)]
+        rivals = [one for one in picture.ours if _may_be(one, since + terms.list_takes)]
         if rivals:
             return _perhaps(rivals, live, picture, terms, since)
     elif origin is not None and origin.state in _UNSURE:
@@ -125,9 +125,9 @@ def _perhaps(rivals: Sequence[Known], live: Live, picture: Picture, terms: Terms
     )
 
 
-def _may_be(one: Known, since: datetime) -> bool:
+def _may_be(one: Known, seen: datetime) -> bool:
     """What was seen before the open was sent is not its own. The platform's word for its age proves nothing."""
-    return one.state in _UNSURE and one.sent_at is not None and one.sent_at <= since
+    return one.state in _UNSURE and one.sent_at is not None and one.sent_at <= seen
 
 
 def _origin(live: Live, picture: Picture, *, named: bool) -> Known | None:

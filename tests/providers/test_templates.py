@@ -8,7 +8,7 @@ import pytest
 from orchestrator.providers import registry
 from orchestrator.providers.driver import Secret
 from orchestrator.providers.paths import read_path, read_text, read_time
-from orchestrator.providers.templates import OpenTable
+from orchestrator.providers.templates import ListTable, OpenTable
 from tests.providers.stage import TEMPLATE
 
 SECRET = Secret(ref="env:KEY", value="sk-planted")
@@ -93,6 +93,13 @@ def test_values_keep_their_type_and_their_place() -> None:
     assert call.url == "https://api.example/v1/s/a%2F..%2Fb%3Fc"
     assert call.json == {"n": 2, "text": "2 of m", "deep": [{"x": "{}"}, 1, None]}
     assert call.headers == {"X-Token": "sk-planted"}
+
+
+@pytest.mark.parametrize("handle", ["", None, {"id": "x"}, True])
+def test_a_list_with_an_entry_that_nobody_could_close_is_no_list(handle: Any) -> None:
+    table = ListTable.model_validate({"method": "GET", "url": "/s", "items": "data", "handle": "id"})
+    assert table.live({"data": [{"id": "a"}, {"id": 7}]}) == [{"id": "a"}, {"id": 7}]
+    assert table.live({"data": [{"id": "a"}, {"id": handle}]}) is None
 
 
 BODY = {"a": {"b": [{"c": "d"}, 7]}, "yes": True, "none": None, "empty": ""}

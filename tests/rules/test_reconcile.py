@@ -18,6 +18,7 @@ TERMS = Terms(
     confirm_after=MINUTE,
     clock_skew=5 * MINUTE,
     resolve_after=10 * MINUTE,
+    list_takes=MINUTE,
     names_create=False,
     closes_by_id=True,
 )
@@ -124,6 +125,20 @@ SEEN_LONG_AGO = {"x": T0 - HOUR}
             {"ours": [lost()], "strangers": SEEN_LONG_AGO},
             [Kind.CLOSE],
             id="seen before that open was sent",
+        ),
+        pytest.param(
+            Live(handle="x", opened_at=T0 - HOUR),
+            TERMS,
+            {"ours": [lost(sent_at=T0 + 5 * SECOND, state=PlacementState.OPENING, leased=True)]},
+            [Kind.WAIT],
+            id="opened while the list was on its way, by a clock that is slow",
+        ),
+        pytest.param(
+            Live(handle="x"),
+            TERMS,
+            {"ours": [lost(sent_at=T0 - HOUR + 5 * SECOND)], "strangers": SEEN_LONG_AGO},
+            [Kind.ADOPT],
+            id="the same, and its answer was lost",
         ),
         pytest.param(
             Live(handle="x"),
