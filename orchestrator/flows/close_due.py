@@ -38,9 +38,7 @@ def close_due(services: Services) -> Tally:
     async def question(driver: Driver, one: Claimed) -> Closed:
         placement = one.placement
         if _cannot_be_closed_by_us(driver, placement):
-            return Closed(
-                proof=f"an orphan; the platform's own end at {placement.declared_end_at} has passed"
-            )
+            return _ended_by_itself(placement, one.at)
         timeout = services.policy(driver.name).close_timeout_seconds
         try:
             async with asyncio.timeout(timeout):
@@ -131,6 +129,15 @@ def _unproven(services: Services, tx: Transaction, placement: Placement, said: s
 def _backoff(attempts: int, policy: Policy, jitter: float) -> float:
     """Spread by a tenth: closes that failed together do not come back together."""
     return min(2.0 ** min(attempts, 20), policy.close_retry_max_seconds) * (1 + JITTER * jitter)
+
+
+def _ended_by_itself(orphan: Placement, now: datetime | None) -> Closed:
+    """Where a key is the only address, the declared end is the proof, and without one only an operator's word."""
+    end = orphan.declared_end_at
+    if end is None or now is None or now < end:
+        told = f"ends by itself at {end:%Y-%m-%d %H:%M:%S} UTC" if end else "may live for ever"
+        raise NotClosed(f"an orphan that nothing here can close by its id: it {told}")
+    return Closed(proof=f"an orphan; the platform's own end at {end} has passed")
 
 
 def _cannot_be_closed_by_us(driver: Driver, placement: Placement) -> bool:

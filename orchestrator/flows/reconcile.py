@@ -189,14 +189,24 @@ def _picture(
     unknown = [one for one in listed if one.handle not in known and not one.foreign]
     names = {one.name for one in unknown if one.name is not None}
     before = tx.sightings.of_key(provider, ref)
+    handles = {one.handle for one in unknown}
+    elsewhere = tx.sightings.serving_under(_of_other_kinds(services, provider), provider, handles, names)
     return Picture(
         asked_at=asked_at,
-        listed=listed,
+        listed=[
+            replace(one, foreign=one.foreign or bool({one.handle, one.name} & elsewhere)) for one in listed
+        ],
         ours=ours,
-        ended=tx.sightings.ended_like(provider, {one.handle for one in unknown}, names, tx.now()),
+        ended=tx.sightings.ended_like(provider, handles, names, tx.now()),
         strangers={one.handle: one.since for one in before if not one.missing},
         missing={one.handle: one.since for one in before if one.missing},
     )
+
+
+def _of_other_kinds(services: Services, provider: str) -> list[str]:
+    """Those that cannot have its sessions. Two of one kind may share an account, and one not configured a new name."""
+    drivers = {name: one.driver for name, one in services.config.providers.items()}
+    return [name for name, driver in drivers.items() if driver != drivers[provider]]
 
 
 def _terms(services: Services, provider: str) -> Terms:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, or_, select, update
+from sqlalchemy import Connection, delete, func, insert, or_, select, update
 
 from orchestrator.rules.events import Event
 from orchestrator.store.identity import Identity
@@ -73,14 +73,18 @@ class Outbox:
         self._connection.execute(update(OUTBOX).where(OUTBOX.c.seq.in_(seqs)).values(delivered_at=now))
 
     def forget_before(self, at: datetime, limit: int = 10_000) -> Sequence[datetime]:
-        """Drop delivered events of before then, among the oldest; return their times."""
+        """Drop delivered events of before then, among the oldest; return their times. The newest of all stays, so
+        that no place is given twice: SQLite counts on from what is there."""
         oldest = (
             select(OUTBOX.c.seq, OUTBOX.c.time, OUTBOX.c.delivered_at)
             .order_by(OUTBOX.c.seq)
             .limit(limit)
             .subquery()
         )
-        old = select(oldest.c.seq).where(oldest.c.time < at, oldest.c.delivered_at.is_not(None))
+        newest = select(func.max(OUTBOX.c.seq)).scalar_subquery()
+        old = select(oldest.c.seq).where(
+            oldest.c.time < at, oldest.c.delivered_at.is_not(None), oldest.c.seq < newest
+        )
         gone = delete(OUTBOX).where(OUTBOX.c.seq.in_(old)).returning(OUTBOX.c.time)
         return list(self._connection.execute(gone).scalars())
 

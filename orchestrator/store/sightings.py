@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, or_, select
+from sqlalchemy import Connection, Row, and_, delete, func, insert, or_, select
 
 from orchestrator.rules.lists import Known
 from orchestrator.rules.states import PlacementState
@@ -57,6 +57,23 @@ class Sightings:
                 .order_by(PLACEMENTS.c.ended_at.desc())
             )
             found += [_known(row, now, covered=True) for row in self._connection.execute(query)]
+        return found
+
+    def serving_under(
+        self, others: Collection[str], provider: str, handles: Collection[str], names: Collection[str]
+    ) -> set[str]:
+        """Those of these handles and names that placements of other providers' rows bear and that have not ended:
+        names of whichever provider, handles of any but `others`, whose handles are of another kind."""
+        found: set[str] = set()
+        live = PLACEMENTS.c.state.not_in(_ENDED)
+        kin = and_(live, PLACEMENTS.c.provider.not_in([provider, *others]))
+        named = and_(live, PLACEMENTS.c.provider != provider)
+        for column, where, wanted in ((PLACEMENTS.c.handle, kin, handles), (PLACEMENTS.c.id, named, names)):
+            every = sorted(wanted)
+            for some in (every[n : n + _AT_ONCE] for n in range(0, len(every), _AT_ONCE)):
+                found |= set(
+                    self._connection.execute(select(column).where(where, column.in_(some))).scalars()
+                )
         return found
 
     def of_key(self, provider: str, credential: str | None) -> Sequence[Sighting]:

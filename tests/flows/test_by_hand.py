@@ -1,6 +1,7 @@
 """What an operator ends by hand: with proof it is closed, without it is kept in the report, money and all."""
 
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -9,9 +10,10 @@ from orchestrator.flows import leftovers
 from orchestrator.flows.measure import measure
 from orchestrator.providers.driver import Placed
 from orchestrator.rules.states import PlacementState, State, Step
+from orchestrator.store.placements import PLACEMENTS
 from tests.flows.conftest import MakeWorld
 from tests.flows.hands import Hands
-from tests.world import HOUR, MINUTE, World
+from tests.world import HOUR, MINUTE, START, World
 
 FORCE = {"reason": "operator", "force": True, "by": "ann@desk", "detail": "the contract there has ended"}
 CONFIRM = {"reason": "operator", "confirm": True, "detail": "seen in the console"}
@@ -155,6 +157,19 @@ def test_an_orphan_that_no_id_closes_waits_for_its_end_whatever_is_asked(world: 
     before = orphans(world)
     assert world.done("session.close", session_id=orphan)["state"] == "closing"
     assert orphans(world) == before
+
+
+@pytest.mark.parametrize("end", [None, START + 100 * HOUR])
+def test_an_orphan_is_not_proven_closed_before_its_own_end(world: World, end: datetime | None) -> None:
+    """Its provider could once close by id; now nothing here can."""
+    orphan = an_orphan(world)
+    with world.services.database.engine.begin() as connection:
+        changed = PLACEMENTS.update().where(PLACEMENTS.c.id == orphan)
+        connection.execute(changed.values(declared_end_at=end, next_step_at=world.clock.now))
+    world.settle()
+    [left] = orphans(world)
+    assert (left["state"], left["proof"]) == ("closing", None)
+    assert "nothing here can close by its id" in left["last_answer"]
 
 
 def test_an_open_that_may_have_left_more_is_told_of_until_that_has_ended(world: World) -> None:

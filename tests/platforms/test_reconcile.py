@@ -134,6 +134,26 @@ def test_a_stranger_is_closed_once_it_is_certainly_old_enough(
     assert world.told_of(platform.name) == ["orphan_found", "orphan_closed"]
 
 
+@at_each
+def test_what_another_providers_rows_stand_for_is_none_of_ours(
+    platform: Platform, make_platforms: MakeWorld
+) -> None:
+    """A provider was renamed in the configuration, or two of them share one account."""
+    world = make_platforms(platform)
+    world.run_at(platform.name)
+    before = open_there(world)
+    with world.services.database.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE placements SET provider = 'by its old name'")
+    for _ in range(2):
+        world.clock.now += DUE
+        report = look(world)
+        assert (report.listed, kinds(report), report.is_wrong) == (1, [], False)
+    with world.services.database.engine.begin() as connection:
+        connection.exec_driver_sql(f"UPDATE placements SET provider = '{platform.name}'")
+    world.pass_time(MINUTE)
+    assert open_there(world) == before
+
+
 @pytest.mark.parametrize("platform", [platform_of("sesterce"), TEMPLATE], ids=lambda one: one.name)
 def test_what_a_person_made_by_hand_is_told_by_its_name_and_never_touched(
     platform: Platform, make_platforms: MakeWorld

@@ -107,6 +107,15 @@ def test_old_events_are_forgotten_once_delivered_and_others_kept(database: Datab
     assert database.transact(lambda tx: tx.outbox.tail(limit=1)) == [second]
 
 
+def test_no_place_in_the_order_is_given_twice_however_much_is_forgotten(database: Database) -> None:
+    database.transact(lambda tx: tell(tx, ("a", 1), ("a", 2)))
+    first, last = database.transact(lambda tx: tx.outbox.tail())
+    database.transact(lambda tx: tx.outbox.delivered([first.seq, last.seq], T0))
+    database.transact(lambda tx: tx.outbox.forget_before(T0 + SECOND))
+    database.transact(lambda tx: tell(tx, ("b", 3)))
+    assert [event.data["n"] for event in database.transact(lambda tx: tx.outbox.tail(after=last.seq))] == [3]
+
+
 def test_the_tail_shows_delivered_events_too_from_a_place_in_the_order(database: Database) -> None:
     database.transact(lambda tx: tell(tx, *((subject, n) for n, subject in enumerate("abab"))))
     every = database.transact(lambda tx: tx.outbox.tail())

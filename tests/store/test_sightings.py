@@ -48,6 +48,26 @@ def test_ended_placements_are_found_by_handle_or_name_the_latest_first(database:
         assert tx.sightings.ended_like("alpha", {f"x{n}" for n in range(1000)}, {"placement-00003"}, T0)
 
 
+def test_what_another_providers_rows_have_is_known(database: Database) -> None:
+    keep(
+        database,
+        *(a_running(n) for n in (1, 2, 3)),
+        a_placement(1, handle="h", provider="renamed"),
+        a_placement(2, handle="i", provider="beta"),
+        a_placement(
+            3, handle="j", provider="renamed", state=PlacementState.CLOSED, proof="gone", ended_at=T0
+        ),
+    )
+    ids = {f"placement-0000{n}" for n in (1, 2, 3)}
+    with database.reading() as tx:
+        assert tx.sightings.serving_under(["beta"], "alpha", {"h", "i", "j"}, set()) == {"h"}
+        assert tx.sightings.serving_under(["beta"], "alpha", set(), ids) == {
+            "placement-00001",
+            "placement-00002",
+        }
+        assert tx.sightings.serving_under([], "renamed", {"h", "i"}, ids) == {"i", "placement-00002"}
+
+
 def test_a_key_remembers_what_its_last_list_left_open(database: Database) -> None:
     first, second = a_sighting("x"), a_sighting("y", missing=True)
     other = a_sighting("z", "env:B", missing=True)
