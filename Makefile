@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 # Worlds that the simulation plays, and the share of crash points that are tried.
 SEEDS ?= 200
-EVERY ?= 1
+EVERY ?= 100
 # Two test processes: what the suite is measured on. More do no harm.
 JOBS ?= 2
 SLOW := tests/simulation tests/platforms tests/cli/test_demo.py tests/processes/test_up.py tests/processes/test_draining.py tests/audit tests/security
@@ -46,7 +46,7 @@ chaos: $(READY)  ## break real servers and processes for SECONDS=120 under load,
 simulation: $(READY)  ## SEEDS=200 days of random jobs and faults under one clock, checked against the invariants
 	@$(BIN)/python -m tests.simulation seeds --seeds $(SEEDS) --jobs $(JOBS) $(ARGS)
 
-crash-points: $(READY)  ## kill the process before and after every commit and every call to a provider, each once
+crash-points: $(READY)  ## kill the process before and after each kind of commit and call to a provider; EVERY=1: at every single one
 	@$(BIN)/python -m tests.simulation crash-points --every $(EVERY) --jobs $(JOBS) $(ARGS)
 
 bench-audit: $(READY)  ## what a run of the audit takes at 10,000 and at 1,000,000 rows

@@ -66,7 +66,7 @@ def _crash_points(given: argparse.Namespace, directory: str) -> tuple[str, bool]
         _progress(len(crashed), len(wanted), sum(bool(one.broken) for one in crashed))
         if telling.broken:
             _show(f"{telling.story}, crash {telling.at} ({telling.where})", telling.broken, telling.last)
-    missed = [] if given.story else unvisited(whole)
+    missed = [] if given.story else unvisited([*whole, *crashed])
     for telling in (one for one in whole if one.broken):
         _show(f"{telling.story}, without a crash", telling.broken, telling.last)
     broken = any(telling.broken for telling in [*whole, *crashed]) or bool(missed)
@@ -138,7 +138,7 @@ def _report_of_crashes(
         ("points", sum(len(telling.points) for telling in whole)),
         ("kinds of point", len({point for telling in whole for point in telling.points})),
         ("crashes", len(crashed)),
-        ("functions with a commit that no story visits", len(missed)),
+        ("commits and questions to drivers that no story visits", len(missed)),
         ("violations", sum(len(telling.broken) for telling in bad)),
         ("seconds", f"{seconds:.0f}"),
     )

@@ -1,19 +1,47 @@
-"""Was every flow's commit visited by some story? Read off the code, not a list."""
+"""Was every flow's commit, and every question to a driver, visited by some story? Read off the code, not a list."""
 
 import ast
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import httpx
+
 import orchestrator.flows
+from orchestrator.providers import registry
+from orchestrator.providers.http import HttpClient
 from tests.simulation.crashes import Telling
+from tests.simulation.platforms import PLATFORMS, Platform
+from tests.simulation.wire import ORIGIN
+from tests.simulation.worker import METHODS
 
 FLOWS = Path(orchestrator.flows.__file__).parent
-#: Only the command line calls these: a person sees them fail, and calls them again.
-BY_HAND = frozenset({"brake.release_by_hand", "try_ping._meter"})
+_NOWHERE = httpx.MockTransport(lambda _request: httpx.Response(404))
+#: Only the command line calls this: a person sees it fail, and calls it again.
+BY_HAND = frozenset({"brake.release_by_hand"})
 
 
-def unvisited(tellings: Iterable[Telling]) -> list[str]:
-    """Functions of flows that commit, and that no telling came by."""
+def unvisited(tellings: Sequence[Telling]) -> list[str]:
+    """Functions of flows that commit, and methods of drivers, that no telling came by."""
+    asked = {question for telling in tellings for question in telling.asked}
+    return sorted({*_silent_commits(tellings), *(answerable() - asked)})
+
+
+def answerable() -> set[str]:
+    """`driver.method` of all that the drivers of the played platforms can be asked."""
+    return {f"{platform.driver}.{method}" for platform in PLATFORMS for method in _methods(platform)}
+
+
+def _methods(platform: Platform) -> Iterator[str]:
+    options = {"base_url": ORIGIN, platform.url_option: ORIGIN, **platform.options}
+    driver = registry.build(platform.name, platform.driver, options, HttpClient(transport=_NOWHERE))
+    card = driver.card
+    for method in METHODS:
+        told = {"list": card.can_list, "status": card.tells_status}.get(method, True)
+        if told and hasattr(driver, method):
+            yield method
+
+
+def _silent_commits(tellings: Sequence[Telling]) -> list[str]:
     points = {point for telling in tellings for point in telling.points}
     seen = {point.partition(" commit of ")[2] for point in points if " commit of " in point}
     return sorted(name for name in committing() if name not in seen and name not in BY_HAND)
@@ -40,6 +68,5 @@ def _functions(module: ast.Module) -> Iterator[tuple[str, ast.AST]]:
 
 
 def _commits(node: ast.AST) -> bool:
-    return (
-        isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "transact"
-    )
+    """Calls it, or hands it to somebody who does."""
+    return isinstance(node, ast.Attribute) and node.attr == "transact"

@@ -3,6 +3,7 @@
 import asyncio
 
 from tests.simulation.fates import COMES_BACK
+from tests.simulation.kernel import wait_for
 from tests.simulation.worker import Worker
 
 
@@ -15,9 +16,22 @@ class Crash:
         """Of each call, on its way there. Seconds."""
         self.leaves_after: str | None = None
         """Once this function has committed, the process is told to leave."""
+        self.pauses: dict[str, tuple[int, float]] = {}
+        """Before this function begins its n-th transaction, the process stands still for so many seconds: what it
+        knows is old when it goes on."""
+        self.downtime = 1.0
+        """After a death the next process is there so soon. Seconds."""
         self.points: list[str] = []
+        self.asked: set[str] = set()
+        """`driver.method` of every question to a driver."""
+
+    def asks(self, driver: str, method: str) -> None:
+        """A driver is asked."""
+        self.asked.add(f"{driver}.{method}")
 
     def at_commit(self, worker: Worker, when: str, where: str) -> None:
+        if when == "begin" and where in self.pauses:
+            self._stand_still(worker, where)
         if when == "after" and where == self.leaves_after:
             self.leaves_after = None
             worker.services.slots.close()
@@ -28,6 +42,15 @@ class Crash:
     async def at_call(self, worker: Worker, when: str, what: str) -> None:
         await asyncio.sleep(self.latency if when == "before" else 0.01)
         self._point(worker, f"{when} the call {what}")
+
+    def _stand_still(self, worker: Worker, where: str) -> None:
+        left, seconds = self.pauses.pop(where)
+        if left > 1:
+            self.pauses[where] = left - 1, seconds
+            return
+        worker.universe.note(worker.name, f"stands still before {where} for {seconds:g} s")
+        worker.universe.trouble(seconds + COMES_BACK)
+        wait_for(asyncio.sleep(seconds))
 
     def _point(self, worker: Worker, where: str) -> None:
         task = asyncio.current_task(worker.universe.loop)

@@ -1,100 +1,7 @@
 """Short stories that together touch every flow; each is told again for every point at which its worker can die."""
 
-import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
-
-from orchestrator.rules.values import Plan, Policy
-from orchestrator.settings.configuration import BUILT_IN_PLANS
-from tests.simulation.crash import Crash
-from tests.simulation.platforms import MODEL
-from tests.simulation.universe import Universe
-
-Plot = Callable[["Stage"], Awaitable[None]]
-MINUTE = 60.0
-
-POLICY = Policy(
-    ping_interval_seconds=240,
-    ping_timeout_seconds=10,
-    dead_after_failures=2,
-    dead_after_seconds=3,
-    open_timeout_seconds=30,
-    close_timeout_seconds=20,
-    resolve_after_seconds=60,
-    start_timeout_seconds=900,
-    close_retry_max_seconds=60,
-    credential_rest_seconds=5,
-    warn_before_stop_seconds=(60,),
-    brake_max_seconds=400,
-)
-PLANS = {**BUILT_IN_PLANS, "payg": Plan(name="payg", max_sessions=20, max_concurrent=1, max_nodes=2)}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Story:
-    """What happens, on which platforms, and which model is served where in order of preference."""
-
-    name: str
-    plot: Plot
-    providers: tuple[str, ...]
-    plan: str = "contract"
-    credit: str = "100"
-    price: str = "1.20"
-    upstream: Mapping[str, Any] = field(default_factory=dict)
-
-
-class Stage:
-    """A universe as a plot sees it."""
-
-    def __init__(self, universe: Universe, story: Story, crash: Crash) -> None:
-        self.universe = universe
-        self.crash = crash
-        self.story = story
-
-    async def set_up(self) -> None:
-        """One account and one model."""
-        story, world = self.story, self.universe
-        await world.done("account.put", account_id="acme", plan=story.plan, currency="USD")
-        await world.done(
-            "account.credit", account_id="acme", amount=story.credit, currency="USD", key="opening"
-        )
-        await world.done(
-            "model.put",
-            id="model",
-            providers=list(story.providers),
-            provider_model_ids=dict.fromkeys(story.providers, MODEL),
-            type="LLM",
-            size="8B",
-            learning_stage="Instruction-tuned",
-            price_per_node_hour=story.price,
-            currency="USD",
-        )
-
-    async def create(self, **kwargs: Any) -> str:
-        """The id of a new session."""
-        made = await self.universe.done("session.create", account_id="acme", model_id="model", **kwargs)
-        return str(made["id"])
-
-    async def job(self, name: str, /, **kwargs: Any) -> Mapping[str, Any]:
-        """Any job, refused or not."""
-        return await self.universe.job(name, **kwargs)
-
-    async def passes(self, seconds: float) -> None:
-        """Time, while the worker works."""
-        await asyncio.sleep(seconds)
-
-    def fault(self, name: str, operation: str, *, times: int | None = 1, **params: Any) -> str:
-        """At the first platform of the story."""
-        upstream = self.story.providers[0]
-        spec = {"name": name, "upstream": upstream, "operation": operation, "times": times, "params": params}
-        return self.universe.operator.add_fault(spec)
-
-    def end_there(self) -> None:
-        """The first platform ends whatever it has open, and says nothing."""
-        for session in self.universe.simulator.sessions.open_now():
-            if session.upstream == self.story.providers[0]:
-                self.universe.operator.end_session(session.id, "dead")
+from tests.simulation.crash_stage import MINUTE, Plot, Stage, Story
+from tests.simulation.platforms import SESTERCE
 
 
 async def _lives_and_is_closed(stage: Stage) -> None:
@@ -224,7 +131,64 @@ async def _provider_is_at_fault(stage: Stage) -> None:
     await stage.passes(MINUTE)
 
 
-OF_ALL_KINDS = ("alpha", "morph", "node", "cloud", "studio")
+async def _is_looked_at(stage: Stage) -> None:
+    session = await stage.create()
+    await stage.passes(MINUTE)
+    await stage.checks()
+    await stage.job("session.close", session_id=session)
+    await stage.passes(2 * MINUTE)
+
+
+async def _status_takes_its_time(stage: Stage) -> None:
+    session = await stage.create()
+    await stage.passes(MINUTE)
+    stage.fault("slow", "list", times=None, seconds=2)
+    await stage.job("session.ping", session_id=session)
+    await stage.passes(MINUTE)
+    await stage.job("session.close", session_id=session)
+    await stage.passes(2 * MINUTE)
+
+
+async def _ends_while_nobody_works(stage: Stage) -> None:
+    session = await stage.create(stop={"max_duration_seconds": 100})
+    await stage.passes(MINUTE)
+    stage.crash.downtime = 3 * MINUTE
+    stage.universe.trouble(4 * MINUTE)
+    for worker in stage.universe.alive:
+        worker.kill()
+    await stage.passes(8 * MINUTE)
+    stage.crash.downtime = 1.0
+    await stage.job("session.close", session_id=session)  # too late
+
+
+def _goes_on_too_late(settles: str, *, after: int = 1) -> Plot:
+    """A worker stands still, with an answer, beyond its lease; others do its work; then it goes on."""
+
+    async def plot(stage: Stage) -> None:
+        if after > 1:
+            for operation in ("open", "create"):
+                stage.fault("cut_after_effect", operation)
+        stage.crash.pauses[settles] = after, 5 * MINUTE
+        first = await stage.create()
+        await stage.passes(8 * MINUTE)
+        await stage.job("session.close", session_id=first)
+        await stage.passes(2 * MINUTE)
+        second = await stage.create(on_quota="queue")  # where there is one key, it is this one's next
+        await stage.passes(8 * MINUTE)
+        await stage.job("session.close", session_id=second)
+        await stage.passes(2 * MINUTE)
+
+    return plot
+
+
+#: A gateway with one key, whose open has settled soon.
+_ONE_KEY = {"keys": 1, "options": {"close_retry_seconds": 1, "opens_settle_within_seconds": 60}}
+_TOO_LATE = {
+    "open": _goes_on_too_late("open_due.settle_open"),
+    "resolve": _goes_on_too_late("open_due.settle_open", after=2),
+    "close": _goes_on_too_late("close_due.settle_close"),
+}
+OF_ALL_KINDS = ("aiml", "alpha", "morph", "node", "cloud", "studio")
 STORIES: tuple[Story, ...] = (
     *(
         Story(name=f"lives and is closed, at {p}", plot=_lives_and_is_closed, providers=(p,))
@@ -232,19 +196,35 @@ STORIES: tuple[Story, ...] = (
     ),
     *(
         Story(name=f"the open's answer is lost, at {p}", plot=_answer_of_the_open_is_lost, providers=(p,))
-        for p in OF_ALL_KINDS[1:]
+        for p in OF_ALL_KINDS[2:]
     ),
     *(
         Story(name=f"closed while it opens, at {p}", plot=_is_closed_while_it_opens, providers=(p,))
-        for p in OF_ALL_KINDS[1:]
+        for p in OF_ALL_KINDS[2:]
     ),
     *(
         Story(name=f"dies at {p} and moves on", plot=_dies_and_moves_on, providers=(p, "alpha"))
-        for p in ("morph", "cloud", "studio")
+        for p in ("morph", "node", "cloud", "studio")
     ),
     *(
         Story(name=f"close not proven, at {p}", plot=_close_is_not_proven, providers=(p,))
         for p in ("morph", "node")
+    ),
+    *(
+        Story(name=f"{step} settled too late, at {p}", plot=plot, providers=(p,), changes={"morph": _ONE_KEY})
+        for step, plot in _TOO_LATE.items()
+        for p in ("morph", "node")
+    ),
+    *(Story(name=f"is looked at, at {p}", plot=_is_looked_at, providers=(p,)) for p in OF_ALL_KINDS),
+    Story(
+        name="status takes its time",
+        plot=_status_takes_its_time,
+        providers=("cloud",),
+        changes={"cloud": {"options": {**SESTERCE, "pending_means": "asleep"}}},
+    ),
+    *(
+        Story(name=f"ends while nobody works, at {p}", plot=_ends_while_nobody_works, providers=(p,))
+        for p in ("alpha", "node")
     ),
     Story(name="runs out", plot=_runs_out, providers=("morph",)),
     Story(name="waits for its turn", plot=_waits_for_its_turn, providers=("morph",), plan="payg"),

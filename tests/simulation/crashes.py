@@ -7,20 +7,18 @@ import logging
 import random
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from orchestrator.store import migrate
 from orchestrator.store.database import Database
 from tests.simulation.crash import Crash
-from tests.simulation.crash_stories import PLANS, POLICY, Stage, Story
+from tests.simulation.crash_stage import PLANS, POLICY, Stage, Story
+from tests.simulation.evidence import Evidence
 from tests.simulation.invariants import violations
 from tests.simulation.kernel import VirtualLoop, run
-from tests.simulation.platforms import PLATFORMS
+from tests.simulation.platforms import PLATFORMS, Platform
 from tests.simulation.universe import Universe, copy_of
-
-#: The next process is there so soon. Seconds.
-RESTART = 1.0
 
 
 @dataclass(kw_only=True)
@@ -30,7 +28,8 @@ class Telling:
     story: str
     at: int | None
     points: list[str] = field(default_factory=list)
-    operations: Counter[str] = field(default_factory=Counter)
+    asked: set[str] = field(default_factory=set)
+    """`driver.method` of each question that a driver was asked."""
     broken: list[str] = field(default_factory=list)
     last: list[str] = field(default_factory=list)
 
@@ -66,9 +65,9 @@ class Theatre:
             fate=crash,
             policy=POLICY,
             plans=PLANS,
-            platforms=[platform for platform in PLATFORMS if platform.name in story.providers],
+            platforms=platforms_of(story),
         )
-        telling = Telling(story=story.name, at=at, points=crash.points)
+        telling = Telling(story=story.name, at=at, points=crash.points, asked=crash.asked)
         try:
             run(loop, _play(universe, story, telling, crash))
         except Exception as error:  # noqa: BLE001  (a story that breaks off is a finding)
@@ -81,7 +80,10 @@ class Theatre:
 
 async def _play(universe: Universe, story: Story, telling: Telling, crash: Crash) -> None:
     stage = Stage(universe, story, crash)
-    others = [universe.loop.create_task(_one_worker(universe)), universe.loop.create_task(_drive(universe))]
+    others = [
+        universe.loop.create_task(_one_worker(universe, crash)),
+        universe.loop.create_task(_drive(universe)),
+    ]
     await stage.set_up()
     await story.plot(stage)
     universe.simulator.faults.clear()
@@ -89,21 +91,42 @@ async def _play(universe: Universe, story: Story, telling: Telling, crash: Crash
         telling.broken += [f"never comes to rest: {row}" for row in universe.pending()[:5]]
     evidence = universe.evidence()
     telling.broken += [str(violation) for violation in violations(evidence)]
-    telling.operations.update(f"{call.kind}.{call.operation}" for call in evidence.calls)
+    telling.broken += opened_again(evidence)
     for task in others:
         task.cancel()
 
 
-async def _one_worker(universe: Universe) -> None:
+def opened_again(evidence: Evidence) -> list[str]:
+    """Where a platform opened more than was ever intended: a blind second create, whoever cleaned up after it."""
+    intended = Counter(p.provider for p in evidence.placements if p.session_id is not None)
+    opened = Counter(session.upstream for session in evidence.upstream)
+    return [
+        f"{name} opened {opened[name]}, intended were {intended[name]}"
+        for name in sorted(opened)
+        if opened[name] > intended[name]
+    ]
+
+
+async def _one_worker(universe: Universe, crash: Crash) -> None:
+    await universe.start_worker()
     while True:
+        await asyncio.sleep(crash.downtime)
         if not universe.alive:
             await universe.start_worker()
-        await asyncio.sleep(RESTART)
 
 
 async def _drive(universe: Universe) -> None:
     while True:
         await universe.drive(universe.seconds + 3600)
+
+
+def platforms_of(story: Story) -> list[Platform]:
+    """Where it is played."""
+    return [
+        replace(platform, **story.changes.get(platform.name, {}))
+        for platform in PLATFORMS
+        if platform.name in story.providers
+    ]
 
 
 def sampled(points: Sequence[str], share: int) -> list[int]:

@@ -39,7 +39,7 @@ class Platform:
         return f"sk-{self.name}-{n}"
 
 
-_SESTERCE = {
+SESTERCE = {
     "on_open": "create",
     "on_close": "delete",
     "instance": {"hardwareName": "l40s"},
@@ -67,7 +67,7 @@ PLATFORMS = (
     Platform(
         name="cloud",
         driver="sesterce",
-        options=_SESTERCE,
+        options=SESTERCE,
         upstream={"deploy": [["DEPLOYING", 20]], "list_lag": 3, "stop_lag": 4},
         url_option="control_url",
     ),

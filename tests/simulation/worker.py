@@ -2,14 +2,16 @@
 between any two things it does."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine, event
 
 from orchestrator import wiring
 from orchestrator.flows.upkeep import sync_credentials
+from orchestrator.providers.driver import Driver
 from orchestrator.providers.http import HttpClient
 from orchestrator.rules.states import Step
 from orchestrator.settings import SecretStore, Settings
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from tests.simulation.universe import Universe
 
 T = TypeVar("T")
+#: What a driver may be asked.
+METHODS = ("open", "resolve", "probe", "status", "close", "list", "check", "lists", "balance")
 
 
 class Fate(Protocol):
@@ -55,6 +59,10 @@ class Worker:
             secrets=SecretStore(universe.secrets),
         )
         self.services = built.services
+        noted = getattr(universe.fate, "asks", None)
+        if noted is not None:
+            for driver in self.services.drivers.values():
+                watch(driver, partial(noted, universe.platforms[driver.name].driver))
 
     async def begin(self) -> None:
         """What every worker does first."""
@@ -124,22 +132,26 @@ class SharedDatabase(Database):
             pause=lambda seconds: wait_for(asyncio.sleep(seconds)),
         )
         self.engine.dispose()
-        self.engine = engine
+        self.engine = engine.execution_options()  # listeners of its own, over everybody's connections
+        event.listen(self.engine, "commit", self._commits)
         self._worker = worker
+        self._where, self._committed = "nobody", False
 
     def attempt(self, work: Callable[[Transaction], T]) -> tuple[T, frozenset[Step]]:
-        where = name_of(work)
-        self._point("begin", where)
-
-        def and_then(tx: Transaction) -> T:
-            result = work(tx)
-            self._point("before", where)
-            return result
-
-        done = super().attempt(and_then)
+        self._where = name_of(work)
+        self._committed = False
+        self._point("begin")
+        done = super().attempt(work)
         self._worker.universe.changed()
-        self._point("after", where)
+        self._point("after")
         return done
+
+    def _commits(self, _connection: Connection) -> None:
+        """Each COMMIT that reaches the database is a point of its own, whoever sends it."""
+        if self._committed:
+            self._point("after")
+        self._point("before")
+        self._committed = True
 
     @contextmanager
     def reading(self, *, at_one_moment: bool = False) -> Iterator[Transaction]:
@@ -150,10 +162,26 @@ class SharedDatabase(Database):
     def dispose(self) -> None:
         """The engine is everybody's."""
 
-    def _point(self, when: str, where: str) -> None:
+    def _point(self, when: str) -> None:
         self._worker.must_live()
-        self._worker.universe.fate.at_commit(self._worker, when, where)
+        self._worker.universe.fate.at_commit(self._worker, when, self._where)
         self._worker.must_live()
+
+
+def watch(driver: Driver, asks: Callable[[str], None]) -> None:
+    """Tell of each question that this driver is asked, by the name of the method."""
+    for method in METHODS:
+        ask = getattr(driver, method, None)
+        if ask is not None:
+            setattr(driver, method, _telling(ask, partial(asks, method)))
+
+
+def _telling(ask: Callable[..., Awaitable[T]], tell: Callable[[], None]) -> Callable[..., Awaitable[T]]:
+    def asked(*args: Any, **kwargs: Any) -> Awaitable[T]:
+        tell()
+        return ask(*args, **kwargs)
+
+    return asked
 
 
 def name_of(work: Callable[..., Any]) -> str:

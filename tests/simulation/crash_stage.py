@@ -1,0 +1,109 @@
+"""The stage of the stories that are crashed: one account, one model, and what a plot may do."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from orchestrator.flows.check_provider import check_provider
+from orchestrator.rules.values import Plan, Policy
+from orchestrator.settings.configuration import BUILT_IN_PLANS
+from tests.simulation.crash import Crash
+from tests.simulation.kernel import Killed
+from tests.simulation.platforms import MODEL
+from tests.simulation.universe import Universe
+
+Plot = Callable[["Stage"], Awaitable[None]]
+MINUTE = 60.0
+
+POLICY = Policy(
+    ping_interval_seconds=240,
+    ping_timeout_seconds=10,
+    dead_after_failures=2,
+    dead_after_seconds=3,
+    open_timeout_seconds=30,
+    close_timeout_seconds=20,
+    resolve_after_seconds=60,
+    start_timeout_seconds=900,
+    close_retry_max_seconds=60,
+    credential_rest_seconds=5,
+    warn_before_stop_seconds=(60,),
+    brake_max_seconds=400,
+)
+PLANS = {**BUILT_IN_PLANS, "payg": Plan(name="payg", max_sessions=20, max_concurrent=1, max_nodes=2)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Story:
+    """What happens, on which platforms, and which model is served where in order of preference."""
+
+    name: str
+    plot: Plot
+    providers: tuple[str, ...]
+    plan: str = "contract"
+    credit: str = "100"
+    price: str = "1.20"
+    changes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """What is different of a platform here: fields of `Platform`."""
+
+
+class Stage:
+    """A universe as a plot sees it."""
+
+    def __init__(self, universe: Universe, story: Story, crash: Crash) -> None:
+        self.universe = universe
+        self.crash = crash
+        self.story = story
+
+    async def set_up(self) -> None:
+        """One account and one model."""
+        story, world = self.story, self.universe
+        await world.done("account.put", account_id="acme", plan=story.plan, currency="USD")
+        await world.done(
+            "account.credit", account_id="acme", amount=story.credit, currency="USD", key="opening"
+        )
+        await world.done(
+            "model.put",
+            id="model",
+            providers=list(story.providers),
+            provider_model_ids=dict.fromkeys(story.providers, MODEL),
+            type="LLM",
+            size="8B",
+            learning_stage="Instruction-tuned",
+            price_per_node_hour=story.price,
+            currency="USD",
+        )
+
+    async def create(self, **kwargs: Any) -> str:
+        """The id of a new session."""
+        made = await self.universe.done("session.create", account_id="acme", model_id="model", **kwargs)
+        return str(made["id"])
+
+    async def job(self, name: str, /, **kwargs: Any) -> Mapping[str, Any]:
+        """Any job, refused or not."""
+        return await self.universe.job(name, **kwargs)
+
+    async def passes(self, seconds: float) -> None:
+        """Time, while the worker works."""
+        await asyncio.sleep(seconds)
+
+    async def checks(self) -> None:
+        """A person asks what works at the first platform, unless the worker that is asked dies of it."""
+        for worker in self.universe.alive[:1]:
+            ask = partial(check_provider, worker.services, self.story.providers[0])
+            with suppress(Killed):
+                await worker.do("check", ask)
+
+    def fault(self, name: str, operation: str, *, times: int | None = 1, **params: Any) -> str:
+        """At the first platform of the story."""
+        upstream = self.story.providers[0]
+        spec = {"name": name, "upstream": upstream, "operation": operation, "times": times, "params": params}
+        return self.universe.operator.add_fault(spec)
+
+    def end_there(self) -> None:
+        """The first platform ends whatever it has open, and says nothing."""
+        for session in self.universe.simulator.sessions.open_now():
+            if session.upstream == self.story.providers[0]:
+                self.universe.operator.end_session(session.id, "dead")
