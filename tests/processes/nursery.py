@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 _SCRIPT = """
-import json, os, sys
+import importlib, json, os, sys
 from orchestrator.cli import main, processes
 
-def start(arguments, env, cwd, log):
+def start(module, arguments, env, cwd, log):
     os.setsid()
     os.environ.clear()
     os.environ.update(env)
@@ -23,14 +23,16 @@ def start(arguments, env, cwd, log):
     os.dup2(said, 1)
     os.dup2(said, 2)
     sys.argv = ["orchestrator", *arguments]
-    main.main()
+    sys.modules[module].main()
 
 for line in sys.stdin:
     asked = json.loads(line)
     if "look_at" in asked:
         pid, status = os.waitpid(asked["look_at"], os.WNOHANG)
         print(json.dumps(os.waitstatus_to_exitcode(status) if pid else None), flush=True)
-    elif pid := os.fork():
+        continue
+    importlib.import_module(asked["module"])
+    if pid := os.fork():
         print(pid, flush=True)
     else:
         start(**asked)
@@ -50,10 +52,17 @@ class Nursery:
             start_new_session=True,
         )
 
-    def start(self, arguments: Sequence[str], env: Mapping[str, str], cwd: Path, log: Path) -> "Nursling":
-        """`orchestrator ARGUMENTS`, with this environment and no other."""
+    def start(
+        self,
+        arguments: Sequence[str],
+        env: Mapping[str, str],
+        cwd: Path,
+        log: Path,
+        module: str = "orchestrator.cli.main",
+    ) -> "Nursling":
+        """`orchestrator ARGUMENTS`, with this environment and no other; or what another module makes of it."""
         order = {"arguments": list(arguments), "env": dict(env), "cwd": str(cwd), "log": str(log)}
-        return Nursling(self, self.ask(order))
+        return Nursling(self, self.ask({"module": module, **order}))
 
     def ask(self, order: Mapping[str, Any]) -> Any:
         """One line there, one line back."""

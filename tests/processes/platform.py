@@ -104,7 +104,7 @@ class Running:
 
     def tree(self) -> set[int]:
         """Every process that it started and that still lives, itself included."""
-        return {pid for pid in _pids() if _session_of(pid) == self.pid}
+        return living_in(self.pid)
 
     def children(self) -> set[int]:
         """The living processes below it."""
@@ -243,12 +243,14 @@ class Platform:
 
     # processes
 
-    def start(self, *arguments: str, name: str | None = None) -> Running:
-        """`orchestrator ARGUMENTS`; returns at once."""
+    def start(
+        self, *arguments: str, name: str | None = None, module: str = "orchestrator.cli.main", **env: str
+    ) -> Running:
+        """`orchestrator ARGUMENTS`, or what another module makes of it; returns at once."""
         name = name or arguments[0]
         log = self.directory / f"{name}.log"
         log.touch()  # whoever looks before the child has begun finds it empty
-        process = self._nursery.start(arguments, self.env, self.directory, log)
+        process = self._nursery.start(arguments, {**self.env, **env}, self.directory, log, module)
         return self._runs(Running(name, process, log))
 
     def run(self, command: Sequence[str], *, name: str) -> Running:
@@ -395,6 +397,11 @@ def _value(value: Any) -> str:
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{key} = {_value(below)}" for key, below in value.items()) + "}"
     return json.dumps(value)
+
+
+def living_in(session: int) -> set[int]:
+    """Every process that this leader and those below it have started and that still lives."""
+    return {pid for pid in _pids() if _session_of(pid) == session}
 
 
 def _pids() -> Iterator[int]:

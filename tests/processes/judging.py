@@ -1,0 +1,57 @@
+"""What a platform of real processes has come to: is it at rest, and what does everything that was written down say?"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from sqlalchemy import func, select
+
+from orchestrator import wiring
+from orchestrator.rules.states import TERMINAL
+from orchestrator.settings import Settings
+from orchestrator.simulator import Call, SimSession
+from orchestrator.store.database import Database
+from orchestrator.store.outbox import OUTBOX
+from tests.chaos.load import Load
+from tests.processes.platform import Platform
+from tests.simulation.evidence import Evidence, gather
+
+
+def moves(platform: Platform, accounts: Sequence[str]) -> dict[str, int]:
+    """What is not at rest yet."""
+    with platform.database.reading() as tx:
+        sessions = [s for account in accounts for s in tx.sessions.listed(account_id=account, limit=100_000)]
+        live = sum(s.state not in TERMINAL for s in sessions)
+        due = tx.placements.oldest_due()
+        waiting = select(func.count()).where(OUTBOX.c.delivered_at.is_(None))
+        events = tx.connection.execute(waiting).scalar_one()
+    found = {"sessions": live, "events": events, **{f"placements to {step}": 1 for step in due}}
+    return {what: count for what, count in found.items() if count}
+
+
+def judged(
+    platform: Platform, load: Load, troubles: Sequence[tuple[datetime, datetime]], *, late: timedelta
+) -> Evidence:
+    """What the platforms saw, and the rows as a new connection sees them. Gateways are called `morph`."""
+    url = platform.database.url.render_as_string(hide_password=False)
+    database = Database(url)
+    settings = Settings(database_url=url, config=platform.directory / "orchestrator.toml")
+    try:
+        with database.reading() as tx:
+            now = tx.now()
+        seen = gather(
+            database,
+            wiring.read_configuration(settings),
+            now,
+            upstream=[SimSession(**session) for session in platform.simulator.get("sessions")],
+            calls=[Call(**call) for call in platform.simulator.get("log")],
+            exclusive=frozenset({"morph"}),
+            troubles=troubles,
+            late=late,
+            stamps=late,
+        )
+    finally:
+        database.dispose()
+    # the test's own jobs have one outcome each; the clients' are compared with what they were told
+    own = {id_: [told] for id_, told in seen.inbox.items() if told and not id_.startswith("client-")}
+    return replace(seen, answers={**load.answers, **own})
