@@ -1,6 +1,7 @@
 """How commands speak: JSON for programs and tables for people on stdout, everything else on stderr."""
 
 import json
+import shutil
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
 
 #: Columns of a table that no terminal bounds, so that what reads it finds a row on a line.
 _WIDE = 400
+#: From so many columns on, a terminal is wide.
+_ROOMY = 160
 
 
 def print_json(value: Any) -> None:
@@ -80,6 +83,11 @@ def progress(what: str) -> Iterator[None]:
         return
     with console.status(what):
         yield
+
+
+def is_wide() -> bool:
+    """Whether a line has room for what is good to know; a file has."""
+    return not sys.stdout.isatty() or shutil.get_terminal_size().columns >= _ROOMY
 
 
 def _console(*, stderr: bool) -> "Console":

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.cli.output import coloured, pairs, show, table
+from orchestrator.cli.output import coloured, is_wide, pairs, show, table
 from orchestrator.cli.times import away, when
 
 if TYPE_CHECKING:
@@ -23,12 +23,21 @@ _COLOURS = {
     "stopped": "dim",
     "failed": "red",
 }
-_COLUMNS = ("id", "name", "account", "model", "state", "provider", "stop at", "cost", "last ping")
+#: What a queued session lacks, in a word.
+_WAITS = {
+    "quota_concurrent_exceeded": "a slot",
+    "quota_nodes_exceeded": "nodes",
+    "insufficient_balance": "funds",
+    "no_capacity": "a credential",
+}
+_COLUMNS = ("id", "name", "account", "model", "state", "provider", "stops", "cost", "last ping")
 
 
 def listed(sessions: Sequence[dict[str, Any]], now: datetime) -> "RenderableType":
-    """One line for each."""
-    return table(_COLUMNS, [_row(session, now) for session in sessions])
+    """One line for each. The name gives way on a narrow terminal: the id is what one copies."""
+    shown = [n for n, column in enumerate(_COLUMNS) if column != "name" or is_wide()]
+    rows = [_row(session, now) for session in sessions]
+    return table([_COLUMNS[n] for n in shown], [[row[n] for n in shown] for row in rows])
 
 
 def details(session: dict[str, Any], now: datetime) -> "RenderableType":
@@ -86,9 +95,9 @@ def _row(session: dict[str, Any], now: datetime) -> tuple[Any, ...]:
         session["model_id"],
         _state_or_turn(session),
         session["provider"] or "",
-        _stop(session, now),
+        _stop_in_short(session, now),
         _money(session, "cost"),
-        _ping(session, now),
+        _ping_in_short(session, now),
     )
 
 
@@ -110,7 +119,7 @@ def _life(session: dict[str, Any], now: datetime) -> list[tuple[str, Any]]:
         ("state", _state(session)),
         ("queue", _queue(session)),
         ("created", when(session["created_at"], now)),
-        ("running since", when(session["running_at"], now)),
+        ("running since" if session["stop_reason"] is None else "ran from", when(session["running_at"], now)),
         ("stops", _stop(session, now) if session["stop_reason"] is None else None),
         ("stopped for", _why(session)),
         ("ended", when(session["ended_at"], now)),
@@ -164,6 +173,18 @@ def _stop(session: dict[str, Any], now: datetime) -> str:
     return f"{when(session['stop_at'], now)} {session['stop_at_reason'] or ''}".strip()
 
 
+def _stop_in_short(session: dict[str, Any], now: datetime) -> str:
+    """For a line of a list: how far away, and why."""
+    if session["stop_reason"] is not None or session["stop_at"] is None:
+        return _stop(session, now)
+    return f"{away(session['stop_at'], now)} {session['stop_at_reason'] or ''}".strip()
+
+
+def _ping_in_short(session: dict[str, Any], now: datetime) -> str:
+    ping = session["last_ping"]
+    return f"{ping['verdict']} {away(ping['at'], now)}" if ping else ""
+
+
 def _why(session: dict[str, Any]) -> str:
     return ": ".join(part for part in (session["stop_reason"], session["stop_detail"]) if part)
 
@@ -171,7 +192,7 @@ def _why(session: dict[str, Any]) -> str:
 def _queue(session: dict[str, Any]) -> str | None:
     if session["queue_position"] is None:
         return None
-    return f"number {session['queue_position']}, waits for {session['queue_reason'] or 'its turn'}"
+    return f"number {session['queue_position']}, waits for {_WAITS.get(session['queue_reason'], 'its turn')}"
 
 
 def _ping(session: dict[str, Any], now: datetime) -> str:

@@ -1,4 +1,4 @@
-"""`session list|show|endpoint`: read from the database."""
+"""`session list|show|explain|endpoint`: read from the database."""
 
 from enum import StrEnum
 from typing import Annotated, Any
@@ -8,9 +8,10 @@ import typer
 from orchestrator.cli import leftover_tables, session_jobs
 from orchestrator.cli import session_tables as tables
 from orchestrator.cli.endpoints import endpoint_of, revealed, samples_of
+from orchestrator.cli.explaining import explained
 from orchestrator.cli.options import AsJson, Limit
 from orchestrator.cli.output import pairs, print_json, show
-from orchestrator.cli.reading import found_session, reading
+from orchestrator.cli.reading import configured, found_session, reading
 from orchestrator.cli.session_jobs import SessionId
 from orchestrator.rules.states import State
 
@@ -70,6 +71,18 @@ def show_session(session_id: SessionId, as_json: AsJson = False) -> None:
     if placements:
         show(tables.placements(placements, now))
     return show(tables.events(events, now, title="latest events"))
+
+
+@app.command()
+def explain(session_id: SessionId, as_json: AsJson = False) -> None:
+    """Why it is where it is, what is next, and every rule that may stop it."""
+    from orchestrator.flows.explain import explain as told_of
+
+    policies = configured()
+    with reading() as tx:
+        now, session = tx.now(), found_session(tx, session_id)
+        told = told_of(tx, session, policies.policy_for(session.provider), now)
+    print_json(told) if as_json else show(*explained(told, now))
 
 
 @app.command()

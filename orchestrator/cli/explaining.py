@@ -1,0 +1,32 @@
+"""`session explain`, for people."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.cli.output import pairs, table
+from orchestrator.cli.times import when
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+
+def explained(told: dict[str, Any], now: datetime) -> Iterator["RenderableType"]:
+    """State and reasons, then every rule that may stop it."""
+    used, step = told["used"], told["next_step"]
+    rows = [("session", told["session_id"]), ("state", told["state"])]
+    rows += [("because", sentence) for sentence in told["because"]]
+    rows += [("doubt", sentence) for sentence in told["doubts"]]
+    rows += [
+        ("next step", f"{step} {when(told['next_step_at'], now)}" if step else "none"),
+        ("interactions", _of(used["interactions"], used["max_interactions"])),
+        ("charged", f"{_of(used['charged'], used['max_cost'])} {used['currency']}"),
+    ]
+    yield pairs(rows)
+    if told["stops"]:
+        stops = [(stop["reason"], when(stop["at"], now), stop["detail"]) for stop in told["stops"]]
+        yield table(("would stop for", "at", "why"), stops, title="the earliest stops it")
+
+
+def _of(used: Any, limit: Any) -> str:
+    return str(used) if limit is None else f"{used} of {limit}"

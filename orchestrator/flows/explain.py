@@ -1,0 +1,96 @@
+"""Why a session is where it is, and what will happen to it next: the rules' own words, for whoever is woken by it."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any, assert_never
+
+from orchestrator.rules.events import rfc3339
+from orchestrator.rules.money import FundsEnd
+from orchestrator.rules.states import State, StopReason
+from orchestrator.rules.stops import interactions_limit, next_stop
+from orchestrator.rules.values import Policy, Session
+from orchestrator.store.unit import Transaction
+
+
+def explain(tx: Transaction, session: Session, policy: Policy, now: datetime) -> dict[str, Any]:
+    """Its state in sentences, every rule that may stop it with its instant (the earliest first), what it has used."""
+    forecast = next_stop(session, policy, _funds_end(tx, session))
+    return {
+        "session_id": session.id,
+        "state": session.state.value,
+        "because": [_because(tx, session), *_placements(tx, session)],
+        "next_step": session.next_step.value if session.next_step else None,
+        "next_step_at": rfc3339(session.next_step_at),
+        "stops": [
+            {"reason": c.reason.value, "at": rfc3339(c.at), "detail": c.detail, "overdue": c.at <= now}
+            for c in forecast.candidates
+        ],
+        "used": _used(session),
+        "doubts": list(_doubts(tx, session, policy)),
+    }
+
+
+def _funds_end(tx: Transaction, session: Session) -> FundsEnd | None:
+    account = tx.accounts.get(session.account_id)
+    if account is None or account.funds_end_at is None or account.funds_session_id != session.id:
+        return None
+    return FundsEnd(account.funds_end_at, session.id)
+
+
+def _because(tx: Transaction, session: Session) -> str:
+    match session.state:
+        case State.CREATED:
+            return "it was created and never started: start it, or delete it"
+        case State.QUEUED:
+            place = tx.queues.position(session)
+            return f"it is number {place} in its account's queue and waits for {session.queue_reason}"
+        case State.STARTING:
+            return f"placement {session.placements} at {session.provider} has not answered a ping well yet"
+        case State.RUNNING:
+            return f"placement {session.placements} at {session.provider} answers"
+        case State.STOPPING | State.STOPPED | State.FAILED:
+            return (
+                f"{session.stop_reason}, with effect at {rfc3339(session.stopped_at)}: {session.stop_detail}"
+            )
+        case unknown:
+            assert_never(unknown)
+
+
+def _placements(tx: Transaction, session: Session) -> Iterator[str]:
+    """What is left to be closed, and who refused."""
+    for placement in tx.placements.of_session(session.id):
+        where = f"placement {placement.n} at {placement.provider}"
+        if placement.closing_since is not None and placement.ended_at is None:
+            said = placement.last_answer or "not tried yet"
+            yield f"{where} is to be closed since {rfc3339(placement.closing_since)}: {said}"
+        elif placement.refused_by is not None:
+            yield f"{where} was refused: {placement.last_answer}"
+
+
+def _used(session: Session) -> dict[str, Any]:
+    limit = interactions_limit(session)
+    binds = limit is not None and limit[1] is StopReason.MODEL_LIMIT
+    return {
+        "interactions": session.interactions,
+        "max_interactions": limit[0] if limit else None,
+        "max_interactions_of": None if limit is None else ("model" if binds else "session"),
+        "charged": f"{session.charged:f}",
+        "max_cost": f"{session.max_cost:f}" if session.max_cost is not None else None,
+        "currency": session.currency,
+    }
+
+
+def _doubts(tx: Transaction, session: Session, policy: Policy) -> Iterator[str]:
+    if session.failures:
+        needed = f"{policy.dead_after_failures} over {policy.dead_after_seconds:g} s are death"
+        yield f"{session.failures} failed pings in a row since {rfc3339(session.failing_since)}; {needed}"
+    for since, what in (
+        (session.gone_since, "the provider said that it is gone: one confirmation is death"),
+        (session.loading_since, "it says that it is loading"),
+        (session.unusable_since, f"unusable: {policy.unusable_after_seconds:g} s of it are death"),
+    ):
+        if since is not None:
+            yield f"{what} (since {rfc3339(since)})"
+    if session.state is State.RUNNING and session.provider is not None:
+        for brake in tx.brakes.holding(session.provider, session.credential):
+            yield f"a brake holds there until {rfc3339(brake.until)}, nothing dies meanwhile: {brake.reason}"
