@@ -82,10 +82,19 @@ class JobClient:
         self.close()
 
     def _look(self, task_id: str) -> dict[str, Any] | None:
-        found = self._results.backend.get_task_meta(task_id)
+        from celery.exceptions import SecurityError
+
+        try:
+            found = self._results.backend.get_task_meta(task_id)
+        except (ValueError, TypeError, SecurityError):  # a failure that Celery itself cannot read
+            raise JobBroken(f"the worker failed on job {task_id}, nobody can read how: see its log") from None
         if found["status"] in {"FAILURE", "REVOKED"}:
             raise JobBroken(f"the worker failed on job {task_id}: see its log")
-        return dict(found["result"]) if found["status"] == "SUCCESS" else None
+        if found["status"] != "SUCCESS":
+            return None
+        if not isinstance(found["result"], Mapping):
+            raise JobBroken(f"what the result store has of job {task_id} is no outcome: is it ours alone?")
+        return dict(found["result"])
 
     @contextmanager
     def _reaching_the_broker(self) -> Iterator[None]:

@@ -1,6 +1,7 @@
 """A client and a worker over a real Valkey on a socket, with one URL for messages and outcomes."""
 
 import gc
+import json
 import socket
 import threading
 import time
@@ -63,6 +64,26 @@ def test_any_celery_app_sends_jobs_with_the_url_alone(url: str, worker: Celery) 
 def test_a_job_that_breaks_its_worker_is_no_outcome(url: str, worker: Celery) -> None:
     with JobClient(url, url) as client, pytest.raises(JobBroken, match="see its log"):
         client.call("orchestrator.session.ping", {"session_id": "broken"}, timeout=20)
+
+
+@pytest.mark.parametrize(
+    ("status", "result"),
+    [
+        ("FAILURE", {"not": "an exception"}),
+        ("FAILURE", "text"),
+        ("FAILURE", {"exc_type": "system", "exc_message": ["id"], "exc_module": "os"}),
+        ("SUCCESS", "text"),
+        ("SUCCESS", None),
+    ],
+)
+def test_what_is_no_outcome_is_told_in_a_sentence(url: str, status: str, result: Any) -> None:
+    plain = Celery("other", broker=url, backend=url, set_as_current=False)
+    kept = json.dumps({"status": status, "result": result, "task_id": "odd"})
+    store: Any = plain.backend
+    store.set(store.get_key_for_task("odd"), kept)
+    with JobClient(url, url) as client, pytest.raises(JobBroken, match="job odd"):
+        client.wait("odd", timeout=0)
+    plain.close()
 
 
 def test_an_outcome_that_does_not_come_is_none(url: str) -> None:
