@@ -210,7 +210,8 @@ class AccountWork:
         return session, candidate
 
     def _carry_out(self, session: Session, due: Candidate) -> None:
-        if due.reason is StopReason.PROVIDER_ENDED and placing.move_on(self, session, due.at, due.detail):
+        ended = due.reason is StopReason.PROVIDER_ENDED
+        if ended and placing.move_on(self, session, due.at, due.detail, due.reason):
             return
         self.stop(session, due.reason, due.at, due.detail)
 

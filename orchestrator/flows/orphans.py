@@ -42,6 +42,7 @@ def add_of(
         created_at=now,
         opened_at=None,
         closing_since=now,
+        lost_at=None,
         unproven_since=None,
         ended_at=None,
         proof=None,

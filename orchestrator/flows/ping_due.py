@@ -157,7 +157,7 @@ def _carry_out(work: AccountWork, session: Session, pinged: Pinged) -> None:
             saved = work.keep(session, _free(noted, ping_at=noted.ping_at))
             if pinged.ended is None and reason is StopReason.DEAD and brake.holds(work, saved):
                 work.keep(saved, brake.slowed(work, saved))
-            elif not placing.move_on(work, saved, work.now, detail):
+            elif not placing.move_on(work, saved, work.now, detail, reason):
                 work.stop(saved, reason, work.now, detail)
         case GiveUp(detail=detail):
             give_up(work, session, noted, detail)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, assert_never
 
 from orchestrator.flows.services import PING_BEGINS_WITHIN, Services
 from orchestrator.rules.pings import without_doubts
-from orchestrator.rules.states import UNENDED, PlacementState, State, Step, end_state
+from orchestrator.rules.states import UNENDED, PlacementState, State, Step, StopReason, end_state
 from orchestrator.rules.stops import ask_duration
 from orchestrator.rules.values import Credential, Model, Placement, RefusedBy, Session
 from orchestrator.store.unit import Transaction
@@ -135,7 +135,7 @@ def next_attempt(work: "AccountWork", before: Session, noted: Session) -> Sessio
     return saved
 
 
-def move_on(work: "AccountWork", session: Session, at: datetime, detail: str) -> bool:
+def move_on(work: "AccountWork", session: Session, at: datetime, detail: str, reason: StopReason) -> bool:
     """Failover of a running session, at `at`: only where the next place is there already. False: stop it."""
     if not session.failover or session.placements >= work.policy(session).max_placements:
         return False
@@ -147,7 +147,10 @@ def move_on(work: "AccountWork", session: Session, at: datetime, detail: str) ->
     if place is None:
         return False
     for placement in work.tx.placements.unended(before.id):
-        no_longer_wanted(work, placement, before)
+        lost_at = work.now if reason is StopReason.DEAD else None
+        no_longer_wanted(
+            work, work.tx.placements.save(placement, replace(placement, lost_at=lost_at)), before
+        )
     interrupted = replace(work.stop_running(before, at), stop_detail=detail)
     after = starting_at(interrupted, place, work.now)
     saved = work.keep(before, work.planned(after))

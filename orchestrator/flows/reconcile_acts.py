@@ -104,7 +104,7 @@ def _end_session(work: AccountWork, session: Session, why: str) -> bool:
     """As a ping does that hears the platform's own word: the brake of pings does not hold it."""
     match after_the_platforms_word(session, work.now, why):
         case Stop(reason=reason, detail=detail):
-            if not placing.move_on(work, session, work.now, detail):
+            if not placing.move_on(work, session, work.now, detail, reason):
                 work.stop(session, reason, work.now, detail)
         case GiveUp(detail=detail):
             give_up(work, session, session, detail)

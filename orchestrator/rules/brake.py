@@ -18,9 +18,9 @@ class Health:
     running: int
     """Running now, in doubt or not."""
     doubtful: int
-    """Of these: suspect, or once said to be gone, since the window began."""
+    """Of these: suspect, once said to be gone, or lost and placed here again, since the window began."""
     died: int
-    """Stopped as dead since the window began."""
+    """Stopped as dead, or moved on from here as dead, since the window began."""
 
 
 def is_at_fault(health: Health) -> bool:

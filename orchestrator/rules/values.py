@@ -311,6 +311,8 @@ class Placement:
     declared_end_at: datetime | None = None
     closing_since: datetime | None = None
     """When its end was first wanted."""
+    lost_at: datetime | None = None
+    """When its session, which ran here, was held for dead and moved on."""
     unproven_since: datetime | None = None
     """When a close was first tried without proof."""
     ended_at: datetime | None = None

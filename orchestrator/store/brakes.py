@@ -3,16 +3,17 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, and_, case, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, case, delete, func, not_, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from orchestrator.rules.brake import WINDOW, Health
 from orchestrator.rules.states import State, StopReason
 from orchestrator.rules.values import Brake
 from orchestrator.store.rows import snapshot, table_of, values_of
-from orchestrator.store.tables import BrakeRow, SessionRow
+from orchestrator.store.tables import BrakeRow, PlacementRow, SessionRow
 
 BRAKES = table_of(BrakeRow)
+PLACEMENTS = table_of(PlacementRow)
 SESSIONS = table_of(SessionRow)
 
 
@@ -40,22 +41,27 @@ class Brakes:
         return [snapshot(Brake, row) for row in self._connection.execute(query)]
 
     def health(self, provider: str, credential: str | None, now: datetime) -> Health:
-        """How many run there, and how many of these fell ill within the window."""
+        """How many run there, and how many of these fell ill within the window. Each session counts once."""
         since = now - WINDOW
-        there = [SESSIONS.c.provider == provider]
+        there, lost = [SESSIONS.c.provider == provider], [PLACEMENTS.c.provider == provider]
         if credential is not None:
             there.append(SESSIONS.c.credential == credential)
+            lost.append(PLACEMENTS.c.credential == credential)
+        lost_there = select(PLACEMENTS.c.session_id).where(*lost, PLACEMENTS.c.lost_at >= since)
+        ill = or_(_in_doubt(since), SESSIONS.c.id.in_(lost_there))
+        runs = and_(*there, SESSIONS.c.state == State.RUNNING)
+        died = and_(*there, SESSIONS.c.stop_reason == StopReason.DEAD, SESSIONS.c.stopped_at >= since)
+        moved_on = and_(
+            SESSIONS.c.id.in_(lost_there), *(not_(func.coalesce(told, False)) for told in (runs, died))
+        )
         running, doubtful = self._connection.execute(
-            select(func.count(), func.sum(case((_in_doubt(since), 1), else_=0)))
-            .select_from(SESSIONS)
-            .where(*there, SESSIONS.c.state == State.RUNNING)
+            select(func.count(), func.sum(case((ill, 1), else_=0))).select_from(SESSIONS).where(runs)
         ).one()
-        died = self._connection.execute(
-            select(func.count())
-            .select_from(SESSIONS)
-            .where(*there, SESSIONS.c.stop_reason == StopReason.DEAD, SESSIONS.c.stopped_at >= since)
-        ).scalar_one()
-        return Health(running=running, doubtful=int(doubtful or 0), died=died)
+        deaths = sum(self._how_many(which) for which in (died, moved_on))
+        return Health(running=running, doubtful=int(doubtful or 0), died=deaths)
+
+    def _how_many(self, which: ColumnElement[bool]) -> int:
+        return self._connection.execute(select(func.count()).select_from(SESSIONS).where(which)).scalar_one()
 
     def engage(self, brake: Brake) -> bool:
         """Hold everybody there; False where somebody did already."""

@@ -176,6 +176,21 @@ def test_failover_is_frozen_too(make_platforms: MakeWorld) -> None:
     assert world.session(sessions[0]).stop_reason is StopReason.USER
 
 
+def test_who_has_moved_on_still_counts_against_the_provider_that_lost_it(make_platforms: MakeWorld) -> None:
+    world = make_platforms(platform_of("fpt-template"), platform_of("openai"))
+    world.put_model("pair", {"fpt-template": "llama-3", "openai": "llama-3"})
+    sessions = []
+    for _ in range(TEN):
+        sessions.append(world.create_session("pair", failover=True))
+        world.settle()
+        world.pass_time(2 * SECOND)
+    _kill(world, sessions, "gone")
+    world.pass_time(2 * MINUTE)
+    moved = [one for one in sessions if world.session(one).placements > 1]
+    assert len(moved) == 5, "who fell ill before the majority could not be told from the truly dead"
+    assert world.told_of("fpt-template") == ["braked"]
+
+
 @pytest.mark.parametrize("name", ["sesterce", "morpheus-node", "fpt-template"])
 def test_a_death_that_the_platform_confirms_is_not_frozen(name: str, make_platforms: MakeWorld) -> None:
     world = make_platforms(platform_of(name))

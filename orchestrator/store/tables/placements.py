@@ -21,6 +21,7 @@ _ONE_UNCLOSED = text(ONE_UNCLOSED)
 _ONE_HANDLE = text(f"handle IS NOT NULL AND NOT {_ENDED}")
 _UNENDED = text(f"NOT ({_ENDED})")
 _FORCED = text("forced_at IS NOT NULL")
+_LOST = text("lost_at IS NOT NULL")
 _MORE_THERE = text("possible_orphans")
 #: What no placement may ever be: the index is empty, and the audit finds in it at once what should not be there.
 IMPOSSIBLE_PLACEMENT = (
@@ -89,6 +90,7 @@ class PlacementRow(Row, table=True):
         Index("ix_placements_handle", "provider", "handle"),
         Index("ix_placements_forced", "forced_at", postgresql_where=_FORCED, sqlite_where=_FORCED),
         Index("ix_placements_orphans", "sent_at", postgresql_where=_MORE_THERE, sqlite_where=_MORE_THERE),
+        Index("ix_placements_lost", "provider", "lost_at", postgresql_where=_LOST, sqlite_where=_LOST),
         Index("ix_placements_impossible", "id", postgresql_where=_IMPOSSIBLE, sqlite_where=_IMPOSSIBLE),
     )
 
@@ -122,6 +124,7 @@ class PlacementRow(Row, table=True):
     opened_at: datetime | None = None
     declared_end_at: datetime | None = None
     closing_since: datetime | None = None
+    lost_at: datetime | None = None
     unproven_since: datetime | None = None
     ended_at: datetime | None = None
     proof: str | None = None
