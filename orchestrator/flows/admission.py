@@ -40,6 +40,16 @@ def check_model(work: AccountWork, session: Session, model: Model) -> None:
         raise Refusal(ErrorCode.CURRENCY_MISMATCH, message, **currencies)
 
 
+def check_attach(work: AccountWork, session: Session) -> None:
+    """Refuse a secret that `[attach] allowed` does not let jobs send there: at creation and at each start."""
+    attach = session.attach
+    if attach is None or work.services.config.attach_permits(attach.secret_ref, attach.endpoint_url):
+        return
+    message = "attach: this secret may not be named for this host; see [attach]"
+    fault = {"loc": "attach.secret_ref", "msg": message, "type": "value"}
+    raise Refusal(ErrorCode.INVALID_REQUEST, message, faults=[fault])
+
+
 def check_total(work: AccountWork) -> None:
     """Refuse one session more than the account may keep."""
     _raise_if(quota.check_total(work.terms, _usage(work)))
@@ -62,7 +72,9 @@ def start(
     written nothing."""
     session = _priced(work, session, model)
     check_model(work, session, model)
+    check_attach(work, session)
     ahead_of = None if newcomer else session
+    _check_max_cost(session)
     _check_quota(work, session, ahead_of)
     _check_funds(work, session)
     overtakes = _is_waited_for(work, session, model, ahead_of)
@@ -100,6 +112,17 @@ def _priced(work: AccountWork, session: Session, model: Model) -> Session:
         currency=model.currency,
         block_seconds=work.terms.plan.billing_block_seconds,
     )
+
+
+def _check_max_cost(session: Session) -> None:
+    """A block is charged as it begins: one that its user will not pay does not begin."""
+    block = money.first_block_beyond(session)
+    if block is not None:
+        message = (
+            f"stop.max_cost: {session.max_cost} {session.currency} does not pay the first block of"
+            f" {session.block_seconds} s, which costs {block}: allow more"
+        )
+        raise Refusal(ErrorCode.LIMIT_EXCEEDED, message, field="stop.max_cost", limit=str(block))
 
 
 def _check_quota(work: AccountWork, session: Session, ahead_of: Session | None) -> None:

@@ -26,6 +26,7 @@ def create_session(services: Services, tx: Transaction, request: CreateSession) 
     model = found.model(tx, request.model_id)
     session = _new(work, request, model)
     admission.check_model(work, session, model)
+    admission.check_attach(work, session)
     _check_provider(services, model, request)
     _check_name(tx, session)
     admission.check_nodes(work, session, model)
@@ -67,17 +68,13 @@ def _check_credential(services: Services, model: Model, request: CreateSession) 
 
 
 def _check_attach(services: Services, model: Model, request: CreateSession) -> None:
-    """An attached endpoint needs a driver that attaches, and a secret that `[attach] allowed` lets jobs name."""
+    """An attached endpoint needs a driver that attaches."""
     wanted = [request.provider] if request.provider else model.providers
     cards = [card for card in map(services.card, wanted) if card is not None]
     if request.attach is None:
         if cards and all(card.attaches for card in cards):
             raise _invalid("attach", "attach: this model's provider serves only endpoints that a job names")
         return
-    if not services.config.attach_permits(request.attach.secret_ref, request.attach.endpoint_url):
-        raise _invalid(
-            "attach.secret_ref", "attach: this secret may not be named for this host; see [attach]"
-        )
     if not any(card.attaches for card in cards):
         raise _invalid("attach", "attach: no configured provider of this model attaches to endpoints")
 

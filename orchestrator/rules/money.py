@@ -101,6 +101,12 @@ def payable_blocks(session: Session, amount: Decimal) -> int:
     return ((2 * limit + 1) * denominator - limit % 2) // (2 * numerator)
 
 
+def first_block_beyond(session: Session) -> Decimal | None:
+    """What its first block costs, where its own `max_cost` does not pay even that; else None."""
+    first = _cost(session, 1)
+    return first if session.max_cost is not None and first > session.max_cost else None
+
+
 def funded(
     balance: Decimal,
     active: Sequence[Costly],

@@ -59,6 +59,20 @@ def test_a_session_stops_on_its_own_terms(
     assert world.events(session_id)[-2:] == ["stopping", "stopped"]
 
 
+def test_a_max_cost_that_pays_no_block_starts_nothing(world: World) -> None:
+    wish: dict[str, Any] = {"account_id": "acme", "model_id": "llama", "stop": {"max_cost": "0.019999"}}
+    assert world.refused("session.create", **wish) == "limit_exceeded"
+    assert world.refused("session.create", **wish, on_quota="queue") == "limit_exceeded", (
+        "waiting helps nobody"
+    )
+    later = world.create_session(stop=wish["stop"], start=False)
+    assert world.refused("session.start", session_id=later) == "limit_exceeded"
+    world.put_model("llama", {"alpha": "llama-3"}, price_per_node_hour="1.19")
+    world.done("session.start", session_id=later)
+    world.pass_time(2 * MINUTE)
+    assert _ended(world, later)[1:] == (StopReason.MAX_COST, START + MINUTE, Decimal("0.019833"))
+
+
 @both_ways
 def test_a_session_stops_at_its_models_limit(world: World, let_pass: Pass) -> None:
     world.put_model("short", {"alpha": "llama-3"}, max_duration_seconds=900)

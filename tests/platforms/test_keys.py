@@ -105,6 +105,16 @@ def test_the_secret_of_an_attached_endpoint_pauses_nobody(make_platforms: MakeWo
     assert world.told_of("fpt-attach") == []
 
 
+def test_a_secret_that_may_no_longer_be_named_starts_nothing(make_platforms: MakeWorld) -> None:
+    world = make_platforms(platform_of("fpt-attach"))
+    started = world.create_at("fpt-attach", start=False)
+    waiting = world.create_at("fpt-attach", start=False)
+    world.services = replace(world.services, config=replace(world.services.config, attach_allowed=()))
+    assert world.refused("session.start", session_id=started) == "invalid_request"
+    assert world.refused("session.start", session_id=waiting, on_quota="queue") == "invalid_request"
+    assert {world.session(one).state for one in (started, waiting)} == {State.CREATED}
+
+
 def test_a_worker_without_the_secret_leaves_the_try_to_others(make_platforms: MakeWorld) -> None:
     world = make_platforms(platform_of("openai"))
     world.pause("openai", "env:OPENAI_1")

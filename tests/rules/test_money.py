@@ -17,6 +17,7 @@ from orchestrator.rules.money import (
     cost_if_stopped_at,
     cost_limit_at,
     cost_of,
+    first_block_beyond,
     funded,
     funds_end,
     money_at_risk,
@@ -410,3 +411,19 @@ def test_many_tiny_costs_that_are_rounded_up_together_end_the_funds_there() -> N
     running = [a_running_session(id=f"s{n:02}", price_per_node_hour=price) for n in range(10)]
     end = funds_end(Decimal("0.000005"), running, T0 + 28 * MINUTE)
     assert end == FundsEnd(T0 + 30 * MINUTE, "s05")
+
+
+@pytest.mark.parametrize(
+    ("max_cost", "price", "expected"),
+    [
+        pytest.param("1", "60", None, id="just one block"),
+        pytest.param("0.999999", "60", Decimal(1), id="not quite"),
+        pytest.param("0.000001", "0", None, id="free"),
+        pytest.param(None, "60", None, id="no limit"),
+    ],
+)
+def test_a_max_cost_pays_at_least_one_block(
+    max_cost: str | None, price: str, expected: Decimal | None
+) -> None:
+    limit = None if max_cost is None else Decimal(max_cost)
+    assert first_block_beyond(a_session(max_cost=limit, price_per_node_hour=Decimal(price))) == expected
