@@ -15,8 +15,10 @@ from orchestrator.cli.sending import Json, sends
 app = typer.Typer()
 
 AccountId: TypeAlias = Annotated[str, typer.Argument(metavar="ID", help="The account's id.")]
-#: A whole number, or "unlimited". The job says what is wrong with anything else.
-Most: TypeAlias = Annotated[str | None, typer.Option(help='Its own limit, or "unlimited"; else its plan\'s.')]
+#: A whole number, "unlimited" or "plan". The job says what is wrong with anything else.
+Most: TypeAlias = Annotated[
+    str | None, typer.Option(help='Its own limit, or "unlimited"; "plan": its plan\'s again.')
+]
 
 
 def _since(text: str) -> datetime:
@@ -65,10 +67,11 @@ def put(
     max_nodes: Most = None,
     max_nodes_total: Most = None,
     overdraft_limit: Annotated[
-        str | None, typer.Option(help="How far its balance may go below zero; else its plan's.")
+        str | None,
+        typer.Option(help='How far its balance may go below zero; "plan": as far as its plan\'s again.'),
     ] = None,
 ) -> Json:
-    """Create an account, or change it: what is left out is its plan's (again)."""
+    """Create an account, or change it: of its own numbers, what is left out stays as it is."""
     quota = given(
         max_sessions=_limit(max_sessions),
         max_concurrent=_limit(max_concurrent),

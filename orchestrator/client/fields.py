@@ -27,6 +27,8 @@ _MONEY = re.compile(r"[0-9]{1,12}(\.[0-9]{1,6})?")
 _NOTHING = re.compile(r"0{1,12}(\.0{1,6})?")
 #: A limit that is none.
 UNLIMITED: Final = "unlimited"
+#: Instead of an account's own number: its plan's again.
+THE_PLANS: Final = "plan"
 _TIMESTAMP = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})"
 )
@@ -61,12 +63,15 @@ def _matching(pattern: str, kind: str, sentence: str, longest: int) -> tuple[Aft
 
 def _limit(value: object) -> int | str:
     whole = isinstance(value, int) and not isinstance(value, bool)
-    if value != UNLIMITED and not (whole and 0 <= value <= LARGEST):  # type: ignore[operator]
-        raise fault("limit", f'must be a whole number from 0 to {LARGEST}, or "{UNLIMITED}"')
+    if value not in (UNLIMITED, THE_PLANS) and not (whole and 0 <= value <= LARGEST):  # type: ignore[operator]
+        known = f'"{UNLIMITED}", or "{THE_PLANS}" for the plan\'s'
+        raise fault("limit", f"must be a whole number from 0 to {LARGEST}, {known}")
     return value  # type: ignore[return-value]
 
 
-def _money_or_none(value: object) -> Decimal:
+def _overdraft(value: object) -> Decimal | Literal["plan"]:
+    if value == THE_PLANS:
+        return THE_PLANS
     nothing = not isinstance(value, bool | float) and bool(_NOTHING.fullmatch(str(value)))
     return Decimal(0) if nothing else _money(value)
 
@@ -112,8 +117,10 @@ def _is_small(metadata: dict[str, Any]) -> bool:
     return len(json.dumps(metadata, ensure_ascii=False, separators=(",", ":")).encode()) <= METADATA_BYTES
 
 
-def _exactly(amount: Decimal) -> str:
+def _exactly(amount: Decimal | Literal["plan"]) -> str:
     """One text per amount, however it was written: 1.20, 1.2 and 01.2 are the same request."""
+    if amount == THE_PLANS:
+        return THE_PLANS
     return format(amount.normalize(), "f")
 
 
@@ -164,15 +171,16 @@ Money: TypeAlias = Annotated[
         }
     ),
 ]
-MoneyOrNone: TypeAlias = Annotated[
-    Decimal,
-    BeforeValidator(_money_or_none),
+Overdraft: TypeAlias = Annotated[
+    Decimal | Literal["plan"],
+    BeforeValidator(_overdraft),
     PlainSerializer(_exactly),
     WithJsonSchema(
         {
             "anyOf": [
                 {"type": "string", "pattern": f"^{_MONEY.pattern}$"},
                 {"type": "integer", "minimum": 0, "exclusiveMaximum": 10**12},
+                {"const": THE_PLANS},
             ]
         }
     ),
@@ -190,9 +198,11 @@ Tag: TypeAlias = Annotated[str, Field(min_length=1, max_length=64), _ONE_LINE]
 Seconds: TypeAlias = Annotated[int, Field(ge=1, le=LONGEST)]
 Count: TypeAlias = Annotated[int, Field(ge=1, le=LARGEST)]
 Limit: TypeAlias = Annotated[
-    int | Literal["unlimited"],
+    int | Literal["unlimited", "plan"],
     BeforeValidator(_limit),
-    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 0, "maximum": LARGEST}, {"const": UNLIMITED}]}),
+    WithJsonSchema(
+        {"anyOf": [{"type": "integer", "minimum": 0, "maximum": LARGEST}, {"enum": [UNLIMITED, THE_PLANS]}]}
+    ),
 ]
 Nodes: TypeAlias = Annotated[int, Field(ge=1, le=MOST_NODES)]
 EndpointUrl: TypeAlias = Annotated[

@@ -14,7 +14,7 @@ from orchestrator.store.unit import Transaction
 
 
 def put_account(services: Services, tx: Transaction, request: PutAccount) -> Mapping[str, Any]:
-    """The account as it is now. What is left out is the plan's again; whoever was admitted keeps running."""
+    """The account as it is now. What is left out stays as it is; whoever was admitted keeps running."""
     _check_plan(services, request.plan)
     work = on_account(services, tx, request.account_id)
     if work is None:
@@ -46,8 +46,8 @@ def as_wanted(account: Account, request: PutAccount) -> Account:
         account,
         plan=request.plan,
         currency=request.currency,
-        quota=request.quota.as_quota(),
-        overdraft_limit=request.overdraft_limit,
+        quota=request.quota.laid_over(account.quota),
+        overdraft_limit=request.overdraft_over(account.overdraft_limit),
     )
 
 

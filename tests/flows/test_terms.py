@@ -26,11 +26,29 @@ def test_an_accounts_own_quota_stands_before_its_plans(any_world: MakeWorld) -> 
     world.settle()
 
 
-def test_what_a_put_leaves_out_is_the_plans_again(world: World) -> None:
-    world.done("account.put", **PUT, quota={"max_nodes": 9}, overdraft_limit="5")
-    put = world.done("account.put", **PUT)
-    assert (put["own_quota"], put["overdraft_limit"]) == ({}, None)
+def test_a_put_that_knows_only_the_plan_takes_no_number_away(world: World) -> None:
+    world.done("account.put", **PUT, quota={"max_nodes": 9, "max_sessions": "unlimited"}, overdraft_limit="5")
+    for known in (PUT, PUT | {"plan": "contract"}):
+        put = world.done("account.put", **known)
+        assert put["own_quota"] == {"max_nodes": 9, "max_sessions": "unlimited"}
+        assert put["overdraft_limit"] == "5.00"
+    put = world.done("account.put", **PUT, quota={"max_concurrent": 3})
+    assert put["own_quota"] == {"max_nodes": 9, "max_sessions": "unlimited", "max_concurrent": 3}
+
+
+def test_a_put_gives_back_to_the_plan_what_it_names(world: World) -> None:
+    world.done("account.put", **PUT, quota={"max_nodes": 9, "max_concurrent": 3}, overdraft_limit="5")
+    put = world.done("account.put", **PUT, quota={"max_nodes": "plan"}, overdraft_limit="plan")
+    assert (put["own_quota"], put["overdraft_limit"]) == ({"max_concurrent": 3}, None)
     assert world.refused("session.create", **CREATE, nodes=3) == "quota_nodes_exceeded"
+
+
+def test_a_put_that_knows_only_the_plan_ends_no_session(world: World) -> None:
+    world.done("account.put", **CORP, overdraft_limit="10")
+    session_id = world.run_session(account_id="corp")
+    world.done("account.put", **CORP)
+    world.pass_time(20 * MINUTE)
+    assert world.session(session_id).state is State.RUNNING
 
 
 def test_a_quota_of_zero_lets_nothing_begin(world: World) -> None:
@@ -103,7 +121,7 @@ def test_more_slots_by_a_put_let_the_queue_in(world: World) -> None:
     world.settle()
     states = [world.session(one).state for one in waiting]
     assert sorted(states) == [State.QUEUED, State.RUNNING, State.RUNNING]
-    world.done("account.put", **PUT | {"plan": "contract"})
+    world.done("account.put", **PUT | {"plan": "contract"}, quota={"max_concurrent": "plan"})
     world.settle()
     assert {world.session(one).state for one in waiting} == {State.RUNNING}
 
