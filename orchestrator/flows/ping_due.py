@@ -24,6 +24,7 @@ from orchestrator.rules.decide import (
     after_the_platforms_word,
     note_ping,
     plan_steps,
+    without_doubts,
 )
 from orchestrator.rules.states import State, Step, StopReason
 from orchestrator.rules.values import Session, Verdict
@@ -143,7 +144,11 @@ def _settle_one(services: Services, pinged: Pinged) -> None:
 
 def _carry_out(work: AccountWork, session: Session, pinged: Pinged) -> None:
     policy = work.policy(session)
-    noted = session if pinged.asleep else note_ping(session, _as_ping(pinged.probe), policy, work.now)
+    noted = (
+        without_doubts(session)
+        if pinged.asleep
+        else note_ping(session, _as_ping(pinged.probe), policy, work.now)
+    )
     match _decision(work, noted, pinged):
         case PingAgain(at=at):
             _go_on(work, session, _free(noted, ping_at=at))
@@ -178,8 +183,10 @@ def _decision(work: AccountWork, noted: Session, pinged: Pinged) -> Decision:
 
 
 def _go_on(work: AccountWork, before: Session, noted: Session) -> None:
-    """It lives on; who falls ill or recovers tells something of its provider."""
+    """It lives on; who falls ill or recovers tells something of its provider, who sleeps tells nothing."""
     saved = work.keep(before, work.planned(noted))
+    if saved.last_ping_at == before.last_ping_at:
+        return
     if saved.state is not State.RUNNING or not (_ill(before) or _ill(saved)):
         return
     if not _ill(saved):

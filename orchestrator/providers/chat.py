@@ -20,6 +20,10 @@ from orchestrator.rules.values import ModelType, Verdict
 #: Samples of silence in the ping of a speech model: a fifth of a second.
 _SAMPLE_RATE, _SAMPLES = 16_000, 3_200
 
+#: Of one ping. What is said to have taken more is not believed: it would burst the meters, and with them the
+#: settlement of all pings that came in together.
+_MOST_TOKENS, _MOST_DOLLARS = 1_000_000, 1000
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Dialect:
@@ -188,10 +192,10 @@ def _tokens(answer: Answer) -> int:
     body = answer.json
     usage = body.get("usage") if isinstance(body, Mapping) else None
     total = usage.get("total_tokens") if isinstance(usage, Mapping) else None
-    return total if isinstance(total, int) and total > 0 else 0
+    return total if isinstance(total, int) and 0 < total <= _MOST_TOKENS else 0
 
 
 def _cost(answer: Answer, header: str | None) -> str | None:
-    """Dollars as the platform wrote them, where that is a number."""
+    """Dollars as the platform wrote them, where that is the price of a ping."""
     cost = read_decimal(answer.headers.get(header)) if header else None
-    return f"{cost:f}" if cost is not None and cost >= 0 else None
+    return f"{cost:f}" if cost is not None and 0 <= cost <= _MOST_DOLLARS else None

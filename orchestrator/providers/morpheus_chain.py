@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import quote
@@ -23,6 +23,7 @@ from orchestrator.providers.errors import (
 from orchestrator.providers.faults import describe, read_fault
 from orchestrator.providers.http import Call, HttpClient
 from orchestrator.providers.lifecycle import ask_changing, ask_reading, refusal
+from orchestrator.providers.numbers import read_decimal
 
 #: The contract refuses shorter sessions.
 SHORTEST_SECONDS = 300
@@ -109,10 +110,10 @@ class Chain:
         answer = await self._get("balance", secret)
         if answer.status != 200:
             raise refusal(answer)
-        try:
-            return Decimal(str(_lower(answer.json)["mor"])) / WEI
-        except (KeyError, InvalidOperation):
-            raise NotSent(f"no balance: {describe(answer)}") from None
+        amount = read_decimal(_lower(answer.json).get("mor"), WEI)
+        if amount is None:
+            raise NotSent(f"no balance: {describe(answer)}")
+        return amount
 
     async def _get(self, path: str, secret: Secret | None, params: dict[str, str] | None = None) -> Answer:
         call = Call(

@@ -20,6 +20,7 @@ from tests.world import MINUTE, SECOND, World
 
 GOOD = (200, b'{"choices":[{}]}')
 NESTED = (500, b'{"error":' * 450 + b'"x"' + b"}" * 450)
+GREEDY = (200, b'{"choices":[{}],"usage":{"total_tokens":1' + b"0" * 30 + b"}}")
 HUGE = (503, b'{"error":"loading","estimated_time":1' + b"0" * 400 + b"}")
 
 
@@ -71,7 +72,14 @@ def _with(world: World, url: str) -> None:
     world.put_model("evil", {"bad": "llama-3"})
 
 
-@pytest.mark.parametrize("answer", [pytest.param(NESTED, id="nested"), pytest.param(HUGE, id="huge number")])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(NESTED, id="nested"),
+        pytest.param(HUGE, id="huge number"),
+        pytest.param(GREEDY, id="more tokens than a meter holds"),
+    ],
+)
 def test_one_answer_spoils_no_other_ping(
     world: World, hostile: tuple[Hostile, str], answer: tuple[int, bytes]
 ) -> None:

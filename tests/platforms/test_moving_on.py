@@ -185,6 +185,26 @@ def test_who_sleeps_is_not_woken_by_pings(make_platforms: MakeWorld) -> None:
     assert world.server.open_sessions() == []
 
 
+def test_doubts_of_before_its_sleep_kill_nobody_who_wakes(make_platforms: MakeWorld) -> None:
+    """The platform's own word that it is only asleep is newer than they are."""
+    sleepy = replace(
+        platform_of("sesterce").with_options(pending_means="asleep"), upstream={"sleeps_after": 100}
+    )
+    patient = Policy(ping_interval_seconds=120, dead_after_seconds=600)
+    world = make_platforms(sleepy, policy=patient)
+    session_id = world.run_at("sesterce", stop={"max_duration_seconds": 3600})
+    world.jump(50 * SECOND)
+    world.fault_at("sesterce", "error_before")
+    world.done("session.ping", session_id=session_id)
+    world.pass_time(40 * SECOND)
+    assert world.session(session_id).failures > 3
+    world.server.clear_faults()
+    world.pass_time(10 * MINUTE)
+    session = world.session(session_id)
+    assert (session.state, session.failures, session.failing_since) == (State.RUNNING, 0, None)
+    assert session.last_verdict == "TRANSIENT", "no ping has ended them"
+
+
 def test_a_sleeper_that_is_to_start_is_woken(make_platforms: MakeWorld) -> None:
     asleep = replace(
         platform_of("sesterce").with_options(

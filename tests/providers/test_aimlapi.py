@@ -103,7 +103,7 @@ def test_a_ping_knows_its_cost(server: SimulatorServer) -> None:
     assert probe(stage_of(server, PLATFORM, price="0.0000042")).cost_usd == "0.0000042"
 
 
-@pytest.mark.parametrize("price", ["a lot", "-1", "NaN", "inf"])
+@pytest.mark.parametrize("price", ["a lot", "-1", "NaN", "inf", "1001", "1e40"])
 def test_a_cost_that_is_no_amount_is_not_kept(server: SimulatorServer, price: str) -> None:
     assert probe(stage_of(server, PLATFORM, price=price)).cost_usd is None
 
@@ -191,6 +191,7 @@ def test_the_balance_may_be_asked_elsewhere(server: SimulatorServer) -> None:
         ("html", {}, NotSent),
         ("invalid_json", {}, Misconfigured),
         ("status", {"status": 200, "body": {"current_balance": "plenty"}}, Misconfigured),
+        ("status", {"status": 200, "body": {"current_balance": 1e30}}, Misconfigured),
     ],
 )
 def test_a_balance_that_is_not_told_is_not_made_up(
