@@ -203,6 +203,12 @@ def test_a_warming_session_is_pinged_no_slower_than_a_running_one() -> None:
         pytest.param(
             [V.TRANSIENT, V.TRANSIENT, V.ALIVE, V.TRANSIENT], 30, again(1), id="life ends the streak"
         ),
+        pytest.param(
+            [V.TRANSIENT, V.LOADING, V.TRANSIENT, V.CREDENTIALS, V.TRANSIENT],
+            200,
+            Stop(StopReason.DEAD, "3 failed pings in a row over 800 s, the last: answer 4"),
+            id="what is no sign of life leaves the streak, however far apart",
+        ),
         pytest.param([V.GONE], 1, again(1), id="gone needs its confirmation"),
         pytest.param([V.GONE, V.ALIVE, V.GONE], 1, again(1), id="life contradicts it"),
         pytest.param([V.GONE, V.GONE], 1, Stop(StopReason.DEAD, TWICE_GONE), id="gone twice is dead"),
