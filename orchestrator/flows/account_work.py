@@ -24,10 +24,11 @@ from orchestrator.store.unit import Transaction
 class AccountWork:
     """Begin with `on_account`; end with `finish`, inside the same transaction."""
 
-    def __init__(self, services: Services, tx: Transaction, account: Account) -> None:
+    def __init__(self, services: Services, tx: Transaction, account: Account, now: datetime) -> None:
+        """`now`: read once the account was locked."""
         self.services = services
         self.tx = tx
-        self.now = tx.now()
+        self.now = now
         self.account = account
         self._before = account
         self._books = Books(tx, self.now)
@@ -110,8 +111,7 @@ class AccountWork:
         )
         others = [one for one in self._running() if one.id != running.id]
         overdraft = self.terms.plan.overdraft_limit
-        end = money.funds_end(self.account.balance, [*others, Metered.of(running)], self.now, overdraft)
-        if end is not None and end.at <= self.now and end.session_id == running.id:
+        if not money.can_begin(self.account.balance, others, running, self.now, overdraft):
             detail = "the balance of the account cannot pay its first block"
             return self.stop(before, StopReason.BALANCE_EXHAUSTED, self.now, detail)
         return self.keep(before, self.planned(running))
@@ -236,6 +236,6 @@ def on_account(
     account = tx.accounts.lock(account_id, waits=waits)
     if account is None:
         return None
-    work = AccountWork(services, tx, account)
+    work = AccountWork(services, tx, account, tx.now())
     work.apply_due_stops()
     return work

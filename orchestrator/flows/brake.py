@@ -32,7 +32,7 @@ def note_recovery(work: AccountWork, session: Session) -> None:
     wanted = work.policy(session).brake_release_successes
     for brake in work.tx.brakes.holding(session.provider, session.credential):
         if work.tx.brakes.succeeded(brake.scope) >= wanted:
-            _lift(work.tx, brake, f"{wanted} sessions there answer again")
+            _lift(work.tx, brake, f"{wanted} sessions there answer again", work.now)
 
 
 def slowed(work: AccountWork, session: Session) -> Session:
@@ -45,9 +45,10 @@ def release_overdue(services: Services) -> int:
     """Lift the brakes that have held for `brake_max_seconds`."""
 
     def lift(tx: Transaction) -> int:
-        overdue = tx.brakes.overdue(tx.now())
+        now = tx.now()
+        overdue = tx.brakes.overdue(now)
         for brake in overdue:
-            _lift(tx, brake, "it held for as long as it may")
+            _lift(tx, brake, "it held for as long as it may", now)
         return len(overdue)
 
     return services.database.transact(lift)
@@ -59,7 +60,7 @@ def release_by_hand(services: Services, provider: str) -> int:
     def lift(tx: Transaction) -> int:
         brakes = [brake for brake in tx.brakes.listed() if brake.provider == provider]
         for brake in brakes:
-            _lift(tx, brake, "an operator released it")
+            _lift(tx, brake, "an operator released it", tx.now())
         return len(brakes)
 
     return services.database.transact(lift)
@@ -83,9 +84,9 @@ def _engaged(work: AccountWork, provider: str, credential: str | None) -> bool:
     return True
 
 
-def _lift(tx: Transaction, brake: Brake, why: str) -> None:
+def _lift(tx: Transaction, brake: Brake, why: str, now: datetime) -> None:
     if tx.brakes.release(brake):
-        tx.outbox.add([_event("released", replace(brake, reason=why), tx.now())])
+        tx.outbox.add([_event("released", replace(brake, reason=why), now)])
 
 
 def _event(kind: str, brake: Brake, now: datetime) -> Event:

@@ -77,13 +77,13 @@ def settle_close(services: Services, answer: Answer[Closed]) -> None:
         held = under_lease(services, tx, answer)
         if held is None:
             return None
-        lag = None
+        lag, now = None, tx.now() if held.work is None else held.work.now
         closing = held.placement.state is PlacementState.CLOSING  # else an operator confirmed it meanwhile
         if held.lease_held and closing and isinstance(answer.said, Closed):
-            _proven(tx, held, answer.said)
-            lag = _lag(held, tx.now())
+            _proven(tx, held, answer.said, now)
+            lag = _lag(held, now)
         elif held.lease_held and closing:  # without the lease it is another's to say
-            _unproven(services, tx, held.placement, str(answer.said), tx.now())
+            _unproven(services, tx, held.placement, str(answer.said), now)
         if held.work is not None:
             held.work.finish()
         return lag
@@ -93,8 +93,8 @@ def settle_close(services: Services, answer: Answer[Closed]) -> None:
         metrics.CLOSE_LAG.observe(max(lag, 0.0))
 
 
-def _proven(tx: Transaction, held: Held, said: Closed) -> None:
-    placing.closed(tx, held.placement, said.proof, tx.now())
+def _proven(tx: Transaction, held: Held, said: Closed, now: datetime) -> None:
+    placing.closed(tx, held.placement, said.proof, now)
     if held.work is not None and held.session is not None:
         placing.session_may_be_over(held.work, held.session)
 

@@ -24,9 +24,8 @@ def record_interactions(
     Accounts, then sessions are locked in the order of their ids; items apply singly, before due stops."""
     account_of = tx.sessions.accounts_of({item.session_id for item in request.batch})
     accounts = tx.accounts.lock_all(set(account_of.values()))
-    works = {
-        account_id: AccountWork(services, tx, account) for account_id, account in sorted(accounts.items())
-    }
+    now = tx.now()
+    works = {name: AccountWork(services, tx, account, now) for name, account in sorted(accounts.items())}
     sessions = {session_id: tx.sessions.lock(session_id) for session_id in sorted(account_of)}
     recorder = _Recorder(works, {sid: session for sid, session in sessions.items() if session is not None})
     for index, item in enumerate(request.batch):

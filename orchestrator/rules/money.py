@@ -126,6 +126,19 @@ def funded(
     return missing if missing > 0 else None
 
 
+def can_begin(
+    balance: Decimal, running: Sequence[Costly], joining: Costly, now: datetime, overdraft: Decimal = ZERO
+) -> bool:
+    """Whether the block with which `joining` begins at `now` can be paid, beside all that `running` began by then.
+
+    `joining` comes last whatever its id: a block that began cannot be taken back. One that is resumed within a
+    block that it has paid begins none.
+    """
+    own = uncharged(joining, now)
+    spent = sum((uncharged(session, now) for session in running), own)
+    return own <= 0 or spent <= balance + overdraft
+
+
 def funds_end(
     balance: Decimal, running: Sequence[Costly], since: datetime, overdraft: Decimal = ZERO
 ) -> FundsEnd | None:

@@ -30,15 +30,17 @@ class WaitingEvent:
 class Outbox:
     """Gathers a transaction's events and writes them in one statement before the commit."""
 
-    def __init__(self, connection: Connection, clock: Callable[[], datetime], identity: Identity) -> None:
+    def __init__(
+        self, connection: Connection, decided_at: Callable[[], datetime], identity: Identity
+    ) -> None:
         self._connection = connection
-        self._clock = clock
+        self._decided_at = decided_at
         self._identity = identity
-        self._gathered: list[Event] = []
+        self._gathered: list[tuple[datetime, Event]] = []
 
     def add(self, events: Iterable[Event]) -> None:
-        """Keep these for the flush. Their order is the order of the calls."""
-        self._gathered.extend(events)
+        """Keep these for the flush, with the instant of the decision. Their order is the order of the calls."""
+        self._gathered.extend((self._decided_at(), event) for event in events)
 
     def forget(self) -> None:
         """Drop what a savepoint that was undone had added."""
@@ -48,16 +50,15 @@ class Outbox:
         """Write what was gathered; the row locks that the changes hold keep each subject's order."""
         if not self._gathered:
             return
-        now = self._clock()
         rows = [
             {
                 "id": self._identity.new_id(),
                 "type": e.type,
                 "subject": e.subject,
-                "time": now,
+                "time": at,
                 "data": dict(e.data),
             }
-            for e in self._gathered
+            for at, e in self._gathered
         ]
         self._gathered.clear()
         self._connection.execute(insert(OUTBOX), rows)

@@ -39,10 +39,10 @@ class Transaction:
     ) -> None:
         self.connection = connection
         self.identity = identity or Identity()
-        self.now = clock
-        """The store's clock. Read it after the locks, once, and pass it on."""
+        self._clock = clock
+        self._now: datetime | None = None
         self.due: set[Step] = set()
-        self.outbox = Outbox(connection, clock, self.identity)
+        self.outbox = Outbox(connection, self._decided_at, self.identity)
         self.sessions = Sessions(connection, self.outbox, self.due)
         self.due_at = Due(connection)
         self.queues = Queues(connection, self.due)
@@ -64,6 +64,11 @@ class Transaction:
         self.live_audit = LiveAudit(connection)
         self.findings = Findings(connection)
 
+    def now(self) -> datetime:
+        """The store's clock. Read it after the locks, once, and pass it on: events that follow bear this time."""
+        self._now = self._clock()
+        return self._now
+
     @contextmanager
     def savepoint(self) -> Iterator[None]:
         """What happens inside is undone if it raises; the transaction goes on."""
@@ -82,3 +87,7 @@ class Transaction:
     def flush(self) -> None:
         """Write what was gathered for one statement at the end."""
         self.outbox.flush()
+
+    def _decided_at(self) -> datetime:
+        """The instant on which this transaction decides: the last that it read."""
+        return self._now or self.now()

@@ -4,11 +4,15 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
+import pytest
+
+from orchestrator.flows.open_due import open_due
 from orchestrator.flows.read_account import forecast
 from orchestrator.rules import money
 from orchestrator.rules.states import State, StopReason
 from orchestrator.rules.values import Plan, Policy
 from tests.flows.conftest import MakeWorld
+from tests.flows.hands import Hands
 from tests.world import HOUR, MINUTE, SECOND, START, World
 
 POOR = {"account_id": "poor", "model_id": "llama"}
@@ -40,6 +44,40 @@ def test_min_funded_seconds_are_rounded_up_to_whole_blocks(make_world: MakeWorld
     world.pass_time(HOUR)
     assert world.session(session_id).stopped_at == START + 15 * MINUTE
     assert world.balance("poor") == 0
+
+
+@pytest.mark.parametrize("first", ["a", "b"])
+def test_of_two_that_begin_at_one_instant_the_first_is_paid_whatever_their_ids(
+    any_world: MakeWorld, first: str
+) -> None:
+    """The block of the one that runs has begun: it cannot be taken back for one with a smaller id."""
+    world = any_world()
+    poor = {"account_id": "poor", "plan": "contract", "currency": "USD"}
+    _account(world, "0.02")
+    world.done("account.put", **poor, overdraft_limit="1")
+    second = "b" if first == "a" else "a"
+    for session_id in (first, second):
+        world.create_session(**POOR, session_id=session_id)
+        open_due(world.services)
+    world.done("account.put", **poor)
+    begin(world, first)
+    begin(world, second)
+    world.settle()
+    assert world.session(first).state is State.RUNNING
+    assert world.session(second).stop_reason is StopReason.BALANCE_EXHAUSTED
+    assert world.session(second).charged == 0
+    world.pass_time(HOUR)
+    assert world.session(first).charged == Decimal("0.02")
+    assert world.balance("poor") == 0
+    assert world.ledger("poor", "write_off") == []
+
+
+def begin(world: World, session_id: str) -> None:
+    """The first good ping of this one is written down before that of any other."""
+    placement = world.placements(session_id)[-1]
+    hands = Hands(world.another_worker())
+    claims = hands.ping(placement.provider)
+    hands.settle_pings(sorted(claims, key=lambda pinged: pinged.session.id != session_id))
 
 
 def test_a_credit_in_time_moves_the_end(any_world: MakeWorld) -> None:

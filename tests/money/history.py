@@ -125,14 +125,10 @@ class History:
         ]
         return "\n".join(lines)
 
-    def instant(self, told: Told) -> datetime:
-        """When it happened. The clock stands still within a transaction, unless a test moves it."""
-        return told.time
-
     def _noted(self, told: Told) -> Iterator[Told]:
         family, _, kind = told.kind.partition(".")
         if told.kind == "account.credited":
-            credited = Credited(seq=told.seq, time=self.instant(told), amount=Decimal(told.data["amount"]))
+            credited = Credited(seq=told.seq, time=told.time, amount=Decimal(told.data["amount"]))
             self.credits.setdefault(told.subject, []).append(credited)
         if family != "session":
             return
@@ -155,11 +151,11 @@ class History:
         was, life.state = life.state, told.data["state"]
         if life.state == "running":
             declared_end = _declared_end(self.rows, life.id)
-            life.runs.append(Run(seq=told.seq, start=self.instant(told), declared_end=declared_end))
+            life.runs.append(Run(seq=told.seq, start=told.time, declared_end=declared_end))
         elif was == "running":
             self._end_run(life, row, told)
         if life.state in OVER | {"stopping"} and life.stopped_seq is None:
-            life.stopped_seq, life.stopped_told = told.seq, self.instant(told)
+            life.stopped_seq, life.stopped_told = told.seq, told.time
 
     @staticmethod
     def _end_run(life: Life, row: Session, told: Told) -> None:

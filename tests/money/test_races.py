@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -11,7 +11,7 @@ import pytest
 from orchestrator.rules.values import Session
 from tests.money import books, gate, race
 from tests.money.conftest import staged
-from tests.money.history import History, Told
+from tests.money.history import History
 from tests.money.race import Job
 from tests.money.stage import PLANS, Stage
 from tests.world import START
@@ -19,27 +19,12 @@ from tests.world import START
 pytestmark = pytest.mark.timeout(300)
 
 
-class RacingHistory(History):
-    """Others move the clock within a transaction: the rows have the instants that it was decided on."""
-
-    def instant(self, told: Told) -> datetime:
-        if told.kind == "account.credited":
-            key = f"credit:{told.subject}:{told.data['key']}"
-            return next(entry.at for entry in self.rows.ledger if entry.key == key)
-        row = self.rows.sessions[told.subject]
-        at = row.running_at if told.kind == "session.running" else row.stopped_at
-        assert at is not None
-        return at
-
-
 @pytest.fixture
 def arena(postgres_url: str) -> Iterator[tuple[str, Stage, History]]:
-    with staged(postgres_url) as (stage, _):
-        history = RacingHistory(postgres_url)
+    with staged(postgres_url) as (stage, history):
         stage.reset()
         history.reset()
         yield postgres_url, stage, history
-        history.close()
 
 
 def create(n: int, **kwargs: Any) -> Job:

@@ -13,6 +13,7 @@ from orchestrator.rules.meters import Metered
 from orchestrator.rules.money import (
     FundsEnd,
     burn_per_hour,
+    can_begin,
     cost_by,
     cost_if_stopped_at,
     cost_limit_at,
@@ -238,6 +239,33 @@ def test_the_session_whose_block_cannot_be_paid_stops_and_not_another() -> None:
 def test_where_too_much_began_already_the_first_by_id_stops_at_once() -> None:
     sessions = [a_running_session(id="b"), a_running_session(id="a")]
     assert funds_end(Decimal(1), sessions, T0 + 30 * SECOND) == FundsEnd(T0 + 30 * SECOND, "a")
+
+
+@pytest.mark.parametrize(
+    ("joining", "funds", "begins"),
+    [
+        pytest.param({"id": "a"}, 2, True, id="its block and the other's are paid"),
+        pytest.param({"id": "a"}, 1, False, id="the other's block has begun, whatever the ids"),
+        pytest.param({"id": "a", "price_per_node_hour": Decimal(0)}, 1, True, id="it is free"),
+        pytest.param(
+            {"id": "a", "ran_microseconds": 30_000_000, "charged": Decimal(1)},
+            0,
+            True,
+            id="it goes on within a block that it has paid",
+        ),
+        pytest.param(
+            {"id": "a", "ran_microseconds": 60_000_000, "charged": Decimal(1)},
+            1,
+            False,
+            id="it goes on where its next block begins",
+        ),
+    ],
+)
+def test_what_begins_at_one_instant_is_paid_in_the_order_of_beginning(
+    joining: dict[str, Any], funds: int, begins: bool
+) -> None:
+    running = [a_running_session(id="b")]
+    assert can_begin(Decimal(funds - 1), running, a_running_session(**joining), T0, Decimal(1)) == begins
 
 
 def test_prices_below_the_rounding_end_where_the_rounded_cost_does() -> None:

@@ -96,6 +96,25 @@ def test_events_wait_in_order_until_they_are_delivered(database: Database) -> No
     assert [event.data["n"] for event in database.transact(lambda tx: tx.outbox.waiting(9))] == [2, 3, 4]
 
 
+def test_an_event_bears_the_instant_of_the_decision_that_it_tells_of(database_url: str) -> None:
+    """The clock goes on between the decision and the commit, and the event must not."""
+    readings = iter(T0 + n * SECOND for n in range(9))
+    database = Database(database_url, clock=lambda: next(readings))
+
+    def decide_twice(tx: Transaction) -> None:
+        tell(tx, ("nobody read the clock", 0))
+        for subject in ("first", "second"):
+            tx.now()
+            tell(tx, (subject, 1), (subject, 2))
+        tx.now()
+
+    database.transact(decide_twice)
+    with database.reading() as tx:
+        times = [(event.time - T0) // SECOND for event in tx.outbox.waiting(9)]
+    database.dispose()
+    assert times == [0, 1, 1, 2, 2]
+
+
 def test_old_events_are_forgotten_once_delivered_and_others_kept(database: Database) -> None:
     for name in ("one", "two", "three"):
         database.transact(lambda tx, n=name: tx.outbox.add([Event(type=n, subject="s", data={})]))  # type: ignore[misc]
