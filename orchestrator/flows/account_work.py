@@ -170,12 +170,16 @@ class AccountWork:
         self.account, charged = self._books.charge(self.account, session, cost, overdraft)
         return charged
 
-    def post_costs(self) -> None:
-        """Charge what every running session has cost by now."""
-        for session_id in sorted(one.id for one in self._running()):
+    def post_costs(self, since: datetime | None = None, limit: int | None = None) -> bool:
+        """Charge what running sessions have cost by now, without the block that may begin now: whoever stops at this
+        very instant does not pay it. At most `limit` of those that owe since then; True: there are more."""
+        until = self.now if since is None else since
+        owing = [one.id for one in self._running() if money.cost_if_stopped_at(one, until) > one.charged]
+        for session_id in sorted(owing)[:limit]:
             session = self.tx.sessions.lock(session_id)
             assert session is not None
-            self.keep(session, self.post_cost(session, money.cost_by(session, self.now)))
+            self.keep(session, self.post_cost(session, money.cost_if_stopped_at(session, self.now)))
+        return limit is not None and len(owing) > limit
 
     def finish(self) -> Account:
         """Work out the funds and the account's next step; wake whoever may now be admitted."""

@@ -2,8 +2,8 @@
 
 Nothing here is taken from `rules/money.py`; what is compared are its results, in rows and ledger."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal, localcontext
 from itertools import pairwise
@@ -11,7 +11,7 @@ from itertools import pairwise
 from orchestrator.rules.values import Session
 from tests.money.history import OVER, History, Life, Run
 
-ZERO = Decimal(0)
+ZERO, INFINITE = Decimal(0), Decimal("Infinity")
 HOUR = timedelta(hours=1)
 #: Stops that a rule foresees; the others take effect when they are told.
 FORESEEN = frozenset(
@@ -38,6 +38,26 @@ class Begun:
     amount: Decimal
 
 
+@dataclass
+class Overdraft:
+    """How far an account may go below zero, and how that changed."""
+
+    first: Decimal
+    changes: list[tuple[datetime, int, Decimal]] = field(default_factory=list)
+    """When, after which event, to what."""
+
+    def change(self, at: datetime, seq: int, limit: Decimal) -> None:
+        self.changes.append((at, seq, limit))
+
+    def of(self, block: Begun) -> Decimal:
+        """The limit within which this block began. One that follows by itself has no chance under a limit that is
+        lowered as it begins, and a limit that is raised then comes too late for it."""
+        if block.seq:
+            return [self.first, *(limit for _, seq, limit in self.changes if seq < block.seq)][-1]
+        before = [self.first, *(limit for at, _, limit in self.changes if at < block.at)][-1]
+        return min([before, *(limit for at, _, limit in self.changes if at == block.at)])
+
+
 def cost(row: Session, blocks: int) -> Decimal:
     """What so many blocks cost together, rounded once."""
     with localcontext(prec=80):
@@ -57,7 +77,9 @@ def begun(life: Life, row: Session, until: datetime) -> Iterator[Begun]:
         left = at - (end or until)
 
 
-def check_books(history: History, now: datetime, overdraft: dict[str, Decimal], *, settled: bool) -> None:
+def check_books(
+    history: History, now: datetime, overdrafts: Mapping[str, Overdraft], *, settled: bool
+) -> None:
     """Ledger, caches, and every block that each session began. `settled`: nothing is left to be done by now."""
     rows = history.rows
     _check_ledger(history)
@@ -66,7 +88,7 @@ def check_books(history: History, now: datetime, overdraft: dict[str, Decimal], 
         assert life.state == row.state.value, f"{life.id} is {row.state}, its events say {life.state}"
         _check_session(life, row, now, settled=settled)
     for account_id in rows.accounts:
-        _check_account(history, account_id, now, overdraft.get(account_id, ZERO), settled=settled)
+        _check_account(history, account_id, now, overdrafts[account_id], settled=settled)
 
 
 def _check_ledger(history: History) -> None:
@@ -145,10 +167,9 @@ def _instants(life: Life, row: Session, run: Run) -> Iterator[tuple[str, datetim
 
 
 def _check_account(
-    history: History, account_id: str, now: datetime, overdraft: Decimal, *, settled: bool
+    history: History, account_id: str, now: datetime, overdraft: Overdraft, *, settled: bool
 ) -> None:
     """At no instant had more begun than was there, and nobody stopped for funds that were there."""
-    assert history.rows.accounts[account_id].balance >= -overdraft, account_id
     mine = [life for life in history.lives.values() if life.account == account_id]
     blocks = [block for life in mine for block in begun(life, history.rows.sessions[life.id], now)]
     if settled:
@@ -159,28 +180,35 @@ def _check_account(
             _check_shortage(history, life, row, blocks, overdraft)
 
 
-def _check_never_below(history: History, account_id: str, blocks: list[Begun], overdraft: Decimal) -> None:
-    moves = [(block.at, block.seq, -block.amount) for block in blocks]
-    moves += [(credit.time, credit.seq, credit.amount) for credit in history.credits.get(account_id, [])]
-    moves.sort(key=lambda move: move[:2])
+def _check_never_below(history: History, account_id: str, blocks: list[Begun], overdraft: Overdraft) -> None:
+    """No block began that went beyond the limit of its time. One that is lowered later forgives no debt."""
+    begins = [(block.at, block.seq, -block.amount, -overdraft.of(block)) for block in blocks]
+    arrives = [(one.time, one.seq, one.amount, -INFINITE) for one in history.credits.get(account_id, [])]
     balance = ZERO
-    for at, _, amount in moves:
+    for at, _, amount, lowest in sorted([*begins, *arrives], key=lambda move: move[:2]):
         balance += amount
-        assert balance >= -overdraft, f"{account_id} had {balance} at {at}"
+        assert amount == 0 or balance >= lowest, f"{account_id} had {balance} at {at}"
 
 
 def _check_shortage(
-    history: History, life: Life, row: Session, blocks: list[Begun], overdraft: Decimal
+    history: History, life: Life, row: Session, blocks: list[Begun], overdraft: Overdraft
 ) -> None:
-    """The block that would have begun at its stop could not be paid, after all that came before it."""
+    """The block that would have begun at its stop could not be paid, after all that came before it; or what had
+    begun could not, once the limit was lowered."""
     ended, decided = row.stopped_at, life.stopped_seq
     assert ended is not None
     assert decided is not None
-    there = overdraft + sum(
+    limit = overdraft.of(Begun(at=ended, seq=0, session_id=life.id, amount=ZERO))
+    there = limit + sum(
         (c.amount for c in history.credits[life.account] if c.time <= ended and c.seq < decided), ZERO
     )
     spent = sum(
-        (b.amount for b in blocks if (b.at, b.session_id) < (ended, life.id) and b.seq < decided), ZERO
+        (
+            b.amount
+            for b in blocks
+            if b.seq < decided and (b.at, b.seq == 0, b.session_id) < (ended, True, life.id)
+        ),
+        ZERO,
     )
     own = [cost(row, len(list(begun(life, row, ended)))), cost(row, len(list(begun(life, row, ended))) + 1)]
     [following] = [later - earlier for earlier, later in pairwise(own)]

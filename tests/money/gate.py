@@ -1,48 +1,62 @@
 """Admission watched from outside: every start is judged by what the events told up to it, in their order."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 from orchestrator.rules.values import Session
-from tests.money.history import HOLDS_A_SLOT, History, Life, Rows, Told
+from tests.money.books import ZERO, begun, cost
+from tests.money.history import HOLDS_A_SLOT, History, Life, Rows, Run, Told
+from tests.money.terms import Terms
 
 _ELSEWHERE = "no_capacity"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """What an account may have; None: as much as it likes."""
-
-    sessions: int | None
-    concurrent: int | None
-    nodes: int | None
-
-
-def judge(history: History, told: Told, limits: Mapping[str, Limits], debt_after: timedelta) -> None:
+def judge(history: History, told: Told, terms: Mapping[str, Terms], debt_after: timedelta) -> None:
     """Called for each event of a session, before `history` notes what it changes."""
     life = history.lives[told.subject]
-    mine, allowed = history.kept(life.account), limits[life.account]
+    mine, allowed = history.kept(life.account), terms[life.account]
     if told.kind == "session.created":
         held = [one for one in mine if not in_debt(history, one, told.time, debt_after)]
         assert allowed.sessions is None or len(held) <= allowed.sessions, (
             f"{life.id} is one of {len(held)} sessions, {allowed.sessions} are allowed"
         )
         nodes = history.rows.sessions[life.id].nodes
-        assert allowed.nodes is None or nodes <= allowed.nodes, f"{life.id} has {nodes} nodes"
+        assert all(limit is None or nodes <= limit for limit in (allowed.nodes, allowed.nodes_total)), (
+            f"{life.id} has {nodes} nodes"
+        )
     if told.kind == "session.starting" and life.state != "running":
-        slots = [
-            one for one in mine if holds_a_slot(one) and not in_debt(history, one, told.time, debt_after)
+        beside = [
+            one
+            for one in mine
+            if one is not life and holds_a_slot(one) and not in_debt(history, one, told.time, debt_after)
         ]
-        others = len([one for one in slots if one is not life])
+        others = len(beside)
         assert allowed.concurrent is None or others < allowed.concurrent, (
             f"{life.id} starts beside {others}, {allowed.concurrent} are allowed at once"
+        )
+        nodes = sum(history.rows.sessions[one.id].nodes for one in [*beside, life])
+        assert allowed.nodes_total is None or nodes <= allowed.nodes_total, (
+            f"with {life.id} there are {nodes} nodes, {allowed.nodes_total} are allowed"
         )
         _judge_order(history, life)
 
 
 def holds_a_slot(life: Life) -> bool:
     return life.state in HOLDS_A_SLOT
+
+
+def happened(history: History, told: Told, debt_after: timedelta) -> list[str]:
+    """What an event is counted as."""
+    counted = [told.kind]
+    if told.kind in {"session.stopped", "session.failed"}:
+        counted.append(f"stopped: {told.data['stop_reason']}")
+    if told.kind == "session.starting":
+        mine = history.kept(history.lives[told.subject].account)
+        if any(in_debt(history, one, told.time, debt_after) for one in mine):
+            counted.append("admitted beside a debt")
+    return counted
 
 
 def in_debt(history: History, life: Life, now: datetime, debt_after: timedelta) -> bool:
@@ -79,20 +93,50 @@ def _came_before(waits: Session, other: Session) -> bool:
 
 
 def nobody_waits_in_vain(
-    history: History, limits: Mapping[str, Limits], now: datetime, debt: timedelta
+    history: History, terms: Mapping[str, Terms], now: datetime, debt: timedelta
 ) -> None:
-    """After everybody has looked, the first of a queue does not wait for a slot that is free."""
-    for account_id, allowed in limits.items():
+    """After everybody has looked, the first of a queue does not wait for a slot, nodes or funds that are there."""
+    for account_id, allowed in terms.items():
         mine = history.kept(account_id)
-        queue = sorted((row for row in _waiting(history.rows, mine)), key=lambda row: (row.queued_at, row.id))
+        queue = sorted(_waiting(history.rows, mine), key=lambda row: (row.queued_at, row.id))
         first = next((row for row in queue if row.queue_reason != _ELSEWHERE), None)
-        if first is None or allowed.concurrent is None:
+        if first is None:
             continue
-        held = len([one for one in mine if holds_a_slot(one) and not in_debt(history, one, now, debt)])
-        waits_for_a_slot = first.queue_reason == "quota_concurrent_exceeded"
-        assert not waits_for_a_slot or held >= allowed.concurrent, (
-            f"{first.id} waits for a slot, {held} of {allowed.concurrent} are held"
+        held = [one for one in mine if holds_a_slot(one) and not in_debt(history, one, now, debt)]
+        nodes = sum(history.rows.sessions[one.id].nodes for one in held) + first.nodes
+        lacks = {
+            "quota_concurrent_exceeded": allowed.concurrent is not None and len(held) >= allowed.concurrent,
+            "quota_nodes_exceeded": allowed.nodes_total is not None and nodes > allowed.nodes_total,
+            "insufficient_balance": _lacks_funds(history, account_id, first, allowed, now),
+        }
+        assert first.queue_reason is not None
+        assert lacks[first.queue_reason], (
+            f"{first.id} waits in vain: {first.queue_reason}, but there are {lacks}, {len(held)} hold {nodes} nodes"
         )
+
+
+def _lacks_funds(history: History, account_id: str, first: Session, allowed: Terms, now: datetime) -> bool:
+    """The blocks that all who run or start, and this one, would begin in the time to be funded: one by one."""
+    rows, needed = history.rows, ZERO
+    newcomer = replace(
+        first, price_per_node_hour=rows.prices[first.model_id], block_seconds=allowed.block_seconds
+    )
+    for life in history.kept(account_id):
+        row = rows.sessions[life.id]
+        if life.state in {"starting", "running"}:
+            needed += _needed(life, row, allowed.funded_seconds, now) - row.charged
+    waits = Life(id=first.id, account=account_id, state="starting")
+    needed += _needed(waits, newcomer, allowed.funded_seconds, now)
+    return needed > rows.accounts[account_id].balance + allowed.overdraft
+
+
+def _needed(life: Life, row: Session, seconds: int, now: datetime) -> Decimal:
+    """What it has cost in the end if it runs from now on for so long, in whole blocks."""
+    end = now + timedelta(seconds=-(-seconds // row.block_seconds) * row.block_seconds)
+    runs = [replace(run, end=run.end or end) for run in life.runs]
+    if life.state == "starting":
+        runs.append(Run(seq=0, start=now, declared_end=None, end=end))
+    return cost(row, len(list(begun(replace(life, runs=runs), row, end))))
 
 
 def _waiting(rows: Rows, mine: list[Life]) -> list[Session]:

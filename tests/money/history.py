@@ -12,11 +12,11 @@ from orchestrator.rules.values import Account, Placement, Session
 from orchestrator.store.database import Database
 from orchestrator.store.ledger import Entry
 from orchestrator.store.rows import snapshot, table_of
-from orchestrator.store.tables import AccountRow, LedgerRow, OutboxRow, PlacementRow, SessionRow
+from orchestrator.store.tables import AccountRow, LedgerRow, ModelRow, OutboxRow, PlacementRow, SessionRow
 from orchestrator.store.unit import Transaction
 
 OUTBOX, SESSIONS, PLACEMENTS = table_of(OutboxRow), table_of(SessionRow), table_of(PlacementRow)
-ACCOUNTS, LEDGER = table_of(AccountRow), table_of(LedgerRow)
+ACCOUNTS, LEDGER, MODELS = table_of(AccountRow), table_of(LedgerRow), table_of(ModelRow)
 #: In these a session holds a slot.
 HOLDS_A_SLOT = frozenset({"starting", "running", "stopping"})
 OVER = frozenset({"stopped", "failed"})
@@ -73,6 +73,8 @@ class Rows:
     placements: dict[str, list[Placement]] = field(default_factory=dict)
     accounts: dict[str, Account] = field(default_factory=dict)
     ledger: list[Entry] = field(default_factory=list)
+    prices: dict[str, Decimal] = field(default_factory=dict)
+    """Of models, per node and hour."""
 
 
 class History:
@@ -111,6 +113,11 @@ class History:
         with self._database.reading() as tx:
             self.rows = _rows(tx)
         return self.rows
+
+    @property
+    def seq(self) -> int:
+        """The place of the last event that was seen."""
+        return self._seq
 
     def kept(self, account_id: str) -> list[Life]:
         """An account's sessions that are not deleted."""
@@ -196,6 +203,7 @@ def _rows(tx: Transaction) -> Rows:
         if row.session_id is not None:
             rows.placements[row.session_id].append(snapshot(Placement, row))
     rows.accounts = {row.id: snapshot(Account, row) for row in _all(tx, ACCOUNTS, ACCOUNTS.c.id)}
+    rows.prices = {row.id: row.price_per_node_hour for row in _all(tx, MODELS, MODELS.c.id)}
     return rows
 
 

@@ -2,7 +2,9 @@
 
 After each step the books and the gate are checked against the machine's own reckoning of what happened."""
 
+from collections import Counter
 from datetime import timedelta
+from itertools import chain
 from typing import Any
 
 from hypothesis import note
@@ -21,44 +23,14 @@ from hypothesis.stateful import (
 from orchestrator.providers.driver import Placed
 from orchestrator.rules.states import Step
 from tests.flows.hands import Hands
-from tests.money import books, gate
+from tests.money import books, gate, wishes
 from tests.money.history import History
 from tests.money.platforms import Mood, MoodyDriver
-from tests.money.stage import MODELS, PLANS, POLICY, SECOND, Sent, Stage
+from tests.money.stage import SECOND, Sent, Stage
+from tests.money.terms import PLANS, POLICY, terms_of
+from tests.money.wishes import ACCOUNTS
 
-#: Their plans, and what they begin with.
-ACCOUNTS = {"acme": ("small", "20"), "bob": ("odd", "1.5"), "corp": ("wide", "60")}
 DEBT = timedelta(seconds=POLICY.cleanup_debt_after_seconds)
-
-models = st.sampled_from(sorted(MODELS))
-accounts = st.sampled_from(sorted(ACCOUNTS))
-amounts = st.sampled_from(["0.000001", "0.02", "0.039999", "0.5", "3.333333", "25"])
-spans = st.one_of(
-    st.sampled_from([60, 37, 900, 240, 241, 400]).map(lambda n: timedelta(seconds=n)),
-    st.integers(1, 4000).map(lambda n: timedelta(seconds=n)),
-    st.integers(1, 10**9).map(lambda n: timedelta(microseconds=n)),
-)
-moods = st.one_of(st.just(Mood.WELL), st.sampled_from(Mood))
-stops = st.fixed_dictionaries(
-    {},
-    optional={
-        "max_duration_seconds": st.integers(1, 3000),
-        "max_interactions": st.integers(1, 9),
-        "idle_seconds": st.integers(1, 1500),
-        "max_cost": st.sampled_from(["0.000002", "0.04", "0.1", "2.5"]),
-    },
-)
-prices = st.sampled_from(["0.5", "1.000001", "60"])
-totals = st.fixed_dictionaries(
-    {"max_duration_seconds": st.integers(100, 6000)},
-    optional={"max_interactions": st.integers(3, 20), "max_cost": st.sampled_from(["0.5", "9"])},
-)
-deeds: st.SearchStrategy[tuple[str, dict[str, Any]]] = st.one_of(
-    st.sampled_from(["reject", "queue"]).map(lambda how: ("start", {"on_quota": how})),
-    st.just(("close", {})),
-    st.just(("close", {"reason": "operator", "confirm": True})),
-    totals.map(lambda more: ("extend", more)),
-)
 
 
 class MoneyMachine(RuleBasedStateMachine):
@@ -66,32 +38,38 @@ class MoneyMachine(RuleBasedStateMachine):
 
     stage: Stage
     history: History
+    counts: Counter[str]
+    """What happened, over all lives of a run: a machine that never fails over proves nothing."""
 
     sessions: Bundle[str] = Bundle("sessions")
     late: Bundle[Any] = Bundle("late")
     sent: Bundle[Sent] = Bundle("sent")
 
-    @initialize()
-    def open_the_accounts(self) -> None:
+    @initialize(target=sessions)
+    def begin(self) -> "MultipleResults[str]":
+        """Every account has a session that runs, and moves on if it must."""
         self.stage.reset()
         self.history.reset()
         self.settled = True
         self.names = 0
-        self.plans: dict[str, str] = {}
+        self.terms = {account_id: terms_of(plan, {}, None) for account_id, (plan, _) in ACCOUNTS.items()}
+        self.overdrafts = {name: books.Overdraft(terms.overdraft) for name, terms in self.terms.items()}
         self.stage.after_each = self.look
         for account_id, (plan, amount) in ACCOUNTS.items():
-            self.plans[account_id] = plan
             self.stage.open_account(account_id, plan, amount)
+        roam = [self.created(1, account_id=name, model_id="roam", failover=True) for name in ACCOUNTS]
+        self.pass_time(SECOND)
+        return multiple(*chain.from_iterable(roam))
 
     # what users do
 
     @rule(
         target=sessions,
         how_many=st.integers(1, 3),
-        account_id=accounts,
-        model_id=models,
+        account_id=wishes.accounts,
+        model_id=wishes.models,
         nodes=st.sampled_from([1, 1, 1, 2, 3]),
-        stop=stops,
+        stop=wishes.stops,
         start=st.sampled_from([True, True, True, False]),
         on_quota=st.sampled_from(["reject", "queue"]),
         failover=st.booleans(),
@@ -99,21 +77,21 @@ class MoneyMachine(RuleBasedStateMachine):
     def create(self, how_many: int, **asked: Any) -> "MultipleResults[str]":
         return multiple(*self.created(how_many, **asked))
 
-    @rule(target=sessions, account_id=accounts, model_id=models, first=st.booleans())
+    @rule(target=sessions, account_id=wishes.accounts, model_id=wishes.models, first=st.booleans())
     def rush(self, account_id: str, model_id: str, first: bool) -> "MultipleResults[str]":
         """More than there is room for, and time enough to start."""
         ids = self.created(4, account_id=account_id, model_id=model_id, on_quota="queue", failover=first)
         self.pass_time(SECOND)
         return multiple(*ids)
 
-    @rule(target=sessions, session_id=sessions, model_id=models)
+    @rule(target=sessions, session_id=sessions, model_id=wishes.models)
     def slip_in(self, session_id: str, model_id: str) -> "MultipleResults[str]":
         """A newcomer at the very instant at which a slot is freed."""
         account_id = self.history.lives[session_id].account
         self.touch(session_id, ("close", {"reason": "operator", "confirm": True}))
         return multiple(*self.created(1, account_id=account_id, model_id=model_id, on_quota="reject"))
 
-    @rule(target=sent, session_id=sessions, deed=deeds)
+    @rule(target=sent, session_id=sessions, deed=wishes.deeds)
     def touch(self, session_id: str, deed: tuple[str, dict[str, Any]]) -> Sent:
         name, kwargs = deed
         if kwargs.get("confirm"):
@@ -126,20 +104,39 @@ class MoneyMachine(RuleBasedStateMachine):
         self.tell("session.close", session_id=session_id)
         self.tell("session.delete", session_id=session_id)
 
-    @rule(target=sent, account_id=accounts, amount=amounts, key=st.sampled_from("abcdefgh"))
+    @rule(target=sent, account_id=wishes.accounts, amount=wishes.amounts, key=st.sampled_from("abcdefgh"))
     def credit(self, account_id: str, amount: str, key: str) -> Sent:
         """Keys repeat, with the same amount or another."""
         return self.tell("account.credit", account_id=account_id, amount=amount, currency="USD", key=key)
 
-    @rule(account_id=accounts, plan=st.sampled_from(sorted(PLANS)), model_id=models, price=prices)
-    def change_terms(self, account_id: str, plan: str, model_id: str, price: str) -> None:
-        """Who is there already keeps the price and the block of its creation."""
-        self.plans[account_id] = plan
-        self.tell("account.put", account_id=account_id, plan=plan, currency="USD")
+    @rule(
+        account_id=wishes.accounts,
+        plan=st.sampled_from(sorted(PLANS)),
+        quota=wishes.quotas,
+        overdraft=wishes.overdrafts,
+    )
+    def change_terms(self, account_id: str, plan: str, quota: dict[str, Any], overdraft: str | None) -> None:
+        """Who runs already goes on, in the blocks of its admission; what is left out is the plan's again."""
+        before, terms = self.terms[account_id], terms_of(plan, quota, overdraft)
+        self.terms[account_id] = terms
+        put = {"account_id": account_id, "plan": plan, "currency": "USD", "overdraft_limit": overdraft}
+        assert self.tell("account.put", **put, quota=quota).outcome["ok"]
+        self.overdrafts[account_id].change(self.stage.clock.now, self.history.seq, terms.overdraft)
+        self.counts["overdraft lowered"] += terms.overdraft < before.overdraft
+        self.counts["quota unlimited"] += "unlimited" in quota.values()
+
+    @rule(model_id=wishes.models, price=wishes.prices)
+    def change_price(self, model_id: str, price: str) -> None:
+        """Who was admitted pays what was agreed; who waits pays the price of the day."""
         self.stage.put_model(model_id, price)
 
     @rule(
-        target=sent, session_id=sessions, other=sessions, count=st.integers(1, 5), ok=st.booleans(), ago=spans
+        target=sent,
+        session_id=sessions,
+        other=sessions,
+        count=st.integers(1, 5),
+        ok=st.booleans(),
+        ago=wishes.spans,
     )
     def report(self, session_id: str, other: str, count: int, ok: bool, ago: timedelta) -> Sent:
         at = (self.stage.clock.now - ago).isoformat()
@@ -158,12 +155,28 @@ class MoneyMachine(RuleBasedStateMachine):
 
     # what time, workers and platforms do
 
-    @rule(span=spans)
+    @rule(span=wishes.spans)
     def pass_time(self, span: timedelta) -> None:
         self.stage.pass_time(span)
         self.settled = True
 
-    @rule(span=spans)
+    @rule(session_id=sessions)
+    def die(self, session_id: str) -> None:
+        """Its platform forgets it, and a ping finds that out."""
+        self.stage.lose(one.id for one in self.history.rows.placements[session_id])
+        self.pass_time(timedelta(seconds=POLICY.ping_interval_seconds + 30))
+
+    @rule(target=sessions, session_id=sessions)
+    def run_up_a_debt(self, session_id: str) -> "MultipleResults[str]":
+        """Its close stays unproven for so long that its slot is free for another."""
+        row = self.history.rows.sessions[session_id]
+        if isinstance(driver := self.stage.drivers.get(row.provider or ""), MoodyDriver):
+            driver.mood = Mood.KEEPS_OPEN
+        self.tell("session.close", session_id=session_id)
+        self.pass_time(DEBT + SECOND)
+        return multiple(*self.created(2, account_id=row.account_id, model_id="llama", on_quota="queue"))
+
+    @rule(span=wishes.spans)
     def be_down(self, span: timedelta) -> None:
         """Nobody works; jobs may still be sent by those who come first."""
         self.stage.jump(span)
@@ -175,13 +188,14 @@ class MoneyMachine(RuleBasedStateMachine):
         self.stage.settle()
         self.stage.upkeep()
         self.settled = True
-        gate.nobody_waits_in_vain(self.history, self.limits(), self.stage.clock.now, DEBT)
+        self.history.read_rows()
+        gate.nobody_waits_in_vain(self.history, self.terms, self.stage.clock.now, DEBT)
 
-    @rule(platform=st.sampled_from(["alpha", "morph", "fleet"]), mood=moods)
+    @rule(platform=st.sampled_from(["alpha", "morph", "fleet"]), mood=wishes.moods)
     def change_mood(self, platform: str, mood: Mood) -> None:
         self.stage.drivers[platform].mood = mood
 
-    @rule(target=late, step=st.sampled_from([Step.OPEN, Step.RESOLVE, Step.CLOSE]), asked=st.booleans())
+    @rule(target=late, step=wishes.asked_steps, asked=st.booleans())
     def die_at_work(self, step: Step, asked: bool) -> "MultipleResults[Any]":
         """A worker claims and is not seen again; what it asked for was done all the same, and may be told later."""
         hands = Hands(self.stage.another_worker())
@@ -200,25 +214,18 @@ class MoneyMachine(RuleBasedStateMachine):
 
     @invariant()
     def the_books_agree_and_no_key_serves_two(self) -> None:
+        self.counts["steps"] += 1
         self.history.read_rows()
-        books.check_books(self.history, self.stage.clock.now, {}, settled=self.settled)
+        books.check_books(self.history, self.stage.clock.now, self.overdrafts, settled=self.settled)
         morph = self.stage.drivers["morph"]
         assert isinstance(morph, MoodyDriver)
         assert morph.most_per_key() <= 1
 
     def look(self) -> None:
-        """Judge what has just been told."""
+        """Judge what has just been told, and count it."""
         for told in self.history.look():
-            gate.judge(self.history, told, self.limits(), DEBT)
-
-    def limits(self) -> dict[str, gate.Limits]:
-        plans = {account_id: PLANS[plan] for account_id, plan in self.plans.items()}
-        return {
-            account_id: gate.Limits(
-                sessions=plan.max_sessions, concurrent=plan.max_concurrent, nodes=plan.max_nodes
-            )
-            for account_id, plan in plans.items()
-        }
+            gate.judge(self.history, told, self.terms, DEBT)
+            self.counts.update(gate.happened(self.history, told, DEBT))
 
     def tell(self, name: str, **kwargs: Any) -> Sent:
         return self.stage.send(name, **{key: value for key, value in kwargs.items() if value is not None})
@@ -233,11 +240,10 @@ class MoneyMachine(RuleBasedStateMachine):
         return ids
 
     def teardown(self) -> None:
-        """In the end all is well, everything stops, and the books agree."""
         note(self.history.chronicle())
-        self.stage.after_each = lambda: None
 
 
 def machine_on(stage: Stage, history: History) -> type[MoneyMachine]:
-    """The machine over one database."""
-    return type("MoneyMachineHere", (MoneyMachine,), {"stage": stage, "history": history})
+    """The machine over one database, with nothing counted yet."""
+    here = {"stage": stage, "history": history, "counts": Counter[str]()}
+    return type("MoneyMachineHere", (MoneyMachine,), here)

@@ -5,14 +5,13 @@ stage.pass_time(HOUR)      # workers do everything at its time
 stage.jump(HOUR)           # nobody works
 """
 
-import asyncio
 import itertools
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import Any
 
 from sqlalchemy import func, select
 
@@ -23,7 +22,6 @@ from orchestrator.flows.close_due import close_due, mark_unserved
 from orchestrator.flows.funds_due import funds_due
 from orchestrator.flows.jobs import perform
 from orchestrator.flows.keys import retry_paused
-from orchestrator.flows.loop import EventLoop
 from orchestrator.flows.open_due import open_due
 from orchestrator.flows.ping_due import ping_due
 from orchestrator.flows.post_charges import post_charges
@@ -40,10 +38,10 @@ from orchestrator.settings.configuration import BUILT_IN_PLANS
 from orchestrator.store.rows import table_of
 from orchestrator.store.tables import AccountRow, CredentialRow, PlacementRow, SessionRow
 from tests.emptying import empty
+from tests.money.inline import InlineLoop
 from tests.money.platforms import EndlessDriver, Mood, MoodyDriver, registered
+from tests.money.terms import MODELS, PLANS, POLICY
 from tests.world import START, Clock
-
-T = TypeVar("T")
 
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
 
@@ -59,72 +57,6 @@ FLOWS: Mapping[Step, Callable[[Services], Tally]] = {
     Step.PING: ping_due,
     Step.CLOSE: close_due,
 }
-PLANS: Mapping[str, Plan] = {
-    "small": Plan(
-        name="small",
-        max_sessions=6,
-        max_concurrent=2,
-        max_nodes=2,
-        max_duration_seconds=7200,
-        min_funded_seconds=90,
-        queue_timeout_seconds=1500,
-    ),
-    "odd": Plan(
-        name="odd",
-        max_sessions=5,
-        max_concurrent=3,
-        max_nodes=3,
-        max_duration_seconds=5000,
-        min_funded_seconds=100,
-        billing_block_seconds=37,
-        queue_timeout_seconds=900,
-    ),
-    "wide": Plan(name="wide", max_duration_seconds=20_000, min_funded_seconds=600, billing_block_seconds=900),
-}
-POLICY = Policy(
-    ping_interval_seconds=300,
-    ping_timeout_seconds=20,
-    dead_after_failures=2,
-    dead_after_seconds=10,
-    start_timeout_seconds=400,
-    open_timeout_seconds=60,
-    resolve_after_seconds=80,
-    close_timeout_seconds=60,
-    close_retry_max_seconds=300,
-    cleanup_debt_after_seconds=240,
-    brake_max_seconds=600,
-    unusable_after_seconds=500,
-    warn_before_stop_seconds=(300, 60),
-)
-#: model → (providers, price per node and hour)
-MODELS: Mapping[str, tuple[Sequence[str], str]] = {
-    "llama": (["alpha"], "1.20"),
-    "moral": (["morph"], "0.777777"),
-    "roam": (["morph", "fleet"], "3.333333"),
-    "fleet": (["fleet"], "12.5"),
-    "gift": (["alpha"], "0.000007"),
-}
-
-
-class InlineLoop(EventLoop):
-    """The event loop in the caller's own thread: the same order of things in every run."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._runner = asyncio.Runner()
-
-    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        return self._runner.run(coroutine)
-
-    def stream(self, coroutines: Sequence[Coroutine[Any, Any, T]]) -> Iterator[list[T]]:
-        async def all_of_them() -> list[T]:
-            return [await coroutine for coroutine in coroutines]
-
-        if coroutines:
-            yield self._runner.run(all_of_them())
-
-    def stop(self) -> None:
-        self._runner.close()
 
 
 @dataclass(frozen=True, kw_only=True)

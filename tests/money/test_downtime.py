@@ -10,9 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
-from tests.money.machine import amounts, stops, totals
 from tests.money.platforms import Mood
-from tests.money.stage import POLICY, Stage
+from tests.money.stage import Stage
+from tests.money.terms import POLICY
+from tests.money.wishes import amounts, stops, totals
 from tests.world import HOUR
 
 DAY = 24 * HOUR

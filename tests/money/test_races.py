@@ -13,7 +13,8 @@ from tests.money import books, gate, race
 from tests.money.conftest import staged
 from tests.money.history import History
 from tests.money.race import Job
-from tests.money.stage import PLANS, Stage
+from tests.money.stage import Stage
+from tests.money.terms import terms_of
 from tests.world import START
 
 pytestmark = pytest.mark.timeout(300)
@@ -122,20 +123,14 @@ def test_jobs_of_every_kind_and_all_workers_at_once_leave_the_books_in_order(
         stage.open_account(account_id, plan, "2")
     told = race.run(url, [_of_every_kind(n) for n in range(480)], seconds_per_job=3, works=True)
     assert len(told.by_task) == 480
-    limits = {
-        account_id: gate.Limits(
-            sessions=PLANS[plan].max_sessions,
-            concurrent=PLANS[plan].max_concurrent,
-            nodes=PLANS[plan].max_nodes,
-        )
-        for account_id, plan in plans.items()
-    }
+    terms = {account_id: terms_of(plan, {}, None) for account_id, plan in plans.items()}
     for event in history.look():
-        gate.judge(history, event, limits, timedelta(days=1))
+        gate.judge(history, event, terms, timedelta(days=1))
     stage.clock.now = START + timedelta(seconds=3 * 480)
     stage.settle()
     for event in history.look():
-        gate.judge(history, event, limits, timedelta(days=1))
+        gate.judge(history, event, terms, timedelta(days=1))
     history.read_rows()
-    books.check_books(history, stage.clock.now, {}, settled=True)
+    overdraft = {name: books.Overdraft(one.overdraft) for name, one in terms.items()}
+    books.check_books(history, stage.clock.now, overdraft, settled=True)
     assert any(life.runs for life in history.lives.values())
