@@ -17,6 +17,7 @@ from tests.simulation.universe import Universe
 
 Plot = Callable[["Stage"], Awaitable[None]]
 MINUTE = 60.0
+ANSWERED_WITHIN = 60 * MINUTE
 
 POLICY = Policy(
     ping_interval_seconds=240,
@@ -78,12 +79,14 @@ class Stage:
 
     async def create(self, **kwargs: Any) -> str:
         """The id of a new session."""
-        made = await self.universe.done("session.create", account_id="acme", model_id="model", **kwargs)
-        return str(made["id"])
+        outcome = await self.job("session.create", account_id="acme", model_id="model", **kwargs)
+        assert outcome["ok"], outcome
+        return str(outcome["result"]["id"])
 
     async def job(self, name: str, /, **kwargs: Any) -> Mapping[str, Any]:
-        """Any job, refused or not."""
-        return await self.universe.job(name, **kwargs)
+        """Any job, refused or not; one that is never answered breaks the story off."""
+        async with asyncio.timeout(ANSWERED_WITHIN):
+            return await self.universe.job(name, **kwargs)
 
     async def passes(self, seconds: float) -> None:
         """Time, while the worker works."""

@@ -91,7 +91,7 @@ async def _play(universe: Universe, story: Story, telling: Telling, crash: Crash
         telling.broken += [f"never comes to rest: {row}" for row in universe.pending()[:5]]
     evidence = universe.evidence()
     telling.broken += [str(violation) for violation in violations(evidence)]
-    telling.broken += opened_again(evidence)
+    telling.broken += [*opened_again(evidence), *nobodys(evidence)]
     for task in others:
         task.cancel()
 
@@ -107,12 +107,19 @@ def opened_again(evidence: Evidence) -> list[str]:
     ]
 
 
+def nobodys(evidence: Evidence) -> list[str]:
+    """Sessions that no job's outcome names: a job that was done twice made the other one."""
+    told = {str((told or {}).get("result", {}).get("id")) for told in evidence.inbox.values()}
+    return [f"{id_} was created, and no outcome tells of it" for id_ in evidence.sessions if id_ not in told]
+
+
 async def _one_worker(universe: Universe, crash: Crash) -> None:
-    await universe.start_worker()
     while True:
-        await asyncio.sleep(crash.downtime)
         if not universe.alive:
             await universe.start_worker()
+        await asyncio.sleep(1)
+        if not universe.alive:
+            await asyncio.sleep(crash.downtime - 1)
 
 
 async def _drive(universe: Universe) -> None:
