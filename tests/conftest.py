@@ -1,5 +1,6 @@
 """What all tests may ask for: real servers, databases on both engines, and a small world."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from tests.world import World
 
 settings.register_profile("patient", deadline=None)  # a busy machine says nothing about a rule
 settings.load_profile("patient")
+
+#: A shell that starts the suite in the background has Ctrl-C ignored, and every process of a test would inherit it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -38,14 +38,17 @@ def test_following_prints_each_new_event_until_it_is_interrupted(cli: Cli, world
     world.create_session(session_id="first")
     follow = [*ORCHESTRATOR, "events", "--follow", "--json", "--limit", "1"]
     with subprocess.Popen(follow, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        assert json.loads(process.stdout.readline())["subject"] == "first"
-        world.create_session(session_id="second")
-        assert json.loads(process.stdout.readline())["subject"] == "second"
-        process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=20) == 130
-        assert process.stderr.read() == ""
+        try:
+            assert process.stdout is not None
+            assert process.stderr is not None
+            assert json.loads(process.stdout.readline())["subject"] == "first"
+            world.create_session(session_id="second")
+            assert json.loads(process.stdout.readline())["subject"] == "second"
+            process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=20) == 130
+            assert process.stderr.read() == ""
+        finally:
+            process.kill()  # or the `with` waits for it for ever
 
 
 def test_a_reader_that_leaves_is_no_failure_to_shout_about(cli: Cli, world: World) -> None:
