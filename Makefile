@@ -8,12 +8,14 @@ SEEDS ?= 200
 EVERY ?= 100
 # Two test processes: what the suite is measured on. More do no harm.
 JOBS ?= 2
-SLOW := tests/simulation tests/platforms tests/cli/test_demo.py tests/processes/test_up.py tests/processes/test_draining.py tests/processes/test_every_point.py tests/audit tests/security
+SLOW := tests/simulation tests/platforms tests/cli/test_demo.py tests/processes/test_up.py tests/processes/test_draining.py tests/audit tests/security
+# What takes longest: an hour on every platform, SIGKILL at every kind of point, any life that money can have.
+LONG := tests/platforms/test_an_hour.py tests/processes/test_every_point.py tests/money/test_any_life.py tests/money/test_downtime.py
 MONEY := tests/money tests/flows/test_terms.py tests/flows/test_waiting.py
 CHAOS := tests/chaos
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-money chaos simulation crash-points bench-audit audit-deps check format lock clean
+.PHONY: help setup demo test test-slow test-money test-long mutations chaos simulation crash-points bench-audit audit-deps check format lock clean
 
 help:  ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -32,13 +34,19 @@ demo: $(READY)  ## the whole platform on this machine, playing every kind of end
 	@$(BIN)/orchestrator demo $(ARGS)
 
 test: $(READY)  ## the suite, on real servers, in four minutes
-	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(patsubst %,--ignore=%,$(SLOW) $(MONEY) $(CHAOS)) $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(patsubst %,--ignore=%,$(SLOW) $(MONEY) $(LONG) $(CHAOS)) $(ARGS)
 
 test-slow: $(READY)  ## what takes longer: stories on every simulated platform, the demo broken on purpose
-	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(SLOW) $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(SLOW) $(LONG:%=--ignore=%) $(ARGS)
 
-test-money: $(READY)  ## any life that quota and money can have, on both databases, and races of real processes
-	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(MONEY) $(ARGS)
+test-money: $(READY)  ## stories of quota and money, what they write, and races of real processes
+	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(MONEY) $(LONG:%=--ignore=%) $(ARGS)
+
+test-long: $(READY)  ## an hour of faults on every platform, SIGKILL at every kind of point, any life of quota and money
+	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(LONG) $(ARGS)
+
+mutations: $(READY)  ## deliberate defects, one at a time: is each found?
+	@$(BIN)/python -m tests.mutations $(ARGS)
 
 chaos: $(READY)  ## break real servers and processes for SECONDS=120 under load, then check every invariant; SEED=… again
 	@SECONDS=$(or $(SECONDS),120) SEED=$(SEED) $(BIN)/python -m pytest $(CHAOS) -q -p no:cacheprovider -s $(ARGS)

@@ -1,0 +1,236 @@
+"""The defects: each is a mistake that somebody could make, and that this project promises never to contain."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Edit:
+    """One change of one file; `sound` stands there exactly once."""
+
+    file: str
+    sound: str
+    broken: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Defect:
+    """A mistake, and the suite that must find it."""
+
+    name: str
+    what: str
+    edits: Sequence[Edit]
+    found_by: Sequence[str]
+    """A module that Python runs, and its arguments."""
+
+
+def story(name: str) -> Sequence[str]:
+    """One story, told to its end and crashed at each kind of point once."""
+    return ("tests.simulation", "crash-points", "--jobs", "1", "--every", "1000", "--story", name)
+
+
+DEFECTS: Sequence[Defect] = (
+    Defect(
+        name="no-intent-row",
+        what="the placement is written only once the provider has answered",
+        edits=[
+            Edit(
+                file="orchestrator/flows/claims.py",
+                sound="        tells_apart = card is not None",
+                broken="        if step is Step.OPEN:\n"
+                "            from orchestrator.store.placements import PLACEMENTS\n"
+                "            ids = [p.id for p in placements]\n"
+                "            tx.connection.execute(PLACEMENTS.delete().where(PLACEMENTS.c.id.in_(ids)))\n"
+                "        tells_apart = card is not None",
+            ),
+            Edit(
+                file="orchestrator/flows/claims.py",
+                sound="    current = tx.placements.lock(placement.id)\n",
+                broken="    current = tx.placements.lock(placement.id)\n"
+                "    if current is None and claimed.step is Step.OPEN:\n"
+                "        current = tx.placements.insert(placement)\n",
+            ),
+        ],
+        found_by=story("closed while it opens, at morph"),
+    ),
+    Defect(
+        name="lease-ignored",
+        what="a claimed placement is due again at once, for anybody",
+        edits=[
+            Edit(
+                file="orchestrator/store/claims.py",
+                sound="                next_step=following,\n                next_step_at=silence,\n",
+                broken="                next_step=step,\n                next_step_at=now,\n",
+            )
+        ],
+        found_by=story("closed while it opens, at node"),
+    ),
+    Defect(
+        name="blind-retry-of-create",
+        what="after a lost answer the open is sent again instead of being resolved",
+        edits=[
+            Edit(
+                file="orchestrator/store/claims.py",
+                sound="following = Step.RESOLVE if step is Step.OPEN else step",
+                broken="following = step",
+            ),
+        ],
+        found_by=story("lives and is closed, at node"),
+    ),
+    Defect(
+        name="settle-without-token",
+        what="an answer is settled though the lease was lost",
+        edits=[
+            Edit(
+                file="orchestrator/flows/claims.py",
+                sound="held = current.lease_token == claimed.token",
+                broken="held = True",
+            )
+        ],
+        found_by=story("resolve settled too late, at morph"),
+    ),
+    Defect(
+        name="stop-intent-not-read-again",
+        what="an open that comes back does not look whether the session was stopped meanwhile",
+        edits=[
+            Edit(
+                file="orchestrator/flows/open_due.py",
+                sound="    if session.state is not State.STARTING or session.placements != placement.n:\n"
+                "        placing.no_longer_wanted(work, current, session)\n        return\n",
+                broken="    if session.state is not State.STARTING:\n        return\n",
+            )
+        ],
+        found_by=story("closed while it opens, at morph"),
+    ),
+    Defect(
+        name="charge-without-key",
+        what="a charge has no key of its own session and number, so that one may be posted twice",
+        edits=[
+            Edit(
+                file="orchestrator/flows/books.py",
+                sound='        key = f"charge:{session.id}:{n}"\n',
+                broken='        key = f"charge:{session.id}:{n}:{self._now.timestamp()}"\n',
+            ),
+            Edit(
+                file="orchestrator/flows/books.py",
+                sound="replace(session, charged=cost, charges=n)",
+                broken="replace(session, charges=n)",
+            ),
+        ],
+        found_by=story("lives and is closed, at alpha"),
+    ),
+    Defect(
+        name="event-outside-the-transaction",
+        what="events are written in a transaction of their own, after the change they tell of",
+        edits=[
+            Edit(
+                file="orchestrator/store/database.py",
+                sound="            result = work(unit)\n            unit.flush()\n",
+                broken="            result = work(unit)\n"
+                "        with self.engine.begin() as another:\n"
+                "            unit.outbox._connection = another\n"
+                "            unit.flush()\n",
+            )
+        ],
+        found_by=story("lives and is closed, at alpha"),
+    ),
+    Defect(
+        name="close-without-proof",
+        what="a close that was not confirmed counts as proven",
+        edits=[
+            Edit(
+                file="orchestrator/flows/close_due.py",
+                sound="        if held.lease_held and closing and isinstance(answer.said, Closed):\n",
+                broken="        if held.lease_held and closing and not isinstance(answer.said, Closed):\n"
+                '            _proven(tx, held, Closed(proof="assumed"))\n'
+                "        elif held.lease_held and closing and isinstance(answer.said, Closed):\n",
+            )
+        ],
+        found_by=story("close not proven, at node"),
+    ),
+    Defect(
+        name="brake-off",
+        what="an outage of a provider kills its sessions one by one",
+        edits=[
+            Edit(
+                file="orchestrator/rules/brake.py",
+                sound="    if total >= MANY:\n        return 2 * ill > total\n"
+                "    return total >= FEW and ill == total\n",
+                broken="    return total < 0 and ill > MANY + FEW\n",
+            )
+        ],
+        found_by=story("provider is at fault"),
+    ),
+    Defect(
+        name="claim-without-skip-locked",
+        what="on PostgreSQL two workers claim the same rows",
+        edits=[
+            Edit(
+                file="orchestrator/store/claims.py",
+                sound="            .order_by(PLACEMENTS.c.next_step_at)\n            .limit(limit)\n"
+                "            .with_for_update(skip_locked=True)\n        )\n"
+                "        return list(self._connection.execute(query))",
+                broken="            .order_by(PLACEMENTS.c.next_step_at)\n            .limit(limit)\n        )\n"
+                "        return list(self._connection.execute(query))",
+            )
+        ],
+        found_by=(
+            "pytest",
+            "tests/store/test_placements.py",
+        ),
+    ),
+    Defect(
+        name="stop-takes-effect-when-decided",
+        what="a rule's stop is charged to the instant at which somebody got round to it",
+        edits=[
+            Edit(
+                file="orchestrator/flows/account_work.py",
+                sound="        self.stop(session, due.reason, due.at, due.detail)",
+                broken="        self.stop(session, due.reason, self.now, due.detail)",
+            )
+        ],
+        found_by=story("ends while nobody works, at alpha"),
+    ),
+    Defect(
+        name="job-done-twice",
+        what="the same task id again is a new job",
+        edits=[
+            Edit(
+                file="orchestrator/flows/jobs.py",
+                sound="            return dict(known)\n",
+                broken="            return _outcome(services, tx, name, kwargs)\n",
+            )
+        ],
+        found_by=story("lives and is closed, at alpha"),
+    ),
+    Defect(
+        name="ping-after-close",
+        what="a close does not wait for a ping that was claimed and may be about to begin",
+        edits=[
+            Edit(
+                file="orchestrator/flows/placing.py",
+                sound="at = max(at, session.leased_at + timedelta(seconds=PING_BEGINS_WITHIN * 1.1))",
+                broken="at = max(at, session.leased_at)",
+            )
+        ],
+        found_by=(
+            "pytest",
+            "tests/flows/test_closing.py",
+        ),
+    ),
+    Defect(
+        name="account-not-locked",
+        what="admission counts without the lock of the account",
+        edits=[
+            Edit(
+                file="orchestrator/store/accounts.py",
+                sound="where(ACCOUNTS.c.id == account_id).with_for_update(skip_locked=not waits)",
+                broken="where(ACCOUNTS.c.id == account_id).where(ACCOUNTS.c.id.is_not(None) | waits)",
+            )
+        ],
+        found_by=(
+            "pytest",
+            "tests/processes/test_quota.py",
+        ),
+    ),
+)
