@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
 
@@ -14,6 +14,7 @@ from orchestrator.providers.driver import Driver
 from orchestrator.providers.errors import NotSent, OutcomeUnknown, ProviderError
 from orchestrator.rules.states import Step
 from orchestrator.rules.values import Placement, Policy, Session
+from orchestrator.store.placements import Rivals
 from orchestrator.store.unit import Transaction
 
 T = TypeVar("T")
@@ -32,7 +33,7 @@ class Claimed:
     token: str
     begin_by: float
     known_handles: frozenset[str] = frozenset()
-    rivals_sent_at: tuple[datetime, ...] = ()
+    rivals: Rivals = field(default_factory=Rivals)
     at: datetime | None = None
     """When it was claimed, by the store's clock."""
 
@@ -198,4 +199,4 @@ def _telling_apart(tx: Transaction, claimed: Claimed) -> Claimed:
     placement = claimed.placement
     since = (placement.sent_at or placement.created_at) - REMEMBERED
     known = tx.placements.handles_since(placement.provider, since, placement.id)
-    return replace(claimed, known_handles=known, rivals_sent_at=tx.placements.rivals_sent_at(placement))
+    return replace(claimed, known_handles=known, rivals=tx.placements.rivals(placement))

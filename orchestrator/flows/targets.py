@@ -24,7 +24,8 @@ def order_of(services: Services, claimed: Claimed) -> Order:
         attach=placement.attach,
         sent_at=placement.sent_at,
         known_handles=claimed.known_handles,
-        rivals_sent_at=claimed.rivals_sent_at,
+        rivals_sent_at=claimed.rivals.wanted,
+        unwanted_rivals_sent_at=claimed.rivals.unwanted,
         now=claimed.at,
     )
 

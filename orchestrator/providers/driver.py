@@ -69,6 +69,8 @@ class Order:
     """By the store's clock; None: this machine's."""
     rivals_sent_at: tuple[datetime, ...] = ()
     """When other opens for this model, bid or wallet were sent whose outcome is not known either."""
+    unwanted_rivals_sent_at: tuple[datetime, ...] = ()
+    """The same of those that nobody wants any more: what they opened is to be closed too."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

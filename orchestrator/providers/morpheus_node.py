@@ -73,12 +73,13 @@ class MorpheusNodeDriver:
     async def resolve(self, order: Order, *, close: bool) -> Placed | NotPlaced:
         """Never says Refused: what refuses to list now may have opened before."""
         try:
-            found = await self._wallet.find(order)
+            found = await self._wallet.find(order, close=close)
             if isinstance(found, NotPlaced):
                 return found
             if close:
-                return NotPlaced(proof=(await self._close(found.id, order.secret)).proof)
-            return self._adopted(order, found)
+                closed = [await self._close(one.id, order.secret) for one in found]
+                return NotPlaced(proof="; ".join(one.proof for one in closed))
+            return self._adopted(order, found[0])
         except (OutcomeUnknown, NotSent, Throttled):
             raise
         except ProviderError as error:

@@ -35,20 +35,26 @@ class Wallet:
         self._chain = chain
         self._options = options
 
-    async def find(self, order: Order) -> ChainSession | NotPlaced:
-        """The one live session that is certainly this order's, or the proof that there is none."""
+    async def find(self, order: Order, *, close: bool) -> Sequence[ChainSession] | NotPlaced:
+        """The one live session that is certainly this order's, or the proof that there is none.
+
+        With `close`: all that are certainly this order's or another's that nobody wants either, whichever is
+        whose; else each would wait for the other's to end by itself."""
         if order.handle is not None:
             seen, now = await self._chain.get(order.handle, order.secret)
             if seen is not None:
                 ended = seen.ended(now)
-                return NotPlaced(proof=f"{seen.id} {ended}") if ended else seen
+                return NotPlaced(proof=f"{seen.id} {ended}") if ended else [seen]
         sessions, now = await self.sessions(order.secret)
         possible = [one for one in sessions if self._may_be(order, one)]
         live = [one for one in possible if one.ended(now) is None]
         if not live:
             return self._nothing(order, possible, now)
-        if len(live) == 1 and len(possible) == 1 and self._is_nobody_elses(order, live[0]):
-            return live[0]
+        together = close and self._must_show(order, now)
+        orders = 1 + (self._unwanted_too(order, possible) if together else 0)
+        rivals = order.rivals_sent_at if together else order.rivals_sent_at + order.unwanted_rivals_sent_at
+        if len(possible) <= orders and self._are_nobody_elses(order, live, rivals):
+            return live
         ids = ", ".join(one.id for one in live)
         raise OutcomeUnknown(
             f"cannot tell which session is this order's, if any: {ids}", possible_orphans=True
@@ -77,9 +83,16 @@ class Wallet:
         in_time = order.sent_at is None or self._could_open(order.sent_at, session)
         return mine and in_time and not known
 
-    def _is_nobody_elses(self, order: Order, session: ChainSession) -> bool:
-        """Only what no other unresolved open can have made; without a time nothing can be told."""
-        rival = any(self._could_open(sent_at, session) for sent_at in order.rivals_sent_at)
+    def _unwanted_too(self, order: Order, possible: Sequence[ChainSession]) -> int:
+        """How many opens that nobody wants can have made any of these."""
+        sent = order.unwanted_rivals_sent_at
+        return sum(all(self._could_open(at, session) for session in possible) for at in sent)
+
+    def _are_nobody_elses(
+        self, order: Order, live: Sequence[ChainSession], rivals_sent_at: Sequence[datetime]
+    ) -> bool:
+        """Only what no unresolved rival can have made; without a time nothing can be told."""
+        rival = any(self._could_open(sent_at, session) for sent_at in rivals_sent_at for session in live)
         return order.sent_at is not None and not rival
 
     def _could_open(self, sent_at: datetime, session: ChainSession) -> bool:
@@ -87,9 +100,13 @@ class Wallet:
         latest = sent_at + timedelta(seconds=self._options.open_within_seconds) + skew
         return sent_at - skew <= session.opened_at <= latest
 
+    def _must_show(self, order: Order, now: datetime) -> bool:
+        """Whether what it opened is listed by now; before, its own may still come, and what is there be a rival's."""
+        wait = timedelta(seconds=self._options.open_within_seconds + self._options.list_lag_seconds)
+        return order.sent_at is not None and now >= order.sent_at + wait
+
     def _nothing(self, order: Order, ended: Sequence[ChainSession], now: datetime) -> NotPlaced:
-        wait = self._options.open_within_seconds + self._options.list_lag_seconds
-        if order.sent_at is not None and now < order.sent_at + timedelta(seconds=wait):
+        if order.sent_at is not None and not self._must_show(order, now):
             raise OutcomeUnknown("it is not listed yet, and may still be mined")
         if ended:
             return NotPlaced(proof=f"every session that could be this order's has ended ({len(ended)})")

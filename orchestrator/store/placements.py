@@ -1,7 +1,7 @@
 """Named queries over placements, and the one door through which their changes pass."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import (
@@ -26,6 +26,14 @@ PLACEMENTS = table_of(PlacementRow)
 _SESSIONS = table_of(SessionRow)
 #: A close that is exactly so old is not our debt yet.
 _TICK = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rivals:
+    """When opens were sent that may have made what another is looking for."""
+
+    wanted: tuple[datetime, ...] = ()
+    unwanted: tuple[datetime, ...] = ()
 
 
 class Placements:
@@ -78,16 +86,20 @@ class Placements:
         )
         return frozenset(self._connection.execute(query).scalars())
 
-    def rivals_sent_at(self, placement: Placement) -> tuple[datetime, ...]:
-        """When other opens of the same model there were sent whose outcome is not known."""
-        query = select(PLACEMENTS.c.sent_at).where(
+    def rivals(self, placement: Placement) -> Rivals:
+        """The other opens of the same model there whose outcome is not known."""
+        query = select(PLACEMENTS.c.sent_at, PLACEMENTS.c.closing_since).where(
             PLACEMENTS.c.provider == placement.provider,
             PLACEMENTS.c.provider_model_id == placement.provider_model_id,
             PLACEMENTS.c.id != placement.id,
             PLACEMENTS.c.sent_at.is_not(None),
             PLACEMENTS.c.state.in_([PlacementState.OPENING, PlacementState.UNKNOWN]),
         )
-        return tuple(self._connection.execute(query).scalars())
+        rows = self._connection.execute(query).all()
+        return Rivals(
+            wanted=tuple(row.sent_at for row in rows if row.closing_since is None),
+            unwanted=tuple(row.sent_at for row in rows if row.closing_since is not None),
+        )
 
     # one placement
 

@@ -141,6 +141,44 @@ def test_what_may_be_a_rivals_is_not_touched(stage: Stage) -> None:
     assert found.handle == lost
 
 
+def test_what_only_unwanted_orders_can_have_made_is_closed_whichevers_it_is(stage: Stage) -> None:
+    lost = {lose(stage), lose(stage)}
+    assert set(live(stage)) == lost
+    nobody_wants = {"sent_at": ago(30), "unwanted_rivals_sent_at": (ago(20),)}
+    assert isinstance(stage.resolve(close=True, **nobody_wants), NotPlaced)
+    assert live(stage) == []
+
+
+@pytest.mark.parametrize(
+    ("close", "rivals"),
+    [
+        pytest.param(False, {"unwanted_rivals_sent_at": (ago(20),)}, id="this one is wanted"),
+        pytest.param(
+            True,
+            {"unwanted_rivals_sent_at": (ago(20),), "rivals_sent_at": (ago(20),)},
+            id="a third is wanted",
+        ),
+        pytest.param(True, {"unwanted_rivals_sent_at": (ago(4000),)}, id="the other cannot have made it"),
+        pytest.param(True, {"unwanted_rivals_sent_at": (), "rivals_sent_at": ()}, id="there is no other"),
+    ],
+)
+def test_of_two_that_somebody_may_want_neither_is_touched(stage: Stage, close: bool, rivals: Any) -> None:
+    pair = [lose(stage), lose(stage)]
+    with pytest.raises(OutcomeUnknown, match="cannot tell"):
+        stage.resolve(close=close, sent_at=ago(30), **rivals)
+    assert sorted(live(stage)) == sorted(pair)
+
+
+def test_while_an_order_may_still_be_mined_what_is_there_may_be_anothers(stage: Stage) -> None:
+    lost = lose(stage)
+    with pytest.raises(OutcomeUnknown, match="cannot tell"):
+        stage.play(
+            lambda driver: driver.resolve(stage.order(unwanted_rivals_sent_at=(ago(20),)), close=True),
+            open_within_seconds=3600,
+        )
+    assert live(stage) == [lost]
+
+
 def test_without_the_time_of_the_order_nothing_is_adopted(stage: Stage) -> None:
     lose(stage)
     with pytest.raises(OutcomeUnknown):

@@ -7,6 +7,7 @@ import pytest
 
 from orchestrator.rules.states import PlacementState, Step
 from orchestrator.store.database import Database
+from orchestrator.store.placements import Rivals
 from tests.rules.builders import HOUR, MINUTE, SECOND, T0
 from tests.store.stage import (
     a_closing,
@@ -218,3 +219,21 @@ def test_releasing_twice_does_no_harm(database: Database) -> None:
     before = the_credential(database)
     release(database, "mine", T0 + HOUR)
     assert the_credential(database) == before
+
+
+def test_rivals_are_the_lost_opens_of_the_same_model_told_apart_by_whether_they_are_wanted(
+    database: Database,
+) -> None:
+    lost = {"state": PlacementState.UNKNOWN, "next_step": Step.RESOLVE, "next_step_at": T0}
+    keep(database, *(a_created(n) for n in range(1, 6)))
+    mine = an_opening(1, sent_at=T0, **lost)
+    keep(
+        database,
+        mine,
+        an_opening(2, sent_at=T0 + SECOND, **lost),
+        an_opening(3, sent_at=T0 + MINUTE, closing_since=T0 + MINUTE, **lost),
+        an_opening(4, sent_at=T0, provider_model_id="another", **lost),
+        an_opening(5, sent_at=T0, provider="beta", **lost),
+    )
+    found = database.transact(lambda tx: tx.placements.rivals(mine))
+    assert found == Rivals(wanted=(T0 + SECOND,), unwanted=(T0 + MINUTE,))
