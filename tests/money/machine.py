@@ -53,6 +53,7 @@ class MoneyMachine(RuleBasedStateMachine):
         self.settled = True
         self.names = 0
         self.terms = {account_id: terms_of(plan, {}, None) for account_id, (plan, _) in ACCOUNTS.items()}
+        self.own: dict[str, tuple[dict[str, Any], str | None]] = {name: ({}, None) for name in ACCOUNTS}
         self.overdrafts = {name: books.Overdraft(terms.overdraft) for name, terms in self.terms.items()}
         self.stage.after_each = self.look
         for account_id, (plan, amount) in ACCOUNTS.items():
@@ -116,9 +117,11 @@ class MoneyMachine(RuleBasedStateMachine):
         overdraft=wishes.overdrafts,
     )
     def change_terms(self, account_id: str, plan: str, quota: dict[str, Any], overdraft: str | None) -> None:
-        """Who runs already goes on, in the blocks of its admission; what is left out is the plan's again."""
-        before, terms = self.terms[account_id], terms_of(plan, quota, overdraft)
-        self.terms[account_id] = terms
+        """Who runs already goes on, in the blocks of its admission; what is left out stays as it is."""
+        had = self.own[account_id]
+        own = {**had[0], **quota}, had[1] if overdraft is None else overdraft
+        before, self.own[account_id] = self.terms[account_id], own
+        terms = self.terms[account_id] = terms_of(plan, *own)
         put = {"account_id": account_id, "plan": plan, "currency": "USD", "overdraft_limit": overdraft}
         assert self.tell("account.put", **put, quota=quota).outcome["ok"]
         self.overdrafts[account_id].change(self.stage.clock.now, self.history.seq, terms.overdraft)

@@ -76,11 +76,13 @@ class Terms:
 
 
 def terms_of(plan_name: str, quota: Mapping[str, Any], overdraft: str | None) -> Terms:
-    """A plan with an account's own numbers over it, as a put asks for them."""
+    """A plan with an account's own numbers over it; "plan" and what is not there are the plan's."""
     plan = PLANS[plan_name]
 
     def own(name: str) -> int | None:
-        limit = quota.get(name, getattr(plan, name))
+        limit = quota.get(name, "plan")
+        if limit == "plan":
+            return getattr(plan, name)  # type: ignore[no-any-return]
         return None if limit == "unlimited" else limit
 
     return Terms(
@@ -89,7 +91,7 @@ def terms_of(plan_name: str, quota: Mapping[str, Any], overdraft: str | None) ->
         concurrent=own("max_concurrent"),
         nodes=own("max_nodes"),
         nodes_total=own("max_nodes_total"),
-        overdraft=plan.overdraft_limit if overdraft is None else Decimal(overdraft),
+        overdraft=plan.overdraft_limit if overdraft in (None, "plan") else Decimal(overdraft),
         funded_seconds=plan.min_funded_seconds,
         block_seconds=plan.billing_block_seconds,
     )

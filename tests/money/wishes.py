@@ -41,18 +41,18 @@ deeds: st.SearchStrategy[tuple[str, dict[str, Any]]] = st.one_of(
     st.just(("close", {"reason": "operator", "confirm": True})),
     totals.map(lambda more: ("extend", more)),
 )
-limits = st.sampled_from([3, 2, 1, 0, 8, "unlimited", "unlimited"])
+limits = st.sampled_from([3, 2, 1, 0, 8, "unlimited", "unlimited", "plan", "plan"])
 quotas = st.one_of(
     st.just(dict[str, Any]()),
     st.fixed_dictionaries(
         {},
         optional={
-            "max_sessions": st.sampled_from([9, 3, "unlimited"]),
+            "max_sessions": st.sampled_from([9, 3, "unlimited", "plan"]),
             "max_concurrent": limits,
-            "max_nodes": st.sampled_from([3, 1, "unlimited"]),
+            "max_nodes": st.sampled_from([3, 1, "unlimited", "plan"]),
             "max_nodes_total": limits,
         },
     ),
 )
-overdrafts = st.sampled_from([None, None, "0", "0.03", "1.5", "40"])
+overdrafts = st.sampled_from([None, "plan", "0", "0.03", "1.5", "40"])
 asked_steps = st.sampled_from([Step.OPEN, Step.RESOLVE, Step.CLOSE])
