@@ -60,7 +60,7 @@ def test_of_two_that_begin_at_one_instant_the_first_is_paid_whatever_their_ids(
     for session_id in (first, second):
         world.create_session(**POOR, session_id=session_id)
         open_due(world.services)
-    world.done("account.put", **poor)
+    world.done("account.put", **poor, overdraft_limit="plan")
     begin(world, first)
     world.settle()
     assert world.session(first).state is State.RUNNING
