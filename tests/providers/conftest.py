@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from orchestrator.simulator import Simulator, SimulatorServer
-from tests.providers.stage import PLATFORMS, PlatformUnderTest, Stage, stage_of
+from tests.providers.stage import PLATFORMS, PlatformUnderTest, Stage, holds_for, stage_of
 from tests.simulator.conftest import HandClock
 
 
@@ -15,13 +15,22 @@ def server() -> Iterator[SimulatorServer]:
         yield running
 
 
-@pytest.fixture(params=PLATFORMS, ids=lambda platform: platform.id)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """The contract is every platform's; `where` says of which card a test is told, and no other is skipped."""
+    marks = list(metafunc.definition.iter_markers("where"))
+    for name, all_of_them in (("stage", PLATFORMS), ("opener", [one for one in PLATFORMS if one.opens])):
+        if name in metafunc.fixturenames and name not in vars(metafunc.module):
+            those = [platform for platform in all_of_them if holds_for(marks, platform.card)]
+            metafunc.parametrize(name, those, ids=[platform.id for platform in those], indirect=True)
+
+
+@pytest.fixture
 def stage(request: pytest.FixtureRequest, server: SimulatorServer) -> Stage:
     platform: PlatformUnderTest = request.param
     return stage_of(server, platform)
 
 
-@pytest.fixture(params=[one for one in PLATFORMS if one.opens], ids=lambda platform: platform.id)
+@pytest.fixture
 def opener(request: pytest.FixtureRequest, server: SimulatorServer) -> Stage:
     """A platform whose open is a request of its own."""
     platform: PlatformUnderTest = request.param

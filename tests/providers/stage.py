@@ -1,7 +1,7 @@
 """A driver before its simulated platform, over real HTTP; and the table of all of them."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
@@ -223,8 +223,11 @@ def stage_of(server: SimulatorServer, platform: PlatformUnderTest, **upstream: A
 
 def where(can: Callable[[Card], bool]) -> pytest.MarkDecorator:
     """The test's `stage` is each platform of whose card this is true."""
-    those = [platform for platform in PLATFORMS if can(platform.card)]
-    return pytest.mark.parametrize("stage", those, ids=[platform.id for platform in those], indirect=True)
+    return pytest.mark.where.with_args(can)
+
+
+def holds_for(marks: Iterable[pytest.Mark], card: Card) -> bool:
+    return all(mark.args[0](card) for mark in marks if mark.name == "where")
 
 
 def platform_of(name: str) -> PlatformUnderTest:
