@@ -8,7 +8,7 @@ SEEDS ?= 200
 EVERY ?= 100
 # Two test processes: what the suite is measured on. More do no harm.
 JOBS ?= 2
-SLOW := tests/simulation tests/platforms tests/cli/test_demo.py tests/processes/test_up.py tests/processes/test_draining.py tests/audit tests/security
+SLOW := tests/simulation tests/platforms tests/processes tests/cli/test_demo.py tests/audit tests/security
 # What takes longest: an hour on every platform, SIGKILL at every kind of point, any life that money can have.
 LONG := tests/platforms/test_an_hour.py tests/processes/test_every_point.py tests/money/test_any_life.py tests/money/test_downtime.py
 MONEY := tests/money tests/flows/test_terms.py tests/flows/test_waiting.py
