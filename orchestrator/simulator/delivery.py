@@ -1,6 +1,7 @@
 """How an answer reaches the caller, or does not."""
 
 import asyncio
+from contextlib import suppress
 from typing import Protocol, assert_never
 
 from aiohttp import web
@@ -42,15 +43,17 @@ async def _whole(request: web.Request, reply: Reply, settle: Settle) -> web.Stre
 
 async def _stream(request: web.Request, reply: Reply, settle: Settle) -> web.StreamResponse:
     response = _head(reply)
-    await response.prepare(request)
-    held: bytes | None = None
-    for chunk in reply.chunks or ():
-        if held is not None:
-            await response.write(held)
-        held = chunk
-    settle(status=reply.status, answered=reply.answered)
-    await response.write(held or b"")
-    await response.write_eof()
+    with suppress(ConnectionResetError):  # a caller who has read enough leaves
+        await response.prepare(request)
+        held: bytes | None = None
+        for chunk in reply.chunks or ():
+            if held is not None:
+                await response.write(held)
+            held = chunk
+        settle(status=reply.status, answered=reply.answered)
+        await response.write(held or b"")
+        await response.write_eof()
+    settle(status=reply.status, answered=False)
     return response
 
 

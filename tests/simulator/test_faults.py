@@ -101,12 +101,18 @@ def test_a_huge_body_is_as_long_as_promised(server: SimulatorServer, chat: Chat)
     assert len(chat().content) == 300_000
 
 
-def test_a_huge_body_may_be_left_half_read(server: SimulatorServer, chat: Chat) -> None:
-    server.fault("huge_body")
-    with chat.http.stream("GET", f"{chat.url}/models") as answer:
-        next(answer.iter_raw())
-    wait_until(lambda: server.log()[0].ended_at is not None)
-    assert not server.log()[0].answered
+def test_a_huge_body_may_be_left_half_read(
+    server: SimulatorServer, chat: Chat, caplog: pytest.LogCaptureFixture
+) -> None:
+    """By whom it is left at the first byte or later: a caller who leaves is nothing to report."""
+    for left_at in range(4):
+        server.fault("huge_body", times=1)
+        with chat.http.stream("GET", f"{chat.url}/models") as answer:
+            for _ in zip(range(left_at), answer.iter_raw(), strict=False):
+                pass
+        wait_until(lambda nth=left_at: server.log()[nth].ended_at is not None)
+        assert not server.log()[left_at].answered
+    assert caplog.messages == []
 
 
 @pytest.mark.parametrize(
