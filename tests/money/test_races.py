@@ -82,13 +82,17 @@ def test_50_credits_at_once_add_up_to_the_distinct_ones(arena: tuple[str, Stage,
     assert stage.balance("acme") == 1 + sum(map(Decimal, amounts[:40]))
 
 
-@pytest.mark.parametrize(("balance", "started"), [("0.300000", 1), ("0.299999", 0), ("0.600000", 2)])
+@pytest.mark.parametrize(
+    ("balance", "overdraft", "started"),
+    [("0.300000", "0", 1), ("0.299999", "0", 0), ("0.200000", "2.5", 9), ("0.199999", "2.5", 8)],
+)
 def test_the_last_cent_starts_as_many_as_it_pays(
-    arena: tuple[str, Stage, History], balance: str, started: int
+    arena: tuple[str, Stage, History], balance: str, overdraft: str, started: int
 ) -> None:
     """A block of 900 s at 1.20 an hour costs 0.30."""
     url, stage, _ = arena
     stage.open_account("acme", "wide", balance)
+    stage.done("account.put", account_id="acme", plan="wide", currency="USD", overdraft_limit=overdraft)
     told = race.run(url, [create(n) for n in range(48)])
     assert len(told.done()) == started
     assert Counter(told.codes()) == {"insufficient_balance": 48 - started}
