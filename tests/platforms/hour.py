@@ -70,12 +70,15 @@ class Life:
 
     session: Session
     placements: tuple[Placement, ...]
-    upstream: tuple[SimSession, ...]
+    upstream: SimSession | None
+    """What the newest placement stands for: an earlier one that ended was replaced."""
 
     def killed_before(self, instant: datetime | None) -> bool:
         """The platform itself had ended what this session had there, by then."""
-        ends = [one.closed_at for one in self.upstream if one.closed_by in ("expired", "dead")]
-        return instant is not None and any(at is not None and at <= instant.timestamp() for at in ends)
+        there = self.upstream
+        if instant is None or there is None or there.closed_at is None:
+            return False
+        return there.closed_by in ("expired", "dead") and there.closed_at <= instant.timestamp()
 
 
 class Hour:
@@ -136,8 +139,9 @@ class Hour:
 
     def _life(self, session_id: str, upstream: Mapping[str, SimSession]) -> Life:
         placements = tuple(self.world.placements(session_id))
-        names = [one.handle or "" if one.attach is None else self._key(one.attach) for one in placements]
-        known = tuple(upstream[name] for name in names if name in upstream)
+        newest = placements[-1] if placements else None
+        name = newest and (newest.handle if newest.attach is None else self._key(newest.attach))
+        known = upstream.get(name) if name else None
         return Life(session=self.world.session(session_id), placements=placements, upstream=known)
 
     def _key(self, attach: Attach) -> str:

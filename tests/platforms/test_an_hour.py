@@ -35,7 +35,7 @@ def test_nobody_leaks_and_no_healthy_session_is_closed(make_platforms: MakeWorld
     assert report.pings_after_close == 0, report.late_pings
     assert _taken_for_dead(lives) == [], "a healthy session was closed"
     assert _stopped_at_another_time(lives) == []
-    assert [one.session for one in lives if _ended_unseen(one)] == [], "an end that nobody noticed"
+    assert [one for one in lives if _ended_unseen(one)] == [], "an end that nobody noticed"
     _it_did_bite(world.server.log(), lives, hour)
 
 
