@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import tenacity
-from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import Connection, make_url, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from orchestrator.rules.states import Step
+from orchestrator.store.engine import open_engine
 from orchestrator.store.identity import Identity
 from orchestrator.store.unit import Transaction
 
@@ -76,7 +77,7 @@ class Database:
     ) -> None:
         """`pause`: waits so many seconds before a transaction is run again."""
         self.url = make_url(url)
-        self.engine = _engine(url, pool_size)
+        self.engine = open_engine(url, pool_size)
         self._clock = clock
         self._pause = pause
         self.identity = identity or Identity()
@@ -203,45 +204,6 @@ def _cause(error: BaseException | None) -> str | None:
 def _lacks_tables(error: SQLAlchemyError) -> bool:
     said = str(getattr(error, "orig", error))
     return "no such table" in said or getattr(getattr(error, "orig", None), "sqlstate", None) == "42P01"
-
-
-def _engine(url: str, pool_size: int) -> Engine:
-    if make_url(url).get_backend_name() == "sqlite":
-        return _sqlite(url, pool_size)
-    return create_engine(
-        url,
-        pool_pre_ping=True,
-        pool_size=pool_size,
-        max_overflow=pool_size,
-        connect_args={
-            "connect_timeout": 5,
-            "application_name": "orchestrator",
-            "options": "-c statement_timeout=30000 -c lock_timeout=15000"
-            " -c idle_in_transaction_session_timeout=60000 -c timezone=UTC",
-        },
-    )
-
-
-def _sqlite(url: str, pool_size: int) -> Engine:
-    engine = create_engine(
-        url,
-        pool_size=pool_size,
-        max_overflow=pool_size,
-        connect_args={"check_same_thread": False, "timeout": 15},
-    )
-
-    @event.listens_for(engine, "connect")
-    def configure(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # Python's own transactions lose updates
-        for pragma in ("busy_timeout=15000", "journal_mode=WAL", "foreign_keys=ON", "synchronous=NORMAL"):
-            connection.execute(f"PRAGMA {pragma}")
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        reads = connection.get_execution_options().get("orchestrator_read")
-        connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
-
-    return engine
 
 
 def new_token() -> str:
