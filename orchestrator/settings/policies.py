@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 from orchestrator.rules.quota import QUOTAS
 from orchestrator.rules.values import Plan, Policy
 from orchestrator.settings.configuration import BUILT_IN_PLANS
-from orchestrator.settings.tables import LARGEST, Table
+from orchestrator.settings.tables import Table
 
 _Read: TypeAlias = Callable[[Table, str, Any], Any]
 
@@ -59,7 +59,7 @@ def _policy_reader(name: str) -> _Read:
     if POLICY_TYPES[name] is int:
         return lambda table, key, default: table.whole(key, default, least=1)
     least = 0 if name in _MAY_BE_ZERO else _SHORTEST
-    most = 1 if name in _SHARES else LARGEST
+    most = 1 if name in _SHARES else None
     return lambda table, key, default: table.number(key, default, least=least, most=most)
 
 

@@ -10,8 +10,10 @@ from typing import Any
 from orchestrator.rules.money import parse_amount
 from orchestrator.settings.faults import Fault
 
-#: Ten years, and more of anything than one installation has.
-LARGEST = 315_360_000
+#: More of anything than one installation has.
+LARGEST = 1_000_000_000
+#: What a key's ending says of its unit, and the most of it: ten years.
+_UNITS = {"_seconds": ("seconds", 315_360_000), "_days": ("days", 3_650)}
 
 
 @dataclass(kw_only=True)
@@ -69,13 +71,14 @@ class Table:
         return int(self.number(key, default, least=least, whole=True))
 
     def number(
-        self, key: str, default: float, *, least: float, most: float = LARGEST, whole: bool = False
+        self, key: str, default: float, *, least: float, most: float | None = None, whole: bool = False
     ) -> float:
-        """A number within bounds; `least` 0 allows zero, anything else is the smallest allowed."""
+        """A number within bounds; `least` 0 allows zero, anything else is the smallest allowed. `most`: as the
+        key's unit allows, unless told."""
         value = self.take(key)
         if value is None:
             return default
-        problem = wrong_number(value, least=least, most=most, whole=whole)
+        problem = wrong_number(value, bounds_of(key, least, most), whole=whole)
         if problem:
             self.fault(key, problem)
             return default
@@ -99,7 +102,8 @@ class Table:
         if not isinstance(value, list):
             self.fault(key, "must be a list of whole numbers ([900, 300])")
             return default
-        problems = [(n, wrong_number(item, least=1, whole=True)) for n, item in enumerate(value)]
+        bounds = bounds_of(key, 1)
+        problems = [(n, wrong_number(item, bounds, whole=True)) for n, item in enumerate(value)]
         self.faults += [Fault(f"{self.at(key)}[{n}]", problem) for n, problem in problems if problem]
         return default if any(problem for _, problem in problems) else tuple(value)
 
@@ -118,13 +122,32 @@ def did_you_mean(word: str, known: Collection[str]) -> str:
     return f"; did you mean {near[0]}?" if near else ""
 
 
-def wrong_number(value: object, *, least: float, most: float = LARGEST, whole: bool) -> str | None:
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The least and the most of a number, and what it counts where that is a span of time."""
+
+    least: float
+    most: float
+    unit: str = ""
+
+    def __str__(self) -> str:
+        most = str(self.most) if isinstance(self.most, int) else f"{self.most:g}"
+        return f"between {self.least:g} and {most} {self.unit}".rstrip()
+
+
+def bounds_of(key: str, least: float, most: float | None = None) -> Bounds:
+    """A count, a share and a span are bounded each in its own way."""
+    unit, longest = next((of for end, of in _UNITS.items() if key.endswith(end)), ("", LARGEST))
+    return Bounds(least, longest if most is None else most, unit)
+
+
+def wrong_number(value: object, bounds: Bounds, *, whole: bool) -> str | None:
     """What is wrong with it, as a sentence; None where nothing is."""
     kinds = int if whole else (int, float)
     if isinstance(value, bool) or not isinstance(value, kinds) or not math.isfinite(value):
         return f"must be a {'whole ' if whole else ''}number, not {_kind(value)}"
-    if not least <= value <= most:
-        return f"must be between {least:g} and {most if most == LARGEST else format(most, 'g')}"
+    if not bounds.least <= value <= bounds.most:
+        return f"must be {bounds}"
     return None
 
 

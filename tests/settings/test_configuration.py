@@ -108,7 +108,7 @@ def test_single_keys_are_laid_over_what_holds_without_them(tmp_path: Path) -> No
         pytest.param("policy = 3", "policy: must be a table ([policy])", id="no table"),
         pytest.param(
             "[policy]\nmax_placements = -1",
-            "policy.max_placements: must be between 1 and 315360000",
+            "policy.max_placements: must be between 1 and 1000000000",
             id="a negative number",
         ),
         pytest.param(
@@ -128,8 +128,23 @@ def test_single_keys_are_laid_over_what_holds_without_them(tmp_path: Path) -> No
         ),
         pytest.param(
             "[policy]\nwarn_before_stop_seconds = [60, 0]",
-            "policy.warn_before_stop_seconds[1]: must be between 1 and 315360000",
+            "policy.warn_before_stop_seconds[1]: must be between 1 and 315360000 seconds",
             id="a warning at the stop",
+        ),
+        pytest.param(
+            "[plans.payg]\nqueue_timeout_seconds = 0",
+            "plans.payg.queue_timeout_seconds: must be between 1 and 315360000 seconds",
+            id="no time to wait",
+        ),
+        pytest.param(
+            "[plans.payg]\nmax_sessions = -1",
+            "plans.payg.max_sessions: must be between 0 and 1000000000",
+            id="fewer than no sessions",
+        ),
+        pytest.param(
+            "[retention]\nevents_days = 0",
+            "retention.events_days: must be between 1 and 3650 days",
+            id="events that are gone at once",
         ),
         pytest.param(
             "[policy]\nreconcile_max_share = 1.5",
@@ -244,7 +259,7 @@ def test_faults_outside_of_providers(tmp_path: Path, text: str, expected: str) -
         pytest.param(AIML + "other = 3", "other: unknown key", id="a key that the driver does not know"),
         pytest.param(
             AIML + "max_in_flight = 0",
-            "max_in_flight: must be between 1 and 315360000",
+            "max_in_flight: must be between 1 and 1000000000",
             id="nothing in flight",
         ),
     ],
