@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Callable
 
+from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from orchestrator.settings import Settings
@@ -22,6 +23,8 @@ HEARTBEAT = 1.0
 #: No tick finished for so many seconds: a publish hangs for good; leave, and be started again.
 STUCK_AFTER = 30.0
 _DEFAULTS = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
+#: What APScheduler warns of at each beat that finds the last one still on its way.
+_SKIPPED = "maximum number of running instances reached"
 
 
 class Scheduler:
@@ -79,15 +82,29 @@ class Scheduler:
         self._failing = True
 
 
+def timetable(scheduler: Scheduler) -> BackgroundScheduler:
+    """The beat and every wake-up, each with a thread of its own, so that none waits for another's."""
+    executor = ThreadPoolExecutor(max_workers=len(TICKS) + 1)
+    beats = BackgroundScheduler(timezone="UTC", job_defaults=_DEFAULTS, executors={"default": executor})
+    logging.getLogger("apscheduler.scheduler").addFilter(_is_worth_a_line)
+    beats.add_job(scheduler.beat, "interval", seconds=HEARTBEAT)
+    for name, tick in TICKS.items():
+        beats.add_job(scheduler.tick, "interval", args=[name], seconds=tick.every_seconds)
+    return beats
+
+
+def _is_worth_a_line(record: logging.LogRecord) -> bool:
+    """A wake-up that is still being sent makes the next one superfluous, and a busy machine is slow for a second
+    now and then; a send that hangs for good is told by `stuck`, a broker that is down by `tick`."""
+    return _SKIPPED not in record.getMessage()
+
+
 def run(settings: Settings) -> int:
     """Tick until SIGTERM or SIGINT; exit code 1 where it was stuck."""
     app, _ = make_app(settings)
     database = Database(settings.database_url, pool_size=2)
     scheduler = Scheduler(database, lambda name: publish(app, name))
-    beats = BackgroundScheduler(timezone="UTC", job_defaults=_DEFAULTS)
-    beats.add_job(scheduler.beat, "interval", seconds=HEARTBEAT)
-    for name, tick in TICKS.items():
-        beats.add_job(scheduler.tick, "interval", args=[name], seconds=tick.every_seconds)
+    beats = timetable(scheduler)
     drain = Drain()
     drain.listen()
     scheduler.beat()

@@ -1,12 +1,14 @@
 """The scheduler's own mind: who leads, what it does without a database or a broker, and when it is stuck."""
 
 import logging
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
+from apscheduler.events import EVENT_JOB_MAX_INSTANCES
 
-from orchestrator.scheduler import LEASE, LEASE_SECONDS, STUCK_AFTER, Scheduler
+from orchestrator.scheduler import LEASE, LEASE_SECONDS, STUCK_AFTER, Scheduler, timetable
 from orchestrator.store.database import Database
 from tests.world import Clock
 
@@ -116,3 +118,21 @@ def test_stuck_is_who_leads_and_finishes_no_tick(database: Database) -> None:
     assert not follower.stuck(), "who stands by has nothing to finish"
     leader.tick("ping")
     assert not leader.stuck()
+
+
+def test_a_wakeup_that_finds_the_last_one_on_its_way_is_skipped_without_a_word(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    skipped, may_end = threading.Event(), threading.Event()
+    beats = timetable(Scheduler(database, lambda _: None))
+    beats.add_listener(lambda _: skipped.set(), EVENT_JOB_MAX_INSTANCES)
+    beats.add_job(lambda: may_end.wait(60), "interval", seconds=0.02)
+    beats.start()
+    try:
+        assert skipped.wait(60)
+    finally:
+        may_end.set()
+        beats.shutdown()
+    assert [record.message for record in caplog.records if record.levelno >= logging.WARNING] == []
+    logging.getLogger("apscheduler.scheduler").warning("something else")
+    assert "something else" in caplog.text
