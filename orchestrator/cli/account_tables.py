@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.cli.output import pairs, show, table
-from orchestrator.cli.times import span, when
+from orchestrator.cli.output import is_wide, pairs, show, table
+from orchestrator.cli.times import away, span, when
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -17,6 +17,8 @@ Json = dict[str, Any]
 _LEDGER = ("id", "when", "kind", "amount", "balance", "from", "to", "session", "note")
 _CSV = ("id", "at", "kind", "amount", "currency", "debit", "credit", "balance", "session_id", "key", "note")
 _FORECAST = ("id", "name", "state", "nodes", "price", "per hour", "charged", "cost", "next block", "stop at")
+#: What a terminal of 100 columns has room for; a wide one, a file and --json have all.
+_FORECAST_IN_SHORT = ("id", "state", "per hour", "cost", "stop at")
 #: Ids that are shown beside a quota; --json has all.
 _SOME = 5
 
@@ -89,8 +91,9 @@ def forecast(told: Json, now: datetime) -> list["RenderableType"]:
         ("time left", None if left is None else span(left)),
         ("then stops", whose),
     ]
-    rows = [_forecast_row(session, now) for session in told["sessions"]]
-    return [pairs(summary), table(_FORECAST, rows, title="sessions")]
+    row, columns = (_forecast_row, _FORECAST) if is_wide() else (_forecast_in_short, _FORECAST_IN_SHORT)
+    rows = [row(session, now) for session in told["sessions"]]
+    return [pairs(summary), table(columns, rows, title="sessions")]
 
 
 def _quota_rows(numbers: Json) -> list[tuple[str, ...]]:
@@ -131,6 +134,16 @@ def _forecast_row(session: Json, now: datetime) -> tuple[Any, ...]:
         session["cost"],
         when(session["next_block_at"], now),
         f"{when(session['stop_at'], now)} {session['stop_at_reason'] or ''}".strip(),
+    )
+
+
+def _forecast_in_short(session: Json, now: datetime) -> tuple[Any, ...]:
+    return (
+        session["id"],
+        session["state"],
+        session["cost_per_hour"],
+        session["cost"],
+        f"{away(session['stop_at'], now)} {session['stop_at_reason'] or ''}".strip(),
     )
 
 

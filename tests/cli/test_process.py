@@ -2,10 +2,14 @@
 
 import json
 import os
+import pty
+import re
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from tests.cli.conftest import Cli
@@ -79,3 +83,24 @@ def test_the_simulator_serves_until_it_is_told_to_stop(tmp_path: Path) -> None:
         assert json.loads(ready.read_text())["url"].startswith("http://127.0.0.1:")
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=20) == 0
+
+
+def test_a_forecast_fits_a_terminal_of_a_hundred_columns(cli: Cli, world: World) -> None:
+    session_id = world.run_session("moral", nodes=2, name="a-name-that-is-as-long-as-people-make-them" * 2)
+    ours, its = pty.openpty()
+    command = [*ORCHESTRATOR, "account", "forecast", "acme"]
+    env = os.environ | {"COLUMNS": "100", "TERM": "xterm"}
+    subprocess.run(command, check=True, stdout=its, stderr=its, env=env, timeout=60)
+    os.close(its)
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", "".join(_everything_from(ours))).splitlines()
+    [row] = [line for line in lines if line.lstrip().startswith(session_id)]
+    assert all(word in row for word in ("running", "2.40", "max_duration"))
+    assert max(map(len, lines)) <= 100
+    assert "next block" in cli("account", "forecast", "acme").out, "a file has all"
+
+
+def _everything_from(terminal: int) -> Iterator[str]:
+    with suppress(OSError):  # that is how it ends, once nobody has its other side
+        while True:
+            yield os.read(terminal, 65536).decode()
+    os.close(terminal)
