@@ -11,7 +11,7 @@ from orchestrator import scheduler, wiring
 from orchestrator.cli import private_valkey
 from orchestrator.cli.tree import Tree
 from orchestrator.client.sender import check_broker
-from orchestrator.flows.measure import measure
+from orchestrator.flows.measure import begin_at_zero, measure
 from orchestrator.observability import log as logs
 from orchestrator.observability import metrics
 from orchestrator.settings import ConfigurationError, Fault, Settings, load_settings, redacted_url
@@ -83,6 +83,7 @@ def _serve_metrics(settings: Settings, *, shared: bool) -> None:
         return
     database = wiring.open_database(settings)
     providers = tuple(wiring.read_configuration(settings).providers)
+    begin_at_zero(providers)
     where = f"{settings.metrics_host}:{settings.metrics_port}"
     try:
         metrics.serve(

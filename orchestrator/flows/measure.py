@@ -1,14 +1,41 @@
-"""Read what the metrics say of the store, in one short look."""
+"""Read what the metrics say of the store, in one short look, and where counters begin."""
 
 from datetime import datetime
 from decimal import Decimal
 
+from orchestrator.client import JOBS
 from orchestrator.flows.views import at_risk
+from orchestrator.observability import metrics
 from orchestrator.observability.metrics import Reading
 from orchestrator.rules.audit import Check
-from orchestrator.rules.states import Step
-from orchestrator.store.database import Database
+from orchestrator.rules.lists import Kind
+from orchestrator.rules.refusals import ErrorCode
+from orchestrator.rules.states import Step, StopReason
+from orchestrator.rules.values import Verdict
+from orchestrator.store.database import CAUSES, Database
 from orchestrator.store.unit import Transaction
+
+#: What a list of a provider may lead to.
+_DONE = (Kind.ADOPT, Kind.CLOSE, Kind.END)
+
+
+def begin_at_zero(providers: tuple[str, ...]) -> None:
+    """Make every counter's known samples before anything is counted: a rate, or an alert on absence, needs the zero
+    before the first one. `providers`: those that are configured."""
+    for provider in providers:
+        metrics.PING_SECONDS.labels(provider)
+        for verdict in Verdict:
+            metrics.PINGS.labels(provider, verdict.value)
+        for kind in _DONE:
+            metrics.RECONCILED.labels(provider, kind.value)
+    for reason in StopReason:
+        metrics.STOPS.labels(reason.value)
+    for job in JOBS:
+        for outcome in ("ok", *ErrorCode):
+            metrics.JOBS.labels(job, outcome)
+    for cause in CAUSES:
+        metrics.STORE_RETRIES.labels(cause)
+        metrics.STORE_GIVEN_UP.labels(cause)
 
 
 def measure(database: Database, providers: tuple[str, ...]) -> Reading:
@@ -20,7 +47,7 @@ def measure(database: Database, providers: tuple[str, ...]) -> Reading:
 def _reading(tx: Transaction, providers: tuple[str, ...]) -> Reading:
     now = tx.now()
     unproven = tx.placements.unproven()
-    money: dict[str, Decimal] = {}
+    money = dict.fromkeys(tx.models.currencies(), Decimal(0))
     for placement in unproven:
         money[placement.currency] = money.get(placement.currency, Decimal(0)) + at_risk(placement, now)
     held = {brake.provider for brake in tx.brakes.listed()}
@@ -41,7 +68,7 @@ def _reading(tx: Transaction, providers: tuple[str, ...]) -> Reading:
 
 def _oldest_due(tx: Transaction) -> dict[str, datetime]:
     families = (tx.sessions.oldest_due(), tx.placements.oldest_due(), tx.accounts.oldest_due())
-    oldest: dict[Step, datetime] = {}
+    oldest: dict[Step, datetime] = dict.fromkeys(Step, tx.now())  # nothing due is nothing overdue
     for family in families:
         oldest |= family
     return {step.value: at for step, at in oldest.items()}

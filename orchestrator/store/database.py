@@ -31,6 +31,8 @@ RETRIABLE_STATES = {
     "57P02": "server_restart",
     "57P03": "server_restart",
 }
+#: Every cause of a repetition, by its name in the metrics.
+CAUSES = frozenset(RETRIABLE_STATES.values()) | {"lost_race", "connection_lost", "locked"}
 #: Two jobs reached for one credential, name or id: the loser looks again, and is told properly.
 CONTENDED = (
     "uq_placements_exclusive",

@@ -38,3 +38,7 @@ class Models:
         return [
             snapshot(Model, row) for row in self._connection.execute(select(MODELS).order_by(MODELS.c.id))
         ]
+
+    def currencies(self) -> Sequence[str]:
+        """Those that prices are in."""
+        return list(self._connection.execute(select(MODELS.c.currency).distinct()).scalars())

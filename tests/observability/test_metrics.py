@@ -1,5 +1,10 @@
 """What Prometheus is told: the contract's names, from the store and from every process."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 from prometheus_client import CollectorRegistry, generate_latest
 
 from orchestrator.flows.audit import audit_store
@@ -58,3 +63,34 @@ def test_pings_and_jobs_are_counted(world: World) -> None:
     assert world.refused("session.close", session_id="nobody") == "unknown_session"
     assert value(PINGS, provider="alpha", verdict="ALIVE") > before
     assert value(JOBS, name="orchestrator.session.close", outcome="unknown_session") == refused + 1
+
+
+def test_what_an_alert_watches_is_zero_before_anything_happens(world: World) -> None:
+    scraped = _scraped(world)
+    assert 'orchestrator_money_at_risk{currency="USD"} 0.0' in scraped
+    for step in ("ping", "stop", "close", "admit", "funds"):
+        assert f'orchestrator_oldest_overdue_seconds{{step="{step}"}} 0.0' in scraped
+
+
+def test_counters_begin_at_zero_for_every_process_of_a_tree(tmp_path: Path) -> None:
+    code = (
+        "from prometheus_client import CollectorRegistry, generate_latest\n"
+        "from prometheus_client.multiprocess import MultiProcessCollector\n"
+        "from orchestrator.flows.measure import begin_at_zero\n"
+        "begin_at_zero(('alpha',))\n"
+        "registry = CollectorRegistry(); MultiProcessCollector(registry)\n"
+        "print(generate_latest(registry).decode())"
+    )
+    env = os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, env=env)
+    for sample in (
+        'orchestrator_reconciled_total{kind="close",provider="alpha"}',
+        'orchestrator_reconciled_total{kind="adopt",provider="alpha"}',
+        'orchestrator_pings_total{provider="alpha",verdict="GONE"}',
+        'orchestrator_ping_seconds_count{provider="alpha"}',
+        'orchestrator_stops_total{reason="dead"}',
+        'orchestrator_jobs_total{name="orchestrator.session.create",outcome="no_capacity"}',
+        'orchestrator_store_given_up_total{cause="deadlock"}',
+        "orchestrator_close_lag_seconds_count",
+    ):
+        assert f"{sample} 0.0\n" in done.stdout
