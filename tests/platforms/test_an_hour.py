@@ -70,6 +70,8 @@ def _it_did_bite(log: list[Call], lives: list[Life], hour: Hour) -> None:
     reasons = Counter(one.session.stop_reason for one in lives)
     assert reasons[StopReason.DEAD] > 20, reasons
     assert reasons[StopReason.MAX_DURATION] > 100, reasons
-    never = Counter((one.session.model_id, one.session.stop_reason) for one in lives if not one.session.ever_ran)
+    never = Counter(
+        (one.session.model_id, one.session.stop_reason) for one in lives if not one.session.ever_ran
+    )
     assert never.total() < 0.1 * len(lives), never
     assert any(one.possible_orphans for life in lives for one in life.placements), "no open was in doubt"
