@@ -127,6 +127,7 @@ def test_a_wakeup_that_finds_the_last_one_on_its_way_is_skipped_without_a_word(
     beats = timetable(Scheduler(database, lambda _: None))
     beats.add_listener(lambda _: skipped.set(), EVENT_JOB_MAX_INSTANCES)
     beats.add_job(lambda: may_end.wait(60), "interval", seconds=0.02)
+    caplog.set_level(logging.WARNING)
     beats.start()
     try:
         assert skipped.wait(60)
