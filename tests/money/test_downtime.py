@@ -105,10 +105,11 @@ def test_workers_that_were_down_post_the_same_totals(stage: Stage, story: Story,
 
 
 def test_a_whole_life_without_any_worker_costs_the_same(stage: Stage) -> None:
-    """A session that nobody stops for a day pays until its limit, and the one without funds until its last block."""
+    """A session that nobody stops for a day pays until its limit, and the one without funds until its last block,
+    which is the last that the overdraft of 2.50 can pay."""
     story = Story("wide", "12.9", [("fleet", {"max_duration_seconds": 2000}), ("llama", {})], [], False)
     working = told(stage, story, [False])
     assert told(stage, story, [True]) == working
     (_, first, _, cost), (_, second, _, rest) = working[0]
     assert (first, cost) == ("max_duration", Decimal("9.375"))
-    assert (second, rest, working[1]) == ("balance_exhausted", Decimal("3.3"), Decimal("0.225"))
+    assert (second, rest, working[1]) == ("balance_exhausted", Decimal("6"), Decimal("-2.475"))
