@@ -10,6 +10,7 @@ from orchestrator.flows.claims import where_due
 from orchestrator.flows.services import PING_BEGINS_WITHIN, Services, ping_lease
 from orchestrator.flows.targets import target_of
 from orchestrator.providers.driver import Driver, Life, Probe, Target
+from orchestrator.rules.pings import Ping, may_be_the_last
 from orchestrator.rules.states import State, Step
 from orchestrator.rules.values import Placement, Session, Verdict
 from orchestrator.store.unit import Transaction
@@ -173,9 +174,20 @@ async def _ended(
     services: Services, driver: Driver, session: Session, asked: Target, probe: Probe
 ) -> str | None:
     """A ping that may be the last one is checked against the platform's own status, where it has one."""
-    last = session.failures + 1 >= services.policy(session.provider).dead_after_failures
-    doubtful = probe.verdict is Verdict.GONE or (probe.verdict is Verdict.TRANSIENT and last)
-    if not driver.card.tells_status or probe.not_begun or not doubtful:
+    if not driver.card.tells_status or probe.not_begun or not _may_end(services, session, probe):
         return None
     status = await driver.status(asked)
     return (status.detail or status.life.value) if status.life in _ENDED else None
+
+
+def _may_end(services: Services, session: Session, probe: Probe) -> bool:
+    """As it will be decided at the latest: a ping's deadline after its claim."""
+    assert session.leased_at is not None
+    policy = services.policy(session.provider)
+    settled_by = session.leased_at + timedelta(seconds=policy.ping_timeout_seconds)
+    return may_be_the_last(session, as_ping(probe), policy, settled_by)
+
+
+def as_ping(probe: Probe) -> Ping:
+    """What the rules know of it."""
+    return Ping(probe.verdict, probe.latency_ms, probe.detail, probe.retry_after_seconds)

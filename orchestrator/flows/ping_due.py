@@ -8,15 +8,13 @@ from typing import assert_never
 
 from orchestrator.flows import brake, failures, ping_notes, placing
 from orchestrator.flows.account_work import AccountWork, on_account
-from orchestrator.flows.ping_claims import Pinged, claim_everywhere, give_keys_back, send
+from orchestrator.flows.ping_claims import Pinged, as_ping, claim_everywhere, give_keys_back, send
 from orchestrator.flows.services import Services
 from orchestrator.flows.upkeep import Tally
-from orchestrator.providers.driver import Probe
 from orchestrator.rules.decide import (
     BecomeRunning,
     Decision,
     GiveUp,
-    Ping,
     PingAgain,
     Rest,
     Stop,
@@ -99,7 +97,7 @@ def _good(services: Services, pinged: Pinged, now: datetime) -> GoodPing | None:
     if probe.variant not in (None, pinged.placement.ping_variant):
         return None
     policy = services.policy(session.provider)
-    noted = note_ping(session, _as_ping(probe), policy, now)
+    noted = note_ping(session, as_ping(probe), policy, now)
     decision = after_ping(noted, policy, now, services.jitter())
     if not isinstance(decision, PingAgain):
         return None
@@ -147,7 +145,7 @@ def _carry_out(work: AccountWork, session: Session, pinged: Pinged) -> None:
     noted = (
         without_doubts(session)
         if pinged.asleep
-        else note_ping(session, _as_ping(pinged.probe), policy, work.now)
+        else note_ping(session, as_ping(pinged.probe), policy, work.now)
     )
     match _decision(work, noted, pinged):
         case PingAgain(at=at):
@@ -219,7 +217,3 @@ def _remember_variant(tx: Transaction, pinged: Pinged) -> None:
     placement = tx.placements.lock(pinged.placement.id)
     if placement is not None:
         tx.placements.save(placement, replace(placement, ping_variant=pinged.probe.variant))
-
-
-def _as_ping(probe: Probe) -> Ping:
-    return Ping(probe.verdict, probe.latency_ms, probe.detail, probe.retry_after_seconds)

@@ -40,6 +40,20 @@ def note_ping(session: Session, ping: Ping, policy: Policy, now: datetime) -> Se
     )
 
 
+def may_be_the_last(session: Session, ping: Ping, policy: Policy, now: datetime) -> bool:
+    """Whether this ping may end the session, so that the platform's own status, where it has one, is asked first."""
+    noted = note_ping(session, ping, policy, now)
+    match noted.last_verdict:
+        case Verdict.GONE:
+            return True
+        case Verdict.TRANSIENT:
+            return noted.failures >= policy.dead_after_failures
+        case Verdict.CREDENTIALS | Verdict.OUT_OF_BALANCE | Verdict.MISCONFIGURED:
+            return _since(noted.unusable_since or now, now) >= policy.unusable_after_seconds
+        case _:
+            return False
+
+
 def note_success(session: Session, at: datetime) -> Session:
     """A reported success at `at` proves life, and ends every doubt that is not younger than itself."""
     streak = _unless_outlived(session.failing_since, at)

@@ -314,3 +314,20 @@ def test_possible_orphans_are_recorded(make_platforms: MakeWorld) -> None:
     world.pass_time(19 * MINUTE)
     assert world.session(session_id).state is State.RUNNING
     assert world.placement(session_id).possible_orphans, "what else it may have opened is not known"
+
+
+# the platform's own word
+
+
+def test_who_loads_for_too_long_is_asked_after_before_it_is_called_dead(make_platforms: MakeWorld) -> None:
+    world = make_platforms(platform_of("fpt-template"))
+    session_id = world.run_at("fpt-template")
+    world.fault_at("fpt-template", "loading")
+    world.pass_time(18 * MINUTE)
+    asked = world.calls("status", "fpt-template")
+    world.end_there(session_id, "dead")
+    world.pass_time(5 * MINUTE)
+    session = world.session(session_id)
+    assert session.stop_reason is StopReason.DEAD
+    assert "the platform says so itself" in (session.stop_detail or "")
+    assert asked == 0, "while it may load nobody asks"

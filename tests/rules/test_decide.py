@@ -22,6 +22,7 @@ from orchestrator.rules.decide import (
     plan_steps,
     without_doubts,
 )
+from orchestrator.rules.pings import may_be_the_last
 from orchestrator.rules.states import State, Step, StopReason
 from orchestrator.rules.values import Policy, Session, Verdict
 from tests.rules.builders import (
@@ -110,6 +111,42 @@ def test_loading_for_too_long_is_a_failure() -> None:
     assert session.last_verdict is Verdict.TRANSIENT
     assert session.last_ping_detail == "still loading after 1200 s"
     assert session.loading_since == NOW - 20 * MINUTE
+
+
+@pytest.mark.parametrize(
+    ("verdict", "doubts", "last"),
+    [
+        pytest.param(Verdict.ALIVE, ALL_DOUBTS, False, id="life"),
+        pytest.param(Verdict.THROTTLED, ALL_DOUBTS, False, id="an answer"),
+        pytest.param(Verdict.GONE, {}, True, id="gone, at first sight"),
+        pytest.param(Verdict.TRANSIENT, {"failures": 1}, False, id="a second failure"),
+        pytest.param(Verdict.TRANSIENT, {"failures": 2}, True, id="a third one"),
+        pytest.param(
+            Verdict.LOADING, {"failures": 2, "loading_since": NOW - 19 * MINUTE}, False, id="loading"
+        ),
+        pytest.param(
+            Verdict.LOADING,
+            {"failures": 2, "loading_since": NOW - 20 * MINUTE},
+            True,
+            id="loading for too long",
+        ),
+        *(
+            pytest.param(
+                v, {"unusable_since": NOW - 14 * MINUTE, "failures": 2}, False, id=f"{v} for a while"
+            )
+            for v in UNUSABLE
+        ),
+        *(
+            pytest.param(v, {"unusable_since": NOW - 15 * MINUTE}, True, id=f"{v} for too long")
+            for v in UNUSABLE
+        ),
+    ],
+)
+def test_before_which_pings_the_platform_is_asked(
+    verdict: Verdict, doubts: dict[str, Any], last: bool
+) -> None:
+    session = a_running_session(**doubts)
+    assert may_be_the_last(session, Ping(verdict, 7), POLICY, NOW) is last
 
 
 @pytest.mark.parametrize(
