@@ -1,17 +1,23 @@
-"""Alarms are raised once, with an event, and end with the first good ping that contradicts them."""
+"""Alarms are raised once, with an event, and whatever ends them is told too: nobody waits for ever to hear of it."""
 
 from collections.abc import Iterable
 
 from orchestrator.rules import alarms as rule
 from orchestrator.rules.alarms import Alarm, Well
 from orchestrator.rules.events import Event, rfc3339
+from orchestrator.rules.values import Credential
+from orchestrator.store.credentials import Cleared
 from orchestrator.store.unit import Transaction
+
+#: Ends what was told, whatever it was.
+RECOVERED = "orchestrator.provider.recovered"
 
 
 def raised(tx: Transaction, alarm: Alarm) -> None:
     """It stands; whoever raises it first tells of it."""
     if tx.alarms.raise_(alarm):
-        tx.outbox.add([_event(alarm.kind.value, alarm)])
+        kind = f"orchestrator.provider.{alarm.kind.value}"
+        tx.outbox.add([Event(type=kind, subject=alarm.provider, data=_told_of(alarm))])
 
 
 def end_with(tx: Transaction, well: Iterable[Well]) -> None:
@@ -20,27 +26,51 @@ def end_with(tx: Transaction, well: Iterable[Well]) -> None:
     pings, now = set(well) if standing else set(), tx.now()
     over = {one.scope: one for one in standing if any(rule.ends_with(one, ping, now) for ping in pings)}
     for scope in sorted(tx.alarms.end(over)):
-        _well_again(tx, over[scope])
+        _over(tx, over[scope], "somebody there answers well")
 
 
 def let_retry(tx: Transaction) -> int:
     """Models that wait for their key are tried again by whoever comes next; what nobody uses is forgotten."""
     now = tx.now()
-    tx.alarms.forget(now - rule.FORGOTTEN_AFTER)
+    for alarm in tx.alarms.forget(now - rule.FORGOTTEN_AFTER):
+        _over(tx, alarm, "nothing was seen of it for a day")
     due = tx.alarms.let_retry(now)
     for alarm in due:
         tx.queues.make_waiting_for_provider_due(alarm.provider, now)
     return len(due)
 
 
-def _well_again(tx: Transaction, alarm: Alarm) -> None:
-    tx.outbox.add([_event("recovered", alarm)])
+def cleared(tx: Transaction, replaced: Cleared) -> None:
+    """Another secret stands behind a reference: what was told of the old one is over."""
+    for credential in replaced.freed:
+        key_freed(tx, credential, "another secret stands there")
+    for alarm in replaced.ended:
+        _over(tx, alarm, "another secret stands there")
+
+
+def key_freed(tx: Transaction, credential: Credential, why: str) -> None:
+    """A paused key, as it was, takes placements again: tell of it, and wake who waits for one."""
+    data = {
+        "kind": "credential_paused",
+        "provider": credential.provider,
+        "credential": credential.ref,
+        "model": None,
+        "reason": credential.paused_reason,
+        "since": rfc3339(credential.paused_since),
+        "ended_by": why,
+    }
+    tx.outbox.add([Event(type=RECOVERED, subject=credential.provider, data=data)])
+    tx.queues.make_waiting_for_provider_due(credential.provider, tx.now())
+
+
+def _over(tx: Transaction, alarm: Alarm, why: str) -> None:
+    tx.outbox.add([Event(type=RECOVERED, subject=alarm.provider, data=_told_of(alarm) | {"ended_by": why})])
     if alarm.model_id is not None:
         tx.queues.make_waiting_for_provider_due(alarm.provider, tx.now())
 
 
-def _event(name: str, alarm: Alarm) -> Event:
-    data = {
+def _told_of(alarm: Alarm) -> dict[str, str | None]:
+    return {
         "kind": alarm.kind.value,
         "provider": alarm.provider,
         "credential": alarm.credential,
@@ -48,4 +78,3 @@ def _event(name: str, alarm: Alarm) -> Event:
         "reason": alarm.reason,
         "since": rfc3339(alarm.since),
     }
-    return Event(type=f"orchestrator.provider.{name}", subject=alarm.provider, data=data)

@@ -1,6 +1,7 @@
 """Keys that a provider refuses, and keys that it told to wait: no new placement there; closes go on."""
 
 import asyncio
+import logging
 from datetime import datetime, timedelta
 
 from orchestrator.flows import alarms
@@ -12,6 +13,8 @@ from orchestrator.rules.alarms import AlarmKind, alarm
 from orchestrator.rules.events import Event, rfc3339
 from orchestrator.rules.values import Credential, Placement, Policy
 from orchestrator.store.unit import Transaction
+
+log = logging.getLogger(__name__)
 
 #: A paused key is tried again so often. Seconds.
 TRY_AGAIN_AFTER = 60.0
@@ -102,6 +105,9 @@ def _works(services: Services, credential: Credential) -> bool:
                 await driver.check(secret)
         except (ProviderError, TimeoutError):
             return False
+        except Exception:  # an answer that nobody foresaw at one provider keeps no other's key paused
+            log.exception("the key %s at %s cannot be tried", credential.ref, credential.provider)
+            return False
         return True
 
     return services.loop.run(check())
@@ -110,5 +116,5 @@ def _works(services: Services, credential: Credential) -> bool:
 def _free(tx: Transaction, credential: Credential) -> int:
     if not tx.credentials.unpause(credential.provider, credential.ref):
         return 0
-    tx.queues.make_waiting_for_provider_due(credential.provider, tx.now())
+    alarms.key_freed(tx, credential, "it works again")
     return 1

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
 
+from orchestrator.flows import alarms
 from orchestrator.flows.services import Services
 from orchestrator.rules.values import Credential
 from orchestrator.store.audit_findings import EVENTS_SINCE
@@ -88,7 +89,7 @@ def forget_old_events(services: Services) -> int:
 def sync_credentials(services: Services) -> None:
     """Make the rows of credentials agree with the configuration; each worker does it as it starts."""
     wanted = _configured(services)
-    services.database.transact(lambda tx: tx.credentials.sync(wanted))
+    services.database.transact(lambda tx: alarms.cleared(tx, tx.credentials.sync(wanted)))
 
 
 def _configured(services: Services) -> Mapping[str, Credential]:

@@ -41,9 +41,10 @@ class Alarms:
         gone = delete(ALARMS).where(ALARMS.c.scope.in_(sorted(scopes))).returning(ALARMS.c.scope)
         return set(self._connection.execute(gone).scalars())
 
-    def forget(self, before: datetime) -> int:
-        """Drop those of which nothing was seen since then."""
-        return self._connection.execute(delete(ALARMS).where(ALARMS.c.seen_at < before)).rowcount
+    def forget(self, before: datetime) -> Sequence[Alarm]:
+        """Drop those of which nothing was seen since then, and return them."""
+        gone = delete(ALARMS).where(ALARMS.c.seen_at < before).returning(ALARMS)
+        return [snapshot(Alarm, row) for row in self._connection.execute(gone)]
 
     def keys_refusing(self, provider: str, model_id: str) -> set[str]:
         """The credentials of `provider` that take no new placement of this model now."""

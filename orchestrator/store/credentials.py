@@ -1,10 +1,12 @@
 """Named queries over credentials: who may take which, and whose lifecycle calls run now."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, exists, func, insert, or_, select, update
 
+from orchestrator.rules.alarms import Alarm
 from orchestrator.rules.states import PlacementState
 from orchestrator.rules.values import Credential
 from orchestrator.store.rows import snapshot, table_of, values_of
@@ -17,6 +19,15 @@ _PLACEMENTS = table_of(PlacementRow)
 
 #: A lease on a key that nobody gave back: a late call may still be under way for so long after its end.
 _LEASE_REST = timedelta(seconds=30)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cleared:
+    """What stood against secrets that have been replaced, as it was."""
+
+    freed: Sequence[Credential]
+    """They were paused."""
+    ended: Sequence[Alarm]
 
 
 class Credentials:
@@ -101,22 +112,28 @@ class Credentials:
         tried = update(CREDENTIALS).where(mine).values(checked_at=now).returning(CREDENTIALS)
         return [snapshot(Credential, row) for row in self._connection.execute(tried)]
 
-    def sync(self, wanted: Mapping[str, Credential]) -> None:
+    def sync(self, wanted: Mapping[str, Credential]) -> "Cleared":
         """Make the rows agree with the configuration: what is gone from it retires and serves the closes.
 
         A changed secret is no longer paused, and nothing stands against it; placements keep the fingerprint of
-        the one they were opened with."""
+        the one they were opened with. Returns what stood against the old ones, each once."""
+        freed: list[Credential] = []
+        ended: list[Alarm] = []
         known = {row.id: snapshot(Credential, row) for row in self._connection.execute(select(CREDENTIALS))}
         for credential_id, credential in sorted(wanted.items()):
             if credential_id not in known:
                 self._connection.execute(insert(CREDENTIALS).values(**values_of(credential)))
-            else:
-                self._update(known[credential_id], credential)
+                continue
+            before = known[credential_id]
+            if self._update(before, credential):
+                ended += self._end_alarms(credential)
+                freed += [before] if self.unpause(credential.provider, credential.ref) else []
         gone = sorted(set(known) - set(wanted))
         if gone:
             self._connection.execute(
                 update(CREDENTIALS).where(CREDENTIALS.c.id.in_(gone)).values(retired=True)
             )
+        return Cleared(freed=freed, ended=ended)
 
     def listed(self) -> Sequence[Credential]:
         """All credentials, by provider."""
@@ -148,13 +165,9 @@ class Credentials:
         row = self._connection.execute(taken).first()
         return snapshot(Credential, row) if row else None
 
-    def _update(self, known: Credential, wanted: Credential) -> None:
+    def _update(self, known: Credential, wanted: Credential) -> bool:
+        """True where another secret stands behind the reference now."""
         unseen = wanted.fingerprint == ""  # whoever lacks a secret cannot say whether it changed
-        same_secret = unseen or known.fingerprint == wanted.fingerprint
-        fresh = {} if same_secret else {"paused_since": None, "paused_reason": None}
-        if not same_secret:  # what stands against the old one says nothing of the new
-            mine = ALARMS.c.provider == wanted.provider, ALARMS.c.credential == wanted.ref
-            self._connection.execute(delete(ALARMS).where(*mine))
         self._connection.execute(
             update(CREDENTIALS)
             .where(CREDENTIALS.c.id == wanted.id)
@@ -163,9 +176,15 @@ class Credentials:
                 serialised=wanted.serialised,
                 retired=wanted.retired,
                 fingerprint=known.fingerprint if unseen else wanted.fingerprint,
-                **fresh,
             )
         )
+        return not unseen and known.fingerprint != wanted.fingerprint
+
+    def _end_alarms(self, credential: Credential) -> list[Alarm]:
+        """What stands against the old secret says nothing of the new."""
+        mine = ALARMS.c.provider == credential.provider, ALARMS.c.credential == credential.ref
+        gone = delete(ALARMS).where(*mine).returning(ALARMS)
+        return [snapshot(Alarm, row) for row in self._connection.execute(gone)]
 
 
 def _usable(provider: str, now: datetime, ref: str | None, excluding: Collection[str]) -> ColumnElement[bool]:

@@ -33,7 +33,7 @@ class Meters:
     def note_balance(
         self, provider: str, amount: Decimal, currency: str, now: datetime, *, is_low: bool
     ) -> bool:
-        """Keep what the provider says we have there; True where it has just become low."""
+        """Keep what the provider says we have there; whether it was low before."""
         self._make(provider)
         row = self._connection.execute(
             select(METERS.c.balance_is_low).where(METERS.c.provider == provider).with_for_update()
@@ -45,7 +45,7 @@ class Meters:
             "balance_is_low": is_low,
         }
         self._connection.execute(update(METERS).where(METERS.c.provider == provider).values(**told))
-        return is_low and not row.balance_is_low
+        return bool(row.balance_is_low)
 
     def listed(self) -> Sequence[Meter]:
         """All meters, by provider."""

@@ -21,6 +21,12 @@ def _alarms(world: PlatformWorld) -> Sequence[Alarm]:
         return tx.alarms.listed()
 
 
+def _last_told(world: PlatformWorld, provider: str) -> Mapping[str, Any]:
+    with world.services.database.reading() as tx:
+        data: Mapping[str, Any] = tx.outbox.tail(subject=provider)[-1].data
+    return data
+
+
 @pytest.fixture
 def shop(make_platforms: MakeWorld) -> PlatformWorld:
     """One server with one key and two models; `costly` is what the key will not be allowed to use."""
@@ -182,6 +188,13 @@ def test_what_nobody_uses_any_more_is_forgotten(make_platforms: MakeWorld) -> No
     world.jump(2 * HOUR)
     retry_paused(world.services)
     assert _alarms(world) == []
+    assert world.told_of("fpt-template") == ["out_of_balance", "recovered"], (
+        "what was told of is told to be over"
+    )
+    assert _last_told(world, "fpt-template")["ended_by"] == "nothing was seen of it for a day"
+    world.server.clear_faults()
+    world.run_at("fpt-template")
+    assert world.told_of("fpt-template") == ["out_of_balance", "recovered"], "once"
 
 
 def test_another_secret_starts_with_a_clean_slate(shop: PlatformWorld) -> None:
@@ -192,3 +205,6 @@ def test_another_secret_starts_with_a_clean_slate(shop: PlatformWorld) -> None:
     shop.secrets = {"OPENAI_1": "sk-another"}
     shop.another_worker()
     assert _alarms(shop) == []
+    assert shop.told_of("openai") == ["out_of_balance", "recovered"]
+    shop.another_worker()
+    assert shop.told_of("openai") == ["out_of_balance", "recovered"]

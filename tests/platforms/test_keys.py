@@ -9,8 +9,9 @@ from orchestrator.flows.keys import retry_paused
 from orchestrator.rules.states import State, StopReason
 from orchestrator.rules.values import Credential, Verdict
 from tests.flows.hands import Hands
+from tests.platforms.baffled import baffled
 from tests.platforms.conftest import MakeWorld
-from tests.platforms.world import PlatformWorld, platform_of
+from tests.platforms.world import MODEL, PlatformWorld, platform_of
 from tests.world import MINUTE, SECOND
 
 
@@ -52,6 +53,7 @@ def test_an_exclusive_key_refused_at_a_ping_is_paused_and_freed(make_platforms: 
     world.pass_time(MINUTE)
     assert retry_paused(world.services).settled == 1
     assert _paused(world) == []
+    assert world.told_of("morpheus") == ["credential_paused", "recovered"]
     world.settle()
     assert world.session(waiting).state is State.RUNNING, "who waited was woken"
 
@@ -124,6 +126,35 @@ def test_a_worker_without_the_secret_leaves_the_try_to_others(make_platforms: Ma
     world.jump(2 * MINUTE)
     assert retry_paused(poor).settled == 0
     assert retry_paused(world.services).settled == 1, "its look was not counted as one"
+
+
+def test_another_secret_behind_a_paused_key_is_told_and_wakes_who_waits(make_platforms: MakeWorld) -> None:
+    world = make_platforms(platform_of("fpt-template"))
+    world.fault_at("fpt-template", "unauthorized", "open", times=1)
+    world.create_at("fpt-template")
+    world.settle()
+    waiting = world.create_at("fpt-template", on_quota="queue")
+    world.settle()
+    assert world.session(waiting).state is State.QUEUED
+    world.server.add_upstream("fpt-template", "fpt", ["sk-another"], [MODEL])
+    world.secrets = {"FPT_TEMPLATE_1": "sk-another"}
+    world.services = world.another_worker()
+    assert world.told_of("fpt-template") == ["credential_paused", "recovered"]
+    world.settle()
+    assert world.session(waiting).state is State.RUNNING
+
+
+def test_a_try_that_fails_in_a_way_nobody_foresaw_keeps_no_other_key_paused(
+    make_platforms: MakeWorld, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = make_platforms(platform_of("openai"), platform_of("aimlapi"))
+    world.pause("openai", "env:OPENAI_1")
+    world.pause("aimlapi", "env:AIMLAPI_1")
+    world.jump(2 * MINUTE)
+    drivers = {"openai": baffled("openai"), "aimlapi": world.services.drivers["aimlapi"]}
+    assert retry_paused(replace(world.services, drivers=drivers)).settled == 1
+    assert _paused(world) == ["env:OPENAI_1"]
+    assert "env:OPENAI_1 at openai" in caplog.text
 
 
 # Retry-After

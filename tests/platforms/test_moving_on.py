@@ -11,6 +11,7 @@ from orchestrator.flows.read_balances import read_balances
 from orchestrator.rules.states import PlacementState, State, Step, StopReason
 from orchestrator.rules.values import Policy
 from tests.flows.hands import Hands
+from tests.platforms.baffled import baffled
 from tests.platforms.conftest import MakeWorld
 from tests.platforms.world import MODEL, PlatformWorld, platform_of
 from tests.world import HOUR, MINUTE, SECOND
@@ -295,10 +296,21 @@ def test_a_low_balance_of_our_own_is_told_once(make_platforms: MakeWorld) -> Non
     world.jump(MINUTE)
     world.server.add_upstream("aimlapi", "aimlapi", ["sk-aimlapi-1"], [MODEL], balance=2)
     read_balances(world.services)
-    assert world.told_of("aimlapi") == ["low_balance", "low_balance"], "a new shortage"
+    assert world.told_of("aimlapi") == ["low_balance", "recovered", "low_balance"], "a new shortage"
     with world.services.database.reading() as tx:
         [meter] = [one for one in tx.meters.listed() if one.provider == "aimlapi"]
     assert (meter.balance, meter.balance_currency, meter.balance_is_low) == (Decimal(2), "USD", True)
+
+
+def test_a_balance_that_nobody_can_read_hides_no_others(
+    make_platforms: MakeWorld, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = make_platforms(platform_of("openai"), replace(platform_of("aimlapi"), upstream={"balance": 3}))
+    drivers = {"openai": baffled("openai"), "aimlapi": world.services.drivers["aimlapi"]}
+    tally = read_balances(replace(world.services, drivers=drivers))
+    assert (tally.claimed, tally.settled, tally.failed) == (2, 1, 1)
+    assert "the balance at openai cannot be read" in caplog.text
+    assert world.told_of("aimlapi") == ["low_balance"]
 
 
 # what may have been left behind

@@ -63,5 +63,5 @@ def test_it_ends_once(tx: Transaction) -> None:
 
 def test_what_nobody_sees_any_more_is_forgotten(tx: Transaction) -> None:
     _refused(tx)
-    assert tx.alarms.forget(NOW) == 0
-    assert tx.alarms.forget(NOW + MINUTE) == 1
+    assert tx.alarms.forget(NOW) == []
+    assert [one.scope for one in tx.alarms.forget(NOW + MINUTE)] == [SCOPE]

@@ -9,6 +9,7 @@ import pytest
 
 from orchestrator.rules.states import PlacementState
 from orchestrator.rules.values import Credential
+from orchestrator.store.credentials import Cleared
 from orchestrator.store.database import Database
 from orchestrator.store.unit import Transaction
 from tests.rules.builders import HOUR, MINUTE, SECOND, T0
@@ -157,9 +158,9 @@ def test_what_is_gone_from_the_configuration_retires_and_may_return(database: Da
 def test_another_secret_starts_with_a_clean_slate_and_the_same_one_does_not(database: Database) -> None:
     paused = a_credential(paused_since=T0, paused_reason="401")
     keep(database, paused)
-    _sync(database, a_credential())
+    assert _sync(database, a_credential()) == Cleared(freed=[], ended=[])
     assert the_credential(database) == paused
-    _sync(database, a_credential(fingerprint="f2"))
+    assert _sync(database, a_credential(fingerprint="f2")) == Cleared(freed=[paused], ended=[])
     assert the_credential(database) == a_credential(fingerprint="f2")
 
 
@@ -176,8 +177,8 @@ def test_unended_placements_are_counted_for_each_credential(database: Database) 
     assert used == {("alpha", "env:A"): 3, ("alpha", "env:B"): 1}
 
 
-def _sync(database: Database, *wanted: Credential) -> None:
-    database.transact(lambda tx: tx.credentials.sync({c.id: c for c in wanted}))
+def _sync(database: Database, *wanted: Credential) -> Cleared:
+    return database.transact(lambda tx: tx.credentials.sync({c.id: c for c in wanted}))
 
 
 def _end(tx: Transaction) -> None:

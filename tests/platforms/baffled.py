@@ -1,0 +1,24 @@
+"""A driver with a defect: it meets an answer that nobody foresaw."""
+
+from decimal import Decimal
+
+from orchestrator.providers.driver import Balance, Secret
+from orchestrator.providers.http import HttpClient
+from orchestrator.providers.openai import OpenAIDriver, OpenAIOptions
+
+
+class Baffled(OpenAIDriver):
+    """What it is asked about its key ends in an error that is none of the port's."""
+
+    low_balance_below = Decimal(1)
+
+    async def check(self, secret: Secret | None) -> str:
+        raise ZeroDivisionError
+
+    async def balance(self, secret: Secret | None) -> Balance:
+        raise ZeroDivisionError
+
+
+def baffled(name: str) -> Baffled:
+    """One that never gets as far as the network."""
+    return Baffled(name, OpenAIOptions(base_url="http://127.0.0.1:1"), HttpClient())
