@@ -23,6 +23,7 @@ class Known:
     brakes: Sequence[Brake]
     alarms: Sequence[Alarm]
     meters: Mapping[str, Meter]
+    waits: Mapping[str, datetime]
     secrets: "SecretStore"
     now: datetime
 
@@ -54,14 +55,16 @@ class Known:
 
 def known_of(tx: "Transaction", secrets: "SecretStore") -> Known:
     """Everything at one instant."""
+    now = tx.now()
     return Known(
         rows={(row.provider, row.ref): row for row in tx.credentials.listed()},
         in_use=tx.credentials.in_use(),
         brakes=tx.brakes.listed(),
         alarms=tx.alarms.listed(),
         meters={meter.provider: meter for meter in tx.meters.listed()},
+        waits=tx.waits.holding(now),
         secrets=secrets,
-        now=tx.now(),
+        now=now,
     )
 
 
@@ -111,6 +114,7 @@ def _health(known: Known, provider: str) -> dict[str, Any]:
     meter = known.meters.get(provider, Meter(provider=provider))
     return {
         "brakes": [_brake(brake) for brake in known.brakes if brake.provider == provider],
+        "wait_until": rfc3339(known.waits.get(provider)),
         "alarms": [_alarm(alarm) for alarm in known.alarms if alarm.provider == provider],
         "pings": {"count": meter.pings, "tokens": meter.tokens, "cost_usd": f"{meter.cost_usd:f}"},
         "balance": _balance(meter),

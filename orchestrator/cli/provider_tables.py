@@ -27,6 +27,7 @@ def listed(providers: Sequence[dict[str, Any]], now: datetime) -> Iterator["Rend
     """Providers, their credentials, and the brakes that hold."""
     yield table(_COLUMNS, [_provider(one, now) for one in providers])
     keys = [_credential(one["name"], key, now) for one in providers for key in one["credentials"]]
+    keys += [_waiting(one) for one in providers if one["wait_until"]]
     yield table(("credential", "provider", "state", "placements", "last used", ""), keys)
     brakes = [_brake(one["name"], brake, now) for one in providers for brake in one["brakes"]]
     if brakes:
@@ -72,6 +73,12 @@ def _credential(provider: str, credential: dict[str, Any], now: datetime) -> tup
         when(credential["last_used_at"], now),
         credential["why"] or "",
     )
+
+
+def _waiting(one: dict[str, Any]) -> tuple[Any, ...]:
+    """A provider without credentials."""
+    state = "told to wait"
+    return "", one["name"], coloured(state, _COLOURS[state]), "", "", f"until {one['wait_until']}"
 
 
 def _brake(provider: str, brake: dict[str, Any], now: datetime) -> tuple[Any, ...]:

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from orchestrator.flows import placing
+from orchestrator.flows import places, placing
 from orchestrator.flows.account_work import AccountWork
 from orchestrator.rules import eligibility, money, quota
 from orchestrator.rules.refusals import ErrorCode, Refusal
@@ -78,13 +78,13 @@ def start(
     _check_quota(work, session, ahead_of)
     _check_funds(work, session)
     overtakes = _is_waited_for(work, session, model, ahead_of)
-    place = None if overtakes else placing.take_place(work.services, work.tx, session, model, work.now)
+    place = None if overtakes else places.take_place(work.services, work.tx, session, model, work.now)
     if place is None:
         raise Refusal(
             ErrorCode.NO_CAPACITY,
             f"no provider of model {model.id} has a free credential now: try again later, or queue",
             model_id=model.id,
-            providers=list(placing.providers_for(work.services, session, model)),
+            providers=list(places.providers_for(work.services, session, model)),
         )
     starting = placing.starting_at(session, place, work.now)
     saved = _write(work, before, work.planned(starting))
@@ -150,9 +150,9 @@ def _check_funds(work: AccountWork, session: Session) -> None:
 
 def _is_waited_for(work: AccountWork, session: Session, model: Model, ahead_of: Session | None) -> bool:
     """Whether somebody in the account's queue, who came before, waits for a provider that this one would take."""
-    cards = {name: work.services.card(name) for name in placing.providers_for(work.services, session, model)}
-    places = {name: card.max_nodes for name, card in cards.items() if card is not None}
-    return work.tx.queues.is_waited_for(session, places, ahead_of=ahead_of)
+    cards = {name: work.services.card(name) for name in places.providers_for(work.services, session, model)}
+    largest = {name: card.max_nodes for name, card in cards.items() if card is not None}
+    return work.tx.queues.is_waited_for(session, largest, ahead_of=ahead_of)
 
 
 def _usage(work: AccountWork, ahead_of: Session | None = None) -> quota.Usage:
@@ -163,8 +163,8 @@ def _freed_by_time(work: AccountWork, session: Session, model: Model, code: Erro
     """When a close becomes our debt, or a key has rested: nobody does anything then, so nobody would wake it."""
     match code:
         case ErrorCode.NO_CAPACITY:
-            providers = list(placing.providers_for(work.services, session, model))
-            return work.tx.credentials.rested_at(providers, work.now, ref=session.pinned_credential)
+            providers = list(places.providers_for(work.services, session, model))
+            return places.freed_by_time(work.tx, session, providers, work.now)
         case ErrorCode.QUOTA_CONCURRENT_EXCEEDED | ErrorCode.QUOTA_NODES_EXCEEDED:
             debts = work.services.config.cleanup_debts()
             return work.tx.placements.in_debt_at(work.account.id, work.now, debts)

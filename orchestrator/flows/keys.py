@@ -59,12 +59,16 @@ def _pause(tx: Transaction, provider: str, ref: str, said: str, now: datetime) -
         tx.outbox.add([paused])
 
 
-def told_to_wait(
-    tx: Transaction, provider: str, ref: str | None, seconds: float | None, now: datetime
-) -> None:
-    """A Retry-After holds for everything under this key but closes, in every worker."""
-    if ref is not None and seconds is not None and seconds > 0:
-        tx.credentials.cool(provider, ref, now + timedelta(seconds=seconds))
+def told_to_wait(tx: Transaction, placement: Placement, seconds: float, now: datetime) -> None:
+    """A Retry-After holds for everything under this key but closes, in every worker; for a provider without keys
+    as a whole. An attached endpoint speaks for itself alone."""
+    until = now + timedelta(seconds=seconds)
+    if until == now:
+        return
+    if placement.credential is not None:
+        tx.credentials.cool(placement.provider, placement.credential, until)
+    elif placement.attach is None:
+        tx.waits.hold(placement.provider, until)
 
 
 def retry_paused(services: Services) -> Tally:

@@ -181,9 +181,7 @@ def _again_later(
     hint = error.retry_after_seconds if isinstance(error, Throttled) else None
     wait = min(max(hint or 0.0, RETRY_FIRST * 2 ** min(placement.attempts - 1, 10)), RETRY_LAST)
     opening = step is Step.OPEN
-    keys.told_to_wait(
-        work.tx, placement.provider, placement.credential, min(hint or 0.0, RETRY_LAST), work.now
-    )
+    keys.told_to_wait(work.tx, placement, min(hint or 0.0, RETRY_LAST), work.now)
     later = replace(
         placement,
         last_answer=str(error),

@@ -29,7 +29,7 @@ def note_answer(work: AccountWork, session: Session, pinged: Pinged) -> None:
     if probe.verdict is Verdict.THROTTLED:
         most = RETRY_AFTER_INTERVALS * policy.ping_interval_seconds
         seconds = min(probe.retry_after_seconds or 0.0, most)
-        keys.told_to_wait(work.tx, placement.provider, placement.credential, seconds, work.now)
+        keys.told_to_wait(work.tx, placement, seconds, work.now)
 
 
 def end_alarms(services: Services, tx: Transaction, begun: Sequence[Pinged]) -> None:

@@ -1,64 +1,20 @@
 """Placements come and go: the next one for a session, and the end of one that is no longer wanted."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, assert_never
 
+from orchestrator.flows import places
+from orchestrator.flows.places import Place
 from orchestrator.flows.services import PING_BEGINS_WITHIN, Services
 from orchestrator.rules.pings import without_doubts
 from orchestrator.rules.states import UNENDED, PlacementState, State, Step, StopReason, end_state
 from orchestrator.rules.stops import ask_duration
-from orchestrator.rules.values import Credential, Model, Placement, RefusedBy, Session
+from orchestrator.rules.values import Model, Placement, Session
 from orchestrator.store.unit import Transaction
 
 if TYPE_CHECKING:
     from orchestrator.flows.account_work import AccountWork
-
-
-#: Stands for every credential of a provider that has refused as a whole.
-EVERYWHERE = "*"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Place:
-    """Where a session may be served next: a provider, and the credential that was taken for it."""
-
-    provider: str
-    credential: Credential | None
-
-
-def providers_for(services: Services, session: Session, model: Model) -> Iterator[str]:
-    """The model's providers that are configured here and large enough, in order of preference."""
-    for provider in model.providers:
-        card = services.card(provider)
-        if card is None or session.pinned_provider not in (None, provider):
-            continue
-        if card.attaches != (session.attach is not None):
-            continue
-        if card.max_nodes is None or session.nodes <= card.max_nodes:
-            yield provider
-
-
-def take_place(
-    services: Services, tx: Transaction, session: Session, model: Model, now: datetime
-) -> Place | None:
-    """Take a credential at the first provider that has a free one; None where none has."""
-    tried = _tried(services, tx, session)
-    for provider in providers_for(services, session, model):
-        if (provider, EVERYWHERE) in tried:
-            continue
-        excluding = {ref for name, ref in tried if name == provider and ref is not None}
-        excluding |= tx.alarms.keys_refusing(provider, model.id)
-        credential = tx.credentials.take(
-            provider, now, ref=session.pinned_credential, excluding=sorted(excluding)
-        )
-        if credential is not None:
-            return Place(provider=provider, credential=credential)
-        keyless = not services.config.providers[provider].credentials and session.pinned_credential is None
-        if keyless and (provider, None) not in tried:
-            return Place(provider=provider, credential=None)
-    return None
 
 
 def begin_placement(
@@ -125,7 +81,7 @@ def next_attempt(work: "AccountWork", before: Session, noted: Session) -> Sessio
         return None
     for placement in work.tx.placements.unended(before.id):
         no_longer_wanted(work, placement, before)
-    place = take_place(work.services, work.tx, before, model, work.now)
+    place = places.take_place(work.services, work.tx, before, model, work.now)
     if place is None:
         return None
     first_entry = noted.starting_at or work.now  # attempts share one start_timeout
@@ -143,7 +99,7 @@ def move_on(work: "AccountWork", session: Session, at: datetime, detail: str, re
     before = work.tx.sessions.lock(session.id)
     if model is None or before is None or before.state is not State.RUNNING:
         return False
-    place = take_place(work.services, work.tx, before, model, work.now)
+    place = places.take_place(work.services, work.tx, before, model, work.now)
     if place is None:
         return False
     for placement in work.tx.placements.unended(before.id):
@@ -233,16 +189,3 @@ def _end(
     saved = tx.placements.save(placement, ended)
     tx.queues.make_waiting_for_provider_due(placement.provider, now)
     return saved
-
-
-def _tried(services: Services, tx: Transaction, session: Session) -> set[tuple[str, str | None]]:
-    """Where another attempt would meet the same refusal, or the same dead endpoint."""
-    tried: set[tuple[str, str | None]] = set()
-    for placement in tx.placements.of_session(session.id):
-        card = services.card(placement.provider)
-        if placement.refused_by is RefusedBy.PROVIDER:
-            tried.add((placement.provider, EVERYWHERE))
-        refused = placement.refused_by is not None  # an open that was lost on its way was refused by nobody
-        if refused or card is None or card.attaches or not card.has_lifecycle:
-            tried.add((placement.provider, placement.credential))
-    return tried

@@ -8,10 +8,10 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, case, func, or_, se
 
 from orchestrator.rules.states import Step
 from orchestrator.rules.values import Placement
-from orchestrator.store.credentials import cooling
 from orchestrator.store.placements import PLACEMENTS
 from orchestrator.store.rows import snapshot, table_of
 from orchestrator.store.tables import CredentialRow
+from orchestrator.store.waits import may_be_asked
 
 CREDENTIALS = table_of(CredentialRow)
 #: (id, credential, serialised)
@@ -104,8 +104,8 @@ class Claims:
     ) -> ColumnElement[bool]:
         if step is Step.CLOSE:
             return _of_those(lacking, held)
-        waits = cooling(PLACEMENTS.c.provider, PLACEMENTS.c.credential, now)
-        return and_(_of_those(lacking, held), ~waits)
+        asked = may_be_asked(PLACEMENTS.c.provider, PLACEMENTS.c.credential, now)
+        return and_(_of_those(lacking, held), asked)
 
     def _lease_credentials(
         self,

@@ -226,10 +226,3 @@ def _carries_one() -> ColumnElement[bool]:
 
 def _unended() -> ColumnElement[bool]:
     return _PLACEMENTS.c.state.not_in([PlacementState.CLOSED, PlacementState.NEVER_OPENED])
-
-
-def cooling(provider: object, ref: object, now: datetime) -> ColumnElement[bool]:
-    """For claims: did the provider say to wait with this key?"""
-    return exists().where(
-        CREDENTIALS.c.provider == provider, CREDENTIALS.c.ref == ref, CREDENTIALS.c.cool_until > now
-    )

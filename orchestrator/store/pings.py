@@ -11,9 +11,9 @@ from sqlalchemy.sql.expression import column
 from orchestrator.rules.states import PlacementState, State, Step
 from orchestrator.rules.values import Placement, Session, Verdict
 from orchestrator.store.columns import EnumText
-from orchestrator.store.credentials import cooling
 from orchestrator.store.rows import snapshot, table_of
 from orchestrator.store.tables import PlacementRow, SessionRow
+from orchestrator.store.waits import may_be_asked
 
 SESSIONS = table_of(SessionRow)
 PLACEMENTS = table_of(PlacementRow)
@@ -209,7 +209,7 @@ def _due(
         .where(SESSIONS.c.next_step == Step.PING, SESSIONS.c.next_step_at <= now)
         .where(SESSIONS.c.provider == provider)
         .where(or_(SESSIONS.c.leased_at.is_(None), SESSIONS.c.leased_at <= lately))
-        .where(~cooling(SESSIONS.c.provider, SESSIONS.c.credential, now))
+        .where(may_be_asked(SESSIONS.c.provider, SESSIONS.c.credential, now))
         .order_by(SESSIONS.c.next_step_at)
         .limit(limit)
         .with_for_update(skip_locked=True)

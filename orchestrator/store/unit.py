@@ -29,6 +29,7 @@ from orchestrator.store.placements import Placements
 from orchestrator.store.queues import Queues
 from orchestrator.store.sessions import Sessions
 from orchestrator.store.sightings import Sightings
+from orchestrator.store.waits import Waits
 
 
 class Transaction:
@@ -59,6 +60,7 @@ class Transaction:
         self.leases = Leases(connection)
         self.brakes = Brakes(connection)
         self.alarms = Alarms(connection)
+        self.waits = Waits(connection)
         self.meters = Meters(connection)
         self.audit = Audit(connection)
         self.live_audit = LiveAudit(connection)

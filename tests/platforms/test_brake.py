@@ -8,6 +8,7 @@ import pytest
 from orchestrator.flows import brake
 from orchestrator.rules.states import State, StopReason
 from orchestrator.rules.values import Brake, Policy
+from orchestrator.store.brakes import scope_of
 from tests.platforms.conftest import MakeWorld
 from tests.platforms.world import PlatformWorld, platform_of
 from tests.world import HOUR, MINUTE, SECOND
@@ -243,3 +244,47 @@ def test_while_it_holds_a_session_still_ends_with_its_time(studio: PlatformWorld
 
 def _refs(world: PlatformWorld) -> tuple[str, ...]:
     return world.providers["openai"].credentials
+
+
+# new placements
+
+
+def _held(world: PlatformWorld, provider: str, credential: str | None = None) -> None:
+    """A brake that holds there."""
+    held = Brake(
+        scope=scope_of(provider, credential),
+        provider=provider,
+        credential=credential,
+        since=world.clock.now,
+        until=world.clock.now + 30 * MINUTE,
+        reason="6 of 10 sessions fell ill within 2 minutes",
+    )
+    world.with_database(lambda tx: tx.brakes.engage(held))
+
+
+def test_a_new_session_goes_where_no_brake_holds(studio: PlatformWorld) -> None:
+    studio.put_model("pair", {"fpt-template": "llama-3", "openai": "llama-3"})
+    _kill(studio, studio.run_many_at("fpt-template", TEN)[:6])
+    studio.pass_time(2 * MINUTE)
+    assert [one.provider for one in _brakes(studio)][:1] == ["fpt-template"]
+    first = studio.create_session("pair")
+    studio.settle()
+    assert studio.session(first).provider == "openai"
+    brake.release_by_hand(studio.services, "fpt-template")
+    second = studio.create_session("pair")
+    assert studio.session(second).provider == "fpt-template", "the preferred one again"
+
+
+def test_who_has_no_other_provider_is_served_there_all_the_same(studio: PlatformWorld) -> None:
+    _held(studio, "fpt-template")
+    session_id = studio.run_at("fpt-template")
+    assert studio.session(session_id).provider == "fpt-template"
+
+
+def test_a_key_that_is_held_comes_after_every_other(make_platforms: MakeWorld) -> None:
+    world = make_platforms(replace(platform_of("openai"), keys=2))
+    _held(world, "openai", "env:OPENAI_1")
+    taken = {world.session(one).credential for one in world.run_many_at("openai", 3)}
+    assert taken == {"env:OPENAI_2"}
+    world.pause("openai", "env:OPENAI_2")
+    assert world.session(world.run_at("openai")).credential == "env:OPENAI_1"

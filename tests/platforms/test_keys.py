@@ -241,6 +241,50 @@ def test_throttling_alone_kills_nobody(make_platforms: MakeWorld) -> None:
     assert world.session(session_id).state is State.RUNNING
 
 
+def _without_keys(make_platforms: MakeWorld) -> PlatformWorld:
+    return make_platforms(replace(platform_of("openai"), keys=0, upstream={"auth": "none"}))
+
+
+def test_a_provider_without_keys_waits_as_a_whole(make_platforms: MakeWorld) -> None:
+    world = _without_keys(make_platforms)
+    world.run_at("openai")
+    world.pass_time(10 * SECOND)
+    world.run_at("openai")
+    world.fault_at("openai", "throttled", times=1, retry_after=100)
+    before = len(world.chats("openai"))
+    world.pass_time(20 * SECOND)
+    assert len(world.chats("openai")) == before + 1
+    world.pass_time(99 * SECOND)
+    assert len(world.chats("openai")) == before + 1, "the other session's pings wait as well"
+    world.pass_time(2 * SECOND)
+    assert len(world.chats("openai")) == before + 3
+
+
+def test_without_keys_too_new_sessions_wait_and_closes_never(make_platforms: MakeWorld) -> None:
+    world = _without_keys(make_platforms)
+    session_id = world.run_at("openai")
+    world.fault_at("openai", "throttled", times=1, retry_after=120)
+    world.pass_time(30 * SECOND)
+    world.done("session.close", session_id=session_id)
+    world.pass_time(5 * SECOND)
+    assert world.session(session_id).state is State.STOPPED
+    assert world.refused("session.create", account_id="acme", model_id="openai") == "no_capacity"
+    waiting = world.create_at("openai", on_quota="queue")
+    world.pass_time(114 * SECOND)
+    assert world.session(waiting).state is State.QUEUED
+    world.pass_time(2 * SECOND)
+    assert world.session(waiting).state is State.RUNNING, "nobody had to wake it"
+
+
+def test_an_attached_endpoint_that_says_to_wait_holds_no_other(make_platforms: MakeWorld) -> None:
+    world = make_platforms(platform_of("fpt-attach"))
+    first, second = world.run_many_at("fpt-attach", 2)
+    world.fault_at("fpt-attach", "throttled", times=1, retry_after=200, key=world.secrets["ATTACHED_1"])
+    world.pass_time(MINUTE)
+    last = [world.session(one).last_ping_at for one in (first, second)]
+    assert last == [world.clock.now - 30 * SECOND, world.clock.now]
+
+
 # pools
 
 

@@ -1,6 +1,6 @@
 """The tables. Importing this package registers every one of them with `metadata`."""
 
-from orchestrator.store.tables.alarms import AlarmRow
+from orchestrator.store.tables.alarms import AlarmRow, WaitRow
 from orchestrator.store.tables.audit import AuditBalanceRow, AuditCursorRow, AuditFindingRow
 from orchestrator.store.tables.base import metadata
 from orchestrator.store.tables.catalog import BrakeRow, CredentialRow, MeterRow, ModelRow, SightingRow
@@ -26,5 +26,6 @@ __all__ = [
     "PlacementRow",
     "SessionRow",
     "SightingRow",
+    "WaitRow",
     "metadata",
 ]

@@ -9,6 +9,15 @@ from orchestrator.store.columns import enum, one_of
 from orchestrator.store.tables.base import Row
 
 
+class WaitRow(Row, table=True):
+    """A provider without credentials that said to wait; where there are any, they are told so one by one."""
+
+    __tablename__ = "waits"
+
+    provider: str = Field(primary_key=True)
+    until: datetime
+
+
 class AlarmRow(Row, table=True):
     """The fields of `rules.alarms.Alarm`, one to one; a few rows, deleted once it is well again."""
 

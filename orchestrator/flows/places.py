@@ -1,0 +1,90 @@
+"""Where a session may be served next: a provider of its model, and a credential there that is free."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from orchestrator.flows.services import Services
+from orchestrator.rules.brake import Choice, choices
+from orchestrator.rules.values import Credential, Model, RefusedBy, Session
+from orchestrator.store.unit import Transaction
+
+#: (provider, credential) that another attempt need not look at.
+Tried = set[tuple[str, str | None]]
+
+#: Stands for every credential of a provider that has refused as a whole.
+EVERYWHERE = "*"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """Where a session may be served next: a provider, and the credential that was taken for it."""
+
+    provider: str
+    credential: Credential | None
+
+
+def providers_for(services: Services, session: Session, model: Model) -> Iterator[str]:
+    """The model's providers that are configured here and large enough, in order of preference."""
+    for provider in model.providers:
+        card = services.card(provider)
+        if card is None or session.pinned_provider not in (None, provider):
+            continue
+        if card.attaches != (session.attach is not None):
+            continue
+        if card.max_nodes is None or session.nodes <= card.max_nodes:
+            yield provider
+
+
+def take_place(
+    services: Services, tx: Transaction, session: Session, model: Model, now: datetime
+) -> Place | None:
+    """Take a credential at the first provider that has a free one; None where none has.
+
+    One whose brake holds is taken only where no other is possible."""
+    tried = _tried(services, tx, session)
+    providers = [name for name in providers_for(services, session, model) if (name, EVERYWHERE) not in tried]
+    for choice in choices(providers, tx.brakes.listed()):
+        place = _take_at(services, tx, session, choice, tried, now)
+        if place is not None:
+            return place
+    return None
+
+
+def freed_by_time(
+    tx: Transaction, session: Session, providers: Sequence[str], now: datetime
+) -> datetime | None:
+    """When one of these may be asked again that only was told to wait, or whose key only has to rest."""
+    rested = tx.credentials.rested_at(providers, now, ref=session.pinned_credential)
+    asked = (until for provider, until in tx.waits.holding(now).items() if provider in providers)
+    return min([*asked, *([rested] if rested else [])], default=None)
+
+
+def _take_at(
+    services: Services, tx: Transaction, session: Session, choice: Choice, tried: Tried, now: datetime
+) -> Place | None:
+    provider = choice.provider
+    excluding = {ref for name, ref in tried if name == provider and ref is not None} | choice.avoiding
+    excluding |= tx.alarms.keys_refusing(provider, session.model_id)
+    credential = tx.credentials.take(
+        provider, now, ref=session.pinned_credential, excluding=sorted(excluding)
+    )
+    if credential is not None:
+        return Place(provider=provider, credential=credential)
+    keyless = not services.config.providers[provider].credentials and session.pinned_credential is None
+    if keyless and (provider, None) not in tried and provider not in tx.waits.holding(now):
+        return Place(provider=provider, credential=None)
+    return None
+
+
+def _tried(services: Services, tx: Transaction, session: Session) -> Tried:
+    """Where another attempt would meet the same refusal, or the same dead endpoint."""
+    tried: Tried = set()
+    for placement in tx.placements.of_session(session.id):
+        card = services.card(placement.provider)
+        if placement.refused_by is RefusedBy.PROVIDER:
+            tried.add((placement.provider, EVERYWHERE))
+        refused = placement.refused_by is not None  # an open that was lost on its way was refused by nobody
+        if refused or card is None or card.attaches or not card.has_lifecycle:
+            tried.add((placement.provider, placement.credential))
+    return tried
