@@ -78,10 +78,16 @@ class MoneyMachine(RuleBasedStateMachine):
     def create(self, how_many: int, **asked: Any) -> "MultipleResults[str]":
         return multiple(*self.created(how_many, **asked))
 
-    @rule(target=sessions, account_id=wishes.accounts, model_id=wishes.models, first=st.booleans())
-    def rush(self, account_id: str, model_id: str, first: bool) -> "MultipleResults[str]":
+    @rule(
+        target=sessions,
+        account_id=wishes.accounts,
+        model_id=wishes.models,
+        failover=st.booleans(),
+        stop=st.one_of(st.just(dict[str, Any]()), wishes.caps),
+    )
+    def rush(self, **asked: Any) -> "MultipleResults[str]":
         """More than there is room for, and time enough to start."""
-        ids = self.created(4, account_id=account_id, model_id=model_id, on_quota="queue", failover=first)
+        ids = self.created(4, on_quota="queue", **asked)
         self.pass_time(SECOND)
         return multiple(*ids)
 
@@ -244,9 +250,3 @@ class MoneyMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         note(self.history.chronicle())
-
-
-def machine_on(stage: Stage, history: History) -> type[MoneyMachine]:
-    """The machine over one database, with nothing counted yet."""
-    here = {"stage": stage, "history": history, "counts": Counter[str]()}
-    return type("MoneyMachineHere", (MoneyMachine,), here)

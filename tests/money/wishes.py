@@ -21,14 +21,18 @@ spans = st.one_of(
     st.integers(1, 10**9).map(lambda n: timedelta(microseconds=n)),
 )
 moods = st.one_of(st.just(Mood.WELL), st.sampled_from(Mood))
-stops = st.fixed_dictionaries(
-    {},
-    optional={
-        "max_duration_seconds": st.integers(1, 3000),
-        "max_interactions": st.integers(1, 9),
-        "idle_seconds": st.integers(1, 1500),
-        "max_cost": st.sampled_from(["0.000002", "0.04", "0.1", "2.5"]),
-    },
+caps = st.sampled_from(["0.04", "0.1", "0.9", "2.5"]).map(lambda cost: {"max_cost": cost})
+stops = st.one_of(
+    caps,
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "max_duration_seconds": st.integers(1, 3000),
+            "max_interactions": st.integers(1, 9),
+            "idle_seconds": st.integers(1, 1500),
+            "max_cost": st.sampled_from(["0.000002", "0.04", "0.1", "2.5"]),
+        },
+    ),
 )
 prices = st.sampled_from(["0.5", "1.000001", "60"])
 totals = st.fixed_dictionaries(

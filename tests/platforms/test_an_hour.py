@@ -73,5 +73,5 @@ def _it_did_bite(log: list[Call], lives: list[Life], hour: Hour) -> None:
     never = Counter(
         (one.session.model_id, one.session.stop_reason) for one in lives if not one.session.ever_ran
     )
-    assert never.total() < 0.1 * len(lives), never
+    assert never.total() < 0.2 * len(lives), never  # lost opens at a node cannot be told apart: they time out
     assert any(one.possible_orphans for life in lives for one in life.placements), "no open was in doubt"
