@@ -241,12 +241,10 @@ class MoneyMachine(RuleBasedStateMachine):
 
     def created(self, how_many: int, **asked: Any) -> list[str]:
         """The ids of those that were not refused."""
-        ids = []
-        for _ in range(how_many):
-            self.names += 1
-            outcome = self.tell("session.create", session_id=f"s{self.names:02}", **asked).outcome
-            ids += [outcome["result"]["id"]] if outcome["ok"] else []
-        return ids
+        names = [f"s{self.names + n:02}" for n in range(1, how_many + 1)]
+        self.names += how_many
+        told = [self.tell("session.create", session_id=name, **asked).outcome for name in names]
+        return [one["result"]["id"] for one in told if one["ok"]]
 
     def teardown(self) -> None:
         note(self.history.chronicle())
