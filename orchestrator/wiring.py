@@ -11,6 +11,7 @@ from orchestrator.observability import metrics
 from orchestrator.providers import registry
 from orchestrator.providers.driver import Driver
 from orchestrator.providers.http import ClientOptions, HttpClient
+from orchestrator.providers.secrets import Hidden
 from orchestrator.rules.addresses import Reach
 from orchestrator.rules.states import Step
 from orchestrator.settings import (
@@ -84,7 +85,9 @@ def build(
     database.on_commit = wake
     database.on_retry = lambda cause: metrics.STORE_RETRIES.labels(cause).inc()
     database.on_giving_up = lambda cause: metrics.STORE_GIVEN_UP.labels(cause).inc()
-    http = http or HttpClient(ClientOptions(max_connections=sum(TOTALS.values())))
+    secrets = secrets or secret_store(settings)
+    options = ClientOptions(max_connections=sum(TOTALS.values()))
+    http = http or HttpClient(options, hidden=Hidden(secrets.resolved))
     providers = configuration.providers
     services = Services(
         database=database,
@@ -93,7 +96,7 @@ def build(
             name: build_driver(provider, http, configuration.attach_reach)
             for name, provider in providers.items()
         },
-        secrets=secrets or secret_store(settings),
+        secrets=secrets,
         loop=loop or EventLoop(),
         slots=Slots({name: provider.max_in_flight for name, provider in providers.items()}),
         wake=wake,

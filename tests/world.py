@@ -8,7 +8,6 @@ world.pass_time(10 * MINUTE)  # and everything that becomes due meanwhile, each 
 import itertools
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -117,12 +116,15 @@ class World:
     def another_worker(self) -> Services:
         """A worker process's view: services of its own over the same store."""
         built = wiring.build(
-            Settings(database_url=self._url), self._configuration(), clock=self.clock, jitter=no_jitter
+            Settings(database_url=self._url),
+            self._configuration(),
+            clock=self.clock,
+            jitter=no_jitter,
+            secrets=SecretStore(self.secrets),
         )
         self._stack.callback(built.close)
-        services = replace(built.services, secrets=SecretStore(self.secrets))
-        sync_credentials(services)
-        return services
+        sync_credentials(built.services)
+        return built.services
 
     # jobs
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from orchestrator.providers.answers import Answer
-from orchestrator.providers.secrets import brief
+from orchestrator.providers.secrets import beginning, brief
 from orchestrator.rules.values import Verdict
 
 
@@ -131,13 +131,14 @@ def read_fault(answer: Answer) -> Fault:
     if answer.is_html:
         return Fault(message="")  # a proxy's page: its words are not the platform's
     body = answer.json
-    return _bounded(_fault(body)) if body is not None else Fault(message=answer.text[:LONGEST])
+    return _bounded(_fault(body) if body is not None else Fault(message=answer.text), answer.hidden)
 
 
-def _bounded(fault: Fault) -> Fault:
-    """Patterns are tried on the loop that pings everybody: no platform may make them long."""
-    codes = tuple(code[:LONGEST_CODE] for code in fault.codes[:MOST_CODES])
-    return replace(fault, message=fault.message[:LONGEST], codes=codes)
+def _bounded(fault: Fault, hidden: Sequence[str]) -> Fault:
+    """Patterns are tried on the loop that pings everybody: no platform may make them long. Secrets go with the cut:
+    half of one would not be recognised."""
+    codes = tuple(beginning(code, hidden, LONGEST_CODE) for code in fault.codes[:MOST_CODES])
+    return replace(fault, message=beginning(fault.message, hidden, LONGEST), codes=codes)
 
 
 def describe(answer: Answer) -> str:

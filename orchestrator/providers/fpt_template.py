@@ -37,6 +37,7 @@ from orchestrator.providers.fpt_options import FptOptions, chat_base
 from orchestrator.providers.http import HttpClient
 from orchestrator.providers.lifecycle import ask_changing, ask_reading, refusal
 from orchestrator.providers.paths import is_readable, read_text, read_time
+from orchestrator.providers.secrets import brief
 from orchestrator.providers.templates import (
     AnswerTable,
     CloseTable,
@@ -199,7 +200,8 @@ class TemplateDriver:
     def _life(self, table: StatusTable, answer: Answer) -> tuple[Life, str]:
         """What the status says, and how it said it. Raises where it says nothing."""
         if _succeeded(answer, table) and answer.json is not None:
-            return table.life(answer.json)
+            life, said = table.life(answer.json)
+            return life, brief(said, answer.hidden)
         if verdict_of(answer, self._options.rules) is Verdict.GONE:
             return Life.GONE, describe(answer)
         raise refusal(answer, self._options.rules)

@@ -23,7 +23,7 @@ from orchestrator.providers.clock import monotonic
 from orchestrator.providers.driver import Auth, Secret
 from orchestrator.providers.errors import NotSent
 from orchestrator.providers.reach import AddressRefused, CheckedResolver, check_url, refusal_in
-from orchestrator.providers.secrets import auth_headers, brief, hidden_forms
+from orchestrator.providers.secrets import Hidden, auth_headers, brief
 from orchestrator.rules.addresses import Reach
 
 for _name in ("httpx", "httpcore", "aiohttp"):  # they log URLs, and URLs may hold passwords
@@ -89,8 +89,9 @@ class HttpClient:
         *,
         transport: httpx.AsyncBaseTransport | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        hidden: Hidden | None = None,
     ) -> None:
-        """`transport`: another way to the platforms than the network."""
+        """`transport`: another way to the platforms than the network. `hidden`: what messages must not show."""
         self.options = options or ClientOptions()
         self.now = clock
         """What this machine's clock says: when an answer came, and whether an end that was told has passed."""
@@ -102,13 +103,16 @@ class HttpClient:
         self._pooled = _client(self.options, pooled)
         self._fresh = _client(self.options, fresh)
         self._transport = transport
+        self._hidden = hidden or Hidden()
         self._checked: dict[Reach, HttpClient] = {}
 
     def checked(self, reach: Reach) -> "HttpClient":
         """The client for URLs that somebody else gave: it leads only where `reach` allows. Closed with this one."""
         if reach not in self._checked:
             options = replace(self.options, reach=reach)
-            self._checked[reach] = HttpClient(options, transport=self._transport, clock=self.now)
+            self._checked[reach] = HttpClient(
+                options, transport=self._transport, clock=self.now, hidden=self._hidden
+            )
         return self._checked[reach]
 
     async def ask(self, call: Call) -> Answer:
@@ -124,7 +128,7 @@ class HttpClient:
         except TimeoutError as error:
             raise NoAnswer(f"no answer within {call.timeout_seconds:.3g} s") from error
         except (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, OSError, ValueError) as error:
-            raise _outcome(error, call) from error
+            raise _outcome(error, self._hidden.forms(call.secret)) from error
 
     async def aclose(self) -> None:
         await self._pooled.aclose()
@@ -148,7 +152,7 @@ class HttpClient:
             oversized=oversized,
             elapsed_ms=round((monotonic() - begun) * 1000),
             received_at=self.now(),
-            hidden=hidden_forms(call.secret),
+            hidden=self._hidden.forms(call.secret),
         )
 
 
@@ -206,12 +210,12 @@ async def _bounded(
     return bytes(body), False
 
 
-def _outcome(error: Exception, call: Call) -> NotSent | NoAnswer:
+def _outcome(error: Exception, hidden: tuple[str, ...]) -> NotSent | NoAnswer:
     refused = refusal_in(error)
     if refused is not None:
         return AddressRefused(str(refused))
     cause = error.__cause__ if isinstance(error.__cause__, aiohttp.ClientError) else error
-    text = brief(f"{type(cause).__name__}: {cause}", hidden_forms(call.secret))
+    text = brief(f"{type(cause).__name__}: {cause}", hidden)
     if isinstance(cause, (*_BEFORE_SENDING, httpx.InvalidURL, httpx.UnsupportedProtocol)):
         return NotSent(f"could not connect: {text}")
     if isinstance(cause, ValueError) and not isinstance(cause, aiohttp.ClientError):

@@ -24,6 +24,7 @@ from orchestrator.providers.faults import describe, read_fault
 from orchestrator.providers.http import Call, HttpClient
 from orchestrator.providers.lifecycle import ask_changing, ask_reading, refusal
 from orchestrator.providers.numbers import read_decimal
+from orchestrator.providers.secrets import brief
 
 #: The contract refuses shorter sessions.
 SHORTEST_SECONDS = 300
@@ -179,7 +180,9 @@ def _raise_definite(answer: Answer, rest: float) -> None:
 def _closed(answer: Answer, session_id: str) -> Closed:
     transaction = _lower(answer.json).get("tx")
     if answer.status == 200 and isinstance(transaction, str) and transaction:
-        return Closed(proof=f"closed by transaction {transaction}", closed_handle=session_id)
+        return Closed(
+            proof=f"closed by transaction {brief(transaction, answer.hidden)}", closed_handle=session_id
+        )
     text = read_fault(answer).text if answer.status == 500 else ""
     if _ALREADY_CLOSED.search(text):
         return Closed(proof="the node says SessionAlreadyClosed", closed_handle=session_id)

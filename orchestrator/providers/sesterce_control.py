@@ -13,6 +13,7 @@ from orchestrator.providers.faults import describe
 from orchestrator.providers.http import Call, HttpClient
 from orchestrator.providers.lifecycle import ask_changing, ask_reading, refusal
 from orchestrator.providers.numbers import read_decimal
+from orchestrator.providers.secrets import beginning, brief
 from orchestrator.providers.sesterce_options import SesterceOptions
 
 _LIVES: Mapping[str, Life] = {
@@ -63,7 +64,7 @@ class Control:
             self._http, self._call("GET", "", secret, self._options.read_timeout_seconds)
         )
         pending = Life.ASLEEP if self._options.pending_means == "asleep" else Life.STARTING
-        return [_instance(entry, pending) for entry in _entries(answer)]
+        return [_instance(entry, pending, answer.hidden) for entry in _entries(answer)]
 
     async def create(self, secret: Secret | None, body: Mapping[str, Any], timeout_seconds: float) -> str:
         """Create one and return its id. Raises what `Driver.open` may raise."""
@@ -133,18 +134,18 @@ def _id(entry: Any) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def _instance(entry: Mapping[str, Any], pending: Life) -> Instance:
+def _instance(entry: Mapping[str, Any], pending: Life, hidden: Sequence[str]) -> Instance:
     status = str(entry.get("status", "")).upper()
     life = pending if status == "PENDING" else _LIVES.get(status, Life.UNKNOWN)
     return Instance(
         id=str(entry["_id"]),
         name=str(entry.get("name") or ""),
-        status=status,
+        status=brief(status, hidden),
         life=life,
         address=_url(entry.get("address")),
         price_per_hour=read_decimal(entry.get("hourlyPrice")),
         created_at=_time(entry.get("createdAt")),
-        errors=_errors(entry.get("containers")),
+        errors=_errors(entry.get("containers"), hidden),
     )
 
 
@@ -163,7 +164,7 @@ def _time(value: Any) -> datetime | None:
     return then if then.tzinfo else then.replace(tzinfo=UTC)
 
 
-def _errors(containers: Any) -> str:
+def _errors(containers: Any, hidden: Sequence[str]) -> str:
     given = containers if isinstance(containers, list) else []
     said = (one.get("errorMessage") for one in given if isinstance(one, Mapping))
-    return "; ".join(dict.fromkeys(str(text)[:100] for text in said if text))
+    return "; ".join(dict.fromkeys(beginning(str(text), hidden, 100) for text in said if text))

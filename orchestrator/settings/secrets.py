@@ -43,6 +43,7 @@ class SecretStore:
         self._environ = os.environ if environ is None else environ
         key = fingerprint_key or self._environ.get(FINGERPRINT_KEY)
         self._key = key.encode() if key else _APPLICATION_KEY
+        self._resolved: frozenset[str] = frozenset()
 
     def __repr__(self) -> str:
         return "SecretStore()"
@@ -50,7 +51,13 @@ class SecretStore:
     def get(self, ref: str) -> str | None:
         """The secret, without a newline at its end; None where it is missing or empty."""
         value, _ = self._look_up(ref)
+        if value is not None and value not in self._resolved:
+            self._resolved |= {value}
         return value
+
+    def resolved(self) -> frozenset[str]:
+        """Every secret that was looked up here since this process began: none may appear in what people read."""
+        return self._resolved
 
     def why_missing(self, ref: str) -> str | None:
         """A sentence for people, or None where the secret is there."""

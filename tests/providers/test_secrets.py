@@ -7,7 +7,7 @@ import pytest
 
 from orchestrator.providers.driver import Auth, Secret
 from orchestrator.providers.http import NoAnswer
-from orchestrator.providers.secrets import DETAIL_LIMIT, brief, hidden_forms, redact
+from orchestrator.providers.secrets import DETAIL_LIMIT, Hidden, beginning, brief, hidden_forms, redact
 from tests.providers.asking import ask
 from tests.providers.rawserver import GOOD, Handler, read_request, saying
 
@@ -47,6 +47,32 @@ def test_a_detail_is_one_printable_line_of_bounded_length() -> None:
 def test_a_secret_across_the_cut_does_not_leave_its_half() -> None:
     secret = "s" * 40
     assert "sss" not in brief("x" * (DETAIL_LIMIT - 10) + secret, (secret,))
+
+
+@pytest.mark.parametrize("before", range(44))
+def test_of_a_secret_across_a_cut_no_part_is_left(before: int) -> None:
+    secret = "S" * 20 + "E" * 20
+    text = "x" * (100 - before) + (secret + " ") * 3
+    shown = beginning(text, (secret,), 100)
+    assert not {"S", "E"} & set(shown), shown
+    assert len(shown) <= 100
+
+
+def test_what_is_short_enough_is_kept_to_its_end() -> None:
+    assert beginning("all of it", ("secret",), 9) == "all of it"
+    assert beginning("a secret!", ("secret",), 100) == "a ***!"
+    assert beginning("0123456789", (), 5) == "01234"
+
+
+def test_the_secrets_of_other_calls_are_hidden_too_once_they_are_known() -> None:
+    known: set[str] = set()
+    hidden = Hidden(lambda: known)
+    assert hidden.forms(SECRET) == hidden_forms(SECRET)
+    known |= {"neighbour:pass/word-1", "EMPTY"}
+    said = (
+        "neither neighbour:pass/word-1 nor pass/word-1 nor bmVpZ2hib3VyOnBhc3Mvd29yZC0x, and EMPTY is a word"
+    )
+    assert redact(said, hidden.forms(SECRET)) == "neither *** nor *** nor ***, and EMPTY is a word"
 
 
 def test_a_secret_is_not_in_its_repr() -> None:

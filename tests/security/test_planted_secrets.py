@@ -64,9 +64,13 @@ def _forms(key: str) -> dict[str, str]:
 
 
 def _live_through(world: World, fault: str, params: dict[str, str], operation: str | None) -> list[Any]:
-    """A session that meets the fault from its first call or at its close, and is closed at last."""
+    """A session that meets the fault from its first call or at its close, and is closed at last.
+
+    The texts speak of the key of the call and of its neighbour."""
     for key in KEYS:
-        said: dict[str, Any] = {name: text.format(**_forms(key)) for name, text in params.items()}
+        forms = _forms(key).items()
+        both = {name: " ".join([form, *(_forms(other)[name] for other in KEYS)]) for name, form in forms}
+        said: dict[str, Any] = {name: text.format(**both) for name, text in params.items()}
         world.server.fault(fault, upstream="morph", key=key, operation=operation, **said)
     created = world.job("session.create", account_id="acme", model_id="moral")
     world.pass_time(2 * MINUTE)

@@ -73,3 +73,14 @@ def test_a_fingerprint_tells_change_and_depends_on_the_key() -> None:
 
 def test_a_store_shows_nothing() -> None:
     assert "one" not in repr(SecretStore({"A": "one"}))
+
+
+def test_a_process_remembers_every_secret_that_it_has_looked_up() -> None:
+    environ = {"A": "one", "B": "two"}
+    store = SecretStore(environ)
+    assert store.resolved() == frozenset()
+    store.fingerprint("env:A")
+    environ["A"] = "another"
+    store.get("env:A")
+    store.get("env:MISSING")
+    assert store.resolved() == {"one", "another"}, "the old one may still be echoed"
