@@ -36,6 +36,8 @@ class Claimed:
     rivals: Rivals = field(default_factory=Rivals)
     at: datetime | None = None
     """When it was claimed, by the store's clock."""
+    send_by: float | None = None
+    """The monotonic instant at which the lease ends: what has begun in time sends nothing more after it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -187,10 +189,13 @@ def _claim_at(services: Services, step: Step, provider: str, limit: int, terms: 
             held=services.held(provider),
         )
         tells_apart = card is not None and card.can_list and step is not Step.CLOSE
-        fresh = [Claimed(placement=p, step=step, token=token, begin_by=begin_by, at=now) for p in placements]
+        fresh = [
+            Claimed(placement=p, step=step, token=token, begin_by=begin_by, send_by=send_by, at=now)
+            for p in placements
+        ]
         return [_telling_apart(tx, one) for one in fresh] if tells_apart else fresh
 
-    begin_by = began + max(terms.lease - terms.timeout, 1)
+    begin_by, send_by = began + max(terms.lease - terms.timeout, 1), began + terms.lease
     return services.database.transact(claimed)
 
 

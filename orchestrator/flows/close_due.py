@@ -42,7 +42,8 @@ def close_due(services: Services) -> Tally:
         timeout = services.policy(driver.name).close_timeout_seconds
         try:
             async with asyncio.timeout(timeout):
-                return await driver.close(target_of(services, placement, None, to_ping=False, now=one.at))
+                target = target_of(services, placement, None, to_ping=False, now=one.at, send_by=one.send_by)
+                return await driver.close(target)
         except TimeoutError as error:
             raise NotClosed(f"no answer to the close within {timeout:g} s") from error
 

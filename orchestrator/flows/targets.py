@@ -27,6 +27,7 @@ def order_of(services: Services, claimed: Claimed) -> Order:
         rivals_sent_at=claimed.rivals.wanted,
         unwanted_rivals_sent_at=claimed.rivals.unwanted,
         now=claimed.at,
+        send_by=claimed.send_by,
     )
 
 
@@ -37,6 +38,7 @@ def target_of(
     *,
     to_ping: bool,
     now: datetime | None = None,
+    send_by: float | None = None,
 ) -> Target:
     """A placement to probe (with its endpoint's secret) or to close (with its credential's).
 
@@ -57,6 +59,7 @@ def target_of(
         name=_name_of(placement),
         ends_at=placement.declared_end_at,
         now=now,
+        send_by=send_by,
     )
 
 

@@ -67,6 +67,8 @@ class Order:
     """Handles at this provider that other placements have or had: `resolve` adopts none of them."""
     now: datetime | None = None
     """By the store's clock; None: this machine's."""
+    send_by: float | None = None
+    """On the loop's clock: the lease ends. Nothing that is addressed by the key alone is sent after it."""
     rivals_sent_at: tuple[datetime, ...] = ()
     """When other opens for this model, bid or wallet were sent whose outcome is not known either."""
     unwanted_rivals_sent_at: tuple[datetime, ...] = ()
@@ -106,8 +108,9 @@ class Target:
     max_tokens: int = 16
     timeout_seconds: float = 30
     """For the whole probe, all rungs of its ladder together."""
+    send_by: float | None = None
     begin_by: float | None = None
-    """On `time.monotonic()`: no request of a probe begins after it."""
+    """On the loop's clock: no request of a probe begins after it; `send_by` is for a close, as in an order."""
     variant: str | None = None
     """The rung that worked last time."""
     name: str | None = None

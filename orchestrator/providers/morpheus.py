@@ -77,7 +77,7 @@ class MorpheusDriver:
         self._pinger = Pinger(http)
 
     async def open(self, order: Order) -> Placed:
-        until = monotonic() + self._options.open_timeout_seconds
+        until = _deadline(self._options.open_timeout_seconds, order.send_by)
         secret = _needed(order.secret)
         model_id = await self._model_id(order, secret)
         await self._free(secret, until)
@@ -87,7 +87,7 @@ class MorpheusDriver:
         """Never says Refused but for want of bids: what refuses now may have opened before."""
         try:
             if close or order.options.get("bid_id"):
-                return NotPlaced(proof=(await self._close(_needed(order.secret))).proof)
+                return NotPlaced(proof=(await self._close(_needed(order.secret), order.send_by)).proof)
             return await self._adopt(order)
         except (OutcomeUnknown, ProviderFull, Throttled):
             raise
@@ -108,7 +108,7 @@ class MorpheusDriver:
         )
 
     async def close(self, target: Target) -> Closed:
-        until = monotonic() + self._options.close_timeout_seconds
+        until = _deadline(self._options.close_timeout_seconds, target.send_by)
         try:
             closed = await self._close(_needed(target.secret), until)
         except ProviderError as error:
@@ -160,9 +160,9 @@ class MorpheusDriver:
         except (NotClosed, OutcomeUnknown) as error:  # a close that is late must not hit what we open next
             raise NotSent(f"not opened, as the key could not be freed: {error}") from error
 
-    async def _close(self, secret: Secret, latest: float = math.inf, *, repeat_lost: bool = True) -> Closed:
+    async def _close(self, secret: Secret, latest: float | None, *, repeat_lost: bool = True) -> Closed:
         """Close until it succeeds or nothing was active, within the timeout and a few attempts."""
-        until = min(latest, monotonic() + self._options.close_timeout_seconds)
+        until = _deadline(self._options.close_timeout_seconds, latest)
         for _ in range(self._options.close_attempts - 1):
             try:
                 return await self._slot.close(secret, until - monotonic())
@@ -175,7 +175,7 @@ class MorpheusDriver:
         return await self._slot.close(secret, until - monotonic())
 
     async def _adopt(self, order: Order) -> Placed:
-        until = monotonic() + self._options.open_timeout_seconds
+        until = _deadline(self._options.open_timeout_seconds, order.send_by)
         return await self._placed(order, await self._model_id(order, _needed(order.secret)), until)
 
     async def _placed(self, order: Order, model_id: str, until: float) -> Placed:
@@ -227,6 +227,11 @@ def card(options: MorpheusOptions) -> Card:
         resolve_after_seconds=options.opens_settle_within_seconds,
         native_ping_is_lifecycle=options.ping == "native",
     )
+
+
+def _deadline(seconds: float, send_by: float | None) -> float:
+    """Until when one operation may send its calls: the key may have its next user after that."""
+    return min(monotonic() + seconds, math.inf if send_by is None else send_by)
 
 
 def _needed(secret: Secret | None) -> Secret:

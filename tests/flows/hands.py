@@ -47,7 +47,9 @@ class Hands:
                     unwanted = one.placement.closing_since is not None
                     return await driver.resolve(order_of(self._services, one), close=unwanted)
                 case _:
-                    target = target_of(self._services, one.placement, None, to_ping=False, now=one.at)
+                    target = target_of(
+                        self._services, one.placement, None, to_ping=False, now=one.at, send_by=one.send_by
+                    )
                     return await driver.close(target)
 
         return self._services.loop.run(ask(self._services, claimed.step, claimed, question))

@@ -1,8 +1,14 @@
 """A key that is the address: only the very same secret may close what it opened."""
 
+from dataclasses import replace
+
+import pytest
+
 from orchestrator.flows.upkeep import sync_credentials
-from orchestrator.rules.states import State
-from tests.world import MINUTE, SECOND, World
+from orchestrator.providers.errors import NotClosed, NotSent
+from orchestrator.rules.states import State, Step
+from tests.flows.hands import Hands
+from tests.world import HOUR, MINUTE, SECOND, World
 
 
 def test_another_secret_under_the_same_reference_closes_nothing(world: World) -> None:
@@ -34,3 +40,22 @@ def test_a_worker_that_lacks_a_secret_takes_it_from_nobody(world: World) -> None
     world.secrets["MORPH_1"] = world.keys[0]
     world.pass_time(MINUTE)
     assert world.session(session_id).state is State.RUNNING
+
+
+@pytest.mark.parametrize("step", [Step.OPEN, Step.CLOSE])
+def test_a_worker_whose_lease_is_over_sends_nothing_more_under_its_key(world: World, step: Step) -> None:
+    session_id = world.create_session("moral") if step is Step.OPEN else world.run_session("moral")
+    if step is Step.CLOSE:
+        world.done("session.close", session_id=session_id)
+        world.jump(2 * SECOND)
+    hands = Hands(world.services)
+    claimed = hands.claim_one(step)
+    assert claimed.send_by is not None
+    assert claimed.send_by > claimed.begin_by, "what begins at the last moment has its whole time"
+    before = world.calls("open") + world.calls("close")
+    answer = hands.act(replace(claimed, send_by=claimed.send_by - HOUR.total_seconds()))
+    assert isinstance(answer.said, NotSent if step is Step.OPEN else NotClosed)
+    assert world.calls("open") + world.calls("close") == before
+    hands.settle(answer)
+    world.pass_time(MINUTE)
+    assert world.session(session_id).state is (State.RUNNING if step is Step.OPEN else State.STOPPED)

@@ -1,10 +1,11 @@
 """What is particular to the Morpheus gateway: the key is the slot."""
 
+import time
 from typing import Any
 
 import pytest
 
-from orchestrator.providers.driver import Life, NotPlaced, Placed
+from orchestrator.providers.driver import Driver, Life, NotPlaced, Placed
 from orchestrator.providers.errors import (
     Misconfigured,
     ModelMissing,
@@ -223,3 +224,39 @@ def test_without_a_credential_nothing_is_sent(stage: Stage) -> None:
 
 def test_models_are_checked_under_the_orders_own_name(stage: Stage) -> None:
     assert stage.open(model=MODEL).endpoint.model == MODEL
+
+
+# the lease is over
+
+
+def test_an_open_that_has_taken_too_long_sends_nothing_more(stage: Stage) -> None:
+    """The key may have its next user: neither its session is closed, nor another opened beside it."""
+    next_user = stage.open()
+    stage.fault("slow", operation="models", seconds=0.5, times=1)
+
+    async def late(driver: Driver) -> Placed:
+        return await driver.open(stage.order(send_by=time.monotonic() + 0.2))
+
+    with pytest.raises(NotSent, match="too late"):
+        stage.play(late)
+    assert live(stage) == [next_user.handle]
+    assert operations(stage)[-1] == "models"
+
+
+@pytest.mark.parametrize("options", [{}, {"bid_id": "0xb1d"}], ids=["repeats", "closes"])
+def test_so_does_a_resolve(options: dict[str, str], stage: Stage) -> None:
+    next_user = stage.open()
+    before = len(stage.server.log(upstream="up", operation="close"))
+    with pytest.raises(OutcomeUnknown, match="too late"):
+        stage.resolve(options=options, send_by=time.monotonic() - 1)
+    assert live(stage) == [next_user.handle]
+    assert len(stage.server.log(upstream="up", operation="close")) == before
+
+
+def test_so_does_a_close_and_its_repetitions(stage: Stage) -> None:
+    placed = stage.open()
+    before = len(stage.server.log(upstream="up", operation="close"))
+    with pytest.raises(NotClosed, match="too late"):
+        stage.play(lambda driver: driver.close(stage.target(placed, send_by=time.monotonic() - 1)))
+    assert live(stage) == [placed.handle]
+    assert len(stage.server.log(upstream="up", operation="close")) == before
