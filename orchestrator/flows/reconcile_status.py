@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 
 from orchestrator.flows.services import Services
 from orchestrator.flows.targets import target_of
@@ -24,19 +25,20 @@ def confirmed(services: Services, provider: str, findings: Sequence[Finding]) ->
         return list(findings)
     with services.database.reading() as tx:
         rows = {one.handle: tx.placements.get(one.placement_id or "") for one in doubtful}
-    said = services.loop.run(_statuses(services, driver, rows))
+        now = tx.now()
+    said = services.loop.run(_statuses(services, driver, rows, now))
     return [_with_status(one, said.get(one.handle)) if one.kind is Kind.END else one for one in findings]
 
 
 async def _statuses(
-    services: Services, driver: Driver, rows: dict[str, Placement | None]
+    services: Services, driver: Driver, rows: dict[str, Placement | None], now: datetime
 ) -> dict[str, Status]:
     free = asyncio.Semaphore(QUESTIONS)
 
     async def ask(placement: Placement) -> Status:
         try:
             async with free, asyncio.timeout(STATUS_TIMEOUT):
-                return await driver.status(target_of(services, placement, None, to_ping=False))
+                return await driver.status(target_of(services, placement, None, to_ping=False, now=now))
         except Exception as error:  # noqa: BLE001 - its own answer cannot be had: then nothing is confirmed
             return Status(life=Life.UNKNOWN, detail=f"{type(error).__name__}: {error}")
 
