@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
+from orchestrator.flows import wishes
 from orchestrator.flows.loop import EventLoop
 from orchestrator.flows.services import Services
 from orchestrator.flows.slots import TOTALS, Slots
@@ -29,7 +30,8 @@ PUBLIC = Reach()
 
 
 def read_configuration(settings: Settings, *, require_secrets: bool = False) -> Configuration:
-    """`orchestrator.toml`, checked with the drivers at hand. Raises ConfigurationError."""
+    """`orchestrator.toml`, checked with the drivers at hand, models and accounts in it too. Raises
+    ConfigurationError."""
     known: Mapping[str, OptionsValidator] = {
         driver: partial(registry.option_faults, driver) for driver in registry.DRIVERS
     }
@@ -39,6 +41,7 @@ def read_configuration(settings: Settings, *, require_secrets: bool = False) -> 
         known_drivers=known,
         secrets=secret_store(settings),
         require_secrets=require_secrets,
+        also_check=wishes.faults_of,
     )
 
 

@@ -38,7 +38,8 @@ def apply(
 ) -> None:
     """Add or change models and accounts; again, it changes nothing."""
     from orchestrator import wiring
-    from orchestrator.flows.apply import apply_wishes, wishes_of
+    from orchestrator.flows.apply import apply_wishes
+    from orchestrator.flows.wishes import wishes_of
     from orchestrator.settings import load_settings
 
     settings = load_settings()

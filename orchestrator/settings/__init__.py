@@ -7,11 +7,12 @@ from orchestrator.settings.configuration import AttachRule, Configuration, Provi
 from orchestrator.settings.environment import Settings, load_settings
 from orchestrator.settings.faults import ConfigurationError, Fault
 from orchestrator.settings.providers import OptionsValidator
-from orchestrator.settings.reading import load_configuration
+from orchestrator.settings.reading import TABLES, load_configuration
 from orchestrator.settings.secrets import SecretStore, is_reference
 from orchestrator.settings.urls import redacted_url
 
 __all__ = [
+    "TABLES",
     "AttachRule",
     "Configuration",
     "ConfigurationError",

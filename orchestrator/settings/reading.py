@@ -1,10 +1,10 @@
 """From `orchestrator.toml` to a Configuration: every fault at once, each named by its path."""
 
 import tomllib
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 from orchestrator.rules.addresses import Network, whole_network
@@ -19,6 +19,17 @@ from orchestrator.settings.tables import Table
 
 #: Read by `orchestrator apply`, and welcome in the same file.
 _OF_APPLY = ("models", "accounts")
+#: All that the file may hold.
+TABLES = frozenset({"policy", "plans", "catalog", "attach", "providers", "audit", "retention", *_OF_APPLY})
+
+#: Finds the faults of what is not read here, told the whole file and what was read of it.
+AlsoCheck: TypeAlias = Callable[[Mapping[str, Any], Configuration], Sequence[Fault]]
+
+
+def _nothing_else(_document: Mapping[str, Any], _configuration: Configuration) -> Sequence[Fault]:
+    return ()
+
+
 #: Endpoints may come from jobs alone, or from the platform, instance by instance.
 _WITHOUT_URL = frozenset({"fpt", "sesterce"})
 
@@ -31,6 +42,7 @@ def load_configuration(
     drivers_without_url: Collection[str] = _WITHOUT_URL,
     secrets: SecretStore | None = None,
     require_secrets: bool = True,
+    also_check: AlsoCheck = _nothing_else,
 ) -> Configuration:
     """Read the file. Raises ConfigurationError with all that is wrong with it.
 
@@ -39,6 +51,7 @@ def load_configuration(
     root = Table(path="", values=_parsed(path, required=required), faults=faults)
     wanted = (secrets or SecretStore()) if require_secrets else None
     configuration = _read(root, known_drivers, drivers_without_url, wanted)
+    faults += also_check(root.values, configuration)
     if faults:
         raise ConfigurationError(faults)
     return configuration

@@ -81,7 +81,8 @@ def test_an_account_may_open_with_nothing(cli: Cli, file: Path, nothing: str) ->
 
 
 def test_the_configuration_may_stand_in_the_same_file(cli: Cli, config: Path) -> None:
-    config.write_text(CONFIG + MODEL + ACCOUNT)
+    rest = "[audit]\noverdue_after_seconds = 60\n[retention]\nevents_days = 1\n"
+    config.write_text(CONFIG + rest + MODEL + ACCOUNT)
     assert len(changes(cli, config)) == 3
 
 
@@ -133,6 +134,26 @@ def test_every_fault_is_named_and_nothing_is_written(
     assert [line.split(":")[0] for line in said.err.splitlines()] == paths
     assert cli("model", "list", "--json").json == []
     assert cli("account", "list", "--json").json == []
+
+
+@pytest.mark.parametrize(("text", "paths"), [fault for fault in FAULTS if fault.values[1] != ["model"]])
+def test_faults_in_the_configuration_file_are_found_wherever_it_is_read(
+    cli: Cli, config: Path, text: str, paths: list[str]
+) -> None:
+    config.write_text(f"{text}\n{CONFIG}" if text.startswith("models =") else CONFIG + text)
+    said = cli("provider", "list")
+    assert (said.code, said.out) == (2, "")
+    assert [line.split(":")[0] for line in said.err.splitlines()] == paths
+    [found] = [one for one in cli("doctor", "--json").json if one["check"] == "configuration"]
+    assert not found["ok"]
+    assert [line.split(":")[0] for line in found["detail"].splitlines()] == paths
+
+
+def test_a_plan_of_the_same_file_is_known_even_where_its_table_has_a_fault(cli: Cli, config: Path) -> None:
+    config.write_text(CONFIG + "[plans.gold]\nmax_nods = 1\n" + ACCOUNT.replace("payg", "gold"))
+    assert cli("provider", "list").err.splitlines() == [
+        "plans.gold.max_nods: unknown key; did you mean max_nodes?"
+    ]
 
 
 def test_a_file_that_is_no_toml_says_where(cli: Cli, file: Path) -> None:

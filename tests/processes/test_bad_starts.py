@@ -104,6 +104,13 @@ def test_a_configuration_with_several_faults_names_each_by_its_path(start: Start
     assert len(ended.said.splitlines()) >= 3
 
 
+def test_accounts_in_the_configuration_are_checked_with_it(start: Start) -> None:
+    account = '[[accounts]]\nid = "acme"\nplan = "odd"\ncurrency = "usd"\nbalance = "-1"\n'
+    ended = start(account + provider(), ALPHA_KEY=PASSWORD)
+    plan = "accounts[0].plan: is not configured; known are contract, payg"
+    assert_explained(ended, plan, "accounts[0].currency: must be", "accounts[0].balance: must be")
+
+
 def test_a_secret_that_is_not_there(start: Start) -> None:
     ended = start(provider())
     said = "providers.alpha.credentials[0]: environment variable ALPHA_KEY is not set"

@@ -1,0 +1,138 @@
+"""What `[[models]]` and `[[accounts]]` of a file wish for, and every fault of theirs, named by its path."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from orchestrator.client.parsing import parse
+from orchestrator.client.requests import PutModel
+from orchestrator.rules.refusals import Refusal
+from orchestrator.settings import TABLES, Configuration, ConfigurationError, Fault
+
+PUT_MODEL, PUT_ACCOUNT, CREDIT = (
+    "orchestrator.model.put",
+    "orchestrator.account.put",
+    "orchestrator.account.credit",
+)
+#: What the jobs call fields of `[[accounts]]`.
+_IN_THE_FILE = {"account_id": "id", "amount": "balance"}
+#: An opening balance of nothing is no credit.
+_NOTHING = (None, 0, "0", "0.0", "0.00")
+
+Json: TypeAlias = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wishes:
+    """What the file asks for, without a fault: the keyword arguments of jobs."""
+
+    models: Sequence[Json]
+    accounts: Sequence[tuple[Json, Json | None]]
+    """Each with its opening credit."""
+
+
+def wishes_of(document: Mapping[str, Any], configuration: Configuration) -> Wishes:
+    """The wishes in a TOML document. Raises ConfigurationError with every fault."""
+    wishes, faults = _read(document, configuration)
+    faults = [*_unknown_tables(document), *faults]
+    if faults:
+        raise ConfigurationError(faults)
+    return wishes
+
+
+def faults_of(document: Mapping[str, Any], configuration: Configuration) -> Sequence[Fault]:
+    """What is wrong with those that stand in the configuration file itself: found wherever that is read."""
+    return _read(document, configuration)[1]
+
+
+def _read(document: Mapping[str, Any], configuration: Configuration) -> tuple[Wishes, list[Fault]]:
+    faults: list[Fault] = []
+    models, accounts = (_entries(document, key, faults) for key in ("models", "accounts"))
+    for n, model in enumerate(models):
+        faults += _model_faults(f"models[{n}]", model, configuration)
+    wanted = [_account_jobs(account) for account in accounts]
+    for n, (put, credit) in enumerate(wanted):
+        faults += _account_faults(f"accounts[{n}]", put, credit, configuration)
+    faults += [*_repeated("models", models), *_repeated("accounts", accounts)]
+    return Wishes(models=models, accounts=wanted), faults
+
+
+def _unknown_tables(document: Mapping[str, Any]) -> Iterator[Fault]:
+    """The configuration may stand in the same file; anything else is a misspelling."""
+    for key in document:
+        if key not in TABLES:
+            yield Fault(key, "unknown key: the file holds [[models]] and [[accounts]]")
+
+
+def _entries(document: Mapping[str, Any], key: str, faults: list[Fault]) -> list[Json]:
+    entries = document.get(key, [])
+    if isinstance(entries, list) and all(isinstance(entry, dict) for entry in entries):
+        return entries
+    faults.append(Fault(key, f"must be a list of tables ([[{key}]])"))
+    return []
+
+
+def _account_jobs(entry: Json) -> tuple[Json, Json | None]:
+    """The put, and the opening credit: its key makes it happen once."""
+    put = {key: value for key, value in entry.items() if key not in ("id", "balance")}
+    put |= {"account_id": entry["id"]} if "id" in entry else {}
+    balance = entry.get("balance")
+    if not isinstance(balance, bool) and balance in _NOTHING:
+        return put, None
+    account_id, currency = entry.get("id"), entry.get("currency")
+    key = f"opening:{account_id}"
+    return put, {"account_id": account_id, "amount": balance, "currency": currency, "key": key}
+
+
+def _model_faults(path: str, entry: Json, configuration: Configuration) -> list[Fault]:
+    faults = _faults(path, PUT_MODEL, entry)
+    if faults:
+        return faults
+    request = parse(PUT_MODEL, entry)
+    assert isinstance(request, PutModel)
+    several = "" if request.provider is not None else "s"
+    return [
+        Fault(f"{path}.provider{several}", f"{name} is not configured; add [providers.{name}] first")
+        for name in request.provider_names
+        if name not in configuration.providers
+    ]
+
+
+def _account_faults(path: str, put: Json, credit: Json | None, configuration: Configuration) -> list[Fault]:
+    faults = _faults(path, PUT_ACCOUNT, put)
+    plan = put.get("plan")
+    if isinstance(plan, str) and configuration.plan(plan) is None and f"{path}.plan" not in _paths(faults):
+        known = ", ".join(sorted(configuration.plans))
+        faults.append(Fault(f"{path}.plan", f"is not configured; known are {known}"))
+    # what else is wrong with the credit is wrong with the put, and told already
+    balance = [] if credit is None else _faults(path, CREDIT, credit)
+    return faults + [fault for fault in balance if fault.path == f"{path}.balance"]
+
+
+def _faults(path: str, job: str, kwargs: Json) -> list[Fault]:
+    try:
+        parse(job, kwargs)
+    except Refusal as refusal:
+        return [Fault(_path(path, job, fault), fault["msg"]) for fault in refusal.details["faults"]]
+    return []
+
+
+def _path(path: str, job: str, fault: Mapping[str, str]) -> str:
+    """A fault of the whole is named by the field that its kind names, where there is one."""
+    loc = fault["loc"]
+    if loc == "request":
+        loc = fault["type"] if job == PUT_MODEL and fault["type"] in PutModel.model_fields else ""
+    return f"{path}.{_IN_THE_FILE.get(loc, loc) if job != PUT_MODEL else loc}".rstrip(".")
+
+
+def _repeated(key: str, entries: Sequence[Json]) -> Iterator[Fault]:
+    seen: dict[str, int] = {}
+    for n, entry in enumerate(entries):
+        name = str(entry.get("id"))
+        if name in seen and "id" in entry:
+            yield Fault(f"{key}[{n}].id", f"is the id of {key}[{seen[name]}] as well")
+        seen.setdefault(name, n)
+
+
+def _paths(faults: Sequence[Fault]) -> set[str]:
+    return {fault.path for fault in faults}
