@@ -1,6 +1,6 @@
 """`reconcile`: what providers list against what we know, now."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -33,7 +33,8 @@ def reconcile(
     force: Annotated[bool, typer.Option("--force", help="Whatever the share: you have looked.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Compare what lives at providers with what we know: adopt, close or end. Exit code 1 where anything differs."""
+    """Compare what lives at providers with what we know: adopt, close or end. Exit code 1 where anything
+    differs, or there was no list."""
     from orchestrator.flows import leftovers
     from orchestrator.flows.reconcile import Wish
     from orchestrator.flows.reconcile import reconcile as compare
@@ -47,12 +48,25 @@ def reconcile(
             reports = compare(services, wish, provider)
         with services.database.reading() as tx:
             possible = leftovers.possible(tx, tx.now(), provider)
+        drivers = {name: one.driver for name, one in services.config.providers.items()}
     if as_json:
         print_json({"lists": [_as_json(one) for one in reports], "possible_orphans": possible})
     else:
         show(*_tables(reports, possible))
+    if not reports:
+        raise Complaint(_why_no_list(drivers, provider))
     if any(report.is_wrong for report in reports):
         raise typer.Exit(REFUSED)
+
+
+def _why_no_list(drivers: Mapping[str, str], provider: str | None) -> str:
+    """Nothing to compare is no agreement: it must not look like one."""
+    if provider is not None:
+        return f"nothing was compared: provider {provider} ({drivers[provider]}) cannot list its sessions"
+    if not drivers:
+        return "nothing was compared: no provider is configured"
+    told = ", ".join(f"{name} ({driver})" for name, driver in sorted(drivers.items()))
+    return f"nothing was compared: none of the configured providers can list its sessions: {told}"
 
 
 def _as_json(report: "Report") -> dict[str, Any]:
@@ -79,7 +93,7 @@ def _as_json(report: "Report") -> dict[str, Any]:
 
 def _tables(reports: Sequence["Report"], possible: list[dict[str, Any]]) -> list["RenderableType"]:
     said = [(one.provider, one.credential or "", one.listed, _said(one)) for one in reports]
-    parts = [table(("provider", "credential", "listed", ""), said)]
+    parts = [table(("provider", "credential", "listed", ""), said)] if said else []
     found = [
         (
             one.finding.handle,

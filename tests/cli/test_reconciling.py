@@ -94,6 +94,20 @@ def test_possible_orphans_of_a_gateway_are_told_of(cli: Cli, world: World) -> No
     session_id = world.create_session("moral")
     world.settle()
     said = cli("reconcile", "--json")
-    assert (said.code, said.json["lists"]) == (0, [])
+    assert (said.code, said.json["lists"]) == (1, [])
     assert [one["id"] for one in said.json["possible_orphans"]] == [session_id]
     assert session_id in cli("reconcile").out
+
+
+def test_where_no_provider_can_list_nothing_looks_like_agreement(cli: Cli, config: Path) -> None:
+    said = cli("reconcile")
+    assert (said.code, said.out) == (1, "")
+    assert said.err == (
+        "nothing was compared: none of the configured providers can list its sessions: "
+        "alpha (openai), morph (morpheus)\n"
+    )
+    one = cli("reconcile", "--provider", "morph", "--dry-run", "--json")
+    assert (one.code, one.json) == (1, {"lists": [], "possible_orphans": []})
+    assert one.err == "nothing was compared: provider morph (morpheus) cannot list its sessions\n"
+    config.write_text("")
+    assert cli("reconcile").err == "nothing was compared: no provider is configured\n"
