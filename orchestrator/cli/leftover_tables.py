@@ -1,10 +1,11 @@
 """Closes without proof, for people: they cost money until somebody looks."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.cli.output import pairs, show, table
+from orchestrator.cli.times import when
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -40,6 +41,8 @@ def show_closed(result: dict[str, Any]) -> None:
     if not result.get("orphan"):
         from orchestrator.cli.session_tables import show_result
 
+        if _found_over(result):
+            show(_as_it_ended(result))
         return show_result(result)
     told = result["forced"] or {}
     return show(
@@ -57,6 +60,19 @@ def show_closed(result: dict[str, Any]) -> None:
             ]
         )
     )
+
+
+def _found_over(session: dict[str, Any]) -> bool:
+    """Was it over already, or on its way there, and still is?"""
+    return session.get("found_state") == session["state"] in {"stopping", "stopped", "failed"}
+
+
+def _as_it_ended(session: dict[str, Any]) -> str:
+    why = ": ".join(part for part in (session["stop_reason"], session["stop_detail"]) if part)
+    said = f"session {session['id']} is already {session['found_state']} ({why})"
+    if session["found_state"] == "stopping":
+        return f"{said}; its close is tried until it is proven"
+    return f"{said}, since {when(session['ended_at'], datetime.now(UTC))}: nothing is left to close"
 
 
 def _row(one: dict[str, Any]) -> tuple[Any, ...]:

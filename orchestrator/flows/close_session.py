@@ -13,19 +13,20 @@ from orchestrator.store.unit import Transaction
 
 
 def close_session(services: Services, tx: Transaction, request: CloseSession) -> Mapping[str, Any]:
-    """The session, stopping or stopped. One that is over already stays as it ended.
+    """The session, stopping or stopped, and as what it was found. One that is over already stays as it ended.
 
     The id of an orphan's placement is taken as well: it is tried again, or ended by hand."""
     orphan = tx.leftovers.lock_orphan(request.session_id)
     if orphan is not None:
         return leftovers.of_close(by_hand.close_orphan(services, tx, orphan, request), tx.now())
     work, session = found.session(services, tx, request.session_id)
+    found_as = session.state
     if session.state not in TERMINAL | {State.STOPPING}:
         session = work.stop(session, StopReason(request.reason), work.now, request.detail)
     if request.confirm or request.force:
         session = _end_by_hand(work, session, request)
     work.finish()
-    return views.of_session(tx, session, work.now)
+    return {**views.of_session(tx, session, work.now), "found_state": found_as.value}
 
 
 def _end_by_hand(work: AccountWork, session: Session, request: CloseSession) -> Session:

@@ -29,6 +29,26 @@ def test_a_session_lives_from_create_to_delete(cli: Cli, worker: World) -> None:
     assert "deleted" in cli("session", "delete", "mine").out
 
 
+def test_a_close_of_what_is_over_says_why_and_since_when(cli: Cli, worker: World) -> None:
+    session_id = worker.run_session("moral")
+    worker.server.fault("close_fails", operation="close")
+    first = cli("session", "close", session_id, "--operator", "--reason", "maintenance")
+    assert (first.code, "already" in first.out) == (0, False)
+    closing = cli("session", "close", session_id)
+    assert closing.code == 0
+    assert (
+        f"session {session_id} is already stopping (operator: maintenance); its close is tried" in closing.out
+    )
+    worker.server.clear_faults()
+    worker.pass_time(10 * MINUTE)
+    again = cli("session", "close", session_id)
+    assert again.code == 0
+    assert f"session {session_id} is already stopped (operator: maintenance), since " in again.out
+    assert "ago (2026-01-01 12:" in again.out.splitlines()[0]
+    told = cli("session", "close", session_id, "--json").json
+    assert (told["found_state"], told["state"], told["stop_reason"]) == ("stopped", "stopped", "operator")
+
+
 def test_a_close_is_forced_with_who_and_why_and_stays_in_the_report(cli: Cli, worker: World) -> None:
     session_id = worker.run_session("moral")
     worker.server.fault("close_fails", operation="close")
