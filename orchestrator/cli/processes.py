@@ -14,7 +14,14 @@ from orchestrator.client.sender import check_broker
 from orchestrator.flows.measure import begin_at_zero, measure
 from orchestrator.observability import log as logs
 from orchestrator.observability import metrics
-from orchestrator.settings import ConfigurationError, Fault, Settings, load_settings, redacted_url
+from orchestrator.settings import (
+    ConfigurationError,
+    Fault,
+    Settings,
+    load_settings,
+    redacted_url,
+    unknown_variables,
+)
 from orchestrator.store import migrate
 from orchestrator.tasks.pools import POOLS, run_pool
 
@@ -53,7 +60,9 @@ def _checked() -> Settings:
     """Everything that a process needs is there, or it says at once what is not, and does not start."""
     settings = load_settings()
     logs.configure(settings.log)
-    wiring.read_configuration(settings, require_secrets=True)
+    configuration = wiring.read_configuration(settings, require_secrets=True)
+    for fault in unknown_variables(configuration):
+        log.warning("%s", fault)
     database = wiring.open_database(settings)
     database.check()
     with database.reading() as tx:

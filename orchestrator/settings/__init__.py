@@ -4,7 +4,7 @@ The only reader of the environment. A wrong setting is found at start, with ever
 """
 
 from orchestrator.settings.configuration import AttachRule, Configuration, ProviderConfiguration
-from orchestrator.settings.environment import Settings, load_settings
+from orchestrator.settings.environment import Settings, load_settings, unknown_variables
 from orchestrator.settings.faults import ConfigurationError, Fault
 from orchestrator.settings.providers import OptionsValidator
 from orchestrator.settings.reading import TABLES, load_configuration
@@ -25,4 +25,5 @@ __all__ = [
     "load_configuration",
     "load_settings",
     "redacted_url",
+    "unknown_variables",
 ]

@@ -1,6 +1,10 @@
 """The environment, prefix `ORCHESTRATOR_`: two URLs, a file's name and how to be observed."""
 
-from collections.abc import Callable
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -9,10 +13,16 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from orchestrator.settings import urls
+from orchestrator.settings.configuration import Configuration
 from orchestrator.settings.faults import ConfigurationError, Fault
+from orchestrator.settings.secrets import is_reference
 from orchestrator.settings.sockets import private_socket, socket_url
 
 PREFIX = "ORCHESTRATOR_"
+#: Of the tests, and what Kubernetes sets by itself for services with names like ours.
+_NOT_OURS = re.compile(
+    r"ORCHESTRATOR_(TEST_.*|PORT|(.*_)?SERVICE_(HOST|PORT(_.*)?)|(.*_)?PORT_[0-9]+_(TCP|UDP|SCTP)(_.*)?)"
+)
 
 _REMEDIES = {
     "log": 'must be "console" or "json"',
@@ -98,6 +108,39 @@ def load_settings() -> Settings:
     except ValidationError as error:
         details = error.errors(include_url=False, include_input=False, include_context=False)
     raise ConfigurationError([_fault(detail) for detail in details])
+
+
+def unknown_variables(configuration: Configuration, environ: Mapping[str, str] = os.environ) -> list[Fault]:
+    """Variables with our prefix that nothing reads: most likely misspelt. Their values are not told.
+
+    One that the configuration refers to is somebody's secret, whatever its name."""
+    known = {f"{PREFIX}{field.upper()}" for field in Settings.model_fields}
+    patterns = list(_references(configuration))
+    return [
+        Fault(name, f"unknown variable, it has no effect{_nearest(name)}")
+        for name in sorted(environ)
+        if name.upper().startswith(PREFIX)
+        and name.upper() not in known
+        and not _NOT_OURS.fullmatch(name.upper())
+        and not any(fnmatchcase(f"env:{name}", pattern) for pattern in patterns)
+    ]
+
+
+def _nearest(name: str) -> str:
+    """By what follows the prefix, which all have in common."""
+    near = get_close_matches(
+        name.upper().removeprefix(PREFIX).lower(), Settings.model_fields, n=1, cutoff=0.7
+    )
+    return f"; did you mean {PREFIX}{near[0].upper()}?" if near else ""
+
+
+def _references(configuration: Configuration) -> Iterator[str]:
+    for provider in configuration.providers.values():
+        yield from provider.all_credentials
+        yield from (
+            text for text in provider.options.values() if isinstance(text, str) and is_reference(text)
+        )
+    yield from (rule.secret_ref for rule in configuration.attach_allowed)
 
 
 def _private_broker(data_dir: object) -> str:

@@ -127,3 +127,10 @@ def test_a_setting_that_is_wrong(start: Start) -> None:
     assert_explained(
         ended, 'ORCHESTRATOR_LOG: must be "console" or "json"', "ORCHESTRATOR_BROKER_URL: must begin"
     )
+
+
+def test_a_variable_that_nobody_reads_is_warned_of_at_the_start(start: Start) -> None:
+    ended = start(ORCHESTRATOR_METRIC_PORT=PASSWORD)
+    assert_explained(
+        ended, "ORCHESTRATOR_METRIC_PORT: unknown variable", "did you mean ORCHESTRATOR_METRICS_PORT?"
+    )

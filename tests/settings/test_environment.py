@@ -7,7 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.settings import ConfigurationError, Settings, load_settings, redacted_url
+from orchestrator.settings import (
+    AttachRule,
+    Configuration,
+    ConfigurationError,
+    ProviderConfiguration,
+    Settings,
+    load_settings,
+    redacted_url,
+    unknown_variables,
+)
 from orchestrator.settings.sockets import private_socket, socket_url
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -199,3 +208,61 @@ def test_the_example_of_the_environment_shows_the_defaults(monkeypatch: pytest.M
         monkeypatch.delenv(f"ORCHESTRATOR_{name}")
     without = load_settings()
     assert given(monkeypatch, **dict(listed)).model_dump() == without.model_dump()
+
+
+REFERRING = Configuration(
+    providers={
+        "fpt": ProviderConfiguration(
+            name="fpt",
+            driver="fpt",
+            base_url="",
+            credentials=("env:ORCHESTRATOR_FPT_KEY",),
+            retired_credentials=("env:ORCHESTRATOR_FPT_OLD",),
+            options={"endpoint_secret_ref": "env:ORCHESTRATOR_FPT_ENDPOINT", "regions": ["*"]},
+        )
+    },
+    attach_allowed=(AttachRule(secret_ref="env:ORCHESTRATOR_TOKEN_*", host="h"),),
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        pytest.param(
+            "METRIC_PORT", "; did you mean ORCHESTRATOR_METRICS_PORT?", id="a letter that is missing"
+        ),
+        pytest.param("DATABSE_URL", "; did you mean ORCHESTRATOR_DATABASE_URL?", id="another"),
+        pytest.param("WHATEVER_IT_IS", "", id="like none"),
+        pytest.param("FPT_KEY2", "", id="nobody's secret"),
+    ],
+)
+def test_a_variable_that_nobody_reads_is_told_by_the_nearest_name_and_without_its_value(
+    name: str, told: str
+) -> None:
+    [fault] = unknown_variables(REFERRING, {f"ORCHESTRATOR_{name}": "hunter2", "PATH": "/bin"})
+    assert str(fault) == f"ORCHESTRATOR_{name}: unknown variable, it has no effect{told}"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("ORCHESTRATOR_LOG", id="a setting"),
+        pytest.param("orchestrator_log", id="a setting in small letters"),
+        pytest.param("ORCHESTRATOR_FPT_KEY", id="a credential"),
+        pytest.param("ORCHESTRATOR_FPT_OLD", id="one that is retired"),
+        pytest.param("ORCHESTRATOR_FPT_ENDPOINT", id="an endpoint's secret"),
+        pytest.param("ORCHESTRATOR_TOKEN_7", id="what a job may name"),
+        pytest.param("ORCHESTRATOR_TEST_POSTGRES_URL", id="of the tests"),
+        pytest.param("ORCHESTRATOR_SERVICE_HOST", id="what Kubernetes sets for a service"),
+        pytest.param("ORCHESTRATOR_WORKER_PORT_8000_TCP_ADDR", id="and for its ports"),
+        pytest.param("ORCHESTRA", id="of somebody else"),
+    ],
+)
+def test_a_variable_that_somebody_reads_is_not_told(name: str) -> None:
+    assert unknown_variables(REFERRING, {name: "x"}) == []
+
+
+def test_every_variable_of_the_example_is_known() -> None:
+    names = re.findall(r"^(ORCHESTRATOR_\w+)=", (DEPLOY / "env.example").read_text(), re.MULTILINE)
+    assert len(names) > 5
+    assert unknown_variables(Configuration(), dict.fromkeys(names, "")) == []
