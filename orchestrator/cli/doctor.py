@@ -1,13 +1,13 @@
 """`doctor`: is everything there that a process needs? One line for each."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import typer
 
-from orchestrator.cli.failures import REFUSED, Complaint, explained
+from orchestrator.cli.failures import REFUSED, WRONG, Complaint, explained
 from orchestrator.cli.options import AsJson
 from orchestrator.cli.output import coloured, print_json, show, table
 from orchestrator.cli.reading import reading
@@ -29,17 +29,34 @@ class Finding:
     check: str
     ok: bool
     detail: str
+    warning: bool = False
+    """It works, and somebody should look at it all the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing to look at, and what it rests on: where that is broken, it has nothing of its own to say."""
+
+    name: str
+    look: Callable[["Settings"], str]
+    rests_on: Sequence[str] = ()
+
+
+class Doubt(Exception):
+    """Nothing is broken; the message says what to look at."""
 
 
 def doctor(as_json: AsJson = False) -> None:
-    """Check settings, configuration, secrets, database, broker, scheduler, work and providers."""
+    """Check settings, configuration, secrets, database, broker, scheduler, work and providers. Exit code 2 where
+    settings or configuration are wrong, 1 where anything else is."""
     findings = list(_findings())
     if as_json:
         print_json([asdict(finding) for finding in findings])
     else:
         show(table(("", "check", ""), [(_mark(f), f.check, f.detail) for f in findings]))
-    if not all(finding.ok for finding in findings):
-        raise typer.Exit(REFUSED)
+    broken = {finding.check for finding in findings if not finding.ok}
+    if broken:
+        raise typer.Exit(WRONG if broken & {"settings", "configuration"} else REFUSED)
 
 
 def _findings() -> Iterator[Finding]:
@@ -51,28 +68,43 @@ def _findings() -> Iterator[Finding]:
         yield Finding("settings", False, str(error))
         return
     yield Finding("settings", True, "")
-    checks = {
-        "configuration": _configuration,
-        "secrets": _secrets,
-        "database": _database,
-        "revision": _revision,
-        "broker": _broker,
-        "scheduler": _scheduler,
-        "work": _work,
-        "providers": _providers,
-    }
-    for name, check in checks.items():
-        yield _tried(name, check, settings)
+    broken: set[str] = set()
+    for check in _checks():
+        first = next((name for name in check.rests_on if name in broken), None)
+        finding = _tried(check, settings) if first is None else _not_looked_at(check, first)
+        if not finding.ok:
+            broken.add(check.name)
+        yield finding
 
 
-def _tried(name: str, check: Callable[["Settings"], str], settings: "Settings") -> Finding:
+def _checks() -> Sequence[Check]:
+    return (
+        Check("configuration", _configuration),
+        Check("environment", _environment, ["configuration"]),
+        Check("secrets", _secrets, ["configuration"]),
+        Check("database", _database),
+        Check("revision", _revision, ["database"]),
+        Check("broker", _broker),
+        Check("scheduler", _scheduler, ["database"]),
+        Check("work", _work, ["database"]),
+        Check("providers", _providers, ["configuration", "database"]),
+    )
+
+
+def _tried(check: Check, settings: "Settings") -> Finding:
     try:
-        return Finding(name, True, check(settings))
+        return Finding(check.name, True, check.look(settings))
+    except Doubt as doubt:
+        return Finding(check.name, True, str(doubt), warning=True)
     except Exception as error:
         failure = explained(error)
         if failure is None:
             raise
-        return Finding(name, False, "\n".join(failure.lines))
+        return Finding(check.name, False, "\n".join(failure.lines))
+
+
+def _not_looked_at(check: Check, first: str) -> Finding:
+    return Finding(check.name, False, f"not looked at: mend the {first} first")
 
 
 def _configuration(settings: "Settings") -> str:
@@ -80,6 +112,17 @@ def _configuration(settings: "Settings") -> str:
 
     configuration = wiring.read_configuration(settings)
     return f"{settings.config}: {len(configuration.providers)} providers"
+
+
+def _environment(settings: "Settings") -> str:
+    """A misspelt variable goes unnoticed: what it was to set has its default."""
+    from orchestrator import wiring
+    from orchestrator.settings import unknown_variables
+
+    unknown = unknown_variables(wiring.read_configuration(settings))
+    if unknown:
+        raise Doubt("\n".join(str(fault) for fault in unknown))
+    return "every ORCHESTRATOR_ variable is known"
 
 
 def _secrets(settings: "Settings") -> str:
@@ -164,4 +207,6 @@ def _providers(settings: "Settings") -> str:
 
 
 def _mark(finding: Finding) -> object:
+    if finding.warning:
+        return coloured("!", "yellow")
     return coloured("✓", "green") if finding.ok else coloured("✗", "red")

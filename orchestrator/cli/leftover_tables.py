@@ -64,7 +64,8 @@ def show_closed(result: dict[str, Any]) -> None:
 
 def _found_over(session: dict[str, Any]) -> bool:
     """Was it over already, or on its way there, and still is?"""
-    return session.get("found_state") == session["state"] in {"stopping", "stopped", "failed"}
+    is_over = session["state"] in {"stopping", "stopped", "failed"}
+    return is_over and bool(session.get("found_state") == session["state"])
 
 
 def _as_it_ended(session: dict[str, Any]) -> str:

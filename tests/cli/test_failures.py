@@ -152,3 +152,49 @@ def test_the_doctor_is_content_with_a_platform_that_works(
         )
     said = cli("doctor", "--json")
     assert said.code == 0, said.out
+
+
+def _found(cli: Cli, code: int) -> dict[str, tuple[bool, str]]:
+    said = cli("doctor", "--json")
+    assert said.code == code, said.out
+    return {finding["check"]: (finding["ok"], finding["detail"]) for finding in said.json}
+
+
+def test_the_doctor_tells_a_fault_of_the_configuration_once(cli: Cli, config: Path) -> None:
+    config.write_text('[providers.a]\ndriver = "odd"\nbase_url = "x"\n')
+    found = _found(cli, 2)
+    assert [check for check, (_, detail) in found.items() if "providers.a.driver" in detail] == [
+        "configuration"
+    ]
+    skipped = (False, "not looked at: mend the configuration first")
+    assert found["secrets"] == found["environment"] == found["providers"] == skipped
+    assert found["database"][0], "what does not rest on it is looked at"
+    assert cli("doctor").out.count("providers.a.base_url") == 1
+
+
+def test_the_doctor_tells_a_fault_of_the_settings_with_the_code_for_it(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ORCHESTRATOR_LOG", "loud")
+    assert list(_found(cli, 2)) == ["settings"]
+
+
+def test_the_doctor_tells_once_that_the_database_cannot_be_reached(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("ORCHESTRATOR_DATABASE_URL", f"sqlite:///{tmp_path}/absent.db")
+    found = _found(cli, 1)
+    assert [check for check, (_, detail) in found.items() if "absent.db" in detail] == ["database"]
+    assert found["work"] == (False, "not looked at: mend the database first")
+
+
+def test_the_doctor_warns_of_a_variable_that_nobody_reads(
+    cli: Cli, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ORCHESTRATOR_METRIC_PORT", "hunter2")
+    [found] = [one for one in cli("doctor", "--json").json if one["check"] == "environment"]
+    assert (found["ok"], found["warning"]) == (True, True)
+    assert found["detail"].startswith("ORCHESTRATOR_METRIC_PORT: unknown variable, it has no effect; did you")
+    [line] = [line for line in cli("doctor").out.splitlines() if "METRIC_PORT" in line]
+    assert line.split()[:2] == ["!", "environment"]
+    assert "hunter2" not in line

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -70,7 +71,7 @@ def test_a_forced_close_is_kept_with_who_why_and_what_it_may_have_cost(make_worl
     assert (told["by"], told["money_at_risk"]) == ("ann@desk", "1.20")
     assert world.events(session_id)[-2:] == ["close_forced", "stopped"]
     reading = measure(world.services.database, ())
-    assert (reading.unproven, reading.at_risk, reading.forced) == (0, {"USD": 0}, 1)
+    assert (reading.unproven, reading.at_risk, reading.forced) == (0, {"USD": Decimal(0)}, 1)
 
 
 def test_a_forced_close_frees_the_place_and_is_never_tried_again(make_world: MakeWorld) -> None:
