@@ -1,9 +1,9 @@
 """`doctor`: is everything there that a process needs? One line for each."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -32,6 +32,11 @@ class Finding:
     warning: bool = False
     """It works, and somebody should look at it all the same."""
 
+    def as_json(self) -> dict[str, Any]:
+        """`warning` is there only where there is one."""
+        told = {"check": self.check, "ok": self.ok, "detail": self.detail}
+        return told | ({"warning": True} if self.warning else {})
+
 
 @dataclass(frozen=True, slots=True)
 class Check:
@@ -51,7 +56,7 @@ def doctor(as_json: AsJson = False) -> None:
     settings or configuration are wrong, 1 where anything else is."""
     findings = list(_findings())
     if as_json:
-        print_json([asdict(finding) for finding in findings])
+        print_json([finding.as_json() for finding in findings])
     else:
         show(table(("", "check", ""), [(_mark(f), f.check, f.detail) for f in findings]))
     broken = {finding.check for finding in findings if not finding.ok}
