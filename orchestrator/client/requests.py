@@ -1,27 +1,39 @@
 """The jobs, one model each: the contract's names, defaults and limits. Fields are only added."""
 
 from collections.abc import Mapping
-from decimal import Decimal
 from types import MappingProxyType
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from orchestrator.client import fields
-from orchestrator.rules.values import Attach, Model, ModelSource, ModelType, OnQuota
+from orchestrator.client.account_requests import CreditAccount, PutAccount, QuotaRequest
+from orchestrator.client.model_requests import PutModel
+from orchestrator.client.parts import Part, Request
+from orchestrator.rules.values import Attach, OnQuota
+
+__all__ = [
+    "JOBS",
+    "AttachRequest",
+    "CloseSession",
+    "CreateSession",
+    "CreditAccount",
+    "DeleteSession",
+    "ExtendSession",
+    "Interactions",
+    "PingSession",
+    "ProviderOptions",
+    "PutAccount",
+    "PutModel",
+    "QuotaRequest",
+    "RecordInteractions",
+    "Request",
+    "StartSession",
+    "StopRequest",
+]
 
 
-class _Part(BaseModel):
-    """Types as JSON gives them ("5" is no number, true is none either); unknown keys are refused."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
-
-
-class Request(_Part):
-    """The keyword arguments of a job, checked."""
-
-
-class StopRequest(_Part):
+class StopRequest(Part):
     """When the session shall stop; the earliest counts."""
 
     max_duration_seconds: fields.Seconds | None = None
@@ -30,7 +42,7 @@ class StopRequest(_Part):
     max_cost: fields.Money | None = None
 
 
-class ProviderOptions(_Part):
+class ProviderOptions(Part):
     """Upstream's own flags, passed on as they are."""
 
     direct_payment: bool | None = None
@@ -38,7 +50,7 @@ class ProviderOptions(_Part):
     bid_id: fields.Line | None = None
 
 
-class AttachRequest(_Part):
+class AttachRequest(Part):
     """An endpoint that somebody else opened; its secret by reference."""
 
     endpoint_url: fields.EndpointUrl
@@ -134,7 +146,7 @@ class DeleteSession(Request):
     session_id: fields.Identifier
 
 
-class Interactions(_Part):
+class Interactions(Part):
     session_id: fields.Identifier
     count: fields.Count
     ok: bool = True
@@ -145,119 +157,6 @@ class Interactions(_Part):
 class RecordInteractions(Request):
     batch: Annotated[list[Interactions], Field(min_length=1, max_length=10_000)]
 
-
-class QuotaRequest(_Part):
-    """An account's own numbers: what is left out stays, "plan" is its plan's again, "unlimited" is no limit."""
-
-    max_sessions: fields.Limit | None = None
-    max_concurrent: fields.Limit | None = None
-    max_nodes: fields.Limit | None = None
-    max_nodes_total: fields.Limit | None = None
-
-    def laid_over(self, own: Mapping[str, int | None]) -> dict[str, int | None]:
-        """The snapshot's mapping: only what is the account's own; None is no limit."""
-        wanted = {**own, **self.model_dump(exclude_none=True)}
-        numbers = {name: limit for name, limit in wanted.items() if limit != fields.THE_PLANS}
-        return {name: None if limit == fields.UNLIMITED else limit for name, limit in numbers.items()}
-
-
-class PutAccount(Request):
-    """Who knows only plan and currency takes nothing away: the numbers of its own that are left out stay."""
-
-    account_id: fields.Identifier
-    plan: fields.Identifier
-    currency: fields.Currency
-    quota: QuotaRequest = QuotaRequest()
-    overdraft_limit: fields.Overdraft | None = None
-    """How far the balance may go below zero; "0" is not at all, "plan" is the plan's again."""
-
-    def overdraft_over(self, own: Decimal | None) -> Decimal | None:
-        """The account's own overdraft from now on; None: the plan's."""
-        if self.overdraft_limit is None:
-            return own
-        return None if self.overdraft_limit == fields.THE_PLANS else self.overdraft_limit
-
-
-class CreditAccount(Request):
-    account_id: fields.Identifier
-    amount: fields.Money
-    currency: fields.Currency
-    key: fields.Line
-    """The same key credits once."""
-
-
-class PutModel(Request):
-    """One of `[[models]]`."""
-
-    id: fields.ModelIdentifier
-    provider: fields.Identifier | None = None
-    providers: Annotated[list[fields.Identifier], Field(min_length=1, max_length=16)] | None = None
-    provider_model_id: fields.Line | None = None
-    provider_model_ids: dict[fields.Identifier, fields.Line] | None = None
-    type: fields.ModelTypeField
-    size: Annotated[str, Field(max_length=32)] = ""
-    learning_stage: Annotated[str, Field(max_length=64)] = ""
-    source: fields.ModelSourceField = ModelSource.CATALOG
-    owner: fields.Identifier | None = None
-    files_uploaded: bool = False
-    tags: Annotated[list[fields.Tag], Field(max_length=64)] = Field(default_factory=list)
-    price_per_node_hour: fields.Money
-    currency: fields.Currency
-    max_duration_seconds: fields.Seconds | None = None
-    max_interactions: fields.Count | None = None
-
-    @model_validator(mode="after")
-    def _is_served_by_somebody(self) -> Self:
-        if (self.provider is None) == (self.providers is None):
-            raise fields.fault("providers", "name either provider or providers, in order of preference")
-        names = self.provider_names
-        if len(set(names)) < len(names):
-            raise fields.fault("providers", "name each of providers once")
-        if (self.provider_model_id is None) == (self.provider_model_ids is None):
-            raise fields.fault("provider_model_ids", "name either provider_model_id or provider_model_ids")
-        if self.provider_model_ids is not None and set(self.provider_model_ids) != set(names):
-            raise fields.fault("provider_model_ids", "provider_model_ids must hold one id for each provider")
-        return self
-
-    @model_validator(mode="after")
-    def _is_complete_for_its_kind(self) -> Self:
-        if self.source is ModelSource.PRIVATE and self.owner is None:
-            raise fields.fault("owner", "a private model needs its owner, an account's id")
-        if self.type is not ModelType.ASR and not {"size", "learning_stage"} <= self.model_fields_set:
-            raise fields.fault("size", "a model of type LLM or VLM needs size and learning_stage")
-        return self
-
-    @property
-    def provider_names(self) -> tuple[str, ...]:
-        """In order of preference, however they were given."""
-        return tuple(self.providers or ([self.provider] if self.provider else []))
-
-    def as_model(self) -> Model:
-        """The snapshot that the rest of the system works with."""
-        same = dict.fromkeys(self.provider_names, self.provider_model_id or "")
-        given = self.model_dump(include=set(_SAME_IN_A_MODEL))
-        return Model(
-            **given,
-            price_per_node_hour=self.price_per_node_hour,
-            providers=self.provider_names,
-            provider_model_ids=self.provider_model_ids or same,
-            tags=tuple(self.tags),
-        )
-
-
-#: Fields of PutModel that a Model holds under the same name, unchanged.
-_SAME_IN_A_MODEL = (
-    "id",
-    "type",
-    "size",
-    "learning_stage",
-    "source",
-    "owner",
-    "files_uploaded",
-    "currency",
-    "max_duration_seconds",
-    "max_interactions",
-)
 
 #: Every job by its task's name.
 JOBS: Mapping[str, type[Request]] = MappingProxyType(

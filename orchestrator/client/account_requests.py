@@ -1,0 +1,47 @@
+"""The jobs about accounts: the contract's names, defaults and limits. Fields are only added."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+
+from orchestrator.client import fields
+from orchestrator.client.parts import Part, Request
+
+
+class QuotaRequest(Part):
+    """An account's own numbers: what is left out stays, "plan" is its plan's again, "unlimited" is no limit."""
+
+    max_sessions: fields.Limit | None = None
+    max_concurrent: fields.Limit | None = None
+    max_nodes: fields.Limit | None = None
+    max_nodes_total: fields.Limit | None = None
+
+    def laid_over(self, own: Mapping[str, int | None]) -> dict[str, int | None]:
+        """The snapshot's mapping: only what is the account's own; None is no limit."""
+        wanted = {**own, **self.model_dump(exclude_none=True)}
+        numbers = {name: limit for name, limit in wanted.items() if limit != fields.THE_PLANS}
+        return {name: None if limit == fields.UNLIMITED else limit for name, limit in numbers.items()}
+
+
+class PutAccount(Request):
+    """Who knows only plan and currency takes nothing away: the numbers of its own that are left out stay."""
+
+    account_id: fields.Identifier
+    plan: fields.Identifier
+    currency: fields.Currency
+    quota: QuotaRequest = QuotaRequest()
+    overdraft_limit: fields.Overdraft | None = None
+    """How far the balance may go below zero; "0" is not at all, "plan" is the plan's again."""
+
+    def overdraft_over(self, own: Decimal | None) -> Decimal | None:
+        """The account's own overdraft from now on; None: the plan's."""
+        if self.overdraft_limit is None:
+            return own
+        return None if self.overdraft_limit == fields.THE_PLANS else self.overdraft_limit
+
+
+class CreditAccount(Request):
+    account_id: fields.Identifier
+    amount: fields.Money
+    currency: fields.Currency
+    key: fields.Line
+    """The same key credits once."""

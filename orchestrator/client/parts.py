@@ -1,0 +1,13 @@
+"""What every job's keyword arguments have in common: strict types, and no key that nobody knows."""
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Part(BaseModel):
+    """Types as JSON gives them ("5" is no number, true is none either); unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
+
+
+class Request(Part):
+    """The keyword arguments of a job, checked."""

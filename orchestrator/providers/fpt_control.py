@@ -1,0 +1,124 @@
+"""The calls of a template, one method each, and what their answers mean."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from orchestrator.providers.answers import Answer
+from orchestrator.providers.driver import Closed, Life, Secret
+from orchestrator.providers.errors import (
+    CannotAsk,
+    NotClosed,
+    OutcomeUnknown,
+    ProviderError,
+    ProviderFull,
+)
+from orchestrator.providers.faults import describe, read_fault, verdict_of
+from orchestrator.providers.fpt_options import FptOptions
+from orchestrator.providers.http import HttpClient
+from orchestrator.providers.lifecycle import ask_changing, ask_reading, refusal
+from orchestrator.providers.paths import is_readable, read_text
+from orchestrator.providers.secrets import brief
+from orchestrator.providers.templates import CloseTable, OpenTable, StatusTable
+from orchestrator.rules.values import Verdict
+
+#: What a status says of what runs no more.
+ENDED = (Life.STOPPED, Life.FAILED, Life.GONE)
+
+
+class Control:
+    """Asks as the configuration says. `values` fill the placeholders."""
+
+    def __init__(self, options: FptOptions, http: HttpClient) -> None:
+        assert options.open is not None
+        assert options.close is not None
+        self.opening: OpenTable = options.open
+        self._closing: CloseTable = options.close
+        self._options = options
+        self._http = http
+
+    async def open(self, values: Mapping[str, Any], secret: Secret | None) -> Any:
+        """The body that shows what was opened. Raises what `Driver.open` may raise."""
+        timeout = self._options.open_timeout_seconds
+        call = self.opening.call(self._options.base_url, values, secret, timeout)
+        answer = await ask_changing(self._http, call)
+        if not _succeeded(answer, self.opening) or not read_text(answer.json, self.opening.handle):
+            raise self._not_opened(answer)
+        return answer.json
+
+    async def status(self, values: Mapping[str, Any], secret: Secret | None) -> tuple[Life, str, Any]:
+        """What the status says, how it said it, and the body that it stands in. Raises where it says nothing."""
+        table = self._askable(values)
+        timeout = self._options.read_timeout_seconds
+        answer = await ask_reading(self._http, table.call(self._options.base_url, values, secret, timeout))
+        if _succeeded(answer, table) and answer.json is not None:
+            life, said = table.life(answer.json)
+            return life, brief(said, answer.hidden), answer.json
+        if verdict_of(answer, self._options.rules) is Verdict.GONE:
+            return Life.GONE, describe(answer), answer.json
+        raise refusal(answer, self._options.rules)
+
+    async def close(self, values: Mapping[str, Any], secret: Secret | None) -> Closed:
+        """Close, and prove it. Raises NotClosed where there is no proof."""
+        if not self._closing.placeholders <= values.keys():
+            raise NotClosed("its handle is not known, and the close needs it")
+        timeout = self._options.close_timeout_seconds
+        call = self._closing.call(self._options.base_url, values, secret, timeout)
+        answer = await ask_changing(self._http, call)
+        handle = values.get("handle")
+        if _succeeded(answer, self._closing):
+            return Closed(proof=await self._proof(answer, values, secret), closed_handle=handle)
+        if verdict_of(answer, self._options.rules) is Verdict.GONE:
+            return Closed(proof=f"already gone: {describe(answer)}", closed_handle=handle)
+        raise NotClosed(describe(answer))
+
+    async def items(self, secret: Secret | None) -> Sequence[Any]:
+        """What the list shows as live. Raises CannotAsk where the configuration has none."""
+        table = self._options.list
+        if table is None:
+            raise CannotAsk("there is no list of sessions in the configuration")
+        timeout = self._options.read_timeout_seconds
+        answer = await ask_reading(self._http, table.call(self._options.base_url, {}, secret, timeout))
+        items = table.live(answer.json) if _succeeded(answer, table) else None
+        if items is not None:
+            return items
+        if _succeeded(answer, table):
+            raise OutcomeUnknown(f"no list of sessions: {describe(answer)}")
+        raise refusal(answer, self._options.rules)
+
+    async def _proof(self, answer: Answer, values: Mapping[str, Any], secret: Secret | None) -> str:
+        """A platform may say yes and go on: where it can be asked, its status is the proof."""
+        if self._options.status is None or not self._options.confirm_close:
+            return f"the platform answered HTTP {answer.status} to the close"
+        life, said, _ = await self.status(values, secret)
+        if life not in ENDED:
+            raise NotClosed(f"the close was accepted, but the status is still: {said}")
+        return f"its status after the close: {said}"
+
+    def _askable(self, values: Mapping[str, Any]) -> StatusTable:
+        table = self._options.status
+        if table is None or not table.placeholders <= values.keys():
+            raise CannotAsk("its status cannot be asked")
+        return table
+
+    def _not_opened(self, answer: Answer) -> ProviderError:
+        """What the configuration calls definite is; otherwise only a refusal of the request itself."""
+        said = describe(answer)
+        means = self._meaning(answer)
+        if means == "full":
+            return ProviderFull(said)
+        if means in (None, "transient", "loading"):
+            conflict = (
+                answer.status == 409 and self._options.names_create
+            )  # perhaps with our own, lost before
+            if answer.status >= 500 or answer.status < 300 or answer.status == 408 or conflict:
+                return OutcomeUnknown(said)
+        return refusal(answer, self._options.rules)
+
+    def _meaning(self, answer: Answer) -> str | None:
+        text = read_fault(answer).text
+        fitting = (one for one in self._options.errors if answer.status in one.statuses)
+        return next((one.means for one in fitting if one.rule.pattern.search(text)), None)
+
+
+def _succeeded(answer: Answer, table: Any) -> bool:
+    return answer.status in table.success_statuses and is_readable(answer)
