@@ -2,10 +2,10 @@
 
 driver      the protocol, its card, its values and its small error tree
 registry    the names that `driver = "…"` may take; builds drivers from the configuration
-options     what the configuration of every driver has in common
+options     what the configuration of every driver has in common, and what error bodies mean there
 openai, aimlapi, sesterce (with sesterce_*), morpheus (with morpheus_slot)   one platform each
 morpheus_node (with morpheus_chain, its calls, and morpheus_wallet, which tells whose a session is)
-fpt (with fpt_options, fpt_attach, fpt_template)   endpoints from elsewhere, and any plain JSON control API
+fpt (with fpt_options, fpt_attach, fpt_template, fpt_control)   endpoints from elsewhere, and any plain JSON control API
 templates, paths                        calls as data, and where their answers say what
 
 http        the one HTTP client; the only place that knows the transport

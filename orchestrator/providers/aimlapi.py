@@ -15,7 +15,7 @@ from orchestrator.providers.card import Card
 from orchestrator.providers.chat import Dialect, Pinger
 from orchestrator.providers.driver import Auth, Balance, Endpoint, Order, Placed, Probe, Secret, Target
 from orchestrator.providers.errors import CredentialRefused, Misconfigured, ModelMissing, OutOfBalance
-from orchestrator.providers.faults import has_error
+from orchestrator.providers.faults import Rule, has_error
 from orchestrator.providers.http import Call, HttpClient
 from orchestrator.providers.lifecycle import ask_reading, listed_models, refusal
 from orchestrator.providers.numbers import read_decimal
@@ -47,14 +47,16 @@ class AimlapiDriver(AlwaysOn):
         self._options = options
         self._http = http
         self._pinger = Pinger(http)
-        self._dialect = Dialect(most_tokens=options.ping_most_tokens, cost_header=COST_HEADER)
+        self._dialect = Dialect(
+            rules=options.rules, most_tokens=options.ping_most_tokens, cost_header=COST_HEADER
+        )
 
     async def open(self, order: Order) -> Placed:
         secret = _needed(order.secret)
         if self._options.check_models:
             await self._check_model(order.model)
         if self._options.check_key:
-            _check_key(await self._ask(self._options.url("/key"), secret))
+            _check_key(await self._ask(self._options.url("/key"), secret), self._options.rules)
         return Placed(handle=order.placement_id, endpoint=self._endpoint(order.model, secret))
 
     async def probe(self, target: Target) -> Probe:
@@ -62,12 +64,12 @@ class AimlapiDriver(AlwaysOn):
         return await self._pinger.probe(target, endpoint, self._dialect)
 
     async def check(self, secret: Secret | None) -> str:
-        _check_key(await self._ask(self._options.url("/key"), _needed(secret)))
+        _check_key(await self._ask(self._options.url("/key"), _needed(secret)), self._options.rules)
         return "the key is valid"
 
     async def balance(self, secret: Secret | None) -> Balance:
         answer = await self._ask(self._billing_url(), _needed(secret))
-        body = _good(answer)
+        body = _good(answer, self._options.rules)
         amount = read_decimal(body.get("current_balance"))
         if amount is None:
             raise Misconfigured(f"{self.name} told no current_balance at {self._billing_url()}")
@@ -75,7 +77,7 @@ class AimlapiDriver(AlwaysOn):
 
     async def _check_model(self, model: str) -> None:
         """The list needs no key, so none is shown to it."""
-        entries = listed_models(await self._ask(self._options.url("/models"), None))
+        entries = listed_models(await self._ask(self._options.url("/models"), None), self._options.rules)
         if not any(model in _names(entry) for entry in entries):
             raise ModelMissing(f"{self.name} does not list the model {model}")
 
@@ -114,9 +116,9 @@ def _names(entry: Mapping[str, Any]) -> set[str]:
     return {str(entry.get("id")), *(alias for alias in aliases if isinstance(alias, str))}
 
 
-def _check_key(answer: Answer) -> None:
+def _check_key(answer: Answer, rules: Sequence[Rule]) -> None:
     """A key that is disabled, or has spent its limit, would be refused at the first ping."""
-    body = _good(answer)
+    body = _good(answer, rules)
     key = body["data"] if isinstance(body.get("data"), Mapping) else body
     if key.get("disabled") is True:
         raise CredentialRefused("the platform says that this key is disabled")
@@ -129,10 +131,10 @@ def _check_key(answer: Answer) -> None:
         raise OutOfBalance(f"this key has spent {spent} of its limit of {most} per {limit['retention']}")
 
 
-def _good(answer: Answer) -> Mapping[str, Any]:
+def _good(answer: Answer, rules: Sequence[Rule]) -> Mapping[str, Any]:
     body = answer.json
     if answer.status != 200 or has_error(answer) or not isinstance(body, Mapping):
-        raise refusal(answer)
+        raise refusal(answer, rules)
     return body
 
 

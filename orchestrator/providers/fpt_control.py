@@ -12,7 +12,7 @@ from orchestrator.providers.errors import (
     ProviderError,
     ProviderFull,
 )
-from orchestrator.providers.faults import describe, read_fault, verdict_of
+from orchestrator.providers.faults import describe, verdict_of
 from orchestrator.providers.fpt_options import FptOptions
 from orchestrator.providers.http import HttpClient
 from orchestrator.providers.lifecycle import ask_changing, ask_reading, refusal
@@ -103,7 +103,7 @@ class Control:
     def _not_opened(self, answer: Answer) -> ProviderError:
         """What the configuration calls definite is; otherwise only a refusal of the request itself."""
         said = describe(answer)
-        means = self._meaning(answer)
+        means = self._options.meaning(answer)
         if means == "full":
             return ProviderFull(said)
         if means in (None, "transient", "loading"):
@@ -113,11 +113,6 @@ class Control:
             if answer.status >= 500 or answer.status < 300 or answer.status == 408 or conflict:
                 return OutcomeUnknown(said)
         return refusal(answer, self._options.rules)
-
-    def _meaning(self, answer: Answer) -> str | None:
-        text = read_fault(answer).text
-        fitting = (one for one in self._options.errors if answer.status in one.statuses)
-        return next((one.means for one in fitting if one.rule.pattern.search(text)), None)
 
 
 def _succeeded(answer: Answer, table: Any) -> bool:

@@ -10,7 +10,7 @@ from pydantic_core.core_schema import ValidationInfo
 from orchestrator.providers.driver import Auth
 from orchestrator.providers.faults import Rule, rule
 from orchestrator.providers.options import DriverOptions
-from orchestrator.providers.templates import CallTable, CloseTable, ListTable, Meaning, OpenTable, StatusTable
+from orchestrator.providers.templates import CallTable, CloseTable, ListTable, OpenTable, StatusTable
 from orchestrator.rules.values import Verdict
 
 #: With a text, as a firewall's page has none that counts; a text about money has a meaning of its own.
@@ -24,8 +24,6 @@ class FptOptions(DriverOptions):
     endpoint_auth: Auth = Auth.BEARER
     unauthorized_means: Literal["credentials", "gone"] = "credentials"
     """What 401 and 403 of an endpoint say, whose secret belongs to its one session."""
-    errors: tuple[Meaning, ...] = ()
-    """What the platform's errors mean, laid before the shared table."""
 
     probe_before_proof: bool = True
     """attach: a wanted stop looks whether the endpoint says that it is gone; each look costs a ping."""
@@ -63,11 +61,6 @@ class FptOptions(DriverOptions):
         if table is not None and table.is_relative and info.data.get("base_url") == "":
             raise PydanticCustomError("relative", "its url is relative, and there is no base_url")
         return table
-
-    @property
-    def rules(self) -> tuple[Rule, ...]:
-        """Laid before the shared ones, for pings and for control calls."""
-        return tuple(meaning.rule for meaning in self.errors)
 
     @property
     def ping_rules(self) -> tuple[Rule, ...]:

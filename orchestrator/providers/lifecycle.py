@@ -55,10 +55,10 @@ def refusal(answer: Answer, rules: Sequence[Rule] = ()) -> ProviderError:
             assert_never(unknown)
 
 
-def listed_models(answer: Answer) -> list[Mapping[str, Any]]:
+def listed_models(answer: Answer, rules: Sequence[Rule] = ()) -> list[Mapping[str, Any]]:
     """The entries of a model list. Raises what a bad answer means."""
     body = answer.json
     entries = body.get("data") if isinstance(body, Mapping) else None
     if answer.status != 200 or not isinstance(entries, list):
-        raise refusal(answer)
+        raise refusal(answer, rules)
     return [entry for entry in entries if isinstance(entry, Mapping)]

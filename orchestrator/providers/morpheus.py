@@ -99,7 +99,9 @@ class MorpheusDriver:
             return await self._native(target)
         endpoint = target.endpoint or self._endpoint(target.model, target.secret)
         extras = {"session_id": target.handle} if target.handle else {}
-        dialect = Dialect(extras=extras, most_tokens=self._options.ping_most_tokens)
+        dialect = Dialect(
+            extras=extras, rules=self._options.rules, most_tokens=self._options.ping_most_tokens
+        )
         return await self._pinger.probe(target, endpoint, dialect)
 
     async def status(self, target: Target) -> Status:
@@ -151,7 +153,7 @@ class MorpheusDriver:
             auth=Auth.BEARER,
             secret=secret,
         )
-        return listed_models(await ask_reading(self._http, call))
+        return listed_models(await ask_reading(self._http, call), self._options.rules)
 
     async def _free(self, secret: Secret, until: float) -> None:
         """A leftover session would be adopted with its nearer end, or leak under a bid open."""

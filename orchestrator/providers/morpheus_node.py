@@ -89,7 +89,7 @@ class MorpheusNodeDriver:
         endpoint = target.endpoint or self._endpoint(target.model, target.secret)
         dialect = Dialect(
             headers={"session_id": target.handle} if target.handle else {},
-            rules=_RULES,
+            rules=(*self._options.rules, *_RULES),
             most_tokens=self._options.ping_most_tokens,
             streams=True,
         )

@@ -31,7 +31,7 @@ class OpenAIDriver(AlwaysOn):
         self._options = options
         self._http = http
         self._pinger = Pinger(http)
-        self._dialect = Dialect(most_tokens=options.ping_most_tokens)
+        self._dialect = Dialect(rules=options.rules, most_tokens=options.ping_most_tokens)
 
     async def open(self, order: Order) -> Placed:
         if self._options.check_models:
@@ -47,14 +47,14 @@ class OpenAIDriver(AlwaysOn):
         return (
             "no list of models"
             if answer.status in _NO_LIST
-            else f"{len(listed_models(answer))} models listed"
+            else f"{len(listed_models(answer, self._options.rules))} models listed"
         )
 
     async def _check(self, model: str, secret: Secret | None) -> None:
         answer = await self._models(secret)
         if answer.status in _NO_LIST:
             return
-        if not any(entry.get("id") == model for entry in listed_models(answer)):
+        if not any(entry.get("id") == model for entry in listed_models(answer, self._options.rules)):
             raise ModelMissing(f"{self.name} does not list the model {model}")
 
     async def _models(self, secret: Secret | None) -> Answer:

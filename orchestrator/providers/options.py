@@ -1,9 +1,47 @@
 """What the configuration of every driver has in common."""
 
-from pydantic import BaseModel, ConfigDict, Field
+import re
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic_core import PydanticCustomError
+
+from orchestrator.providers.answers import Answer
+from orchestrator.providers.faults import Rule, read_fault
+from orchestrator.rules.values import Verdict
 
 #: An address without query or fragment.
 URL = r"^https?://[^/\s?#]+[^\s?#]*$"
+
+
+class Meaning(BaseModel):
+    """What an error of this platform means, where the shared table would not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    statuses: tuple[Annotated[int, Field(ge=200, le=599)], ...] = Field(min_length=1)
+    pattern: str = ""
+    """A regular expression over the error's text; empty matches every text."""
+    means: Literal[
+        "gone", "full", "credentials", "out_of_balance", "throttled", "loading", "transient", "misconfigured"
+    ]
+
+    @field_validator("pattern")
+    @classmethod
+    def _compiles(cls, pattern: str) -> str:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise PydanticCustomError(
+                "pattern", "is no regular expression: {why}", {"why": str(error)}
+            ) from error
+        return pattern
+
+    @property
+    def rule(self) -> Rule:
+        """For a verdict; a platform that is full is, to a ping, one that fails for now."""
+        verdict = Verdict.TRANSIENT if self.means == "full" else Verdict(self.means.upper())
+        return Rule(verdict, frozenset(self.statuses), re.compile(self.pattern, re.IGNORECASE | re.DOTALL))
 
 
 class DriverOptions(BaseModel):
@@ -18,6 +56,19 @@ class DriverOptions(BaseModel):
     """For calls that change nothing, like model lists."""
     ping_most_tokens: int = Field(default=256, ge=1)
     """Where a server wants more tokens than the policy's, at most this many."""
+    errors: tuple[Meaning, ...] = ()
+    """What the platform's errors mean, laid before the shared table: few platforms document theirs."""
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """Laid before the shared ones, for pings and for control calls."""
+        return tuple(meaning.rule for meaning in self.errors)
+
+    def meaning(self, answer: Answer) -> str | None:
+        """What the configuration says that an answer means; None where it says nothing."""
+        text = read_fault(answer).text
+        fitting = (one for one in self.errors if answer.status in one.statuses)
+        return next((one.means for one in fitting if one.rule.pattern.search(text)), None)
 
     def url(self, path: str) -> str:
         return self.base_url.rstrip("/") + path

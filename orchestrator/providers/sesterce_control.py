@@ -9,7 +9,7 @@ from typing import Any
 from orchestrator.providers.answers import Answer
 from orchestrator.providers.driver import Auth, Life, Secret
 from orchestrator.providers.errors import Misconfigured, OutcomeUnknown, ProviderFull
-from orchestrator.providers.faults import describe
+from orchestrator.providers.faults import Rule, describe, read_fault
 from orchestrator.providers.http import Call, HttpClient
 from orchestrator.providers.lifecycle import ask_changing, ask_reading, refusal
 from orchestrator.providers.numbers import read_decimal
@@ -27,9 +27,6 @@ _LIVES: Mapping[str, Life] = {
     "DELETING": Life.GONE,
     "DELETED": Life.GONE,
 }
-
-#: Words of a refusal that has to do with hardware, not with us; a guess, for errors are not documented.
-_FULL = ("capacity", "out of stock", "no hardware", "not enough resources", "unavailable hardware")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,14 +61,14 @@ class Control:
             self._http, self._call("GET", "", secret, self._options.read_timeout_seconds)
         )
         pending = Life.ASLEEP if self._options.pending_means == "asleep" else Life.STARTING
-        return [_instance(entry, pending, answer.hidden) for entry in _entries(answer)]
+        return [_instance(entry, pending, answer.hidden) for entry in _entries(answer, self._options.rules)]
 
     async def create(self, secret: Secret | None, body: Mapping[str, Any], timeout_seconds: float) -> str:
         """Create one and return its id. Raises what `Driver.open` may raise."""
         answer = await ask_changing(self._http, self._call("POST", "", secret, timeout_seconds, body))
         made = _id(answer.json) if 200 <= answer.status < 300 else None
         if made is None:
-            raise _refused(answer)
+            raise _refused(answer, self._options)
         return made
 
     async def start(self, secret: Secret | None, instance_id: str, timeout_seconds: float) -> None:
@@ -79,7 +76,7 @@ class Control:
         call = self._call("POST", f"/{instance_id}/start", secret, timeout_seconds)
         answer = await ask_changing(self._http, call)
         if not 200 <= answer.status < 300:
-            raise _refused(answer)
+            raise _refused(answer, self._options)
 
     async def end(self, secret: Secret | None, instance_id: str, timeout_seconds: float) -> Answer:
         """Stop or delete one, whatever it answers. The transport may send a DELETE twice where a connection
@@ -104,16 +101,19 @@ class Control:
         )
 
 
-def _refused(answer: Answer) -> Exception:
-    said = describe(answer)
+def _refused(answer: Answer, options: SesterceOptions) -> Exception:
+    said, told = describe(answer), read_fault(answer).text.lower()
     if answer.status < 300 or answer.status >= 500 or answer.status == 408:
         return OutcomeUnknown(said)
-    if answer.status not in (401, 403, 404) and any(word in said.lower() for word in _FULL):
+    guessed = answer.status not in (401, 403, 404) and any(
+        word.lower() in told for word in options.full_texts
+    )
+    if options.meaning(answer) == "full" or guessed:
         return ProviderFull(said)
-    return refusal(answer)
+    return refusal(answer, options.rules)
 
 
-def _entries(answer: Answer) -> Sequence[Mapping[str, Any]]:
+def _entries(answer: Answer, rules: Sequence[Rule]) -> Sequence[Mapping[str, Any]]:
     """Refuses a list that is not whole: in it, nothing could be found missing."""
     body = answer.json
     entries = body
@@ -123,7 +123,7 @@ def _entries(answer: Answer) -> Sequence[Mapping[str, Any]]:
         if isinstance(entries, list) and isinstance(total, int) and total > len(entries):
             raise Misconfigured(f"the list shows {len(entries)} of {total} instances: it has pages")
     if answer.status != 200 or not isinstance(entries, list):
-        raise refusal(answer)
+        raise refusal(answer, rules)
     if any(_id(entry) is None for entry in entries):
         raise Misconfigured("the list has an instance without _id")
     return entries

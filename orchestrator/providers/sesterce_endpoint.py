@@ -75,7 +75,10 @@ class Endpoints:
             auth=Auth(self._options.endpoint_auth),
             secret=order.secret,
         )
-        return [str(entry.get("id")) for entry in listed_models(await ask_reading(self._http, call))]
+        return [
+            str(entry.get("id"))
+            for entry in listed_models(await ask_reading(self._http, call), self._options.rules)
+        ]
 
     def _endpoint(self, order: Order, address: str, model: str) -> Endpoint:
         secret_ref = self._options.endpoint_secret_ref or (order.secret.ref if order.secret else None)

@@ -39,6 +39,14 @@ class SesterceOptions(DriverOptions):
     on_close: OnClose = "stop"
     start_takes_running: bool = False
     """With `on_open = "start"`: whether an instance that runs already may be taken. Another session may use it."""
+    full_texts: tuple[str, ...] = (
+        "capacity",
+        "out of stock",
+        "no hardware",
+        "not enough resources",
+        "unavailable hardware",
+    )
+    """Words of a refusal that has to do with hardware, not with us; a guess, for errors are not documented."""
     pending_means: Literal["starting", "asleep"] = "starting"
     endpoint_auth: Literal["x-api-key", "bearer"] = "bearer"
     endpoint_secret_ref: str | None = Field(default=None, pattern=r"^(env:|file:/).")

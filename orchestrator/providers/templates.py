@@ -5,52 +5,20 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic_core import PydanticCustomError
 
 from orchestrator.providers.driver import Auth, Life, Order, Secret, Target
-from orchestrator.providers.faults import Rule
 from orchestrator.providers.http import Call
 from orchestrator.providers.paths import JsonPath, read_path, read_text
-from orchestrator.rules.values import Verdict
 
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 
 #: What both an order and a placement know.
 _ALWAYS = frozenset({"placement_id", "name", "model"})
-
-
-class Meaning(BaseModel):
-    """What an error of this platform means, where the shared table would not know."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    statuses: tuple[Annotated[int, Field(ge=200, le=599)], ...] = Field(min_length=1)
-    pattern: str = ""
-    """A regular expression over the error's text; empty matches every text."""
-    means: Literal[
-        "gone", "full", "credentials", "out_of_balance", "throttled", "loading", "transient", "misconfigured"
-    ]
-
-    @field_validator("pattern")
-    @classmethod
-    def _compiles(cls, pattern: str) -> str:
-        try:
-            re.compile(pattern)
-        except re.error as error:
-            raise PydanticCustomError(
-                "pattern", "is no regular expression: {why}", {"why": str(error)}
-            ) from error
-        return pattern
-
-    @property
-    def rule(self) -> Rule:
-        """For a verdict; a platform that is full is, to a ping, one that fails for now."""
-        verdict = Verdict.TRANSIENT if self.means == "full" else Verdict(self.means.upper())
-        return Rule(verdict, frozenset(self.statuses), re.compile(self.pattern, re.IGNORECASE | re.DOTALL))
 
 
 class CallTable(BaseModel):

@@ -5,7 +5,7 @@ import tomllib
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from pydantic import BaseModel
@@ -33,11 +33,21 @@ def card_of(driver: str) -> str:
     return next(text for heading, text in chapters().items() if heading.endswith(f"(`{driver}`)"))
 
 
-def settings_in(text: str) -> dict[str, str]:
-    """Setting → default, as the tables of settings say."""
+def settings_in(text: str, heading: str = "setting") -> dict[str, str]:
+    """Setting → default, as the tables under such a heading say. Each has its meaning in the last cell."""
+    begin = rf"^\| {re.escape(heading)} \|[^\n]*\n\|[-|]+\n"
+    tables = re.findall(begin + r"((?:\|[^\n]*\n)+)", text, flags=re.MULTILINE)
+    rows = [row.split("|") for table in tables for row in table.splitlines()]
+    names = [cells[1].strip(" `") for cells in rows]
+    assert len(names) == len(set(names)), "each once"
+    return {name: cells[2].replace("`", "").strip() for name, cells in zip(names, rows, strict=True)}
+
+
+def meanings_in(text: str) -> dict[str, str]:
+    """Setting → what the tables of settings say that it means."""
     tables = re.findall(r"^\| setting \|[^\n]*\n\|[-|]+\n((?:\|[^\n]*\n)+)", text, flags=re.MULTILINE)
     rows = (row.split("|") for table in tables for row in table.splitlines())
-    return {cells[1].strip(" `"): cells[2].strip(" `") for cells in rows}
+    return {cells[1].strip(" `"): "|".join(cells[4:-1]).strip() for cells in rows}
 
 
 def default_of(field: FieldInfo) -> str:
@@ -51,11 +61,24 @@ def default_of(field: FieldInfo) -> str:
         return "none"
     if isinstance(value, bool):
         return str(value).lower()
-    return f"{value:g}" if isinstance(value, int | float) else str(value)
+    if isinstance(value, tuple):
+        return ", ".join(str(one) for one in value)
+    return f"{value:g}" if isinstance(value, int | float) else str(value) or "empty"
 
 
 def expected(fields: Mapping[str, FieldInfo]) -> dict[str, str]:
-    return {name: default_of(field) for name, field in fields.items()}
+    """As it is written in the configuration: under its alias, where it has one."""
+    return {field.alias or name: default_of(field) for name, field in fields.items()}
+
+
+def tables_of(model: type[BaseModel]) -> dict[str, type[BaseModel]]:
+    """The settings that are tables themselves: those of other models."""
+    return {
+        name: part
+        for name, field in model.model_fields.items()
+        for part in (field.annotation, *get_args(field.annotation))
+        if isinstance(part, type) and issubclass(part, BaseModel)
+    }
 
 
 def test_what_all_drivers_have_in_common_stands_at_the_beginning() -> None:
@@ -70,6 +93,27 @@ def test_a_card_names_every_setting_of_its_driver_with_the_default(driver: str) 
         if name not in COMMON
     }
     assert settings_in(card_of(driver)) == expected(own)
+
+
+@pytest.mark.parametrize("driver", EVERY_DRIVER)
+def test_a_card_names_every_key_of_the_tables_that_settings_are(driver: str) -> None:
+    tables = tables_of(registry.options_model(driver))
+    assert "errors" in tables, "what every driver has in common is found too"
+    for name, model in tables.items():
+        where = chapters()[""] if name in COMMON else card_of(driver)
+        assert settings_in(where, f"key in `{name}`") == expected(model.model_fields), name
+
+
+@pytest.mark.parametrize("driver", EVERY_DRIVER)
+def test_tables_that_a_card_describes_are_settings_of_its_driver(driver: str) -> None:
+    described = set(re.findall(r"^\| key in `(\w+)` \|", card_of(driver), flags=re.MULTILINE))
+    assert described == set(tables_of(registry.options_model(driver))) - set(COMMON)
+
+
+@pytest.mark.parametrize("where", ["", *EVERY_DRIVER])
+def test_every_setting_has_a_meaning(where: str) -> None:
+    text = card_of(where) if where else chapters()[""]
+    assert {name for name, meaning in meanings_in(text).items() if not meaning} == set()
 
 
 @pytest.mark.parametrize("driver", EVERY_DRIVER)

@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import Callable
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
 from orchestrator.providers.driver import Driver, Life, Placed
-from orchestrator.providers.errors import NotClosed, OutcomeUnknown, ProviderFull
+from orchestrator.providers.errors import Misconfigured, NotClosed, OutcomeUnknown, ProviderFull
 from orchestrator.rules.values import Verdict
 from orchestrator.simulator import SimulatorServer
 from tests.providers.instances import (
@@ -21,7 +22,7 @@ from tests.providers.instances import (
     operations,
     verdict,
 )
-from tests.providers.stage import MODEL, Stage, secret, stage_of
+from tests.providers.stage import KEY, MODEL, Stage, secret, stage_of
 from tests.simulator.conftest import HandClock, wait_until
 
 
@@ -121,6 +122,33 @@ def test_no_capacity_is_a_full_provider(timed: SimulatorServer) -> None:
     stage.fault("status", operation="create", status=409, body=body)
     with pytest.raises(ProviderFull):
         stage.open()
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"full_texts": ["Nothing Free"]},
+        {"errors": [{"statuses": [409], "pattern": "nothing free", "means": "full"}]},
+    ],
+    ids=["its words", "its errors"],
+)
+def test_the_configuration_says_how_a_full_provider_speaks(
+    timed: SimulatorServer, said: dict[str, Any]
+) -> None:
+    stage = stage_of(timed, CREATE)
+    body = {"statusCode": 409, "message": "Nothing free, no capacity"}
+    stage.fault("status", operation="create", status=409, body=body)
+    with pytest.raises(ProviderFull):
+        stage.play(lambda driver: driver.open(stage.order()), **said)
+    with pytest.raises(Misconfigured):
+        stage.play(lambda driver: driver.open(stage.order()), full_texts=["something else"])
+
+
+def test_a_secret_in_what_a_container_says_is_not_shown(timed: SimulatorServer) -> None:
+    stage = stage_of(timed, CREATE, fails={MODEL: f"{'.' * 90} wrong token {KEY}"})
+    with pytest.raises(ProviderFull) as refused:
+        stage.open()
+    assert KEY[:6] not in str(refused.value)
 
 
 @pytest.mark.parametrize("fault", ["unauthorized", "forbidden", "invalid_json", "error_before", "throttled"])
