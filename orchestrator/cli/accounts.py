@@ -11,11 +11,12 @@ from orchestrator.cli.options import AsJson, Currency, Limit, given
 from orchestrator.cli.output import pairs, print_json, say, show
 from orchestrator.cli.reading import configured, found_account, reading
 from orchestrator.cli.sending import Json, sends
+from orchestrator.cli.usage import Misused
 
 app = typer.Typer()
 
 AccountId: TypeAlias = Annotated[str, typer.Argument(metavar="ID", help="The account's id.")]
-#: A whole number, "unlimited" or "plan". The job says what is wrong with anything else.
+#: A whole number, "unlimited" or "plan". The job's request says what is wrong with anything else.
 Most: TypeAlias = Annotated[
     str | None, typer.Option(help='Its own limit, or "unlimited"; "plan": its plan\'s again.')
 ]
@@ -112,6 +113,8 @@ def ledger(
     """Every movement of an account's money with the balance after it, newest first."""
     from orchestrator.flows.read_account import ledger_line
 
+    if as_json and as_csv:
+        raise Misused("--json prints JSON and nothing else, --csv CSV: give one")
     with reading() as tx:
         now = tx.now()
         found_account(tx, account_id)

@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from orchestrator.cli.output import say
-from orchestrator.rules.refusals import Refusal
+from orchestrator.rules.refusals import ErrorCode, Refusal
 
 #: Refused, or found wrong.
 REFUSED = 1
@@ -50,8 +50,8 @@ class ExplainingGroup(TyperGroup):
 def explained(error: Exception) -> Failure | None:
     """What a user can do something about; None for the rest."""
     match error:
-        case _ if type(error).__module__.partition(".")[0] == "typer":
-            return None  # usage: it tells that itself
+        case _ if isinstance(error, typer.BadParameter) or _home(error).startswith("typer."):
+            return None  # usage, or an exit: it tells that itself
         case Complaint():
             return Failure([str(error)], error.exit_code)
         case Refusal():
@@ -64,7 +64,22 @@ def refusal_lines(code: str, message: str, details: Mapping[str, Any]) -> list[s
     """The code and the message; where there are several faults, one a line."""
     faults = details.get("faults") or []
     several = [f"  {fault['loc']}: {fault['msg']}" for fault in faults] if len(faults) > 1 else []
-    return [f"error {code}: {message}", *several]
+    return [f"error {code}: {_with_our_remedy(code, message, details)}", *several]
+
+
+def _with_our_remedy(code: str, message: str, details: Mapping[str, Any]) -> str:
+    """To who types commands, a command is the remedy; the job's own message names a job."""
+    match code:
+        case ErrorCode.UNKNOWN_ACCOUNT if "account_id" in details:
+            who = f"account {details['account_id']} is unknown"
+            how = f"`orchestrator account put {details['account_id']} --plan PLAN --currency CODE`"
+            return f"{who}: put it first ({how}, or `orchestrator apply FILE`); `orchestrator account list` has all"
+        case ErrorCode.UNKNOWN_MODEL if "model_id" in details:
+            what = f"model {details['model_id']} is unknown"
+            how = f"`orchestrator model put {details['model_id']} …`"
+            return f"{what}: put it first ({how}, or `orchestrator apply FILE`); `orchestrator model list` has all"
+        case _:
+            return message
 
 
 def _from_below(error: Exception) -> Failure | None:
@@ -82,12 +97,15 @@ def _from_below(error: Exception) -> Failure | None:
             return Failure([_of_database(error)], WRONG)
         case JobBroken():
             return Failure([str(error)], REFUSED)
-        case _ if (
-            type(error).__module__ == "alembic.util.exc"
-        ):  # known by its home: only the store imports it
+        case _ if _home(error).startswith("alembic.util"):  # only the store imports it
             return Failure([f"the database cannot be migrated by this release: {error}"], WRONG)
         case _:
             return None
+
+
+def _home(error: Exception) -> str:
+    """The module that it comes from."""
+    return type(error).__module__
 
 
 def _of_database(error: Exception) -> str:

@@ -10,6 +10,7 @@ from orchestrator.cli.options import AsJson, given
 from orchestrator.cli.output import pairs, print_json, show, table
 from orchestrator.cli.reading import reading
 from orchestrator.cli.sending import Json, sends
+from orchestrator.cli.usage import Misused
 
 app = typer.Typer()
 
@@ -57,7 +58,11 @@ def put(  # the fields of [[models]], one option each
     price_of = given(price_per_node_hour=price, currency=currency)
     limits = given(max_duration_seconds=max_duration, max_interactions=max_interactions)
     fields = who | served | called | price_of | limits
-    return fields if file is None else _from_file(file, fields)
+    if file is not None:
+        return _from_file(file, fields)
+    if not provider:
+        raise Misused("--provider is missing: name who serves it, several in order of preference")
+    return fields
 
 
 def _from_file(file: Path, fields: Json) -> Json:

@@ -10,6 +10,7 @@ from orchestrator.cli.failures import REFUSED, Complaint
 from orchestrator.cli.options import AsJson
 from orchestrator.cli.output import coloured, print_json, progress, show, table
 from orchestrator.cli.providers import services_here
+from orchestrator.cli.usage import Misused
 from orchestrator.rules.events import rfc3339
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ def reconcile(
     from orchestrator.flows.reconcile import Wish
     from orchestrator.flows.reconcile import reconcile as compare
 
+    if force and max_share is not None:
+        raise Misused("--force touches whatever the share, --max-share bounds it: give one")
     wish = Wish(dry_run=dry_run, max_share=1.0 if force else max_share)
     with services_here() as services:
         if provider is not None and provider not in services.drivers:

@@ -11,6 +11,7 @@ import typer
 from orchestrator.cli.failures import REFUSED, Complaint, refusal_lines
 from orchestrator.cli.options import AsJson
 from orchestrator.cli.output import print_json, progress
+from orchestrator.cli.usage import Misused, Names, misused, names_of
 
 Json: TypeAlias = dict[str, Any]
 #: Shows a job's result to people.
@@ -56,10 +57,16 @@ def sends(
     added = {**_OPTIONS, **(_FOLLOWING if follow else {})}
 
     def decorate(arguments_of: Callable[..., Json]) -> Callable[..., None]:
+        names = names_of(arguments_of)
+
         @functools.wraps(arguments_of)
         def command(**options: Any) -> None:
             how = How(**{name: options.pop(name) for name in added})
-            result = outcome_of(f"orchestrator.{job}", arguments_of(**options), how)
+            if how.no_wait and how.wait_running is not None:
+                raise Misused("--no-wait leaves at once, --wait-running waits: give one")
+            kwargs = arguments_of(**options)
+            _check(f"orchestrator.{job}", kwargs, names, options)
+            result = outcome_of(f"orchestrator.{job}", kwargs, how)
             if result is None:
                 return
             if follow and how.wait_running is not None:
@@ -72,12 +79,22 @@ def sends(
     return decorate
 
 
+def _check(job: str, kwargs: Json, names: Names, options: Mapping[str, Any]) -> None:
+    """What any worker would refuse is wrong usage here, even while none runs."""
+    from orchestrator.client import parse
+    from orchestrator.rules.refusals import Refusal
+
+    try:
+        parse(job, kwargs)
+    except Refusal as refusal:
+        raise misused(refusal.details["faults"], names, options) from None
+
+
 def outcome_of(name: str, kwargs: Json, how: How) -> Json | None:
-    """Send and wait; None where nobody waits. Raises Refusal or Complaint where the job is refused."""
-    from orchestrator.client import JobClient, parse
+    """Send and wait; None where nobody waits. Raises Complaint where the job is refused."""
+    from orchestrator.client import JobClient
     from orchestrator.settings import load_settings
 
-    parse(name, kwargs)  # what any worker would refuse is refused here, even while none runs
     settings = load_settings()
     broker, results = settings.broker_url, settings.result_url
     with JobClient(broker, results, sentinel_master=settings.sentinel_master) as client:

@@ -12,6 +12,7 @@ from orchestrator.cli.leftover_tables import show_closed
 from orchestrator.cli.options import given
 from orchestrator.cli.sending import Json, sends
 from orchestrator.cli.session_tables import show_result
+from orchestrator.cli.usage import Misused
 from orchestrator.cli.waiting import until_running
 
 app = typer.Typer()
@@ -86,6 +87,7 @@ def close(
     by: Annotated[str | None, typer.Option(help="Who forces it; user@host unless told.")] = None,
 ) -> Json:
     """Stop a session. Answers once the stop is decided; `session show` tells when it is proven closed."""
+    _check_close(operator=operator, confirm=confirm, force=force, why=detail, by=by)
     reason = "operator" if operator or force else "user"
     forced = {"force": True, "by": by or _whoever_this_is()} if force else {}
     return given(session_id=session_id, reason=reason, detail=detail) | {"confirm": confirm} | forced
@@ -115,6 +117,17 @@ def ping(session_id: SessionId) -> Json:
 def delete(session_id: SessionId) -> Json:
     """Delete a session that is over or never started: frees its place and its name."""
     return given(session_id=session_id)
+
+
+def _check_close(*, operator: bool, confirm: bool, force: bool, why: str | None, by: str | None) -> None:
+    if force and confirm:
+        raise Misused("--force is for a close without proof, --confirm for one with it: give one")
+    if force and not (why or "").strip():
+        raise Misused("--force needs --reason: why, in a sentence for the report")
+    if confirm and not operator:
+        raise Misused("--confirm needs --operator: only an operator can prove a close")
+    if by is not None and not force:
+        raise Misused("--by says who forces it: it needs --force")
 
 
 def _whoever_this_is() -> str:

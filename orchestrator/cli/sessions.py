@@ -13,6 +13,7 @@ from orchestrator.cli.options import AsJson, Limit
 from orchestrator.cli.output import pairs, print_json, show
 from orchestrator.cli.reading import configured, found_session, reading
 from orchestrator.cli.session_jobs import SessionId
+from orchestrator.cli.usage import Misused
 from orchestrator.rules.states import State
 
 #: Events in `session show`.
@@ -95,6 +96,8 @@ def endpoint(
     as_json: AsJson = False,
 ) -> None:
     """Where a running session is reached, and code that does."""
+    if lang is not None and (as_json or reveal):
+        raise Misused("--lang prints sample code and nothing else: leave out --json and --reveal")
     with reading() as tx:
         found = endpoint_of(tx, session_id)
         samples = samples_of(tx, session_id, found)

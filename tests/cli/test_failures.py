@@ -8,29 +8,78 @@ from tests.cli.conftest import Cli
 from tests.world import World
 
 CREATE = ["session", "create", "--account", "acme", "--model", "llama"]
+PLAN = ["--plan", "payg", "--currency", "USD"]
+MODEL = ["model", "put", "m", "--provider", "alpha", "--provider-model-id", "x", "--type", "ASR"]
+PRICE = ["--price-per-node-hour", "1", "--currency", "USD"]
 BAD = [
-    pytest.param([*CREATE, "--nodes", "0"], 1, "invalid_request: nodes", id="no nodes"),
-    pytest.param([*CREATE, "--max-cost", "1e3"], 1, "stop.max_cost", id="money with an exponent"),
+    pytest.param([*CREATE, "--nodes", "0"], 2, "--nodes: Input should be greater", id="no nodes"),
+    pytest.param(
+        [*CREATE, "--max-cost", "1e3"], 2, "--max-cost: must be above 0", id="money with an exponent"
+    ),
     pytest.param([*CREATE, "--max-duration", "soon"], 2, "--max-duration", id="no number"),
     pytest.param([*CREATE, "--metadata", "[1]"], 2, "JSON object", id="metadata that is no object"),
     pytest.param([*CREATE, "--metadata", "{"], 2, "JSON object", id="metadata that is no JSON"),
-    pytest.param([*CREATE, "--metadata", '{"a": NaN}'], 1, "metadata.a", id="metadata beyond JSON"),
-    pytest.param([*CREATE, "--attach-url", "http://h"], 1, "attach.secret_ref", id="half an attach"),
-    pytest.param([*CREATE, "--credential", "sk-real-secret"], 1, "env:NAME", id="a secret as a reference"),
-    pytest.param([*CREATE, "--on-quota", "wait"], 1, "on_quota", id="an unknown choice"),
+    pytest.param([*CREATE, "--metadata", '{"a": NaN}'], 2, "--metadata: ", id="metadata beyond JSON"),
+    pytest.param(
+        [*CREATE, "--attach-url", "http://h"], 2, "--attach-secret-ref is missing", id="half an attach"
+    ),
+    pytest.param(
+        [*CREATE, "--credential", "sk-real-secret"],
+        2,
+        "--credential: must be env:NAME",
+        id="a secret as a reference",
+    ),
+    pytest.param([*CREATE, "--on-quota", "wait"], 2, "--on-quota: ", id="an unknown choice"),
     pytest.param([*CREATE, "--timeout", "-1"], 2, "--timeout", id="negative patience"),
     pytest.param(["session", "create", "--model", "m"], 2, "--account", id="no account"),
-    pytest.param(["session", "close", "x", "--confirm"], 1, "only an operator", id="a user's proof"),
-    pytest.param(["session", "extend", "x"], 1, "name at least one", id="nothing to extend"),
+    pytest.param(
+        ["session", "close", "x", "--confirm"], 2, "--confirm needs --operator", id="a user's proof"
+    ),
+    pytest.param(
+        ["session", "extend", "x"], 2, "name at least one of --max-duration", id="nothing to extend"
+    ),
     pytest.param(["session", "list", "--state", "odd"], 2, "odd", id="an unknown state"),
     pytest.param(["session", "list", "--limit", "0"], 2, "--limit", id="a list of nothing"),
     pytest.param(["session", "endpoint", "x", "--lang", "cobol"], 2, "cobol", id="an unknown language"),
-    pytest.param(["account", "credit", "a", "--amount", "0", "--currency", "USD"], 1, "amount", id="nothing"),
-    pytest.param(["account", "put", "a", "--plan", "p", "--currency", "usd"], 1, "currency", id="small"),
+    pytest.param(
+        ["account", "credit", "a", "--amount", "0", "--currency", "USD"], 2, "--amount: ", id="nothing"
+    ),
+    pytest.param(["account", "put", "a", "--plan", "p", "--currency", "usd"], 2, "--currency: ", id="small"),
     pytest.param(["model", "put", "m", "--id-at", "alpha"], 2, "PROVIDER=ID", id="no id at a provider"),
     pytest.param(["model", "put", "m", "--file", "x"], 2, "either the file", id="file and fields"),
     pytest.param(["model", "put", "--file", "/absent"], 2, "/absent", id="an absent file"),
-    pytest.param(["model", "put", "m"], 1, "more fault", id="fields missing"),
+    pytest.param(["model", "put", "m"], 2, "--provider is missing", id="fields missing"),
+    pytest.param([*CREATE, "--idle", "0"], 2, "--idle: ", id="no time to idle"),
+    pytest.param([*CREATE, "--no-wait", "--wait-running", "1"], 2, "give one", id="waiting and not waiting"),
+    pytest.param(["session", "close", "a b"], 2, "ID: must be 1 to 64", id="no id"),
+    pytest.param(
+        ["session", "close", "x", "--force"], 2, "--force needs --reason", id="forced without a why"
+    ),
+    pytest.param(["session", "close", "x", "--force", "--reason", " "], 2, "--force needs", id="a blank why"),
+    pytest.param(
+        ["session", "close", "x", "--force", "--confirm", "--operator", "--reason", "y"],
+        2,
+        "give one",
+        id="with proof and without",
+    ),
+    pytest.param(["session", "close", "x", "--by", "me"], 2, "it needs --force", id="nothing that is forced"),
+    pytest.param(
+        ["session", "close", "x", "--detail", "y" * 201], 2, "--detail or --reason: ", id="too long a why"
+    ),
+    pytest.param(
+        ["session", "endpoint", "x", "--lang", "curl", "--json"], 2, "nothing else", id="two kinds of output"
+    ),
+    pytest.param(["account", "ledger", "a", "--json", "--csv"], 2, "give one", id="JSON and CSV"),
+    pytest.param(["account", "put", "a", *PLAN, "--max-nodes", "x"], 2, "--max-nodes: ", id="no limit"),
+    pytest.param(["reconcile", "--force", "--max-share", "0.1"], 2, "give one", id="two shares"),
+    pytest.param([*MODEL, "--owner", "o"], 2, "--price-per-node-hour is missing", id="no price"),
+    pytest.param([*MODEL, *PRICE, "--source", "private"], 2, "needs its --owner", id="nobody's model"),
+    pytest.param(
+        [*MODEL, *PRICE, "--id-at", "alpha=x"],
+        2,
+        "either --provider-model-id or --id-at",
+        id="two ids at one provider",
+    ),
     pytest.param(["apply", "/absent.toml"], 2, "/absent.toml", id="nothing to apply"),
     pytest.param(["worker", "--pool", "odd"], 2, "odd", id="an unknown pool"),
     pytest.param(["simulator", "--host", "0.0.0.0"], 2, "reached from elsewhere", id="an open simulator"),
@@ -48,10 +97,33 @@ def test_bad_input(cli: Cli, world: World, arguments: list[str], code: int, word
     assert cli("session", "list", "--json").json == []
 
 
-def test_several_faults_are_told_one_a_line(cli: Cli) -> None:
-    lines = cli("session", "create", "--account", "a b", "--model", "c d").err.splitlines()
-    assert lines[0].startswith("error invalid_request: account_id: ")
-    assert [line.split(":")[0] for line in lines[1:]] == ["  account_id", "  model_id"]
+def test_several_faults_are_told_one_a_line_by_the_options_that_were_typed(cli: Cli) -> None:
+    said = cli("session", "create", "--account", "a b", "--model", "c d", "--json")
+    assert (said.code, said.out) == (2, "")
+    assert "session create --help" in said.err
+    assert [line.split(":")[0] for line in said.err.splitlines() if "must be" in line] == [
+        "│ --account",
+        "│ --model",
+    ]
+
+
+def test_faults_of_a_model_in_a_file_are_told_by_the_keys_of_the_file(cli: Cli, tmp_path: Path) -> None:
+    file = tmp_path / "m.toml"
+    file.write_text('id = "m"\nprovider = "alpha"\nprovider_model_id = "x"\ntype = "ASR"\ncurrency = "usd"\n')
+    said = cli("model", "put", "--file", str(file))
+    assert (said.code, said.out) == (2, "")
+    assert [line.removeprefix(f"{file}: ").split(":")[0] for line in said.err.splitlines()] == [
+        "price_per_node_hour",
+        "currency",
+    ]
+
+
+def test_what_is_unknown_is_told_with_the_command_that_helps(cli: Cli) -> None:
+    said = cli("account", "show", "nobody")
+    assert said.code == 1
+    assert said.err.startswith(
+        "error unknown_account: account nobody is unknown: put it first (`orchestrator "
+    )
 
 
 def test_an_unreachable_broker_is_named_without_its_password(cli: Cli) -> None:

@@ -58,8 +58,8 @@ def test_a_close_is_forced_with_who_and_why_and_stays_in_the_report(cli: Cli, wo
     assert (entry["id"], entry["forced"]) == (session_id, None)
     assert "Error closing session" in cli("session", "list", "--unproven").out
     unsaid = cli("session", "close", session_id, "--force")
-    assert unsaid.code == 1
-    assert "force needs" in unsaid.err
+    assert unsaid.code == 2
+    assert "--force needs --reason" in unsaid.err
     said = cli(
         "session", "close", session_id, "--force", "--reason", "ticket 7", "--by", "ann@desk", "--json"
     )
@@ -108,7 +108,14 @@ def test_the_same_task_id_has_one_outcome(cli: Cli, worker: World) -> None:
 def test_a_refusal_says_its_code_and_changes_nothing(cli: Cli, worker: World) -> None:
     said = cli("session", "create", "--account", "nobody", "--model", "llama", "--json")
     assert (said.code, said.out) == (1, "")
-    assert said.err.startswith("error unknown_account: account nobody is unknown")
+    assert said.err.startswith(
+        "error unknown_account: account nobody is unknown: put it first (`orchestrator account put nobody "
+    )
+    said = cli("session", "create", "--account", "acme", "--model", "nothing")
+    assert (said.code, "orchestrator.model.put" in said.err) == (1, False)
+    assert said.err.startswith(
+        "error unknown_model: model nothing is unknown: put it first (`orchestrator model put nothing "
+    )
     assert cli("session", "list", "--json").json == []
 
 
