@@ -1,5 +1,6 @@
 """kill -9 of a real worker at every kind of point where it touches the world; the next one finds what it left."""
 
+import logging
 import random
 import time
 from collections import Counter
@@ -13,6 +14,8 @@ from tests.processes.judging import judged, moves
 from tests.processes.platform import Platform, Running, eventually, morpheus, openai
 from tests.simulation.invariants import violations
 
+log = logging.getLogger(__name__)
+
 #: Model → how often it is asked for, and where it is served: one of them moves on when it dies.
 MODELS = {"llama": 2, "moral": 3, "roam": 2}
 SERVED = {"llama": ("alpha",), "moral": ("morph",), "roam": ("beta", "alpha")}
@@ -21,7 +24,7 @@ COUNTED_FOR = 15.0
 #: A worker begins, and gets to its point, within this; else the point is a rare one. Seconds.
 REACHED_WITHIN = 60.0
 #: Every kind of point on a quiet machine; on a busy one, those that are reached in time, and so many at least.
-SECONDS, FEWEST = 90.0, 5
+SECONDS, FEWEST = 300.0, 10
 #: So many kinds of point are found at least.
 MANY = 20
 KIND = {"type": "LLM", "size": "8B", "learning_stage": "Instruction-tuned", "currency": "USD"}
@@ -41,7 +44,7 @@ class Customers(Load):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_a_worker_may_be_killed_at_every_point_where_it_touches_the_world(platform: Platform) -> None:
     began = set_up(platform)
     customers = Customers(
@@ -50,13 +53,14 @@ def test_a_worker_may_be_killed_at_every_point_where_it_touches_the_world(platfo
     points = counted(platform, customers)
     assert len(points) > MANY, points
     deaths = killed_one_after_another(platform, points)
+    log.warning("died at %d of %d; not at: %s", len(deaths), len(points), sorted({*points} - {*deaths}))
     assert len(deaths) >= FEWEST, deaths
     platform.start("worker", name="healthy")
     customers.stop()
     eventually(lambda: not moves(platform, ["acme"]), "peace", 180)
     seen = judged(platform, customers, [(began, began + timedelta(hours=1))], late=LATE)
     assert [str(one) for one in violations(seen)] == []
-    assert len(seen.sessions) >= FEWEST
+    assert len(seen.sessions) > MANY
 
 
 def set_up(platform: Platform) -> datetime:
