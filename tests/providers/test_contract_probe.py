@@ -64,20 +64,6 @@ def test_each_fault_has_its_verdict(
     assert len(answer.detail) <= 300
 
 
-@pytest.mark.parametrize(
-    ("means", "expected"),
-    [("gone", Verdict.GONE), ("full", Verdict.TRANSIENT), ("out_of_balance", Verdict.OUT_OF_BALANCE)],
-)
-def test_the_configuration_knows_better_what_an_error_means(
-    stage: Stage, means: str, expected: Verdict
-) -> None:
-    placed = stage.open()
-    stage.fault("error_before", text="E-4711: come back")
-    errors = [{"statuses": [500], "pattern": "e-4711", "means": means}]
-    answer = stage.play(lambda driver: driver.probe(stage.target(placed)), errors=errors)
-    assert answer.verdict is expected, answer
-
-
 @pytest.mark.parametrize(("fault", "params"), [("hang", {}), ("slow", {"seconds": 3})])
 def test_a_ping_ends_at_its_deadline(stage: Stage, fault: str, params: dict[str, Any]) -> None:
     placed = stage.open()
