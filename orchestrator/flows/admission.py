@@ -50,9 +50,11 @@ def check_attach(work: AccountWork, session: Session) -> None:
     raise Refusal(ErrorCode.INVALID_REQUEST, message, faults=[fault])
 
 
-def check_total(work: AccountWork) -> None:
-    """Refuse one session more than the account may keep."""
-    _raise_if(quota.check_total(work.terms, _usage(work)))
+def counted(work: AccountWork, session: Session) -> Session:
+    """Refuse one session more than the account may keep; it remembers what it was counted against."""
+    usage = _usage(work)
+    _raise_if(quota.check_total(work.terms, usage))
+    return replace(session, admitted_under=quota.counted_at_creation(work.terms.plan, usage))
 
 
 def enter(work: AccountWork, before: Session | None, session: Session, model: Model) -> Session:
@@ -86,7 +88,8 @@ def start(
             model_id=model.id,
             providers=list(places.providers_for(work.services, session, model)),
         )
-    starting = placing.starting_at(session, place, work.now)
+    under = quota.counted_at_admission(work.terms.plan, session.admitted_under)
+    starting = placing.starting_at(replace(session, admitted_under=under), place, work.now)
     saved = _write(work, before, work.planned(starting))
     placing.begin_placement(work.services, work.tx, saved, model, place, work.now)
     work.account = replace(work.account, last_admitted_at=work.now)

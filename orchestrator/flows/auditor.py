@@ -7,6 +7,7 @@ from datetime import timedelta
 from orchestrator.flows.services import Services, close_lease, open_lease, ping_lease
 from orchestrator.rules.audit import AccountFacts, Check, Finding, Now
 from orchestrator.rules.judge import judge_account, judge_placement, judge_session
+from orchestrator.rules.over_quota import is_over_quota
 from orchestrator.rules.values import Session
 from orchestrator.store.audit import Posted
 from orchestrator.store.unit import Transaction
@@ -104,7 +105,10 @@ class Auditor:
         if plan.max_sessions is None and plan.max_concurrent is None and plan.max_nodes_total is None:
             return facts
         usage = tx.sessions.usage(facts.account.id, now.at, self._services.config.cleanup_debts())
-        return replace(facts, total=usage.total, concurrent=usage.concurrent, nodes=usage.nodes)
+        held = replace(facts, total=usage.total, concurrent=usage.concurrent, nodes=usage.nodes)
+        if not is_over_quota(held):
+            return held
+        return replace(held, admissions=tx.audit.admissions(facts.account.id))
 
     def _now(self, tx: Transaction) -> Now:
         config = self._services.config

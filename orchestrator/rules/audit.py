@@ -46,7 +46,7 @@ MEANING: Mapping[Check, str] = MappingProxyType(
         Check.PROOFS: "every closed placement has its proof",
         Check.FORCED: "every close that was forced says by whom and why",
         Check.DELETED: "only what is over, or never began, is deleted",
-        Check.QUOTA: "no account holds more than its plan allows, our cleanup debt apart",
+        Check.QUOTA: "nothing was admitted over the quota of its time, our cleanup debt apart",
         Check.BALANCE: "an account's balance is what its ledger adds up to, and not below its overdraft",
         Check.POSTED: "what a session says it was charged is what the ledger says",
         Check.COST: "a session was charged what the formula says",
@@ -121,6 +121,16 @@ class SessionFacts:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Admission:
+    """When one session that counts came, and what it was counted against (`Session.admitted_under`)."""
+
+    created_at: datetime
+    admitted_at: datetime | None
+    """None: it neither starts, runs nor stops."""
+    under: Mapping[str, int]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class AccountFacts:
     """An account with all that belongs to it, as one moment saw them."""
 
@@ -135,6 +145,8 @@ class AccountFacts:
     concurrent: int | None = None
     nodes: int | None = None
     """What it holds, nodes of the concurrent ones together; None where its plan knows no quota."""
+    admissions: Sequence[Admission] = ()
+    """Of what it holds, read only where that is more than its plan allows now."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

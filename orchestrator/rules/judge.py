@@ -7,7 +7,16 @@ from decimal import Decimal
 from typing import assert_never
 
 from orchestrator.rules import money
-from orchestrator.rules.audit import AccountFacts, Check, Finding, Now, PlacementFacts, SessionFacts, Told
+from orchestrator.rules.audit import (
+    AccountFacts,
+    Check,
+    Finding,
+    Now,
+    PlacementFacts,
+    SessionFacts,
+    Told,
+)
+from orchestrator.rules.over_quota import over_quota
 from orchestrator.rules.states import (
     SERVING,
     TERMINAL,
@@ -62,7 +71,7 @@ def judge_account(facts: AccountFacts, now: Now) -> Iterator[Finding]:
     for check, problems in (
         (Check.BALANCE, _balance(facts)),
         (Check.FUNDS, _funds(facts, now)),
-        (Check.QUOTA, _quota(facts)),
+        (Check.QUOTA, over_quota(facts)),
     ):
         yield from (Finding(check, facts.account.id, problem) for problem in problems)
 
@@ -199,18 +208,6 @@ def _funds(facts: AccountFacts, now: Now) -> Iterator[str]:
     expected = end.at if end else None
     if account.funds_end_at != expected:
         yield f"its funds end {_when(account.funds_end_at)}, by the formula {_when(expected)}"
-
-
-def _quota(facts: AccountFacts) -> Iterator[str]:
-    plan = facts.plan
-    for what, held, limit in (
-        ("sessions", facts.total, plan.max_sessions),
-        ("concurrent sessions", facts.concurrent, plan.max_concurrent),
-        ("nodes in total", facts.nodes, plan.max_nodes_total),
-        ("nodes", max((session.nodes for session in facts.active or ()), default=0), plan.max_nodes),
-    ):
-        if held is not None and limit is not None and held > limit:
-            yield f"it holds {held} {what}, plan {plan.name} allows {limit}"
 
 
 def _when(at: datetime | None) -> str:

@@ -1,5 +1,6 @@
 """May this session start: what the plan, the account's own quota and the provider's card allow, in numbers."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -46,6 +47,19 @@ def terms_of(plan: Plan, account: Account) -> Terms:
         return Terms(plan=replace(plan, **own), own=frozenset(own))
     laid_over = replace(plan, **own, overdraft_limit=account.overdraft_limit)
     return Terms(plan=laid_over, own=frozenset(own) | {"overdraft_limit"})
+
+
+def counted_at_creation(plan: Plan, usage: Usage) -> dict[str, int]:
+    """What the audit may hold against the sessions that are kept from now on. A close that is our debt now counts
+    again once it is proven."""
+    return {} if plan.max_sessions is None else {"max_sessions": plan.max_sessions + usage.debt}
+
+
+def counted_at_admission(plan: Plan, at_creation: Mapping[str, int]) -> dict[str, int]:
+    """The same for those that start, run or stop; beside what counted when it was created."""
+    created = {name: limit for name, limit in at_creation.items() if name == "max_sessions"}
+    now = {name: getattr(plan, name) for name in QUOTAS if name != "max_sessions"}
+    return created | {name: limit for name, limit in now.items() if limit is not None}
 
 
 def nodes_allowed(plan: Plan, card_max_nodes: int | None) -> int | None:

@@ -186,6 +186,9 @@ class Session:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     request_digest: str = ""
     """Of the create request, so that the same id with other content is a conflict."""
+    admitted_under: Mapping[str, int] = field(default_factory=dict)
+    """The numbers of its quota that were counted against: `max_sessions` at its creation, the others at its
+    admission. What bound nothing is not there, and nothing is of a session that an earlier release admitted."""
 
     # its terms: limits as at creation, price, currency and block as at admission; later changes do not reach back
     model_max_duration_seconds: int | None = None

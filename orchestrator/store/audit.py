@@ -12,8 +12,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, case, func, literal, select
 
-from orchestrator.rules.audit import PlacementFacts, SessionFacts, Told
-from orchestrator.rules.states import State
+from orchestrator.rules.audit import Admission, PlacementFacts, SessionFacts, Told
+from orchestrator.rules.states import CONCURRENT, State
 from orchestrator.rules.values import Account, Session
 from orchestrator.store.rows import snapshot, table_of
 from orchestrator.store.tables import (
@@ -158,6 +158,24 @@ class Audit:
         for row in rows:
             of[row.account_id].append(snapshot(Session, row))
         return of
+
+    def admissions(self, account_id: str) -> Sequence[Admission]:
+        """When each of the account's sessions that are not deleted was created and admitted, and under which quota.
+        An admission writes the first placement."""
+        first = and_(PLACEMENTS.c.session_id == SESSIONS.c.id, PLACEMENTS.c.n == 1)
+        query = (
+            select(
+                SESSIONS.c.created_at, SESSIONS.c.state, SESSIONS.c.admitted_under, PLACEMENTS.c.created_at
+            )
+            .select_from(SESSIONS.outerjoin(PLACEMENTS, first))
+            .where(SESSIONS.c.account_id == account_id, SESSIONS.c.deleted_at.is_(None))
+        )
+        return [
+            Admission(
+                created_at=created_at, admitted_at=admitted_at if state in CONCURRENT else None, under=under
+            )
+            for created_at, state, under, admitted_at in self._connection.execute(query)
+        ]
 
     def _placements(self, ids: Collection[str]) -> Mapping[str, Sequence[PlacementFacts]]:
         of: dict[str, list[PlacementFacts]] = defaultdict(list)

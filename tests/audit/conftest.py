@@ -26,7 +26,7 @@ HINDRANCES = (
 PLANS = {
     "few": Plan(name="few", max_sessions=1),
     "narrow": Plan(name="narrow", max_concurrent=1),
-    "flat": Plan(name="flat", max_nodes=0),
+    "slim": Plan(name="slim", max_nodes_total=1),
 }
 
 

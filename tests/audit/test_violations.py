@@ -58,6 +58,16 @@ def _forget_events(which: str, *kinds: str) -> Plant:
     return plant
 
 
+def _lowered_before_they_came(plan: str, under: dict[str, int]) -> Plant:
+    """The account has had this plan since before its newest sessions came, and they were let in all the same."""
+
+    def plant(c: Connection, scene: Scene) -> None:
+        _update(c, scene, ACCOUNTS, "id", "acme", {"plan": plan})
+        c.execute(update(SESSIONS).where(SESSIONS.c.account_id == "acme").values(admitted_under=under))
+
+    return plant
+
+
 def _spend_what_is_not_there(c: Connection, scene: Scene) -> None:
     row = dict(c.execute(select(LEDGER).where(LEDGER.c.account_id == "idle")).mappings().one())
     spent = {
@@ -125,9 +135,16 @@ PLANTED: dict[str, tuple[Check, Plant]] = {
     "a close without a proof": (Check.PROOFS, of_placement("stopped", proof=None)),
     "a forced close of nobody": (Check.FORCED, of_placement("stopped", forced_at=-HOUR, forced_by="me")),
     "a deleted session that stops": (Check.DELETED, of_session("stopping", deleted_at=-HOUR)),
-    "more sessions than the plan has": (Check.QUOTA, of_account("acme", plan="few")),
-    "more at once than the plan allows": (Check.QUOTA, of_account("acme", plan="narrow")),
-    "more nodes than the plan allows": (Check.QUOTA, of_account("acme", plan="flat")),
+    "more sessions than the plan had": (Check.QUOTA, _lowered_before_they_came("few", {"max_sessions": 1})),
+    "more at once than the plan allowed": (
+        Check.QUOTA,
+        _lowered_before_they_came("narrow", {"max_concurrent": 1}),
+    ),
+    "more nodes in total than the plan allowed": (
+        Check.QUOTA,
+        _lowered_before_they_came("slim", {"max_nodes_total": 1}),
+    ),
+    "more nodes than the plan allowed": (Check.QUOTA, of_session("running", admitted_under={"max_nodes": 0})),
     "a balance from nowhere": (Check.BALANCE, of_account("idle", balance=6)),
     "a balance below zero": (Check.BALANCE, _spend_what_is_not_there),
     "a charge that was not posted": (Check.POSTED, of_session("stopped", charges=9)),
@@ -158,6 +175,42 @@ def test_a_violation_is_counted_by_its_check_alone_until_it_is_gone(scene: Scene
     scene.put_back()
     assert scene.audit() == {}
     assert scene.audit_events()[-1] == ("healed", check.value)
+
+
+@pytest.mark.parametrize("plan", ["few", "narrow", "slim", "gone"])
+def test_a_limit_that_is_lowered_below_what_runs_is_no_violation(scene: Scene, plan: str) -> None:
+    with scene.world.services.database.engine.begin() as connection:
+        of_account("acme", plan=plan)(connection, scene)
+    assert scene.audit() == {}
+    assert audit_everything(scene.world.services).found == []
+
+
+def test_who_is_let_in_while_another_goes_uncounted_is_found(scene: Scene) -> None:
+    """What a race that was lost by both would leave: each saw the other's place free."""
+    world, mine = scene.world, SESSIONS.c.id == scene.running
+    with world.services.database.engine.begin() as connection:
+        account = connection.execute(select(ACCOUNTS).where(ACCOUNTS.c.id == "acme")).mappings().one()
+        connection.execute(update(SESSIONS).where(mine).values(deleted_at=world.clock.now))
+    world.create_session("llama")
+    with world.services.database.engine.begin() as connection:
+        connection.execute(update(SESSIONS).where(mine).values(deleted_at=None))
+        connection.execute(update(ACCOUNTS).where(ACCOUNTS.c.id == "acme").values(**account))
+    assert scene.audit() == {"quota": 1}
+    [found] = audit_everything(world.services).found
+    assert found.detail == "it holds 3 concurrent sessions, 2 were allowed when the newest came"
+
+
+def test_what_an_operator_lowers_binds_the_next_one_and_accuses_nobody(scene: Scene) -> None:
+    world = scene.world
+    quota = {"max_sessions": 1, "max_concurrent": 1, "max_nodes_total": 1}
+    world.done("account.put", account_id="acme", plan="payg", currency="USD", quota=quota)
+    assert world.refused("session.start", session_id=scene.created) == "quota_nodes_exceeded"
+    assert scene.audit() == {}
+    more = {"max_concurrent": 3, "max_nodes_total": "unlimited"}
+    world.done("account.put", account_id="acme", plan="payg", currency="USD", quota=more)
+    world.done("session.start", session_id=scene.created)
+    world.done("account.put", account_id="acme", plan="payg", currency="USD", quota={"max_concurrent": 0})
+    assert scene.audit() == {}
 
 
 def test_every_check_has_its_violation() -> None:

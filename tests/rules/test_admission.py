@@ -14,6 +14,8 @@ from orchestrator.rules.quota import (
     check_nodes,
     check_nodes_total,
     check_total,
+    counted_at_admission,
+    counted_at_creation,
     nodes_allowed,
     terms_of,
 )
@@ -241,3 +243,14 @@ def test_descriptions() -> None:
     assert description_fault("x" * 200) is None
     assert "this one has 201" in (description_fault("x" * 201) or "")
     assert "control" in (description_fault("a\x00") or "")
+
+
+def test_a_session_remembers_what_it_was_counted_against() -> None:
+    assert counted_at_creation(PLAIN, Usage(total=3)) == {"max_sessions": 20}
+    assert counted_at_creation(PLAIN, Usage(total=3, debt=2)) == {"max_sessions": 22}, (
+        "they count again later"
+    )
+    assert counted_at_creation(CONTRACT, Usage()) == {}
+    before = {"max_sessions": 7, "max_concurrent": 9}
+    assert counted_at_admission(PLAIN, before) == {"max_sessions": 7, "max_concurrent": 2, "max_nodes": 2}
+    assert counted_at_admission(CONTRACT, {}) == {}

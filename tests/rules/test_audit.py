@@ -1,6 +1,7 @@
 """What the audit holds to be wrong of one row, and what not."""
 
 from dataclasses import replace
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -12,6 +13,7 @@ from orchestrator.rules import money
 from orchestrator.rules.audit import (
     MEANING,
     AccountFacts,
+    Admission,
     Bounds,
     Check,
     Finding,
@@ -22,6 +24,7 @@ from orchestrator.rules.audit import (
     turned,
 )
 from orchestrator.rules.judge import judge_account, judge_lateness, judge_placement, judge_session
+from orchestrator.rules.over_quota import is_over_quota
 from orchestrator.rules.states import PlacementState, State, Step
 from orchestrator.rules.values import Account, Plan, Session
 from tests.rules.builders import CONTRACT, HOUR, MINUTE, PAYG, SECOND, T0, a_running_session, a_session
@@ -271,29 +274,76 @@ def test_the_end_of_funds_is_the_same_whenever_it_is_looked_at(balance: int, min
     assert list(judge_account(facts, replace(NOW, at=T0 + minutes * MINUTE))) == []
 
 
+LATER = T0 + MINUTE
+
+
+def came(at: datetime = T0, admitted: datetime | None = T0, **under: int) -> Admission:
+    return Admission(created_at=at, admitted_at=admitted, under=under)
+
+
 @pytest.mark.parametrize(
-    ("held", "expected"),
+    ("held", "admissions", "expected"),
     [
-        pytest.param({"total": 20, "concurrent": 2}, [], id="all that the plan allows"),
+        pytest.param({"total": 20, "concurrent": 2}, [], [], id="all that the plan allows"),
         pytest.param(
-            {"total": 21, "concurrent": 2}, ["it holds 21 sessions, plan payg allows 20"], id="total"
+            {"total": 21, "concurrent": 2},
+            [came(max_sessions=50), came(LATER, max_sessions=20)],
+            ["it holds 21 sessions, 20 were allowed when the newest came"],
+            id="one too many was created",
+        ),
+        pytest.param({"total": 21}, [came(max_sessions=21), came(LATER, max_sessions=21)], [], id="lowered"),
+        pytest.param({"total": 21}, [came(max_sessions=2), came(LATER)], [], id="unbound when it came"),
+        pytest.param({"total": 21}, [], [], id="nobody knows when they came"),
+        pytest.param(
+            {"concurrent": 3},
+            [came(LATER, T0, max_concurrent=9), came(T0, LATER, max_concurrent=2), came(LATER, None)],
+            ["it holds 3 concurrent sessions, 2 were allowed when the newest came"],
+            id="the newest is who was admitted last, whenever it was created",
         ),
         pytest.param(
-            {"total": 20, "concurrent": 3},
-            ["it holds 3 concurrent sessions, plan payg allows 2"],
-            id="concurrent",
+            {"concurrent": 3},
+            [came(max_concurrent=2), came(max_concurrent=3)],
+            [],
+            id="of several at one instant nobody knows the last",
         ),
         pytest.param(
-            {"active": [a_session(state=State.STARTING, nodes=3)]},
-            ["it holds 3 nodes, plan payg allows 2"],
+            {"nodes": 5},
+            [came(max_nodes_total=4)],
+            ["it holds 5 nodes in total, 4 were allowed when the newest came"],
+            id="nodes in total",
+        ),
+        pytest.param(
+            {"active": [a_session(id="s", state=State.STARTING, nodes=3, admitted_under={"max_nodes": 2})]},
+            [],
+            ["session s has 3 nodes, 2 were allowed when it came"],
             id="nodes",
+        ),
+        pytest.param(
+            {
+                "active": [
+                    a_session(state=State.STARTING, nodes=3, admitted_under={"max_nodes": 3}),
+                    a_session(state=State.STARTING, nodes=3),
+                ]
+            },
+            [],
+            [],
+            id="nodes that were allowed, or by an earlier release",
         ),
     ],
 )
-def test_no_account_holds_more_than_its_plan_allows(held: dict[str, Any], expected: list[str]) -> None:
-    found = account_problems(an_account(plan="payg"), PAYG, **held)
+def test_nothing_was_admitted_over_the_quota_of_its_time(
+    held: dict[str, Any], admissions: list[Admission], expected: list[str]
+) -> None:
+    plan = replace(PAYG, max_nodes_total=4)
+    found = account_problems(an_account(plan="payg"), plan, **held, admissions=admissions)
     assert found == [Finding(Check.QUOTA, "acme", detail) for detail in expected]
-    assert account_problems(an_account(), CONTRACT, **held) == []
+
+
+def test_who_holds_no_more_than_now_allowed_needs_no_second_look() -> None:
+    facts = AccountFacts(account=an_account(), posted=Decimal(100), plan=PAYG, total=20, concurrent=2)
+    assert not is_over_quota(facts)
+    assert is_over_quota(replace(facts, concurrent=3))
+    assert not is_over_quota(replace(facts, plan=CONTRACT, concurrent=3))
 
 
 def test_a_late_step_is_nobodys_or_somebodys_who_let_it_go() -> None:

@@ -10,7 +10,7 @@ from sqlmodel import Field
 
 from orchestrator.rules.states import State, Step, StopReason
 from orchestrator.rules.values import Attach, OnQuota, Verdict
-from orchestrator.store.columns import AttachJson, enum, json_object, money, one_of
+from orchestrator.store.columns import AttachJson, Limits, enum, json_object, money, one_of
 from orchestrator.store.tables.base import Row
 
 _LIVE = text("next_step IS NOT NULL")
@@ -80,6 +80,7 @@ class SessionRow(Row, table=True):
     attach: Attach | None = Field(default=None, sa_column=Column(AttachJson))
     metadata_: Mapping[str, Any] = Field(sa_column=Column("metadata", json_object().type, nullable=False))
     request_digest: str
+    admitted_under: Mapping[str, int] = Field(sa_column=Column(Limits(), nullable=True))
 
     model_max_duration_seconds: int | None = None
     model_max_interactions: int | None = None
