@@ -7,10 +7,11 @@ provider is asked; everything that is done is decided again on the rows as they 
 import asyncio
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from orchestrator.flows import reconcile_acts
+from orchestrator.flows.reconcile_reports import Outcome, Report, Wish
 from orchestrator.flows.reconcile_status import OVER, confirmed
 from orchestrator.flows.services import Services
 from orchestrator.flows.upkeep import Tally
@@ -19,7 +20,7 @@ from orchestrator.providers.driver import Listed
 from orchestrator.providers.errors import ProviderError
 from orchestrator.rules import reconcile as rule
 from orchestrator.rules.events import Event, rfc3339
-from orchestrator.rules.lists import Finding, Kind, Live, Picture, Terms
+from orchestrator.rules.lists import Finding, Live, Picture, Terms
 from orchestrator.rules.values import Sighting
 from orchestrator.store.unit import Transaction
 
@@ -32,47 +33,11 @@ LIST_TIMEOUT, LEASE_SECONDS = 60.0, 300.0
 ALARM_EVERY = 3600.0
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Wish:
-    """How an operator, or the schedule, wants it done."""
-
-    dry_run: bool = False
-    """Write nothing, and say what would be done."""
-    max_share: float | None = None
-    """Instead of the policy's; one or more touches everything."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Outcome:
-    """A finding, and whether what follows from it was done; in a dry run nothing is."""
-
-    finding: Finding
-    done: bool
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Report:
-    """What one list showed."""
-
-    provider: str
-    credential: str | None
-    listed: int = 0
-    problem: str | None = None
-    """Why there was no list: nothing was decided."""
-    refused: str | None = None
-    """Why nothing of what it showed was touched."""
-    outcomes: Sequence[Outcome] = ()
-
-    @property
-    def is_wrong(self) -> bool:
-        """Is there anything but what is right, or still too young to tell?"""
-        found = any(one.finding.kind is not Kind.WAIT for one in self.outcomes)
-        return found or self.problem is not None or self.refused is not None
-
-
 def reconcile_due(services: Services) -> Tally:
-    """By schedule: every key whose time has come and whose secret is here; others are left to other workers."""
-    due = [key for key in _keys(services) if _is_time(services, *key)]
+    """By schedule: every key whose time has come and whose secret is here; others are left to other workers. One
+    that was told to wait waits with its list too."""
+    waiting = _told_to_wait(services)
+    due = [key for key in _keys(services) if key not in waiting and _is_time(services, *key)]
     reports = [_reconciled(services, *key, Wish()) for key in due]
     done = sum(outcome.done for report in reports for outcome in report.outcomes)
     return Tally(claimed=len(due), settled=done)
@@ -96,6 +61,14 @@ def _keys(services: Services) -> Iterator[tuple[str, str | None]]:
             refs: Sequence[str | None] = services.config.providers[name].all_credentials or (None,)
             lacking = services.lacking(name)
             yield from ((name, ref) for ref in refs if ref not in lacking)
+
+
+def _told_to_wait(services: Services) -> set[tuple[str, str | None]]:
+    with services.database.reading() as tx:
+        now = tx.now()
+        keyless: set[tuple[str, str | None]] = {(provider, None) for provider in tx.waits.holding(now)}
+        keys = [one for one in tx.credentials.listed() if one.cool_until is not None and one.cool_until > now]
+    return keyless | {(one.provider, one.ref) for one in keys}
 
 
 def _is_time(services: Services, provider: str, ref: str | None) -> bool:

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from orchestrator.flows import leftovers
-from orchestrator.flows.reconcile import Report, Wish, reconcile, reconcile_due
+from orchestrator.flows.reconcile import reconcile, reconcile_due
+from orchestrator.flows.reconcile_reports import Report, Wish
 from orchestrator.flows.services import Services
 from orchestrator.rules.lists import Kind
 from orchestrator.rules.states import PlacementState, State, Step, StopReason
@@ -368,6 +369,16 @@ def test_two_workers_look_at_a_key_one_at_a_time_and_once_an_interval(make_platf
     assert look(world).problem == "another worker is at it"
     world.jump(5 * MINUTE)
     assert look(world).problem is None, "whoever died holds it no longer than its lease"
+
+
+def test_no_list_is_asked_for_under_a_key_that_was_told_to_wait(make_platforms: MakeWorld) -> None:
+    world = make_platforms(TEMPLATE)
+    world.run_at("fpt-template")
+    world.fault_at("fpt-template", "throttled", times=1, retry_after=600)
+    world.pass_time(MINUTE)
+    assert reconcile_due(world.services).claimed == 0
+    world.pass_time(10 * MINUTE)
+    assert reconcile_due(world.services).claimed == 1
 
 
 def test_what_two_find_at_once_is_one_orphan(make_platforms: MakeWorld) -> None:
