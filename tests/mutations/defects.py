@@ -142,7 +142,7 @@ DEFECTS: Sequence[Defect] = (
                 file="orchestrator/flows/close_due.py",
                 sound="        if held.lease_held and closing and isinstance(answer.said, Closed):\n",
                 broken="        if held.lease_held and closing and not isinstance(answer.said, Closed):\n"
-                '            _proven(tx, held, Closed(proof="assumed"))\n'
+                '            _proven(tx, held, Closed(proof="assumed"), now)\n'
                 "        elif held.lease_held and closing and isinstance(answer.said, Closed):\n",
             )
         ],
