@@ -1,5 +1,6 @@
 """Read what the metrics say of the store, in one short look, and where counters begin."""
 
+from collections import Counter
 from datetime import datetime
 from decimal import Decimal
 
@@ -50,6 +51,7 @@ def _reading(tx: Transaction, providers: tuple[str, ...]) -> Reading:
     money = dict.fromkeys(tx.models.currencies(), Decimal(0))
     for placement in unproven:
         money[placement.currency] = money.get(placement.currency, Decimal(0)) + at_risk(placement, now)
+    possible = Counter(one.provider for one in tx.leftovers.possible_orphans(now))
     held = {brake.provider for brake in tx.brakes.listed()}
     counted = tx.sessions.count_by_state()
     return Reading(
@@ -59,6 +61,7 @@ def _reading(tx: Transaction, providers: tuple[str, ...]) -> Reading:
         unproven=len(unproven),
         at_risk=money,
         forced=tx.leftovers.count_forced(),
+        possible_orphans={provider: possible[provider] for provider in providers},
         braked={provider: provider in held for provider in providers},
         last_tick=tx.leases.last_seen("scheduler"),
         audit={check.value: 0 for check in Check} | tx.findings.counts(),

@@ -48,6 +48,8 @@ class Reading:
     """Closes without proof, and orphans that are not closed."""
     at_risk: Mapping[str, Decimal] = field(default_factory=dict)
     forced: int = 0
+    possible_orphans: Mapping[str, int] = field(default_factory=dict)
+    """Provider → opens after which more may live there than is known, at most 100 in all."""
     braked: Mapping[str, bool] = field(default_factory=dict)
     last_tick: datetime | None = None
     audit: Mapping[str, int] = field(default_factory=dict)
@@ -75,6 +77,12 @@ class StoreCollector(Collector):
         yield _gauge("orchestrator_unproven_closes", "Closes without proof.", [], {(): reading.unproven})
         yield _gauge("orchestrator_money_at_risk", "What these may have cost.", ["currency"], reading.at_risk)
         yield _gauge("orchestrator_forced_closes", "Closes forced without proof.", [], {(): reading.forced})
+        yield _gauge(
+            "orchestrator_possible_orphans",
+            "Opens that may have left more than is known.",
+            ["provider"],
+            reading.possible_orphans,
+        )
         yield _gauge(
             "orchestrator_provider_braked", "1: deaths are frozen there.", ["provider"], reading.braked
         )
