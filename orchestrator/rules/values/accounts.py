@@ -1,0 +1,34 @@
+"""Who pays."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+
+from orchestrator.rules.states import Step
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Account:
+    id: str
+    plan: str
+    currency: str
+    balance: Decimal
+    """Cache of the ledger: credits less posted charges. Cost since the last posting is not in it."""
+    quota: Mapping[str, int | None] = field(default_factory=dict)
+    """Its own numbers in place of its plan's, by their names there; None: no limit."""
+    overdraft_limit: Decimal | None = None
+    """None: its plan's."""
+    funds_end_at: datetime | None = None
+    """The first block boundary that the balance cannot pay; None where nothing runs."""
+    funds_session_id: str | None = None
+    """Whose block begins there: that session stops."""
+    warned_seconds: int | None = None
+    """The nearest low-balance warning sent in this shortage."""
+    next_charge_at: datetime | None = None
+    """The hourly posting, while something runs."""
+    last_admitted_at: datetime | None = None
+    next_step: Step | None = None
+    next_step_at: datetime | None = None
+    revision: int = 0
+    created_at: datetime

@@ -1,0 +1,86 @@
+"""Attempts to have a session served."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+
+from orchestrator.rules.states import PlacementState, Step
+from orchestrator.rules.values.models import ModelType
+from orchestrator.rules.values.sessions import Attach
+
+
+class RefusedBy(StrEnum):
+    """How far a definite refusal of an open reaches."""
+
+    CREDENTIAL = "credential"
+    PROVIDER = "provider"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Placement:
+    """One attempt to have a session served, at one provider, under one credential."""
+
+    id: str
+    session_id: str | None
+    """None: an orphan, something live at a provider that no session of ours stands for."""
+    account_id: str | None
+    n: int
+    provider: str
+    credential: str | None
+    """The reference of the secret (`env:KEY_1`), never the secret."""
+    fingerprint: str | None = None
+    """Of the secret behind it at that time: where the key is the address, no other key may close it."""
+    exclusive: bool = False
+    serialised: bool = False
+    """Its lifecycle calls run under a lease on the credential."""
+    model_id: str
+    provider_model_id: str
+    model_type: ModelType
+    nodes: int = 1
+    price_per_node_hour: Decimal
+    currency: str
+    state: PlacementState
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Upstream's own flags, from `provider_options`."""
+    attach: Attach | None = None
+    duration_seconds: int
+    """What the provider is asked for: its end is only the backstop of our own clock."""
+    handle: str | None = None
+    candidate: str | None = None
+    """A handle seen by a worker that had lost its lease; `resolve` looks at it first."""
+    endpoint_url: str | None = None
+    endpoint_model: str | None = None
+    endpoint_auth: str | None = None
+    secret_ref: str | None = None
+    created_at: datetime
+    sent_at: datetime | None = None
+    """When the open was first claimed; None: certainly nothing was sent."""
+    opened_at: datetime | None = None
+    declared_end_at: datetime | None = None
+    closing_since: datetime | None = None
+    """When its end was first wanted."""
+    lost_at: datetime | None = None
+    """When its session, which ran here, was held for dead and moved on."""
+    unproven_since: datetime | None = None
+    """When a close was first tried without proof."""
+    ended_at: datetime | None = None
+    proof: str | None = None
+    last_answer: str | None = None
+    refused_by: RefusedBy | None = None
+    """Who refused to open it: another credential there may help, or not."""
+    possible_orphans: bool = False
+    forced_at: datetime | None = None
+    """When an operator ended it without the provider's proof: what it may have cost is counted until then."""
+    forced_by: str | None = None
+    forced_why: str | None = None
+    ping_variant: str | None = None
+    """The working rung of the ping's ladder."""
+    next_step: Step | None = None
+    next_step_at: datetime | None = None
+    lease_token: str | None = None
+    lease_until: datetime | None = None
+    attempts: int = 0
+    revision: int = 0

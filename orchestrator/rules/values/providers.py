@@ -1,0 +1,74 @@
+"""What is known of providers and their keys."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from orchestrator.rules.values.zero import ZERO
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Credential:
+    """One secret in a provider's key ring, by reference."""
+
+    id: str
+    provider: str
+    ref: str
+    exclusive: bool
+    serialised: bool
+    fingerprint: str
+    retired: bool = False
+    paused_since: datetime | None = None
+    paused_reason: str | None = None
+    resting_until: datetime | None = None
+    cool_until: datetime | None = None
+    """The provider said so long to wait: nothing but closes until then."""
+    checked_at: datetime | None = None
+    """When a paused one was last tried."""
+    last_used_at: datetime | None = None
+    lease_token: str | None = None
+    lease_until: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Brake:
+    """A provider, or one credential of it, that is held to be at fault."""
+
+    scope: str
+    provider: str
+    credential: str | None
+    """None: the whole provider."""
+    since: datetime
+    until: datetime
+    """It lifts then at the latest."""
+    reason: str
+    successes: int = 0
+    """Sessions in doubt there that answered well since."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sighting:
+    """What the last list under one key showed that needs a second look."""
+
+    provider: str
+    credential: str
+    """The key's reference; empty: without one."""
+    handle: str
+    missing: bool
+    """Ours, and not listed; otherwise listed, and not known as ours."""
+    since: datetime
+    """Of the first of the sights in a row, on our clock."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Meter:
+    """What one provider's pings have cost us, and what its own account holds."""
+
+    provider: str
+    pings: int = 0
+    tokens: int = 0
+    cost_usd: Decimal = ZERO
+    balance: Decimal | None = None
+    balance_currency: str | None = None
+    balance_at: datetime | None = None
+    balance_is_low: bool = False

@@ -1,0 +1,152 @@
+"""What a user asked for, and its life so far."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+
+from orchestrator.rules.states import State, Step, StopReason
+from orchestrator.rules.values.zero import ZERO
+
+
+class OnQuota(StrEnum):
+    """What a session does that lacks a slot, a credential or funds."""
+
+    REJECT = "reject"
+    QUEUE = "queue"
+
+
+class Verdict(StrEnum):
+    """What a ping says of a placement."""
+
+    ALIVE = "ALIVE"
+    THROTTLED = "THROTTLED"
+    LOADING = "LOADING"
+    TRANSIENT = "TRANSIENT"
+    GONE = "GONE"
+    CREDENTIALS = "CREDENTIALS"
+    OUT_OF_BALANCE = "OUT_OF_BALANCE"
+    MISCONFIGURED = "MISCONFIGURED"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Attach:
+    """An endpoint that somebody else opened, given by reference."""
+
+    endpoint_url: str
+    secret_ref: str
+    model: str
+    ends_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Session:
+    """What a user asked for; keeps its id for life, and the terms of its creation."""
+
+    id: str
+    account_id: str
+    model_id: str
+    name: str
+    description: str = ""
+    nodes: int = 1
+    state: State
+
+    # what the user asked for
+    max_duration_seconds: int | None = None
+    max_interactions: int | None = None
+    idle_seconds: int | None = None
+    max_cost: Decimal | None = None
+    failover: bool = False
+    on_quota: OnQuota = OnQuota.REJECT
+    provider_options: Mapping[str, Any] = field(default_factory=dict)
+    pinned_provider: str | None = None
+    pinned_credential: str | None = None
+    attach: Attach | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    request_digest: str = ""
+    """Of the create request, so that the same id with other content is a conflict."""
+    admitted_under: Mapping[str, int] = field(default_factory=dict)
+    """The numbers of its quota that were counted against: `max_sessions` at its creation, the others at its
+    admission. What bound nothing is not there, and nothing is of a session that an earlier release admitted."""
+
+    # its terms: limits as at creation, price, currency and block as at admission; later changes do not reach back
+    model_max_duration_seconds: int | None = None
+    model_max_interactions: int | None = None
+    plan_max_duration_seconds: int = 86400
+    price_per_node_hour: Decimal
+    currency: str
+    block_seconds: int = 60
+
+    # its life so far
+    created_at: datetime
+    queued_at: datetime | None = None
+    queue_deadline_at: datetime | None = None
+    queue_reason: str | None = None
+    """The error code of what a queued session waits for."""
+    starting_at: datetime | None = None
+    """The latest entry to STARTING."""
+    running_at: datetime | None = None
+    """The first good ping; durations count from here."""
+    running_since: datetime | None = None
+    """Set while RUNNING: the start of the current interval."""
+    ran_microseconds: int = 0
+    """Length of the RUNNING intervals before the current one."""
+    interactions: int = 0
+    last_interaction_at: datetime | None = None
+    limit_reached_at: datetime | None = None
+    """When the reported interactions reached a limit."""
+    charged: Decimal = ZERO
+    charges: int = 0
+    """Postings so far: n of the next charge's key."""
+    placements: int = 0
+    """Placements so far: n of the newest one."""
+    provider: str | None = None
+    """Of the newest placement."""
+    credential: str | None = None
+    declared_end_at: datetime | None = None
+    """When the provider says that the serving placement ends."""
+
+    # its stop: foreseen, and once decided, what took effect
+    stop_at: datetime | None = None
+    stop_at_reason: StopReason | None = None
+    warn_at: datetime | None = None
+    warned_seconds: int | None = None
+    """The nearest warning sent for the present `stop_at`."""
+    stop_reason: StopReason | None = None
+    stop_detail: str | None = None
+    stopped_at: datetime | None = None
+    """The instant at which the stop took effect: cost ends there."""
+    ended_at: datetime | None = None
+    """When the last placement was proven closed."""
+    deleted_at: datetime | None = None
+
+    # what its pings say
+    ping_at: datetime | None = None
+    """When the next ping is due; None while there is nothing to ping."""
+    last_ping_at: datetime | None = None
+    last_verdict: Verdict | None = None
+    last_latency_ms: int | None = None
+    last_ping_detail: str | None = None
+    last_alive_at: datetime | None = None
+    """The last proof of life: a good ping or a reported success."""
+    failures: int = 0
+    failing_since: datetime | None = None
+    gone_since: datetime | None = None
+    """The first of two sights that the provider says it is gone."""
+    loading_since: datetime | None = None
+    unusable_since: datetime | None = None
+
+    next_step: Step | None = None
+    next_step_at: datetime | None = None
+    lease_token: str | None = None
+    leased_at: datetime | None = None
+    lease_until: datetime | None = None
+    attempts: int = 0
+    """Claims since the last settle."""
+    revision: int = 0
+
+    @property
+    def ever_ran(self) -> bool:
+        return self.running_at is not None

@@ -1,0 +1,5 @@
+"""No money."""
+
+from decimal import Decimal
+
+ZERO = Decimal(0)
