@@ -47,14 +47,22 @@ def rule(verdict: Verdict, statuses: Iterable[int], pattern: str) -> Rule:
 SHARED_RULES: tuple[Rule, ...] = (
     rule(
         Verdict.OUT_OF_BALANCE,
-        (400, 402, 403, 429),
-        r"\b(?:credits?|balance|billing|funds)\b|insufficient_|_quota"
-        r"|\bquota(?!.*\bper[ _-]?(?:second|minute|hour|day)\b)",  # those are rate limits
+        (400, 402, 403, 429, 500),
+        r"insufficient[_ ](?:quota|balance|credits?|funds)|run out of credits|amount exceeds balance"
+        r"|billing[_ ](?:not[_ ]active|hard[_ ]limit)",
+    ),
+    # Before the weaker words: who limits rates names the page where more is sold.
+    rule(
+        Verdict.THROTTLED,
+        (429,),
+        r"rate[_ -]?limit[_ ](?:has been )?(?:exceeded|reached|error)|too many requests"
+        r"|\b(?:try again|retry|resets?) (?:in|after|at)\b|\bper[ _-]?(?:second|minute|min|hour|day)\b",
     ),
     rule(
         Verdict.OUT_OF_BALANCE,
-        (500,),
-        r"insufficient[_ ](?:quota|balance|credits?|funds)|run out of credits|amount exceeds balance",
+        (400, 402, 403, 429),
+        r"\b(?:credits?|balance|funds)\b|check your (?:plan and )?billing|_quota"
+        r"|\bquota(?!.*\bper[ _-]?(?:second|minute|hour|day)\b)",  # those are rate limits
     ),
     rule(
         Verdict.GONE,

@@ -116,6 +116,91 @@ def test_the_verdict_of_a_bad_answer(status: int, body: Any, expected: Verdict) 
     assert verdict_of(answer(status, body)) is expected
 
 
+#: As the platforms write it: OpenAI, OpenRouter, Google, LiteLLM, Anthropic, Moonshot.
+RPM = (
+    "Rate limit reached for llama-3 in organization org-x on requests per min (RPM): Limit 3, Used 3, Requested 1."
+    " Please try again in 20s. Visit https://platform.openai.com/account/rate-limits to learn more. You can increase"
+    " your rate limit by adding a payment method at https://platform.openai.com/account/billing."
+)
+OPENAI_QUOTA = "You exceeded your current quota, please check your plan and billing details."
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "expected"),
+    [
+        pytest.param(429, error(RPM, "rate_limit_exceeded"), Verdict.THROTTLED, id="requests per minute"),
+        pytest.param(429, error(RPM), Verdict.THROTTLED, id="requests per minute, without its code"),
+        pytest.param(
+            429,
+            error("Rate limit exceeded: free-models-per-day. Add 10 credits to unlock 1000 requests", 429),
+            Verdict.THROTTLED,
+            id="a day's rate, and credits for more",
+        ),
+        pytest.param(
+            429,
+            error(
+                f"{OPENAI_QUOTA} Quota exceeded for metric: free_tier_requests. Please retry in 12.3s.", 429
+            ),
+            Verdict.THROTTLED,
+            id="a quota that is back in seconds",
+        ),
+        pytest.param(
+            429, error("Token quota exceeded, resets in 12s"), Verdict.THROTTLED, id="a quota that resets"
+        ),
+        pytest.param(
+            429, error("no room, try later", "insufficient_capacity"), Verdict.THROTTLED, id="no capacity"
+        ),
+        pytest.param(429, error(OPENAI_QUOTA, "insufficient_quota"), Verdict.OUT_OF_BALANCE, id="no quota"),
+        pytest.param(
+            429,
+            error(f"litellm.RateLimitError: RateLimitError: OpenAIException - {OPENAI_QUOTA}", "429"),
+            Verdict.OUT_OF_BALANCE,
+            id="no quota, through a proxy",
+        ),
+        pytest.param(
+            429,
+            error("Your account is not active, please check your billing details", "billing_not_active"),
+            Verdict.OUT_OF_BALANCE,
+            id="an account that is not active",
+        ),
+        pytest.param(
+            400,
+            error("Billing hard limit has been reached", "billing_hard_limit_reached"),
+            Verdict.OUT_OF_BALANCE,
+            id="the account's own limit",
+        ),
+        pytest.param(
+            400,
+            error("Your credit balance is too low. Please go to Plans & Billing to upgrade"),
+            Verdict.OUT_OF_BALANCE,
+            id="a low credit balance",
+        ),
+        pytest.param(
+            429,
+            error("Your account is suspended", "exceeded_current_quota_error"),
+            Verdict.OUT_OF_BALANCE,
+            id="a suspended account",
+        ),
+        pytest.param(403, error("no", "insufficient_permissions"), Verdict.CREDENTIALS, id="no permission"),
+        pytest.param(403, {"error": "insufficient_scope"}, Verdict.CREDENTIALS, id="no scope"),
+        pytest.param(
+            403,
+            error("This key is disabled; see https://x/billing"),
+            Verdict.CREDENTIALS,
+            id="a disabled key",
+        ),
+        pytest.param(403, error("no", "insufficient_funds"), Verdict.OUT_OF_BALANCE, id="no funds"),
+        pytest.param(
+            400, error("Invalid value for 'billing'"), Verdict.MISCONFIGURED, id="a field called billing"
+        ),
+    ],
+)
+def test_limits_of_rate_empty_accounts_and_keys_that_may_not_are_told_apart(
+    status: int, body: Any, expected: Verdict
+) -> None:
+    assert verdict_of(answer(status, body)) is expected
+
+
 def test_a_503_with_retry_after_is_loading() -> None:
     assert verdict_of(answer(503, "", {"retry-after": "5"})) is Verdict.LOADING
 
