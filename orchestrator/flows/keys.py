@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 from datetime import datetime, timedelta
 
 from orchestrator.flows import alarms
@@ -62,9 +63,9 @@ def _pause(tx: Transaction, provider: str, ref: str, said: str, now: datetime) -
 def told_to_wait(tx: Transaction, placement: Placement, seconds: float, now: datetime) -> None:
     """A Retry-After holds for everything under this key but closes, in every worker; for a provider without keys
     as a whole. An attached endpoint speaks for itself alone."""
-    until = now + timedelta(seconds=seconds)
-    if until == now:
+    if not 0 < seconds < math.inf:  # NaN is neither
         return
+    until = now + timedelta(seconds=seconds)
     if placement.credential is not None:
         tx.credentials.cool(placement.provider, placement.credential, until)
     elif placement.attach is None:

@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from orchestrator.providers.answers import Answer, has_first_event
+from orchestrator.providers.answers import RETRY_AFTER_MAX, Answer, has_first_event
 from orchestrator.providers.clock import monotonic
 from orchestrator.providers.driver import Endpoint, Probe, Target
 from orchestrator.providers.errors import NotSent
 from orchestrator.providers.faults import Rule, describe, effective_status, has_error, read_fault, verdict_of
 from orchestrator.providers.http import Call, HttpClient, NoAnswer
 from orchestrator.providers.ladder import Ladder, first_rung, ran_out_of_tokens
-from orchestrator.providers.numbers import read_decimal
+from orchestrator.providers.numbers import read_decimal, read_seconds
 from orchestrator.providers.reach import AddressRefused
 from orchestrator.rules.values import ModelType, Verdict
 
@@ -185,7 +185,7 @@ def _rest(answer: Answer) -> float | None:
         return answer.retry_after_seconds
     body = answer.json
     estimate = body.get("estimated_time") if isinstance(body, Mapping) else None
-    return float(min(max(estimate, 0), 600)) if isinstance(estimate, int | float) else None
+    return read_seconds(estimate, RETRY_AFTER_MAX)
 
 
 def _tokens(answer: Answer) -> int:

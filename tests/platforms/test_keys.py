@@ -1,5 +1,6 @@
 """Keys that are refused, and keys that were told to wait."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -219,6 +220,17 @@ def test_an_absurd_retry_after_is_believed_for_ten_intervals(make_platforms: Mak
     world.fault_at("openai", "throttled", times=1, retry_after=10_000_000)
     world.pass_time(30 * SECOND)
     world.pass_time(301 * SECOND)
+    assert world.session(session_id).last_verdict is Verdict.ALIVE
+
+
+def test_a_wait_that_is_no_number_holds_nobody(make_platforms: MakeWorld) -> None:
+    world = make_platforms(platform_of("openai"))
+    session_id = world.run_at("openai")
+    body = {"error": "slow down", "estimated_time": math.nan}
+    world.fault_at("openai", "status", times=1, status=429, body=body)
+    world.pass_time(31 * SECOND)
+    assert world.session(session_id).last_verdict is Verdict.THROTTLED
+    world.pass_time(MINUTE)
     assert world.session(session_id).last_verdict is Verdict.ALIVE
 
 

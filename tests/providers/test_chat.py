@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import time
 import wave
 from collections.abc import Callable
@@ -107,6 +108,15 @@ def test_all_rungs_share_one_deadline() -> None:
 def test_a_model_that_loads_says_for_how_long() -> None:
     answer = ping(Scripted((503, {"error": "loading", "estimated_time": 12.5})))
     assert (answer.verdict, answer.retry_after_seconds) == (Verdict.LOADING, 12.5)
+
+
+@pytest.mark.parametrize(
+    ("estimate", "seconds"),
+    [(-3, 0), (10**400, 600), (math.inf, 600), (math.nan, None), (True, None), ("20", None), ([], None)],
+)
+def test_a_strange_estimate_is_bounded_or_none(estimate: Any, seconds: float | None) -> None:
+    answer = ping(Scripted((503, {"error": "loading", "estimated_time": estimate})))
+    assert (answer.verdict, answer.retry_after_seconds) == (Verdict.LOADING, seconds)
 
 
 def test_silence_is_a_short_sound_file() -> None:
