@@ -14,7 +14,7 @@ from orchestrator.providers.driver import Driver
 from orchestrator.providers.errors import NotSent, OutcomeUnknown, ProviderError
 from orchestrator.rules.states import Step
 from orchestrator.rules.values import Placement, Policy, Session
-from orchestrator.store.placements import Rivals
+from orchestrator.store.placements import Handles, Rivals
 from orchestrator.store.unit import Transaction
 
 T = TypeVar("T")
@@ -32,7 +32,7 @@ class Claimed:
     step: Step
     token: str
     begin_by: float
-    known_handles: frozenset[str] = frozenset()
+    handles: Handles = field(default_factory=Handles)
     rivals: Rivals = field(default_factory=Rivals)
     at: datetime | None = None
     """When it was claimed, by the store's clock."""
@@ -203,5 +203,5 @@ def _telling_apart(tx: Transaction, claimed: Claimed) -> Claimed:
     """With what a driver that lists must know to tell ours from others'."""
     placement = claimed.placement
     since = (placement.sent_at or placement.created_at) - REMEMBERED
-    known = tx.placements.handles_since(placement.provider, since, placement.id)
-    return replace(claimed, known_handles=known, rivals=tx.placements.rivals(placement))
+    handles = tx.placements.handles_since(placement.provider, since, placement.id)
+    return replace(claimed, handles=handles, rivals=tx.placements.rivals(placement))

@@ -50,21 +50,21 @@ class Order:
     placement_id: str
     name: str
     """Unique at the platform, for those where a create can be named."""
-    model: str
-    """As the platform calls it."""
+    model: str  # as the platform calls it
     model_type: ModelType
     nodes: int
     duration_seconds: int
     options: Mapping[str, Any] = field(default_factory=dict)
     secret: Secret | None
-    handle: str | None = None
-    """A candidate seen earlier, for `resolve`."""
+    handle: str | None = None  # a candidate seen earlier, for `resolve`
     attach: Attach | None = None
     """The endpoint that somebody else opened; `secret` is then that endpoint's own."""
     sent_at: datetime | None = None
     """When the open was first sent, for `resolve`; None: not known."""
     known_handles: frozenset[str] = frozenset()
     """Handles at this provider that other placements have or had: `resolve` adopts none of them."""
+    taken_handles: frozenset[str] = frozenset()
+    """Those whose placements have not ended: what they name is neither taken nor ended."""
     now: datetime | None = None
     """By the store's clock; None: this machine's."""
     send_by: float | None = None
@@ -148,8 +148,7 @@ class Life(StrEnum):
     STOPPED = "stopped"
     FAILED = "failed"
     GONE = "gone"
-    UNKNOWN = "unknown"
-    """The platform cannot be asked."""
+    UNKNOWN = "unknown"  # the platform cannot be asked
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -35,7 +35,7 @@ class DriverType:
 DRIVERS: Mapping[str, DriverType] = {
     "openai": DriverType(openai.OpenAIOptions, openai.OpenAIDriver, openai.card),
     "aimlapi": DriverType(aimlapi.AimlapiOptions, aimlapi.AimlapiDriver, aimlapi.card),
-    "sesterce": DriverType(sesterce_options.SesterceOptions, sesterce.SesterceDriver, sesterce.card),
+    "sesterce": DriverType(sesterce_options.SesterceOptions, sesterce.SesterceDriver, sesterce_options.card),
     "morpheus": DriverType(morpheus.MorpheusOptions, morpheus.MorpheusDriver, morpheus.card),
     "morpheus-node": DriverType(
         morpheus_node.MorpheusNodeOptions, morpheus_node.MorpheusNodeDriver, morpheus_node.card

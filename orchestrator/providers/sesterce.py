@@ -8,7 +8,6 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
-from orchestrator.providers.card import Card
 from orchestrator.providers.chat import Dialect, Pinger
 from orchestrator.providers.clock import monotonic
 from orchestrator.providers.driver import (
@@ -38,7 +37,7 @@ from orchestrator.providers.http import HttpClient
 from orchestrator.providers.sesterce_control import Control, Instance
 from orchestrator.providers.sesterce_endpoint import Endpoints
 from orchestrator.providers.sesterce_names import Names, by_id, instance_id
-from orchestrator.providers.sesterce_options import SesterceOptions
+from orchestrator.providers.sesterce_options import SesterceOptions, card
 from orchestrator.rules.values import Verdict
 
 #: Not debited, and not about to be.
@@ -127,6 +126,7 @@ class SesterceDriver:
                 raise ModelMissing(f"{self.name} lists no instance {self._names.reference(order)}")
             if found.life in _ENDED:
                 raise Misconfigured(f"{found.said}: start it, or set on_open")
+            self._not_anothers(order, found)
             placed = await self._endpoints.placed(order, found)
             if placed is not None:
                 return placed
@@ -134,12 +134,19 @@ class SesterceDriver:
                 raise NotSent(f"{found.said} and cannot be used yet")
             listed = await self._control.list(order.secret)
 
+    def _not_anothers(self, order: Order, found: Instance) -> None:
+        if self._names.is_anothers(order, found):
+            raise ProviderFull(f"{found.id} is another session's")
+
     async def _started(self, order: Order, listed: Sequence[Instance], until: float) -> Placed:
         found = self._names.meant(order, listed)
         if found is None or found.life is Life.GONE:
             raise ModelMissing(f"{self.name} lists no instance {self._names.reference(order)}")
         if found.life is Life.FAILED:
             raise Misconfigured(found.said)
+        self._not_anothers(order, found)
+        if order.unwanted_rivals_sent_at:
+            raise ProviderFull(f"an open that nobody wants any more may yet start {found.id}")
         if found.life is Life.STOPPED:
             await self._control.start(order.secret, found.id, until - monotonic())
         elif not self._options.start_takes_running:
@@ -200,6 +207,7 @@ class SesterceDriver:
         until = monotonic() + self._options.open_timeout_seconds
         if found is None or found.life is Life.GONE:
             return NotPlaced(proof=f"{self._names.reference(order)} is not in the list of instances")
+        self._not_anothers(order, found)
         if found.life is Life.STOPPED:
             return NotPlaced(proof=f"{found.said}: it does not run")
         return await self._ready(order, found.id, until)
@@ -209,6 +217,10 @@ class SesterceDriver:
             return NotPlaced(proof=f"{self._names.reference(order)} is not in the list of instances")
         if found.life is Life.GONE or (found.life in _ENDED and self._options.on_close == "stop"):
             return NotPlaced(proof=found.said)
+        if self._names.is_anothers(order, found):
+            return NotPlaced(proof=f"{found.id} is another session's")
+        if self._options.on_open == "start" and order.rivals_sent_at:
+            raise OutcomeUnknown(f"{found.said}: this open or another's may have started it")
         return NotPlaced(proof=(await self._ended(order.secret, found.id)).proof)
 
     # closing
@@ -224,20 +236,6 @@ class SesterceDriver:
             raise NotClosed(f"{describe(answer)}, and {found.said}")
         proof = found.said if found else f"{instance_id} is not in the list of instances"
         return Closed(proof=proof, nothing_was_open=answer.status == 404)
-
-
-def card(options: SesterceOptions) -> Card:
-    """What is left running has no lifecycle here: many sessions share it, and closes are local."""
-    managed = options.on_close != "leave"
-    return Card(
-        has_lifecycle=managed,
-        can_list=managed,
-        closes_by_id=managed,
-        names_create=options.on_open == "create",
-        max_nodes=options.max_nodes,
-        tells_status=True,
-        sleeps=options.pending_means == "asleep",
-    )
 
 
 def _needed(secret: Secret | None) -> Secret:

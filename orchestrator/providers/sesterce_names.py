@@ -34,6 +34,11 @@ class Names:
             return candidate or self.meant(order, listed)
         return next((one for one in listed if one.name == self.of(order)), None)
 
+    def is_anothers(self, order: Order, one: Instance) -> bool:
+        """Does another placement use it, alone? Of those that are left running, each has a handle of its own."""
+        shared = self._options.on_close == "leave"
+        return any((handle if shared else instance_id(handle)) == one.id for handle in order.taken_handles)
+
     def listed(self, one: Instance) -> Listed:
         """Only what bears our prefix is ours; the operator's own instances are never touched."""
         ours = self._creates and one.name.startswith(self._options.name_prefix)

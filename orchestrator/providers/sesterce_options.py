@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
+from orchestrator.providers.card import Card
 from orchestrator.providers.options import URL, DriverOptions
 
 OnOpen = Literal["attach", "start", "create"]
@@ -75,3 +76,17 @@ class SesterceOptions(DriverOptions):
                 "leave is for shared instances (on_open = 'attach'): what is started here is stopped or deleted",
             )
         return value
+
+
+def card(options: SesterceOptions) -> Card:
+    """What is left running has no lifecycle here: many sessions share it, and closes are local."""
+    managed = options.on_close != "leave"
+    return Card(
+        has_lifecycle=managed,
+        can_list=managed,
+        closes_by_id=managed,
+        names_create=options.on_open == "create",
+        max_nodes=options.max_nodes,
+        tells_status=True,
+        sleeps=options.pending_means == "asleep",
+    )

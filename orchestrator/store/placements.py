@@ -36,6 +36,14 @@ class Rivals:
     unwanted: tuple[datetime, ...] = ()
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Handles:
+    """What other placements call theirs: `known` of those that ended lately too, `taken` of those that have not."""
+
+    known: frozenset[str] = frozenset()
+    taken: frozenset[str] = frozenset()
+
+
 class Placements:
     """Queries and changes of placements, inside one transaction."""
 
@@ -72,9 +80,9 @@ class Placements:
 
     # what a lost open is told apart by
 
-    def handles_since(self, provider: str, since: datetime, but: str) -> frozenset[str]:
+    def handles_since(self, provider: str, since: datetime, but: str) -> Handles:
         """Handles that placements of this provider other than `but` have or had since then."""
-        query = select(PLACEMENTS.c.handle).where(
+        query = select(PLACEMENTS.c.handle, PLACEMENTS.c.ended_at).where(
             PLACEMENTS.c.provider == provider,
             PLACEMENTS.c.handle.is_not(None),
             PLACEMENTS.c.id != but,
@@ -84,7 +92,11 @@ class Placements:
                 PLACEMENTS.c.ended_at >= since,
             ),
         )
-        return frozenset(self._connection.execute(query).scalars())
+        rows = self._connection.execute(query).all()
+        return Handles(
+            known=frozenset(row.handle for row in rows),
+            taken=frozenset(row.handle for row in rows if row.ended_at is None),
+        )
 
     def rivals(self, placement: Placement) -> Rivals:
         """The other opens of the same model there whose outcome is not known."""

@@ -1,5 +1,7 @@
 """What is particular to Sesterce: instances that are attached or started, and proven ended by the list."""
 
+from datetime import UTC, datetime
+
 import pytest
 from pydantic import ValidationError
 
@@ -16,7 +18,7 @@ from orchestrator.providers.errors import (
 from orchestrator.rules.values import Verdict
 from orchestrator.simulator import SimulatorServer
 from tests.providers.instances import ATTACH, SEED, SHORT, START, close, kind, life, live, operations, verdict
-from tests.providers.stage import MODEL, stage_of
+from tests.providers.stage import MODEL, PlatformUnderTest, stage_of
 from tests.simulator.conftest import HandClock
 
 # attach
@@ -133,3 +135,24 @@ def test_a_lost_start_is_found_running_or_not(timed: SimulatorServer, fault: str
     assert isinstance(found, NotPlaced if fault == "hang" else Placed)
     assert isinstance(stage.resolve(model="aaa1", close=True), NotPlaced)
     assert live(stage) == []
+
+
+def test_what_another_open_may_have_started_is_not_stopped(timed: SimulatorServer) -> None:
+    stage = stage_of(timed, START, instances=[SEED])
+    with pytest.raises(OutcomeUnknown, match="or another's may have started it"):
+        stage.resolve(model="aaa1", close=True, rivals_sent_at=(datetime.now(UTC),))
+    assert live(stage) == ["aaa1"]
+
+
+@pytest.mark.parametrize("under", [ATTACH, kind("start", "stop", start_takes_running=True)])
+@pytest.mark.parametrize("handle", ["aaa1", "aaa1/p-2"])
+def test_what_another_placement_has_is_full_and_never_ended(
+    timed: SimulatorServer, under: PlatformUnderTest, handle: str
+) -> None:
+    """Where it was shared before, its handle ended in the placement."""
+    stage = stage_of(timed, under, instances=[SEED])
+    for ask in (stage.open, stage.resolve):
+        with pytest.raises(ProviderFull, match="another session's"):
+            ask(model="aaa1", taken_handles=frozenset({handle}))
+    assert isinstance(stage.resolve(model="aaa1", close=True, taken_handles=frozenset({handle})), NotPlaced)
+    assert live(stage) == ["aaa1"]
