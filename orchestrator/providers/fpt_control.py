@@ -18,11 +18,8 @@ from orchestrator.providers.http import HttpClient
 from orchestrator.providers.lifecycle import ask_changing, ask_reading, refusal
 from orchestrator.providers.paths import is_readable, read_text
 from orchestrator.providers.secrets import brief
-from orchestrator.providers.templates import CloseTable, OpenTable, StatusTable
+from orchestrator.providers.templates import ENDED, CloseTable, OpenTable, StatusTable
 from orchestrator.rules.values import Verdict
-
-#: What a status says of what runs no more.
-ENDED = (Life.STOPPED, Life.FAILED, Life.GONE)
 
 
 class Control:

@@ -3,13 +3,14 @@
 import re
 from typing import Literal
 
-from pydantic import Field, field_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field, ValidationError, field_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
 from pydantic_core.core_schema import ValidationInfo
 
 from orchestrator.providers.driver import Auth
 from orchestrator.providers.faults import Rule, rule
 from orchestrator.providers.options import DriverOptions
+from orchestrator.providers.template_faults import faults_of
 from orchestrator.providers.templates import CallTable, CloseTable, ListTable, OpenTable, StatusTable
 from orchestrator.rules.values import Verdict
 
@@ -38,6 +39,8 @@ class FptOptions(DriverOptions):
     """template: names are unique there, so that a lost open can be found by its name."""
     confirm_close: bool = True
     """template: where there is a status, it must say that the session ended before it counts as closed."""
+    lost_opens_need_an_operator: bool = False
+    """template: accepts that nothing finds a lost open; it stays unknown until an operator has looked."""
     exclusive_credentials: bool = False
     serialised: bool = False
     max_nodes: int | None = Field(default=None, ge=1)
@@ -45,10 +48,11 @@ class FptOptions(DriverOptions):
     minimum_billing_seconds: int = Field(default=0, ge=0)
     resolve_after_seconds: float | None = Field(default=None, ge=0)
 
+    # In this order: each is checked with those above it.
+    list: ListTable | None = None
+    status: StatusTable | None = None
     open: OpenTable | None = Field(default=None, validate_default=True)
     close: CloseTable | None = Field(default=None, validate_default=True)
-    status: StatusTable | None = None
-    list: ListTable | None = None
 
     @field_validator("open", "close", "status", "list")
     @classmethod
@@ -60,11 +64,20 @@ class FptOptions(DriverOptions):
             raise PydanticCustomError("not_here", "has no meaning where sessions are attached")
         if table is not None and table.is_relative and info.data.get("base_url") == "":
             raise PydanticCustomError("relative", "its url is relative, and there is no base_url")
+        said = faults_of(table, info.data) if table is not None else []
+        if said:
+            raise ValidationError.from_exception_data("template", [_line(*one) for one in said])
         return table
 
     @property
     def ping_rules(self) -> tuple[Rule, ...]:
         return (*self.rules, _GONE_BY_STATUS) if self.unauthorized_means == "gone" else self.rules
+
+
+def _line(key: str, message: str) -> InitErrorDetails:
+    """Braces in a message are placeholders of ours, not of pydantic's."""
+    fault = PydanticCustomError("template", "{said}", {"said": message})
+    return InitErrorDetails(type=fault, loc=(key,), input=None)
 
 
 def chat_base(url: str) -> str:

@@ -5,6 +5,7 @@ the configuration offers none of these, an operator must look.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.providers.card import Card
@@ -30,11 +31,12 @@ from orchestrator.providers.errors import (
     ProviderError,
     Throttled,
 )
-from orchestrator.providers.fpt_control import ENDED, Control
+from orchestrator.providers.fpt_control import Control
 from orchestrator.providers.fpt_options import FptOptions, chat_base
 from orchestrator.providers.http import HttpClient
 from orchestrator.providers.paths import read_text, read_time
 from orchestrator.providers.templates import (
+    ENDED,
     AnswerTable,
     ListTable,
     StatusTable,
@@ -57,15 +59,17 @@ class TemplateDriver:
 
     async def open(self, order: Order) -> Placed:
         body = await self._control.open(values_of_order(order), order.secret)
-        return self._placed(order, body, self._control.opening)
+        return self._placed(order, _found(order, body, self._control.opening))
 
     async def resolve(self, order: Order, *, close: bool) -> Placed | NotPlaced:
         """Never says Refused: what refuses now may have opened before."""
         try:
             found = await self._find(order)
-            if isinstance(found, NotPlaced) or not close:
+            if isinstance(found, NotPlaced):
                 return found
-            values = {**values_of_order(order), "handle": found.handle}
+            if not close:
+                return self._placed(order, found)
+            values = values_of_order(order) | ({"handle": found.handle} if found.handle else {})
             return NotPlaced(proof=(await self._control.close(values, order.secret)).proof)
         except (OutcomeUnknown, NotSent, Throttled):
             raise
@@ -110,7 +114,7 @@ class TemplateDriver:
     async def aclose(self) -> None:
         """The client is shared; whoever built it closes it."""
 
-    async def _find(self, order: Order) -> Placed | NotPlaced:
+    async def _find(self, order: Order) -> "_Found | NotPlaced":
         """What became of a lost open, by the surest way that the configuration offers."""
         status, listed = self._options.status, self._options.list
         if status is not None and status.placeholders <= values_of_order(order).keys():
@@ -118,21 +122,20 @@ class TemplateDriver:
         if listed is not None and self.card.names_create and listed.name:
             return await self._find_by_list(listed, order)
         if self.card.repeats_open:
-            return await self.open(order)
+            body = await self._control.open(values_of_order(order), order.secret)
+            return _found(order, body, self._control.opening)
         raise OutcomeUnknown("an operator must look: nothing in the configuration finds a lost open")
 
     async def _find_by_status(
         self, table: StatusTable, order: Order, handle: str | None
-    ) -> Placed | NotPlaced:
+    ) -> "_Found | NotPlaced":
         values = values_of_order(order) | ({"handle": handle} if handle else {})
         life, said, body = await self._control.status(values, order.secret)
         if life in ENDED:
             return NotPlaced(proof=f"its status: {said}")
-        if life is Life.UNKNOWN:
-            raise OutcomeUnknown(f"its status: {said}")
-        return self._placed(order, body, table)
+        return _found(order, body, table, handle, unclear=said if life is Life.UNKNOWN else None)
 
-    async def _find_by_list(self, table: ListTable, order: Order) -> Placed | NotPlaced:
+    async def _find_by_list(self, table: ListTable, order: Order) -> "_Found | NotPlaced":
         items = await self._control.items(order.secret)
         mine = [item for item in items if read_text(item, table.name) == order.name]
         if not mine:
@@ -141,22 +144,21 @@ class TemplateDriver:
         if len(mine) > 1 or handle is None or handle in order.known_handles:
             raise OutcomeUnknown(f"{len(mine)} sessions are named {order.name}", possible_orphans=True)
         if self._options.status is None:
-            return self._placed(order, None, None, handle)
+            return _found(order, None, None, handle)
         return await self._find_by_status(self._options.status, order, handle)
 
-    def _placed(
-        self, order: Order, body: Any, table: AnswerTable | None, handle: str | None = None
-    ) -> Placed:
+    def _placed(self, order: Order, found: "_Found") -> Placed:
         """What exists and cannot be used is no refusal: it stays unknown until it can be used or closed."""
-        known = (read_text(body, table.handle) if table else None) or handle or order.handle
-        url = (read_text(body, table.endpoint_url) if table else None) or self._options.endpoint_url
-        if known is None or url is None:
-            missing = "handle" if known is None else "endpoint"
-            raise OutcomeUnknown(f"it exists ({known or order.name}), but its {missing} is not told")
+        if found.unclear is not None:
+            raise OutcomeUnknown(f"its status: {found.unclear}")
+        url = found.read("endpoint_url") or self._options.endpoint_url
+        if found.handle is None or url is None:
+            missing = "handle" if found.handle is None else "endpoint"
+            raise OutcomeUnknown(f"it exists ({found.handle or order.name}), but its {missing} is not told")
         return Placed(
-            handle=known,
-            endpoint=self._endpoint(order, url, read_text(body, table.endpoint_model) if table else None),
-            ends_at=read_time(body, table.ends_at) if table else None,
+            handle=found.handle,
+            endpoint=self._endpoint(order, url, found.read("endpoint_model")),
+            ends_at=read_time(found.body, found.table.ends_at) if found.table else None,
             lasts_seconds=order.duration_seconds,
         )
 
@@ -165,3 +167,24 @@ class TemplateDriver:
         return Endpoint(
             url=chat_base(url), model=model or order.model, auth=self._options.endpoint_auth, secret_ref=ref
         )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Found:
+    """What exists at the platform, whether it can be used or not: what is to be closed needs no endpoint."""
+
+    handle: str | None
+    body: Any
+    table: AnswerTable | None
+    unclear: str | None = None
+    """The word of a status that nothing is known of."""
+
+    def read(self, key: str) -> str | None:
+        return read_text(self.body, getattr(self.table, key)) if self.table else None
+
+
+def _found(
+    order: Order, body: Any, table: AnswerTable | None, handle: str | None = None, unclear: str | None = None
+) -> _Found:
+    told = read_text(body, table.handle) if table else None
+    return _Found(handle=told or handle or order.handle, body=body, table=table, unclear=unclear)

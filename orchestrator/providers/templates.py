@@ -3,30 +3,35 @@
 `{placeholders}` stand in URLs, headers and bodies; a dotted path (`data.items.0.id`) points into an answer.
 """
 
+import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic_core import PydanticCustomError
+from pydantic_core.core_schema import ValidationInfo
 
 from orchestrator.providers.driver import Auth, Life, Order, Secret, Target
 from orchestrator.providers.http import Call
 from orchestrator.providers.paths import JsonPath, read_path, read_text
-
-_PLACEHOLDER = re.compile(r"\{(\w+)\}")
+from orchestrator.providers.placeholders import check_known, filled, filled_tree, names_in, texts_of
+from orchestrator.settings.urls import base_url
 
 #: What both an order and a placement know.
 _ALWAYS = frozenset({"placement_id", "name", "model"})
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+#: What a status says of what runs no more.
+ENDED = (Life.STOPPED, Life.FAILED, Life.GONE)
 
 
 class CallTable(BaseModel):
     """One call."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    #: What its placeholders may be, besides those that every call has.
-    more: ClassVar[frozenset[str]] = frozenset()
+    #: What its placeholders may be.
+    known: ClassVar[frozenset[str]] = _ALWAYS
 
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
     url: str = Field(pattern=r"^(?:https?://[^/\s{}]+)?/\S*$|^https?://[^/\s{}]+$")
@@ -36,22 +41,60 @@ class CallTable(BaseModel):
     """Any JSON; a text that is one whole placeholder becomes its value, numbers as numbers."""
     success_statuses: tuple[int, ...] = (200, 201, 202, 204)
 
-    @field_validator("url", "body")
+    @field_validator("url")
     @classmethod
-    def _known(cls, value: Any) -> Any:
-        _check(_texts(value), cls.more | _ALWAYS)
-        return value
+    def _an_address(cls, url: str) -> str:
+        check_known(texts_of(url), cls.known)
+        try:
+            if not url.startswith("/"):
+                base_url(url.partition("?")[0])
+        except ValueError as error:
+            raise PydanticCustomError("address", "{why}", {"why": str(error)}) from error
+        return url
+
+    @field_validator("body")
+    @classmethod
+    def _some_json(cls, body: Any) -> Any:
+        check_known(texts_of(body), cls.known)
+        try:
+            json.dumps(body, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise PydanticCustomError("json", "cannot be sent as JSON: {why}", {"why": str(error)}) from error
+        return body
 
     @field_validator("headers")
     @classmethod
-    def _known_in_headers(cls, headers: Mapping[str, str]) -> Mapping[str, str]:
-        _check(_texts(dict(headers)), cls.more | _ALWAYS | {"secret"})
+    def _some_headers(cls, headers: Mapping[str, str]) -> Mapping[str, str]:
+        check_known(texts_of(dict(headers)), cls.known | {"secret"})
+        for name, text in headers.items():
+            if not _HEADER_NAME.fullmatch(name):
+                raise PydanticCustomError(
+                    "header",
+                    "{name} is no name of a header: letters, digits and dashes are",
+                    {"name": repr(name)},
+                )
+            if not (text.isascii() and text.isprintable()):
+                said = {"name": name}
+                raise PydanticCustomError(
+                    "header",
+                    "the header {name} holds a line break or a character that no header may hold: take it out",
+                    said,
+                )
         return headers
+
+    @field_validator("success_statuses")
+    @classmethod
+    def _successes(cls, statuses: tuple[int, ...]) -> tuple[int, ...]:
+        if not statuses or not all(200 <= status <= 299 for status in statuses):
+            raise PydanticCustomError(
+                "statuses", "must be one or more of 200 to 299: what an error means, `errors` says"
+            )
+        return statuses
 
     @property
     def placeholders(self) -> frozenset[str]:
-        texts = (*_texts(self.url), *_texts(dict(self.headers)), *_texts(self.body))
-        return frozenset(name for _, text in texts for name in _PLACEHOLDER.findall(text)) - {"secret"}
+        texts = (*texts_of(self.url), *texts_of(dict(self.headers)), *texts_of(self.body))
+        return frozenset(name for _, text in texts for name in names_in(text)) - {"secret"}
 
     @property
     def is_relative(self) -> bool:
@@ -65,12 +108,12 @@ class CallTable(BaseModel):
         in_headers = {**values, "secret": secret.value if secret else ""}
         return Call(
             method=self.method,
-            url=(base_url.rstrip("/") if self.is_relative else "") + _filled(self.url, quoted),
+            url=(base_url.rstrip("/") if self.is_relative else "") + filled(self.url, quoted),
             timeout_seconds=timeout_seconds,
             auth=Auth.NONE,
             secret=secret,  # what its echo is hidden by; it travels in the headers as configured
-            json=_filled_tree(self.body, values),
-            headers={name: _filled(text, in_headers) for name, text in self.headers.items()},
+            json=filled_tree(self.body, values),
+            headers={name: filled(text, in_headers) for name, text in self.headers.items()},
             fresh=self.method != "GET",
         )
 
@@ -85,19 +128,32 @@ class AnswerTable(CallTable):
 
 
 class OpenTable(AnswerTable):
-    more: ClassVar[frozenset[str]] = frozenset({"nodes", "duration_seconds"})
+    known: ClassVar[frozenset[str]] = _ALWAYS | {"nodes", "duration_seconds"}
 
     handle: JsonPath
     success_statuses: tuple[int, ...] = (200, 201, 202)
 
 
 class StatusTable(AnswerTable):
-    more: ClassVar[frozenset[str]] = frozenset({"handle"})
+    known: ClassVar[frozenset[str]] = _ALWAYS | {"handle"}
 
     status: JsonPath
     words: Mapping[str, Life] = Field(min_length=1)
     """What the platform's words mean, compared without case."""
     success_statuses: tuple[int, ...] = (200,)
+
+    @field_validator("words")
+    @classmethod
+    def _each_once(cls, words: Mapping[str, Life]) -> Mapping[str, Life]:
+        lives: dict[str, Life] = {}
+        for word, life in words.items():
+            if lives.setdefault(word.lower(), life) is not life:
+                raise PydanticCustomError(
+                    "twice",
+                    "the word {word} has two meanings, as words are compared without case: give one",
+                    {"word": word},
+                )
+        return words
 
     def life(self, body: Any) -> tuple[Life, str]:
         """What the answer says, and the word it said it with."""
@@ -107,11 +163,13 @@ class StatusTable(AnswerTable):
 
 
 class CloseTable(CallTable):
-    more: ClassVar[frozenset[str]] = frozenset({"handle"})
+    known: ClassVar[frozenset[str]] = _ALWAYS | {"handle"}
 
 
 class ListTable(CallTable):
-    """All live sessions; the other paths begin at one item."""
+    """All live sessions; the other paths begin at one item. Asked of all, so it knows of no one's values."""
+
+    known: ClassVar[frozenset[str]] = frozenset()
 
     items: JsonPath
     handle: JsonPath
@@ -119,9 +177,24 @@ class ListTable(CallTable):
     opened_at: JsonPath | None = None
     ends_at: JsonPath | None = None
     status: JsonPath | None = None
-    live_words: tuple[str, ...] = ()
+    live_words: tuple[str, ...] = Field(default=(), validate_default=True)
     """Where `status` is given: the words of what is live, compared without case."""
     success_statuses: tuple[int, ...] = (200,)
+
+    @field_validator("live_words")
+    @classmethod
+    def _with_status(cls, words: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        reads = info.data.get("status", info)  # a path that is wrong tells its own fault
+        if reads and not words:
+            raise PydanticCustomError(
+                "missing",
+                "is missing: give the words of `status` for what lives, or nothing would count as listed",
+            )
+        if reads is None and words:
+            raise PydanticCustomError(
+                "no_status", "has no meaning without `status`: give the path to the word"
+            )
+        return words
 
     def live(self, body: Any) -> list[Any] | None:
         """The items that are live; None where the answer has no list."""
@@ -151,44 +224,3 @@ def values_of_target(target: Target) -> dict[str, Any]:
     known = {"name": target.name, "handle": target.handle}
     values = {"placement_id": target.placement_id, "model": target.model}
     return values | {key: value for key, value in known.items() if value is not None}
-
-
-def _check(texts: Iterable[tuple[str, str]], known: frozenset[str]) -> None:
-    for where, text in texts:
-        for name in _PLACEHOLDER.findall(text):
-            if name not in known:
-                said = {
-                    "name": name,
-                    "where": f" in {where}" if where else "",
-                    "known": ", ".join(sorted(known)),
-                }
-                raise PydanticCustomError(
-                    "placeholder", "unknown placeholder {{name}}{where}: here are known {known}", said
-                )
-
-
-def _texts(value: Any, where: str = "") -> Iterator[tuple[str, str]]:
-    """Every text below, with its path."""
-    if isinstance(value, str):
-        yield where, value
-    elif isinstance(value, Mapping):
-        for key, below in value.items():
-            yield from _texts(below, f"{where}.{key}".lstrip("."))
-    elif isinstance(value, list):
-        for n, below in enumerate(value):
-            yield from _texts(below, f"{where}.{n}".lstrip("."))
-
-
-def _filled(text: str, values: Mapping[str, Any]) -> str:
-    return _PLACEHOLDER.sub(lambda found: str(values[found[1]]), text)
-
-
-def _filled_tree(value: Any, values: Mapping[str, Any]) -> Any:
-    if isinstance(value, str):
-        whole = _PLACEHOLDER.fullmatch(value)
-        return values[whole[1]] if whole else _filled(value, values)
-    if isinstance(value, Mapping):
-        return {key: _filled_tree(below, values) for key, below in value.items()}
-    if isinstance(value, list):
-        return [_filled_tree(below, values) for below in value]
-    return value

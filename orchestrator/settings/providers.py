@@ -14,7 +14,8 @@ from orchestrator.settings.policies import read_policy
 from orchestrator.settings.secrets import SecretStore, is_reference
 from orchestrator.settings.tables import Table, did_you_mean
 
-#: Told a provider's own keys, a driver answers (key, message) for each fault.
+#: Told a provider's own keys, and a `base_url` that is left out where it may be, a driver answers (key, message)
+#: for each fault.
 OptionsValidator: TypeAlias = Callable[[Mapping[str, Any]], Sequence[tuple[str, str]]]
 
 
@@ -94,7 +95,8 @@ def _check_options(table: Table, driver: str, options: Mapping[str, Any], around
     validate = (around.known_drivers or {}).get(driver)
     if validate is None:
         return
-    for key, message in validate(options):
+    absent = driver in around.drivers_without_url and not table.values.get("base_url")
+    for key, message in validate({"base_url": "", **options} if absent else options):
         near = did_you_mean(key, table.taken) if key in options and "unknown" in message else ""
         table.fault(key, message if "did you mean" in message else message + near)
 

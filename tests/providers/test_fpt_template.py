@@ -126,15 +126,36 @@ def test_a_lost_open_is_found(stage: Stage, way: dict[str, Any], close: bool) ->
 
 @pytest.mark.parametrize("way", WAYS[:3])
 def test_what_was_never_opened_is_not_opened_by_asking(stage: Stage, way: dict[str, Any]) -> None:
-    found = stage.play(lambda driver: driver.resolve(stage.order(), close=False), **way)
+    more = {"endpoint_url": f"{stage.url}/sessions/x", **way}
+    found = stage.play(lambda driver: driver.resolve(stage.order(), close=False), **more)
     assert isinstance(found, NotPlaced)
     assert stage.calls("open") == []
 
 
 def test_where_nothing_can_find_it_an_operator_must_look(stage: Stage) -> None:
     with pytest.raises(OutcomeUnknown, match="an operator must look"):
-        stage.play(lambda driver: driver.resolve(stage.order(), close=False), status=None, list=None)
+        stage.play(
+            lambda driver: driver.resolve(stage.order(), close=False),
+            status=None,
+            list=None,
+            lost_opens_need_an_operator=True,
+        )
     assert stage.calls("open") == []
+
+
+@pytest.mark.parametrize("word", ["Running", "Melting"])
+def test_what_exists_and_cannot_be_used_is_closed_where_nobody_wants_it(stage: Stage, word: str) -> None:
+    """Without an endpoint, or in a state that nothing is known of, it costs all the same."""
+    lose(stage)
+    (lost,) = live(stage)
+    for _ in range(2):
+        body = {"data": {"id": lost, "status": word}}
+        stage.fault("status", operation="status", status=200, body=body, times=1)
+        with pytest.raises(OutcomeUnknown):
+            stage.resolve()
+    stage.fault("status", operation="status", status=200, body=body, times=1)
+    assert isinstance(stage.resolve(close=True), NotPlaced)
+    assert live(stage) == []
 
 
 @pytest.mark.parametrize("operation", ["status"])

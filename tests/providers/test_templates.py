@@ -1,6 +1,8 @@
 """Calls as data: every fault of the configuration is named at start, and nothing leaks into a URL."""
 
 from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,13 +11,108 @@ from orchestrator.providers import registry
 from orchestrator.providers.driver import Secret
 from orchestrator.providers.paths import read_path, read_text, read_time
 from orchestrator.providers.templates import ListTable, OpenTable
+from orchestrator.settings import ConfigurationError, load_configuration
 from tests.providers.stage import TEMPLATE
 
+EXAMPLE = Path(__file__).parents[2] / "deploy" / "orchestrator.toml"
 SECRET = Secret(ref="env:KEY", value="sk-planted")
 
 
 def changed(name: str, **changes: Any) -> dict[str, Any]:
     return {**TEMPLATE, name: {**TEMPLATE[name], **changes}}
+
+
+def without(name: str, *keys: str, **changes: Any) -> dict[str, Any]:
+    """The template, with keys taken out of one table."""
+    table = {key: value for key, value in TEMPLATE[name].items() if key not in keys}
+    return {**TEMPLATE, name: {**table, **changes}}
+
+
+BY_HANDLE = changed("status", url="/sessions/{handle}")
+NAMELESS = {"model": "{model}"}
+
+#: What would lose sessions, or never end one, each with a word of the remedy.
+DANGERS = [
+    (
+        {**without("open", "endpoint_url"), "status": None},
+        "open.endpoint_url",
+        "endpoint_url of the provider",
+    ),
+    (without("status", "endpoint_url"), "open.endpoint_url", "give status.endpoint_url"),
+    (without("status", "handle"), "open.handle", "give status.handle"),
+    (without("list", "live_words"), "list.live_words", "is missing"),
+    (without("list", "status"), "list.live_words", "without `status`"),
+    (changed("list", url="/sessions?x={name}"), "list.url", "unknown placeholder {name}"),
+    (
+        changed("list", live_words=["Initializing", "Running", "STOPPED"]),
+        "status.words",
+        "stopped has ended here",
+    ),
+    (changed("list", live_words=["running"]), "status.words", "initializing lives here"),
+    (changed("status", words={"Up": "running"}), "status.words", "no word means that it ended"),
+    (changed("status", words={"Down": "gone"}), "status.words", "no word means that it lives"),
+    (changed("status", words={"up": "running", "UP": "gone"}), "status.words", "UP has two meanings"),
+    (changed("status", url="/sessions"), "status.url", "names no session"),
+    (changed("close", url="/sessions"), "close.url", "names no session"),
+    (changed("close", url="/sessions/{placement_id}"), "close.url", "which the open does not send"),
+    (changed("status", url="/sessions/{placement_id}"), "open.body", "does not send {placement_id}"),
+    (changed("open", body=NAMELESS), "open.body", "does not send {name}"),
+    ({**changed("open", body=NAMELESS), "names_create": False}, "open.body", "status asks by it"),
+    ({**TEMPLATE, "status": None, "list": None}, "open.url", "lost_opens_need_an_operator"),
+    ({**BY_HANDLE, "names_create": False}, "open.url", "idempotent_open"),
+    ({**BY_HANDLE, "list": without("list", "name")["list"]}, "open.url", "list.name"),
+    (changed("open", success_statuses=[201, 9999]), "open.success_statuses", "200 to 299"),
+    (changed("close", success_statuses=[]), "close.success_statuses", "200 to 299"),
+    (changed("open", headers={"x": "a\nb"}), "open.headers", "the header x holds a line break"),
+    (changed("open", headers={"x:": "a"}), "open.headers", "no name of a header"),
+    (changed("open", body={"name": "{name}", "x": float("nan")}), "open.body", "cannot be sent as JSON"),
+    (changed("open", url="http://host:99999999/x"), "open.url", "no valid host and port"),
+]
+
+
+@pytest.mark.parametrize(("options", "where", "said"), DANGERS)
+def test_what_would_lose_sessions_is_refused_at_start(options: dict[str, Any], where: str, said: str) -> None:
+    faults = registry.option_faults("fpt", options)
+    assert [path for path, _ in faults] == [where], faults
+    assert said in faults[0][1]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        TEMPLATE,
+        {**TEMPLATE, "status": None, "endpoint_url": "https://one.example/v1"},
+        {**TEMPLATE, "status": None, "list": None, "idempotent_open": True},
+        {**TEMPLATE, "status": None, "list": None, "lost_opens_need_an_operator": True},
+        {**changed("close", url="/session"), "exclusive_credentials": True},
+        {
+            **changed("status", words={"Up": "running"}),
+            "errors": [{"statuses": [404], "means": "gone"}],
+            "list": None,
+        },
+        changed("list", live_words=["alive"]),
+    ],
+)
+def test_what_is_only_unusual_is_accepted(options: dict[str, Any]) -> None:
+    assert registry.option_faults("fpt", options) == []
+
+
+def test_every_fault_is_named_at_once() -> None:
+    options = {
+        **TEMPLATE,
+        "open": changed("open", body=NAMELESS, headers={"x": "\n"}, success_statuses=[])["open"],
+        "status": changed("status", url="/sessions", words={"Up": "running"})["status"],
+        "list": without("list", "live_words")["list"],
+        "close": changed("close", url="/sessions", method="STOP")["close"],
+    }
+    assert {path for path, _ in registry.option_faults("fpt", options)} == {
+        "open.headers",
+        "open.success_statuses",
+        "status.url",
+        "status.words",
+        "list.live_words",
+        "close.method",
+    }
 
 
 @pytest.mark.parametrize(
@@ -51,9 +148,18 @@ def test_a_fault_is_named_by_its_path(options: dict[str, Any], where: str, said:
     assert "sk-planted" not in str(faults)
 
 
-def test_a_relative_url_needs_a_base() -> None:
+def test_a_relative_url_needs_a_base(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="relative"):
         registry.card("fpt", TEMPLATE)
+    file = tmp_path / "orchestrator.toml"
+    template = EXAMPLE.read_text().partition("[providers.studio]")[2].partition("[providers.node]")[0]
+    file.write_text("[providers.studio]" + template.replace("base_url", "# base_url"))
+    known = {"fpt": partial(registry.option_faults, "fpt")}
+    with pytest.raises(ConfigurationError) as refused:
+        load_configuration(file, known_drivers=known, require_secrets=False)
+    assert [fault.path for fault in refused.value.faults] == [
+        f"providers.studio.{call}" for call in ("status", "open", "close")
+    ]
 
 
 def test_the_card_tells_what_the_template_offers() -> None:

@@ -17,7 +17,7 @@ AIML = 'driver = "aimlapi"\nbase_url = "https://h/v1"\n'
 
 
 def drivers_of_the_test(options: Mapping[str, Any]) -> list[tuple[str, str]]:
-    return [(key, "unknown key") for key in options if key != "own"]
+    return [(key, "unknown key") for key in options if key not in ("own", "base_url")]
 
 
 DRIVERS = {"aimlapi": drivers_of_the_test, "fpt": drivers_of_the_test, "morpheus": drivers_of_the_test}
