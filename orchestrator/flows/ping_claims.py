@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 BUSY = timedelta(seconds=1)
 #: The platform's own words for an end.
 _ENDED = frozenset({Life.STOPPED, Life.GONE, Life.FAILED})
+#: And for what a ping that says GONE is wrong about.
+_LIVES = frozenset({Life.STARTING, Life.RUNNING, Life.ASLEEP, Life.DEGRADED})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,6 +35,8 @@ class Pinged:
     token: str
     ended: str | None = None
     """What the platform's own status said, where it said that it has ended."""
+    lives: str | None = None
+    """What it said, where it said that it lives."""
     asleep: bool = False
     """Scaled to zero: it was not pinged, so as not to wake it."""
 
@@ -141,8 +145,15 @@ async def _sent(
         begin_by = await _still_to_begin(services, session, token, begin_by)
     target = target_of(services, placement, begin_by, to_ping=True, now=session.leased_at)
     probe = await _probed(driver, target)
-    ended = await _ended(services, driver, session, asked, probe)
-    return Pinged(session=session, placement=placement, probe=probe, token=token, ended=ended)
+    life, said = await _platforms_word(services, driver, session, asked, probe)
+    return Pinged(
+        session=session,
+        placement=placement,
+        probe=probe,
+        token=token,
+        ended=said if life in _ENDED else None,
+        lives=said if life in _LIVES else None,
+    )
 
 
 async def _still_to_begin(services: Services, session: Session, token: str, begin_by: float) -> float:
@@ -170,14 +181,14 @@ async def _probed(driver: Driver, target: Target) -> Probe:
         return Probe(verdict=Verdict.TRANSIENT, latency_ms=0, detail=detail)
 
 
-async def _ended(
+async def _platforms_word(
     services: Services, driver: Driver, session: Session, asked: Target, probe: Probe
-) -> str | None:
+) -> tuple[Life, str]:
     """A ping that may be the last one is checked against the platform's own status, where it has one."""
     if not driver.card.tells_status or probe.not_begun or not _may_end(services, session, probe):
-        return None
+        return Life.UNKNOWN, ""
     status = await driver.status(asked)
-    return (status.detail or status.life.value) if status.life in _ENDED else None
+    return status.life, status.detail or status.life.value
 
 
 def _may_end(services: Services, session: Session, probe: Probe) -> bool:
@@ -188,6 +199,6 @@ def _may_end(services: Services, session: Session, probe: Probe) -> bool:
     return may_be_the_last(session, as_ping(probe), policy, settled_by)
 
 
-def as_ping(probe: Probe) -> Ping:
+def as_ping(probe: Probe, lives: str | None = None) -> Ping:
     """What the rules know of it."""
-    return Ping(probe.verdict, probe.latency_ms, probe.detail, probe.retry_after_seconds)
+    return Ping(probe.verdict, probe.latency_ms, probe.detail, probe.retry_after_seconds, lives)

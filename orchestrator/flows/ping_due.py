@@ -145,7 +145,7 @@ def _carry_out(work: AccountWork, session: Session, pinged: Pinged) -> None:
     noted = (
         without_doubts(session)
         if pinged.asleep
-        else note_ping(session, as_ping(pinged.probe), policy, work.now)
+        else note_ping(session, as_ping(pinged.probe, pinged.lives), policy, work.now)
     )
     match _decision(work, noted, pinged):
         case PingAgain(at=at):

@@ -16,15 +16,27 @@ class Ping:
     latency_ms: int
     detail: str = ""
     retry_after_seconds: float | None = None
+    lives: str | None = None
+    """What the platform's own status said, where it said that the session lives."""
+
+    @property
+    def weighed(self) -> "Ping":
+        """GONE that the platform's own status contradicts is trouble on the way there, and no end of the session."""
+        if self.verdict is not Verdict.GONE or self.lives is None:
+            return self
+        detail = f"{self.detail}; but the platform's status says that it lives: {self.lives}"
+        return replace(self, verdict=Verdict.TRANSIENT, detail=detail)
 
 
 def note_ping(session: Session, ping: Ping, policy: Policy, now: datetime) -> Session:
     """The session with the result of a ping folded in; `after_ping` decides on it."""
+    ping = ping.weighed
     loading = _since(session.loading_since or now, now)
     overdue = ping.verdict is Verdict.LOADING and loading >= policy.start_timeout_seconds
     verdict = Verdict.TRANSIENT if overdue else ping.verdict
     failures, failing_since = _streak(session, verdict, now)
-    gone_since, loading_since, unusable_since = _doubts(session, ping.verdict, now)
+    believed = session if ping.lives is None else replace(session, gone_since=None)
+    gone_since, loading_since, unusable_since = _doubts(believed, ping.verdict, now)
     return replace(
         session,
         last_ping_at=now,

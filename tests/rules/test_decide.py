@@ -83,6 +83,20 @@ def test_what_a_verdict_leaves_of_older_doubts(verdict: Verdict, left: object) -
     assert doubts(pinged(a_running_session(**ALL_DOUBTS), verdict, policy=policy)) == left
 
 
+def test_the_platforms_own_word_outweighs_a_ping_that_says_gone() -> None:
+    session = a_running_session(failures=1, failing_since=T0, gone_since=T0)
+    noted = note_ping(session, Ping(Verdict.GONE, 7, "no such session", lives="ACTIVE"), POLICY, NOW)
+    assert (noted.last_verdict, doubts(noted)) == (Verdict.TRANSIENT, (2, T0, None, None, None))
+    said = "no such session; but the platform's status says that it lives: ACTIVE"
+    assert noted.last_ping_detail == said
+    assert after_ping(noted, POLICY, NOW) == again(2)
+
+
+def test_its_word_changes_no_other_verdict() -> None:
+    noted = note_ping(a_running_session(), Ping(Verdict.TRANSIENT, 7, "no", lives="ACTIVE"), POLICY, NOW)
+    assert (noted.last_verdict, noted.last_ping_detail) == (Verdict.TRANSIENT, "no")
+
+
 @pytest.mark.parametrize(
     ("verdict", "left"),
     [
