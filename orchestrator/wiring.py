@@ -9,7 +9,7 @@ from orchestrator.flows.loop import EventLoop
 from orchestrator.flows.services import Services
 from orchestrator.flows.slots import TOTALS, Slots
 from orchestrator.observability import metrics
-from orchestrator.providers import registry
+from orchestrator.providers import one_key, registry
 from orchestrator.providers.driver import Driver
 from orchestrator.providers.http import ClientOptions, HttpClient
 from orchestrator.providers.secrets import Hidden
@@ -35,13 +35,17 @@ def read_configuration(settings: Settings, *, require_secrets: bool = False) -> 
     known: Mapping[str, OptionsValidator] = {
         driver: partial(registry.option_faults, driver) for driver in registry.DRIVERS
     }
+    secrets = secret_store(settings)
     return load_configuration(
         settings.config,
         required=settings.config_is_explicit,
         known_drivers=known,
-        secrets=secret_store(settings),
+        secrets=secrets,
         require_secrets=require_secrets,
-        also_check=wishes.faults_of,
+        also_check=lambda document, read: [
+            *wishes.faults_of(document, read),
+            *one_key.faults_of(read, secrets),
+        ],
     )
 
 

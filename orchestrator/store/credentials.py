@@ -212,16 +212,22 @@ def _carries_no_more_than_it_may() -> ColumnElement[bool]:
 
 
 def _carries_one() -> ColumnElement[bool]:
-    """By its reference, and by its secret under whatever reference: the platform knows only the secret."""
-    same = or_(
-        _PLACEMENTS.c.credential == CREDENTIALS.c.ref, _PLACEMENTS.c.fingerprint == CREDENTIALS.c.fingerprint
-    )
-    return exists().where(
+    """By its reference, and by its secret under whatever reference and provider: the platform knows only the
+    secret."""
+    by_ref = exists().where(
         _PLACEMENTS.c.provider == CREDENTIALS.c.provider,
-        same,
+        _PLACEMENTS.c.credential == CREDENTIALS.c.ref,
         _PLACEMENTS.c.session_id.is_not(None),
         _unended(),
     )
+    by_secret = exists().where(
+        _PLACEMENTS.c.exclusive.is_(True),  # few: one for each such key
+        _PLACEMENTS.c.fingerprint == CREDENTIALS.c.fingerprint,
+        _PLACEMENTS.c.fingerprint != "",
+        _PLACEMENTS.c.session_id.is_not(None),
+        _unended(),
+    )
+    return or_(by_ref, by_secret)
 
 
 def _unended() -> ColumnElement[bool]:

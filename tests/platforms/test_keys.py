@@ -322,3 +322,20 @@ def test_a_shared_key_carries_many(name: str, make_platforms: MakeWorld) -> None
     world = make_platforms(platform_of(name))
     sessions = world.run_many_at(name, 5)
     assert {world.session(one).credential for one in sessions} == set(platform_of(name).refs())
+
+
+def test_a_key_that_two_providers_share_carries_one_session_all_the_same(make_platforms: MakeWorld) -> None:
+    """A start refuses it; the claim does not rest on that, as the next open would close the other's session."""
+    world = make_platforms(replace(platform_of("morpheus"), keys=1))
+    world.providers["twin"] = replace(world.providers["morpheus"], name="twin")
+    world.services = world.another_worker()
+    world.put_model("twin", {"twin": MODEL})
+    first = world.run_at("morpheus")
+    assert world.refused("session.create", account_id="acme", model_id="twin") == "no_capacity"
+    world.pass_time(3 * MINUTE)
+    assert world.session(first).state is State.RUNNING
+    world.done("session.close", session_id=first)
+    world.settle()
+    second = world.create_session("twin")
+    world.settle()
+    assert world.session(second).state is State.RUNNING

@@ -1,0 +1,58 @@
+"""Keys and wallets that carry one thing at a time, and are configured twice: refused before anything is opened."""
+
+from collections.abc import Iterator, Mapping
+from itertools import combinations
+
+from orchestrator.providers import registry
+from orchestrator.providers.card import Card
+from orchestrator.settings import Configuration, Fault, ProviderConfiguration, SecretStore
+
+
+def faults_of(configuration: Configuration, secrets: SecretStore) -> list[Fault]:
+    """All of them. Secrets that are not on this machine are left to those who have them."""
+    cards = _cards(configuration)
+    one_session = [
+        configuration.providers[name] for name, card in cards.items() if card.exclusive_credentials
+    ]
+    one_wallet = [configuration.providers[name] for name, card in cards.items() if card.one_wallet]
+    return [*_same_secret(one_session, secrets), *_same_wallet(one_wallet)]
+
+
+def _cards(configuration: Configuration) -> Mapping[str, Card]:
+    """Of those that can be built; what is wrong with the others is told elsewhere."""
+    found = {}
+    for name, provider in configuration.providers.items():
+        try:
+            found[name] = registry.card(provider.driver, {"base_url": provider.base_url, **provider.options})
+        except ValueError:
+            continue
+    return found
+
+
+def _same_secret(providers: list[ProviderConfiguration], secrets: SecretStore) -> Iterator[Fault]:
+    """Within one provider the claim sees to it; the platform knows of no provider, only of the secret."""
+    keys = [(provider, n, ref) for provider in providers for n, ref in enumerate(provider.credentials)]
+    for (other, _, known), (provider, n, ref) in combinations(keys, 2):
+        fingerprint = secrets.fingerprint(ref)
+        if other.name != provider.name and fingerprint and fingerprint == secrets.fingerprint(known):
+            yield Fault(
+                f"providers.{provider.name}.credentials[{n}]",
+                f"{ref} is the same secret as {known} of providers.{other.name}, and a key carries one session: "
+                "opening one there would close the other's; give each provider a key of its own",
+            )
+
+
+def _same_wallet(providers: list[ProviderConfiguration]) -> Iterator[Fault]:
+    for provider in providers:
+        if len(provider.credentials) > 1:
+            yield Fault(
+                f"providers.{provider.name}.credentials[1]",
+                "is a second credential for the node's one wallet, whose transactions must not meet: "
+                "keep one, and mark others retired = true",
+            )
+    for other, provider in combinations(providers, 2):
+        if other.base_url == provider.base_url:
+            yield Fault(
+                f"providers.{provider.name}.base_url",
+                f"is the node of providers.{other.name} too: its one wallet can serve one provider; drop one of them",
+            )
