@@ -112,8 +112,9 @@ class CloseSession(Request):
     def _force_is_told_of(self) -> Self:
         if not self.force:
             return self
-        if self.reason != "operator" or self.detail is None:
-            raise fields.fault("force", 'force needs reason "operator", and detail: why, for the report')
+        if self.reason != "operator" or self.detail is None or self.by is None:
+            needs = 'force needs reason "operator", and for the report detail: why, and by: who'
+            raise fields.fault("force", needs)
         if self.confirm:
             raise fields.fault(
                 "force", "force is for a close without proof, confirm for one with it: give one"

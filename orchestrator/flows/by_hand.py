@@ -24,7 +24,7 @@ def end(tx: Transaction, placement: Placement, request: CloseSession, now: datet
     if placement.state not in UNENDED:
         return placement
     if request.force:
-        return _forced(tx, placement, request.by or "not told", request.detail or "", now)
+        return _forced(tx, placement, request.by or "", request.detail or "", now)
     return _confirmed(tx, placement, request.detail, now) if request.confirm else placement
 
 

@@ -23,7 +23,7 @@ def credit_account(services: Services, tx: Transaction, request: CreditAccount) 
         message = f"account {work.account.id} is kept in {work.account.currency}, not in {request.currency}"
         raise Refusal(ErrorCode.CURRENCY_MISMATCH, message, account_currency=work.account.currency)
     key = credit_key(request.account_id, request.key)
-    known = tx.ledger.by_key(key)
+    known = tx.ledger.credited(request.account_id, request.key)
     if known is not None and known.amount != request.amount:
         message = f"key: {request.key} was used for another amount; a new credit needs a new key"
         raise Refusal(ErrorCode.CONFLICT, message, key=request.key)

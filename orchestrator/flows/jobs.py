@@ -18,7 +18,7 @@ from orchestrator.flows.record_interactions import record_interactions
 from orchestrator.flows.services import Services
 from orchestrator.flows.start_session import start_session
 from orchestrator.observability import metrics
-from orchestrator.rules.refusals import Refusal
+from orchestrator.rules.refusals import ErrorCode, Refusal
 from orchestrator.store.unit import Transaction
 
 Effect = Callable[[Services, Transaction, Any], Mapping[str, Any]]
@@ -40,6 +40,9 @@ EFFECTS: Mapping[str, Effect] = {
 def perform(services: Services, task_id: str, name: str, kwargs: Any) -> dict[str, Any]:
     """The job's outcome: the first one, however often it comes. Always an outcome, never an exception of the
     caller's making."""
+    if not task_id.isprintable():  # a database may refuse it, and then it can have no row
+        message = "the task id has characters that cannot be printed: use a UUID"
+        return refused(Refusal(ErrorCode.INVALID_REQUEST, message))
 
     def once(tx: Transaction) -> dict[str, Any]:
         if not tx.inbox.take(task_id, name, tx.now()):

@@ -10,7 +10,16 @@ Network = IPv4Network | IPv6Network
 #: translator or a relay; and what belongs to the protocols themselves.
 _SPECIAL = tuple(
     ip_network(network)
-    for network in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32", "::/96", "192.0.0.0/24")
+    for network in (
+        "64:ff9b::/96",
+        "64:ff9b:1::/48",
+        "2002::/16",
+        "2001::/32",
+        "::/96",
+        "fec0::/10",  # site-local, until RFC 3879
+        "192.0.0.0/24",
+        "192.88.99.0/24",  # 6to4 relays, until RFC 7526
+    )
 )
 _LOCALHOST = "localhost"
 

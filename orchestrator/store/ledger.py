@@ -42,7 +42,12 @@ def book_of(account_id: str) -> str:
 
 
 def credit_key(account_id: str, key: str) -> str:
-    """The ledger's key of a credit: the caller's, within the account."""
+    """The ledger's key of a credit: the caller's, within the account, and within no other's whose name goes on."""
+    return f"credit:{account_id.replace(':', '%3A')}:{key}"
+
+
+def former_credit_key(account_id: str, key: str) -> str:
+    """What it was before that; in the ledger it stays."""
     return f"credit:{account_id}:{key}"
 
 
@@ -59,6 +64,13 @@ class Ledger:
     def by_key(self, key: str) -> Entry | None:
         """The entry under this key."""
         row = self._connection.execute(select(LEDGER).where(LEDGER.c.key == key)).first()
+        return snapshot(Entry, row) if row else None
+
+    def credited(self, account_id: str, key: str) -> Entry | None:
+        """The credit of this account under the caller's key."""
+        keys = credit_key(account_id, key), former_credit_key(account_id, key)
+        query = select(LEDGER).where(LEDGER.c.key.in_(keys), LEDGER.c.account_id == account_id)
+        row = self._connection.execute(query).first()
         return snapshot(Entry, row) if row else None
 
     def of_account(self, account_id: str, limit: int = 100) -> Sequence[Entry]:

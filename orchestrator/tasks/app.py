@@ -14,7 +14,9 @@ from orchestrator.flows.deliver_events import LogSink, Sink
 from orchestrator.flows.services import Services
 from orchestrator.flows.upkeep import sync_credentials
 from orchestrator.settings import Settings, load_settings
+from orchestrator.store.database import STORE_DOWN
 from orchestrator.tasks import jobs, refusals, ticks
+from orchestrator.tasks.outage import Outage
 from orchestrator.tasks.waker import Waker
 
 #: Seconds after which a wake-up that nobody took is worth nothing. Far above a tick, because the clocks of two
@@ -33,6 +35,7 @@ class Process:
         self._built: wiring.Built | None = None
         self._leaving = False
         self._sinks: Sequence[Sink] = ()
+        self.outage = Outage()
 
     @property
     def services(self) -> Services:
@@ -111,13 +114,21 @@ def make_app(settings: Settings | None = None) -> tuple[Celery, Process]:
             _tick(process, tick)
         )
     jobs.register(app, lambda: process.services)
+    for name in [name for name in app.tasks if name.startswith("celery.")]:
+        app.tasks.unregister(name)  # what Celery brings along would run tasks of ours by the thousand
     return app, process
 
 
-def _tick(process: Process, tick: ticks.Tick) -> Callable[[], None]:
-    def run() -> None:
-        if not process.leaving:  # the next tick goes to another worker
+def _tick(process: Process, tick: ticks.Tick) -> Callable[..., None]:
+    def run(*_strange: object, **_arguments: object) -> None:  # nobody sends any, and no error tells of them
+        if process.leaving:  # the next tick goes to another worker
+            return
+        try:
             tick.run(process.surroundings)
+        except STORE_DOWN as error:
+            process.outage.told(error)
+        else:
+            process.outage.over()
 
     return run
 

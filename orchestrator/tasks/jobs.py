@@ -2,19 +2,23 @@
 
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 from celery import Celery, Task
+from celery.exceptions import Reject
 
 from orchestrator.client.requests import JOBS
 from orchestrator.flows.jobs import perform
 from orchestrator.flows.services import Services
-from orchestrator.store.database import StoreError
+from orchestrator.store.database import STORE_DOWN, StoreError
 
 log = logging.getLogger(__name__)
 
-#: A job that met a database that is down is tried again so often, so many seconds apart. Its row decides then.
-RETRIES, RETRY_SECONDS = 60, 5
+#: Seconds until a job that the database did not take is tried again.
+RETRY_SECONDS = 5
+#: A database that is down comes back, however late, and the job waits for it. What fails while it is up, and on
+#: this job alone, is a defect: it is tried so often, and then Celery says that it failed.
+TRIES_OF_A_DEFECT = 60
 
 
 def register(app: Celery, services: Callable[[], Services]) -> None:
@@ -26,7 +30,7 @@ def register(app: Celery, services: Callable[[], Services]) -> None:
             bind=True,
             typing=False,  # wrong arguments are an outcome too
             ignore_result=False,
-            max_retries=RETRIES,
+            max_retries=None,
             default_retry_delay=RETRY_SECONDS,
         )(_job(name, services))
         task.backend = Results(app)
@@ -54,13 +58,22 @@ class Results:
 
 
 def _job(name: str, services: Callable[[], Services]) -> Any:
-    def run(self: "Task[..., Any]", *args: Any, **kwargs: Any) -> dict[str, Any]:
+    def run(self: "Task[..., Any]", /, *args: Any, **kwargs: Any) -> dict[str, Any]:
         task_id = self.request.id
         assert task_id is not None
         try:
             return perform(services(), task_id, name, list(args) if args else kwargs)
         except StoreError as error:
-            # The error may carry the statement's parameters: only its kind leaves the process.
-            raise self.retry(exc=RuntimeError(f"the database failed: {type(error).__name__}")) from None
+            _again(self, error)
 
     return run
+
+
+def _again(task: "Task[..., Any]", error: StoreError) -> NoReturn:
+    """Send it once more, for later. The error may carry the statement's parameters: only its kind leaves the
+    process."""
+    most = None if isinstance(error, STORE_DOWN) else TRIES_OF_A_DEFECT
+    try:
+        raise task.retry(exc=RuntimeError(f"the database failed: {type(error).__name__}"), max_retries=most)
+    except Reject as unsent:  # nor can it be sent: it stays where it is, and is delivered again
+        raise Reject(unsent.args[0], requeue=True) from None

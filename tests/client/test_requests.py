@@ -315,6 +315,13 @@ def test_a_create_with_everything() -> None:
         ),
         pytest.param(
             "session.close",
+            {"force": True, "reason": "operator", "detail": "why not"},
+            "request",
+            "force",
+            id="forced by nobody",
+        ),
+        pytest.param(
+            "session.close",
             {"force": True, "confirm": True, "reason": "operator", "detail": "why not"},
             "request",
             "force",

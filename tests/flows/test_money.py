@@ -6,12 +6,15 @@ from typing import Any
 
 import pytest
 
+from orchestrator.flows.account_work import on_account
 from orchestrator.flows.open_due import open_due
 from orchestrator.flows.post_charges import post_charges
 from orchestrator.flows.read_account import forecast
 from orchestrator.rules import money
 from orchestrator.rules.states import State, StopReason
 from orchestrator.rules.values import Plan, Policy
+from orchestrator.store.ledger import former_credit_key
+from orchestrator.store.unit import Transaction
 from tests.flows.conftest import MakeWorld
 from tests.flows.hands import Hands
 from tests.world import HOUR, MINUTE, SECOND, START, World
@@ -112,6 +115,40 @@ def test_a_credit_counts_once_under_its_key(any_world: MakeWorld) -> None:
         assert world.done("account.credit", amount="5", **credit)["balance"] == "105.00"
     assert world.refused("account.credit", amount="6", **credit) == "conflict"
     assert world.events("acme") == ["credited", "credited"]
+
+
+@pytest.mark.parametrize(
+    ("first", "its_key", "second", "other_key"),
+    [
+        ("team:blue", "invoice-1", "team", "blue:invoice-1"),
+        ("team", "blue:invoice-1", "team:blue", "invoice-1"),
+    ],
+)
+def test_no_credit_counts_as_another_accounts(
+    any_world: MakeWorld, first: str, its_key: str, second: str, other_key: str
+) -> None:
+    """However their names and keys read when one follows the other."""
+    world = any_world()
+    for account_id in (first, second):
+        world.done("account.put", account_id=account_id, plan="contract", currency="USD")
+    for account_id, key in ((first, its_key), (second, other_key)) * 2:
+        told = world.done("account.credit", account_id=account_id, amount="10", currency="USD", key=key)
+        assert told["balance"] == "10.00"
+
+
+def test_a_credit_under_a_key_as_it_was_once_written_still_counts(any_world: MakeWorld) -> None:
+    world = any_world()
+    world.done("account.put", account_id="team:blue", plan="contract", currency="USD")
+
+    def as_it_was(tx: Transaction) -> None:
+        work = on_account(world.services, tx, "team:blue")
+        assert work is not None
+        work.credit(Decimal(10), former_credit_key("team:blue", "1"))
+        work.finish()
+
+    world.services.database.transact(as_it_was)
+    credit = {"account_id": "team:blue", "amount": "10", "currency": "USD", "key": "1"}
+    assert world.done("account.credit", **credit)["balance"] == "10.00", "it has been counted already"
 
 
 def test_a_stop_at_the_instant_of_a_posting_costs_what_it_costs_without_one(any_world: MakeWorld) -> None:

@@ -85,3 +85,12 @@ def test_no_request_can_break_a_job(make_world: MakeWorld, job: str) -> None:
 
     outcomes()
     world.settle()
+
+
+@pytest.mark.parametrize("task_id", ["a\0b", "line\nbreak", "\ud800"])
+def test_a_task_id_that_no_row_can_have_is_refused(any_world: MakeWorld, task_id: str) -> None:
+    world = any_world()
+    before = dump(world)
+    outcome = perform(world.services, task_id, "orchestrator.account.put", {"account_id": "new"})
+    assert (outcome["ok"], outcome["error"]["code"]) == (False, "invalid_request")
+    assert dump(world) == before

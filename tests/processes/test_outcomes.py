@@ -1,14 +1,21 @@
-"""The outcome of a job, where the broker that should hand it over is gone."""
+"""The outcome of a job, where the broker that should hand it over is gone, or the database, or neither will do."""
 
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
+import pytest
+from celery import Celery
 from celery.app.trace import build_tracer
+from celery.exceptions import Reject, Retry
 from redis import ConnectionError as Gone
+from sqlalchemy.exc import DataError, DBAPIError, OperationalError
 
+from orchestrator.flows.services import Services
 from orchestrator.settings import Settings
+from orchestrator.tasks import jobs
 from orchestrator.tasks.app import make_app
 from orchestrator.tasks.jobs import Results
+from orchestrator.tasks.outage import Outage
 
 
 class Backend:
@@ -25,6 +32,95 @@ class Backend:
 
     def process_cleanup(self) -> None:
         """Nothing is held."""
+
+
+def traced(app: Any, name: str, kwargs: dict[str, Any]) -> Any:
+    """What a worker makes of such a message."""
+    task: Any = app.tasks[name]
+    task.backend = Results(SimpleNamespace(backend=Backend()))
+    request = {"id": "job-1", "delivery_info": {"is_eager": False}, "root_id": "job-1"}
+    trace: Any = build_tracer(name, task, app=app)
+    return trace("job-1", [], kwargs, request)
+
+
+class Down:
+    """A database that is down, or one that cannot take this job."""
+
+    def __init__(self, error: type[DBAPIError]) -> None:
+        self._error = error
+        self.database = self
+
+    def transact(self, _work: object) -> None:
+        raise self._error("SELECT 1", {}, Exception("no"))
+
+
+def tried(broker: str, error: type[DBAPIError], retries: int) -> None:
+    """A job that was tried so often already, once more."""
+    app = Celery("jobs", broker=broker, set_as_current=False)
+    app.conf.task_publish_retry = False
+    jobs.register(app, lambda: cast("Services", Down(error)))
+    task: Any = app.tasks["orchestrator.account.credit"]
+    task.push_request(id="job-1", retries=retries, called_directly=False, args=[], kwargs={})
+    try:
+        task.run(account_id="acme")
+    finally:
+        task.pop_request()
+
+
+def test_a_job_waits_for_a_database_that_is_down_however_long() -> None:
+    with pytest.raises(Retry):
+        tried("memory://", OperationalError, retries=100_000)
+
+
+def test_what_fails_on_this_job_alone_is_a_defect_in_the_end() -> None:
+    with pytest.raises(Retry):
+        tried("memory://", DataError, retries=59)
+    with pytest.raises(RuntimeError, match="DataError"):
+        tried("memory://", DataError, retries=60)
+
+
+def test_a_job_that_cannot_be_sent_again_stays_in_its_queue() -> None:
+    with pytest.raises(Reject) as rejected:
+        tried("redis://127.0.0.1:1/0", OperationalError, retries=0)
+    _, requeue = rejected.value.args
+    assert requeue
+
+
+@pytest.mark.parametrize("strange", [{"self": "x"}, {"args": 1}, {"kwargs": {}}, {"task_id": "other"}])
+def test_no_name_of_an_argument_breaks_a_job(sqlite_url: str, strange: dict[str, Any]) -> None:
+    app, process = make_app(Settings(database_url=sqlite_url, broker_url="redis://127.0.0.1:1/0"))
+    done = traced(app, "orchestrator.session.close", {"session_id": "nobody", **strange})
+    process.close()
+    assert done.retval["error"]["code"] == "invalid_request"
+
+
+def test_what_celery_brings_along_is_no_task_of_ours(sqlite_url: str) -> None:
+    app, process = make_app(Settings(database_url=sqlite_url, broker_url="redis://127.0.0.1:1/0"))
+    process.close()
+    assert {name.partition(".")[0] for name in app.tasks} == {"orchestrator"}
+
+
+def test_a_wake_up_takes_no_arguments_and_tells_of_none(
+    sqlite_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    app, process = make_app(Settings(database_url=sqlite_url, broker_url="redis://127.0.0.1:1/0"))
+    done = traced(app, "orchestrator.tick.events", {"sk-planted": 1})
+    process.close()
+    assert (done.info, "sk-planted" in caplog.text) == (None, False)
+
+
+def test_an_outage_is_told_of_now_and_then(caplog: pytest.LogCaptureFixture) -> None:
+    now = [0.0]
+    outage = Outage(lambda: now[0])
+    outage.over()
+    for now[0] in range(0, 61, 2):
+        outage.told(OperationalError("SELECT 1", {}, Gone("closed")))
+    outage.over()
+    outage.over()
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == 4
+    assert "31 ticks have failed" in said[2]
+    assert said[3] == "the store is back after 60 s, in which 31 ticks failed"
 
 
 def test_a_job_whose_outcome_cannot_be_handed_over_has_not_failed(sqlite_url: str) -> None:
