@@ -77,15 +77,17 @@ class AimlapiDriver(AlwaysOn):
 
     async def _check_model(self, model: str) -> None:
         """The list needs no key, so none is shown to it."""
-        entries = listed_models(await self._ask(self._options.url("/models"), None), self._options.rules)
+        answer = await self._ask(self._options.url("/models"), None, self._options.max_list_bytes)
+        entries = listed_models(answer, self._options.rules)
         if not any(model in _names(entry) for entry in entries):
             raise ModelMissing(f"{self.name} does not list the model {model}")
 
-    async def _ask(self, url: str, secret: Secret | None) -> Answer:
+    async def _ask(self, url: str, secret: Secret | None, most_bytes: int | None = None) -> Answer:
         call = Call(
             method="GET",
             url=url,
             timeout_seconds=self._options.read_timeout_seconds,
+            most_bytes=most_bytes,
             auth=Auth.BEARER,
             secret=secret,
         )

@@ -1,6 +1,7 @@
 """The calls of a template, one method each, and what their answers mean."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from orchestrator.providers.answers import Answer
@@ -73,8 +74,8 @@ class Control:
         table = self._options.list
         if table is None:
             raise CannotAsk("there is no list of sessions in the configuration")
-        timeout = self._options.read_timeout_seconds
-        answer = await ask_reading(self._http, table.call(self._options.base_url, {}, secret, timeout))
+        call = table.call(self._options.base_url, {}, secret, self._options.read_timeout_seconds)
+        answer = await ask_reading(self._http, replace(call, most_bytes=self._options.max_list_bytes))
         items = table.live(answer.json) if _succeeded(answer, table) else None
         if items is not None:
             return items

@@ -70,6 +70,8 @@ class Call:
     form: Mapping[str, str] | None = None
     files: Mapping[str, tuple[str, bytes, str]] | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    most_bytes: int | None = None
+    """Of the answer's body, for a list; None: as the client's options say."""
     fresh: bool = False
     """On a connection of its own: a stale one must not make the outcome of a lifecycle call unknown."""
     enough: Callable[[bytes], bool] | None = None
@@ -142,7 +144,8 @@ class HttpClient:
         await request.aread()  # whole bodies only: a streamed one could not be counted or repeated
         response = await client.send(request, stream=True)
         try:
-            body, oversized = await _bounded(response, self.options.max_body_bytes, call.enough)
+            bound = call.most_bytes or self.options.max_body_bytes
+            body, oversized = await _bounded(response, bound, call.enough)
         finally:
             await response.aclose()
         return Answer(

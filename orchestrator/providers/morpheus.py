@@ -150,6 +150,7 @@ class MorpheusDriver:
             method="GET",
             url=self._options.url("/models"),
             timeout_seconds=self._options.read_timeout_seconds,
+            most_bytes=self._options.max_list_bytes,
             auth=Auth.BEARER,
             secret=secret,
         )

@@ -62,6 +62,7 @@ class OpenAIDriver(AlwaysOn):
             method="GET",
             url=self._options.url("/models"),
             timeout_seconds=self._options.read_timeout_seconds,
+            most_bytes=self._options.max_list_bytes,
             auth=self._options.auth,
             secret=secret,
         )

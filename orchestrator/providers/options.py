@@ -13,6 +13,8 @@ from orchestrator.rules.values import Verdict
 #: An address without query or fragment.
 URL = r"^https?://[^/\s?#]+[^\s?#]*$"
 
+MIB = 1024 * 1024
+
 
 class Meaning(BaseModel):
     """What an error of this platform means, where the shared table would not know."""
@@ -54,6 +56,8 @@ class DriverOptions(BaseModel):
     close_timeout_seconds: float = Field(default=120, gt=0)
     read_timeout_seconds: float = Field(default=30, gt=0)
     """For calls that change nothing, like model lists."""
+    max_list_bytes: int = Field(default=32 * MIB, ge=MIB)
+    """Of sessions, instances, models: what is longer is not read. Every other answer is bounded by 1 MiB."""
     ping_most_tokens: int = Field(default=256, ge=1)
     """Where a server wants more tokens than the policy's, at most this many."""
     errors: tuple[Meaning, ...] = ()

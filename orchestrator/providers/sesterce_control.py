@@ -97,6 +97,7 @@ class Control:
             auth=Auth.X_API_KEY,
             secret=secret,
             json=json,
+            most_bytes=self._options.max_list_bytes if method == "GET" else None,
             fresh=method != "GET",
         )
 

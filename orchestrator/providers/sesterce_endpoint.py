@@ -72,6 +72,7 @@ class Endpoints:
             method="GET",
             url=f"{found.address}/models",
             timeout_seconds=self._options.read_timeout_seconds,
+            most_bytes=self._options.max_list_bytes,
             auth=Auth(self._options.endpoint_auth),
             secret=order.secret,
         )

@@ -19,8 +19,9 @@ from orchestrator.providers.errors import (
 )
 from orchestrator.providers.registry import DRIVERS
 from orchestrator.rules.values import Verdict
+from orchestrator.simulator import SimulatorServer
 from tests.providers.rawserver import closed_port
-from tests.providers.stage import KEY, PLATFORMS, Stage, secret, where
+from tests.providers.stage import KEY, PLATFORMS, Stage, platform_of, secret, stage_of, where
 
 
 def close(stage: Stage, placed: Placed, **changes: Any) -> Closed:
@@ -261,3 +262,31 @@ def test_where_a_create_is_named_the_list_tells_the_name(stage: Stage) -> None:
     placed = stage.open(name="p-9")
     listed = stage.play(lambda driver: driver.list(secret()))
     assert [(entry.handle, entry.name, entry.foreign) for entry in listed] == [(placed.handle, "p-9", False)]
+
+
+@pytest.mark.parametrize(
+    ("name", "operation", "ask"),
+    [
+        ("openai", "models", "open"),
+        ("aimlapi", "models", "open"),
+        ("morpheus", "models", "open"),
+        ("sesterce", "list", "open"),
+        ("sesterce", "list", "list"),
+        ("fpt-template", "list", "list"),
+    ],
+)
+def test_a_list_is_bounded_too_and_further_out(
+    timed: SimulatorServer, name: str, operation: str, ask: str
+) -> None:
+    stage = stage_of(timed, platform_of(name))
+
+    def told(size_bytes: int) -> str:
+        stage.fault("huge_body", operation=operation, times=1, size_bytes=size_bytes)
+        story = lambda driver: driver.open(stage.order()) if ask == "open" else driver.list(secret())  # noqa: E731
+        with pytest.raises(ProviderError) as refused:
+            stage.play(story, max_list_bytes=1024 * 1024)
+        stage.server.clear_faults()
+        return str(refused.value)
+
+    assert "too large" not in told(100_000), "it is read, and found to be no list"
+    assert "too large" in told(2_000_000)

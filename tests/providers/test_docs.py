@@ -63,7 +63,7 @@ def default_of(field: FieldInfo) -> str:
         return str(value).lower()
     if isinstance(value, tuple):
         return ", ".join(str(one) for one in value)
-    return f"{value:g}" if isinstance(value, int | float) else str(value) or "empty"
+    return f"{value:g}" if isinstance(value, float) else str(value) or "empty"
 
 
 def expected(fields: Mapping[str, FieldInfo]) -> dict[str, str]:

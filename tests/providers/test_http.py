@@ -218,3 +218,8 @@ def test_the_environment_names_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{closed_port()}")
     monkeypatch.setenv("ALL_PROXY", f"http://127.0.0.1:{closed_port()}")
     assert ask(saying(GOOD)).status == 200
+
+
+def test_a_list_may_be_longer_than_other_answers() -> None:
+    answer = ask(endless, options={"max_body_bytes": 5000}, most_bytes=20_000)
+    assert (answer.oversized, len(answer.body)) == (True, 20_000)

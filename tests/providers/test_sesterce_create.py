@@ -189,3 +189,12 @@ def test_a_status_that_cannot_be_had_is_unknown(timed: SimulatorServer, fault: s
     placed = stage.open()
     stage.fault(fault, operation="list")
     assert life(stage, placed) is Life.UNKNOWN
+
+
+def test_a_long_list_hinders_neither_opens_nor_closes(timed: SimulatorServer) -> None:
+    """The client here reads 64 KiB of any other answer."""
+    others = [{"id": f"{n:024x}", "model": MODEL, "running": False, "name": "x" * 40} for n in range(400)]
+    stage = stage_of(timed, CREATE, instances=others)
+    placed = stage.open()
+    assert life(stage, placed) is Life.RUNNING
+    assert close(stage, placed)
