@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from orchestrator.flows.services import Services
-from orchestrator.rules.brake import Choice, choices
-from orchestrator.rules.values import Credential, Model, RefusedBy, Session
+from orchestrator.rules.places import Choice, choices, fared_ill
+from orchestrator.rules.values import Credential, Model, Placement, RefusedBy, Session
 from orchestrator.store.unit import Transaction
 
 #: (provider, credential) that another attempt need not look at.
@@ -41,10 +41,11 @@ def take_place(
 ) -> Place | None:
     """Take a credential at the first provider that has a free one; None where none has.
 
-    One whose brake holds is taken only where no other is possible."""
-    tried = _tried(services, tx, session)
+    One whose brake holds, or where the session fared ill, is taken only where no other is possible."""
+    earlier = tx.placements.of_session(session.id)
+    tried = _tried(services, earlier)
     providers = [name for name in providers_for(services, session, model) if (name, EVERYWHERE) not in tried]
-    for choice in choices(providers, tx.brakes.listed()):
+    for choice in choices(providers, tx.brakes.listed(), fared_ill(earlier, now)):
         place = _take_at(services, tx, session, choice, tried, now)
         if place is not None:
             return place
@@ -64,7 +65,8 @@ def _take_at(
     services: Services, tx: Transaction, session: Session, choice: Choice, tried: Tried, now: datetime
 ) -> Place | None:
     provider = choice.provider
-    excluding = {ref for name, ref in tried if name == provider and ref is not None} | choice.avoiding
+    avoiding = {ref for name, ref in tried if name == provider} | choice.avoiding
+    excluding = {ref for ref in avoiding if ref is not None}
     excluding |= tx.alarms.keys_refusing(provider, session.model_id)
     credential = tx.credentials.take(
         provider, now, ref=session.pinned_credential, excluding=sorted(excluding)
@@ -72,15 +74,15 @@ def _take_at(
     if credential is not None:
         return Place(provider=provider, credential=credential)
     keyless = not services.config.providers[provider].credentials and session.pinned_credential is None
-    if keyless and (provider, None) not in tried and provider not in tx.waits.holding(now):
+    if keyless and None not in avoiding and provider not in tx.waits.holding(now):
         return Place(provider=provider, credential=None)
     return None
 
 
-def _tried(services: Services, tx: Transaction, session: Session) -> Tried:
+def _tried(services: Services, earlier: Sequence[Placement]) -> Tried:
     """Where another attempt would meet the same refusal, or the same dead endpoint."""
     tried: Tried = set()
-    for placement in tx.placements.of_session(session.id):
+    for placement in earlier:
         card = services.card(placement.provider)
         if placement.refused_by is RefusedBy.PROVIDER:
             tried.add((placement.provider, EVERYWHERE))

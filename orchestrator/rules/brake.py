@@ -1,10 +1,7 @@
 """The brake: when most of a provider's sessions fall ill at once, the provider is at fault, not the sessions."""
 
-from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-
-from orchestrator.rules.values import Brake
 
 #: Doubts and deaths count together that began within this time.
 WINDOW = timedelta(minutes=2)
@@ -32,30 +29,3 @@ def is_at_fault(health: Health) -> bool:
     if total >= MANY:
         return 2 * ill > total
     return total >= FEW and ill == total
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Choice:
-    """A provider that a new placement may go to."""
-
-    provider: str
-    avoiding: frozenset[str] = frozenset()
-    """Its credentials that a brake holds."""
-
-
-def choices(providers: Sequence[str], brakes: Collection[Brake]) -> list[Choice]:
-    """Where a new placement goes, best first: what a brake holds is at fault, and comes last.
-
-    It comes all the same: whoever has no other provider is served there as soon as it is well again."""
-    held = {brake.provider for brake in brakes}
-    braked = {brake.provider for brake in brakes if brake.credential is None}
-    well = [
-        Choice(provider=name, avoiding=_keys_held(name, brakes)) for name in providers if name not in braked
-    ]
-    return well + [Choice(provider=name) for name in providers if name in held]
-
-
-def _keys_held(provider: str, brakes: Collection[Brake]) -> frozenset[str]:
-    return frozenset(
-        brake.credential for brake in brakes if brake.provider == provider and brake.credential is not None
-    )

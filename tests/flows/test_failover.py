@@ -50,7 +50,6 @@ def test_the_old_placement_is_closed_with_proof_while_the_new_one_serves(world: 
     [there] = world.server.open_sessions()
     world.server.fault("dead", upstream="morph", operation="chat")
     world.server.fault("close_fails", upstream="morph", key=there.key, operation="close")
-    world.server.fault("no_bids", upstream="morph", operation="open")
     world.pass_time(3 * MINUTE)
     assert world.view(session_id)["endpoint"]["secret_ref"] == "env:ALPHA"
     view = world.view(session_id)
@@ -62,7 +61,7 @@ def test_the_old_placement_is_closed_with_proof_while_the_new_one_serves(world: 
     world.pass_time(10 * MINUTE)
     assert world.session(session_id).state is State.STOPPED
     states = [placement.state for placement in world.placements(session_id)]
-    assert states == [PlacementState.CLOSED, PlacementState.NEVER_OPENED, PlacementState.CLOSED]
+    assert states == [PlacementState.CLOSED, PlacementState.CLOSED]
 
 
 def test_time_between_two_placements_costs_nothing(world: World) -> None:

@@ -41,6 +41,31 @@ def test_a_session_moves_across_platforms_and_keeps_its_id(make_platforms: MakeW
     assert world.server.open_sessions() == []
 
 
+def test_a_session_that_died_at_one_platform_is_served_by_the_other_one(make_platforms: MakeWorld) -> None:
+    world = make_platforms(platform_of("fpt-template"), platform_of("sesterce"))
+    world.put_model("pair", {"fpt-template": MODEL, "sesterce": MODEL})
+    session_id = world.create_session("pair", failover=True)
+    world.settle()
+    for _ in range(2):
+        world.end_there(session_id, "forgotten")
+        world.pass_time(2 * MINUTE)
+    assert [one.provider for one in world.placements(session_id)] == [
+        "fpt-template",
+        "sesterce",
+        "fpt-template",
+    ], "back only where nothing else is left"
+
+
+def test_a_session_whose_open_was_lost_is_served_by_the_other_platform(make_platforms: MakeWorld) -> None:
+    world = make_platforms(platform_of("fpt-template"), platform_of("openai"))
+    world.put_model("pair", {"fpt-template": MODEL, "openai": MODEL})
+    world.fault_at("fpt-template", "error_before", "open")
+    session_id = world.create_session("pair")
+    world.pass_time(15 * MINUTE)
+    session = world.session(session_id)
+    assert (session.state, session.provider, session.placements) == (State.RUNNING, "openai", 2)
+
+
 def test_nothing_moves_where_no_replacement_is_possible(make_platforms: MakeWorld) -> None:
     world = make_platforms(platform_of("sesterce"), replace(platform_of("morpheus"), keys=1))
     world.put_model("pair", {"sesterce": MODEL, "morpheus": MODEL})

@@ -1,0 +1,67 @@
+"""In which order a session's next placement is offered to the providers of its model."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from orchestrator.rules.values import Brake, Placement
+
+#: (provider, credential); None: the provider has no credentials.
+Spot = tuple[str, str | None]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Choice:
+    """A provider that a new placement may go to."""
+
+    provider: str
+    avoiding: frozenset[str | None] = frozenset()
+    """Its credentials that a brake holds, or under which the session fared ill."""
+
+
+def choices(
+    providers: Sequence[str], brakes: Collection[Brake], fared_ill: Collection[Spot] = ()
+) -> list[Choice]:
+    """Where a new placement goes, best first: what a brake holds is at fault, and comes last.
+
+    Within that, first where the session has not been, then other keys where it fared ill, then the same ones.
+    All come: whoever has no other provider is served there as soon as it is well again."""
+    held = {brake.provider for brake in brakes}
+    braked = {brake.provider for brake in brakes if brake.credential is None}
+    well = [
+        Choice(provider=name, avoiding=_keys_held(name, brakes)) for name in providers if name not in braked
+    ]
+    ill = [Choice(provider=name) for name in providers if name in held]
+    return _elsewhere_first(well, fared_ill) + _elsewhere_first(ill, fared_ill)
+
+
+def fared_ill(placements: Sequence[Placement], now: datetime) -> set[Spot]:
+    """Where a session died, never came to life, or was lost on its way. Neither a refusal, which says how far it
+    reaches itself, nor an end that was declared."""
+    return {
+        (one.provider, one.credential)
+        for one in placements
+        if one.refused_by is None and not _ended_as_declared(one, now)
+    }
+
+
+def _elsewhere_first(offered: Sequence[Choice], fared_ill: Collection[Spot]) -> list[Choice]:
+    been = {provider for provider, _ in fared_ill}
+    again = [choice for choice in offered if choice.provider in been]
+    other_keys = [replace(one, avoiding=one.avoiding | _keys_of(one.provider, fared_ill)) for one in again]
+    return [*(choice for choice in offered if choice.provider not in been), *other_keys, *again]
+
+
+def _ended_as_declared(placement: Placement, now: datetime) -> bool:
+    end = placement.declared_end_at
+    return end is not None and (placement.closing_since or now) >= end
+
+
+def _keys_of(provider: str, spots: Collection[Spot]) -> frozenset[str | None]:
+    return frozenset(credential for name, credential in spots if name == provider)
+
+
+def _keys_held(provider: str, brakes: Collection[Brake]) -> frozenset[str | None]:
+    return frozenset(
+        brake.credential for brake in brakes if brake.provider == provider and brake.credential is not None
+    )

@@ -1,0 +1,112 @@
+"""Where does a session's next placement go?"""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.rules.places import Choice, choices, fared_ill
+from orchestrator.rules.states import PlacementState
+from orchestrator.rules.values import Brake, ModelType, Placement, RefusedBy
+from orchestrator.rules.values.zero import ZERO
+from tests.rules.builders import HOUR, MINUTE, T0
+
+
+def a_brake(provider: str, credential: str | None = None) -> Brake:
+    scope = f"{provider}:{credential}"
+    return Brake(
+        scope=scope, provider=provider, credential=credential, since=T0, until=T0 + MINUTE, reason="ill"
+    )
+
+
+@pytest.mark.parametrize(
+    ("brakes", "expected"),
+    [
+        pytest.param([], ["a", "b"], id="in the order of preference"),
+        pytest.param([a_brake("a")], ["b", "a"], id="what is at fault comes last"),
+        pytest.param([a_brake("a"), a_brake("b")], ["a", "b"], id="of several the preferred one"),
+        pytest.param([a_brake("c")], ["a", "b"], id="others do not matter"),
+    ],
+)
+def test_where_a_new_placement_goes(brakes: list[Brake], expected: list[str]) -> None:
+    assert choices(["a", "b"], brakes) == [Choice(provider=name) for name in expected]
+
+
+def test_a_key_at_fault_is_avoided_at_first() -> None:
+    assert choices(["a", "b"], [a_brake("a", "env:A"), a_brake("b"), a_brake("b", "env:B")]) == [
+        Choice(provider="a", avoiding=frozenset({"env:A"})),
+        Choice(provider="a"),
+        Choice(provider="b"),
+    ]
+
+
+def test_a_session_goes_where_it_has_not_been_then_under_another_key_then_back() -> None:
+    assert choices(["a", "b"], [], [("a", "env:A")]) == [
+        Choice(provider="b"),
+        Choice(provider="a", avoiding=frozenset({"env:A"})),
+        Choice(provider="a"),
+    ]
+
+
+def test_what_a_brake_holds_comes_after_where_one_session_alone_fared_ill() -> None:
+    assert choices(["a", "b", "c"], [a_brake("b"), a_brake("a", "env:B")], [("a", "env:A")]) == [
+        Choice(provider="c"),
+        Choice(provider="a", avoiding=frozenset({"env:A", "env:B"})),
+        Choice(provider="a", avoiding=frozenset({"env:B"})),
+        Choice(provider="b"),
+        Choice(provider="a", avoiding=frozenset({"env:A"})),
+        Choice(provider="a"),
+    ]
+
+
+_PROVIDERS = st.sampled_from("abc")
+_SPOTS = st.frozensets(st.tuples(_PROVIDERS, st.sampled_from([None, "env:1", "env:2"])))
+_BRAKES = st.lists(st.builds(a_brake, _PROVIDERS, st.sampled_from([None, "env:1", "env:2"])))
+
+
+@given(_SPOTS, _BRAKES)
+def test_no_provider_is_lost_and_none_is_tried_again_before_all_others(
+    spots: frozenset[tuple[str, str | None]], brakes: list[Brake]
+) -> None:
+    offered = choices(["a", "b", "c"], brakes, spots)
+    assert {one.provider for one in offered if not one.avoiding} == {"a", "b", "c"}
+    been = {provider for provider, _ in spots}
+    unbraked = [one.provider for one in choices(["a", "b", "c"], [], spots)]
+    assert set(unbraked[: 3 - len(been)]) == {"a", "b", "c"} - been
+
+
+def a_placement(**changes: Any) -> Placement:
+    plain: dict[str, Any] = {
+        "id": "p-1",
+        "session_id": "s-1",
+        "account_id": "acme",
+        "n": 1,
+        "provider": "a",
+        "credential": "env:A",
+        "model_id": "llama",
+        "provider_model_id": "llama",
+        "model_type": ModelType.LLM,
+        "price_per_node_hour": ZERO,
+        "currency": "USD",
+        "state": PlacementState.OPEN,
+        "duration_seconds": 3600,
+        "created_at": T0,
+    }
+    return Placement(**plain | changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "ill"),
+    [
+        pytest.param({}, True, id="it serves until now"),
+        pytest.param({"state": PlacementState.NEVER_OPENED, "sent_at": T0}, True, id="its open was lost"),
+        pytest.param({"lost_at": T0, "closing_since": T0}, True, id="it died"),
+        pytest.param({"refused_by": RefusedBy.CREDENTIAL}, False, id="it was refused"),
+        pytest.param({"declared_end_at": T0 + HOUR}, True, id="before its declared end"),
+        pytest.param({"declared_end_at": T0 + MINUTE}, False, id="its declared end has come"),
+        pytest.param({"declared_end_at": T0 + MINUTE, "closing_since": T0}, True, id="it ended before"),
+    ],
+)
+def test_where_a_session_fared_ill(changes: dict[str, Any], ill: bool) -> None:
+    assert fared_ill([a_placement(**changes)], T0 + MINUTE) == ({("a", "env:A")} if ill else set())
