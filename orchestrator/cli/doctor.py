@@ -195,14 +195,16 @@ def _work(_settings: "Settings") -> str:
 
 
 def _providers(settings: "Settings") -> str:
-    """What stands against the configured ones: paused keys, empty accounts, what cannot work as configured."""
+    """What stands against the configured ones: brakes, paused keys, empty accounts, what cannot work as configured."""
     from orchestrator import wiring
 
     configured = wiring.read_configuration(settings).providers
     with reading() as tx:
         paused = [one for one in tx.credentials.listed() if one.paused_since and not one.retired]
         alarms = [one for one in tx.alarms.listed() if one.provider in configured]
-    said = [f"{one.provider} {one.ref} is paused: {one.paused_reason}" for one in paused]
+        brakes = [one for one in tx.brakes.listed() if one.provider in configured]
+    said = [f"{one.provider} {one.credential or ''}".strip() + f" is braked: {one.reason}" for one in brakes]
+    said += [f"{one.provider} {one.ref} is paused: {one.paused_reason}" for one in paused]
     for alarm in alarms:
         where = " ".join(part for part in (alarm.provider, alarm.credential, alarm.model_id) if part)
         said.append(f"{where}: {alarm.kind.value.replace('_', ' ')}: {alarm.reason}")

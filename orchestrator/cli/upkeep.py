@@ -33,7 +33,7 @@ def migrate() -> None:
 
 
 def apply(
-    file: Annotated[Path, typer.Argument(help="TOML with [[models]] and [[accounts]].")],
+    file: Annotated[Path, typer.Argument(help=r"TOML with \[\[models]] and \[\[accounts]].")],
     as_json: AsJson = False,
 ) -> None:
     """Add or change models and accounts; again, it changes nothing."""

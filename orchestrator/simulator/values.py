@@ -47,7 +47,7 @@ class Upstream:
             "kind": self.kind,
             "keys": sorted(self.keys),
             "models": [asdict(model) for model in self.models],
-            **self.options.model_dump(),
+            **self.options.model_dump(mode="json"),
         }
 
 

@@ -234,7 +234,7 @@ def test_the_list_tells_brakes_waits_and_meters(cli: Cli, world: World) -> None:
     assert cli("doctor", "--json").json[-1] == {
         "check": "providers",
         "ok": False,
-        "detail": "morph env:MORPH_2 is paused: 401 Invalid API key\n"
+        "detail": "alpha is braked: 6 of 10 sessions fell ill\nmorph env:MORPH_2 is paused: 401 Invalid API key\n"
         "alpha env:ALPHA: out of balance: 402 top up\n`orchestrator provider check NAME` says what to do",
     }
     states = {key["ref"]: key for key in found["morph"]["credentials"]}

@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from orchestrator.simulator import BadInput, SimulatorServer
+from orchestrator.simulator.platforms import PLATFORMS
 from tests.simulator.conftest import Gateway
 
 
@@ -25,6 +26,14 @@ def test_a_world_is_arranged_over_http(control: httpx.Client, server: SimulatorS
     assert listed["models"][0]["id"] == "llama"
     answer = control.get(f"{made['base_url']}/models", headers={"x-api-key": "sk"})
     assert answer.json()["data"][0]["id"] == "llama"
+
+
+@pytest.mark.parametrize("kind", sorted(PLATFORMS))
+def test_every_kind_of_upstream_can_be_listed(
+    control: httpx.Client, server: SimulatorServer, kind: str
+) -> None:
+    control.put("/upstreams/one", json={"kind": kind, "keys": ["sk-new"], "models": ["x"]}).raise_for_status()
+    assert kind in {one["kind"] for one in control.get("/upstreams").json()}
 
 
 def test_an_upstream_can_be_replaced_while_its_sessions_stay(
