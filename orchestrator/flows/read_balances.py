@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from contextlib import suppress
 
 from orchestrator.flows.alarms import RECOVERED
 from orchestrator.flows.services import Services
@@ -47,14 +48,16 @@ def _read(services: Services, name: str) -> bool | None:
 
 
 async def _ask(services: Services, name: str) -> Balance | None:
+    """Its keys in turn, until one is answered."""
     driver = services.drivers[name]
     refs = services.config.providers[name].credentials
     assert isinstance(driver, HasBalance)
-    try:
+    with suppress(TimeoutError):
         async with asyncio.timeout(TIMEOUT):
-            return await driver.balance(services.secret(refs[0] if refs else None))
-    except (ProviderError, TimeoutError):
-        return None  # it shows as the age of what was read last
+            for ref in refs or (None,):
+                with suppress(ProviderError):  # this key is refused: another may tell
+                    return await driver.balance(services.secret(ref))
+    return None  # it shows as the age of what was read last
 
 
 def _keep(services: Services, tx: Transaction, name: str, balance: Balance) -> None:

@@ -327,6 +327,13 @@ def test_a_low_balance_of_our_own_is_told_once(make_platforms: MakeWorld) -> Non
     assert (meter.balance, meter.balance_currency, meter.balance_is_low) == (Decimal(2), "USD", True)
 
 
+def test_where_one_key_is_refused_another_tells_the_balance(make_platforms: MakeWorld) -> None:
+    world = make_platforms(replace(platform_of("aimlapi"), keys=2, upstream={"balance": "1"}))
+    world.fault_at("aimlapi", "unauthorized", "billing", key="sk-aimlapi-1")
+    assert read_balances(world.services).settled == 1
+    assert world.told_of("aimlapi") == ["low_balance"]
+
+
 def test_a_balance_that_nobody_can_read_hides_no_others(
     make_platforms: MakeWorld, caplog: pytest.LogCaptureFixture
 ) -> None:
