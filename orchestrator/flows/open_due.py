@@ -24,6 +24,7 @@ from orchestrator.providers.errors import (
     Throttled,
 )
 from orchestrator.rules.alarms import AlarmKind, alarm
+from orchestrator.rules.decide import believed
 from orchestrator.rules.states import PlacementState, State, Step, StopReason
 from orchestrator.rules.values import Placement, Policy, RefusedBy, Session
 from orchestrator.store.unit import Transaction
@@ -179,9 +180,10 @@ def _again_later(
 ) -> None:
     """Nothing was done there: while opening it is sent again, unless the session wants no more."""
     hint = error.retry_after_seconds if isinstance(error, Throttled) else None
-    wait = min(max(hint or 0.0, RETRY_FIRST * 2 ** min(placement.attempts - 1, 10)), RETRY_LAST)
+    told = believed(hint, work.services.policy(placement.provider))
+    wait = max(told, min(RETRY_FIRST * 2 ** min(placement.attempts - 1, 10), RETRY_LAST))
     opening = step is Step.OPEN
-    keys.told_to_wait(work.tx, placement, min(hint or 0.0, RETRY_LAST), work.now)
+    keys.told_to_wait(work.tx, placement, told, work.now)
     later = replace(
         placement,
         last_answer=str(error),

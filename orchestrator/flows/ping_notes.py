@@ -10,7 +10,7 @@ from orchestrator.flows.ping_claims import Pinged
 from orchestrator.flows.services import Services
 from orchestrator.observability import metrics
 from orchestrator.rules.alarms import Well, alarm, kind_of
-from orchestrator.rules.decide import RETRY_AFTER_INTERVALS
+from orchestrator.rules.decide import believed
 from orchestrator.rules.money import MICRO
 from orchestrator.rules.values import Session, Verdict
 from orchestrator.store.unit import Transaction
@@ -27,9 +27,7 @@ def note_answer(work: AccountWork, session: Session, pinged: Pinged) -> None:
         where = placement.provider, placement.credential, session.model_id
         alarms.raised(work.tx, alarm(kind, *where, probe.detail, work.now))
     if probe.verdict is Verdict.THROTTLED:
-        most = RETRY_AFTER_INTERVALS * policy.ping_interval_seconds
-        seconds = min(probe.retry_after_seconds or 0.0, most)
-        keys.told_to_wait(work.tx, placement, seconds, work.now)
+        keys.told_to_wait(work.tx, placement, believed(probe.retry_after_seconds, policy), work.now)
 
 
 def end_alarms(services: Services, tx: Transaction, begun: Sequence[Pinged]) -> None:

@@ -22,6 +22,7 @@ __all__ = [
     "Rest",
     "Stop",
     "after_ping",
+    "believed",
     "note_ping",
     "note_success",
     "ping_not_needed_until",
@@ -33,7 +34,7 @@ __all__ = [
 WARMING_SECONDS = 5.0
 #: Seconds until the one confirmation of GONE.
 CONFIRM_SECONDS = 1.0
-#: A provider's Retry-After is believed up to so many ping intervals.
+#: A provider's Retry-After, to a ping or an open, is believed up to so many ping intervals.
 RETRY_AFTER_INTERVALS = 10
 #: The share of the wait by which pings and repeated closes are spread.
 JITTER = 0.1
@@ -94,6 +95,11 @@ def after_ping(
             assert_never(unknown)
 
 
+def believed(retry_after_seconds: float | None, policy: Policy) -> float:
+    """How long a provider that says to wait is left alone, in seconds."""
+    return min(retry_after_seconds or 0.0, RETRY_AFTER_INTERVALS * policy.ping_interval_seconds)
+
+
 def after_the_platforms_word(session: Session, now: datetime, said: str) -> Decision:
     """The platform's own status says that it has ended: no second ping is needed to believe it."""
     detail = f"the platform says so itself: {said}"
@@ -139,9 +145,9 @@ def _while_starting(
             return _again(now, CONFIRM_SECONDS)
         case Verdict.TRANSIENT:
             return _again(now, _backoff(session, policy))
-        case Verdict.THROTTLED:
-            return _again(now, _throttled(warming, policy, retry_after_seconds))
-        case Verdict.LOADING | Verdict.CREDENTIALS | Verdict.OUT_OF_BALANCE | Verdict.MISCONFIGURED:
+        case Verdict.THROTTLED | Verdict.LOADING:
+            return _again(now, max(warming, believed(retry_after_seconds, policy)))
+        case Verdict.CREDENTIALS | Verdict.OUT_OF_BALANCE | Verdict.MISCONFIGURED:
             return _again(now, warming)
         case None:
             return PingAgain(now)  # never pinged
@@ -154,10 +160,10 @@ def _while_running(
 ) -> Decision:
     interval = policy.ping_interval_seconds * (1 + JITTER * jitter)
     match session.last_verdict:
-        case Verdict.ALIVE | Verdict.LOADING:
+        case Verdict.ALIVE:
             return _again(now, interval)
-        case Verdict.THROTTLED:
-            return _again(now, _throttled(interval, policy, retry_after_seconds))
+        case Verdict.THROTTLED | Verdict.LOADING:
+            return _again(now, max(interval, believed(retry_after_seconds, policy)))
         case Verdict.TRANSIENT:
             return _failing(session, policy, now)
         case Verdict.GONE:
@@ -206,11 +212,6 @@ def _confirmed(session: Session) -> bool:
 
 def _backoff(session: Session, policy: Policy) -> float:
     return min(2.0 ** min(max(session.failures - 1, 0), 30), policy.ping_interval_seconds)
-
-
-def _throttled(shortest: float, policy: Policy, retry_after_seconds: float | None) -> float:
-    believed = min(retry_after_seconds or 0.0, RETRY_AFTER_INTERVALS * policy.ping_interval_seconds)
-    return max(shortest, believed)
 
 
 def _again(now: datetime, seconds: float) -> PingAgain:

@@ -158,6 +158,23 @@ def test_a_try_that_fails_in_a_way_nobody_foresaw_keeps_no_other_key_paused(
     assert "env:OPENAI_1 at openai" in caplog.text
 
 
+def test_a_key_whose_sessions_are_still_refused_stays_paused_whatever_its_list_says(
+    make_platforms: MakeWorld,
+) -> None:
+    world = make_platforms(platform_of("openai"))
+    session_id = world.run_at("openai")
+    refused = world.fault_at("openai", "unauthorized")
+    for _ in range(20):
+        world.pass_time(30 * SECOND)
+        assert retry_paused(world.services).settled == 0
+    assert world.told_of("openai") == ["credential_paused"]
+    world.server.remove_fault(refused)
+    world.pass_time(MINUTE)
+    assert world.session(session_id).last_verdict is Verdict.ALIVE
+    assert retry_paused(world.services).settled == 1
+    assert world.told_of("openai") == ["credential_paused", "recovered"]
+
+
 # Retry-After
 
 
@@ -202,16 +219,36 @@ def test_opens_wait_too_and_closes_never(make_platforms: MakeWorld) -> None:
     assert world.session(waiting).state is State.RUNNING
 
 
-def test_a_throttled_open_is_sent_again_when_the_time_has_come(make_platforms: MakeWorld) -> None:
+@pytest.mark.parametrize(
+    ("told", "waited"),
+    [
+        pytest.param(20, 20, id="a moment"),
+        pytest.param(290, 290, id="minutes"),
+        pytest.param(86_400, 300, id="a day is not believed"),
+    ],
+)
+def test_a_throttled_open_is_sent_again_when_the_time_has_come(
+    told: int, waited: int, make_platforms: MakeWorld
+) -> None:
     world = make_platforms(platform_of("fpt-template"))
-    world.fault_at("fpt-template", "throttled", "open", times=1, retry_after=20)
+    world.fault_at("fpt-template", "throttled", "open", times=1, retry_after=told)
     session_id = world.create_at("fpt-template")
     began = world.clock.seconds()
     world.settle()
-    world.pass_time(MINUTE)
+    world.pass_time(6 * MINUTE)
     assert world.session(session_id).state is State.RUNNING
     calls = world.server.log(upstream="fpt-template", operation="open")
-    assert [round(call.began_at - began) for call in calls] == [0, 20]
+    assert [round(call.began_at - began) for call in calls] == [0, waited]
+
+
+def test_a_model_that_says_how_long_it_loads_is_left_alone_for_so_long(make_platforms: MakeWorld) -> None:
+    world = make_platforms(platform_of("openai"))
+    world.run_at("openai")
+    before, began = len(world.chats("openai")), world.clock.seconds()
+    world.fault_at("openai", "status", times=1, status=503, headers={"Retry-After": "120"})
+    world.pass_time(3 * MINUTE)
+    calls = world.chats("openai")[before:]
+    assert [round(call.began_at - began) for call in calls] == [30, 150, 180]
 
 
 def test_an_absurd_retry_after_is_believed_for_ten_intervals(make_platforms: MakeWorld) -> None:

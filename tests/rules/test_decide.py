@@ -302,8 +302,9 @@ def test_pings_are_spread(jitter: float, seconds: int) -> None:
 )
 def test_retry_after_is_honoured(retry_after: float | None, starting: int, running: int) -> None:
     for session, seconds in ((a_starting_session(), starting), (a_running_session(), running)):
-        throttled = pinged(session, V.THROTTLED)
-        assert after_ping(throttled, POLICY, NOW, retry_after_seconds=retry_after) == again(seconds)
+        for verdict in (V.THROTTLED, V.LOADING):
+            waits = pinged(session, verdict)
+            assert after_ping(waits, POLICY, NOW, retry_after_seconds=retry_after) == again(seconds)
 
 
 def test_one_failure_kills_where_the_policy_says_so() -> None:
