@@ -103,13 +103,12 @@ class Credentials:
 
         Those in `lacking` are left to other workers; where the newest pings under one are refused, nobody tries."""
         alive_since = _SESSIONS.c.last_alive_at > CREDENTIALS.c.paused_since
-        waits = func.coalesce(CREDENTIALS.c.checked_at, CREDENTIALS.c.paused_since) <= since
         mine = and_(
             CREDENTIALS.c.provider == provider,
             CREDENTIALS.c.ref.not_in(lacking),
             CREDENTIALS.c.paused_since.is_not(None),
             CREDENTIALS.c.retired.is_(False),
-            waits,
+            func.coalesce(CREDENTIALS.c.checked_at, CREDENTIALS.c.paused_since) <= since,
             or_(~_refuses_pings(), exists().where(_uses_it(), alive_since)),
         )
         tried = update(CREDENTIALS).where(mine).values(checked_at=now)
