@@ -7,15 +7,15 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, Connection, and_, delete, exists, func, insert, or_, select, update
 
 from orchestrator.rules.alarms import Alarm
-from orchestrator.rules.states import PlacementState, State
-from orchestrator.rules.values import Credential, Verdict
+from orchestrator.rules.states import PlacementState
+from orchestrator.rules.values import Credential
+from orchestrator.store.refused_keys import is_still_refused
 from orchestrator.store.rows import snapshot, table_of, values_of
-from orchestrator.store.tables import AlarmRow, CredentialRow, PlacementRow, SessionRow
+from orchestrator.store.tables import AlarmRow, CredentialRow, PlacementRow
 
 CREDENTIALS = table_of(CredentialRow)
 ALARMS = table_of(AlarmRow)
 _PLACEMENTS = table_of(PlacementRow)
-_SESSIONS = table_of(SessionRow)
 
 
 #: A lease on a key that nobody gave back: a late call may still be under way for so long after its end.
@@ -102,14 +102,13 @@ class Credentials:
         """Paused credentials of `provider` that nobody tried since then; they count as tried now.
 
         Those in `lacking` are left to other workers; where the newest pings under one are refused, nobody tries."""
-        alive_since = _SESSIONS.c.last_alive_at > CREDENTIALS.c.paused_since
         mine = and_(
             CREDENTIALS.c.provider == provider,
             CREDENTIALS.c.ref.not_in(lacking),
             CREDENTIALS.c.paused_since.is_not(None),
             CREDENTIALS.c.retired.is_(False),
             func.coalesce(CREDENTIALS.c.checked_at, CREDENTIALS.c.paused_since) <= since,
-            or_(~_refuses_pings(), exists().where(_uses_it(), alive_since)),
+            ~is_still_refused(),
         )
         tried = update(CREDENTIALS).where(mine).values(checked_at=now)
         return [snapshot(Credential, row) for row in self._connection.execute(tried.returning(CREDENTIALS))]
@@ -230,26 +229,6 @@ def _carries_one() -> ColumnElement[bool]:
         _unended(),
     )
     return or_(by_ref, by_secret)
-
-
-def _refuses_pings() -> ColumnElement[bool]:
-    """The newest ping of a session that uses this paused one was refused: what else it may do proves nothing."""
-    return exists().where(
-        _uses_it(),
-        _SESSIONS.c.last_verdict == Verdict.CREDENTIALS,
-        _SESSIONS.c.last_ping_at >= CREDENTIALS.c.paused_since,
-        _PLACEMENTS.c.session_id == _SESSIONS.c.id,
-        _PLACEMENTS.c.n == _SESSIONS.c.placements,
-        _PLACEMENTS.c.secret_ref == CREDENTIALS.c.ref,
-    )
-
-
-def _uses_it() -> ColumnElement[bool]:
-    return and_(
-        _SESSIONS.c.provider == CREDENTIALS.c.provider,
-        _SESSIONS.c.credential == CREDENTIALS.c.ref,
-        _SESSIONS.c.state.in_([State.STARTING, State.RUNNING]),
-    )
 
 
 def _unended() -> ColumnElement[bool]:
