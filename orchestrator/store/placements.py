@@ -200,17 +200,16 @@ class Placements:
     def in_debt_at(
         self, account_id: str, now: datetime, debts: Mapping[str | None, float]
     ) -> datetime | None:
-        """When the next unproven close of this account becomes the platform's debt. `debts`: after how many
-        seconds, by provider; None: at all others."""
-        query = select(PLACEMENTS.c.provider, PLACEMENTS.c.unproven_since).where(
-            PLACEMENTS.c.session_id.in_(_stopping(account_id)),
-            PLACEMENTS.c.unproven_since.is_not(None),
-            PLACEMENTS.c.next_step.is_not(None),
+        """When the account's next stopping session becomes the platform's debt: once its last close is one. `debts`:
+        after how many seconds, by provider; None: at all others."""
+        query = select(PLACEMENTS.c.session_id, PLACEMENTS.c.provider, PLACEMENTS.c.unproven_since).where(
+            PLACEMENTS.c.session_id.in_(_stopping(account_id)), PLACEMENTS.c.next_step.is_not(None)
         )
-        ends = [
-            since + timedelta(seconds=debts.get(provider, debts[None])) + _TICK
-            for provider, since in self._connection.execute(query)
-        ]
+        closes: dict[str, list[datetime | None]] = {}
+        for session_id, provider, since in self._connection.execute(query):
+            wait = timedelta(seconds=debts.get(provider, debts[None])) + _TICK
+            closes.setdefault(session_id, []).append(since and since + wait)
+        ends = [max(at for at in one if at) for one in closes.values() if all(one)]
         return min((at for at in ends if at > now), default=None)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sqlalchemy import (
     ColumnElement,
@@ -12,7 +12,6 @@ from sqlalchemy import (
     exists,
     func,
     insert,
-    literal,
     select,
     true,
     update,
@@ -23,13 +22,13 @@ from orchestrator.rules.meters import Metered
 from orchestrator.rules.quota import Usage
 from orchestrator.rules.states import ACTIVE, CONCURRENT, State, Step, checked
 from orchestrator.rules.values import Session
+from orchestrator.store.debts import in_cleanup_debt
 from orchestrator.store.outbox import Outbox
 from orchestrator.store.queues import ELSEWHERE, came_before
 from orchestrator.store.rows import changes, snapshot, table_of, values_of
-from orchestrator.store.tables import PlacementRow, SessionRow
+from orchestrator.store.tables import SessionRow
 
 SESSIONS = table_of(SessionRow)
-_PLACEMENTS = table_of(PlacementRow)
 _METERED = tuple(SESSIONS.c[field.name] for field in fields(Metered))
 
 
@@ -129,7 +128,7 @@ class Sessions:
         """What counts against an account's quota now, in one statement. `debts`: after how many seconds an
         unproven close is the platform's debt, by provider; None: at all others. `ahead_of`: a queued session,
         of whom only those that came before are ahead; None: a newcomer."""
-        in_debt = _in_cleanup_debt(now, debts)
+        in_debt = in_cleanup_debt(now, debts)
         counts = and_(SESSIONS.c.account_id == account_id, SESSIONS.c.deleted_at.is_(None))
         holds = and_(SESSIONS.c.state.in_(CONCURRENT), ~in_debt)
         waits = and_(SESSIONS.c.state == State.QUEUED, SESSIONS.c.queue_reason.is_distinct_from(ELSEWHERE))
@@ -150,7 +149,7 @@ class Sessions:
     ) -> frozenset[str]:
         """The account's sessions that `usage` counts as debt."""
         mine = _of(account_id, State.STOPPING)
-        query = select(SESSIONS.c.id).where(mine, _in_cleanup_debt(now, debts))
+        query = select(SESSIONS.c.id).where(mine, in_cleanup_debt(now, debts))
         return frozenset(self._connection.execute(query).scalars())
 
     def somebody_lives(
@@ -232,19 +231,3 @@ def _of(account_id: str, *states: State) -> ColumnElement[bool]:
 
 def _sum_where(condition: ColumnElement[bool], what: ColumnElement[int] | int = 1) -> ColumnElement[int]:
     return func.coalesce(func.sum(case((condition, what), else_=0)), 0)
-
-
-def _in_cleanup_debt(now: datetime, debts: Mapping[str | None, float]) -> ColumnElement[bool]:
-    """A close that stayed unproven for too long is the platform's debt, not the user's."""
-    since = {provider: now - timedelta(seconds=seconds) for provider, seconds in debts.items()}
-    everywhere = since.pop(None)
-    own = [(_PLACEMENTS.c.provider == name, at) for name, at in sorted(since.items()) if at != everywhere]
-    limit = case(*own, else_=everywhere) if own else literal(everywhere, _PLACEMENTS.c.unproven_since.type)
-    return and_(
-        SESSIONS.c.state == State.STOPPING,
-        exists().where(
-            _PLACEMENTS.c.session_id == SESSIONS.c.id,
-            _PLACEMENTS.c.next_step.is_not(None),
-            _PLACEMENTS.c.unproven_since < limit,
-        ),
-    )

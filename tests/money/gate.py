@@ -60,11 +60,11 @@ def happened(history: History, told: Told, debt_after: timedelta) -> list[str]:
 
 
 def in_debt(history: History, life: Life, now: datetime, debt_after: timedelta) -> bool:
-    """Its close stays unproven for so long that it is no longer the user's."""
+    """Every close that it waits for stays unproven for so long that it is no longer the user's."""
     if life.state != "stopping":
         return False
-    unended = {one.id for one in history.rows.placements[life.id] if one.ended_at is None}
-    return any(now - since > debt_after for one, since in life.unproven.items() if one in unended)
+    unended = [one.id for one in history.rows.placements[life.id] if one.ended_at is None]
+    return bool(unended) and all(now - life.unproven.get(one, now) > debt_after for one in unended)
 
 
 def _judge_order(history: History, life: Life) -> None:

@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 from orchestrator.rules.states import CONCURRENT, SESSION_TRANSITIONS, State
+from orchestrator.rules.values import Placement
 from tests.simulation.evidence import Evidence, Told
 
 Found = Iterator[tuple[str, str]]
@@ -64,12 +65,12 @@ def quota_holds(evidence: Evidence) -> Found:
         if event.kind == "session.unproven" and event.subject in evidence.sessions:
             slot = held[evidence.sessions[event.subject].account_id].get(event.subject)
             if slot is not None:
-                slot.unproven_since = slot.unproven_since or event.at
+                slot.unproven.setdefault(str(event.data["placement_id"]), event.at)
         elif event.kind == "session.deleted":
             held[account_id].pop(event.subject, None)
         elif event.kind in _STATES:
-            slot = held[account_id].setdefault(event.subject, _Slot(provider=event.data.get("provider")))
-            slot.state, slot.provider = _STATES[event.kind], event.data.get("provider")
+            slot = held[account_id].setdefault(event.subject, _Slot(id=event.subject))
+            slot.state = _STATES[event.kind]
             if slot.state is State.STARTING and event.kind != "session.failed_over":
                 yield from _too_many(evidence, account_id, list(held[account_id].values()), event)
 
@@ -78,9 +79,10 @@ def quota_holds(evidence: Evidence) -> Found:
 class _Slot:
     """One session of an account, as far as the events have told."""
 
-    provider: str | None
+    id: str
     state: State = State.CREATED
-    unproven_since: datetime | None = field(default=None)
+    unproven: dict[str, datetime] = field(default_factory=dict)
+    """Since when each of its placements' closes was tried in vain."""
 
 
 def _too_many(evidence: Evidence, account_id: str, slots: Sequence[_Slot], event: Told) -> Found:
@@ -98,10 +100,19 @@ def _too_many(evidence: Evidence, account_id: str, slots: Sequence[_Slot], event
 
 
 def _is_debt(evidence: Evidence, slot: _Slot, now: datetime) -> bool:
-    if slot.unproven_since is None:
-        return False
-    seconds = evidence.config.policy_for(slot.provider).cleanup_debt_after_seconds
-    return now - slot.unproven_since > timedelta(seconds=seconds)
+    """Every placement that it had then, and that was not closed, was unproven for too long."""
+    placements = evidence.of_session.get(slot.id, ())
+    unended = [one for one in placements if one.created_at <= now and (one.ended_at or now) >= now]
+    return (
+        slot.state is State.STOPPING
+        and bool(unended)
+        and all(_is_overdue(evidence, one, slot.unproven.get(one.id), now) for one in unended)
+    )
+
+
+def _is_overdue(evidence: Evidence, close: Placement, since: datetime | None, now: datetime) -> bool:
+    seconds = evidence.config.policy_for(close.provider).cleanup_debt_after_seconds
+    return since is not None and now - since > timedelta(seconds=seconds)
 
 
 def _was_told(evidence: Evidence, subject: str, kind: str) -> bool:

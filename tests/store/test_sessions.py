@@ -101,6 +101,26 @@ def test_cleanup_debt_leaves_the_counts(database: Database, unproven_for: int | 
     assert debt_at == (since + (DEBT * SECOND) + TICK if pending and since else None)
 
 
+@pytest.mark.parametrize(
+    ("unproven_for", "in_debt", "debt_in"),
+    [
+        pytest.param(None, False, None, id="its close was not even tried"),
+        pytest.param(DEBT - 60, False, 60, id="its close is young"),
+        pytest.param(DEBT + 1, True, None, id="both are old"),
+    ],
+)
+def test_a_session_that_moved_is_a_debt_once_each_of_its_closes_is(
+    database: Database, unproven_for: int | None, in_debt: bool, debt_in: int | None
+) -> None:
+    old, since = T0 - HOUR, None if unproven_for is None else T0 - unproven_for * SECOND
+    keep(database, a_running(1, state=State.STOPPING, running_since=None), a_closing(1, unproven_since=old))
+    keep(database, a_closing(2, session_id=session_id(1), n=2, unproven_since=since, handle="there"))
+    assert usage(database).debt == in_debt
+    assert usage(database).concurrent == (not in_debt)
+    debt_at = database.transact(lambda tx: tx.placements.in_debt_at("acme", T0, {None: DEBT}))
+    assert debt_at == (None if debt_in is None else T0 + debt_in * SECOND + TICK)
+
+
 def test_nodes_are_those_of_what_may_cost(database: Database) -> None:
     keep(database, a_running(1, nodes=4), a_queued(2, nodes=8), a_created(3, nodes=16))
     assert usage(database) == Usage(total=3, concurrent=1, nodes=4, queue_ahead=1)
