@@ -132,7 +132,7 @@ class AccountWork:
         """Save, and remember it among the active ones or not."""
         saved = self.tx.sessions.save(before, after)
         self.remember(saved)
-        if (before.running_since is None) != (saved.running_since is None):
+        if funds.burning(before) is not funds.burning(saved):
             self.look_at_funds()  # another set of sessions burns money now
         if saved.state is not before.state and saved.state in TERMINAL | {State.STOPPING}:
             self._freed = True  # its slot, or the funds that it would have burnt
@@ -185,7 +185,9 @@ class AccountWork:
         """Work out the funds and the account's next step; wake whoever may now be admitted."""
         if self._freed:
             self.tx.queues.make_next_queued_due(self.account.id, self.now)
-        after = funds.plan_account(self._with_funds(self.account), self.services.policy(None), self.now)
+        account, active = self._with_funds(self.account), self._active
+        moving = active is None or any(funds.burning(one) is State.STARTING for one in active.values())
+        after = funds.plan_account(account, self.services.policy(None), self.now, moving=moving)
         if after.next_step is not None and after.next_step_at is not None and after.next_step_at <= self.now:
             self.tx.sessions.wake(after.next_step)
         self.account = self.tx.accounts.save(self._before, after, self.now)

@@ -3,8 +3,9 @@
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from orchestrator.rules.meters import Costly
 from orchestrator.rules.money import FundsEnd
-from orchestrator.rules.states import Step
+from orchestrator.rules.states import State, Step
 from orchestrator.rules.stops import next_warning
 from orchestrator.rules.values import Account, Policy
 
@@ -22,9 +23,16 @@ def with_funds(account: Account, end: FundsEnd | None, now: datetime, *, runs: b
     )
 
 
-def plan_account(account: Account, policy: Policy, now: datetime) -> Account:
-    """The account with its warnings noted and its one next step."""
-    account, warn_at = _with_warning(account, policy, now)
+def burning(session: Costly) -> State | None:
+    """RUNNING; STARTING while it moves to its next placement, and will burn money again; None: it burns none."""
+    moves = session.state is State.STARTING and session.ever_ran
+    return session.state if moves or session.state is State.RUNNING else None
+
+
+def plan_account(account: Account, policy: Policy, now: datetime, *, moving: bool) -> Account:
+    """The account with its warnings noted and its one next step. `moving`: a session of it may be between two
+    placements."""
+    account, warn_at = _with_warning(account, policy, now, moving=moving)
     wanted = (
         (Step.FUNDS, account.funds_end_at),
         (Step.FUNDS, warn_at),
@@ -34,14 +42,16 @@ def plan_account(account: Account, policy: Policy, now: datetime) -> Account:
     return replace(account, next_step=due[1] if due else None, next_step_at=due[0] if due else None)
 
 
-def _with_warning(account: Account, policy: Policy, now: datetime) -> tuple[Account, datetime | None]:
-    """Once for each threshold of a shortage; a shortage is over when the funds last beyond the first."""
-    end = account.funds_end_at
-    if end is None or not policy.warn_before_stop_seconds:
-        return replace(account, warned_seconds=None), None
-    first = timedelta(seconds=max(policy.warn_before_stop_seconds))
-    if end - now > first:
-        return replace(account, warned_seconds=None), end - first
+def _with_warning(
+    account: Account, policy: Policy, now: datetime, *, moving: bool
+) -> tuple[Account, datetime | None]:
+    """Once for each threshold of a shortage; a shortage is over when the funds last beyond the first, and not
+    because somebody who moves burns nothing for a moment."""
+    end, thresholds = account.funds_end_at, policy.warn_before_stop_seconds
+    first = timedelta(seconds=max(thresholds, default=0))
+    if end is None or not thresholds or end - now > first:
+        begins = end - first if end is not None and thresholds else None
+        return account if moving else replace(account, warned_seconds=None), begins
     warning = next_warning(end, account.warned_seconds, policy, now)
     if warning is not None and warning[0] <= now:
         account = replace(account, warned_seconds=warning[1])

@@ -150,3 +150,28 @@ def test_interactions_end_the_idle_time_of_the_new_placement_only(world: World) 
     world.pass_time(2 * MINUTE)
     assert world.session(session_id).state is State.RUNNING
     assert world.session(session_id).stop_at == DEAD_AT + 100 * SECOND
+
+
+def test_a_move_repeats_no_warning_of_a_shortage(world: World) -> None:
+    world.done("account.put", account_id="corp", plan="contract", currency="USD")
+    world.done("account.credit", account_id="corp", amount="0.40", currency="USD", key="1")
+    session_id = world.run_session("pair", account_id="corp", failover=True)
+    world.pass_time(6 * MINUTE)
+    assert world.events("corp") == ["credited", "low_balance"]
+    world.server.fault("dead", upstream="alpha", operation="chat")
+    world.pass_time(3 * MINUTE)
+    assert world.events(session_id)[-2:] == ["failed_over", "running"]
+    assert world.events("corp") == ["credited", "low_balance"]
+
+
+def test_a_move_that_ends_nowhere_ends_the_shortage(world: World) -> None:
+    world.done("account.put", account_id="corp", plan="contract", currency="USD")
+    world.done("account.credit", account_id="corp", amount="0.40", currency="USD", key="1")
+    session_id = world.run_session("pair", account_id="corp", failover=True)
+    world.pass_time(6 * MINUTE)
+    for upstream in ("alpha", "beta"):
+        world.server.fault("dead", upstream=upstream, operation="chat")
+    world.pass_time(3 * MINUTE)
+    assert (world.session(session_id).state, world.account("corp").warned_seconds) == (State.STARTING, 900)
+    world.done("session.close", session_id=session_id)
+    assert world.account("corp").warned_seconds is None

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from orchestrator.rules.funds import POST_EVERY, plan_account, with_funds
+from orchestrator.rules.funds import POST_EVERY, burning, plan_account, with_funds
 from orchestrator.rules.money import FundsEnd
-from orchestrator.rules.states import Step
-from orchestrator.rules.values import Account
-from tests.rules.builders import HOUR, MINUTE, POLICY, SECOND, T0
+from orchestrator.rules.states import State, Step
+from orchestrator.rules.values import Account, Session
+from tests.rules.builders import HOUR, MINUTE, POLICY, SECOND, T0, a_running_session, a_session
 
 
 def an_account(**changes: Any) -> Account:
@@ -29,7 +29,7 @@ def test_the_funds_end_with_a_session_and_costs_are_posted_within_the_hour() -> 
 
 
 def test_an_account_without_anything_running_needs_nothing() -> None:
-    assert plan_account(an_account(warned_seconds=60), POLICY, T0) == an_account()
+    assert plan_account(an_account(warned_seconds=60), POLICY, T0, moving=False) == an_account()
 
 
 @pytest.mark.parametrize(
@@ -47,16 +47,36 @@ def test_an_account_without_anything_running_needs_nothing() -> None:
 )
 def test_warnings(left: Any, warned: int | None, then: int | None, step_at: datetime) -> None:
     short = an_account(funds_end_at=T0 + left, funds_session_id="s", warned_seconds=warned)
-    planned = plan_account(short, POLICY, T0)
+    planned = plan_account(short, POLICY, T0, moving=False)
     assert (planned.warned_seconds, planned.next_step, planned.next_step_at) == (then, Step.FUNDS, step_at)
+
+
+@pytest.mark.parametrize("end", [None, T0 + HOUR])
+def test_a_shortage_is_not_over_because_somebody_moves(end: datetime | None) -> None:
+    short = an_account(funds_end_at=end, warned_seconds=900)
+    assert plan_account(short, POLICY, T0, moving=True).warned_seconds == 900
+    assert plan_account(short, POLICY, T0, moving=False).warned_seconds is None
+
+
+@pytest.mark.parametrize(
+    ("session", "expected"),
+    [
+        pytest.param(a_running_session(), State.RUNNING, id="it runs"),
+        pytest.param(a_session(state=State.STARTING), None, id="it never ran"),
+        pytest.param(a_session(state=State.STARTING, running_at=T0), State.STARTING, id="it moves"),
+        pytest.param(a_session(state=State.STOPPED, running_at=T0), None, id="it has stopped"),
+    ],
+)
+def test_who_burns_money(session: Session, expected: State | None) -> None:
+    assert burning(session) is expected
 
 
 def test_without_thresholds_nobody_is_warned() -> None:
     short = an_account(funds_end_at=T0 + MINUTE, warned_seconds=60)
-    planned = plan_account(short, replace(POLICY, warn_before_stop_seconds=()), T0)
+    planned = plan_account(short, replace(POLICY, warn_before_stop_seconds=()), T0, moving=False)
     assert (planned.warned_seconds, planned.next_step_at) == (None, T0 + MINUTE)
 
 
 def test_the_earliest_step_is_the_next() -> None:
     charged = an_account(next_charge_at=T0 + MINUTE, funds_end_at=T0 + HOUR)
-    assert plan_account(charged, POLICY, T0).next_step is Step.CHARGE
+    assert plan_account(charged, POLICY, T0, moving=False).next_step is Step.CHARGE
