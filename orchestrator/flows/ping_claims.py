@@ -139,7 +139,8 @@ async def _sent(
     driver = services.drivers[placement.provider]
     asked = target_of(services, placement, begin_by, to_ping=False, now=session.leased_at)
     if driver.card.sleeps and session.state is State.RUNNING:  # who starts waits to be woken
-        if (await driver.status(asked)).life is Life.ASLEEP:
+        life = (await driver.status(asked)).life
+        if life is Life.ASLEEP or (life is Life.UNKNOWN and placement.asleep_since is not None):
             spared = Probe(verdict=Verdict.ALIVE, latency_ms=0, detail="asleep")
             return Pinged(session=session, placement=placement, probe=spared, token=token, asleep=True)
         begin_by = await _still_to_begin(services, session, token, begin_by)

@@ -92,6 +92,8 @@ def _good(services: Services, pinged: Pinged, now: datetime) -> GoodPing | None:
     session, probe = pinged.session, pinged.probe
     if session.state is not State.RUNNING or probe.verdict is not Verdict.ALIVE or pinged.asleep:
         return None
+    if pinged.placement.asleep_since is not None:  # it woke up, which is written down
+        return None
     if session.failures or session.gone_since or session.loading_since or session.unusable_since:
         return None
     if probe.variant not in (None, pinged.placement.ping_variant):
@@ -133,6 +135,7 @@ def _settle_one(services: Services, pinged: Pinged) -> None:
             return
         if session.lease_token == pinged.token:  # else a stop, or another ping, took it over
             _remember_variant(tx, pinged)
+            _remember_sleep(tx, pinged, work.now)
             ping_notes.note_answer(work, session, pinged)
             _carry_out(work, session, pinged)
         work.finish()
@@ -217,3 +220,12 @@ def _remember_variant(tx: Transaction, pinged: Pinged) -> None:
     placement = tx.placements.lock(pinged.placement.id)
     if placement is not None:
         tx.placements.save(placement, replace(placement, ping_variant=pinged.probe.variant))
+
+
+def _remember_sleep(tx: Transaction, pinged: Pinged, now: datetime) -> None:
+    """What sleeps stays unpinged also while the platform cannot be asked."""
+    if pinged.asleep is (pinged.placement.asleep_since is not None):
+        return
+    placement = tx.placements.lock(pinged.placement.id)
+    if placement is not None:
+        tx.placements.save(placement, replace(placement, asleep_since=now if pinged.asleep else None))

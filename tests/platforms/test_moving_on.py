@@ -211,6 +211,23 @@ def test_who_sleeps_is_not_woken_by_pings(make_platforms: MakeWorld) -> None:
     assert world.server.open_sessions() == []
 
 
+def test_who_sleeps_is_not_woken_while_the_platform_cannot_be_asked(make_platforms: MakeWorld) -> None:
+    sleepy = replace(
+        platform_of("sesterce").with_options(pending_means="asleep"), upstream={"sleeps_after": 20}
+    )
+    world = make_platforms(sleepy)
+    session_id = world.run_at("sesterce")
+    world.pass_time(2 * MINUTE)
+    assert world.placement(session_id).asleep_since is not None
+    seen = len(world.chats("sesterce"))
+    world.fault_at("sesterce", "error_before", "list")
+    world.pass_time(3 * MINUTE)
+    assert len(world.chats("sesterce")) == seen
+    world.server.clear_faults()
+    world.pass_time(MINUTE)
+    assert (len(world.chats("sesterce")), world.session(session_id).state) == (seen, State.RUNNING)
+
+
 def test_doubts_of_before_its_sleep_kill_nobody_who_wakes(make_platforms: MakeWorld) -> None:
     """The platform's own word that it is only asleep is newer than they are."""
     sleepy = replace(

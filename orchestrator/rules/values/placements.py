@@ -78,6 +78,8 @@ class Placement:
     forced_why: str | None = None
     ping_variant: str | None = None
     """The working rung of the ping's ladder."""
+    asleep_since: datetime | None = None
+    """Scaled to zero when the platform was last heard of it: until it says otherwise, no ping may wake it."""
     next_step: Step | None = None
     next_step_at: datetime | None = None
     lease_token: str | None = None

@@ -135,6 +135,7 @@ class PlacementRow(Row, table=True):
     forced_by: str | None = None
     forced_why: str | None = None
     ping_variant: str | None = None
+    asleep_since: datetime | None = None
     next_step: Step | None = Field(default=None, sa_column=enum(Step, nullable=True))
     next_step_at: datetime | None = None
     lease_token: str | None = None
