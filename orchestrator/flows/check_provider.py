@@ -1,13 +1,13 @@
 """An operator's first question about a provider: what works there, what does not, and why. Creates nothing."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 from orchestrator.flows.services import Services
 from orchestrator.flows.tries import Subject, Tried, card_facts, not_tried, tried
 from orchestrator.flows.try_ping import try_ping
-from orchestrator.providers.driver import ChecksKey, HasBalance, ListsModels, Order, Secret, Target
-from orchestrator.providers.errors import CannotAsk, OutOfBalance
-from orchestrator.rules.values import Model
+from orchestrator.providers.driver import ChecksKey, HasBalance, Life, ListsModels, Order, Secret, Target
+from orchestrator.providers.errors import CannotAsk, NotSent, OutOfBalance
+from orchestrator.rules.values import Model, ModelType
 
 #: What an always-on endpoint is asked for; nothing is created, so nothing lasts. Seconds.
 _DURATION = 3600
@@ -24,7 +24,19 @@ def check_provider(services: Services, name: str) -> Sequence[Tried]:
         return [_platform(subject), *keys, *(not_tried(what, "no credential works") for what in skipped)]
     secret = services.secret(good[0])
     models, served = _models(subject, secret)
-    return [_platform(subject), *keys, _balance(subject, secret), *models, *try_ping(subject, secret, served)]
+    tries = [*keys, _balance(subject, secret), *models, *try_ping(subject, secret, served)]
+    return [_platform(subject), *tries, *_nothing_was_verified(subject, tries)]
+
+
+def _nothing_was_verified(subject: Subject, tries: Sequence[Tried]) -> Iterator[Tried]:
+    """Silence is no good news: it may not even be reachable. Whoever attaches brings what could be tried."""
+    if not subject.driver.card.attaches and all(one.works is None for one in tries):
+        yield Tried(
+            what="reachable",
+            works=False,
+            said="nothing here can be tried without opening a session: even its address is not verified",
+            remedy="give it a list or a status that asks by {name}, or open one session and try again",
+        )
 
 
 def _platform(subject: Subject) -> Tried:
@@ -51,9 +63,30 @@ def _key_check(subject: Subject, ref: str | None) -> Callable[[], Awaitable[str]
             return f"{len(await driver.list(services.secret(ref)))} sessions or instances listed"
         if driver.card.attaches:
             raise CannotAsk("each session brings a secret of its own")
+        if driver.card.tells_status:
+            return await _asked_of_nobody(subject, services.secret(ref))
         raise CannotAsk("this platform cannot be asked about a key: the first use tells")
 
     return ask
+
+
+async def _asked_of_nobody(subject: Subject, secret: Secret | None) -> str:
+    """The status of a session that nobody opened: whoever answers it has been reached, and takes the key."""
+    nobody = Target(
+        placement_id=_NAME,
+        handle=None,
+        endpoint=None,
+        model=_NAME,
+        model_type=ModelType.LLM,
+        secret=secret,
+        name=_NAME,
+    )
+    if not subject.driver.card.names_create:
+        raise CannotAsk("this platform is asked only about sessions that it opened: the first use tells")
+    status = await subject.driver.status(nobody)
+    if status.life is Life.UNKNOWN:
+        raise NotSent(f"asked about a session that is not there: {status.detail}")
+    return f"answers, asked about a session that is not there: {status.detail}"
 
 
 def _balance(subject: Subject, secret: Secret | None) -> Tried:

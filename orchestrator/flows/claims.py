@@ -34,6 +34,8 @@ class Claimed:
     begin_by: float
     handles: Handles = field(default_factory=Handles)
     rivals: Rivals = field(default_factory=Rivals)
+    judged_dead: bool = False
+    """For a close whose driver asks for it: the session stopped as dead."""
     at: datetime | None = None
     """When it was claimed, by the store's clock."""
     send_by: float | None = None
@@ -193,6 +195,9 @@ def _claim_at(services: Services, step: Step, provider: str, limit: int, terms: 
             Claimed(placement=p, step=step, token=token, begin_by=begin_by, send_by=send_by, at=now)
             for p in placements
         ]
+        if step is Step.CLOSE and card is not None and card.asks_who_died:
+            dead = tx.claims.stopped_as_dead({p.session_id for p in placements if p.session_id})
+            return [replace(one, judged_dead=one.placement.session_id in dead) for one in fresh]
         return [_telling_apart(tx, one) for one in fresh] if tells_apart else fresh
 
     begin_by, send_by = began + max(terms.lease - terms.timeout, 1), began + terms.lease

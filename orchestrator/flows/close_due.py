@@ -23,6 +23,7 @@ from orchestrator.observability import metrics
 from orchestrator.providers.driver import Closed, Driver
 from orchestrator.providers.errors import NotClosed
 from orchestrator.rules.decide import JITTER
+from orchestrator.rules.events import ownership_lost
 from orchestrator.rules.states import PlacementState, Step
 from orchestrator.rules.values import Placement, Policy
 from orchestrator.store.unit import Transaction
@@ -43,7 +44,7 @@ def close_due(services: Services) -> Tally:
         try:
             async with asyncio.timeout(timeout):
                 target = target_of(services, placement, None, to_ping=False, now=one.at, send_by=one.send_by)
-                return await driver.close(target)
+                return await driver.close(replace(target, judged_dead=one.judged_dead))
         except TimeoutError as error:
             raise NotClosed(f"no answer to the close within {timeout:g} s") from error
 
@@ -96,6 +97,8 @@ def settle_close(services: Services, answer: Answer[Closed]) -> None:
 
 def _proven(tx: Transaction, held: Held, said: Closed, now: datetime) -> None:
     placing.closed(tx, held.placement, said.proof, now)
+    if said.foreign_handle is not None:
+        tx.outbox.add([ownership_lost(held.placement, said.foreign_handle)])
     if held.work is not None and held.session is not None:
         placing.session_may_be_over(held.work, held.session)
 

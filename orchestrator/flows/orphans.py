@@ -16,6 +16,44 @@ from orchestrator.store.unit import Transaction
 _LATE = "opened by a worker that had lost its lease"
 
 
+#: What an orphan is by itself, whatever its origin was: nobody's session, on its way to its close.
+_NOT_INHERITED: Mapping[str, Any] = {
+    **dict.fromkeys(
+        (
+            "session_id",
+            "candidate",
+            "opened_at",
+            "lost_at",
+            "unproven_since",
+            "ended_at",
+            "proof",
+            "refused_by",
+            "forced_at",
+            "forced_by",
+            "forced_why",
+            "lease_token",
+            "lease_until",
+        )
+    ),
+    "state": PlacementState.CLOSING,
+    "exclusive": False,
+    "possible_orphans": False,
+    "next_step": Step.CLOSE,
+    "attempts": 0,
+    "revision": 0,
+}
+#: What is not known of a stranger.
+_UNKNOWN: Mapping[str, Any] = {
+    "session_id": None,
+    "account_id": None,
+    "n": 0,
+    "model_id": "unknown",
+    "provider_model_id": "unknown",
+    "model_type": ModelType.LLM,
+    "duration_seconds": 0,
+}
+
+
 def add_of(
     services: Services,
     tx: Transaction,
@@ -32,33 +70,15 @@ def add_of(
     origin: Mapping[str, Any] = {"orphan_of": of.id, "named": of.id}
     orphan = replace(
         of,
+        **_NOT_INHERITED,
         id=tx.identity.new_id(),
-        session_id=None,
-        state=PlacementState.CLOSING,
-        exclusive=False,
         options=origin,
         handle=handle,
-        candidate=None,
         created_at=now,
-        opened_at=None,
         closing_since=now,
-        lost_at=None,
-        unproven_since=None,
-        ended_at=None,
-        proof=None,
-        refused_by=None,
-        possible_orphans=False,
-        forced_at=None,
-        forced_by=None,
-        forced_why=None,
         declared_end_at=ends_at,
         last_answer=why,
-        next_step=Step.CLOSE,
         next_step_at=now if by_id or ends_at is None else max(now, ends_at),
-        lease_token=None,
-        lease_until=None,
-        attempts=0,
-        revision=0,
     )
     tx.placements.wake(Step.CLOSE)
     return tx.placements.insert(orphan)
@@ -79,22 +99,16 @@ def add_stranger(
     card = services.card(provider)
     price, currency = _price(tx, provider, live)
     row = Placement(
+        **_UNKNOWN,
         id=tx.identity.new_id(),
-        session_id=None,
-        account_id=None,
-        n=0,
         provider=provider,
         credential=credential,
         fingerprint=None if credential is None else services.secrets.fingerprint(credential),
         serialised=card is not None and card.serialised and credential is not None,
-        model_id="unknown",
-        provider_model_id="unknown",
-        model_type=ModelType.LLM,
         price_per_node_hour=price,
         currency=currency,
         state=PlacementState.CLOSING,
         options={"named": live.name} if live.name else {},
-        duration_seconds=0,
         handle=live.handle,
         created_at=now,
         closing_since=since,

@@ -11,6 +11,7 @@ from orchestrator.flows.services import Services
 from orchestrator.observability import metrics
 from orchestrator.rules.alarms import Well, alarm, kind_of
 from orchestrator.rules.decide import believed
+from orchestrator.rules.events import ownership_lost
 from orchestrator.rules.money import MICRO
 from orchestrator.rules.values import Session, Verdict
 from orchestrator.store.unit import Transaction
@@ -22,6 +23,8 @@ def note_answer(work: AccountWork, session: Session, pinged: Pinged) -> None:
     policy = work.policy(session)
     if probe.verdict is Verdict.CREDENTIALS and placement.secret_ref == placement.credential:
         keys.refused(work.tx, placement, probe.detail, policy, work.now, since=session.unusable_since)
+    if probe.foreign_handle is not None and session.gone_since is None:  # once, not at each ping
+        work.tx.outbox.add([ownership_lost(placement, probe.foreign_handle)])
     kind = kind_of(probe.verdict)
     if kind is not None:
         where = placement.provider, placement.credential, session.model_id

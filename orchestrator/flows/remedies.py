@@ -3,6 +3,7 @@
 from typing import assert_never
 
 from orchestrator.providers.errors import (
+    CallsRetired,
     CredentialRefused,
     Misconfigured,
     ModelMissing,
@@ -21,6 +22,7 @@ _WAIT = "wait, and try again"
 
 #: Looked up in this order.
 _OF_ERRORS: tuple[tuple[type[ProviderError], str], ...] = (
+    (CallsRetired, "correct base_url if the calls went elsewhere; else take sessions from another platform"),
     (CredentialRefused, _REPLACE_KEY),
     (OutOfBalance, _TOP_UP),
     (ModelMissing, "correct the model's provider_model_id, or give it another provider"),

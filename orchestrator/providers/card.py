@@ -27,6 +27,8 @@ class Card:
     """Longer than the policy's where an open's effect shows later here."""
     native_ping_is_lifecycle: bool = False
     """The configured ping can close the session, so it runs under the credential's lease."""
+    asks_who_died: bool = False
+    """A close is told whether its session was judged dead."""
     names_create: bool = False
     """A create carries our name, by which it can be found again."""
     tells_status: bool = False

@@ -68,7 +68,7 @@ class Order:
     now: datetime | None = None
     """By the store's clock; None: this machine's."""
     send_by: float | None = None
-    """On the loop's clock: the lease ends. Nothing that is addressed by the key alone is sent after it."""
+    """On the loop's clock: the lease ends. Nothing addressed by the key alone is sent after it."""
     rivals_sent_at: tuple[datetime, ...] = ()
     """When other opens for this model, bid or wallet were sent whose outcome is not known either."""
     unwanted_rivals_sent_at: tuple[datetime, ...] = ()
@@ -111,12 +111,11 @@ class Target:
     send_by: float | None = None
     begin_by: float | None = None
     """On the loop's clock: no request of a probe begins after it; `send_by` is for a close, as in an order."""
-    variant: str | None = None
-    """The rung that worked last time."""
+    variant: str | None = None  # the rung that worked last time
     name: str | None = None
     """As the order had it, for platforms that are asked by name; None: not known."""
-    ends_at: datetime | None = None
-    """The declared end, where one is known."""
+    ends_at: datetime | None = None  # declared, where it is known
+    judged_dead: bool = False  # its session has stopped as dead
     now: datetime | None = None
     """By the store's clock, the one that decides whether a declared end has passed; None: this machine's."""
 
@@ -133,6 +132,7 @@ class Probe:
     variant: str | None = None
     tokens: int = 0
     cost_usd: str | None = None
+    foreign_handle: str | None = None  # what the key has instead of ours
     not_begun: bool = False
     """It was too late to begin, or to go on with the next rung: the verdict counts for nothing. With a
     `variant`, that is the rung from which the next ping goes on."""
@@ -167,6 +167,7 @@ class Closed:
     proof: str
     nothing_was_open: bool = False
     closed_handle: str | None = None
+    foreign_handle: str | None = None  # the same, where it is not ours: somebody shares the key
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -242,8 +243,7 @@ class Driver(Protocol):
 class HasBalance(Protocol):
     """A driver that can say what is left: `isinstance(driver, HasBalance)`."""
 
-    low_balance_below: Decimal
-    """Below this amount operators want to know."""
+    low_balance_below: Decimal  # below this amount operators want to know
 
     async def balance(self, secret: Secret | None) -> Balance:
         """What is left on the account of this credential. Raises Refused, NotSent or Throttled."""

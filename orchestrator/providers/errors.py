@@ -21,6 +21,10 @@ class CredentialRefused(Refused):
     """It does not accept this secret: pause the credential, try the next."""
 
 
+class CallsRetired(CredentialRefused):
+    """It no longer offers these calls: no key can take sessions here, and none is dead for it."""
+
+
 class OutOfBalance(Refused):
     """The platform's own account there is empty: an operator must top it up."""
 

@@ -30,6 +30,7 @@ from orchestrator.providers.driver import (
     Target,
 )
 from orchestrator.providers.errors import (
+    CallsRetired,
     CannotAsk,
     Misconfigured,
     ModelMissing,
@@ -57,7 +58,7 @@ class MorpheusOptions(DriverOptions):
     ping: Literal["chat", "native"] = "chat"
     """`native` is the gateway's own ping: it closes the session on any failure."""
     confirm_dead_with_pingsession: bool = False
-    """Ask it for a last word where a close fails: it costs a completion."""
+    """Ask it for a last word on a session that is judged dead and whose close fails: it costs a completion."""
     close_attempts: int = Field(default=3, ge=1)
     """How often one call tries to free the key, before the flow's own backoff."""
     close_retry_seconds: float = Field(default=1, ge=0)
@@ -117,16 +118,17 @@ class MorpheusDriver:
             return await self._last_word(target, error, until)
         if target.handle is None or closed.closed_handle in (None, target.handle):
             return closed
-        stranger = (
+        said = (
             f"{closed.proof}, which is not ours ({target.handle}): somebody shares this key, ownership lost"
         )
-        return replace(closed, proof=stranger)
+        return replace(closed, proof=said, foreign_handle=closed.closed_handle)
 
     async def list(self, secret: Secret | None) -> Sequence[Listed]:
         raise CannotAsk(f"{self.name} has no list of sessions{f' for {secret.ref}' if secret else ''}")
 
     async def check(self, secret: Secret | None) -> str:
-        return f"{len(await self._listed(_needed(secret)))} models listed"
+        await self._slot.look(_needed(secret), self._options.read_timeout_seconds)
+        return f"{len(await self._listed(_needed(secret)))} models listed, session calls are there"
 
     async def lists(self, model: str, secret: Secret | None) -> str:
         return f"listed as {await self._listed_as(model, _needed(secret))}"
@@ -196,12 +198,16 @@ class MorpheusDriver:
         try:
             return native_probe(await self._slot.ping(target.secret, target.timeout_seconds), target)
         except ProviderError as error:
-            verdict = Verdict.MISCONFIGURED if isinstance(error, Misconfigured) else Verdict.TRANSIENT
+            verdict = (
+                Verdict.MISCONFIGURED
+                if isinstance(error, Misconfigured | CallsRetired)
+                else Verdict.TRANSIENT
+            )
             return Probe(verdict=verdict, latency_ms=round((monotonic() - begun) * 1000), detail=str(error))
 
     async def _last_word(self, target: Target, error: ProviderError, until: float) -> Closed:
         """Not after `until`: this ping can close, and the key may have its next user by then."""
-        if self._options.confirm_dead_with_pingsession and isinstance(error, NotClosed):
+        if self.card.asks_who_died and target.judged_dead and isinstance(error, NotClosed):
             left = min(self._options.read_timeout_seconds, until - monotonic())
             try:
                 answer = await self._slot.ping(target.secret, left)
@@ -228,6 +234,7 @@ def card(options: MorpheusOptions) -> Card:
         repeats_open=True,
         shortest_duration_seconds=SHORTEST_SECONDS,
         resolve_after_seconds=options.opens_settle_within_seconds,
+        asks_who_died=options.confirm_dead_with_pingsession,
         native_ping_is_lifecycle=options.ping == "native",
     )
 

@@ -5,10 +5,10 @@ from typing import Any
 
 from orchestrator.providers.answers import Answer
 from orchestrator.providers.driver import Auth, Closed, Order, Probe, Secret, Target
-from orchestrator.providers.errors import Misconfigured, NotClosed, OutcomeUnknown, ProviderFull
+from orchestrator.providers.errors import CallsRetired, NotClosed, OutcomeUnknown, ProviderFull
 from orchestrator.providers.faults import describe, read_fault, verdict_of
 from orchestrator.providers.http import Call, HttpClient
-from orchestrator.providers.lifecycle import ask_changing, refusal
+from orchestrator.providers.lifecycle import ask_changing, ask_reading, refusal
 from orchestrator.rules.values import Verdict
 
 #: Seconds: the gateway refuses or ignores shorter sessions.
@@ -51,6 +51,20 @@ class Slot:
         """Ask the gateway itself; it closes the session on any failure."""
         return await self._post("pingsession", secret, timeout_seconds)
 
+    async def look(self, secret: Secret | None, timeout_seconds: float) -> None:
+        """Are the calls there? A GET changes nothing: it is refused (405) where they are, unknown where they are not.
+        Raises CallsRetired, CredentialRefused or NotSent."""
+        call = Call(
+            method="GET",
+            url=f"{self._base_url}/session/closesession",
+            timeout_seconds=timeout_seconds,
+            auth=Auth.BEARER,
+            secret=secret,
+        )
+        answer = _offered(await ask_reading(self._http, call))
+        if answer.status in (401, 403):
+            raise refusal(answer)
+
     async def _post(self, path: str, secret: Secret | None, timeout_seconds: float, **content: Any) -> Answer:
         call = Call(
             method="POST",
@@ -61,10 +75,7 @@ class Slot:
             fresh=True,
             **content,
         )
-        answer = await ask_changing(self._http, call)
-        if answer.status == 404:
-            raise Misconfigured(f"session endpoints are retired here: {describe(answer)}")
-        return answer
+        return _offered(await ask_changing(self._http, call))
 
 
 def asked_seconds(order: Order) -> int:
@@ -78,18 +89,25 @@ def says_no_session(answer: Answer) -> bool:
 def native_probe(answer: Answer, target: Target) -> Probe:
     """The native ping's answer as a verdict."""
     body = _body(answer)
-    verdict = _NATIVE.get(str(body.get("status")), Verdict.TRANSIENT)
+    verdict, foreign = _NATIVE.get(str(body.get("status")), Verdict.TRANSIENT), None
     if answer.status != 200:
         verdict = verdict_of(answer)
     elif verdict is Verdict.ALIVE and body.get("session_id") not in (None, target.handle):
-        verdict = Verdict.GONE  # the key has another session: ours was displaced
+        verdict, foreign = Verdict.GONE, str(body["session_id"])  # the key has another: ours was displaced
     alive = verdict is Verdict.ALIVE
     return Probe(
         verdict=verdict,
         latency_ms=answer.elapsed_ms,
         detail="" if alive else describe(answer),
         retry_after_seconds=None if alive else answer.retry_after_seconds,
+        foreign_handle=foreign,
     )
+
+
+def _offered(answer: Answer) -> Answer:
+    if answer.status == 404:
+        raise CallsRetired(f"session endpoints are retired here: {describe(answer)}")
+    return answer
 
 
 def _opened(answer: Answer) -> str:

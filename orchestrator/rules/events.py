@@ -142,6 +142,19 @@ def _placement_event(kind: str, subject: str, placement: Placement) -> Event:
     return Event(type=f"{PREFIX}.{kind}", subject=subject, data=data)
 
 
+def ownership_lost(placement: Placement, foreign: str) -> Event:
+    """Its exclusive key has a session that is not ours: somebody shares the key."""
+    data = {
+        "provider": placement.provider,
+        "credential": placement.credential,
+        "session_id": placement.session_id,
+        "placement_id": placement.id,
+        "handle": placement.handle,
+        "foreign_handle": foreign,
+    }
+    return Event(type=f"{PREFIX}.provider.ownership_lost", subject=placement.provider, data=data)
+
+
 def exhausted(account: Account, session: Session) -> Event:
     """The balance could not pay this session's next block."""
     data = {"account_id": account.id, "session_id": session.id, "balance": str(account.balance)}

@@ -6,14 +6,15 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, case, func, or_, select, update
 
-from orchestrator.rules.states import Step
+from orchestrator.rules.states import Step, StopReason
 from orchestrator.rules.values import Placement
 from orchestrator.store.placements import PLACEMENTS
 from orchestrator.store.rows import snapshot, table_of
-from orchestrator.store.tables import CredentialRow
+from orchestrator.store.tables import CredentialRow, SessionRow
 from orchestrator.store.waits import may_be_asked
 
 CREDENTIALS = table_of(CredentialRow)
+SESSIONS = table_of(SessionRow)
 #: (id, credential, serialised)
 DueRow = Row[Any]
 #: A row that waits for its credential's lease looks again after this.
@@ -63,6 +64,12 @@ class Claims:
         return self._lease_credential(
             placement.id, placement.credential, now, token, lease_seconds, rest_seconds
         )
+
+    def stopped_as_dead(self, session_ids: Collection[str]) -> set[str]:
+        """Those of the sessions that have stopped as dead."""
+        dead = SESSIONS.c.stop_reason == StopReason.DEAD
+        query = select(SESSIONS.c.id).where(SESSIONS.c.id.in_(session_ids), dead)
+        return set(self._connection.execute(query).scalars())
 
     def _lease(
         self, ids: Collection[str], step: Step, now: datetime, token: str, until: datetime, silence: datetime

@@ -1,5 +1,6 @@
 """`provider check`, `provider release-brake`, and what `provider list` tells beyond the configuration."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -14,6 +15,7 @@ from orchestrator.rules.values import Brake
 from orchestrator.store.brakes import scope_of
 from orchestrator.store.unit import Transaction
 from tests.cli.conftest import Cli
+from tests.providers.stage import TEMPLATE
 from tests.world import MINUTE, World
 
 WALLET = "0x" + "ab" * 20
@@ -147,7 +149,7 @@ def test_where_sessions_are_opened_nothing_is_created(cli: Cli, world: World, co
     assert (found["ping"]["works"], found["balance"]["works"]) == (None, None)
     assert cli("provider", "check", "morph").code == 0
     assert world.server.open_sessions() == []
-    assert {call.operation for call in world.server.log(upstream="morph")} == {"models"}
+    assert {call.operation for call in world.server.log(upstream="morph")} == {"look", "models"}
 
 
 def test_a_session_that_runs_there_is_pinged(cli: Cli, world: World, configured: Configured) -> None:
@@ -181,6 +183,44 @@ def test_what_is_attached_cannot_be_tried_beforehand(cli: Cli, world: World, con
     terms = found.pop("platform")
     assert (terms["works"], "somebody else opens and ends them" in terms["said"]) == (True, True)
     assert [row["works"] for row in found.values()] == [None] * len(found)
+
+
+def template(*left_out: str, **more: Any) -> list[str]:
+    """The studio's calls, as lines of a configuration."""
+    tables = {key: value for key, value in (TEMPLATE | more).items() if key not in left_out}
+    return [f"{key} = {_toml(value)}" for key, value in tables.items()]
+
+
+def _toml(value: Any) -> str:
+    """JSON but for tables."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f'"{key}" = {_toml(below)}' for key, below in value.items()) + "}"
+    return json.dumps(value)
+
+
+NOWHERE = "http://127.0.0.1:9"
+
+
+def test_a_status_is_asked_where_there_is_no_list(cli: Cli, world: World, configured: Configured) -> None:
+    url = world.server.add_upstream("studio", "fpt", ["sk-alpha"], ["m"])
+    configured("studio", "fpt", url, *template("list"))
+    assert rows(cli, "studio")["credential"]["works"] is True
+    assert cli("provider", "check", "studio").code == 0
+    other = world.server.add_upstream("other", "fpt", ["sk-other"], ["m"])
+    configured("studio", "fpt", other, *template("list"))
+    assert rows(cli, "studio")["credential"]["works"] is False
+    configured("studio", "fpt", NOWHERE, *template("list"))
+    assert rows(cli, "studio")["credential"]["works"] is False
+    assert cli("provider", "check", "studio").code == 1
+
+
+def test_where_nothing_could_be_verified_nothing_is_called_well(
+    cli: Cli, world: World, configured: Configured
+) -> None:
+    configured("studio", "fpt", NOWHERE, *template("list", "status", idempotent_open=True))
+    found = rows(cli, "studio")
+    assert (found["reachable"]["works"], "not verified" in found["reachable"]["said"]) == (False, True)
+    assert cli("provider", "check", "studio").code == 1
 
 
 def test_the_terms_of_a_platform_come_first(cli: Cli, world: World, config: Path) -> None:

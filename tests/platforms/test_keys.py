@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from orchestrator.flows.check_provider import check_provider
 from orchestrator.flows.keys import retry_paused
 from orchestrator.rules.states import State, StopReason
 from orchestrator.rules.values import Credential, Verdict
@@ -376,3 +377,38 @@ def test_a_key_that_two_providers_share_carries_one_session_all_the_same(make_pl
     second = world.create_session("twin")
     world.settle()
     assert world.session(second).state is State.RUNNING
+
+
+def test_a_gateway_without_session_calls_takes_no_session_until_it_has_them_again(
+    make_platforms: MakeWorld,
+) -> None:
+    world = make_platforms(replace(platform_of("morpheus"), keys=1, upstream={"retired": True}))
+    session_id = world.create_at("morpheus")
+    world.pass_time(5 * SECOND)
+    assert world.session(session_id).state is State.FAILED
+    assert world.told_of("morpheus") == ["credential_paused"]
+    (key,) = _credentials(world)
+    assert "session endpoints are retired here" in str(key.paused_reason)
+    assert world.refused("session.create", account_id="acme", model_id="morpheus") == "no_capacity"
+    world.pass_time(2 * MINUTE)
+    assert (retry_paused(world.services).claimed, _paused(world)) == (1, ["env:MORPHEUS_1"])
+    found = {one.what: one for one in check_provider(world.services, "morpheus")}
+    told = found["credential env:MORPHEUS_1"]
+    assert (told.works, "retired" in told.said, "base_url" in str(told.remedy)) == (False, True, True)
+    world.server.add_upstream("morpheus", "morpheus", ["sk-morpheus-1"], [MODEL])
+    world.pass_time(2 * MINUTE)
+    assert (retry_paused(world.services).settled, _paused(world)) == (1, [])
+    world.run_at("morpheus")
+
+
+@pytest.mark.parametrize(("ping", "operation"), [("chat", "close"), ("native", "ping_native")])
+def test_a_session_that_is_not_ours_under_our_key_is_told(
+    ping: str, operation: str, make_platforms: MakeWorld
+) -> None:
+    world = make_platforms(replace(platform_of("morpheus").with_options(ping=ping), keys=1))
+    session_id = world.run_at("morpheus")
+    world.fault_at("morpheus", "wrong_id", operation)
+    if operation == "close":
+        world.done("session.close", session_id=session_id)
+    world.pass_time(3 * MINUTE)
+    assert world.told_of("morpheus") == ["ownership_lost"]

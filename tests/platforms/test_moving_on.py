@@ -192,6 +192,18 @@ def test_the_last_word_on_the_dead_is_asked_where_the_operator_wants_it(
     assert bool(world.calls("ping_native", "morpheus")) is asked
 
 
+def test_a_user_who_closes_a_healthy_session_asks_nobody_whether_it_is_dead(
+    make_platforms: MakeWorld,
+) -> None:
+    world = make_platforms(platform_of("morpheus").with_options(confirm_dead_with_pingsession=True))
+    session_id = world.run_at("morpheus")
+    world.fault_at("morpheus", "error_before", "close")
+    world.done("session.close", session_id=session_id)
+    world.pass_time(MINUTE)
+    assert world.session(session_id).state is State.STOPPING
+    assert world.calls("ping_native", "morpheus") == 0
+
+
 # sleepers
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from orchestrator.providers.driver import Driver, Life, NotPlaced, Placed
 from orchestrator.providers.errors import (
+    CallsRetired,
     Misconfigured,
     ModelMissing,
     NotClosed,
@@ -189,11 +190,11 @@ def test_a_close_that_may_come_late_forbids_the_open(stage: Stage) -> None:
     assert stage.calls("open") == []
 
 
-def test_retired_session_calls_are_a_misconfiguration_and_no_death(server: SimulatorServer) -> None:
+def test_retired_session_calls_refuse_the_key_and_are_no_death(server: SimulatorServer) -> None:
     stage = stage_of(server, PLATFORM)
     placed = stage.open()
     stage = stage_of(server, PLATFORM, retired=True)
-    with pytest.raises(Misconfigured, match="retired here"):
+    with pytest.raises(CallsRetired, match="retired here"):
         stage.open()
     with pytest.raises(NotClosed, match="retired here"):
         stage.play(lambda driver: driver.close(stage.target(placed)))

@@ -25,7 +25,11 @@ def test_the_last_word_is_asked_only_where_configured(stage: Stage) -> None:
     with pytest.raises(NotClosed):
         stage.play(lambda driver: driver.close(stage.target(placed)))
     assert stage.calls("ping_native") == []
-    closed = stage.play(lambda driver: driver.close(stage.target(placed)), confirm_dead_with_pingsession=True)
+    asked = {"confirm_dead_with_pingsession": True}
+    with pytest.raises(NotClosed):
+        stage.play(lambda driver: driver.close(stage.target(placed)), **asked)
+    assert stage.calls("ping_native") == [], "only of the dead: it kills who is healthy and busy"
+    closed = stage.play(lambda driver: driver.close(stage.target(placed, judged_dead=True)), **asked)
     assert closed.nothing_was_open
 
 
@@ -34,7 +38,10 @@ def test_a_close_that_only_the_native_ping_calls_done_is_unproven(stage: Stage) 
     for operation in ("close", "ping_native"):
         stage.fault("close_fails", operation=operation)
     with pytest.raises(NotClosed):
-        stage.play(lambda driver: driver.close(stage.target(placed)), confirm_dead_with_pingsession=True)
+        stage.play(
+            lambda driver: driver.close(stage.target(placed, judged_dead=True)),
+            confirm_dead_with_pingsession=True,
+        )
 
 
 @pytest.mark.parametrize(
@@ -71,7 +78,9 @@ def test_the_last_word_is_not_asked_for_after_the_closes_time(stage: Stage) -> N
 
     async def too_late(driver: Driver) -> Closed:
         assert isinstance(driver, MorpheusDriver)
-        return await driver._last_word(stage.target(placed), NotClosed("still open"), time.monotonic())
+        return await driver._last_word(
+            stage.target(placed, judged_dead=True), NotClosed("still open"), time.monotonic()
+        )
 
     with pytest.raises(NotClosed, match="still open"):
         stage.play(too_late, confirm_dead_with_pingsession=True)

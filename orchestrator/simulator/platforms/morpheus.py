@@ -127,6 +127,11 @@ def _not_found() -> Reply:
     return sessions.detail(404, "Not Found")
 
 
+def _only_by_post(_world: Simulator, _ask: Ask) -> Reply:
+    """As the gateway's framework answers a method that a known path does not take."""
+    return sessions.detail(405, "Method Not Allowed")
+
+
 def _gone(ask: Ask) -> Reply:
     match ask.operation:
         case "ping_native":
@@ -146,6 +151,7 @@ PLATFORM = Platform(
         Route(method="POST", path="/session/bidsession", operation="open", handle=sessions.open_bid),
         Route(method="POST", path="/session/pingsession", operation="ping_native", handle=sessions.ping),
         Route(method="POST", path="/session/closesession", operation="close", handle=sessions.close_active),
+        Route(method="GET", path="/session/closesession", operation="look", handle=_only_by_post),
         Route(method="GET", path="/models", operation="models", handle=_models),
         Route(method="POST", path="/chat/completions", operation="chat", handle=_chat),
     ),
