@@ -211,3 +211,12 @@ def test_times_are_rfc_3339_in_utc() -> None:
     assert events.rfc3339(T0) is not None
     assert str(events.rfc3339(T0)).endswith("Z")
     assert events.rfc3339(None) is None
+
+
+def test_a_lost_key_is_told_with_both_sessions() -> None:
+    told = events.ownership_lost(
+        a_placement(provider="morpheus", credential="env:K", handle="0xours"), "0xtheirs"
+    )
+    assert (told.type, told.subject) == ("orchestrator.provider.ownership_lost", "morpheus")
+    assert (told.data["credential"], told.data["handle"]) == ("env:K", "0xours")
+    assert told.data["foreign_handle"] == "0xtheirs"
