@@ -60,7 +60,7 @@ def key_freed(tx: Transaction, credential: Credential, why: str) -> None:
         "ended_by": why,
     }
     tx.outbox.add([Event(type=RECOVERED, subject=credential.provider, data=data)])
-    tx.queues.make_waiting_for_provider_due(credential.provider, tx.now())
+    tx.queues.make_waiting_for_provider_due(credential.provider, tx.now(), credential=credential.ref)
 
 
 def _over(tx: Transaction, alarm: Alarm, why: str) -> None:

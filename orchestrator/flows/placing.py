@@ -153,7 +153,12 @@ def let_another_look(work: "AccountWork", session: Session) -> None:
     """Whoever was woken for a free key does not need it, or not that one: another that waits looks."""
     model = work.tx.models.get(session.model_id)
     for provider in model.providers if model is not None else ():
-        work.tx.queues.make_waiting_for_provider_due(provider, work.now)
+        work.tx.queues.make_waiting_for_provider_due(
+            provider,
+            work.now,
+            credential=session.pinned_credential,
+            attached=session.attach is not None,
+        )
 
 
 def _begin_close(work: "AccountWork", placement: Placement, session: Session) -> Placement:
@@ -187,5 +192,11 @@ def _end(
         attempts=0,
     )
     saved = tx.placements.save(placement, ended)
-    tx.queues.make_waiting_for_provider_due(placement.provider, now)
+    tx.queues.make_waiting_for_provider_due(
+        placement.provider,
+        now,
+        credential=placement.credential,
+        attached=placement.attach is not None,
+        nodes=placement.nodes,
+    )
     return saved

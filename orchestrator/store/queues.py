@@ -3,7 +3,21 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, String, and_, cast, exists, func, or_, select, true, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    String,
+    and_,
+    cast,
+    exists,
+    func,
+    or_,
+    select,
+    true,
+    update,
+)
 
 from orchestrator.rules.states import State, Step
 from orchestrator.rules.values import Session
@@ -15,6 +29,8 @@ _MODELS = table_of(ModelRow)
 _ACCOUNTS = table_of(AccountRow)
 #: What a queued session may wait for without holding up its account's queue.
 ELSEWHERE = "no_capacity"
+#: So many of these, at the head of a queue, look again at once.
+_HEADS = 50
 
 
 class Queues:
@@ -62,32 +78,41 @@ class Queues:
 
     def make_next_queued_due(self, account_id: str, now: datetime) -> None:
         """Whoever is first in this account's queue looks again; those after a wait elsewhere do too."""
-        heads = (
-            select(_SESSIONS.c.id, _SESSIONS.c.queue_reason)
-            .where(_queued(account_id))
-            .order_by(_SESSIONS.c.queued_at, _SESSIONS.c.id)
-            .limit(50)
-        )
-        self._look_again(_up_to_first_waiting_here(self._connection.execute(heads).all()), now)
+        mine = _queued(account_id)
+        heads = self._connection.execute(_in_turn(mine, _HEADS)).all()
+        ids = _up_to_first_waiting_here(heads)
+        if len(heads) == _HEADS and all(head.queue_reason == ELSEWHERE for head in heads):
+            here = _in_turn(and_(mine, _SESSIONS.c.queue_reason.is_distinct_from(ELSEWHERE)), 1)
+            ids += [row.id for row in self._connection.execute(here)]
+        self._look_again(ids, now)
 
-    def make_waiting_for_provider_due(self, provider: str, now: datetime) -> None:
-        """A credential of this provider is free: one session that waits for it looks again, round-robin."""
-        waits = and_(
-            _SESSIONS.c.next_step == Step.ADMIT,
-            _SESSIONS.c.next_step_at > now,  # who looks already must not be counted twice
-            _SESSIONS.c.queue_reason == ELSEWHERE,
-            or_(_SESSIONS.c.pinned_provider == provider, _SESSIONS.c.pinned_provider.is_(None)),
-            cast(_MODELS.c.providers, String).contains(f'"{provider}"', autoescape=True),
-        )
-        query = (
-            select(_SESSIONS.c.id)
-            .join(_ACCOUNTS, _ACCOUNTS.c.id == _SESSIONS.c.account_id)
-            .join(_MODELS, _MODELS.c.id == _SESSIONS.c.model_id)
-            .where(waits)
-            .order_by(_ACCOUNTS.c.last_admitted_at.asc().nulls_first(), _SESSIONS.c.queued_at, _SESSIONS.c.id)
-            .limit(1)
-        )
-        self._look_again(list(self._connection.execute(query).scalars()), now)
+    def make_waiting_for_provider_due(
+        self,
+        provider: str,
+        now: datetime,
+        *,
+        credential: str | None = None,
+        attached: bool | None = None,
+        nodes: int | None = None,
+    ) -> None:
+        """A place at this provider is free: one session that waits for it and may take it looks again, round-robin.
+
+        What is known of the place: its key, whether it was for somebody's own endpoint, how many nodes it had.
+        Where the first may not be able to take it for all that, one that surely is looks too."""
+        pinned = _SESSIONS.c.pinned_credential
+        waits = _waits_for(provider, now)
+        if credential is not None:
+            waits = and_(waits, or_(pinned.is_(None), pinned == credential))
+        if attached is not None:
+            own = _SESSIONS.c.attach.is_not(None)
+            waits = and_(waits, own if attached else ~own)
+        woken = self._first_in_turn(waits)
+        too_large = nodes is not None and any(row.nodes > nodes for row in woken)
+        if too_large or any(row.pinned_credential != credential for row in woken if row.pinned_credential):
+            fits = true() if nodes is None else _SESSIONS.c.nodes <= nodes
+            any_key = pinned.is_(None) if credential is None else true()
+            woken = [*woken, *self._first_in_turn(and_(waits, fits, any_key))]
+        self._look_again([row.id for row in woken], now)
 
     def make_waiting_for_model_due(self, model_id: str, now: datetime) -> None:
         """The model has another price or other providers: whoever waits to be served by it looks again."""
@@ -116,6 +141,17 @@ class Queues:
         )
         return [(row.id, row.account_id) for row in self._connection.execute(query)]
 
+    def _first_in_turn(self, which: ColumnElement[bool]) -> Sequence[Row[str, int, str | None]]:
+        query = (
+            select(_SESSIONS.c.id, _SESSIONS.c.nodes, _SESSIONS.c.pinned_credential)
+            .join(_ACCOUNTS, _ACCOUNTS.c.id == _SESSIONS.c.account_id)
+            .join(_MODELS, _MODELS.c.id == _SESSIONS.c.model_id)
+            .where(which)
+            .order_by(_ACCOUNTS.c.last_admitted_at.asc().nulls_first(), _SESSIONS.c.queued_at, _SESSIONS.c.id)
+            .limit(1)
+        )
+        return self._connection.execute(query).all()
+
     def _look_again(self, ids: Sequence[str], now: datetime) -> None:
         if ids:
             self._make_admissible(_SESSIONS.c.id.in_(ids), now)
@@ -131,6 +167,20 @@ def _queued(account_id: str) -> ColumnElement[bool]:
         _SESSIONS.c.account_id == account_id,
         _SESSIONS.c.state == State.QUEUED,
         _SESSIONS.c.deleted_at.is_(None),
+    )
+
+
+def _in_turn(which: ColumnElement[bool], limit: int) -> Select[str, str | None]:
+    query = select(_SESSIONS.c.id, _SESSIONS.c.queue_reason).where(which)
+    return query.order_by(_SESSIONS.c.queued_at, _SESSIONS.c.id).limit(limit)
+
+
+def _waits_for(provider: str, now: datetime) -> ColumnElement[bool]:
+    return and_(
+        _SESSIONS.c.next_step == Step.ADMIT,
+        _SESSIONS.c.next_step_at > now,  # who looks already must not be counted twice
+        _SESSIONS.c.queue_reason == ELSEWHERE,
+        _served_at(provider, None),
     )
 
 
@@ -150,7 +200,7 @@ def came_before(queued: Session) -> ColumnElement[bool]:
     )
 
 
-def _up_to_first_waiting_here(heads: Sequence[tuple[str, str | None]]) -> list[str]:
+def _up_to_first_waiting_here(heads: Sequence[Row[str, str | None]]) -> list[str]:
     ids = []
     for session_id, reason in heads:
         ids.append(session_id)

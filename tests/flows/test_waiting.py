@@ -106,6 +106,34 @@ def test_a_key_that_its_waker_cannot_use_goes_to_the_next_account(make_world: Ma
     assert world.session(second).state is State.RUNNING
 
 
+def test_a_freed_key_goes_past_who_waits_for_another(make_world: MakeWorld) -> None:
+    world = make_world(morpheus_keys=2, plans=OPEN_ENDED)
+    for name in ("first", "second"):
+        _account(world, name)
+    holders = {
+        world.session(one).credential: one for one in (world.run_session("moral"), world.run_session("moral"))
+    }
+    pinned = _queued(world, "moral", account_id="first", provider="morph", credential="env:MORPH_2")
+    waiting = _queued(world, "moral", account_id="second")
+    world.done("session.close", session_id=holders["env:MORPH_1"])
+    world.pass_time(40 * SECOND)
+    assert [world.session(one).state for one in (pinned, waiting)] == [State.QUEUED, State.RUNNING]
+
+
+def test_many_that_wait_for_a_key_hold_up_nobody_who_waits_for_a_slot(make_world: MakeWorld) -> None:
+    plan = Plan(name="payg", max_concurrent=1, queue_timeout_seconds=7200)
+    world = make_world(morpheus_keys=1, plans={"payg": plan})
+    _account(world, "other")
+    world.run_session("moral", account_id="other")
+    for _ in range(51):
+        _queued(world, "moral")
+    runs = world.run_session("llama")
+    waiting = _queued(world)
+    world.done("session.close", session_id=runs)
+    world.settle()
+    assert world.session(waiting).state is State.RUNNING
+
+
 def test_keys_that_come_back_together_are_all_used(make_world: MakeWorld) -> None:
     world = make_world(morpheus_keys=2, plans=OPEN_ENDED)
     for n in (1, 2):
