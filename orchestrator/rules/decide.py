@@ -145,9 +145,10 @@ def _while_starting(
             return _again(now, CONFIRM_SECONDS)
         case Verdict.TRANSIENT:
             return _again(now, _backoff(session, policy))
-        case Verdict.THROTTLED | Verdict.LOADING:
+        case Verdict.THROTTLED:
             return _again(now, max(warming, believed(retry_after_seconds, policy)))
-        case Verdict.CREDENTIALS | Verdict.OUT_OF_BALANCE | Verdict.MISCONFIGURED:
+        # how long a model says that it loads is a guess, and a user waits
+        case Verdict.LOADING | Verdict.CREDENTIALS | Verdict.OUT_OF_BALANCE | Verdict.MISCONFIGURED:
             return _again(now, warming)
         case None:
             return PingAgain(now)  # never pinged
