@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.rules.states import State, StopReason
 from orchestrator.rules.values import Session
-from orchestrator.simulator import Call
+from orchestrator.simulator import Call, SimSession
 from tests.platforms.conftest import MakeWorld
 from tests.platforms.hour import POLICY, Hour, Life, crowded
 from tests.world import HOUR, MINUTE
@@ -32,11 +32,23 @@ def test_nobody_leaks_and_no_healthy_session_is_closed(make_platforms: MakeWorld
     report = world.server.report()
     assert (report.open_now, report.leaked) == (0, 0), "a leak"
     assert report.double_opens == 0
+    assert set(report.most_active_per_key["morpheus"].values()) == {1}, "two under one key"
+    assert _nobodys(hour.lives(), world.server.sessions()) == [], "more was opened than placements stand for"
     assert report.pings_after_close == 0, report.late_pings
     assert _taken_for_dead(lives) == [], "a healthy session was closed"
     assert _stopped_at_another_time(lives) == []
     assert [one for one in lives if _ended_unseen(one)] == [], "an end that nobody noticed"
     _it_did_bite(world.server.log(), lives, hour)
+
+
+def _nobodys(lives: list[Life], there: list[SimSession]) -> list[SimSession]:
+    """Sessions of a node that no placement's handle names, and no placement admits that it may have lost: its opens
+    have no names by which a second one would show."""
+    placements = [one for life in lives for one in life.placements if one.provider == "morpheus-node"]
+    ours = {one.handle for one in placements if one.handle}
+    unnamed = [one for one in there if one.upstream == "morpheus-node" and one.id not in ours]
+    lost = sum(one.handle is None and one.sent_at is not None for one in placements)
+    return unnamed[lost:]
 
 
 def _taken_for_dead(lives: list[Life]) -> list[Session]:
