@@ -10,7 +10,7 @@ from orchestrator.cli import session_tables as tables
 from orchestrator.cli.endpoints import endpoint_of, revealed, samples_of
 from orchestrator.cli.explaining import explained
 from orchestrator.cli.options import AsJson, Limit
-from orchestrator.cli.output import pairs, print_json, show
+from orchestrator.cli.output import pairs, print_json, say, show
 from orchestrator.cli.reading import configured, found_session, reading
 from orchestrator.cli.session_jobs import SessionId
 from orchestrator.cli.usage import Misused
@@ -47,9 +47,12 @@ def list_sessions(
     with reading() as tx:
         now = tx.now()
         if unproven or forced:
-            closes = leftovers.listed(
-                tx, now, account_id=account, states=state or (), only_forced=not unproven, limit=limit
+            found_closes = leftovers.listed(
+                tx, now, account_id=account, states=state or (), only_forced=not unproven, limit=limit + 1
             )
+            closes = found_closes[:limit]
+            if len(found_closes) > limit:
+                say("there are more: --limit shows more at once")
             return print_json(closes) if as_json else show(*leftover_tables.listed(closes))
         found = tx.sessions.listed(account_id=account, states=state or (), limit=limit)
         sessions = views.of_sessions(tx, found, now)

@@ -48,7 +48,8 @@ def listed(
 ) -> list[dict[str, Any]]:
     """Closes without proof, oldest first, then those that were forced, newest first: each with its session's
     fields where it has a session. An orphan has no session's state, and an account only where it is known."""
-    found = ([] if only_forced else list(tx.placements.unproven())) + list(tx.leftovers.forced(limit))
+    forced = tx.leftovers.forced(limit, account_id=account_id, states=states)
+    found = [*([] if only_forced else tx.placements.unproven()), *forced]
     entries: list[dict[str, Any]] = []
     for placement in found:
         session = tx.sessions.get(placement.session_id) if placement.session_id else None

@@ -1,15 +1,17 @@
 """Named queries over what may still cost money without a session: orphans, and closes that were forced."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, exists, func, select
 
+from orchestrator.rules.states import State
 from orchestrator.rules.values import Placement
 from orchestrator.store.rows import snapshot, table_of
-from orchestrator.store.tables import PlacementRow
+from orchestrator.store.tables import PlacementRow, SessionRow
 
 PLACEMENTS = table_of(PlacementRow)
+_SESSIONS = table_of(SessionRow)
 #: No session is asked for that lasts longer: what an open older than this may have left has ended by itself.
 _LONGEST = timedelta(days=30)
 
@@ -35,14 +37,18 @@ class Leftovers:
         )
         return [snapshot(Placement, row) for row in self._connection.execute(query)]
 
-    def forced(self, limit: int) -> Sequence[Placement]:
-        """Placements that were ended without the provider's proof, newest first; they stay for good."""
-        query = (
-            select(PLACEMENTS)
-            .where(PLACEMENTS.c.forced_at.is_not(None))
-            .order_by(PLACEMENTS.c.forced_at.desc(), PLACEMENTS.c.id)
-            .limit(limit)
-        )
+    def forced(
+        self, limit: int, *, account_id: str | None = None, states: Collection[State] = ()
+    ) -> Sequence[Placement]:
+        """Placements that were ended without the provider's proof, newest first; they stay for good. `states`: of
+        their sessions."""
+        query = select(PLACEMENTS).where(PLACEMENTS.c.forced_at.is_not(None))
+        if account_id is not None:
+            query = query.where(PLACEMENTS.c.account_id == account_id)
+        if states:
+            mine = _SESSIONS.c.id == PLACEMENTS.c.session_id
+            query = query.where(exists().where(mine, _SESSIONS.c.state.in_(states)))
+        query = query.order_by(PLACEMENTS.c.forced_at.desc(), PLACEMENTS.c.id).limit(limit)
         return [snapshot(Placement, row) for row in self._connection.execute(query)]
 
     def count_forced(self) -> int:

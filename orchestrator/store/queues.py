@@ -119,13 +119,13 @@ class Queues:
         self._make_admissible(_SESSIONS.c.model_id == model_id, now)
 
     def accounts_with_queue(self, limit: int) -> Sequence[str]:
-        """Accounts in which somebody waits, the longest not admitted first."""
+        """Accounts in which somebody waits, drawn by lot: where there are more, none is passed over for ever."""
         query = (
             select(_ACCOUNTS.c.id)
             .where(
                 exists().where(_SESSIONS.c.account_id == _ACCOUNTS.c.id, _SESSIONS.c.next_step == Step.ADMIT)
             )
-            .order_by(_ACCOUNTS.c.last_admitted_at.asc().nulls_first(), _ACCOUNTS.c.id)
+            .order_by(func.random())
             .limit(limit)
         )
         return list(self._connection.execute(query).scalars())

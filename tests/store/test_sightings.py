@@ -89,7 +89,8 @@ def test_leftovers_are_orphans_forced_closes_and_opens_that_may_have_left_more(d
     forced = {**closed, "next_step_at": None, "forced_by": "ann", "forced_why": "why"}
     keep(
         database,
-        *(a_created(n, state=State.STOPPED) for n in (1, 2, 3, 4)),
+        *(a_created(n, state=State.STOPPED) for n in (2, 3, 4)),
+        a_created(1, state=State.FAILED),
         a_closing(9, session_id=None),
         a_closing(1, forced_at=T0, **forced),
         a_closing(2, forced_at=T0 + HOUR, **forced),
@@ -100,6 +101,9 @@ def test_leftovers_are_orphans_forced_closes_and_opens_that_may_have_left_more(d
         assert [one.id for one in tx.leftovers.orphans()] == ["placement-00009"]
         assert [one.session_id for one in tx.leftovers.forced(10)] == [session_id(2), session_id(1)]
         assert (len(tx.leftovers.forced(1)), tx.leftovers.count_forced()) == (1, 2)
+        [older] = tx.leftovers.forced(1, states=[State.FAILED])
+        assert older.session_id == session_id(1)
+        assert [len(tx.leftovers.forced(1, account_id=name)) for name in ("acme", "nobody")] == [1, 0]
         assert [one.session_id for one in tx.leftovers.possible_orphans(T0)] == [session_id(3)]
         assert tx.leftovers.lock_orphan("placement-00009") is not None
         assert tx.leftovers.lock_orphan("placement-00001") is None, "it belongs to a session"
