@@ -48,7 +48,7 @@ def let_queues_look(services: Services, limit: int = 1000) -> int:
     """Make each account's first queued session due: what time alone frees (debt, rest) wakes nobody else."""
 
     def look(tx: Transaction) -> int:
-        accounts = tx.queues.accounts_with_queue(limit)
+        accounts = tx.queues.accounts_with_queue(limit, lot=int(tx.identity.new_token(), 16))
         now = tx.now()
         for account_id in accounts:
             tx.queues.make_next_queued_due(account_id, now)

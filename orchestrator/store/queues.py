@@ -118,17 +118,19 @@ class Queues:
         """The model has another price or other providers: whoever waits to be served by it looks again."""
         self._make_admissible(_SESSIONS.c.model_id == model_id, now)
 
-    def accounts_with_queue(self, limit: int) -> Sequence[str]:
-        """Accounts in which somebody waits, drawn by lot: where there are more, none is passed over for ever."""
-        query = (
-            select(_ACCOUNTS.c.id)
-            .where(
-                exists().where(_SESSIONS.c.account_id == _ACCOUNTS.c.id, _SESSIONS.c.next_step == Step.ADMIT)
-            )
-            .order_by(func.random())
-            .limit(limit)
-        )
-        return list(self._connection.execute(query).scalars())
+    def accounts_with_queue(self, limit: int, lot: int = 0) -> Sequence[str]:
+        """Accounts in which somebody waits; where there are more, those from a place on that `lot`, any number,
+        names, so that none is passed over for ever."""
+        waits = exists().where(_SESSIONS.c.account_id == _ACCOUNTS.c.id, _SESSIONS.c.next_step == Step.ADMIT)
+        query = select(_ACCOUNTS.c.id).where(waits).order_by(_ACCOUNTS.c.id)
+        total = self._connection.execute(
+            select(func.count()).select_from(_ACCOUNTS).where(waits)
+        ).scalar_one()
+        start = lot % total if total > limit else 0
+        found = list(self._connection.execute(query.offset(start).limit(limit)).scalars())
+        if start:
+            found += self._connection.execute(query.limit(limit - len(found))).scalars()
+        return found
 
     def due_to_be_admitted(self, now: datetime, limit: int) -> Sequence[tuple[str, str]]:
         """Queued sessions that may look again, round-robin across accounts, first come first within one."""

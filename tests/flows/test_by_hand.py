@@ -122,11 +122,12 @@ def test_an_unknown_outcome_can_be_forced_too(make_world: MakeWorld) -> None:
     assert (placement.state, placement.next_step) == (PlacementState.CLOSED, None)
 
 
-def test_who_forced_it_may_be_untold(make_world: MakeWorld) -> None:
+def test_nobody_forces_a_close_unnamed(make_world: MakeWorld) -> None:
     world = make_world(leaked=1)
     session_id = world.run_session("moral")
-    world.done("session.close", session_id=session_id, **{**FORCE, "by": None})
-    assert world.placements(session_id)[0].forced_by == "not told"
+    assert world.refused("session.close", session_id=session_id, **{**FORCE, "by": None}) == "invalid_request"
+    assert world.placements(session_id)[0].forced_at is None
+    world.done("session.close", session_id=session_id, **FORCE)
 
 
 def test_an_orphan_is_in_the_report_and_costs_money_there(world: World) -> None:
