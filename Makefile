@@ -48,8 +48,8 @@ test-long: $(READY)  ## an hour of faults on every platform, SIGKILL at every ki
 mutations: $(READY)  ## deliberate defects, one at a time: is each found?
 	@$(BIN)/python -m tests.mutations $(ARGS)
 
-chaos: $(READY)  ## break real servers and processes for SECONDS=120 under load, then check every invariant; SEED=… again
-	@SECONDS=$(or $(SECONDS),120) SEED=$(SEED) $(BIN)/python -m pytest $(CHAOS) -q -p no:cacheprovider -s $(ARGS)
+chaos: $(READY)  ## break real servers and processes for SECONDS=150 under load, then check every invariant; SEED=… again
+	@SECONDS=$(or $(SECONDS),150) SEED=$(SEED) $(BIN)/python -m pytest $(CHAOS) -q -p no:cacheprovider -s $(ARGS)
 
 simulation: $(READY)  ## SEEDS=200 days of random jobs and faults under one clock, checked against the invariants
 	@$(BIN)/python -m tests.simulation seeds --seeds $(SEEDS) --jobs $(JOBS) $(ARGS)

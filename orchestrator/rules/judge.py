@@ -1,9 +1,7 @@
 """Rows are judged one by one, each with all that belongs to it; the store brings them, changed ones first."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import assert_never
 
 from orchestrator.rules import money
@@ -27,7 +25,7 @@ from orchestrator.rules.states import (
     Step,
     checked,
 )
-from orchestrator.rules.values import ZERO, Session
+from orchestrator.rules.values import Session
 
 
 def judge_session(facts: SessionFacts, now: Now) -> Iterator[Finding]:
@@ -173,7 +171,7 @@ def _posted(facts: SessionFacts) -> Iterator[str]:
 def _cost(session: Session, now: Now) -> Iterator[str]:
     if session.running_since is None:
         due = money.cost_if_stopped_at(session, session.stopped_at or now.at)
-        if session.charged not in {due, _with_the_block_at_the_end(session)}:
+        if session.charged != due:
             yield f"it was charged {session.charged} and costs {due}"
         return
     lag = timedelta(hours=1, seconds=now.bounds.charge_slack_seconds)
@@ -182,12 +180,6 @@ def _cost(session: Session, now: Now) -> Iterator[str]:
         yield f"it was charged {session.charged} and has cost {most} so far"
     if session.charged < least:
         yield f"it was charged {session.charged} and had cost {least} an hour ago"
-
-
-def _with_the_block_at_the_end(session: Session) -> Decimal:
-    """A block that begins at the very instant of the stop may have been posted just before it."""
-    at = session.created_at
-    return money.cost_by(replace(session, running_since=at), at) if session.ever_ran else ZERO
 
 
 def _balance(facts: AccountFacts) -> Iterator[str]:

@@ -33,6 +33,8 @@ TROUBLES = {
 }
 #: Seconds: longer than any lease of the hasty policy; how long a server stays down; between two troubles.
 PAUSE, DOWN, REST = 12.0, (0.5, 3.0), (1.0, 3.0)
+#: After every so many troubles there is peace for so long: nothing excuses a late stop then. Seconds.
+PEACE_EVERY, PEACE = 4, 20.0
 #: What follows a trouble is late for as long: processes start again, connections are made anew.
 AFTERWARDS = timedelta(seconds=10)
 
@@ -65,7 +67,17 @@ class Monkey:
             self._acts[name]()
             self.done[name] += 1
             self.troubles.append((begun, datetime.now(UTC) + AFTERWARDS))
-            time.sleep(self.rng.uniform(*REST))
+            peace = sum(self.done.values()) % PEACE_EVERY == 0
+            time.sleep(PEACE if peace else self.rng.uniform(*REST))
+
+    def unexcused(self, began: datetime, ended: datetime) -> list[tuple[datetime, datetime]]:
+        """When no trouble excuses that a stop is late."""
+        free, since = [], began
+        for begun, over in sorted(self.troubles):
+            if begun > since:
+                free.append((since, begun))
+            since = max(since, over)
+        return [*free, (since, ended)] if since < ended else free
 
     def heal(self) -> None:
         """Everything that should run runs."""

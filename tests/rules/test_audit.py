@@ -210,7 +210,7 @@ def test_whoever_came_after_the_pruning_has_events(since: Any) -> None:
                 state=State.STARTING, running_since=None, ran_microseconds=600_000_000, charged=Decimal(11)
             ),
             T0 + HOUR,
-            [],
+            [Check.COST],
             id="a block that began as it stopped",
         ),
         pytest.param(
