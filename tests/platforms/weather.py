@@ -112,7 +112,8 @@ class Weather:
 
     def _storm(self, upstream: str) -> Iterator[str]:
         if self._random.random() < 0.5:
-            fault, params = self._random.choice(RARITIES)
+            attached = upstream == "fpt-attach"  # that it is gone is the only proof it has: a lie is believed
+            fault, params = self._random.choice([one for one in RARITIES if not attached or one[0] != "gone"])
             yield self.server.fault(fault, upstream=upstream, operation="chat", times=1, **params)
         for fault, params, likely in self._random.sample(SQUALLS, 3):
             yield self.server.fault(fault, upstream=upstream, operation="chat", probability=likely, **params)
