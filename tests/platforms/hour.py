@@ -91,6 +91,7 @@ class Hour:
         self._living: dict[str, str] = {}
         self._began = world.clock.now
         self._leaves_at: dict[str, Any] = {}
+        self._in_the_console: set[str] = set()
         self.all: list[str] = []
         self.killed: list[str] = []
         for account_id in ACCOUNTS:
@@ -169,6 +170,8 @@ class Hour:
                 )
                 self._living[session_id] = name
                 self.all.append(session_id)
+                if self.world.platforms[name].attaches:
+                    self._in_the_console.add(session_id)
                 if self._random.random() < CLOSED_EARLY:
                     stay = timedelta(seconds=self._random.randint(0, seconds))
                     self._leaves_at[session_id] = self.world.clock.now + stay
@@ -187,15 +190,20 @@ class Hour:
                 self.killed.append(one.id)
 
     def _operate_the_console(self) -> None:
-        """Nobody but an operator ends an attached endpoint."""
+        """Nobody but an operator ends an attached endpoint: one that is wanted no more, or never served anybody."""
         living = self._look()
-        for session_id, name in self._living.items():
-            wanted_no_more = living[session_id].state is State.STOPPING
-            if self.world.platforms[name].attaches and wanted_no_more:
-                self._end_in_the_console(session_id)
+        for session_id in list(self._in_the_console):
+            if session_id not in living:
+                self._in_the_console.discard(session_id)
+            elif living[session_id].state is not State.STOPPING:
+                continue
+            self._end_in_the_console(session_id)
 
     def _end_in_the_console(self, session_id: str) -> None:
-        attach = self.world.placement(session_id).attach
+        placements = self.world.placements(session_id)
+        if not placements:
+            return  # it never got so far
+        attach = placements[-1].attach
         assert attach is not None
         for one in self.world.server.open_sessions():
             if one.key == self._key(attach):
