@@ -113,6 +113,9 @@ class SesterceDriver:
     async def check(self, secret: Secret | None) -> str:
         return f"{len(await self._control.list(secret))} instances listed"
 
+    async def lists(self, model: str, secret: Secret | None) -> str:
+        return self._names.told_of(model, await self._control.list(secret))
+
     async def aclose(self) -> None:
         """The client is shared; whoever built it closes it."""
 
@@ -121,7 +124,7 @@ class SesterceDriver:
     async def _attached(self, order: Order, listed: Sequence[Instance], until: float) -> Placed:
         """Changes nothing, so that whatever goes wrong is definite."""
         while True:
-            found = self._names.meant(order, listed)
+            found = self._names.meant(order.model, listed)
             if found is None or found.life is Life.GONE:
                 raise ModelMissing(f"{self.name} lists no instance {self._names.reference(order)}")
             if found.life in _ENDED:
@@ -139,7 +142,7 @@ class SesterceDriver:
             raise ProviderFull(f"{found.id} is another session's")
 
     async def _started(self, order: Order, listed: Sequence[Instance], until: float) -> Placed:
-        found = self._names.meant(order, listed)
+        found = self._names.meant(order.model, listed)
         if found is None or found.life is Life.GONE:
             raise ModelMissing(f"{self.name} lists no instance {self._names.reference(order)}")
         if found.life is Life.FAILED:

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from orchestrator.providers.driver import Listed, Order
+from orchestrator.providers.driver import Life, Listed, Order
+from orchestrator.providers.errors import CannotAsk, Misconfigured, ModelMissing
 from orchestrator.providers.sesterce_control import Instance
 from orchestrator.providers.sesterce_options import SesterceOptions
 
@@ -22,16 +23,27 @@ class Names:
         """How the order's instance is called, in messages too."""
         return self.of(order) if self._creates else self._options.instances.get(order.model, order.model)
 
-    def meant(self, order: Order, listed: Sequence[Instance]) -> Instance | None:
-        """The instance that the order's model names, by id before name."""
-        wanted = self._options.instances.get(order.model, order.model)
+    def meant(self, model: str, listed: Sequence[Instance]) -> Instance | None:
+        """The instance that an order's model names, by id before name."""
+        wanted = self._options.instances.get(model, model)
         return by_id(listed, wanted) or next((one for one in listed if one.name == wanted), None)
+
+    def told_of(self, model: str, listed: Sequence[Instance]) -> str:
+        """The instance that opens of this model would use. Raises what they would."""
+        if self._creates:
+            raise CannotAsk("each open creates an instance of its own: only an open could tell")
+        found = self.meant(model, listed)
+        if found is None or found.life is Life.GONE:
+            raise ModelMissing(f"no instance {self._options.instances.get(model, model)} is listed")
+        if found.life in (Life.STOPPED, Life.FAILED) and self._options.on_open == "attach":
+            raise Misconfigured(f"{found.said}: start it, or set on_open")
+        return found.said
 
     def begun(self, order: Order, listed: Sequence[Instance]) -> Instance | None:
         """What an earlier open of this order created or started."""
         candidate = by_id(listed, instance_id(order.handle))
         if candidate is not None or not self._creates:
-            return candidate or self.meant(order, listed)
+            return candidate or self.meant(order.model, listed)
         return next((one for one in listed if one.name == self.of(order)), None)
 
     def is_anothers(self, order: Order, one: Instance) -> bool:

@@ -1,7 +1,7 @@
 """Keys that are refused, and keys that were told to wait."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
@@ -179,8 +179,19 @@ def test_a_key_whose_sessions_are_still_refused_stays_paused_whatever_its_list_s
 # Retry-After
 
 
-def test_a_retry_after_holds_the_pings_of_the_whole_key(make_platforms: MakeWorld) -> None:
-    world = make_platforms(platform_of("openai"))
+def _with_one_key(make_platforms: MakeWorld) -> PlatformWorld:
+    return make_platforms(platform_of("openai"))
+
+
+def _without_keys(make_platforms: MakeWorld) -> PlatformWorld:
+    return make_platforms(replace(platform_of("openai"), keys=0, upstream={"auth": "none"}))
+
+
+@pytest.mark.parametrize("made", [_with_one_key, _without_keys])
+def test_a_retry_after_holds_the_pings_of_the_whole_key_or_provider(
+    make_platforms: MakeWorld, made: Callable[[MakeWorld], PlatformWorld]
+) -> None:
+    world = made(make_platforms)
     world.run_at("openai")
     world.pass_time(10 * SECOND)
     world.run_at("openai")
@@ -289,25 +300,6 @@ def test_throttling_alone_kills_nobody(make_platforms: MakeWorld) -> None:
     world.fault_at("openai", "throttled")
     world.pass_time(30 * MINUTE)
     assert world.session(session_id).state is State.RUNNING
-
-
-def _without_keys(make_platforms: MakeWorld) -> PlatformWorld:
-    return make_platforms(replace(platform_of("openai"), keys=0, upstream={"auth": "none"}))
-
-
-def test_a_provider_without_keys_waits_as_a_whole(make_platforms: MakeWorld) -> None:
-    world = _without_keys(make_platforms)
-    world.run_at("openai")
-    world.pass_time(10 * SECOND)
-    world.run_at("openai")
-    world.fault_at("openai", "throttled", times=1, retry_after=100)
-    before = len(world.chats("openai"))
-    world.pass_time(20 * SECOND)
-    assert len(world.chats("openai")) == before + 1
-    world.pass_time(99 * SECOND)
-    assert len(world.chats("openai")) == before + 1, "the other session's pings wait as well"
-    world.pass_time(2 * SECOND)
-    assert len(world.chats("openai")) == before + 3
 
 
 def test_without_keys_too_new_sessions_wait_and_closes_never(make_platforms: MakeWorld) -> None:

@@ -6,8 +6,9 @@ import pytest
 from pydantic import ValidationError
 
 from orchestrator.providers import registry
-from orchestrator.providers.driver import Life, NotPlaced, Placed
+from orchestrator.providers.driver import Driver, Life, ListsModels, NotPlaced, Placed
 from orchestrator.providers.errors import (
+    CannotAsk,
     Misconfigured,
     ModelMissing,
     NotClosed,
@@ -17,9 +18,32 @@ from orchestrator.providers.errors import (
 )
 from orchestrator.rules.values import Verdict
 from orchestrator.simulator import SimulatorServer
-from tests.providers.instances import ATTACH, SEED, SHORT, START, close, kind, life, live, operations, verdict
-from tests.providers.stage import MODEL, PlatformUnderTest, stage_of
+from tests.providers.instances import (
+    ATTACH,
+    CREATE,
+    SEED,
+    SHORT,
+    START,
+    close,
+    kind,
+    life,
+    live,
+    operations,
+    verdict,
+)
+from tests.providers.stage import MODEL, PlatformUnderTest, Stage, secret, stage_of
 from tests.simulator.conftest import HandClock
+
+
+def told_of(stage: Stage, model: str) -> str:
+    """What the list says of a model, before anything is opened."""
+
+    async def ask(driver: Driver) -> str:
+        assert isinstance(driver, ListsModels)
+        return await driver.lists(model, secret())
+
+    return stage.play(ask)
+
 
 # attach
 
@@ -55,6 +79,23 @@ def test_a_stopped_instance_cannot_be_attached(timed: SimulatorServer) -> None:
 def test_a_missing_instance_is_a_missing_model(timed: SimulatorServer) -> None:
     with pytest.raises(ModelMissing, match="no instance bbb2"):
         stage_of(timed, ATTACH, instances=[SEED]).open(model="bbb2")
+
+
+def test_which_instance_a_model_means_is_told_before_any_open(timed: SimulatorServer) -> None:
+    stage = stage_of(timed, ATTACH, instances=[SEED, {**SEED, "id": "bbb2", "running": False}])
+    assert told_of(stage, "aaa1") == "aaa1 is ACTIVE"
+    with pytest.raises(Misconfigured, match="bbb2 is DISABLED: start it"):
+        told_of(stage, "bbb2")
+    with pytest.raises(ModelMissing, match="no instance ccc3"):
+        told_of(stage, "ccc3")
+    assert operations(stage) == ["list"] * 3
+
+
+def test_what_is_started_or_created_by_opens_needs_not_run_yet(timed: SimulatorServer) -> None:
+    stage = stage_of(timed, START, instances=[{**SEED, "running": False}])
+    assert told_of(stage, "aaa1") == "aaa1 is DISABLED"
+    with pytest.raises(CannotAsk, match="only an open could tell"):
+        told_of(stage_of(timed, CREATE), MODEL)
 
 
 def test_attaching_to_what_is_not_ready_changes_nothing_and_is_tried_again(timed: SimulatorServer) -> None:
