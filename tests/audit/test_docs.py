@@ -1,0 +1,14 @@
+"""Whoever is woken by a check finds it in the page on operations."""
+
+import re
+from pathlib import Path
+
+from orchestrator.rules.audit import Check
+
+PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+
+
+def test_the_page_on_operations_has_a_row_for_every_check() -> None:
+    section = PAGE.partition("## What the audit says")[2]
+    rows = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", section, re.MULTILINE)
+    assert sorted(re.findall(r"`(\w+)`", " ".join(rows))) == sorted(Check)
