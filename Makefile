@@ -8,7 +8,8 @@ SEEDS ?= 200
 EVERY ?= 100
 # Two test processes: what the suite is measured on. More do no harm.
 JOBS ?= 2
-SLOW := tests/simulation tests/platforms tests/processes tests/cli/test_demo.py tests/audit tests/security
+SLOW := tests/simulation tests/platforms tests/providers tests/processes tests/cli/test_demo.py tests/audit tests/security \
+	tests/flows/test_failover.py tests/flows/test_events_and_views.py tests/store/test_old_workers.py tests/store/test_migrations.py
 # What takes longest: an hour on every platform, SIGKILL at every kind of point, any life that money can have.
 LONG := tests/platforms/test_an_hour.py tests/processes/test_every_point.py tests/money/test_any_life.py tests/money/test_downtime.py
 MONEY := tests/money tests/flows/test_terms.py tests/flows/test_waiting.py
@@ -36,7 +37,7 @@ demo: $(READY)  ## the whole platform on this machine, playing every kind of end
 test: $(READY)  ## the suite, on real servers, in four minutes
 	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(patsubst %,--ignore=%,$(SLOW) $(MONEY) $(LONG) $(CHAOS)) $(ARGS)
 
-test-slow: $(READY)  ## what takes longer: stories on every simulated platform, the demo broken on purpose
+test-slow: $(READY)  ## what takes longer: the contract of every driver, stories on every platform, whole processes
 	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(SLOW) $(LONG:%=--ignore=%) $(ARGS)
 
 test-money: $(READY)  ## stories of quota and money, what they write, and races of real processes
