@@ -189,11 +189,15 @@ class World:
         self.clock.now += span
 
     def pass_time(self, span: timedelta) -> None:
-        """Move the clock, stopping wherever something becomes due."""
+        """Move the clock, stopping wherever something becomes due; what is due and held back, by a Retry-After or a
+        key in use, is looked at each second."""
         end = self.clock.now + span
         self.settle()
         while (due := self._next_due()) is not None and due <= end:
-            self.clock.now = max(due, self.clock.now)
+            later = due if due > self.clock.now else self.clock.now + SECOND
+            if later > end:
+                break
+            self.clock.now = later
             self.settle()
         self.clock.now = end
         self.settle()

@@ -12,6 +12,7 @@ from orchestrator.flows.services import Services
 from orchestrator.flows.upkeep import Tally
 from orchestrator.providers.driver import Driver
 from orchestrator.providers.errors import NotSent, OutcomeUnknown, ProviderError
+from orchestrator.rules.decide import spread
 from orchestrator.rules.states import Step
 from orchestrator.rules.values import Placement, Policy, Session
 from orchestrator.store.placements import Handles, Rivals
@@ -187,6 +188,7 @@ def _claim_at(services: Services, step: Step, provider: str, limit: int, terms: 
             lease_seconds=terms.lease,
             silence_seconds=max(policy.resolve_after_seconds, silence) if step is Step.OPEN else 0,
             rest_seconds=policy.credential_rest_seconds,
+            spread_seconds=spread(policy),
             lacking=services.lacking(provider),
             held=services.held(provider),
         )

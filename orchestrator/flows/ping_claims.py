@@ -10,6 +10,7 @@ from orchestrator.flows.claims import where_due
 from orchestrator.flows.services import PING_BEGINS_WITHIN, Services, ping_lease
 from orchestrator.flows.targets import target_of
 from orchestrator.providers.driver import Driver, Life, Probe, Target
+from orchestrator.rules.decide import spread
 from orchestrator.rules.pings import Ping, may_be_the_last
 from orchestrator.rules.states import State, Step
 from orchestrator.rules.values import Placement, Session, Verdict
@@ -71,7 +72,8 @@ def claim_pings(services: Services, provider: str) -> list[tuple[Session, Placem
 def _claimed(
     services: Services, tx: Transaction, provider: str, limit: int, token: str
 ) -> Sequence[tuple[Session, Placement]]:
-    now, lease = tx.now(), ping_lease(services.policy(provider))
+    policy = services.policy(provider)
+    now, lease = tx.now(), ping_lease(policy)
     claimed = tx.pings.claim(
         provider,
         limit,
@@ -79,12 +81,13 @@ def _claimed(
         token=token,
         lease_seconds=lease,
         begins_within_seconds=PING_BEGINS_WITHIN * 1.1,
+        spread_seconds=spread(policy),
         lacking=services.lacking(provider),
     )
     card = services.card(provider)
     if card is None or not card.native_ping_is_lifecycle:
         return claimed
-    rest = services.policy(provider).credential_rest_seconds
+    rest = policy.credential_rest_seconds
     held = [
         (session, placement)
         for session, placement in claimed

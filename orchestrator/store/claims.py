@@ -38,6 +38,7 @@ class Claims:
         lease_seconds: float,
         silence_seconds: float,
         rest_seconds: float,
+        spread_seconds: float = 0,
         lacking: Collection[str] = (),
         held: Collection[str] | None = None,
     ) -> Sequence[Placement]:
@@ -47,8 +48,11 @@ class Claims:
         `silence_seconds`, the others by themselves) and, for platforms where lifecycle calls of one credential
         must not overlap, a lease on the credential; a row whose credential is leased to another waits.
         Credentials in `lacking` are left to other workers; a placement that is addressed by its key is claimed
-        only where that very secret's fingerprint is among `held`."""
-        due = self._due_rows(step, provider, limit, now, self._served(step, lacking, held, now))
+        only where that very secret's fingerprint is among `held`. `spread_seconds`: see `may_be_asked`."""
+        served = _of_those(lacking, held)
+        if step is not Step.CLOSE:
+            served = and_(served, _may_be_asked(now, spread_seconds))
+        due = self._due_rows(step, provider, limit, now, served)
         free = self._lease_credentials(due, now, token, lease_seconds, rest_seconds)
         ids = [row.id for row in due if not row.serialised or row.id in free]
         self._put_off([row.id for row in due if row.id not in set(ids)], now + _BUSY)
@@ -105,15 +109,6 @@ class Claims:
         )
         return list(self._connection.execute(query))
 
-    @staticmethod
-    def _served(
-        step: Step, lacking: Collection[str], held: Collection[str] | None, now: datetime
-    ) -> ColumnElement[bool]:
-        if step is Step.CLOSE:
-            return _of_those(lacking, held)
-        asked = may_be_asked(PLACEMENTS.c.provider, PLACEMENTS.c.credential, now)
-        return and_(_of_those(lacking, held), asked)
-
     def _lease_credentials(
         self,
         due: Sequence[DueRow],
@@ -159,6 +154,16 @@ class Claims:
             self._connection.execute(
                 update(PLACEMENTS).where(PLACEMENTS.c.id.in_(ids)).values(next_step_at=until)
             )
+
+
+def _may_be_asked(now: datetime, spread_seconds: float) -> ColumnElement[bool]:
+    return may_be_asked(
+        PLACEMENTS.c.provider,
+        PLACEMENTS.c.credential,
+        now,
+        row=PLACEMENTS.c.id,
+        spread_seconds=spread_seconds,
+    )
 
 
 def _of_those(lacking: Collection[str], held: Collection[str] | None) -> ColumnElement[bool]:

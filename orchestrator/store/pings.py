@@ -47,6 +47,7 @@ class Pings:
         token: str,
         lease_seconds: float,
         begins_within_seconds: float = 0,
+        spread_seconds: float = 0,
         lacking: Collection[str] = (),
     ) -> Sequence[tuple[Session, Placement]]:
         """Lease up to `limit` sessions of `provider` whose ping is due, longest overdue first, in one statement.
@@ -54,10 +55,17 @@ class Pings:
         What follows silence is written with it: the earliest of stop, warning and a new ping at the lease's end.
         Rows that another claim holds are skipped; credentials in `lacking` are left to other workers. One that was
         claimed within `begins_within_seconds` is left alone, however due it is made: that ping may be about to
-        begin, and a close must know of it."""
+        begin, and a close must know of it. `spread_seconds`: see `may_be_asked`."""
         until = now + timedelta(seconds=lease_seconds)
         lately = now - timedelta(seconds=begins_within_seconds)
-        due = _due(provider, limit, now, lately, lacking)
+        asked = may_be_asked(
+            SESSIONS.c.provider,
+            SESSIONS.c.credential,
+            now,
+            row=SESSIONS.c.id,
+            spread_seconds=spread_seconds,
+        )
+        due = _due(provider, limit, now, lately, lacking).where(asked)
         once = due.cte("due")  # a subquery may be run for each row, and then claims more than `limit`
         step, at = _after_silence(until)
         claim = (
@@ -209,7 +217,6 @@ def _due(
         .where(SESSIONS.c.next_step == Step.PING, SESSIONS.c.next_step_at <= now)
         .where(SESSIONS.c.provider == provider)
         .where(or_(SESSIONS.c.leased_at.is_(None), SESSIONS.c.leased_at <= lately))
-        .where(may_be_asked(SESSIONS.c.provider, SESSIONS.c.credential, now))
         .order_by(SESSIONS.c.next_step_at)
         .limit(limit)
         .with_for_update(skip_locked=True)

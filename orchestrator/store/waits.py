@@ -1,9 +1,9 @@
 """Named queries over waits: who said to wait, the provider as a whole or under one key."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Connection, and_, exists, select
+from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, literal, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from orchestrator.store.rows import table_of
@@ -11,6 +11,8 @@ from orchestrator.store.tables import CredentialRow, WaitRow
 
 CREDENTIALS = table_of(CredentialRow)
 WAITS = table_of(WaitRow)
+#: How ids end.
+_DIGITS = "0123456789abcdef"
 
 
 class Waits:
@@ -35,12 +37,31 @@ class Waits:
 
 
 def may_be_asked(
-    provider: ColumnElement[str], ref: ColumnElement[str | None], now: datetime
+    provider: ColumnElement[str],
+    ref: ColumnElement[str | None],
+    now: datetime,
+    *,
+    row: ColumnElement[str],
+    spread_seconds: float,
 ) -> ColumnElement[bool]:
     """For claims: nobody said to wait, under this key, or without one. Two conditions, each of which a database
-    can plan for."""
+    can plan for.
+
+    What waited together goes again one after another, within `spread_seconds` of the end of the wait: each `row` at
+    a moment of its own, by its id. Else the first second after a Retry-After would bring the next one."""
+    mine = _moment_of(row, now, spread_seconds)
     key = exists().where(
-        CREDENTIALS.c.provider == provider, CREDENTIALS.c.ref == ref, CREDENTIALS.c.cool_until > now
+        CREDENTIALS.c.provider == provider, CREDENTIALS.c.ref == ref, CREDENTIALS.c.cool_until > mine
     )
-    whole = exists().where(ref.is_(None), WAITS.c.provider == provider, WAITS.c.until > now)
+    whole = exists().where(ref.is_(None), WAITS.c.provider == provider, WAITS.c.until > mine)
     return and_(~key, ~whole)
+
+
+def _moment_of(row: ColumnElement[str], now: datetime, spread_seconds: float) -> ColumnElement[datetime]:
+    """The latest end of a wait that is over for this row: ids are random, so that their last digit draws lots."""
+    step = timedelta(seconds=spread_seconds) / len(_DIGITS)
+    moments = {
+        digit: literal(now - n * step, CREDENTIALS.c.cool_until.type) for n, digit in enumerate(_DIGITS)
+    }
+    last = func.lower(func.substr(row, func.length(row), 1))
+    return case(moments, value=last, else_=literal(now, CREDENTIALS.c.cool_until.type))

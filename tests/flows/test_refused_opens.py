@@ -72,14 +72,18 @@ def test_a_retired_gateway_starts_nothing(make_world: MakeWorld) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "seconds"),
+    ("fault", "seconds", "spread"),
     [
-        pytest.param({"name": "dead", "operation": "models"}, 2, id="nothing was sent"),
-        pytest.param({"name": "throttled", "operation": "open", "retry_after": 30}, 30, id="throttled"),
-        pytest.param({"name": "close_fails", "operation": "close", "times": 3}, 2, id="the key is not free"),
+        pytest.param({"name": "dead", "operation": "models"}, 2, 0, id="nothing was sent"),
+        pytest.param({"name": "throttled", "operation": "open", "retry_after": 30}, 30, 3, id="throttled"),
+        pytest.param(
+            {"name": "close_fails", "operation": "close", "times": 3}, 2, 0, id="the key is not free"
+        ),
     ],
 )
-def test_what_was_not_done_is_sent_again(world: World, fault: dict[str, Any], seconds: int) -> None:
+def test_what_was_not_done_is_sent_again(
+    world: World, fault: dict[str, Any], seconds: int, spread: int
+) -> None:
     world.server.fault(upstream="morph", **({"times": 1} | fault))
     if fault["name"] == "dead":  # a GET is repeated once below
         world.server.fault("dead", upstream="morph", operation="models", times=1)
@@ -89,7 +93,7 @@ def test_what_was_not_done_is_sent_again(world: World, fault: dict[str, Any], se
     assert (placement.state, placement.sent_at) == (PlacementState.OPENING, None)
     world.pass_time((seconds - 1) * SECOND)
     assert world.session(session_id).state is State.STARTING
-    world.pass_time(SECOND)
+    world.pass_time((1 + spread) * SECOND)
     assert world.session(session_id).state is State.RUNNING
     assert len(world.placements(session_id)) == 1
 

@@ -201,8 +201,26 @@ def test_a_retry_after_holds_the_pings_of_the_whole_key_or_provider(
     assert len(world.chats("openai")) == before + 1
     world.pass_time(99 * SECOND)
     assert len(world.chats("openai")) == before + 1, "the other session's pings wait as well"
-    world.pass_time(2 * SECOND)
+    world.pass_time(5 * SECOND)
     assert len(world.chats("openai")) == before + 3
+
+
+def test_those_who_waited_together_do_not_come_back_together(make_platforms: MakeWorld) -> None:
+    """Else the first second after a Retry-After is what brings the next one."""
+    world = make_platforms(platform_of("openai"))
+    world.run_many_at("openai", 30)
+    world.fault_at("openai", "throttled", times=1, retry_after=60)
+    world.jump(30 * SECOND)
+    world.settle()
+    before = len(world.chats("openai"))
+    world.jump(60 * SECOND)
+    came: list[int] = []
+    for _ in range(8):
+        world.settle()
+        came.append(len(world.chats("openai")) - before - sum(came))
+        world.jump(SECOND / 2)
+    assert max(came) < 20, came
+    assert sum(came) >= 29
 
 
 def test_it_holds_in_every_worker(make_platforms: MakeWorld) -> None:
@@ -250,7 +268,9 @@ def test_a_throttled_open_is_sent_again_when_the_time_has_come(
     world.pass_time(6 * MINUTE)
     assert world.session(session_id).state is State.RUNNING
     calls = world.server.log(upstream="fpt-template", operation="open")
-    assert [round(call.began_at - began) for call in calls] == [0, waited]
+    first, again = (round(call.began_at - began) for call in calls)
+    assert first == 0
+    assert waited <= again <= waited + 4
 
 
 def test_a_model_that_says_how_long_it_loads_is_left_alone_for_so_long(make_platforms: MakeWorld) -> None:
@@ -268,7 +288,7 @@ def test_an_absurd_retry_after_is_believed_for_ten_intervals(make_platforms: Mak
     session_id = world.run_at("openai")
     world.fault_at("openai", "throttled", times=1, retry_after=10_000_000)
     world.pass_time(30 * SECOND)
-    world.pass_time(301 * SECOND)
+    world.pass_time(305 * SECOND)
     assert world.session(session_id).last_verdict is Verdict.ALIVE
 
 
@@ -314,7 +334,7 @@ def test_without_keys_too_new_sessions_wait_and_closes_never(make_platforms: Mak
     waiting = world.create_at("openai", on_quota="queue")
     world.pass_time(114 * SECOND)
     assert world.session(waiting).state is State.QUEUED
-    world.pass_time(2 * SECOND)
+    world.pass_time(6 * SECOND)
     assert world.session(waiting).state is State.RUNNING, "nobody had to wake it"
 
 

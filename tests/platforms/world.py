@@ -7,7 +7,7 @@ world.end_there(session_id)       # the platform ends it by itself
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from orchestrator.rules.states import PlacementState, Step
@@ -120,21 +120,6 @@ class PlatformWorld(World):
         for name in self.platforms:
             self.put_model(name, {name: MODEL})
         return self
-
-    # time
-
-    def pass_time(self, span: timedelta) -> None:
-        """What is due and held back, by a Retry-After or a key in use, is looked at each second."""
-        end = self.clock.now + span
-        self.settle()
-        while (due := self._next_due()) is not None and due <= end:
-            later = due if due > self.clock.now else self.clock.now + SECOND
-            if later > end:
-                break
-            self.clock.now = later
-            self.settle()
-        self.clock.now = end
-        self.settle()
 
     # sessions
 
