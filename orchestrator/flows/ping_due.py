@@ -96,6 +96,8 @@ def _good(services: Services, pinged: Pinged, now: datetime) -> GoodPing | None:
         return None
     if session.failures or session.gone_since or session.loading_since or session.unusable_since:
         return None
+    if probe.key_refused is not None:  # the key is to be paused
+        return None
     if probe.variant not in (None, pinged.placement.ping_variant):
         return None
     policy = services.policy(session.provider)

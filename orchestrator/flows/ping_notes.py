@@ -23,6 +23,8 @@ def note_answer(work: AccountWork, session: Session, pinged: Pinged) -> None:
     policy = work.policy(session)
     if probe.verdict is Verdict.CREDENTIALS and placement.secret_ref == placement.credential:
         keys.refused(work.tx, placement, probe.detail, policy, work.now, since=session.unusable_since)
+    elif probe.key_refused is not None:
+        keys.refused(work.tx, placement, probe.key_refused, policy, work.now)
     if probe.foreign_handle is not None and session.gone_since is None:  # once, not at each ping
         work.tx.outbox.add([ownership_lost(placement, probe.foreign_handle)])
     kind = kind_of(probe.verdict)

@@ -133,6 +133,7 @@ class Probe:
     tokens: int = 0
     cost_usd: str | None = None
     foreign_handle: str | None = None  # what the key has instead of ours
+    key_refused: str | None = None  # why its key can take no other session, whatever became of this one
     not_begun: bool = False
     """It was too late to begin, or to go on with the next rung: the verdict counts for nothing. With a
     `variant`, that is the rung from which the next ping goes on."""

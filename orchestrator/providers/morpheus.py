@@ -8,11 +8,8 @@ import asyncio
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import Field
-
-from orchestrator.providers.card import Card
 from orchestrator.providers.chat import Dialect, Pinger
 from orchestrator.providers.clock import monotonic
 from orchestrator.providers.driver import (
@@ -43,27 +40,9 @@ from orchestrator.providers.errors import (
 )
 from orchestrator.providers.http import Call, HttpClient
 from orchestrator.providers.lifecycle import ask_reading, listed_models
-from orchestrator.providers.morpheus_slot import (
-    SHORTEST_SECONDS,
-    Slot,
-    asked_seconds,
-    native_probe,
-    says_no_session,
-)
-from orchestrator.providers.options import DriverOptions
+from orchestrator.providers.morpheus_options import MorpheusOptions, card
+from orchestrator.providers.morpheus_slot import Slot, asked_seconds, native_probe, says_no_session
 from orchestrator.rules.values import Verdict
-
-
-class MorpheusOptions(DriverOptions):
-    ping: Literal["chat", "native"] = "chat"
-    """`native` is the gateway's own ping: it closes the session on any failure."""
-    confirm_dead_with_pingsession: bool = False
-    """Ask it for a last word on a session that is judged dead and whose close fails: it costs a completion."""
-    close_attempts: int = Field(default=3, ge=1)
-    """How often one call tries to free the key, before the flow's own backoff."""
-    close_retry_seconds: float = Field(default=1, ge=0)
-    opens_settle_within_seconds: float = Field(default=900, ge=0)
-    """After a lost answer the gateway may go on opening for so long: no resolve before."""
 
 
 class MorpheusDriver:
@@ -96,14 +75,7 @@ class MorpheusDriver:
             raise OutcomeUnknown(f"still not known: {error}") from error
 
     async def probe(self, target: Target) -> Probe:
-        if self._options.ping == "native":
-            return await self._native(target)
-        endpoint = target.endpoint or self._endpoint(target.model, target.secret)
-        extras = {"session_id": target.handle} if target.handle else {}
-        dialect = Dialect(
-            extras=extras, rules=self._options.rules, most_tokens=self._options.ping_most_tokens
-        )
-        return await self._pinger.probe(target, endpoint, dialect)
+        return await (self._native(target) if self._options.ping == "native" else self._chat(target))
 
     async def status(self, target: Target) -> Status:
         return Status(
@@ -191,19 +163,32 @@ class MorpheusDriver:
             lasts_seconds=asked_seconds(order),
         )
 
+    async def _chat(self, target: Target) -> Probe:
+        endpoint = target.endpoint or self._endpoint(target.model, target.secret)
+        extras = {"session_id": target.handle} if target.handle else {}
+        dialect = Dialect(
+            extras=extras, rules=self._options.rules, most_tokens=self._options.ping_most_tokens
+        )
+        return await self._pinger.probe(target, endpoint, dialect)
+
     async def _native(self, target: Target) -> Probe:
         begun = monotonic()
         if target.begin_by is not None and begun > target.begin_by:
             return Probe(verdict=Verdict.TRANSIENT, latency_ms=0, detail="too late to begin", not_begun=True)
         try:
             return native_probe(await self._slot.ping(target.secret, target.timeout_seconds), target)
+        except CallsRetired as error:
+            return await self._without_native(target, begun, str(error))
         except ProviderError as error:
-            verdict = (
-                Verdict.MISCONFIGURED
-                if isinstance(error, Misconfigured | CallsRetired)
-                else Verdict.TRANSIENT
-            )
+            verdict = Verdict.MISCONFIGURED if isinstance(error, Misconfigured) else Verdict.TRANSIENT
             return Probe(verdict=verdict, latency_ms=round((monotonic() - begun) * 1000), detail=str(error))
+
+    async def _without_native(self, target: Target, begun: float, said: str) -> Probe:
+        """Nobody is dead because there is no such call: chat tells who lives. The key's lease goes on, so that the
+        ping that has begun may end with it."""
+        left = target.timeout_seconds - (monotonic() - begun)
+        chat = await self._chat(replace(target, begin_by=None, timeout_seconds=max(left, 0.1)))
+        return replace(chat, key_refused=said)
 
     async def _last_word(self, target: Target, error: ProviderError, until: float) -> Closed:
         """Not after `until`: this ping can close, and the key may have its next user by then."""
@@ -224,19 +209,6 @@ class MorpheusDriver:
             auth=Auth.BEARER,
             secret_ref=secret.ref if secret else None,
         )
-
-
-def card(options: MorpheusOptions) -> Card:
-    return Card(
-        has_lifecycle=True,
-        exclusive_credentials=True,
-        serialised=True,
-        repeats_open=True,
-        shortest_duration_seconds=SHORTEST_SECONDS,
-        resolve_after_seconds=options.opens_settle_within_seconds,
-        asks_who_died=options.confirm_dead_with_pingsession,
-        native_ping_is_lifecycle=options.ping == "native",
-    )
 
 
 def _deadline(seconds: float, send_by: float | None) -> float:

@@ -13,6 +13,7 @@ from orchestrator.providers import (
     fpt_options,
     morpheus,
     morpheus_node,
+    morpheus_options,
     openai,
     sesterce,
     sesterce_options,
@@ -36,7 +37,7 @@ DRIVERS: Mapping[str, DriverType] = {
     "openai": DriverType(openai.OpenAIOptions, openai.OpenAIDriver, openai.card),
     "aimlapi": DriverType(aimlapi.AimlapiOptions, aimlapi.AimlapiDriver, aimlapi.card),
     "sesterce": DriverType(sesterce_options.SesterceOptions, sesterce.SesterceDriver, sesterce_options.card),
-    "morpheus": DriverType(morpheus.MorpheusOptions, morpheus.MorpheusDriver, morpheus.card),
+    "morpheus": DriverType(morpheus_options.MorpheusOptions, morpheus.MorpheusDriver, morpheus_options.card),
     "morpheus-node": DriverType(
         morpheus_node.MorpheusNodeOptions, morpheus_node.MorpheusNodeDriver, morpheus_node.card
     ),

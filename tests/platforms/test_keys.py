@@ -413,6 +413,16 @@ def test_a_gateway_without_session_calls_takes_no_session_until_it_has_them_agai
     world.run_at("morpheus")
 
 
+def test_nobody_is_dead_because_a_gateway_has_retired_its_own_ping(make_platforms: MakeWorld) -> None:
+    world = make_platforms(platform_of("morpheus").with_options(ping="native"))
+    session_id = world.run_at("morpheus")
+    for operation in ("ping_native", "close", "look"):
+        world.fault_at("morpheus", "status", operation, status=404, body={"detail": "Not Found"})
+    world.pass_time(17 * MINUTE)
+    assert (world.session(session_id).state, _paused(world)) == (State.RUNNING, ["env:MORPHEUS_1"])
+    assert world.told_of("morpheus") == ["credential_paused"]
+
+
 @pytest.mark.parametrize(("ping", "operation"), [("chat", "close"), ("native", "ping_native")])
 def test_a_session_that_is_not_ours_under_our_key_is_told(
     ping: str, operation: str, make_platforms: MakeWorld

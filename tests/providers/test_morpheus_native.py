@@ -54,7 +54,7 @@ def test_a_close_that_only_the_native_ping_calls_done_is_unproven(stage: Stage) 
         ("unauthorized", {}, Verdict.CREDENTIALS),
         ("hang", {}, Verdict.TRANSIENT),
         ("invalid_json", {"effect": False}, Verdict.TRANSIENT),
-        ("status", {"status": 404}, Verdict.MISCONFIGURED),
+        ("status", {"status": 404}, Verdict.ALIVE),
     ],
 )
 def test_the_native_ping(stage: Stage, fault: str | None, params: dict[str, Any], expected: Verdict) -> None:
@@ -64,6 +64,22 @@ def test_the_native_ping(stage: Stage, fault: str | None, params: dict[str, Any]
     target = stage.target(placed, timeout_seconds=0.5)
     answer = stage.play(lambda driver: driver.probe(target), ping="native")
     assert answer.verdict is expected
+
+
+@pytest.mark.parametrize(
+    ("chat", "expected"),
+    [(None, Verdict.ALIVE), ("gone", Verdict.GONE), ("hang", Verdict.TRANSIENT)],
+)
+def test_where_the_native_ping_is_retired_chat_tells_who_lives(
+    stage: Stage, chat: str | None, expected: Verdict
+) -> None:
+    placed = stage.open()
+    stage.fault("status", operation="ping_native", status=404, body={"detail": "Not Found"})
+    if chat:
+        stage.fault(chat, operation="chat")
+    target = stage.target(placed, timeout_seconds=0.5)
+    probe = stage.play(lambda driver: driver.probe(target), ping="native")
+    assert (probe.verdict, "retired here" in str(probe.key_refused)) == (expected, True)
 
 
 def test_a_native_ping_that_is_too_late_is_not_begun(stage: Stage) -> None:

@@ -1,0 +1,34 @@
+"""What `[providers.NAME]` may say to the Morpheus gateway's driver, and what the gateway can do then."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from orchestrator.providers.card import Card
+from orchestrator.providers.morpheus_slot import SHORTEST_SECONDS
+from orchestrator.providers.options import DriverOptions
+
+
+class MorpheusOptions(DriverOptions):
+    ping: Literal["chat", "native"] = "chat"
+    """`native` is the gateway's own ping: it closes the session on any failure."""
+    confirm_dead_with_pingsession: bool = False
+    """Ask it for a last word on a session that is judged dead and whose close fails: it costs a completion."""
+    close_attempts: int = Field(default=3, ge=1)
+    """How often one call tries to free the key, before the flow's own backoff."""
+    close_retry_seconds: float = Field(default=1, ge=0)
+    opens_settle_within_seconds: float = Field(default=900, ge=0)
+    """After a lost answer the gateway may go on opening for so long: no resolve before."""
+
+
+def card(options: MorpheusOptions) -> Card:
+    return Card(
+        has_lifecycle=True,
+        exclusive_credentials=True,
+        serialised=True,
+        repeats_open=True,
+        shortest_duration_seconds=SHORTEST_SECONDS,
+        resolve_after_seconds=options.opens_settle_within_seconds,
+        asks_who_died=options.confirm_dead_with_pingsession,
+        native_ping_is_lifecycle=options.ping == "native",
+    )
