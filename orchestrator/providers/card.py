@@ -13,8 +13,9 @@ class Card:
     closes_by_id: bool = False
     exclusive_credentials: bool = False
     """A credential carries at most one unclosed placement."""
-    one_wallet: bool = False
-    """All its credentials act for one wallet, whose transactions must not meet: it takes one."""
+    wallet: str | None = None
+    """The address of the one wallet for which all its credentials act, whose transactions must not meet: it takes
+    one."""
     serialised: bool = False
     """Lifecycle calls of one credential run one at a time, under a lease on it."""
     repeats_open: bool = False

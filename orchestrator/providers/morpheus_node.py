@@ -177,7 +177,7 @@ def card(options: MorpheusNodeOptions) -> Card:
         can_list=True,
         closes_by_id=True,
         serialised=True,
-        one_wallet=True,
+        wallet=options.user.lower(),
         shortest_duration_seconds=SHORTEST_SECONDS,
         tells_status=True,
         resolve_after_seconds=options.open_within_seconds + options.list_lag_seconds,

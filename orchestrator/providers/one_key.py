@@ -1,7 +1,9 @@
 """Keys and wallets that carry one thing at a time, and are configured twice: refused before anything is opened."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
+
+import httpx
 
 from orchestrator.providers import registry
 from orchestrator.providers.card import Card
@@ -14,8 +16,8 @@ def faults_of(configuration: Configuration, secrets: SecretStore) -> list[Fault]
     one_session = [
         configuration.providers[name] for name, card in cards.items() if card.exclusive_credentials
     ]
-    one_wallet = [configuration.providers[name] for name, card in cards.items() if card.one_wallet]
-    return [*_same_secret(one_session, secrets), *_same_wallet(one_wallet)]
+    wallets = [(configuration.providers[name], card.wallet) for name, card in cards.items() if card.wallet]
+    return [*_same_secret(one_session, secrets), *_same_wallet(wallets)]
 
 
 def _cards(configuration: Configuration) -> Mapping[str, Card]:
@@ -42,17 +44,31 @@ def _same_secret(providers: list[ProviderConfiguration], secrets: SecretStore) -
             )
 
 
-def _same_wallet(providers: list[ProviderConfiguration]) -> Iterator[Fault]:
-    for provider in providers:
+def _same_wallet(wallets: Sequence[tuple[ProviderConfiguration, str]]) -> Iterator[Fault]:
+    for provider, _ in wallets:
         if len(provider.credentials) > 1:
             yield Fault(
                 f"providers.{provider.name}.credentials[1]",
                 "is a second credential for the node's one wallet, whose transactions must not meet: "
                 "keep one, and mark others retired = true",
             )
-    for other, provider in combinations(providers, 2):
-        if other.base_url == provider.base_url:
+    for (other, theirs), (provider, wallet) in combinations(wallets, 2):
+        if _address(other.base_url) == _address(provider.base_url):
             yield Fault(
                 f"providers.{provider.name}.base_url",
                 f"is the node of providers.{other.name} too: its one wallet can serve one provider; drop one of them",
             )
+        elif wallet == theirs:
+            yield Fault(
+                f"providers.{provider.name}.user",
+                f"is the wallet of providers.{other.name} too, under whichever address its node is reached: one "
+                "would close the other's sessions; drop one of them, or give it a node with a wallet of its own",
+            )
+
+
+def _address(base_url: str) -> str:
+    """However it is written: names of hosts have no case, and a scheme has a port of its own."""
+    try:
+        return str(httpx.URL(base_url)).rstrip("/")
+    except httpx.InvalidURL:  # nobody can be reached there; its first call says so
+        return base_url

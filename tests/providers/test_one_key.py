@@ -60,6 +60,36 @@ def test_a_nodes_wallet_has_one_credential_and_one_provider() -> None:
     assert faults(provider("a", "morpheus-node", "env:A", options=NODE)) == []
 
 
+@pytest.mark.parametrize(
+    ("node", "wallet", "fault"),
+    [
+        ("http://NODE:8082", "cd", "base_url"),
+        ("http://node:8082/", "cd", "base_url"),
+        ("http://other:8082", "ab", "user"),
+        ("http://other:8082", "AB", "user"),
+        ("http://other:8082", "cd", None),
+        ("http://node:8083", "cd", None),
+        ("http://node:8082/second", "cd", None),
+    ],
+)
+def test_one_wallet_is_known_by_its_address_and_by_its_nodes(
+    node: str, wallet: str, fault: str | None
+) -> None:
+    said = faults(
+        provider("a", "morpheus-node", "env:A", base_url="http://node:8082", options=NODE),
+        provider("b", "morpheus-node", "env:C", base_url=node, options={"user": "0x" + wallet * 20}),
+    )
+    assert [one.partition(":")[0] for one in said] == ([f"providers.b.{fault}"] if fault else [])
+
+
+def test_a_port_that_goes_without_saying_makes_no_other_node() -> None:
+    (said,) = faults(
+        provider("a", "morpheus-node", "env:A", base_url="http://node", options=NODE),
+        provider("b", "morpheus-node", "env:C", base_url="http://node:80", options=NODE),
+    )
+    assert said.startswith("providers.b.base_url: is the node of providers.a too")
+
+
 def test_it_is_refused_when_a_process_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "orchestrator.toml"
     file.write_text(
