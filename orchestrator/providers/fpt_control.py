@@ -16,7 +16,7 @@ from orchestrator.providers.errors import (
 from orchestrator.providers.faults import describe, verdict_of
 from orchestrator.providers.fpt_options import FptOptions
 from orchestrator.providers.http import HttpClient
-from orchestrator.providers.lifecycle import ask_changing, ask_reading, refusal
+from orchestrator.providers.lifecycle import ask_changing, ask_reading, closed_or_ended, refusal
 from orchestrator.providers.paths import is_readable, read_text
 from orchestrator.providers.secrets import brief
 from orchestrator.providers.templates import ENDED, CloseTable, OpenTable, StatusTable
@@ -56,18 +56,9 @@ class Control:
         raise refusal(answer, self._options.rules)
 
     async def close(self, values: Mapping[str, Any], secret: Secret | None) -> Closed:
-        """Close, and prove it. Raises NotClosed where there is no proof."""
-        if not self._closing.placeholders <= values.keys():
-            raise NotClosed("its handle is not known, and the close needs it")
-        timeout = self._options.close_timeout_seconds
-        call = self._closing.call(self._options.base_url, values, secret, timeout)
-        answer = await ask_changing(self._http, call)
-        handle = values.get("handle")
-        if _succeeded(answer, self._closing):
-            return Closed(proof=await self._proof(answer, values, secret), closed_handle=handle)
-        if verdict_of(answer, self._options.rules) is Verdict.GONE:
-            return Closed(proof=f"already gone: {describe(answer)}", closed_handle=handle)
-        raise NotClosed(describe(answer))
+        """Close, and prove it: by the answer, or by status or list, whatever was answered. Raises NotClosed, or
+        what became of the call, where there is no proof."""
+        return await closed_or_ended(self._closed(values, secret), lambda _: self._ended(values, secret))
 
     async def items(self, secret: Secret | None) -> Sequence[Any]:
         """What the list shows as live. Raises CannotAsk where the configuration has none."""
@@ -83,14 +74,40 @@ class Control:
             raise OutcomeUnknown(f"no list of sessions: {describe(answer)}")
         raise refusal(answer, self._options.rules)
 
-    async def _proof(self, answer: Answer, values: Mapping[str, Any], secret: Secret | None) -> str:
-        """A platform may say yes and go on: where it can be asked, its status is the proof."""
-        if self._options.status is None or not self._options.confirm_close:
-            return f"the platform answered HTTP {answer.status} to the close"
-        life, said, _ = await self.status(values, secret)
+    async def _closed(self, values: Mapping[str, Any], secret: Secret | None) -> Closed:
+        """A platform may say yes and go on: where it can be asked, its yes is no proof."""
+        if not self._closing.placeholders <= values.keys():
+            raise NotClosed("its handle is not known, and the close needs it")
+        timeout = self._options.close_call_seconds
+        call = self._closing.call(self._options.base_url, values, secret, timeout)
+        answer = await ask_changing(self._http, call)
+        handle = values.get("handle")
+        if _succeeded(answer, self._closing):
+            if self._options.status is not None and self._options.confirm_close:
+                raise NotClosed("the close was accepted")
+            proof = f"the platform answered HTTP {answer.status} to the close"
+            return Closed(proof=proof, closed_handle=handle)
+        if verdict_of(answer, self._options.rules) is Verdict.GONE:
+            return Closed(proof=f"already gone: {describe(answer)}", closed_handle=handle)
+        raise NotClosed(describe(answer))
+
+    async def _ended(self, values: Mapping[str, Any], secret: Secret | None) -> Closed:
+        """What its status says after the close; the list where that cannot be asked."""
+        try:
+            life, said, _ = await self.status(values, secret)
+        except CannotAsk:
+            return await self._unlisted(values.get("handle"), secret)
         if life not in ENDED:
-            raise NotClosed(f"the close was accepted, but the status is still: {said}")
-        return f"its status after the close: {said}"
+            raise NotClosed(f"its status is still: {said}")
+        return Closed(proof=f"its status after the close: {said}", closed_handle=values.get("handle"))
+
+    async def _unlisted(self, handle: str | None, secret: Secret | None) -> Closed:
+        table = self._options.list
+        if table is None or handle is None:
+            raise CannotAsk("nothing tells whether it has ended")
+        if handle in {read_text(item, table.handle) for item in await self.items(secret)}:
+            raise NotClosed("it is still listed")
+        return Closed(proof=f"{handle} is not listed after the close", closed_handle=handle)
 
     def _askable(self, values: Mapping[str, Any]) -> StatusTable:
         table = self._options.status

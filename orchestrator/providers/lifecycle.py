@@ -1,13 +1,17 @@
-"""What the control calls of all platforms share: refusals by verdict, and the check of a model list."""
+"""What the control calls of all platforms share: refusals by verdict, closes without an answer that proves
+them, and the check of a model list."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, assert_never
 
 from orchestrator.providers.answers import Answer
+from orchestrator.providers.driver import Closed
 from orchestrator.providers.errors import (
+    CannotAsk,
     CredentialRefused,
     Misconfigured,
     ModelMissing,
+    NotClosed,
     NotSent,
     OutcomeUnknown,
     OutOfBalance,
@@ -33,6 +37,26 @@ async def ask_changing(http: HttpClient, call: Call) -> Answer:
         return await http.ask(call)
     except NoAnswer as error:
         raise OutcomeUnknown(str(error)) from error
+
+
+async def closed_or_ended(
+    closing: Awaitable[Closed], look: Callable[[ProviderError], Awaitable[Closed]]
+) -> Closed:
+    """A close; where its answer is no proof, or is lost, what the platform itself says of the session then.
+
+    `look` is told how the close failed, asks its status or list, and raises NotClosed where that says that it
+    lives, CannotAsk where there is neither. Raises what the close raised where nothing proves an end."""
+    try:
+        return await closing
+    except ProviderError as error:
+        try:
+            return await look(error)
+        except CannotAsk:
+            raise error from None
+        except ProviderError as still:
+            if isinstance(error, NotClosed):
+                raise NotClosed(f"{error}; {still}") from error
+            raise error from still
 
 
 def refusal(answer: Answer, rules: Sequence[Rule] = ()) -> ProviderError:

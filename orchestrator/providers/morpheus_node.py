@@ -5,7 +5,7 @@ and adopts only what can be nobody else's.
 """
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from pydantic import Field
@@ -30,6 +30,7 @@ from orchestrator.providers.driver import (
 from orchestrator.providers.errors import NotClosed, NotSent, OutcomeUnknown, ProviderError, Throttled
 from orchestrator.providers.faults import rule
 from orchestrator.providers.http import HttpClient
+from orchestrator.providers.lifecycle import closed_or_ended
 from orchestrator.providers.morpheus_chain import SHORTEST_SECONDS, Chain, ChainSession, asked_seconds
 from orchestrator.providers.morpheus_wallet import Wallet, WalletOptions
 from orchestrator.rules.values import Verdict
@@ -138,20 +139,26 @@ class MorpheusNodeDriver:
         """The client is shared; whoever built it closes it."""
 
     async def _close_naturally(self, session_id: str, secret: Secret | None) -> Closed:
-        session, now = await self._chain.get(session_id, secret)
-        if session is None:
-            return Closed(proof="the node says session not found", nothing_was_open=True)
-        ended = session.ended(now)
-        if ended:
-            return Closed(proof=ended, closed_handle=session_id)
-        if session.ends_at - now <= timedelta(seconds=self._options.natural_within_seconds):
+        seen, now = await self._chain.get(session_id, secret)
+        end = _end(session_id, seen, now)
+        if end is not None:
+            return end
+        if seen and seen.ends_at - now <= timedelta(seconds=self._options.natural_within_seconds):
             raise NotClosed(
-                f"left to its own end at {session.ends_at:%Y-%m-%d %H:%M:%S} UTC: no stake is locked"
+                f"left to its own end at {seen.ends_at:%Y-%m-%d %H:%M:%S} UTC: no stake is locked"
             )
         return await self._close(session_id, secret)
 
     async def _close(self, session_id: str, secret: Secret | None) -> Closed:
-        return await self._chain.close(session_id, secret, self._options.close_timeout_seconds)
+        closing = self._chain.close(session_id, secret, self._options.close_call_seconds)
+        return await closed_or_ended(closing, lambda _: self._seen_ended(session_id, secret))
+
+    async def _seen_ended(self, session_id: str, secret: Secret | None) -> Closed:
+        seen, now = await self._chain.get(session_id, secret)
+        end = _end(session_id, seen, now)
+        if end is None:
+            raise NotClosed("the node still has it open")
+        return end
 
     def _adopted(self, order: Order, session: ChainSession) -> Placed:
         endpoint = self._endpoint(order.model, order.secret)
@@ -169,6 +176,14 @@ class MorpheusNodeDriver:
     def _endpoint(self, model: str, secret: Secret | None) -> Endpoint:
         url = self._options.url("/v1")
         return Endpoint(url=url, model=model, auth=Auth.BASIC, secret_ref=secret.ref if secret else None)
+
+
+def _end(session_id: str, seen: ChainSession | None, now: datetime) -> Closed | None:
+    """How it ended, as the chain has it; None while it is live."""
+    if seen is None:
+        return Closed(proof="the node says session not found", nothing_was_open=True)
+    ended = seen.ended(now)
+    return Closed(proof=ended, closed_handle=session_id) if ended else None
 
 
 def card(options: MorpheusNodeOptions) -> Card:

@@ -74,5 +74,10 @@ class DriverOptions(BaseModel):
         fitting = (one for one in self.errors if answer.status in one.statuses)
         return next((one.means for one in fitting if one.rule.pattern.search(text)), None)
 
+    @property
+    def close_call_seconds(self) -> float:
+        """For the call of a close: the rest of its time is for a look, whatever was answered."""
+        return self.close_timeout_seconds - min(self.read_timeout_seconds, self.close_timeout_seconds / 2)
+
     def url(self, path: str) -> str:
         return self.base_url.rstrip("/") + path

@@ -32,8 +32,9 @@ from orchestrator.providers.errors import (
     ProviderFull,
     Throttled,
 )
-from orchestrator.providers.faults import describe, rule
+from orchestrator.providers.faults import rule
 from orchestrator.providers.http import HttpClient
+from orchestrator.providers.lifecycle import closed_or_ended
 from orchestrator.providers.sesterce_control import Control, Instance
 from orchestrator.providers.sesterce_endpoint import Endpoints
 from orchestrator.providers.sesterce_names import Names, by_id, instance_id
@@ -42,8 +43,6 @@ from orchestrator.rules.values import Verdict
 
 #: Not debited, and not about to be.
 _ENDED = frozenset({Life.STOPPED, Life.FAILED, Life.GONE})
-#: Answers to a stop or delete after which the list is worth a look.
-_DEFINITE = frozenset({400, 404, 409, 422})
 
 
 class SesterceDriver:
@@ -229,16 +228,19 @@ class SesterceDriver:
     # closing
 
     async def _ended(self, secret: Secret | None, instance_id: str) -> Closed:
-        """Stop or delete, then look: the list is the proof. Raises ProviderError where there is none."""
-        answer = await self._control.end(secret, instance_id, self._options.close_timeout_seconds)
-        good = 200 <= answer.status < 300 and (answer.json is not None or not answer.body)
-        if not good and answer.status not in _DEFINITE:
-            raise NotClosed(describe(answer))
+        """Stop or delete, then look: the list alone is the proof. Raises ProviderError where there is none."""
+        return await closed_or_ended(
+            self._control.end(secret, instance_id, self._options.close_call_seconds),
+            lambda error: self._seen_ended(secret, instance_id, error),
+        )
+
+    async def _seen_ended(self, secret: Secret | None, instance_id: str, said: ProviderError) -> Closed:
+        """What failed may recover by itself: it has ended only where the stop was answered."""
+        ended = _ENDED if isinstance(said, NotClosed) else _ENDED - {Life.FAILED}
         found = by_id(await self._control.list(secret), instance_id)
-        if found is not None and found.life not in _ENDED:
-            raise NotClosed(f"{describe(answer)}, and {found.said}")
-        proof = found.said if found else f"{instance_id} is not in the list of instances"
-        return Closed(proof=proof, nothing_was_open=answer.status == 404)
+        if found is not None and found.life not in ended:
+            raise NotClosed(found.said)
+        return Closed(proof=found.said if found else f"{instance_id} is not in the list of instances")
 
 
 def _needed(secret: Secret | None) -> Secret:

@@ -4,15 +4,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, NoReturn
 
 from orchestrator.providers.answers import Answer
 from orchestrator.providers.driver import Auth, Life, Secret
-from orchestrator.providers.errors import Misconfigured, OutcomeUnknown, ProviderFull
+from orchestrator.providers.errors import Misconfigured, NotClosed, OutcomeUnknown, ProviderFull
 from orchestrator.providers.faults import Rule, describe, read_fault
 from orchestrator.providers.http import Call, HttpClient
 from orchestrator.providers.lifecycle import ask_changing, ask_reading, refusal
 from orchestrator.providers.numbers import read_decimal
+from orchestrator.providers.paths import is_readable
 from orchestrator.providers.secrets import beginning, brief
 from orchestrator.providers.sesterce_options import SesterceOptions
 
@@ -78,14 +79,16 @@ class Control:
         if not 200 <= answer.status < 300:
             raise _refused(answer, self._options)
 
-    async def end(self, secret: Secret | None, instance_id: str, timeout_seconds: float) -> Answer:
-        """Stop or delete one, whatever it answers. The transport may send a DELETE twice where a connection
-        breaks; that is harmless here, for the second one finds nothing. A stop is a POST and goes out once."""
+    async def end(self, secret: Secret | None, instance_id: str, timeout_seconds: float) -> NoReturn:
+        """Stop or delete one. No answer is proof of it: raises NotClosed, or OutcomeUnknown where it is none."""
         if self._options.on_close == "delete":
             call = self._call("DELETE", f"/{instance_id}", secret, timeout_seconds)
         else:
             call = self._call("POST", f"/{instance_id}/stop", secret, timeout_seconds)
-        return await ask_changing(self._http, call)
+        answer = await ask_changing(self._http, call)
+        if answer.status >= 500 or answer.status == 408 or not is_readable(answer):
+            raise OutcomeUnknown(describe(answer))
+        raise NotClosed(describe(answer))
 
     def _call(
         self, method: str, path: str, secret: Secret | None, timeout_seconds: float, json: Any = None

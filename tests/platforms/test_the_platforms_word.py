@@ -1,4 +1,6 @@
-"""A ping that says GONE, and the platform's own status beside it."""
+"""The platform's own status or list, beside a ping that says GONE and beside whatever a close is answered."""
+
+from typing import Any
 
 import pytest
 
@@ -6,7 +8,7 @@ from orchestrator.rules.states import State, StopReason
 from orchestrator.rules.values import Verdict
 from tests.platforms.conftest import MakeWorld
 from tests.platforms.world import platform_of
-from tests.world import MINUTE, SECOND
+from tests.world import HOUR, MINUTE, SECOND
 
 #: Who can be asked about one session, and by which request.
 ASKED = {"sesterce": "list", "fpt-template": "status", "morpheus-node": "status"}
@@ -52,3 +54,35 @@ def test_where_its_status_cannot_be_read_the_second_ping_is_the_confirmation(
     session = world.session(session_id)
     assert session.stop_reason is StopReason.DEAD
     assert "gone, twice" in (session.stop_detail or "")
+
+
+@pytest.mark.parametrize("status", [400, 409, 500])
+@every_that_tells
+def test_what_its_status_says_has_ended_is_closed_whatever_the_close_is_answered(
+    name: str, status: int, make_platforms: MakeWorld
+) -> None:
+    world = make_platforms(platform_of(name))
+    session_id = world.run_at(name)
+    world.end_there(session_id)
+    body = {"error": {"message": "this cannot be done now", "code": "conflict"}}
+    world.fault_at(name, "status", "close", status=status, body=body)
+    world.done("session.close", session_id=session_id)
+    world.pass_time(MINUTE)
+    assert world.session(session_id).state is State.STOPPED, world.placement(session_id).last_answer
+
+
+@pytest.mark.parametrize(
+    ("fault", "params"), [("error_before", {}), ("hang", {}), ("invalid_json", {"effect": True})]
+)
+def test_what_the_list_calls_disabled_is_closed(
+    fault: str, params: dict[str, Any], make_platforms: MakeWorld
+) -> None:
+    patience = {"on_close": "stop", "close_timeout_seconds": 0.5}
+    world = make_platforms(platform_of("sesterce").with_options(**patience))
+    session_id = world.run_at("sesterce")
+    if not params:
+        world.end_there(session_id)
+    world.fault_at("sesterce", fault, "close", **params)
+    world.done("session.close", session_id=session_id)
+    world.pass_time(HOUR)
+    assert world.session(session_id).state is State.STOPPED, world.placement(session_id).last_answer

@@ -1,5 +1,6 @@
 """One contract for every driver, against its simulated platform over real HTTP."""
 
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -213,15 +214,17 @@ def test_what_ended_by_itself_is_closed(stage: Stage, how: str) -> None:
         ("status", {"status": 204}),
     ],
 )
-def test_without_an_answer_a_close_has_no_proof(stage: Stage, fault: str, params: dict[str, Any]) -> None:
+def test_without_an_answer_only_the_platforms_word_is_proof_of_a_close(
+    stage: Stage, fault: str, params: dict[str, Any]
+) -> None:
     placed = stage.open()
     stage.fault(fault, operation="close", **params)
-    story = lambda driver: driver.close(stage.target(placed))  # noqa: E731
-    if stage.card.has_lifecycle:
-        with pytest.raises(NotClosed):
-            stage.play(story, close_timeout_seconds=0.5)
-    else:
-        assert stage.play(story).proof
+    proof = None
+    with suppress(NotClosed):
+        story = lambda driver: driver.close(stage.target(placed))  # noqa: E731
+        proof = stage.play(story, close_timeout_seconds=0.5).proof
+    has_ended = stage.card.tells_status and not stage.server.open_sessions()
+    assert bool(proof) == (has_ended or not stage.card.has_lifecycle)
     stage.server.clear_faults()
     assert close(stage, placed).proof
     assert stage.server.open_sessions() == []

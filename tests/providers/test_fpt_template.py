@@ -200,7 +200,19 @@ def test_what_is_not_there_is_gone_only_where_the_answer_or_the_operator_says_so
 def test_what_cannot_be_addressed_is_not_taken_for_closed(stage: Stage, unknown: dict[str, None]) -> None:
     placed = stage.open()
     with pytest.raises(NotClosed):
-        stage.play(lambda driver: driver.close(stage.target(placed, **unknown)))
+        stage.play(lambda driver: driver.close(stage.target(placed, **unknown)), list=None)
+
+
+def test_where_its_status_cannot_be_asked_the_list_tells_whether_it_has_ended(stage: Stage) -> None:
+    placed = stage.open()
+    stage.fault("error_before", operation="close", times=1)
+    story = lambda driver: driver.close(stage.target(placed))  # noqa: E731
+    without = {"status": None, "endpoint_url": "http://endpoint/v1"}
+    with pytest.raises(NotClosed, match="still listed"):
+        stage.play(story, **without)
+    stage.server.end_session(placed.handle, "expired")
+    stage.fault("error_before", operation="close")
+    assert stage.play(story, **without).proof == f"{placed.handle} is not listed after the close"
 
 
 def test_only_live_items_are_listed(stage: Stage) -> None:
