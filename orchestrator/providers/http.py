@@ -2,7 +2,8 @@
 
 httpx is the interface, aiohttp carries it: httpx's own transport loses pool slots when a request is
 cancelled. No redirects, no proxies from the environment, no cookies, bounded bodies, one deadline per call.
-A POST is sent at most once; below, aiohttp repeats idempotent methods once where a connection breaks.
+What changes something is sent at most once, whatever its method: `fresh` calls are never repeated. The others are
+repeated once by aiohttp where a connection breaks, but a POST.
 """
 
 import asyncio
@@ -73,7 +74,8 @@ class Call:
     most_bytes: int | None = None
     """Of the answer's body, for a list; None: as the client's options say."""
     fresh: bool = False
-    """On a connection of its own: a stale one must not make the outcome of a lifecycle call unknown."""
+    """For lifecycle calls: on a connection of its own, as a stale one must not make the outcome unknown; and never
+    repeated by the transport, as the first one may have had its effect."""
     enough: Callable[[bytes], bool] | None = None
     """Told the body so far: whether the rest need not be read. The connection is not used again then."""
 
@@ -168,13 +170,30 @@ def _trust(ca_file: str | None) -> ssl.SSLContext:
 def _network(options: ClientOptions, context: ssl.SSLContext, *, keep: bool) -> httpx.AsyncBaseTransport:
     def session() -> aiohttp.ClientSession:  # called by the transport on the loop that first uses it
         kept = {"keepalive_timeout": options.keepalive_seconds} if keep else {"force_close": True}
+        once = () if keep else (_once,)
         resolver = CheckedResolver(options.reach) if options.reach is not None else None
         connector = aiohttp.TCPConnector(
             limit=options.max_connections, ssl=context, resolver=resolver, **kept
         )
-        return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+        return aiohttp.ClientSession(
+            connector=connector, cookie_jar=aiohttp.DummyCookieJar(), middlewares=once
+        )
 
     return AiohttpTransport(verify=context, trust_env=False, client=session)
+
+
+class _BrokenConnection(aiohttp.ClientError):
+    """What aiohttp takes for no reason to send a request again."""
+
+
+async def _once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Below, a request with an idempotent method would be sent again where its connection breaks."""
+    try:
+        return await handler(request)
+    except _BEFORE_SENDING:
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise _BrokenConnection(str(error)) from error
 
 
 def _client(options: ClientOptions, transport: httpx.AsyncBaseTransport) -> httpx.AsyncClient:

@@ -32,6 +32,8 @@ class CallTable(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     #: What its placeholders may be.
     known: ClassVar[frozenset[str]] = _ALWAYS
+    #: Whether it opens or closes something, by whatever method.
+    changes: ClassVar[bool] = False
 
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
     url: str = Field(pattern=r"^(?:https?://[^/\s{}]+)?/\S*$|^https?://[^/\s{}]+$")
@@ -114,7 +116,7 @@ class CallTable(BaseModel):
             secret=secret,  # what its echo is hidden by; it travels in the headers as configured
             json=filled_tree(self.body, values),
             headers={name: filled(text, in_headers) for name, text in self.headers.items()},
-            fresh=self.method != "GET",
+            fresh=self.changes or self.method != "GET",
         )
 
 
@@ -129,6 +131,7 @@ class AnswerTable(CallTable):
 
 class OpenTable(AnswerTable):
     known: ClassVar[frozenset[str]] = _ALWAYS | {"nodes", "duration_seconds"}
+    changes: ClassVar[bool] = True
 
     handle: JsonPath
     success_statuses: tuple[int, ...] = (200, 201, 202)
@@ -164,6 +167,7 @@ class StatusTable(AnswerTable):
 
 class CloseTable(CallTable):
     known: ClassVar[frozenset[str]] = _ALWAYS | {"handle"}
+    changes: ClassVar[bool] = True
 
 
 class ListTable(CallTable):

@@ -1,10 +1,12 @@
 """A control API that only the configuration knows: how it is driven, and how its lost answers are found."""
 
+import asyncio
 from typing import Any
 
 import pytest
 
-from orchestrator.providers.driver import Auth, Life, NotPlaced, Placed
+from orchestrator.providers import registry
+from orchestrator.providers.driver import Auth, Endpoint, Life, NotPlaced, Placed
 from orchestrator.providers.errors import (
     CannotAsk,
     NotClosed,
@@ -14,9 +16,12 @@ from orchestrator.providers.errors import (
     Throttled,
 )
 from orchestrator.simulator import SimulatorServer
+from tests.providers.asking import client
+from tests.providers.rawserver import read_request, serving
 from tests.providers.stage import MODEL, TEMPLATE, Stage, platform_of, secret, stage_of
 
 PLATFORM = platform_of("fpt-template")
+ENDPOINT = Endpoint(url="http://endpoint/v1", model=MODEL, auth=Auth.NONE, secret_ref=None)
 
 
 @pytest.fixture
@@ -50,6 +55,37 @@ def test_the_order_fills_the_template_with_its_own_types(stage: Stage) -> None:
     assert placed.endpoint.url == f"{stage.url}/sessions/{session.id}"
     assert placed.ends_at is not None
     assert abs(placed.ends_at.timestamp() - session.ends_at) < 1
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+@pytest.mark.parametrize("name", ["open", "close"])
+def test_no_method_makes_a_call_that_changes_something_go_out_twice(name: str, method: str) -> None:
+    heads: list[bytes] = []
+
+    async def lost(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        heads.append(await read_request(reader))
+
+    async def story() -> None:
+        changed = {
+            **TEMPLATE,
+            **table(name, method=method),
+            "status": None,
+            "list": None,
+            "names_create": False,
+        }
+        more = {"endpoint_url": "http://endpoint/v1", "lost_opens_need_an_operator": True}
+        async with serving(lost) as url, client() as http:
+            driver = registry.build("up", "fpt", {**changed, **more, "base_url": url}, http)
+            if name == "open":
+                await driver.open(order)
+            else:
+                await driver.close(target)
+
+    stage = Stage(None, PLATFORM, "http://up")  # type: ignore[arg-type]
+    order, target = stage.order(), stage.target(Placed(handle="s-1", endpoint=ENDPOINT))
+    with pytest.raises((OutcomeUnknown, NotClosed)):
+        asyncio.run(story())
+    assert len(heads) == 1
 
 
 def test_the_endpoint_may_have_a_secret_of_its_own(stage: Stage) -> None:

@@ -141,6 +141,18 @@ def test_a_fresh_call_meets_no_dying_connection() -> None:
     assert (len(server.heads), server.connections) == (2, 2)
 
 
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "POST"])
+def test_what_may_have_had_its_effect_goes_out_once(method: str) -> None:
+    heads: list[bytes] = []
+
+    async def lost(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append(await read_request(reader))
+
+    with pytest.raises(NoAnswer, match="ServerDisconnectedError"):
+        ask(lost, method=method, fresh=True)
+    assert len(heads) == 1
+
+
 def test_after_a_thousand_cancelled_requests_one_works() -> None:
     async def patient(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await read_request(reader)
