@@ -2,12 +2,14 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from orchestrator.flows.services import Services, close_lease, open_lease, ping_lease
 from orchestrator.rules.audit import AccountFacts, Check, Finding, Now
 from orchestrator.rules.judge import judge_account, judge_placement, judge_session
 from orchestrator.rules.over_quota import is_over_quota
+from orchestrator.rules.patience import Patience, patience
+from orchestrator.rules.states import Step
 from orchestrator.rules.values import Session
 from orchestrator.store.audit import Posted
 from orchestrator.store.unit import Transaction
@@ -42,15 +44,16 @@ class Auditor:
         with self._services.database.reading(at_one_moment=True) as tx:
             now = self._now(tx)
             bounds, live = now.bounds, tx.live_audit
-            for placement in live.impossible_placements():
+            ahead = self._furthest(now)
+            for placement in [*live.impossible_placements(), *live.placements_put_off(ahead)]:
                 self._add(judge_placement(placement, now))
             self._add(live.overdue(now.at - timedelta(seconds=bounds.overdue_after_seconds)))
             self._add(live.overlong_leases(now.at + now.longest_lease))
             self._add(live.shared_keys())
             self._add(live.undelivered(now.at - timedelta(seconds=bounds.outbox_after_seconds)))
             self._add(live.silent_scheduler(now.at - timedelta(seconds=bounds.scheduler_after_seconds)))
-            impossible = live.impossible_sessions()
-        self.look_at(impossible, ())
+            strange = {*live.impossible_sessions(), *live.sessions_put_off(ahead)}
+        self.look_at(strange, ())
 
     def look_at(self, sessions: Collection[str], accounts: Collection[str]) -> None:
         """These sessions with all that belongs to them, then their accounts and those."""
@@ -118,8 +121,24 @@ class Auditor:
             at=tx.now(),
             bounds=config.audit,
             longest_lease=timedelta(seconds=max(leases)) + LEASE_SLACK,
+            patience=self._patience,
             events_since=tx.findings.events_since(),
         )
+
+    def _furthest(self, now: Now) -> Mapping[Step, datetime]:
+        """No step lies further ahead at any provider."""
+        of_all = [self._patience(provider).waits for provider in (None, *self._services.config.providers)]
+        return {step: now.at + max(waits[step] for waits in of_all) for step in of_all[0]}
+
+    def _patience(self, provider: str | None) -> Patience:
+        policy, card = self._services.policy(provider), self._services.card(provider) if provider else None
+        leases = {
+            Step.PING: ping_lease(policy),
+            Step.RESOLVE: open_lease(policy),
+            Step.CLOSE: close_lease(policy),
+        }
+        silence = (card.resolve_after_seconds if card else None) or 0
+        return patience(policy, leases, max(policy.resolve_after_seconds, silence))
 
     def _add(self, findings: Iterable[Finding]) -> None:
         for finding in findings:

@@ -25,12 +25,13 @@ from orchestrator.providers.errors import (
 )
 from orchestrator.rules.alarms import AlarmKind, alarm
 from orchestrator.rules.decide import believed
+from orchestrator.rules.patience import RETRY_LAST
 from orchestrator.rules.states import PlacementState, State, Step, StopReason
 from orchestrator.rules.values import Placement, Policy, RefusedBy, Session
 from orchestrator.store.unit import Transaction
 
 #: Seconds until something that was not sent, or throttled without a hint, is sent again; doubles up to the last.
-RETRY_FIRST, RETRY_LAST = 2.0, 60.0
+RETRY_FIRST = 2.0
 #: Refusals that concern more than the one session.
 _ALARMS = (OutOfBalance, AlarmKind.OUT_OF_BALANCE), (Misconfigured, AlarmKind.MISCONFIGURED)
 

@@ -1,6 +1,6 @@
 """What must hold of what is stored, whatever has failed: each check finds what breaks it, and healthy is nothing."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -8,6 +8,7 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from orchestrator.rules.events import PREFIX, Event
+from orchestrator.rules.patience import Patience
 from orchestrator.rules.states import PlacementState, Step
 from orchestrator.rules.values import ZERO, Account, Plan, Session
 
@@ -36,7 +37,7 @@ class Check(StrEnum):
 
 MEANING: Mapping[Check, str] = MappingProxyType(
     {
-        Check.STEPS: "every live row has a next step, or waits for one that has",
+        Check.STEPS: "every live row has a next step, no further ahead than its kind waits, and the stop of its rules",
         Check.OVERDUE: "no step is overdue for long",
         Check.LEASES: "no lease is older than its time, longer than any, or on a row at rest",
         Check.TRANSITIONS: "every state that an event tells of follows from the one before; the last is the row's",
@@ -98,9 +99,12 @@ class PlacementFacts:
 
     id: str
     session_id: str | None
+    provider: str
     state: PlacementState
     proof: str | None
+    declared_end_at: datetime | None = None
     next_step: Step | None
+    next_step_at: datetime | None
     lease_token: str | None
     lease_until: datetime | None
     forced_at: datetime | None = None
@@ -156,6 +160,8 @@ class Now:
     at: datetime
     bounds: Bounds
     longest_lease: timedelta
+    patience: Callable[[str | None], Patience]
+    """At each provider; None: for rows of none."""
     events_since: datetime | None
     """Older events have been pruned: whoever was created later has all of its own. None: so has everybody."""
 

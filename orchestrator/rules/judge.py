@@ -22,9 +22,9 @@ from orchestrator.rules.states import (
     IllegalTransition,
     PlacementState,
     State,
-    Step,
     checked,
 )
+from orchestrator.rules.stops import next_stop
 from orchestrator.rules.values import Session
 
 
@@ -33,6 +33,7 @@ def judge_session(facts: SessionFacts, now: Now) -> Iterator[Finding]:
     session = facts.session
     for check, problems in (
         (Check.STEPS, _steps(facts)),
+        (Check.STEPS, _plan(session, now)),
         (Check.LEASES, _session_lease(session, now)),
         (Check.TRANSITIONS, _history(facts, now)),
         (Check.SERVING, _serving(facts)),
@@ -60,8 +61,11 @@ def judge_placement(placement: PlacementFacts, now: Now) -> Iterator[Finding]:
         yield Finding(
             Check.FORCED, subject, f"nobody says by whom and why placement {placement.id} was forced"
         )
-    for problem in _lease(placement.next_step, placement.lease_token, placement.lease_until, now):
-        yield Finding(Check.LEASES, subject, f"placement {placement.id}: {problem}")
+    for check, problems in (
+        (Check.STEPS, _too_far(placement, placement.declared_end_at, now)),
+        (Check.LEASES, _lease(placement, placement.lease_until, now)),
+    ):
+        yield from (Finding(check, subject, f"placement {placement.id}: {problem}") for problem in problems)
 
 
 def judge_account(facts: AccountFacts, now: Now) -> Iterator[Finding]:
@@ -97,15 +101,47 @@ def _steps(facts: SessionFacts) -> Iterator[str]:
             assert_never(unknown)
 
 
+def _plan(session: Session, now: Now) -> Iterator[str]:
+    """Its stop is worked out from the row alone where no setting of today may have moved since: not while it starts."""
+    yield from _too_far(session, None, now)
+    if session.state not in {State.QUEUED, State.RUNNING}:
+        return
+    stop = next_stop(session, now.patience(session.provider).policy)
+    if (session.stop_at, session.stop_at_reason) != (stop.stop_at, stop.reason):
+        yield f"it is to stop {_when(session.stop_at)}, by its rules {_when(stop.stop_at)}"
+
+
+def _too_far(row: Session | PlacementFacts, end: datetime | None, now: Now) -> Iterator[str]:
+    """`end`: an orphan that nothing can close by its id is looked at again then."""
+    longest = now.patience(row.provider).waits.get(row.next_step) if row.next_step else None
+    if longest is None or row.next_step_at is None:
+        return
+    if row.next_step_at > max(now.at + longest, end or now.at):
+        yield f"its {row.next_step} waits until {_when(row.next_step_at)}, longer than any"
+
+
 def _session_lease(session: Session, now: Now) -> Iterator[str]:
-    return _lease(session.next_step, session.lease_token, session.lease_until, now)
+    """A success that was reported since spared the ping for whose sake the lease would have been taken over."""
+    until, alive = session.lease_until, session.last_alive_at
+    return _lease(session, max(until, alive) if until and alive else until, now)
 
 
-def _lease(step: Step | None, token: str | None, until: datetime | None, now: Now) -> Iterator[str]:
-    if token is not None and step is None:
+def _lease(row: Session | PlacementFacts, until: datetime | None, now: Now) -> Iterator[str]:
+    if row.lease_token is not None and row.next_step is None:
         yield "it is at rest and under a lease"
-    elif until is not None and until - now.at > now.longest_lease:
-        yield f"its lease lasts until {_when(until)}, longer than any"
+    elif row.lease_until is not None and row.lease_until - now.at > now.longest_lease:
+        yield f"its lease lasts until {_when(row.lease_until)}, longer than any"
+    elif until is not None and _is_left_behind(row, until, now):
+        yield f"its lease ended {_when(until)}, and nobody took it over"
+
+
+def _is_left_behind(row: Session | PlacementFacts, until: datetime, now: Now) -> bool:
+    """What follows a lease came long ago, and is put off again; a step that is overdue tells of itself."""
+    if row.next_step is None or row.next_step_at is None:
+        return False
+    long_ago = now.at - timedelta(seconds=now.bounds.overdue_after_seconds)
+    silence = now.patience(row.provider).waits.get(row.next_step, timedelta(0))
+    return until + silence < long_ago <= row.next_step_at
 
 
 def _history(facts: SessionFacts, now: Now) -> Iterator[str]:

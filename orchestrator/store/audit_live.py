@@ -1,9 +1,10 @@
 """Named queries of the audit that look at everything at once, by indexes that hold next to nothing in health."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, func, select, text
+from sqlalchemy import ColumnElement, Connection, Row, Table, func, select, text
 
 from orchestrator.rules.audit import Check, Finding, PlacementFacts
 from orchestrator.rules.judge import judge_lateness
@@ -34,6 +35,23 @@ class LiveAudit:
         """The same for placements, orphans among them."""
         query = select(*columns_of_placement()).where(text(IMPOSSIBLE_PLACEMENT)).limit(self._limit)
         return [snapshot(PlacementFacts, row) for row in self._connection.execute(query)]
+
+    def sessions_put_off(self, beyond: Mapping[Step, datetime]) -> Sequence[str]:
+        """Sessions whose step is due later than any of its kind."""
+        return [
+            row.id
+            for step, at in beyond.items()
+            for row in self._put_off(SESSIONS, step, at, [SESSIONS.c.id])
+        ]
+
+    def placements_put_off(self, beyond: Mapping[Step, datetime]) -> Sequence[PlacementFacts]:
+        """The same for placements. One that waits for its declared end is among them."""
+        rows = [
+            row
+            for step, at in beyond.items()
+            for row in self._put_off(PLACEMENTS, step, at, columns_of_placement())
+        ]
+        return [snapshot(PlacementFacts, row) for row in rows]
 
     def overdue(self, before: datetime) -> Sequence[Finding]:
         """Steps of sessions, placements and accounts that were due before then."""
@@ -87,6 +105,12 @@ class LiveAudit:
             Finding(Check.SCHEDULER, "scheduler", f"it last ticked {row.at:%Y-%m-%d %H:%M:%S}Z")
             for row in self._connection.execute(query)
         ]
+
+    def _put_off(
+        self, table: Table, step: Step, beyond: datetime, columns: Sequence[ColumnElement[Any]]
+    ) -> Sequence[Row[Any]]:
+        query = select(*columns).where(table.c.next_step == step, table.c.next_step_at > beyond)
+        return self._connection.execute(query.order_by(table.c.next_step_at.desc()).limit(self._limit)).all()
 
     def _overdue_step(self, step: Step, before: datetime) -> list[Finding]:
         found = []

@@ -12,10 +12,10 @@ from orchestrator.rules.audit import Check
 from orchestrator.store.audit import ACCOUNTS, LEDGER, OUTBOX, PLACEMENTS, SESSIONS
 from orchestrator.store.audit_live import CREDENTIALS, LEASES
 from tests.audit.conftest import Scene
-from tests.world import HOUR, SECOND
+from tests.world import HOUR, MINUTE, SECOND
 
 Plant = Callable[[Connection, Scene], None]
-DAY = timedelta(days=1)
+DAY, YEARS = timedelta(days=1), timedelta(days=3650)
 
 
 def of_session(which: str, **values: Any) -> Plant:
@@ -107,6 +107,9 @@ PLANTED: dict[str, tuple[Check, Plant]] = {
         Check.STEPS,
         of_placement("stopping", state="closed", proof="it said so", **NO_STEP),
     ),
+    "a ping in ten years": (Check.STEPS, of_session("running", next_step_at=YEARS)),
+    "a stop in ten years": (Check.STEPS, of_session("running", stop_at=YEARS)),
+    "a close in ten years": (Check.STEPS, of_placement("stopping", next_step_at=YEARS)),
     "a stopped session with a step": (
         Check.STEPS,
         of_session("stopped", next_step="stop", next_step_at=HOUR),
@@ -117,8 +120,19 @@ PLANTED: dict[str, tuple[Check, Plant]] = {
         of_placement("stopping", next_step_at=-HOUR, lease_until=None),
     ),
     "an account that nobody charges": (Check.OVERDUE, of_account("acme", next_step_at=-HOUR)),
-    "a stop whose instant has passed": (Check.OVERDUE, of_session("running", stop_at=-HOUR)),
+    "a stop whose instant has passed": (
+        Check.OVERDUE,
+        of_session("running", stop_at=-HOUR, declared_end_at=-HOUR, stop_at_reason="provider_ended"),
+    ),
     "a lease that nobody took over": (Check.LEASES, of_session("running", **LOST)),
+    "a lease that ended, on a step put off": (
+        Check.LEASES,
+        of_session("running", **LOST | {"next_step_at": MINUTE, "last_alive_at": -HOUR}),
+    ),
+    "a lease that ended, on a close put off": (
+        Check.LEASES,
+        of_placement("stopping", **LOST | {"next_step_at": MINUTE}),
+    ),
     "a lease on a row at rest": (Check.LEASES, of_session("stopped", lease_token="t", lease_until=HOUR)),
     "a lease longer than any": (Check.LEASES, of_session("running", lease_token="t", lease_until=DAY)),
     "a key leased for ever": (Check.LEASES, _lease_a_key_for_ever),

@@ -19,6 +19,7 @@ from orchestrator import wiring
 from orchestrator.flows.audit import audit_store
 from orchestrator.flows.services import Services
 from orchestrator.rules.states import PlacementState, State, Step, StopReason
+from orchestrator.rules.values import Policy
 from orchestrator.settings import Configuration, Settings
 from orchestrator.store.audit_findings import EVENTS_SINCE
 from orchestrator.store.rows import table_of
@@ -29,6 +30,8 @@ from tests.store.stage import a_placement, a_running, an_account, keep, session_
 HOUR = timedelta(hours=1)
 #: Sessions that change between two runs, and runs at each size.
 CHANGED, RUNS = 200, 5
+#: Nothing is due while it runs.
+UNHURRIED = Configuration(policy=Policy(ping_interval_seconds=600))
 #: How much longer a run may take with a hundred times the rows.
 MOST = 3.0
 
@@ -61,7 +64,7 @@ def say(line: str) -> None:
 def measure(server: Postgres, rows: int) -> Measured:
     """The median run over a store of so many rows."""
     with server.fresh_database() as url:
-        built = wiring.build(Settings(database_url=url), Configuration(), pool_size=2)
+        built = wiring.build(Settings(database_url=url), UNHURRIED, pool_size=2)
         try:
             fill(built.services, rows // 3)
             times, found = [], 0
@@ -81,7 +84,8 @@ def fill(services: Services, sessions: int) -> None:
     stock(database)
     lasting = {"created_at": now, "charges": 1}
     runs = lasting | {"running_at": now, "running_since": now, "price_per_node_hour": Decimal(0)}
-    later = {"stop_at": now + HOUR, "ping_at": now + HOUR, "next_step": Step.PING, "next_step_at": now + HOUR}
+    later = {"ping_at": now + HOUR, "next_step": Step.PING, "next_step_at": now + HOUR}
+    later |= {"stop_at": now + HOUR, "stop_at_reason": StopReason.MAX_DURATION, "max_duration_seconds": 3600}
     over = {
         "state": State.STOPPED,
         "running_since": None,

@@ -1,7 +1,7 @@
 """What the audit holds to be wrong of one row, and what not."""
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -25,11 +25,19 @@ from orchestrator.rules.audit import (
 )
 from orchestrator.rules.judge import judge_account, judge_lateness, judge_placement, judge_session
 from orchestrator.rules.over_quota import is_over_quota
-from orchestrator.rules.states import PlacementState, State, Step
-from orchestrator.rules.values import Account, Plan, Session
+from orchestrator.rules.patience import patience
+from orchestrator.rules.states import PlacementState, State, Step, StopReason
+from orchestrator.rules.values import Account, Plan, Policy, Session
 from tests.rules.builders import CONTRACT, HOUR, MINUTE, PAYG, SECOND, T0, a_running_session, a_session
 
-NOW = Now(at=T0 + 10 * MINUTE, bounds=Bounds(), longest_lease=10 * MINUTE, events_since=T0 + HOUR)
+LEASES = {Step.PING: 90.0, Step.RESOLVE: 540.0, Step.CLOSE: 180.0}
+NOW = Now(
+    at=T0 + 10 * MINUTE,
+    bounds=Bounds(),
+    longest_lease=10 * MINUTE,
+    patience=lambda _provider: patience(Policy(), LEASES, 600),
+    events_since=T0 + HOUR,
+)
 
 
 def a_placement(state: PlacementState, **changes: Any) -> PlacementFacts:
@@ -37,9 +45,11 @@ def a_placement(state: PlacementState, **changes: Any) -> PlacementFacts:
     plain = PlacementFacts(
         id="p1",
         session_id="s",
+        provider="alpha",
         state=state,
         proof="it said so" if state is PlacementState.CLOSED else None,
         next_step=None if state in {PlacementState.OPEN, PlacementState.CLOSED} else Step.CLOSE,
+        next_step_at=None if state in {PlacementState.OPEN, PlacementState.CLOSED} else T0,
         lease_token=None,
         lease_until=None,
     )
@@ -47,9 +57,10 @@ def a_placement(state: PlacementState, **changes: Any) -> PlacementFacts:
 
 
 def running(**changes: Any) -> Session:
-    """Since T0; ten minutes are charged at NOW."""
+    """Since T0; ten minutes are charged at NOW, and it stops at the plan's ceiling."""
     charged = {"charged": Decimal(10), "charges": 1, "next_step": Step.PING, "next_step_at": T0}
-    return a_running_session(**(charged | changes))
+    stop = {"stop_at": T0 + timedelta(days=1), "stop_at_reason": StopReason.MAX_DURATION}
+    return a_running_session(**(charged | stop | changes))
 
 
 def told(*changes: tuple[str | None, str]) -> list[Told]:
@@ -90,10 +101,68 @@ def test_every_check_says_what_it_means_and_counts_a_subject_once() -> None:
             id="a lease longer than any",
         ),
         pytest.param(a_session(lease_token="t"), [Check.LEASES], id="a lease at rest"),
+        pytest.param(a_session(lease_until=T0 - HOUR), [], id="a lease that nobody holds"),
+        pytest.param(running(next_step_at=NOW.at + 390 * SECOND), [], id="told to wait, under a lease"),
+        pytest.param(
+            running(next_step_at=NOW.at + 391 * SECOND),
+            [Check.STEPS],
+            id="a ping later than any told it to be",
+        ),
+        pytest.param(
+            running(stop_at=T0 + timedelta(days=3650)), [Check.STEPS], id="a stop later than its rules say"
+        ),
+        pytest.param(running(stop_at_reason=StopReason.IDLE), [Check.STEPS], id="a stop of another rule"),
+        pytest.param(
+            running(next_step=Step.STOP, next_step_at=T0 + timedelta(days=1)), [], id="a stop may be far"
+        ),
     ],
 )
 def test_a_session_by_itself(session: Session, expected: list[Check]) -> None:
     assert problems(session) == expected
+
+
+@pytest.mark.parametrize(
+    ("ended", "alive", "due", "expected"),
+    [
+        pytest.param(990 * SECOND, None, MINUTE, [], id="whoever died with it is waited for"),
+        pytest.param(991 * SECOND, None, MINUTE, [Check.LEASES], id="nobody took it over, and it is put off"),
+        pytest.param(991 * SECOND, None, -10 * MINUTE, [Check.LEASES], id="it is due"),
+        pytest.param(991 * SECOND, None, -11 * MINUTE, [], id="it is overdue, which is told elsewhere"),
+        pytest.param(HOUR, MINUTE, MINUTE, [], id="a success that was reported spared its ping"),
+    ],
+)
+def test_a_lease_that_ended(
+    ended: timedelta, alive: timedelta | None, due: timedelta, expected: list[Check]
+) -> None:
+    last = None if alive is None else NOW.at - alive
+    leased = {"lease_token": "t", "lease_until": NOW.at - ended, "last_alive_at": last}
+    assert problems(running(next_step_at=NOW.at + due, **leased)) == expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        pytest.param({"next_step_at": NOW.at + 840 * SECOND}, [], id="as long as a failed close waits"),
+        pytest.param({"next_step_at": NOW.at + 841 * SECOND}, [Check.STEPS], id="longer"),
+        pytest.param(
+            {"next_step_at": NOW.at + HOUR, "declared_end_at": NOW.at + HOUR}, [], id="until its declared end"
+        ),
+        pytest.param(
+            {"next_step": Step.RESOLVE, "next_step_at": NOW.at + 1140 * SECOND}, [], id="until it must show"
+        ),
+        pytest.param(
+            {"next_step": Step.RESOLVE, "next_step_at": NOW.at + HOUR}, [Check.STEPS], id="for ever"
+        ),
+        pytest.param(
+            {"lease_token": "t", "lease_until": NOW.at - HOUR, "next_step_at": NOW.at},
+            [Check.LEASES],
+            id="its lease ended, and it is put off again and again",
+        ),
+    ],
+)
+def test_a_step_of_a_placement_that_lies_ahead(changes: dict[str, Any], expected: list[Check]) -> None:
+    placement = a_placement(PlacementState.CLOSING, **changes)
+    assert [finding.check for finding in judge_placement(placement, NOW)] == expected
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,33 @@
+"""How far ahead a row's next step may lie: nothing that only waits for time, an answer or a retry waits longer."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+from orchestrator.rules.brake import SLOWDOWN
+from orchestrator.rules.decide import JITTER, RETRY_AFTER_INTERVALS
+from orchestrator.rules.states import Step
+from orchestrator.rules.values import Policy
+
+#: An open or a resolve that was not sent is tried again after so long at most. Seconds.
+RETRY_LAST = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """At one provider: the longest wait of each step that does not wait for an instant of its row's own."""
+
+    policy: Policy
+    waits: Mapping[Step, timedelta]
+
+
+def patience(policy: Policy, leases: Mapping[Step, float], resolve_after_seconds: float) -> Patience:
+    """`leases`: how long a claim of each stands, in seconds. An open that was claimed is a resolve from then on."""
+    interval, retry = policy.ping_interval_seconds, policy.close_retry_max_seconds
+    told = RETRY_AFTER_INTERVALS * interval
+    waits = {
+        Step.PING: max(told, SLOWDOWN * interval),
+        Step.RESOLVE: max(resolve_after_seconds, told, retry, RETRY_LAST),
+        Step.CLOSE: retry * (1 + JITTER),
+    }
+    return Patience(policy, {step: timedelta(seconds=waits[step] + leases[step]) for step in waits})
