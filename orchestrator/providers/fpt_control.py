@@ -16,7 +16,13 @@ from orchestrator.providers.errors import (
 from orchestrator.providers.faults import describe, verdict_of
 from orchestrator.providers.fpt_options import FptOptions
 from orchestrator.providers.http import HttpClient
-from orchestrator.providers.lifecycle import ask_changing, ask_reading, closed_or_ended, refusal
+from orchestrator.providers.lifecycle import (
+    ask_changing,
+    ask_reading,
+    closed_or_ended,
+    may_have_happened,
+    refusal,
+)
 from orchestrator.providers.paths import is_readable, read_text
 from orchestrator.providers.secrets import brief
 from orchestrator.providers.templates import ENDED, CloseTable, OpenTable, StatusTable
@@ -125,7 +131,7 @@ class Control:
             conflict = (
                 answer.status == 409 and self._options.names_create
             )  # perhaps with our own, lost before
-            if answer.status >= 500 or answer.status < 300 or answer.status == 408 or conflict:
+            if may_have_happened(answer) or conflict:
                 return OutcomeUnknown(said)
         return refusal(answer, self._options.rules)
 

@@ -39,6 +39,12 @@ async def ask_changing(http: HttpClient, call: Call) -> Answer:
         raise OutcomeUnknown(str(error)) from error
 
 
+def may_have_happened(answer: Answer) -> bool:
+    """Whether an answer without the handle leaves open what a changing call did: a success that cannot be read,
+    "see other" (the answer stands elsewhere), a server's own timeout, and its failures. Others refuse."""
+    return 200 <= answer.status < 300 or answer.status in (303, 408) or answer.status >= 500
+
+
 async def closed_or_ended(
     closing: Awaitable[Closed], look: Callable[[ProviderError], Awaitable[Closed]]
 ) -> Closed:

@@ -22,7 +22,7 @@ from orchestrator.providers.errors import (
 )
 from orchestrator.providers.faults import describe, read_fault
 from orchestrator.providers.http import Call, HttpClient
-from orchestrator.providers.lifecycle import ask_changing, ask_reading, refusal
+from orchestrator.providers.lifecycle import ask_changing, ask_reading, may_have_happened, refusal
 from orchestrator.providers.numbers import read_decimal
 from orchestrator.providers.secrets import brief
 
@@ -157,11 +157,11 @@ def now_of(answer: Answer) -> datetime:
 
 def _opened(answer: Answer, rest: float) -> str:
     session_id = _lower(answer.json).get("sessionid")
-    if answer.status == 200 and isinstance(session_id, str) and session_id:
+    if 200 <= answer.status < 300 and isinstance(session_id, str) and session_id:
         return session_id
     if answer.status == 500:
         _raise_definite(answer, rest)
-    if answer.status >= 500 or answer.status in (200, 408):
+    if may_have_happened(answer):
         raise OutcomeUnknown(describe(answer))  # the transaction may be mined, and its id lost
     raise refusal(answer)
 

@@ -8,7 +8,7 @@ from orchestrator.providers.driver import Auth, Closed, Order, Probe, Secret, Ta
 from orchestrator.providers.errors import CallsRetired, NotClosed, OutcomeUnknown, ProviderFull
 from orchestrator.providers.faults import describe, read_fault, verdict_of
 from orchestrator.providers.http import Call, HttpClient
-from orchestrator.providers.lifecycle import ask_changing, ask_reading, refusal
+from orchestrator.providers.lifecycle import ask_changing, ask_reading, may_have_happened, refusal
 from orchestrator.rules.values import Verdict
 
 #: Seconds: the gateway refuses or ignores shorter sessions.
@@ -114,7 +114,7 @@ def _opened(answer: Answer) -> str:
     body = _body(answer)
     session_id = body.get("session_id")
     if (
-        answer.status == 200
+        200 <= answer.status < 300
         and body.get("success") is not False
         and isinstance(session_id, str)
         and session_id
@@ -124,7 +124,7 @@ def _opened(answer: Answer) -> str:
         raise ProviderFull(describe(answer))
     if answer.status >= 500:  # it retries by itself below: each try may have opened a session on the chain
         raise OutcomeUnknown(describe(answer), possible_orphans=True)
-    if answer.status in (200, 408):
+    if may_have_happened(answer):
         raise OutcomeUnknown(describe(answer))
     raise refusal(answer)
 
@@ -136,7 +136,7 @@ def _closed(answer: Answer) -> Closed:
         if session_id is None:
             return Closed(proof="the gateway had no active session", nothing_was_open=True)
         return Closed(proof=f"the gateway closed {session_id}", closed_handle=body.get("session_id"))
-    if answer.status >= 500 or answer.status in (200, 408):
+    if may_have_happened(answer):
         raise NotClosed(describe(answer))
     raise refusal(answer)
 

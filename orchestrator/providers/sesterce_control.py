@@ -11,7 +11,7 @@ from orchestrator.providers.driver import Auth, Life, Secret
 from orchestrator.providers.errors import Misconfigured, NotClosed, OutcomeUnknown, ProviderFull
 from orchestrator.providers.faults import Rule, describe, read_fault
 from orchestrator.providers.http import Call, HttpClient
-from orchestrator.providers.lifecycle import ask_changing, ask_reading, refusal
+from orchestrator.providers.lifecycle import ask_changing, ask_reading, may_have_happened, refusal
 from orchestrator.providers.numbers import read_decimal
 from orchestrator.providers.paths import is_readable
 from orchestrator.providers.secrets import beginning, brief
@@ -107,7 +107,7 @@ class Control:
 
 def _refused(answer: Answer, options: SesterceOptions) -> Exception:
     said, told = describe(answer), read_fault(answer).text.lower()
-    if answer.status < 300 or answer.status >= 500 or answer.status == 408:
+    if may_have_happened(answer):
         return OutcomeUnknown(said)
     guessed = answer.status not in (401, 403, 404) and any(
         word.lower() in told for word in options.full_texts

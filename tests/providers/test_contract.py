@@ -157,6 +157,13 @@ def test_a_failed_handshake_was_not_sent(opener: Stage) -> None:
         )
 
 
+@pytest.mark.parametrize("status", [202, 303])
+def test_an_odd_status_is_no_refusal_of_what_was_opened(opener: Stage, status: int) -> None:
+    opener.fault("status", operation=opener.platform.open_operation, status=status, body={}, effect=True)
+    with suppress(OutcomeUnknown if opener.card.has_lifecycle else ProviderError):
+        assert opener.open().handle in [session.id for session in opener.server.open_sessions()]
+
+
 @pytest.mark.parametrize("fault", ["invalid_json", "huge_body", "html", "error_after_effect"])
 def test_an_unreadable_answer_to_an_open_is_never_taken_for_a_refusal(opener: Stage, fault: str) -> None:
     opener.fault(fault, operation=opener.platform.open_operation, times=1)
