@@ -74,8 +74,10 @@ class Control:
         call = table.call(self._options.base_url, {}, secret, self._options.read_timeout_seconds)
         answer = await ask_reading(self._http, replace(call, most_bytes=self._options.max_list_bytes))
         items = table.live(answer.json) if _succeeded(answer, table) else None
-        if items is not None:
+        if items is not None and table.is_whole(answer.json):
             return items
+        if items is not None:
+            raise OutcomeUnknown("the list does not show as many as it says there are: it has pages")
         if _succeeded(answer, table):
             raise OutcomeUnknown(f"no list of sessions: {describe(answer)}")
         raise refusal(answer, self._options.rules)

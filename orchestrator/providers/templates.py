@@ -183,6 +183,8 @@ class ListTable(CallTable):
     status: JsonPath | None = None
     live_words: tuple[str, ...] = Field(default=(), validate_default=True)
     """Where `status` is given: the words of what is live, compared without case."""
+    total: JsonPath | None = None
+    """Where the answer says how many there are; on a page of them, nothing could be found missing."""
     success_statuses: tuple[int, ...] = (200,)
 
     @field_validator("live_words")
@@ -209,6 +211,11 @@ class ListTable(CallTable):
         return [
             item for item in items if not self.status or str(read_path(item, self.status)).lower() in words
         ]
+
+    def is_whole(self, body: Any) -> bool:
+        """Whether it shows as many as it says there are; without `total` it is taken for whole."""
+        items, total = read_path(body, self.items), read_text(body, self.total) or ""
+        return self.total is None or (total.isdecimal() and int(total) <= len(items))
 
 
 def values_of_order(order: Order) -> dict[str, Any]:

@@ -267,6 +267,28 @@ def test_a_list_that_cannot_be_read_is_not_empty(stage: Stage, body: Any) -> Non
         stage.play(lambda driver: driver.list(secret()))
 
 
+@pytest.mark.parametrize("total", [2, "2", None])
+def test_a_page_of_a_list_proves_nothing(stage: Stage, total: Any) -> None:
+    item = {"data": {"id": "s-9", "name": "another", "status": "Running"}}
+    body = {"data": {"items": [item], "total": total}}
+    stage.fault("status", operation="list", status=200, body=body)
+    by_list = {**table("list", total="data.total"), "status": None, "endpoint_url": "http://endpoint/v1"}
+    for story in (
+        lambda driver: driver.list(secret()),
+        lambda driver: driver.resolve(stage.order(), close=False),
+    ):
+        with pytest.raises(OutcomeUnknown, match="as many as it says there are"):
+            stage.play(story, **by_list)
+
+
+def test_a_list_of_as_many_as_it_says_is_whole(stage: Stage) -> None:
+    item = {"data": {"id": "s-9", "name": "another", "status": "Stopped"}}
+    stage.fault("status", operation="list", status=200, body={"data": {"items": [item], "total": 1}})
+    by_list = {**table("list", total="data.total"), "status": None, "endpoint_url": "http://endpoint/v1"}
+    resolve = lambda driver: driver.resolve(stage.order(), close=False)  # noqa: E731
+    assert isinstance(stage.play(resolve, **by_list), NotPlaced)
+
+
 def test_without_a_list_nothing_is_listed(stage: Stage) -> None:
     with pytest.raises(CannotAsk):
         stage.play(lambda driver: driver.list(secret()), list=None)
