@@ -1,6 +1,6 @@
 """Looks at what it is shown, each time as one moment saw it, and remembers what is wrong there."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -13,6 +13,7 @@ from orchestrator.rules.states import Step
 from orchestrator.rules.values import Session
 from orchestrator.store.audit import Posted
 from orchestrator.store.unit import Transaction
+from orchestrator.store.unreadable import is_about_a_row, unreadable
 
 #: An account with more sessions at once has its funds and nodes checked only by a full audit.
 MOST_ACTIVE = 5000
@@ -20,6 +21,8 @@ MOST_ACTIVE = 5000
 LEASE_SLACK = timedelta(minutes=1)
 #: Rows asked for in one statement.
 CHUNK = 500
+#: Judges the rows with these ids; returns the ids of others that are to be looked at as well.
+Look = Callable[[Transaction, Sequence[str]], Collection[str]]
 
 
 class Auditor:
@@ -43,44 +46,64 @@ class Auditor:
         """Everything at once, by indexes that hold next to nothing in health."""
         with self._services.database.reading(at_one_moment=True) as tx:
             now = self._now(tx)
-            bounds, live = now.bounds, tx.live_audit
-            ahead = self._furthest(now)
-            for placement in [*live.impossible_placements(), *live.placements_put_off(ahead)]:
-                self._add(judge_placement(placement, now))
+            bounds, live, ahead = now.bounds, tx.live_audit, self._furthest(now)
             self._add(live.overdue(now.at - timedelta(seconds=bounds.overdue_after_seconds)))
             self._add(live.overlong_leases(now.at + now.longest_lease))
             self._add(live.shared_keys())
             self._add(live.undelivered(now.at - timedelta(seconds=bounds.outbox_after_seconds)))
             self._add(live.silent_scheduler(now.at - timedelta(seconds=bounds.scheduler_after_seconds)))
-            strange = {*live.impossible_sessions(), *live.sessions_put_off(ahead)}
-        self.look_at(strange, ())
+            sessions = {*live.impossible_sessions(), *live.sessions_put_off(ahead)}
+            placements = {*live.impossible_placements(), *live.placements_put_off(ahead)}
+        self._look(sorted(id_ for id_, session_id in placements if session_id is None), self._look_at_orphans)
+        self.look_at(sessions | {session_id for _, session_id in placements if session_id is not None}, ())
 
     def look_at(self, sessions: Collection[str], accounts: Collection[str]) -> None:
         """These sessions with all that belongs to them, then their accounts and those."""
-        owners = set(accounts)
-        for ids in _chunks(sessions):
-            with self._services.database.reading(at_one_moment=True) as tx:
-                owners |= self._look_at_sessions(tx, ids)
+        owners = {*accounts, *self.look_at_sessions(sessions)}
         for ids in _chunks(owners):
+            self._look(ids, self._look_at_accounts)
+
+    def look_at_sessions(self, sessions: Collection[str]) -> set[str]:
+        """These, and not their accounts, which it names."""
+        return {owner for ids in _chunks(sessions) for owner in self._look(ids, self._look_at_sessions)}
+
+    def _look(self, ids: Sequence[str], look: Look) -> Collection[str]:
+        """At a page as one moment saw it; where a row of it cannot be read, at each half, down to that row."""
+        try:
             with self._services.database.reading(at_one_moment=True) as tx:
-                self._look_at_accounts(tx, ids)
+                return look(tx, ids)
+        except Exception as error:
+            if not is_about_a_row(error):
+                raise
+            failure = type(error).__name__
+        if len(ids) == 1:
+            self._add([self._unreadable(ids[0], failure)])
+            return ()
+        half = len(ids) // 2
+        return [*self._look(ids[:half], look), *self._look(ids[half:], look)]
 
-    def look_at_sessions(self, ids: Collection[str]) -> None:
-        """These, and not their accounts."""
-        with self._services.database.reading(at_one_moment=True) as tx:
-            self._look_at_sessions(tx, ids)
+    def _unreadable(self, subject: str, failure: str) -> Finding:
+        with self._services.database.reading() as tx:
+            columns = sorted(set(unreadable(tx.connection, subject)))
+        return Finding(Check.ROWS, subject, f"it cannot be read: {', '.join(columns) or failure}")
 
-    def _look_at_sessions(self, tx: Transaction, ids: Collection[str]) -> set[str]:
+    def _look_at_orphans(self, tx: Transaction, ids: Sequence[str]) -> Collection[str]:
+        now = self._now(tx)
+        for placement in tx.audit.placements(ids):
+            self._add(judge_placement(placement, now))
+        return ()
+
+    def _look_at_sessions(self, tx: Transaction, ids: Sequence[str]) -> Collection[str]:
         now, facts = self._now(tx), tx.audit.sessions(ids)
         for one in facts:
             self._add(judge_session(one, now))
         self.sessions += len(facts)
         return {one.session.account_id for one in facts}
 
-    def _look_at_accounts(self, tx: Transaction, ids: Collection[str]) -> None:
+    def _look_at_accounts(self, tx: Transaction, ids: Sequence[str]) -> Collection[str]:
         now, ledgers = self._now(tx), dict(tx.audit.ledgers(ids, anew=self._anew))
-        active = self._active(tx, ids)
-        for account in tx.audit.accounts(ids):
+        accounts, active = tx.audit.accounts(ids), self._active(tx, ids)
+        for account in accounts:
             if ledgers[account.id].balance != account.balance:  # a sum that was kept accuses nobody by itself
                 ledgers |= tx.audit.ledgers([account.id], anew=True)
             facts = AccountFacts(
@@ -90,18 +113,26 @@ class Auditor:
                 active=active.get(account.id),
             )
             self._add(judge_account(self._with_usage(tx, facts, now), now))
-            self.accounts += 1
+        self.accounts += len(accounts)
         self.ledgers |= ledgers
+        return ()
 
     def _active(self, tx: Transaction, ids: Collection[str]) -> Mapping[str, Sequence[Session]]:
-        """Of all at once, or one by one; who has too many by itself is left out."""
-        most = None if self._anew else MOST_ACTIVE
-        together = tx.audit.active(ids, most)
+        """Of all at once, or one by one; who has too many by itself, or one that cannot be read, is left out."""
+        together = self._active_of(tx, ids)
         if together is not None:
             return together
         return {
-            one: sessions for each in ids for one, sessions in (tx.audit.active([each], most) or {}).items()
+            one: sessions for each in ids for one, sessions in (self._active_of(tx, [each]) or {}).items()
         }
+
+    def _active_of(self, tx: Transaction, ids: Collection[str]) -> Mapping[str, Sequence[Session]] | None:
+        try:
+            return tx.audit.active(ids, None if self._anew else MOST_ACTIVE)
+        except Exception as error:  # that session tells of itself
+            if not is_about_a_row(error):
+                raise
+            return None
 
     def _with_usage(self, tx: Transaction, facts: AccountFacts, now: Now) -> AccountFacts:
         plan = facts.plan

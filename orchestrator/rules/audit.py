@@ -33,6 +33,7 @@ class Check(StrEnum):
     FUNDS = "funds"
     OUTBOX = "outbox"
     SCHEDULER = "scheduler"
+    ROWS = "rows"
 
 
 MEANING: Mapping[Check, str] = MappingProxyType(
@@ -54,6 +55,7 @@ MEANING: Mapping[Check, str] = MappingProxyType(
         Check.FUNDS: "an account's funds end when the formula says",
         Check.OUTBOX: "events leave soon",
         Check.SCHEDULER: "a scheduler ticks",
+        Check.ROWS: "every row can be read",
     }
 )
 

@@ -118,6 +118,11 @@ class Audit:
             for row in rows
         ]
 
+    def placements(self, ids: Collection[str]) -> Sequence[PlacementFacts]:
+        """These placements."""
+        query = select(*columns_of_placement()).where(PLACEMENTS.c.id.in_(ids)).order_by(PLACEMENTS.c.id)
+        return [snapshot(PlacementFacts, row) for row in self._connection.execute(query)]
+
     def accounts(self, ids: Collection[str]) -> Sequence[Account]:
         """These accounts."""
         query = select(ACCOUNTS).where(ACCOUNTS.c.id.in_(ids)).order_by(ACCOUNTS.c.id)

@@ -4,19 +4,21 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Table, func, select, text
+from sqlalchemy import Connection, Row, Table, func, select, text
 
-from orchestrator.rules.audit import Check, Finding, PlacementFacts
+from orchestrator.rules.audit import Check, Finding
 from orchestrator.rules.judge import judge_lateness
 from orchestrator.rules.states import Step
-from orchestrator.store.audit import ACCOUNTS, OUTBOX, PLACEMENTS, SESSIONS, columns_of_placement
-from orchestrator.store.rows import snapshot, table_of
+from orchestrator.store.audit import ACCOUNTS, OUTBOX, PLACEMENTS, SESSIONS
+from orchestrator.store.rows import table_of
 from orchestrator.store.tables import CredentialRow, LeaseRow
 from orchestrator.store.tables.placements import IMPOSSIBLE_PLACEMENT, ONE_UNCLOSED
 from orchestrator.store.tables.sessions import IMPOSSIBLE_SESSION
 
 CREDENTIALS, LEASES = table_of(CredentialRow), table_of(LeaseRow)
 _STOPPABLE = (Step.STOP, Step.PING, Step.WARN)
+#: A placement's id, and its session's; None: an orphan.
+Pair = tuple[str, str | None]
 
 
 class LiveAudit:
@@ -31,27 +33,20 @@ class LiveAudit:
         query = select(SESSIONS.c.id).where(text(IMPOSSIBLE_SESSION)).limit(self._limit)
         return list(self._connection.execute(query).scalars())
 
-    def impossible_placements(self) -> Sequence[PlacementFacts]:
-        """The same for placements, orphans among them."""
-        query = select(*columns_of_placement()).where(text(IMPOSSIBLE_PLACEMENT)).limit(self._limit)
-        return [snapshot(PlacementFacts, row) for row in self._connection.execute(query)]
-
     def sessions_put_off(self, beyond: Mapping[Step, datetime]) -> Sequence[str]:
         """Sessions whose step is due later than any of its kind."""
-        return [
-            row.id
-            for step, at in beyond.items()
-            for row in self._put_off(SESSIONS, step, at, [SESSIONS.c.id])
-        ]
+        return [row.id for step, at in beyond.items() for row in self._put_off(SESSIONS, step, at)]
 
-    def placements_put_off(self, beyond: Mapping[Step, datetime]) -> Sequence[PlacementFacts]:
-        """The same for placements. One that waits for its declared end is among them."""
-        rows = [
-            row
-            for step, at in beyond.items()
-            for row in self._put_off(PLACEMENTS, step, at, columns_of_placement())
-        ]
-        return [snapshot(PlacementFacts, row) for row in rows]
+    def impossible_placements(self) -> Sequence[Pair]:
+        """Placements that no constraint would let in, orphans among them."""
+        query = select(PLACEMENTS.c.id, PLACEMENTS.c.session_id).where(text(IMPOSSIBLE_PLACEMENT))
+        return [(row.id, row.session_id) for row in self._connection.execute(query.limit(self._limit))]
+
+    def placements_put_off(self, beyond: Mapping[Step, datetime]) -> Sequence[Pair]:
+        """Placements whose step is due later than any of its kind. Orphans that wait for their declared end are
+        among them."""
+        rows = (row for step, at in beyond.items() for row in self._put_off(PLACEMENTS, step, at))
+        return [(row.id, row.session_id) for row in rows]
 
     def overdue(self, before: datetime) -> Sequence[Finding]:
         """Steps of sessions, placements and accounts that were due before then."""
@@ -106,9 +101,8 @@ class LiveAudit:
             for row in self._connection.execute(query)
         ]
 
-    def _put_off(
-        self, table: Table, step: Step, beyond: datetime, columns: Sequence[ColumnElement[Any]]
-    ) -> Sequence[Row[Any]]:
+    def _put_off(self, table: Table, step: Step, beyond: datetime) -> Sequence[Row[Any]]:
+        columns = [table.c[name] for name in ("id", "session_id") if name in table.c]
         query = select(*columns).where(table.c.next_step == step, table.c.next_step_at > beyond)
         return self._connection.execute(query.order_by(table.c.next_step_at.desc()).limit(self._limit)).all()
 

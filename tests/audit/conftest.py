@@ -128,7 +128,8 @@ def _made(
         else:
             for table in ("sessions", "placements"):
                 connection.execute(text(f"ALTER TABLE {table} DROP CONSTRAINT ck_{table}_live_has_step"))
-            connection.execute(text("ALTER TABLE placements DROP CONSTRAINT ck_placements_closed_has_proof"))
+            for constraint in ("closed_has_proof", "state_known"):
+                connection.execute(text(f"ALTER TABLE placements DROP CONSTRAINT ck_placements_{constraint}"))
     return scene
 
 

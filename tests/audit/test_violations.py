@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Table, delete, insert, select, update
+from sqlalchemy import Connection, Table, delete, insert, select, text, update
 
 from orchestrator.flows.audit import audit_everything
 from orchestrator.rules.audit import Check
@@ -98,6 +98,17 @@ def _lease_a_key_for_ever(c: Connection, scene: Scene) -> None:
     assert c.execute(lease.values(lease_token="t", lease_until=until)).rowcount == 1
 
 
+def _garble(table: Table, key: str, which: str, column: str, also: str = "") -> Plant:
+    """As a newer release, or a hand, may leave it: JSON of another shape, a state that this release does not know."""
+    other = "'mislaid'" if column == "state" else "'[7]'"
+
+    def plant(c: Connection, scene: Scene) -> None:
+        rows = f"UPDATE {table.name} SET {', '.join(filter(None, [f'{column} = {other}', also]))}"
+        assert c.execute(text(f"{rows} WHERE {key} = :id"), {"id": getattr(scene, which, which)}).rowcount
+
+    return plant
+
+
 LOST = {"lease_token": "t", "lease_until": -HOUR, "next_step_at": -HOUR}
 NO_STEP = {"next_step": None, "next_step_at": None, "lease_token": None, "lease_until": None}
 PLANTED: dict[str, tuple[Check, Plant]] = {
@@ -166,6 +177,13 @@ PLANTED: dict[str, tuple[Check, Plant]] = {
     "funds that end at another time": (Check.FUNDS, of_account("acme", funds_end_at=HOUR + SECOND)),
     "an event that stays": (Check.OUTBOX, _hold_an_event_back),
     "a scheduler that fell silent": (Check.SCHEDULER, _silence_the_scheduler),
+    "a session that cannot be read": (Check.ROWS, _garble(SESSIONS, "id", "running", "attach")),
+    "a placement that cannot be read": (Check.ROWS, _garble(PLACEMENTS, "session_id", "stopped", "state")),
+    "a placement that must not be and cannot be read": (
+        Check.ROWS,
+        _garble(PLACEMENTS, "session_id", "stopping", "state", also="forced_at = closing_since"),
+    ),
+    "an account that cannot be read": (Check.ROWS, _garble(ACCOUNTS, "id", "idle", "quota")),
 }
 
 
@@ -225,6 +243,29 @@ def test_what_an_operator_lowers_binds_the_next_one_and_accuses_nobody(scene: Sc
     world.done("session.start", session_id=scene.created)
     world.done("account.put", account_id="acme", plan="payg", currency="USD", quota={"max_concurrent": 0})
     assert scene.audit() == {}
+
+
+def test_an_event_that_cannot_be_read_is_told_of_with_its_column(scene: Scene) -> None:
+    if scene.world.services.database.engine.dialect.name == "postgresql":
+        return  # takes nothing but JSON
+    with scene.world.services.database.engine.begin() as connection:
+        mine = {"id": scene.stopped}
+        connection.execute(text("UPDATE outbox SET data = '{' WHERE subject = :id"), mine)
+    assert scene.audit() == {"rows": 1}
+    [found] = audit_everything(scene.world.services).found
+    assert (found.subject, found.detail) == (scene.stopped, "it cannot be read: outbox.data")
+
+
+def test_an_orphan_that_cannot_be_read_is_told_of(scene: Scene) -> None:
+    with scene.world.services.database.engine.begin() as connection:
+        _garble(
+            PLACEMENTS,
+            "session_id",
+            "stopped",
+            "state",
+            also="session_id = NULL, proof = NULL, forced_at = created_at",
+        )(connection, scene)
+    assert [one for one in audit_everything(scene.world.services).found if one.check is Check.ROWS] != []
 
 
 def test_every_check_has_its_violation() -> None:
