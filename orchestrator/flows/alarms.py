@@ -1,11 +1,12 @@
 """Alarms are raised once, with an event, and whatever ends them is told too: nobody waits for ever to hear of it."""
 
 from collections.abc import Iterable
+from datetime import datetime
 
 from orchestrator.rules import alarms as rule
-from orchestrator.rules.alarms import Alarm, Well
+from orchestrator.rules.alarms import Alarm, AlarmKind, Well
 from orchestrator.rules.events import Event, rfc3339
-from orchestrator.rules.values import Credential
+from orchestrator.rules.values import Credential, Placement
 from orchestrator.store.credentials import Cleared
 from orchestrator.store.unit import Transaction
 
@@ -18,6 +19,18 @@ def raised(tx: Transaction, alarm: Alarm) -> None:
     if tx.alarms.raise_(alarm):
         kind = f"orchestrator.provider.{alarm.kind.value}"
         tx.outbox.add([Event(type=kind, subject=alarm.provider, data=_told_of(alarm))])
+
+
+def after_open(tx: Transaction, placement: Placement, wrong: str | None, now: datetime) -> None:
+    """What an open shows of its provider's own configuration: something wrong, or nothing any more."""
+    where = placement.provider, placement.credential, None
+    found = rule.alarm(AlarmKind.MISCONFIGURED, *where, wrong or "", now)
+    if wrong is not None:
+        raised(tx, found)
+        return
+    standing = [one for one in tx.alarms.listed() if one.scope == found.scope]
+    for one in standing if tx.alarms.end([one.scope for one in standing]) else ():
+        _over(tx, one, "an open there shows nothing wrong")
 
 
 def end_with(tx: Transaction, well: Iterable[Well]) -> None:

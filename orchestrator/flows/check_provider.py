@@ -1,11 +1,13 @@
 """An operator's first question about a provider: what works there, what does not, and why. Creates nothing."""
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from functools import partial
 
 from orchestrator.flows.services import Services
 from orchestrator.flows.tries import Subject, Tried, card_facts, not_tried, tried
-from orchestrator.flows.try_ping import try_ping
-from orchestrator.providers.driver import ChecksKey, HasBalance, Life, ListsModels, Order, Secret, Target
+from orchestrator.flows.try_ping import running, try_ping
+from orchestrator.providers.abilities import ChecksKey, ChecksOwner, HasBalance, ListsModels
+from orchestrator.providers.driver import Life, Order, Secret, Target
 from orchestrator.providers.errors import CannotAsk, NotSent, OutOfBalance
 from orchestrator.rules.values import Model, ModelType
 
@@ -24,7 +26,13 @@ def check_provider(services: Services, name: str) -> Sequence[Tried]:
         return [_platform(subject), *keys, *(not_tried(what, "no credential works") for what in skipped)]
     secret = services.secret(good[0])
     models, served = _models(subject, secret)
-    tries = [*keys, _balance(subject, secret), *models, *try_ping(subject, secret, served)]
+    tries = [
+        *keys,
+        *_owner(subject, secret),
+        _balance(subject, secret),
+        *models,
+        *try_ping(subject, secret, served),
+    ]
     return [_platform(subject), *tries, *_nothing_was_verified(subject, tries)]
 
 
@@ -87,6 +95,18 @@ async def _asked_of_nobody(subject: Subject, secret: Secret | None) -> str:
     if status.life is Life.UNKNOWN:
         raise NotSent(f"asked about a session that is not there: {status.detail}")
     return f"answers, asked about a session that is not there: {status.detail}"
+
+
+def _owner(subject: Subject, secret: Secret | None) -> Iterator[Tried]:
+    """Where a configuration could name somebody else: whose is what runs there for us?"""
+    driver = subject.driver
+    if not isinstance(driver, ChecksOwner):
+        return
+    served = running(subject)
+    if served is None or served.handle is None:
+        yield not_tried("owner", "nothing runs there")
+        return
+    yield tried(subject, f"owner of {served.handle}", partial(driver.check_owner, served.handle, secret))
 
 
 def _balance(subject: Subject, secret: Secret | None) -> Tried:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from orchestrator.flows import alarms
 from orchestrator.flows.services import Services
 from orchestrator.flows.upkeep import Tally
-from orchestrator.providers.driver import ChecksKey
+from orchestrator.providers.abilities import ChecksKey
 from orchestrator.providers.errors import ProviderError
 from orchestrator.rules.alarms import AlarmKind, alarm
 from orchestrator.rules.events import Event, rfc3339

@@ -118,6 +118,7 @@ def opened(
         unknown(work, placement, OutcomeUnknown(said, possible_orphans=True), step)
         return
     late_answers.disown_candidate(work.services, work.tx, placement, placed.handle, work.now)
+    alarms.after_open(work.tx, placement, placed.misconfigured, work.now)
     current = work.tx.placements.save(placement, _as_open(placement, placed, work.now))
     if session.state is not State.STARTING or session.placements != placement.n:
         placing.no_longer_wanted(work, current, session)

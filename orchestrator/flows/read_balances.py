@@ -7,7 +7,8 @@ from contextlib import suppress
 from orchestrator.flows.alarms import RECOVERED
 from orchestrator.flows.services import Services
 from orchestrator.flows.upkeep import Tally
-from orchestrator.providers.driver import Balance, HasBalance
+from orchestrator.providers.abilities import HasBalance
+from orchestrator.providers.driver import Balance
 from orchestrator.providers.errors import ProviderError
 from orchestrator.rules.events import Event
 from orchestrator.rules.money import MICRO

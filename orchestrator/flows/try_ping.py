@@ -15,12 +15,23 @@ from orchestrator.rules.money import MICRO
 from orchestrator.rules.values import Verdict
 
 
+def running(subject: Subject) -> Target | None:
+    """One session of ours that runs there, and is not about to be closed."""
+    with subject.services.database.reading() as tx:
+        placement = tx.pings.some_running(subject.name, tx.now())
+    if placement is None:
+        return None
+    return target_of(
+        subject.services, placement, subject.services.loop.time() + PING_BEGINS_WITHIN, to_ping=True
+    )
+
+
 def try_ping(subject: Subject, secret: Secret | None, served: Target | None) -> Sequence[Tried]:
     """One ping, and its price."""
     card = subject.driver.card
     if card.native_ping_is_lifecycle:
         return [not_tried("ping", "the configured ping can close a session")]
-    target = served if not card.has_lifecycle else _running(subject)
+    target = served if not card.has_lifecycle else running(subject)
     if target is None:
         why = "nothing runs there" if card.has_lifecycle else "no model can be used"
         return [not_tried("ping", why)]
@@ -31,17 +42,6 @@ def try_ping(subject: Subject, secret: Secret | None, served: Target | None) -> 
         return [not_tried("ping", "too late to begin")]
     _meter(subject, probe)
     return [_pinged(target, probe), _price(probe)]
-
-
-def _running(subject: Subject) -> Target | None:
-    """One session of ours that runs there, and is not about to be closed."""
-    with subject.services.database.reading() as tx:
-        placement = tx.pings.some_running(subject.name, tx.now())
-    if placement is None:
-        return None
-    return target_of(
-        subject.services, placement, subject.services.loop.time() + PING_BEGINS_WITHIN, to_ping=True
-    )
 
 
 async def _is_asleep(driver: Driver, target: Target, secret: Secret | None) -> bool:

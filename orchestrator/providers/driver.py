@@ -1,7 +1,7 @@
 """The port to upstream platforms: what a driver can be asked and what it answers.
 
-How it fails stands in `errors.py`, what its platform can do in `card.py`. Every call may be repeated;
-"already done" is success. Drivers keep no state that a crash could lose.
+How it fails stands in `errors.py`, what its platform can do in `card.py`, what some can say besides in
+`abilities.py`. Every call may be repeated; "already done" is success. Drivers keep no state that a crash could lose.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 from orchestrator.providers.card import Card
 from orchestrator.rules.values import Attach, ModelType, Verdict
@@ -86,6 +86,8 @@ class Placed:
     lasts_seconds: int | None = None
     """Where it tells none: what was asked for."""
     note: str | None = None
+    misconfigured: str | None = None
+    """What it shows to be wrong with the provider's configuration: operators are told. None: nothing."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -194,22 +196,6 @@ class Balance:
     currency: str
 
 
-@runtime_checkable
-class ChecksKey(Protocol):
-    """A driver whose platform can say, at no cost, whether it accepts a key."""
-
-    async def check(self, secret: Secret | None) -> str:
-        """What works, in a few words. Raises CredentialRefused, or any other ProviderError."""
-
-
-@runtime_checkable
-class ListsModels(Protocol):
-    """A driver of sessions that are opened, whose platform can say beforehand whether it has a model."""
-
-    async def lists(self, model: str, secret: Secret | None) -> str:
-        """How it is listed, in a few words. Raises ModelMissing, or any other ProviderError."""
-
-
 class Driver(Protocol):
     """One configured upstream platform."""
 
@@ -238,13 +224,3 @@ class Driver(Protocol):
 
     async def aclose(self) -> None:
         """Give back the connections."""
-
-
-@runtime_checkable
-class HasBalance(Protocol):
-    """A driver that can say what is left: `isinstance(driver, HasBalance)`."""
-
-    low_balance_below: Decimal  # below this amount operators want to know
-
-    async def balance(self, secret: Secret | None) -> Balance:
-        """What is left on the account of this credential. Raises Refused, NotSent or Throttled."""

@@ -47,6 +47,8 @@ class ChainSession:
     id: str
     model: str
     bid: str
+    user: str
+    """The wallet that opened it; empty where the node does not say."""
     opened_at: datetime
     ends_at: datetime
     closed_at: datetime | None
@@ -201,6 +203,7 @@ def _read(entry: Any) -> ChainSession | None:
         id=str(fields["id"]),
         model=str(fields.get("modelagentid", "")),
         bid=str(fields.get("bidid", "")),
+        user=str(fields.get("user") or ""),
         opened_at=opened_at,
         ends_at=ends_at,
         closed_at=_time(fields.get("closedat")),

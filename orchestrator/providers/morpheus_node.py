@@ -12,6 +12,7 @@ from pydantic import Field
 
 from orchestrator.providers.card import Card
 from orchestrator.providers.chat import Dialect, Pinger
+from orchestrator.providers.clock import monotonic
 from orchestrator.providers.driver import (
     Auth,
     Balance,
@@ -27,7 +28,15 @@ from orchestrator.providers.driver import (
     Status,
     Target,
 )
-from orchestrator.providers.errors import NotClosed, NotSent, OutcomeUnknown, ProviderError, Throttled
+from orchestrator.providers.errors import (
+    CannotAsk,
+    Misconfigured,
+    NotClosed,
+    NotSent,
+    OutcomeUnknown,
+    ProviderError,
+    Throttled,
+)
 from orchestrator.providers.faults import rule
 from orchestrator.providers.http import HttpClient
 from orchestrator.providers.lifecycle import closed_or_ended
@@ -35,6 +44,8 @@ from orchestrator.providers.morpheus_chain import SHORTEST_SECONDS, Chain, Chain
 from orchestrator.providers.morpheus_wallet import Wallet, WalletOptions
 from orchestrator.rules.values import Verdict
 
+#: Seconds, for a look at what was just opened: its id is not written down yet.
+_LOOK = 5.0
 _RULES = (rule(Verdict.GONE, (500,), r"SessionAlreadyClosed|session already closed"),)
 
 
@@ -63,12 +74,17 @@ class MorpheusNodeDriver:
 
     async def open(self, order: Order) -> Placed:
         rest, timeout = self._options.nonce_rest_seconds, self._options.open_timeout_seconds
+        began = monotonic()
         session_id = await self._chain.open(order, self._wish(order), timeout, rest)
+        left = (
+            timeout - (monotonic() - began)
+        ) / 2  # whoever waits for the open must not lose its id by this
         return Placed(
             handle=session_id,
             endpoint=self._endpoint(order.model, order.secret),
             lasts_seconds=asked_seconds(order),
             note=f"chat completions there carry the header session_id: {session_id}",
+            misconfigured=await self._wallet.misconfigured(session_id, order.secret, min(left, _LOOK)),
         )
 
     async def resolve(self, order: Order, *, close: bool) -> Placed | NotPlaced:
@@ -124,6 +140,15 @@ class MorpheusNodeDriver:
         sessions, now = await self._wallet.sessions(secret)
         return f"{sum(one.ended(now) is None for one in sessions)} sessions open"
 
+    async def check_owner(self, handle: str, secret: Secret | None) -> str:
+        session, _ = await self._chain.get(handle, secret)
+        if session is None or not session.user:
+            raise CannotAsk("the node does not say whose it is")
+        wrong = self._wallet.is_anothers(session)
+        if wrong is not None:
+            raise Misconfigured(wrong)
+        return "the configured user's wallet"
+
     async def list(self, secret: Secret | None) -> Sequence[Listed]:
         sessions, now = await self._wallet.sessions(secret)
         return [
@@ -162,7 +187,13 @@ class MorpheusNodeDriver:
 
     def _adopted(self, order: Order, session: ChainSession) -> Placed:
         endpoint = self._endpoint(order.model, order.secret)
-        return Placed(handle=session.id, endpoint=endpoint, ends_at=session.ends_at, note="found by its list")
+        return Placed(
+            handle=session.id,
+            endpoint=endpoint,
+            ends_at=session.ends_at,
+            note="found by its list",
+            misconfigured=self._wallet.is_anothers(session),
+        )
 
     def _wish(self, order: Order) -> dict[str, Any]:
         if order.options.get("bid_id"):

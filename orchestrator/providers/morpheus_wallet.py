@@ -1,5 +1,9 @@
-"""Which of a wallet's sessions an order made: told by model or bid, by time, and by what others are known to have."""
+"""Which of a wallet's sessions an order made: told by model or bid, by time, and by what others are known to have.
 
+A list of another wallet would say that there are none: so whose the node's sessions are is looked at too.
+"""
+
+import asyncio
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -7,9 +11,10 @@ from decimal import Decimal
 from pydantic import Field
 
 from orchestrator.providers.driver import NotPlaced, Order, Secret
-from orchestrator.providers.errors import OutcomeUnknown
+from orchestrator.providers.errors import OutcomeUnknown, ProviderError
 from orchestrator.providers.morpheus_chain import Chain, ChainSession
 from orchestrator.providers.options import DriverOptions
+from orchestrator.providers.secrets import brief
 
 
 class WalletOptions(DriverOptions):
@@ -46,6 +51,7 @@ class Wallet:
                 ended = seen.ended(now)
                 return NotPlaced(proof=f"{seen.id} {ended}") if ended else [seen]
         sessions, now = await self.sessions(order.secret)
+        await self._must_show_ours(order, sessions)
         possible = [one for one in sessions if self._may_be(order, one)]
         live = [one for one in possible if one.ended(now) is None]
         if not live:
@@ -60,6 +66,21 @@ class Wallet:
             f"cannot tell which session is this order's, if any: {ids}", possible_orphans=True
         )
 
+    async def misconfigured(self, session_id: str, secret: Secret | None, seconds: float) -> str | None:
+        """What a session that the node has just opened shows to be wrong with `user`; None where it cannot be told."""
+        try:
+            async with asyncio.timeout(seconds):
+                session, _ = await self._chain.get(session_id, secret)
+        except (ProviderError, TimeoutError):
+            return None
+        return self.is_anothers(session) if session else None
+
+    def is_anothers(self, session: ChainSession) -> str | None:
+        """Why a session of this node is not of the configured wallet; None where it is, or the node does not say."""
+        if session.user.lower() in ("", self._options.user.lower()):
+            return None
+        return f"user is {self._options.user}, and the node opens sessions for {brief(session.user)}: none is listed"
+
     async def sessions(self, secret: Secret | None) -> tuple[Sequence[ChainSession], datetime]:
         """The wallet's sessions, oldest first: appended ones shift no page that was read."""
         found: dict[str, ChainSession] = {}
@@ -73,6 +94,18 @@ class Wallet:
             if count < self._options.list_page_size:
                 return tuple(found.values()), now
         raise OutcomeUnknown(f"more than {offset} sessions are listed: raise list_pages to read them all")
+
+    async def _must_show_ours(self, order: Order, sessions: Sequence[ChainSession]) -> None:
+        """A list that lacks what lives for us is another wallet's, or spoilt: it proves nothing."""
+        listed = {one.id.lower() for one in sessions}
+        for handle in sorted(one for one in order.taken_handles if one.lower() not in listed):
+            session, now = await self._chain.get(handle, order.secret)
+            if session is None or session.ended(now):
+                continue
+            shows_by = session.opened_at + timedelta(seconds=self._options.list_lag_seconds)
+            why = self.is_anothers(session)
+            if why is not None or shows_by <= now:
+                raise OutcomeUnknown(why or f"the wallet's list lacks {session.id}, which lives")
 
     def _may_be(self, order: Order, session: ChainSession) -> bool:
         bid = order.options.get("bid_id")

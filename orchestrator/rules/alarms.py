@@ -22,7 +22,8 @@ class AlarmKind(StrEnum):
     OUT_OF_BALANCE = "out_of_balance"
     """The platform's own account behind this key is empty."""
     MISCONFIGURED = "misconfigured"
-    """What is sent there for this model cannot work as it is configured."""
+    """What is sent there for this model cannot work as it is configured; without a model: the provider's own
+    configuration is wrong."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,7 +47,7 @@ class Alarm:
 
 
 def alarm(
-    kind: AlarmKind, provider: str, credential: str | None, model_id: str, reason: str, now: datetime
+    kind: AlarmKind, provider: str, credential: str | None, model_id: str | None, reason: str, now: datetime
 ) -> Alarm:
     """Raised now; an empty account concerns every model of its key."""
     model = None if kind is AlarmKind.OUT_OF_BALANCE else model_id
@@ -93,7 +94,10 @@ class Well:
 
 
 def ends_with(standing: Alarm, well: Well, now: datetime) -> bool:
-    """Does a good ping end the alarm? Not while others there still see it: it would be raised anew at each ping."""
+    """Does a good ping end the alarm? Not while others there still see it: it would be raised anew at each ping.
+    What is wrong with a provider's own configuration no ping contradicts."""
+    if standing.kind is AlarmKind.MISCONFIGURED and standing.model_id is None:
+        return False
     there = (standing.provider, standing.credential) == (well.provider, well.credential)
     about_it = there and standing.model_id in (None, well.model_id)
     return about_it and now - standing.seen_at > QUIET_INTERVALS * well.interval

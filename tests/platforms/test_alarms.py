@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
+from orchestrator.flows.check_provider import check_provider
 from orchestrator.flows.keys import retry_paused
 from orchestrator.rules.alarms import Alarm, AlarmKind
-from orchestrator.rules.states import State, StopReason
+from orchestrator.rules.states import PlacementState, State, StopReason
 from tests.platforms.conftest import MakeWorld
 from tests.platforms.world import PlatformWorld, platform_of
+from tests.providers.stage import WALLET
 from tests.world import HOUR, MINUTE, SECOND
 
 TOLD = "credential_paused_for_model"
@@ -208,3 +210,48 @@ def test_another_secret_starts_with_a_clean_slate(shop: PlatformWorld) -> None:
     assert shop.told_of("openai") == ["out_of_balance", "recovered"]
     shop.another_worker()
     assert shop.told_of("openai") == ["out_of_balance", "recovered"]
+
+
+def _wrong_wallet(make_platforms: MakeWorld) -> PlatformWorld:
+    """`user` is not the node's own wallet."""
+    return make_platforms(platform_of("morpheus-node").with_options(user="0x" + "cd" * 20))
+
+
+def test_a_wrong_wallet_is_told_of_by_its_first_open_and_no_ping_contradicts_it(
+    make_platforms: MakeWorld,
+) -> None:
+    world = _wrong_wallet(make_platforms)
+    world.run_at("morpheus-node")
+    world.pass_time(30 * MINUTE)
+    assert world.told_of("morpheus-node") == ["misconfigured"]
+    [standing] = _alarms(world)
+    assert (standing.model_id, "user" in standing.reason) == (None, True)
+    found = {one.what: one for one in check_provider(world.services, "morpheus-node")}
+    told = next(one for what, one in found.items() if what.startswith("owner of"))
+    assert (told.works, "user" in told.said) == (False, True)
+    world.providers["morpheus-node"] = replace(
+        world.providers["morpheus-node"],
+        options={**world.providers["morpheus-node"].options, "user": WALLET},
+    )
+    world.services = world.another_worker()
+    world.run_at("morpheus-node")
+    assert (world.told_of("morpheus-node"), _alarms(world)) == (["misconfigured", "recovered"], [])
+
+
+def test_a_wrong_wallets_list_ends_no_lost_open(make_platforms: MakeWorld) -> None:
+    world = _wrong_wallet(make_platforms)
+    world.run_at("morpheus-node")
+    world.fault_at("morpheus-node", "cut_after_effect", "open", times=1)
+    lost = world.create_at("morpheus-node")
+    world.settle()
+    world.done("session.close", session_id=lost)
+    world.pass_time(30 * MINUTE)
+    placement = world.placement(lost)
+    assert (placement.state, "user is" in str(placement.last_answer)) == (PlacementState.UNKNOWN, True)
+    assert len(world.server.open_sessions()) == 2
+
+
+def test_where_nothing_of_ours_runs_nobody_can_say_whose_it_is(make_platforms: MakeWorld) -> None:
+    world = _wrong_wallet(make_platforms)
+    found = {one.what: one for one in check_provider(world.services, "morpheus-node")}
+    assert found["owner"].works is None

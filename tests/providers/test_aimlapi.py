@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.providers.driver import Balance, Driver, HasBalance, NotPlaced, Probe
+from orchestrator.providers.abilities import HasBalance
+from orchestrator.providers.driver import Balance, Driver, NotPlaced, Probe
 from orchestrator.providers.errors import (
     CredentialRefused,
     Misconfigured,

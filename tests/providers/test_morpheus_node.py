@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.providers.driver import Driver, HasBalance, Life, NotPlaced, Placed
+from orchestrator.providers.abilities import HasBalance
+from orchestrator.providers.driver import Driver, Life, NotPlaced, Placed
 from orchestrator.providers.errors import (
     NotClosed,
     NotSent,
@@ -201,6 +202,48 @@ def test_a_young_list_proves_nothing(server: SimulatorServer) -> None:
     lose(stage)
     with pytest.raises(OutcomeUnknown, match="not listed yet"):
         stage.play(lambda driver: driver.resolve(stage.order(), close=False), list_lag_seconds=7200)
+
+
+OTHERS = "0x" + "cd" * 20
+
+
+def resolved(stage: Stage, **changes: Any) -> Placed | NotPlaced:
+    """With a `user` that is not the node's wallet."""
+    return stage.play(lambda driver: driver.resolve(stage.order(**changes), close=False), user=OTHERS)
+
+
+def test_a_list_without_what_lives_for_us_proves_nothing(stage: Stage) -> None:
+    ours, sent = stage.open().handle, ago(10_000)
+    with pytest.raises(OutcomeUnknown, match=f"user is {OTHERS}"):
+        resolved(stage, sent_at=sent, taken_handles=frozenset([ours]))
+    stage.server.end_session(ours, "expired")
+    assert isinstance(resolved(stage, sent_at=sent, taken_handles=frozenset([ours])), NotPlaced)
+
+
+@pytest.mark.parametrize(("lag", "proves"), [(3600, True), (0, False)])
+def test_what_lives_for_us_may_be_too_young_to_be_listed(stage: Stage, lag: float, proves: bool) -> None:
+    ours = frozenset([stage.open().handle])
+    stage.fault("empty_list", operation="list")
+    order = stage.order(sent_at=ago(10_000), taken_handles=ours)
+    options = {"list_lag_seconds": lag, "clock_skew_seconds": 0}
+    if proves:
+        assert isinstance(stage.play(lambda driver: driver.resolve(order, close=False), **options), NotPlaced)
+    else:
+        with pytest.raises(OutcomeUnknown, match="which lives"):
+            stage.play(lambda driver: driver.resolve(order, close=False), **options)
+
+
+def test_an_open_tells_whether_it_is_the_configured_wallets(stage: Stage) -> None:
+    assert stage.open().misconfigured is None
+    placed = stage.play(lambda driver: driver.open(stage.order()), user=OTHERS)
+    assert f"user is {OTHERS}" in str(placed.misconfigured)
+
+
+@pytest.mark.parametrize("fault", ["error_before", "hang", "invalid_json", "gone"])
+def test_an_open_is_open_whatever_is_said_of_it_afterwards(stage: Stage, fault: str) -> None:
+    stage.fault(fault, operation="status")
+    placed = stage.play(lambda driver: driver.open(stage.order()), user=OTHERS, open_timeout_seconds=2)
+    assert ([placed.handle], placed.misconfigured) == (live(stage), None)
 
 
 def test_a_lost_open_that_ended_since_is_over(stage: Stage) -> None:

@@ -6,7 +6,8 @@ import pytest
 from pydantic import ValidationError
 
 from orchestrator.providers import registry
-from orchestrator.providers.driver import Driver, Life, ListsModels, NotPlaced, Placed
+from orchestrator.providers.abilities import ListsModels
+from orchestrator.providers.driver import Driver, Life, NotPlaced, Placed
 from orchestrator.providers.errors import (
     CannotAsk,
     Misconfigured,

@@ -70,3 +70,8 @@ def test_a_good_ping_ends_what_it_contradicts(well: Well, after: timedelta, over
 def test_any_model_shows_that_the_account_is_filled() -> None:
     standing = _alarm(AlarmKind.OUT_OF_BALANCE)
     assert ends_with(standing, replace(WELL, model_id="qwen"), NOW + 3 * MINUTE)
+
+
+def test_no_ping_contradicts_what_is_wrong_with_a_providers_own_configuration() -> None:
+    standing = replace(_alarm(), kind=AlarmKind.MISCONFIGURED, model_id=None)
+    assert not ends_with(standing, WELL, NOW + 3 * MINUTE)
