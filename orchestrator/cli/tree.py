@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
 
+from orchestrator.settings import ConfigurationError
 from orchestrator.tasks.draining import BOUND
 
 log = logging.getLogger(__name__)
@@ -103,7 +104,7 @@ class Tree:
         threading.Thread(
             target=_end_with, args=(self._alive_read, self._grace), name="parent", daemon=True
         ).start()
-        sys.exit(target())
+        sys.exit(_ended(target))
 
     def _stop(self) -> int:
         alive = self._alive()
@@ -130,6 +131,16 @@ class Tree:
                 os.kill(child.process.pid, number)
             except ProcessLookupError:
                 log.debug("process %s had ended already", child.name)
+
+
+def _ended(target: Callable[[], int]) -> int:
+    """The exit code of a child. What is configured wrong is told without a trace: the next start may find it mended."""
+    try:
+        return target()
+    except ConfigurationError as error:
+        for fault in error.faults:
+            log.error("%s", fault)
+        return 2
 
 
 def _end_with(alive: int, grace: float) -> None:

@@ -59,6 +59,22 @@ def perform(services: Services, task_id: str, name: str, kwargs: Any) -> dict[st
     return outcome
 
 
+def give_up(services: Services, task_id: str, name: str, why: str) -> dict[str, Any]:
+    """The outcome of a job that no try could do, unless it has one by now. `why`: without a value of the job's."""
+    message = f"the job failed at every try ({why}), and nothing was changed; the worker's log says where"
+    lost = refused(Refusal(ErrorCode.INTERNAL_ERROR, message))
+
+    def once(tx: Transaction) -> dict[str, Any]:
+        if not tx.inbox.take(task_id, name, tx.now()):
+            return dict(tx.inbox.outcome(task_id) or lost)
+        tx.inbox.settle(task_id, lost)
+        return lost
+
+    outcome = services.database.transact(once)
+    metrics.JOBS.labels(name, outcome["error"]["code"] if not outcome["ok"] else "ok").inc()
+    return outcome
+
+
 def _outcome(services: Services, tx: Transaction, name: str, kwargs: Any) -> dict[str, Any]:
     try:
         request: Request = parse(name, kwargs)

@@ -23,6 +23,8 @@ class ErrorCode(StrEnum):
     LIMIT_EXCEEDED = "limit_exceeded"
     INVALID_STATE = "invalid_state"
     CONFLICT = "conflict"
+    INTERNAL_ERROR = "internal_error"
+    """A defect of ours, at every try; nothing was changed."""
 
 
 class Refusal(Exception):

@@ -5,9 +5,13 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.exc import OperationalError
 
 #: Classes of PostgreSQL's errors whose details repeat what was written: data that does not fit, and constraints.
 _TELL_OF_VALUES = frozenset({"22", "23"})
+#: The database is not ready for anybody: it only reads (a standby after a failover), lacks a table or a column (not
+#: migrated yet), or gives us no right to it. psycopg calls these errors of the statement.
+_NOT_READY = frozenset({"25006", "42P01", "42703", "42501"})
 #: Data that does not fit is quoted in the first line already. The name of a constraint follows no colon.
 _QUOTED = re.compile(r': ".*"')
 
@@ -17,6 +21,7 @@ def open_engine(url: str, pool_size: int) -> Engine:
     sqlite = make_url(url).get_backend_name() == "sqlite"
     engine = _sqlite(url, pool_size) if sqlite else _postgresql(url, pool_size)
     event.listen(engine, "handle_error", _hush)
+    event.listen(engine, "handle_error", _not_ready, retval=True)
     return engine
 
 
@@ -69,3 +74,11 @@ def _hush(context: ExceptionContext) -> None:
     first = _QUOTED.sub("", told.partition("\n")[0])
     cause.args = (first,)
     error.args = tuple(arg.replace(told, first) if isinstance(arg, str) else arg for arg in error.args)
+
+
+def _not_ready(context: ExceptionContext) -> BaseException | None:
+    """What would meet every statement is an outage, and passes like one."""
+    cause, error = context.original_exception, context.sqlalchemy_exception
+    if error is None or getattr(cause, "sqlstate", None) not in _NOT_READY:
+        return None
+    return OperationalError(context.statement, None, cause, hide_parameters=True)

@@ -52,6 +52,10 @@ class Process:
         """Was it told to leave? Then it begins nothing more."""
         return self._leaving
 
+    def prepare(self) -> None:
+        """Build what is built with the first task, now. Raises what that raises."""
+        self._ready()
+
     def leave(self) -> None:
         """Claim nothing more; what is claimed and not begun is given back."""
         self._leaving = True

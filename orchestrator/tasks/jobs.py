@@ -8,17 +8,20 @@ from celery import Celery, Task
 from celery.exceptions import Reject
 
 from orchestrator.client.requests import JOBS
-from orchestrator.flows.jobs import perform
+from orchestrator.flows.failures import tell as told
+from orchestrator.flows.jobs import give_up, perform
 from orchestrator.flows.services import Services
 from orchestrator.store.database import STORE_DOWN, StoreError
 
 log = logging.getLogger(__name__)
 
-#: Seconds until a job that the database did not take is tried again.
+#: Seconds until a job that could not be done is tried again.
 RETRY_SECONDS = 5
 #: A database that is down comes back, however late, and the job waits for it. What fails while it is up, and on
-#: this job alone, is a defect: it is tried so often, and then Celery says that it failed.
+#: this job alone, is a defect: it is tried so often, and then its outcome is `internal_error`.
 TRIES_OF_A_DEFECT = 60
+#: The message's header that counts these tries.
+FAILURES = "orchestrator_failures"
 
 
 def register(app: Celery, services: Callable[[], Services]) -> None:
@@ -61,19 +64,54 @@ def _job(name: str, services: Callable[[], Services]) -> Any:
     def run(self: "Task[..., Any]", /, *args: Any, **kwargs: Any) -> dict[str, Any]:
         task_id = self.request.id
         assert task_id is not None
+        ready = _ready(self, services)
         try:
-            return perform(services(), task_id, name, list(args) if args else kwargs)
-        except StoreError as error:
+            return perform(ready, task_id, name, list(args) if args else kwargs)
+        except STORE_DOWN as error:
             _again(self, error)
+        except Exception as error:  # noqa: BLE001  (it is told, tried again, and has an outcome in the end)
+            return _defect(self, ready, name, error)
 
     return run
 
 
-def _again(task: "Task[..., Any]", error: StoreError) -> NoReturn:
+def _ready(task: "Task[..., Any]", services: Callable[[], Services]) -> Services:
+    """What this process holds. Where it cannot be built, by a configuration that is being written or a database that
+    is down, that is no failure of the job."""
+    try:
+        return services()
+    except Exception as error:  # noqa: BLE001  (the job waits, whatever it is)
+        log.error("job %s waits: this process cannot work yet: %s", task.request.id, _kind(error))
+        _again(task, error)
+
+
+def _defect(task: "Task[..., Any]", services: Services, name: str, error: Exception) -> dict[str, Any]:
+    """Try again; after the last try, its outcome says that it cannot be done."""
+    task_id, failures = str(task.request.id), _failures(task) + 1
+    if failures < TRIES_OF_A_DEFECT:
+        log.warning("job %s failed, try %d of %d: %s", task_id, failures, TRIES_OF_A_DEFECT, _kind(error))
+        _again(task, error, headers={FAILURES: failures})
+    told(log, error, f"job {task_id} ({name}) failed at every try; its outcome says so")
+    try:
+        return give_up(services, task_id, name, _kind(error))
+    except StoreError as down:  # then the outcome waits for its turn
+        _again(task, down, headers={FAILURES: failures - 1})
+
+
+def _failures(task: "Task[..., Any]") -> int:
+    """How often this job itself has failed: an outage that it waited out is not counted."""
+    failures = (task.request.headers or {}).get(FAILURES, 0)
+    return failures if isinstance(failures, int) else 0
+
+
+def _again(task: "Task[..., Any]", error: Exception, **options: Any) -> NoReturn:
     """Send it once more, for later. The error may carry the statement's parameters: only its kind leaves the
     process."""
-    most = None if isinstance(error, STORE_DOWN) else TRIES_OF_A_DEFECT
     try:
-        raise task.retry(exc=RuntimeError(f"the database failed: {type(error).__name__}"), max_retries=most)
+        raise task.retry(exc=RuntimeError(f"not done yet: {_kind(error)}"), **options)
     except Reject as unsent:  # nor can it be sent: it stays where it is, and is delivered again
         raise Reject(unsent.args[0], requeue=True) from None
+
+
+def _kind(error: Exception) -> str:
+    return type(error).__name__

@@ -6,13 +6,18 @@ import time
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from orchestrator.client.options import JOBS_QUEUE
 from orchestrator.flows.slots import TOTALS
 from orchestrator.rules.states import Step
 from orchestrator.settings import Settings
+from orchestrator.store.database import STORE_DOWN
 from orchestrator.tasks.draining import PINGS_END_WITHIN, Drain
 from orchestrator.tasks.ticks import CLOSE, CONTROL, OPEN, PING, queue_of
+
+if TYPE_CHECKING:
+    from orchestrator.tasks.app import Process
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,6 +62,7 @@ def run_pool(kind: str, settings: Settings) -> int:
         process.drop()
 
     drain.listen(at_once=DrainingWorker.stop_soon, then=begin)
+    _prepare(process)
     worker = DrainingWorker(
         app=app,
         pool=pool_that_drains(drain),
@@ -72,3 +78,12 @@ def run_pool(kind: str, settings: Settings) -> int:
     worker.start()
     process.close()
     return int(worker.exitcode or 0)
+
+
+def _prepare(process: "Process") -> None:
+    """Build everything before the first message is taken: a configuration that is being written ends this process,
+    which is started again. A database that is down is waited for by the jobs."""
+    try:
+        process.prepare()
+    except STORE_DOWN as error:
+        process.outage.told(error)

@@ -1,20 +1,23 @@
 """The outcome of a job, where the broker that should hand it over is gone, or the database, or neither will do."""
 
+from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from celery import Celery
 from celery.app.trace import build_tracer
 from celery.exceptions import Reject, Retry
 from redis import ConnectionError as Gone
-from sqlalchemy.exc import DataError, DBAPIError, OperationalError
+from sqlalchemy.exc import DataError, OperationalError
 
 from orchestrator.flows.services import Services
-from orchestrator.settings import Settings
+from orchestrator.settings import ConfigurationError, Settings
+from orchestrator.store.database import Database
+from orchestrator.store.unit import Transaction
 from orchestrator.tasks import jobs
 from orchestrator.tasks.app import make_app
-from orchestrator.tasks.jobs import Results
+from orchestrator.tasks.jobs import FAILURES, Results
 from orchestrator.tasks.outage import Outage
 
 
@@ -43,45 +46,99 @@ def traced(app: Any, name: str, kwargs: dict[str, Any]) -> Any:
     return trace("job-1", [], kwargs, request)
 
 
-class Down:
-    """A database that is down, or one that cannot take this job."""
+#: What a defect of ours may raise: nothing that a database says of itself.
+DEFECTS = (DataError("INSERT", {}, Exception("no")), KeyError("sk-planted"), AssertionError())
 
-    def __init__(self, error: type[DBAPIError]) -> None:
-        self._error = error
+
+class Failing:
+    """A database that fails so with every job; it takes what it is told of them."""
+
+    def __init__(self, error: Exception, real: Database) -> None:
+        self._error, self._real = error, real
         self.database = self
 
-    def transact(self, _work: object) -> None:
-        raise self._error("SELECT 1", {}, Exception("no"))
+    def transact(self, work: Any) -> Any:
+        if "give_up" in work.__qualname__:
+            return self._real.transact(work)
+        raise self._error
 
 
-def tried(broker: str, error: type[DBAPIError], retries: int) -> None:
-    """A job that was tried so often already, once more."""
+def tried(
+    broker: str, services: Callable[[], Any], *, retries: int = 0, failures: int | None = None
+) -> dict[str, Any]:
+    """A job that was sent so often already, and failed so often by itself, once more."""
     app = Celery("jobs", broker=broker, set_as_current=False)
     app.conf.task_publish_retry = False
-    jobs.register(app, lambda: cast("Services", Down(error)))
+    jobs.register(app, services)
     task: Any = app.tasks["orchestrator.account.credit"]
-    task.push_request(id="job-1", retries=retries, called_directly=False, args=[], kwargs={})
+    headers = None if failures is None else {FAILURES: failures}
+    task.push_request(id="job-1", retries=retries, called_directly=False, args=[], kwargs={}, headers=headers)
     try:
-        task.run(account_id="acme")
+        outcome: dict[str, Any] = task.run(account_id="acme")
     finally:
         task.pop_request()
+    return outcome
+
+
+def counted(again: Any) -> int:
+    """What the message that is sent again says of the tries so far."""
+    failures: int = again.sig.options["headers"][FAILURES]
+    return failures
+
+
+def down() -> Any:
+    return Failing(OperationalError("SELECT 1", {}, Exception("no")), Database("sqlite://"))
 
 
 def test_a_job_waits_for_a_database_that_is_down_however_long() -> None:
-    with pytest.raises(Retry):
-        tried("memory://", OperationalError, retries=100_000)
+    with pytest.raises(Retry) as again:
+        tried("memory://", down, retries=100_000, failures=59)
+    assert counted(again.value) == 59, "and no try is counted"
 
 
-def test_what_fails_on_this_job_alone_is_a_defect_in_the_end() -> None:
+@pytest.mark.parametrize("error", [ConfigurationError([]), OperationalError("SELECT 1", {}, Exception("no"))])
+def test_a_job_waits_for_a_process_that_cannot_be_built(error: Exception) -> None:
+    def cannot() -> Services:
+        raise error
+
     with pytest.raises(Retry):
-        tried("memory://", DataError, retries=59)
-    with pytest.raises(RuntimeError, match="DataError"):
-        tried("memory://", DataError, retries=60)
+        tried("memory://", cannot, retries=100_000)
+
+
+@pytest.mark.parametrize("error", DEFECTS)
+def test_what_fails_on_this_job_alone_is_its_outcome_in_the_end(
+    sqlite_url: str, error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    database = Database(sqlite_url)
+    services = Failing(error, database)
+    for retries, failures in [(0, None), (1, 1), (500, 58)]:  # an outage that it waited out is not counted
+        with pytest.raises(Retry) as again:
+            tried("memory://", lambda: services, retries=retries, failures=failures)
+        assert counted(again.value) == (failures or 0) + 1
+        assert "sk-planted" not in str(again.value)
+    lost = tried("memory://", lambda: services, retries=59, failures=59)
+    assert lost["error"]["code"] == "internal_error"
+    assert "sk-planted" not in str(lost)
+    with database.reading() as tx:
+        assert tx.inbox.outcome("job-1") == lost
+    assert tried("memory://", lambda: services, failures=59) == lost
+
+
+def test_an_outcome_that_is_there_is_not_overwritten(sqlite_url: str) -> None:
+    database = Database(sqlite_url)
+    done = {"ok": True, "result": {}}
+
+    def did_it_all_the_same(tx: Transaction) -> None:
+        tx.inbox.take("job-1", "orchestrator.account.credit", tx.now())
+        tx.inbox.settle("job-1", done)
+
+    database.transact(did_it_all_the_same)
+    assert tried("memory://", lambda: Failing(KeyError(), database), failures=59) == done
 
 
 def test_a_job_that_cannot_be_sent_again_stays_in_its_queue() -> None:
     with pytest.raises(Reject) as rejected:
-        tried("redis://127.0.0.1:1/0", OperationalError, retries=0)
+        tried("redis://127.0.0.1:1/0", down)
     _, requeue = rejected.value.args
     assert requeue
 

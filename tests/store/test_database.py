@@ -12,7 +12,7 @@ from sqlalchemy import event, make_url, text
 from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 
 from orchestrator.rules.states import Step
-from orchestrator.store.database import ATTEMPTS, Database, StoreUnavailable, new_token
+from orchestrator.store.database import ATTEMPTS, STORE_DOWN, Database, StoreUnavailable, new_token
 from orchestrator.store.unit import Transaction
 from tests.rules.builders import T0
 from tests.servers import Postgres
@@ -92,6 +92,20 @@ def test_a_serialisation_failure_is_tried_again(on_postgresql: Database) -> None
 
     on_postgresql.transact(work)
     assert (attempts.count, on_postgresql.retries, balance(on_postgresql)) == (2, 1, 102)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        pytest.param("SET TRANSACTION READ ONLY; UPDATE accounts SET revision = 1", id="it only reads"),
+        pytest.param("SELECT * FROM not_made_yet", id="a table is not made yet"),
+        pytest.param("SELECT not_made_yet FROM accounts", id="a column is not made yet"),
+    ],
+)
+def test_what_would_meet_every_statement_is_an_outage(on_postgresql: Database, statement: str) -> None:
+    with pytest.raises(STORE_DOWN) as down:
+        on_postgresql.transact(lambda tx: tx.connection.execute(text(statement)))
+    assert isinstance(down.value, OperationalError)
 
 
 def test_a_lock_that_is_not_had_in_time_is_tried_again(on_postgresql: Database) -> None:
