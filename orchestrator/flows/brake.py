@@ -31,8 +31,10 @@ def note_recovery(work: AccountWork, session: Session) -> None:
     assert session.provider is not None
     wanted = work.policy(session).brake_release_successes
     for brake in work.tx.brakes.holding(session.provider, session.credential):
-        if work.tx.brakes.succeeded(brake.scope) >= wanted:
-            _lift(work.tx, brake, f"{wanted} sessions there answer again", work.now)
+        recovered = work.tx.brakes.succeeded(brake.scope)
+        still_ill = work.tx.brakes.still_ill(brake.provider, brake.credential)
+        if rule.is_well_again(recovered, still_ill, wanted):
+            _lift(work.tx, brake, f"{recovered} there answer again, {still_ill} do not", work.now)
 
 
 def slowed(work: AccountWork, session: Session) -> Session:

@@ -4,12 +4,14 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
+from orchestrator.flows import alarms
 from orchestrator.flows.claims import where_due
 from orchestrator.flows.services import PING_BEGINS_WITHIN, Services, ping_lease
 from orchestrator.flows.targets import target_of
 from orchestrator.providers.driver import Driver, Life, Probe, Target
+from orchestrator.rules.alarms import AlarmKind, alarm
 from orchestrator.rules.decide import spread
 from orchestrator.rules.pings import Ping, may_be_the_last
 from orchestrator.rules.states import State, Step
@@ -20,6 +22,8 @@ log = logging.getLogger(__name__)
 
 #: A native ping whose key is in use looks again after this.
 BUSY = timedelta(seconds=1)
+#: What this worker lacks the secret for is left to others for so long.
+LEFT_TO_OTHERS = timedelta(seconds=5)
 #: The platform's own words for an end.
 _ENDED = frozenset({Life.STOPPED, Life.GONE, Life.FAILED})
 #: And for what a ping that says GONE is wrong about.
@@ -84,6 +88,7 @@ def _claimed(
         spread_seconds=spread(policy),
         lacking=services.lacking(provider),
     )
+    claimed = _leave_what_it_lacks_the_secret_for(services, tx, claimed, token, now)
     card = services.card(provider)
     if card is None or not card.native_ping_is_lifecycle:
         return claimed
@@ -97,6 +102,25 @@ def _claimed(
     if busy:  # a lifecycle call runs under that key: look again soon
         tx.pings.release(busy, token, now + BUSY)
     return held
+
+
+def _leave_what_it_lacks_the_secret_for(
+    services: Services,
+    tx: Transaction,
+    claimed: Sequence[tuple[Session, Placement]],
+    token: str,
+    now: datetime,
+) -> Sequence[tuple[Session, Placement]]:
+    """Another worker may have it; operators are told, for perhaps none has."""
+    lacking = {session.id: services.lacks(placement) for session, placement in claimed}
+    left = [(session, placement) for session, placement in claimed if lacking[session.id] is not None]
+    if left:
+        tx.pings.release([session.id for session, _ in left], token, now + LEFT_TO_OTHERS)
+    for session, placement in left:
+        said = f"a worker lacks the secret {lacking[session.id]}, without which nothing there can be pinged"
+        where = placement.provider, placement.credential, session.model_id
+        alarms.raised(tx, alarm(AlarmKind.MISCONFIGURED, *where, said, now))
+    return [one for one in claimed if lacking[one[0].id] is None]
 
 
 def give_keys_back(services: Services, tx: Transaction, pinged: Sequence[Pinged]) -> None:

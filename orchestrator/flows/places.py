@@ -22,6 +22,8 @@ class Place:
 
     provider: str
     credential: Credential | None
+    at: datetime
+    """From when on: now, or once its wait or its key's rest is over."""
 
 
 def providers_for(services: Services, session: Session, model: Model) -> Iterator[str]:
@@ -52,6 +54,19 @@ def take_place(
     return None
 
 
+def take_place_by(
+    services: Services, tx: Transaction, session: Session, model: Model, now: datetime, by: datetime
+) -> Place | None:
+    """The same for who may wait until `by`: one that was told to wait, or whose key has to rest, is a place too."""
+    place = take_place(services, tx, session, model, now)
+    if place is not None:
+        return place
+    freed_at = freed_by_time(tx, session, list(providers_for(services, session, model)), now)
+    if freed_at is None or freed_at > by:
+        return None
+    return take_place(services, tx, session, model, freed_at)
+
+
 def freed_by_time(
     tx: Transaction, session: Session, providers: Sequence[str], now: datetime
 ) -> datetime | None:
@@ -72,10 +87,10 @@ def _take_at(
         provider, now, ref=session.pinned_credential, excluding=sorted(excluding)
     )
     if credential is not None:
-        return Place(provider=provider, credential=credential)
-    keyless = not services.config.providers[provider].credentials and session.pinned_credential is None
+        return Place(provider=provider, credential=credential, at=now)
+    keyless = not services.config.providers[provider].all_credentials and session.pinned_credential is None
     if keyless and None not in avoiding and provider not in tx.waits.holding(now):
-        return Place(provider=provider, credential=None)
+        return Place(provider=provider, credential=None, at=now)
     return None
 
 

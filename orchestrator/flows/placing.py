@@ -47,9 +47,10 @@ def begin_placement(
         duration_seconds=shortest,
         created_at=now,
         next_step=Step.OPEN,
-        next_step_at=now,
+        next_step_at=place.at,
     )
-    tx.placements.wake(Step.OPEN)
+    if place.at <= now:
+        tx.placements.wake(Step.OPEN)
     return tx.placements.insert(placement)
 
 
@@ -81,10 +82,11 @@ def next_attempt(work: "AccountWork", before: Session, noted: Session) -> Sessio
         return None
     for placement in work.tx.placements.unended(before.id):
         no_longer_wanted(work, placement, before)
-    place = places.take_place(work.services, work.tx, before, model, work.now)
+    first_entry = noted.starting_at or work.now  # attempts share one start_timeout
+    by = first_entry + timedelta(seconds=policy.start_timeout_seconds)
+    place = places.take_place_by(work.services, work.tx, before, model, work.now, by)
     if place is None:
         return None
-    first_entry = noted.starting_at or work.now  # attempts share one start_timeout
     after = replace(starting_at(noted, place, work.now), starting_at=first_entry)
     saved = work.keep(before, work.planned(after))
     begin_placement(work.services, work.tx, saved, model, place, work.now)
@@ -99,7 +101,8 @@ def move_on(work: "AccountWork", session: Session, at: datetime, detail: str, re
     before = work.tx.sessions.lock(session.id)
     if model is None or before is None or before.state is not State.RUNNING:
         return False
-    place = places.take_place(work.services, work.tx, before, model, work.now)
+    by = work.now + timedelta(seconds=work.policy(session).start_timeout_seconds)
+    place = places.take_place_by(work.services, work.tx, before, model, work.now, by)
     if place is None:
         return False
     for placement in work.tx.placements.unended(before.id):

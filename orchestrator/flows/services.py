@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from orchestrator.flows.loop import EventLoop
 from orchestrator.flows.slots import Slots
 from orchestrator.providers.card import Card
-from orchestrator.providers.driver import Driver, Secret
+from orchestrator.providers.driver import Auth, Driver, Secret
 from orchestrator.rules.states import Step
 from orchestrator.rules.values import Placement, Policy
 from orchestrator.settings import Configuration, SecretStore
@@ -84,6 +84,14 @@ class Services:
         if not placement.exclusive or placement.fingerprint is None:
             return self.secret(placement.credential)
         return self.secret(self.held(placement.provider).get(placement.fingerprint))
+
+    def lacks(self, placement: Placement) -> str | None:
+        """The reference of the secret that a ping there must bear and this worker cannot resolve: without it a
+        healthy endpoint refuses the ping as it would refuse a stranger's."""
+        ref = placement.secret_ref
+        if ref is None or placement.endpoint_auth == Auth.NONE:
+            return None
+        return ref if self.secrets.get(ref) is None else None
 
     def held(self, provider: str) -> Mapping[str, str]:
         """Fingerprint → reference of the secrets of this provider that this worker has."""

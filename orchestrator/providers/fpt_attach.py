@@ -11,6 +11,7 @@ from typing import assert_never
 from orchestrator.providers.card import Card
 from orchestrator.providers.chat import Dialect, Pinger
 from orchestrator.providers.driver import (
+    Auth,
     Closed,
     Endpoint,
     Life,
@@ -29,6 +30,7 @@ from orchestrator.providers.errors import (
     Misconfigured,
     ModelMissing,
     NotClosed,
+    NotSent,
     OutOfBalance,
     Refused,
 )
@@ -57,6 +59,10 @@ class AttachDriver:
         placed = self._placed(order)
         if placed.ends_at is not None and placed.ends_at <= (order.now or datetime.now(UTC)):
             raise Refused(f"the declared end has passed: {placed.ends_at:%Y-%m-%d %H:%M:%S} UTC")
+        if order.secret is None and placed.endpoint.secret_ref is not None:
+            raise NotSent(
+                f"this worker lacks the secret {placed.endpoint.secret_ref}: set it where workers run"
+            )
         probe = await self.probe(self._first_look(order, placed.endpoint))
         refusal = _refusal(probe)
         if refusal is not None:
@@ -96,8 +102,8 @@ class AttachDriver:
 
     def _placed(self, order: Order) -> Placed:
         attach = _needed(order)
-        ref = attach.secret_ref if order.secret else None
         url, auth = chat_base(attach.endpoint_url), self._options.endpoint_auth
+        ref = None if auth is Auth.NONE else attach.secret_ref
         endpoint = Endpoint(url=url, model=attach.model, auth=auth, secret_ref=ref)
         return Placed(
             handle=order.placement_id,

@@ -23,6 +23,12 @@ class Health:
     """Stopped as dead, or moved on from here as dead, since the window began."""
 
 
+def is_well_again(recovered: int, still_ill: int, wanted: int) -> bool:
+    """As many answer again as it takes, or as are still ill there: of a few, fewer than `wanted` can ever recover,
+    and who is dead among them must not live on the brake."""
+    return recovered >= min(wanted, max(still_ill, 1))
+
+
 def is_at_fault(health: Health) -> bool:
     """More than half are ill; of a few, all."""
     total, ill = health.running + health.died, health.doubtful + health.died

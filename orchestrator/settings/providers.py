@@ -91,7 +91,13 @@ def _base_url(table: Table, *, needed: bool) -> str:
 
 
 def _check_options(table: Table, driver: str, options: Mapping[str, Any], around: Surroundings) -> None:
-    """The driver judges its keys; a key that it does not know may be one of ours, misspelt."""
+    """The driver judges its keys; a key that it does not know may be one of ours, misspelt. What is a reference must
+    lead somewhere, as a credential must."""
+    for key, value in options.items():
+        if around.secrets and isinstance(value, str) and is_reference(value):
+            missing = around.secrets.why_missing(value)
+            if missing:
+                table.fault(key, missing)
     validate = (around.known_drivers or {}).get(driver)
     if validate is None:
         return

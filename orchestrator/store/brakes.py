@@ -75,6 +75,13 @@ class Brakes:
         found = self._connection.execute(counted.returning(BRAKES.c.successes)).scalar()
         return int(found or 0)
 
+    def still_ill(self, provider: str, credential: str | None) -> int:
+        """How many run there and are in doubt, since whenever."""
+        there = [SESSIONS.c.provider == provider, SESSIONS.c.state == State.RUNNING]
+        if credential is not None:
+            there.append(SESSIONS.c.credential == credential)
+        return self._how_many(and_(*there, or_(SESSIONS.c.failures > 0, SESSIONS.c.gone_since.is_not(None))))
+
     def release(self, brake: Brake) -> bool:
         """Lift it, and let every streak there start anew. False where it was lifted already."""
         gone = delete(BRAKES).where(BRAKES.c.scope == brake.scope).returning(BRAKES.c.scope)

@@ -289,3 +289,30 @@ def test_a_key_that_is_held_comes_after_every_other(make_platforms: MakeWorld) -
     assert taken == {"env:OPENAI_2"}
     world.pause("openai", "env:OPENAI_2")
     assert world.session(world.run_at("openai")).credential == "env:OPENAI_1"
+
+
+def test_of_two_that_recover_nobody_is_held_for_half_an_hour(make_platforms: MakeWorld) -> None:
+    world = make_platforms(platform_of("morpheus"))
+    one, other = world.run_many_at("morpheus", 2)
+    fault = world.fault_at("morpheus", "error_before")
+    world.pass_time(40 * SECOND)
+    assert world.told_of("morpheus") == ["braked"]
+    world.server.remove_fault(fault)
+    world.pass_time(3 * MINUTE)
+    assert world.told_of("morpheus") == ["braked", "released"]
+    world.fault_at("morpheus", "error_before", session=world.placement(one).handle)
+    world.pass_time(3 * MINUTE)
+    assert world.session(one).stop_reason is StopReason.DEAD
+    assert world.session(other).state is State.RUNNING
+
+
+def test_who_is_dead_among_a_few_does_not_live_on_the_brake(studio: PlatformWorld) -> None:
+    sessions = studio.run_many_at("fpt-template", 5)
+    _kill(studio, sessions[:3])
+    studio.pass_time(2 * MINUTE)
+    studio.server.clear_faults()
+    _kill(studio, sessions[:1])
+    studio.pass_time(6 * MINUTE)
+    assert studio.told_of("fpt-template")[:2] == ["braked", "released"]
+    assert studio.session(sessions[0]).stop_reason is StopReason.DEAD
+    assert _states(studio, sessions[1:]) == {State.RUNNING}

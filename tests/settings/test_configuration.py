@@ -201,6 +201,11 @@ def test_faults_outside_of_providers(tmp_path: Path, text: str, expected: str) -
             id="a missing secret",
         ),
         pytest.param(
+            AIML + 'endpoint_secret_ref = "env:GONE"',
+            "endpoint_secret_ref: environment variable GONE is not set",
+            id="a missing secret of endpoints",
+        ),
+        pytest.param(
             AIML + 'credentials = ["sk-hunter2"]',
             "credentials[0]: must be env:NAME or file:/path, never the secret itself",
             id="the secret itself",

@@ -1,0 +1,86 @@
+"""A worker that lacks a secret, while another has it or none: what cannot be asked for is left to others, and told."""
+
+from dataclasses import replace
+
+import pytest
+
+from orchestrator.rules.states import State
+from orchestrator.rules.values import Verdict
+from tests.platforms.conftest import MakeWorld
+from tests.platforms.world import PlatformWorld, platform_of
+from tests.world import MINUTE, SECOND
+
+
+def _forget_the_secrets(world: PlatformWorld) -> None:
+    """All workers are started anew, and somebody forgot to hand them these."""
+    world.secrets = {}
+    world.services = world.another_worker()
+
+
+@pytest.mark.parametrize("means", ["gone", "credentials"])
+def test_an_attached_endpoint_is_not_dead_because_its_secret_is_not_there(
+    make_platforms: MakeWorld, means: str
+) -> None:
+    world = make_platforms(platform_of("fpt-attach").with_options(unauthorized_means=means))
+    session_id = world.run_at("fpt-attach")
+    knows = world.services
+    _forget_the_secrets(world)
+    before = len(world.chats("fpt-attach"))
+    world.pass_time(17 * MINUTE)
+    assert world.session(session_id).state is State.RUNNING
+    assert len(world.chats("fpt-attach")) == before, "nothing was sent without it"
+    assert world.told_of("fpt-attach") == ["misconfigured"]
+    world.services = knows
+    world.pass_time(5 * MINUTE)
+    assert world.session(session_id).last_verdict is Verdict.ALIVE
+    assert world.told_of("fpt-attach") == ["misconfigured", "recovered"]
+
+
+def test_a_ping_that_one_worker_cannot_send_is_sent_by_another(make_platforms: MakeWorld) -> None:
+    world = make_platforms(platform_of("fpt-attach"))
+    session_id = world.run_at("fpt-attach")
+    world.jump(31 * SECOND)
+    secrets, world.secrets = world.secrets, {}
+    lacks = world.another_worker()
+    world.secrets = secrets
+    world.settle(lacks)
+    assert world.session(session_id).lease_token is None
+    world.jump(6 * SECOND)
+    world.settle()
+    assert world.session(session_id).last_ping_at == world.clock.now
+
+
+def test_nothing_is_attached_without_its_secret(make_platforms: MakeWorld) -> None:
+    world = make_platforms(platform_of("fpt-attach"))
+    secrets, knows = world.secrets, world.services
+    session_id = world.create_at("fpt-attach")
+    _forget_the_secrets(world)
+    world.pass_time(MINUTE)
+    assert "this worker lacks the secret env:ATTACHED_1" in str(world.placement(session_id).last_answer)
+    assert world.chats("fpt-attach") == []
+    world.services, world.secrets = knows, secrets
+    world.pass_time(MINUTE)
+    assert world.session(session_id).state is State.RUNNING
+
+
+def test_what_sesterce_runs_outlives_the_loss_of_its_endpoints_secret(make_platforms: MakeWorld) -> None:
+    world = make_platforms(platform_of("sesterce").with_options(endpoint_secret_ref="env:EP"))
+    world.secrets["EP"] = "sk-sesterce-1"
+    world.services = world.another_worker()
+    sessions = world.run_many_at("sesterce", 4)
+    del world.secrets["EP"]
+    world.services = world.another_worker()
+    world.pass_time(20 * MINUTE)
+    assert [world.session(one).state for one in sessions] == [State.RUNNING] * 4
+    assert "misconfigured" in world.told_of("sesterce")
+    world.done("session.close", session_id=sessions[0])
+    world.pass_time(MINUTE)
+    assert world.session(sessions[0]).state is State.STOPPED, "the key closes, and is there"
+
+
+def test_where_the_only_key_is_retired_nothing_is_placed(make_platforms: MakeWorld) -> None:
+    world = make_platforms(replace(platform_of("openai"), upstream={"auth": "none"}))
+    one = world.providers["openai"]
+    world.providers["openai"] = replace(one, credentials=(), retired_credentials=one.credentials)
+    world.services = world.another_worker()
+    assert world.refused("session.create", account_id="acme", model_id="openai") == "no_capacity"
