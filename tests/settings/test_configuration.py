@@ -201,11 +201,6 @@ def test_faults_outside_of_providers(tmp_path: Path, text: str, expected: str) -
             id="a missing secret",
         ),
         pytest.param(
-            AIML + 'endpoint_secret_ref = "env:GONE"',
-            "endpoint_secret_ref: environment variable GONE is not set",
-            id="a missing secret of endpoints",
-        ),
-        pytest.param(
             AIML + 'credentials = ["sk-hunter2"]',
             "credentials[0]: must be env:NAME or file:/path, never the secret itself",
             id="the secret itself",
@@ -305,6 +300,15 @@ def test_what_is_no_toml(tmp_path: Path, content: bytes, expected: str) -> None:
 def test_a_directory_is_no_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="cannot be read"):
         load_configuration(tmp_path)
+
+
+def test_a_missing_secret_of_endpoints_is_a_fault_too(tmp_path: Path) -> None:
+    text = f"[providers.p]\n{AIML}endpoint_secret_ref = 'env:GONE'"
+    options = {"known_drivers": {"aimlapi": lambda _options: []}}
+    assert faults(tmp_path, text, **options) == [
+        "providers.p.endpoint_secret_ref: environment variable GONE is not set"
+    ]
+    assert read(tmp_path, text, require_secrets=False, **options).providers["p"].options
 
 
 def test_a_missing_secret_need_not_be_a_fault(tmp_path: Path) -> None:
