@@ -304,7 +304,7 @@ def test_a_directory_is_no_file(tmp_path: Path) -> None:
 
 def test_a_missing_secret_of_endpoints_is_a_fault_too(tmp_path: Path) -> None:
     text = f"[providers.p]\n{AIML}endpoint_secret_ref = 'env:GONE'"
-    options = {"known_drivers": {"aimlapi": lambda _options: []}}
+    options: dict[str, Any] = {"known_drivers": {"aimlapi": lambda _options: []}}
     assert faults(tmp_path, text, **options) == [
         "providers.p.endpoint_secret_ref: environment variable GONE is not set"
     ]
