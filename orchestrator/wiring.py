@@ -9,7 +9,7 @@ from orchestrator.flows.loop import EventLoop
 from orchestrator.flows.services import Services
 from orchestrator.flows.slots import TOTALS, Slots
 from orchestrator.observability import metrics
-from orchestrator.providers import one_key, registry
+from orchestrator.providers import credential_faults, one_key, registry
 from orchestrator.providers.driver import Driver
 from orchestrator.providers.http import ClientOptions, HttpClient
 from orchestrator.providers.secrets import Hidden
@@ -45,6 +45,7 @@ def read_configuration(settings: Settings, *, require_secrets: bool = False) -> 
         also_check=lambda document, read: [
             *wishes.faults_of(document, read),
             *one_key.faults_of(read, secrets),
+            *credential_faults.faults_of(read),
         ],
     )
 

@@ -107,7 +107,7 @@ class AimlapiDriver(AlwaysOn):
 
 
 def card(_options: AimlapiOptions) -> Card:
-    return Card(has_lifecycle=False)
+    return Card(has_lifecycle=False, needs_credential=True)
 
 
 def _names(entry: Mapping[str, Any]) -> set[str]:

@@ -16,6 +16,10 @@ class Card:
     wallet: str | None = None
     """The address of the one wallet for which all its credentials act, whose transactions must not meet: it takes
     one."""
+    needs_credential: bool = False
+    """Nothing there can be asked without a key: a provider without credentials does not start."""
+    ignores_credentials: bool = False
+    """None of its calls sends a key: a provider with credentials does not start."""
     serialised: bool = False
     """Lifecycle calls of one credential run one at a time, under a lease on it."""
     repeats_open: bool = False

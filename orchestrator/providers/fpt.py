@@ -22,8 +22,12 @@ def card(options: FptOptions) -> Card:
     if options.mode == "attach":
         minimum = options.minimum_billing_seconds
         return Card(has_lifecycle=True, attaches=True, minimum_billing_seconds=minimum)
+    calls = (options.open, options.close, options.status, options.list)
+    sends_secret = any(call is not None and call.sends_secret for call in calls)
     return Card(
         has_lifecycle=True,
+        needs_credential=sends_secret,
+        ignores_credentials=not sends_secret,
         can_list=options.list is not None,
         closes_by_id=options.close is not None and "handle" in options.close.placeholders,
         exclusive_credentials=options.exclusive_credentials,

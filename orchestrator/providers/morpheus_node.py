@@ -220,6 +220,7 @@ def _end(session_id: str, seen: ChainSession | None, now: datetime) -> Closed | 
 def card(options: MorpheusNodeOptions) -> Card:
     return Card(
         has_lifecycle=True,
+        needs_credential=True,
         can_list=True,
         closes_by_id=True,
         serialised=True,

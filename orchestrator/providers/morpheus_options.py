@@ -24,6 +24,7 @@ class MorpheusOptions(DriverOptions):
 def card(options: MorpheusOptions) -> Card:
     return Card(
         has_lifecycle=True,
+        needs_credential=True,
         exclusive_credentials=True,
         serialised=True,
         repeats_open=True,

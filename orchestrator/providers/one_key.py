@@ -12,7 +12,7 @@ from orchestrator.settings import Configuration, Fault, ProviderConfiguration, S
 
 def faults_of(configuration: Configuration, secrets: SecretStore) -> list[Fault]:
     """All of them. Secrets that are not on this machine are left to those who have them."""
-    cards = _cards(configuration)
+    cards = cards_of(configuration)
     one_session = [
         configuration.providers[name] for name, card in cards.items() if card.exclusive_credentials
     ]
@@ -20,7 +20,7 @@ def faults_of(configuration: Configuration, secrets: SecretStore) -> list[Fault]
     return [*_same_secret(one_session, secrets), *_same_wallet(wallets)]
 
 
-def _cards(configuration: Configuration) -> Mapping[str, Card]:
+def cards_of(configuration: Configuration) -> Mapping[str, Card]:
     """Of those that can be built; what is wrong with the others is told elsewhere."""
     found = {}
     for name, provider in configuration.providers.items():

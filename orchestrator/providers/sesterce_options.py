@@ -83,6 +83,7 @@ def card(options: SesterceOptions) -> Card:
     managed = options.on_close != "leave"
     return Card(
         has_lifecycle=managed,
+        needs_credential=True,
         can_list=managed,
         closes_by_id=managed,
         names_create=options.on_open == "create",

@@ -99,6 +99,10 @@ class CallTable(BaseModel):
         return frozenset(name for _, text in texts for name in names_in(text)) - {"secret"}
 
     @property
+    def sends_secret(self) -> bool:
+        return any("secret" in names_in(text) for text in self.headers.values())
+
+    @property
     def is_relative(self) -> bool:
         return self.url.startswith("/")
 
