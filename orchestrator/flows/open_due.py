@@ -25,6 +25,7 @@ from orchestrator.providers.errors import (
 )
 from orchestrator.rules.alarms import AlarmKind, alarm
 from orchestrator.rules.decide import believed
+from orchestrator.rules.events import ownership_lost
 from orchestrator.rules.patience import RETRY_LAST
 from orchestrator.rules.states import PlacementState, State, Step, StopReason
 from orchestrator.rules.values import Placement, Policy, RefusedBy, Session
@@ -88,6 +89,7 @@ def after_open(
     answer: Outcome,
 ) -> None:
     """What follows from an answer to an open, or to its resolve."""
+    _note_what_it_ended(work, placement, answer)
     match answer.said:
         case Placed() as placed:
             opened(work, session, placement, placed, answer.claimed.step)
@@ -151,6 +153,13 @@ def _note_refusal(work: AccountWork, placement: Placement, refusal: Refused) -> 
     if kind is not None:
         where = placement.provider, placement.credential, placement.model_id
         alarms.raised(work.tx, alarm(kind, *where, str(refusal), work.now))
+
+
+def _note_what_it_ended(work: AccountWork, placement: Placement, answer: Outcome) -> None:
+    """It freed its key of what nobody here ever opened: somebody shares the key, and has lost a session."""
+    ended = None if isinstance(answer.said, NotPlaced) else answer.said.ended_handle
+    if ended is not None and not work.tx.leftovers.may_be_ours(placement, ended, work.now):
+        work.tx.outbox.add([ownership_lost(placement, ended)])
 
 
 def _as_open(placement: Placement, placed: Placed, now: datetime) -> Placement:

@@ -86,6 +86,8 @@ class Placed:
     lasts_seconds: int | None = None
     """Where it tells none: what was asked for."""
     note: str | None = None
+    ended_handle: str | None = None
+    """What its key had before, and was freed of: whoever asks knows whether that was ours."""
     misconfigured: str | None = None
     """What it shows to be wrong with the provider's configuration: operators are told. None: nothing."""
 

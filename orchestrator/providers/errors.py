@@ -4,6 +4,9 @@
 class ProviderError(Exception):
     """An upstream platform did not do what it was asked. The message is for people and holds no secret."""
 
+    ended_handle: str | None = None
+    """What it ended all the same: an open that then failed had freed its key of this."""
+
 
 class Refused(ProviderError):
     """It said no, and nothing was created: try the next credential or provider."""

@@ -60,8 +60,13 @@ class MorpheusDriver:
         until = _deadline(self._options.open_timeout_seconds, order.send_by)
         secret = _needed(order.secret)
         model_id = await self._model_id(order, secret)
-        await self._free(secret, until)
-        return await self._placed(order, model_id, until)
+        ended = await self._free(secret, until)
+        try:
+            placed = await self._placed(order, model_id, until)
+        except ProviderError as error:
+            error.ended_handle = ended
+            raise
+        return replace(placed, ended_handle=ended)
 
     async def resolve(self, order: Order, *, close: bool) -> Placed | NotPlaced:
         """Never says Refused but for want of bids: what refuses now may have opened before."""
@@ -130,10 +135,10 @@ class MorpheusDriver:
         )
         return listed_models(await ask_reading(self._http, call), self._options.rules)
 
-    async def _free(self, secret: Secret, until: float) -> None:
-        """A leftover session would be adopted with its nearer end, or leak under a bid open."""
+    async def _free(self, secret: Secret, until: float) -> str | None:
+        """A leftover session would be adopted with its nearer end, or leak under a bid open. Returns its id."""
         try:
-            await self._close(secret, until, repeat_lost=False)
+            return (await self._close(secret, until, repeat_lost=False)).closed_handle
         except (NotClosed, OutcomeUnknown) as error:  # a close that is late must not hit what we open next
             raise NotSent(f"not opened, as the key could not be freed: {error}") from error
 

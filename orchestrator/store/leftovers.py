@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, exists, func, select
+from sqlalchemy import Connection, exists, func, or_, select
 
 from orchestrator.rules.states import State
 from orchestrator.rules.values import Placement
@@ -14,6 +14,8 @@ PLACEMENTS = table_of(PlacementRow)
 _SESSIONS = table_of(SessionRow)
 #: No session is asked for that lasts longer: what an open older than this may have left has ended by itself.
 _LONGEST = timedelta(days=30)
+#: A platform may open so late what was lost, or for longer than was asked for.
+_LATE = timedelta(hours=1)
 
 
 class Leftovers:
@@ -66,6 +68,25 @@ class Leftovers:
         )
         found = [snapshot(Placement, row) for row in self._connection.execute(query)]
         return [one for one in found if one.sent_at and one.sent_at + _lasts(one) > now]
+
+    def may_be_ours(self, opened: Placement, handle: str, now: datetime) -> bool:
+        """Was what the key of `opened` had before that open one of ours? Known by its handle, or of an open under that
+        key whose own was never learned, until what it asked for is over."""
+        named = or_(PLACEMENTS.c.handle == handle, PLACEMENTS.c.candidate == handle)
+        if self._connection.execute(select(exists().where(named))).scalar():
+            return True
+        untold = or_(
+            PLACEMENTS.c.possible_orphans, PLACEMENTS.c.handle.is_(None) & PLACEMENTS.c.refused_by.is_(None)
+        )
+        query = select(PLACEMENTS).where(
+            PLACEMENTS.c.provider == opened.provider,
+            PLACEMENTS.c.credential == opened.credential,
+            PLACEMENTS.c.id != opened.id,
+            PLACEMENTS.c.sent_at > now - _LONGEST,
+            untold,
+        )
+        lost = [snapshot(Placement, row) for row in self._connection.execute(query)]
+        return any(one.sent_at and one.sent_at + _lasts(one) + _LATE > now for one in lost)
 
 
 def _lasts(placement: Placement) -> timedelta:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+import httpx
 import pytest
 
 from orchestrator.flows.check_provider import check_provider
@@ -434,3 +435,56 @@ def test_a_session_that_is_not_ours_under_our_key_is_told(
         world.done("session.close", session_id=session_id)
     world.pass_time(3 * MINUTE)
     assert world.told_of("morpheus") == ["ownership_lost"]
+
+
+def _opened_by_another(world: PlatformWorld, model: str = MODEL) -> None:
+    """Somebody else opens a session with our key."""
+    base = world.providers["morpheus"].base_url
+    headers = {"Authorization": "Bearer sk-morpheus-1"}
+    listed = httpx.get(f"{base}/models", headers=headers).json()["data"]
+    there = next(one["blockchainID"] for one in listed if one["id"] == model)
+    wish = {"sessionDuration": 3600}
+    httpx.post(f"{base}/session/modelsession?model_id={there}", json=wish, headers=headers).raise_for_status()
+
+
+def test_an_open_that_ends_anothers_session_under_our_key_is_told(make_platforms: MakeWorld) -> None:
+    world = make_platforms(replace(platform_of("morpheus"), keys=1))
+    _opened_by_another(world)
+    [theirs] = world.server.open_sessions()
+    session_id = world.run_at("morpheus")
+    assert world.told_of("morpheus") == ["ownership_lost"]
+    with world.services.database.reading() as tx:
+        told = tx.outbox.tail(subject="morpheus")[-1].data
+    assert (told["foreign_handle"], told["session_id"]) == (theirs.id, session_id)
+
+
+@pytest.mark.parametrize("trouble", ["no_bids", "error_before"])
+def test_it_is_told_where_the_open_then_fails_too(trouble: str, make_platforms: MakeWorld) -> None:
+    world = make_platforms(replace(platform_of("morpheus"), keys=1))
+    _opened_by_another(world)
+    world.fault_at("morpheus", trouble, "open")
+    world.create_at("morpheus")
+    world.pass_time(SECOND)
+    assert world.told_of("morpheus") == ["ownership_lost"]
+
+
+def test_what_our_own_sessions_left_under_a_key_is_nobody_elses(make_platforms: MakeWorld) -> None:
+    world = make_platforms(replace(platform_of("morpheus"), keys=1))
+    session_id = world.run_at("morpheus")
+    world.done("session.close", session_id=session_id, reason="operator", force=True, by="me", detail="t")
+    world.settle()
+    assert len(world.server.open_sessions()) == 1
+    world.run_at("morpheus")
+    assert world.told_of("morpheus") == []
+
+
+def test_what_a_lost_open_may_have_left_accuses_nobody(make_platforms: MakeWorld) -> None:
+    world = make_platforms(replace(platform_of("morpheus"), keys=1))
+    world.fault_at("morpheus", "cut_after_effect", "open", times=1)
+    lost = world.create_at("morpheus")
+    world.settle()
+    world.done("session.close", session_id=lost, reason="operator", force=True, by="me", detail="t")
+    world.settle()
+    assert len(world.server.open_sessions()) == 1
+    world.run_at("morpheus")
+    assert world.told_of("morpheus") == []

@@ -112,6 +112,15 @@ def test_closing_what_is_not_ours_says_that_the_key_is_shared(stage: Stage) -> N
     assert "ownership lost" in closed.proof
 
 
+def test_an_open_names_what_it_ended_under_the_key(stage: Stage) -> None:
+    first = stage.open()
+    assert (first.ended_handle, stage.open().ended_handle) == (None, first.handle)
+    stage.fault("no_bids", operation="open")
+    with pytest.raises(ProviderFull) as raised:
+        stage.open()
+    assert raised.value.ended_handle is not None
+
+
 def test_a_close_names_what_it_closed_or_says_that_nothing_was_open(stage: Stage) -> None:
     placed = stage.open()
     first, second = (stage.play(lambda driver: driver.close(stage.target(placed))) for _ in range(2))
