@@ -110,9 +110,17 @@ class JobClient:
             both = result not in (broker, _NO_RESULTS)
             where = f"broker {broker}" + (f" or result store {result}" if both else "")
             raise BrokerUnreachable(
-                f"{where} does not answer ({type(error).__name__}): start it (`orchestrator up`), "
+                f"{where} does not answer ({_cause(error)}): start it (`orchestrator up`), "
                 "or correct ORCHESTRATOR_BROKER_URL and ORCHESTRATOR_RESULT_URL"
             ) from None
+
+
+def _cause(error: BaseException) -> str:
+    """What lies beneath: Celery wraps it, with nothing said."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    words = str(error).strip().splitlines()
+    return words[0] if words else type(error).__name__
 
 
 def check_broker(broker_url: str, *, sentinel_master: str | None = None) -> None:

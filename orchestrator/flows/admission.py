@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from urllib.parse import urlsplit
 
 from orchestrator.flows import places, placing
 from orchestrator.flows.account_work import AccountWork
@@ -9,6 +10,7 @@ from orchestrator.rules import eligibility, money, quota
 from orchestrator.rules.refusals import ErrorCode, Refusal
 from orchestrator.rules.states import State
 from orchestrator.rules.values import Model, OnQuota, Session
+from orchestrator.settings import is_reference
 
 #: What a session may wait for, when its caller chose to. Total and nodes are never waited for.
 WORTH_WAITING = frozenset(
@@ -45,7 +47,14 @@ def check_attach(work: AccountWork, session: Session) -> None:
     attach = session.attach
     if attach is None or work.services.config.attach_permits(attach.secret_ref, attach.endpoint_url):
         return
-    message = "attach: this secret may not be named for this host; see [attach]"
+    ref = (
+        attach.secret_ref if is_reference(attach.secret_ref) else "what is named"
+    )  # it may be a secret itself
+    host = urlsplit(attach.endpoint_url).hostname
+    message = (
+        f"attach: {ref} may not be sent to {host}: no rule of [attach] allowed says so, or it is a provider's own"
+        " credential; an operator can add a rule for both"
+    )
     fault = {"loc": "attach.secret_ref", "msg": message, "type": "value"}
     raise Refusal(ErrorCode.INVALID_REQUEST, message, faults=[fault])
 

@@ -84,3 +84,12 @@ def test_where_the_only_key_is_retired_nothing_is_placed(make_platforms: MakeWor
     world.providers["openai"] = replace(one, credentials=(), retired_credentials=one.credentials)
     world.services = world.another_worker()
     assert world.refused("session.create", account_id="acme", model_id="openai") == "no_capacity"
+
+
+@pytest.mark.parametrize("ref", ["env:NOBODY_ALLOWED_IT", "env:MORPHEUS_1"])
+def test_a_refused_attach_names_the_secret_and_the_host(make_platforms: MakeWorld, ref: str) -> None:
+    world = make_platforms(platform_of("fpt-attach"), platform_of("morpheus"))
+    attach = {"endpoint_url": "https://elsewhere.example/v1", "secret_ref": ref, "model": "m"}
+    refused = world.job("session.create", account_id="acme", model_id="fpt-attach", attach=attach)
+    assert refused["error"]["code"] == "invalid_request"
+    assert f"attach: {ref} may not be sent to elsewhere.example" in refused["error"]["message"]
