@@ -19,6 +19,8 @@ from orchestrator.store.unreadable import is_about_a_row, unreadable
 MOST_ACTIVE = 5000
 #: No lease lasts longer than the longest and this.
 LEASE_SLACK = timedelta(minutes=1)
+#: A loss that was written off stands for so long.
+WRITTEN_OFF_FOR = timedelta(days=1)
 #: Rows asked for in one statement.
 CHUNK = 500
 #: Judges the rows with these ids; returns the ids of others that are to be looked at as well.
@@ -51,6 +53,7 @@ class Auditor:
             self._add(live.overlong_leases(now.at + now.longest_lease))
             self._add(live.shared_keys())
             self._add(live.undelivered(now.at - timedelta(seconds=bounds.outbox_after_seconds)))
+            self._add(live.written_off(now.at - WRITTEN_OFF_FOR))
             self._add(live.silent_scheduler(now.at - timedelta(seconds=bounds.scheduler_after_seconds)))
             sessions = {*live.impossible_sessions(), *live.sessions_put_off(ahead)}
             placements = {*live.impossible_placements(), *live.placements_put_off(ahead)}

@@ -46,7 +46,8 @@ class Books:
                 account, off, kind="write_off", key=f"{key}:off", debit="written_off", credit=book, **mine
             )
             balance = lowest
-        return replace(account, balance=balance), replace(session, charged=cost, charges=n)
+        charged = replace(account, balance=balance, charged_under=-lowest)
+        return charged, replace(session, charged=cost, charges=n)
 
     def _post(self, account: Account, amount: Decimal, **entry: Any) -> None:
         whose = {"account_id": account.id, "currency": account.currency}

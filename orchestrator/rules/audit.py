@@ -33,6 +33,7 @@ class Check(StrEnum):
     FUNDS = "funds"
     OUTBOX = "outbox"
     SCHEDULER = "scheduler"
+    WRITTEN_OFF = "written_off"
     ROWS = "rows"
 
 
@@ -49,12 +50,13 @@ MEANING: Mapping[Check, str] = MappingProxyType(
         Check.FORCED: "every close that was forced says by whom and why",
         Check.DELETED: "only what is over, or never began, is deleted",
         Check.QUOTA: "nothing was admitted over the quota of its time, our cleanup debt apart",
-        Check.BALANCE: "an account's balance is what its ledger adds up to, and not below its overdraft",
+        Check.BALANCE: "a balance is what its ledger adds up to, and not below the overdraft of its last charge",
         Check.POSTED: "what a session says it was charged is what the ledger says",
         Check.COST: "a session was charged what the formula says",
         Check.FUNDS: "an account's funds end when the formula says",
         Check.OUTBOX: "events leave soon",
         Check.SCHEDULER: "a scheduler ticks",
+        Check.WRITTEN_OFF: "nothing was written off in the last day",
         Check.ROWS: "every row can be read",
     }
 )

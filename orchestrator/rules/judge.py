@@ -25,7 +25,7 @@ from orchestrator.rules.states import (
     checked,
 )
 from orchestrator.rules.stops import next_stop
-from orchestrator.rules.values import Session
+from orchestrator.rules.values import ZERO, Session
 
 
 def judge_session(facts: SessionFacts, now: Now) -> Iterator[Finding]:
@@ -222,8 +222,9 @@ def _balance(facts: AccountFacts) -> Iterator[str]:
     account = facts.account
     if account.balance != facts.posted:
         yield f"its balance is {account.balance}, its ledger adds up to {facts.posted}"
-    if account.balance < -facts.plan.overdraft_limit:
-        yield f"its balance is {account.balance}, its overdraft {facts.plan.overdraft_limit}"
+    allowed = max(facts.plan.overdraft_limit, account.charged_under or ZERO)
+    if account.balance < -allowed:
+        yield f"its balance is {account.balance}, its overdraft {allowed}"
 
 
 def _funds(facts: AccountFacts, now: Now) -> Iterator[str]:

@@ -9,9 +9,10 @@ from sqlalchemy import Connection, Row, Table, func, select, text
 from orchestrator.rules.audit import Check, Finding
 from orchestrator.rules.judge import judge_lateness
 from orchestrator.rules.states import Step
-from orchestrator.store.audit import ACCOUNTS, OUTBOX, PLACEMENTS, SESSIONS
+from orchestrator.store.audit import ACCOUNTS, LEDGER, OUTBOX, PLACEMENTS, SESSIONS
 from orchestrator.store.rows import table_of
 from orchestrator.store.tables import CredentialRow, LeaseRow
+from orchestrator.store.tables.money import WRITTEN_OFF
 from orchestrator.store.tables.placements import IMPOSSIBLE_PLACEMENT, ONE_UNCLOSED
 from orchestrator.store.tables.sessions import IMPOSSIBLE_SESSION
 
@@ -91,6 +92,21 @@ class LiveAudit:
             Finding(Check.OUTBOX, row.id, f"{row.type} waits since {row.time:%H:%M:%S}")
             for row in rows
             if row.time < before
+        ]
+
+    def written_off(self, since: datetime) -> Sequence[Finding]:
+        """What was written off since then, by account."""
+        query = (
+            select(LEDGER.c.account_id, LEDGER.c.currency, func.sum(LEDGER.c.amount), func.max(LEDGER.c.at))
+            .where(text(WRITTEN_OFF), LEDGER.c.at > since)
+            .group_by(LEDGER.c.account_id, LEDGER.c.currency)
+            .limit(self._limit)
+        )
+        return [
+            Finding(
+                Check.WRITTEN_OFF, account_id, f"{amount} {currency}, the last at {at:%Y-%m-%d %H:%M:%S}Z"
+            )
+            for account_id, currency, amount, at in self._connection.execute(query)
         ]
 
     def silent_scheduler(self, before: datetime) -> Sequence[Finding]:

@@ -3,6 +3,8 @@
 from datetime import timedelta
 from decimal import Decimal
 
+from orchestrator.flows.audit import audit_everything
+from orchestrator.flows.deliver_events import deliver_events
 from orchestrator.rules.states import State, StopReason
 from orchestrator.rules.values import Plan, Policy
 from tests.flows.conftest import MakeWorld
@@ -165,6 +167,8 @@ def test_a_lowered_overdraft_ends_what_it_no_longer_carries_and_forgives_nothing
     world.settle()
     assert world.session(session_id).stop_reason is StopReason.BALANCE_EXHAUSTED
     assert world.balance("corp") == Decimal("-0.42")
+    deliver_events(world.services, [])
+    assert audit_everything(world.services).found == [], "nobody is accused of what was allowed then"
     world.done("account.credit", account_id="corp", amount="0.42", currency="USD", key="paid")
 
 

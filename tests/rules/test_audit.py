@@ -319,6 +319,18 @@ def test_a_balance_is_its_ledger_and_never_below_zero() -> None:
     assert finding == Finding(Check.BALANCE, "acme", "its balance is -1, its overdraft 0")
 
 
+@pytest.mark.parametrize(
+    ("balance", "expected"),
+    [
+        pytest.param(-8, [], id="a limit lowered below what was charged under it accuses nobody"),
+        pytest.param(-11, [Check.BALANCE], id="more than was allowed even then"),
+    ],
+)
+def test_a_debt_is_judged_by_the_overdraft_of_its_last_charge(balance: int, expected: list[Check]) -> None:
+    account = an_account(balance=Decimal(balance), charged_under=Decimal(10))
+    assert [one.check for one in account_problems(account, posted=account.balance)] == expected
+
+
 def test_funds_end_when_the_formula_says() -> None:
     lasts = {"charged": Decimal(0), "charges": 0}
     active = [running(**lasts)]

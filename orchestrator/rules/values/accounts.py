@@ -19,6 +19,8 @@ class Account:
     """Its own numbers in place of its plan's, by their names there; None: no limit."""
     overdraft_limit: Decimal | None = None
     """None: its plan's."""
+    charged_under: Decimal | None = None
+    """How far below zero its last charge was allowed to bring it; None: never charged, or by an earlier release."""
     funds_end_at: datetime | None = None
     """The first block boundary that the balance cannot pay; None where nothing runs."""
     funds_session_id: str | None = None

@@ -11,6 +11,9 @@ from orchestrator.rules.states import Step
 from orchestrator.store.columns import Limits, enum, money, one_of, serial
 from orchestrator.store.tables.base import Row
 
+#: What the platform has lost: the index holds next to nothing.
+WRITTEN_OFF = "kind = 'write_off'"
+_OFF = text(WRITTEN_OFF)
 #: Nobody changes what was written, whoever they are: (dialect, statement).
 APPEND_ONLY = (
     (
@@ -57,6 +60,7 @@ class AccountRow(Row, table=True):
     balance: Decimal = Field(sa_column=money())
     quota: Mapping[str, int | None] = Field(sa_column=Column(Limits(), nullable=True))
     overdraft_limit: Decimal | None = Field(default=None, sa_column=money(nullable=True))
+    charged_under: Decimal | None = Field(default=None, sa_column=money(nullable=True))
     funds_end_at: datetime | None = None
     funds_session_id: str | None = None
     warned_seconds: int | None = None
@@ -80,6 +84,7 @@ class LedgerRow(Row, table=True):
         Index("uq_ledger_key", "key", unique=True),
         Index("ix_ledger_account", "account_id", "id"),
         Index("ix_ledger_session", "session_id"),
+        Index("ix_ledger_written_off", "at", postgresql_where=_OFF, sqlite_where=_OFF),
     )
 
     id: int | None = Field(default=None, sa_column=serial())
