@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
 
-from orchestrator.flows import failures
+from orchestrator.flows import failures, metering
 from orchestrator.flows.account_work import AccountWork, on_account
 from orchestrator.flows.services import Services
 from orchestrator.flows.upkeep import Tally
@@ -138,6 +138,7 @@ def _settled(services: Services, settle: Callable[[Services, Answer[T]], None], 
     """Settle one; a failure is its own, and costs no other answer its handle."""
     try:
         settle(services, answer)
+        metering.count_of_answer(services, answer.claimed.placement.provider, answer.said)
     except Exception as error:  # noqa: BLE001  (it is told, and its lease brings it back)
         failures.tell(log, error, f"an answer for placement {answer.claimed.placement.id} is not settled")
         return False

@@ -2,9 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
-from decimal import Decimal
 
-from orchestrator.flows import alarms, keys
+from orchestrator.flows import alarms, keys, metering
 from orchestrator.flows.account_work import AccountWork
 from orchestrator.flows.ping_claims import Pinged
 from orchestrator.flows.services import Services
@@ -12,7 +11,6 @@ from orchestrator.observability import metrics
 from orchestrator.rules.alarms import Well, alarm, kind_of
 from orchestrator.rules.decide import believed
 from orchestrator.rules.events import ownership_lost
-from orchestrator.rules.money import MICRO
 from orchestrator.rules.values import Session, Verdict
 from orchestrator.store.unit import Transaction
 
@@ -46,9 +44,7 @@ def meter(tx: Transaction, begun: Sequence[Pinged]) -> None:
         probes = [
             pinged.probe for pinged in begun if pinged.placement.provider == provider and not pinged.asleep
         ]
-        cost = sum((Decimal(probe.cost_usd) for probe in probes if probe.cost_usd), Decimal(0))
-        tokens = sum(probe.tokens for probe in probes)
-        tx.meters.count(provider, pings=len(probes), tokens=tokens, cost_usd=cost.quantize(MICRO))
+        metering.count(tx, provider, probes)
 
 
 def measure(begun: Sequence[Pinged]) -> None:

@@ -3,15 +3,13 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
-from decimal import Decimal
 
-from orchestrator.flows import remedies
+from orchestrator.flows import metering, remedies
 from orchestrator.flows.services import PING_BEGINS_WITHIN
 from orchestrator.flows.targets import target_of
 from orchestrator.flows.tries import TIMEOUT, Subject, Tried, not_tried
 from orchestrator.providers.driver import Driver, Life, Probe, Secret, Target
 from orchestrator.providers.errors import ProviderError
-from orchestrator.rules.money import MICRO
 from orchestrator.rules.values import Verdict
 
 
@@ -40,7 +38,7 @@ def try_ping(subject: Subject, secret: Secret | None, served: Target | None) -> 
     probe = subject.services.loop.run(subject.driver.probe(target))
     if probe.not_begun:
         return [not_tried("ping", "too late to begin")]
-    _meter(subject, probe)
+    subject.services.database.transact(lambda tx: metering.count(tx, subject.name, [probe]))
     return [_pinged(target, probe), _price(probe)]
 
 
@@ -75,11 +73,3 @@ def _price(probe: Probe) -> Tried:
     if not parts:
         return Tried(what="price of the ping", works=None, said="the platform does not tell it")
     return Tried(what="price of the ping", works=True, said=", ".join(parts))
-
-
-def _meter(subject: Subject, probe: Probe) -> None:
-    """It costs what every ping costs, so it is counted like one."""
-    cost = Decimal(probe.cost_usd or 0).quantize(MICRO)
-    subject.services.database.transact(
-        lambda tx: tx.meters.count(subject.name, pings=1, tokens=probe.tokens, cost_usd=cost)
-    )

@@ -76,6 +76,25 @@ class Order:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Probe:
+    """What one ping said."""
+
+    verdict: Verdict
+    latency_ms: int
+    detail: str = ""
+    """One line for people, without secrets, at most 300 characters."""
+    retry_after_seconds: float | None = None
+    variant: str | None = None
+    tokens: int = 0
+    cost_usd: str | None = None
+    foreign_handle: str | None = None  # what the key has instead of ours
+    key_refused: str | None = None  # why its key can take no other session, whatever became of this one
+    not_begun: bool = False
+    """It was too late to begin, or to go on with the next rung: the verdict counts for nothing. With a
+    `variant`, that is the rung from which the next ping goes on."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Placed:
     """It is open, as far as the platform says; the first good ping is the proof."""
 
@@ -88,6 +107,8 @@ class Placed:
     note: str | None = None
     ended_handle: str | None = None
     """What its key had before, and was freed of: whoever asks knows whether that was ours."""
+    probe: Probe | None = None
+    """The ping by which the open looked."""
     misconfigured: str | None = None
     """What it shows to be wrong with the provider's configuration: operators are told. None: nothing."""
 
@@ -124,25 +145,6 @@ class Target:
     """By the store's clock, the one that decides whether a declared end has passed; None: this machine's."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Probe:
-    """What one ping said."""
-
-    verdict: Verdict
-    latency_ms: int
-    detail: str = ""
-    """One line for people, without secrets, at most 300 characters."""
-    retry_after_seconds: float | None = None
-    variant: str | None = None
-    tokens: int = 0
-    cost_usd: str | None = None
-    foreign_handle: str | None = None  # what the key has instead of ours
-    key_refused: str | None = None  # why its key can take no other session, whatever became of this one
-    not_begun: bool = False
-    """It was too late to begin, or to go on with the next rung: the verdict counts for nothing. With a
-    `variant`, that is the rung from which the next ping goes on."""
-
-
 class Life(StrEnum):
     """What the platform's own status says."""
 
@@ -173,6 +175,8 @@ class Closed:
     nothing_was_open: bool = False
     closed_handle: str | None = None
     foreign_handle: str | None = None  # the same, where it is not ours: somebody shares the key
+    probe: Probe | None = None
+    """The ping by which the close looked."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

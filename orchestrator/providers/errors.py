@@ -1,11 +1,15 @@
 """How a driver's call fails, named by what the caller can do next."""
 
+from orchestrator.providers.driver import Probe
+
 
 class ProviderError(Exception):
     """An upstream platform did not do what it was asked. The message is for people and holds no secret."""
 
     ended_handle: str | None = None
     """What it ended all the same: an open that then failed had freed its key of this."""
+    probe: Probe | None = None
+    """The ping that an open or a close sent to find out, as it costs what every ping costs."""
 
 
 class Refused(ProviderError):

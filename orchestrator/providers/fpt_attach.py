@@ -5,6 +5,7 @@ itself, when it says so; or an operator's word, which is no driver's business.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import assert_never
 
@@ -66,8 +67,9 @@ class AttachDriver:
         probe = await self.probe(self._first_look(order, placed.endpoint))
         refusal = _refusal(probe)
         if refusal is not None:
+            refusal.probe = probe
             raise refusal
-        return placed
+        return replace(placed, probe=probe)
 
     async def resolve(self, order: Order, *, close: bool) -> Placed | NotPlaced:
         """It was open before we came. To be closed it must be adopted: its end needs a proof like any other's."""
@@ -89,10 +91,11 @@ class AttachDriver:
             return Closed(proof=f"its declared end has passed: {target.ends_at}", closed_handle=target.handle)
         said = await self._last_look(target)
         if said is not None and said.verdict is Verdict.GONE:
-            return Closed(
-                proof=f"the endpoint says that it is gone: {said.detail}", closed_handle=target.handle
-            )
-        raise NotClosed(_ANNOUNCED + (f" (the endpoint: {said.verdict} {said.detail})" if said else ""))
+            proof = f"the endpoint says that it is gone: {said.detail}"
+            return Closed(proof=proof, closed_handle=target.handle, probe=said)
+        unproven = NotClosed(_ANNOUNCED + (f" (the endpoint: {said.verdict} {said.detail})" if said else ""))
+        unproven.probe = said
+        raise unproven
 
     async def list(self, secret: Secret | None) -> Sequence[Listed]:
         raise CannotAsk(f"{self.name} has no list of sessions{f' for {secret.ref}' if secret else ''}")

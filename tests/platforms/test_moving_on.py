@@ -338,6 +338,25 @@ def test_what_pings_cost_is_metered(make_platforms: MakeWorld) -> None:
     assert meters["aimlapi"].tokens > 0
 
 
+@pytest.mark.parametrize("fault", ["", "unauthorized", "gone"])
+def test_looks_at_attached_endpoints_are_pings_and_metered(fault: str, make_platforms: MakeWorld) -> None:
+    world = make_platforms(platform_of("fpt-attach"))
+    if fault:
+        world.fault_at("fpt-attach", fault, times=1)
+        world.create_at("fpt-attach")
+        world.settle()
+    session_id = world.run_at("fpt-attach")
+    world.done("session.close", session_id=session_id)
+    world.pass_time(HOUR)
+    if fault:
+        world.fault_at("fpt-attach", "gone")
+        world.pass_time(HOUR)
+        assert world.session(session_id).state is State.STOPPED
+    with world.services.database.reading() as tx:
+        (meter,) = tx.meters.listed()
+    assert meter.pings == len(world.chats("fpt-attach"))
+
+
 def test_a_low_balance_of_our_own_is_told_once(make_platforms: MakeWorld) -> None:
     poor = replace(platform_of("aimlapi"), upstream={"balance": 3})
     world = make_platforms(poor, platform_of("openai"))
