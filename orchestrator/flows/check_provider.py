@@ -71,7 +71,7 @@ def _key_check(subject: Subject, ref: str | None) -> Callable[[], Awaitable[str]
             return f"{len(await driver.list(services.secret(ref)))} sessions or instances listed"
         if driver.card.attaches:
             raise CannotAsk("each session brings a secret of its own")
-        if driver.card.tells_status:
+        if driver.card.asks_by_name:
             return await _asked_of_nobody(subject, services.secret(ref))
         raise CannotAsk("this platform cannot be asked about a key: the first use tells")
 
@@ -89,8 +89,6 @@ async def _asked_of_nobody(subject: Subject, secret: Secret | None) -> str:
         secret=secret,
         name=_NAME,
     )
-    if not subject.driver.card.names_create:
-        raise CannotAsk("this platform is asked only about sessions that it opened: the first use tells")
     status = await subject.driver.status(nobody)
     if status.life is Life.UNKNOWN:
         raise NotSent(f"asked about a session that is not there: {status.detail}")

@@ -38,6 +38,8 @@ class Card:
     """A create carries our name, by which it can be found again."""
     tells_status: bool = False
     """`status` asks the platform, and what it says confirms a death."""
+    asks_by_name: bool = False
+    """`status` needs no handle: our own name or id of a session is enough, even of one that was never opened."""
     sleeps: bool = False
     """What serves may be scaled to zero: `status` says so, and a ping would wake it and start the bill."""
     attaches: bool = False

@@ -39,4 +39,5 @@ def card(options: FptOptions) -> Card:
         resolve_after_seconds=options.resolve_after_seconds,
         names_create=options.names_create,
         tells_status=options.status is not None,
+        asks_by_name=options.status is not None and "handle" not in options.status.placeholders,
     )
