@@ -12,6 +12,7 @@ from orchestrator.providers.errors import (
     ProviderError,
     ProviderFull,
     Throttled,
+    Unavailable,
 )
 from orchestrator.rules.values import Verdict
 
@@ -19,6 +20,7 @@ _REPLACE_KEY = "replace the key behind this reference, or allow it what it is re
 _TOP_UP = "top up the platform's own account"
 _CORRECT = "compare the settings with docs/providers.md"
 _WAIT = "wait, and try again"
+_LOOK = "look at the platform, and try again"
 
 #: Looked up in this order.
 _OF_ERRORS: tuple[tuple[type[ProviderError], str], ...] = (
@@ -28,6 +30,7 @@ _OF_ERRORS: tuple[tuple[type[ProviderError], str], ...] = (
     (ModelMissing, "correct the model's provider_model_id, or give it another provider"),
     (ProviderFull, "try again later, or give the model another provider"),
     (Misconfigured, _CORRECT),
+    (Unavailable, _LOOK),
     (NotSent, "check the address, and the network, DNS and certificates on this machine"),
     (Throttled, _WAIT),
 )
@@ -36,7 +39,7 @@ _OF_ERRORS: tuple[tuple[type[ProviderError], str], ...] = (
 def after_error(error: ProviderError) -> str:
     """What to do about a call that failed."""
     found = (remedy for kind, remedy in _OF_ERRORS if isinstance(error, kind))
-    return next(found, "look at the platform, and try again")
+    return next(found, _LOOK)
 
 
 def after_ping(verdict: Verdict) -> str | None:

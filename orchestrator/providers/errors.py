@@ -44,6 +44,10 @@ class NotSent(ProviderError):
     """The request certainly never reached the platform: send it again later."""
 
 
+class Unavailable(NotSent):
+    """It was reached, failed for now, and changed nothing: send it again later."""
+
+
 class Throttled(ProviderError):
     """Too many requests, nothing was done: send it again after `retry_after_seconds`."""
 

@@ -17,6 +17,7 @@ from orchestrator.providers.errors import (
     OutOfBalance,
     ProviderError,
     Throttled,
+    Unavailable,
 )
 from orchestrator.providers.faults import Rule, describe, verdict_of
 from orchestrator.providers.http import Call, HttpClient, NoAnswer
@@ -76,7 +77,7 @@ def refusal(answer: Answer, rules: Sequence[Rule] = ()) -> ProviderError:
         case Verdict.THROTTLED:
             return Throttled(said, answer.retry_after_seconds)
         case Verdict.LOADING | Verdict.TRANSIENT | Verdict.ALIVE:
-            return NotSent(said)
+            return Unavailable(said)
         case Verdict.GONE:
             return ModelMissing(said)
         case Verdict.MISCONFIGURED:

@@ -130,6 +130,17 @@ def test_a_platform_that_nobody_reaches_says_where_to_look(cli: Cli, world: Worl
     assert "check the address" in said.out
 
 
+def test_a_platform_that_fails_is_no_fault_of_this_machine(
+    cli: Cli, world: World, configured: Configured
+) -> None:
+    url = world.server.add_upstream("alpha", "openai", ["sk-alpha"], ["llama-3"])
+    configured("alpha", "openai", url)
+    world.server.fault("status", upstream="alpha", operation="models", status=502, body={})
+    found = rows(cli, "alpha")
+    assert "HTTP 502" in found["credential"]["said"]
+    assert found["credential"]["remedy"] == "look at the platform, and try again"
+
+
 def test_a_ping_that_fails_has_its_verdict_and_a_remedy(
     cli: Cli, world: World, configured: Configured
 ) -> None:
@@ -212,6 +223,24 @@ def test_a_status_is_asked_where_there_is_no_list(cli: Cli, world: World, config
     configured("studio", "fpt", NOWHERE, *template("list"))
     assert rows(cli, "studio")["credential"]["works"] is False
     assert cli("provider", "check", "studio").code == 1
+
+
+def test_a_status_by_a_name_that_the_open_sends_is_asked_whatever_else_names_are(
+    cli: Cli, world: World, configured: Configured
+) -> None:
+    url = world.server.add_upstream("studio", "fpt", ["sk-alpha"], ["m"])
+    configured("studio", "fpt", url, *template("list", names_create=False))
+    assert rows(cli, "studio")["credential"]["works"] is True
+    assert cli("provider", "check", "studio").code == 0
+
+
+def test_a_status_by_handle_is_asked_about_nobody(cli: Cli, world: World, configured: Configured) -> None:
+    url = world.server.add_upstream("studio", "fpt", ["sk-alpha"], ["m"])
+    by_handle = {**TEMPLATE["status"], "url": "/sessions/{handle}"}
+    configured("studio", "fpt", url, *template("list", status=by_handle, idempotent_open=True))
+    found = rows(cli, "studio")
+    assert found["credential"]["works"] is None
+    assert "asks by {name}" in found["reachable"]["remedy"]
 
 
 def test_where_nothing_could_be_verified_nothing_is_called_well(
