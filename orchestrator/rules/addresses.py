@@ -7,7 +7,7 @@ Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
 #: Global by their registration, or in the books of some Pythons, and a way into any IPv4 network behind a
-#: translator or a relay; and what belongs to the protocols themselves.
+#: translator or a relay; what belongs to the protocols themselves; and a cloud's own services, seen from within.
 _SPECIAL = tuple(
     ip_network(network)
     for network in (
@@ -19,6 +19,7 @@ _SPECIAL = tuple(
         "fec0::/10",  # site-local, until RFC 3879
         "192.0.0.0/24",
         "192.88.99.0/24",  # 6to4 relays, until RFC 7526
+        "168.63.129.16/32",  # Azure's host, to its guests
     )
 )
 _LOCALHOST = "localhost"
