@@ -12,8 +12,10 @@ from typing import Any
 #: Seconds: a platform that asks for a longer rest is asked again after this one.
 RETRY_AFTER_MAX = 600.0
 
-#: How the lines of an event stream begin; a colon alone is a comment that keeps the connection awake.
-_EVENT_FIELDS = (b"data:", b"event:", b"id:", b"retry:", b":")
+#: How the line of an event stream begins that says something.
+_DATA = b"data:"
+#: How all its lines begin; a colon alone is a comment that keeps the connection awake.
+_EVENT_FIELDS = (_DATA, b"event:", b"id:", b"retry:", b":")
 
 
 @dataclass(frozen=True, kw_only=True)  # no slots: its readings are cached
@@ -90,14 +92,22 @@ def _until(value: str, now: datetime) -> float | None:
     return (aware - now).total_seconds()
 
 
-def has_first_event(body: bytes) -> bool:
-    """Whether an event stream has said its first data line to the end."""
-    return any(line.startswith(b"data:") for line in body.split(b"\n")[:-1])
+class FirstEvent:
+    """Told an event stream chunk by chunk: has it said its first data line to the end?"""
+
+    def __init__(self) -> None:
+        self._line = b""
+        """How the line that has not ended begins: no more of it is looked at again."""
+
+    def __call__(self, chunk: bytes) -> bool:
+        *ended, rest = (self._line + chunk).split(b"\n")
+        self._line = rest[: len(_DATA)]
+        return any(line.startswith(_DATA) for line in ended)
 
 
 def _first_event(body: bytes) -> bytes:
     """Some servers stream whatever they are asked; the first chunk says what a whole answer would."""
     if not body.lstrip().startswith(_EVENT_FIELDS):
         return body
-    data = (line for line in body.splitlines() if line.startswith(b"data:"))
-    return next(data, b"").removeprefix(b"data:")
+    data = (line for line in body.splitlines() if line.startswith(_DATA))
+    return next(data, b"").removeprefix(_DATA)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from orchestrator.providers.answers import RETRY_AFTER_MAX, Answer, has_first_event
+from orchestrator.providers.answers import RETRY_AFTER_MAX, Answer, FirstEvent
 from orchestrator.providers.clock import monotonic
 from orchestrator.providers.driver import Endpoint, Probe, Target
 from orchestrator.providers.errors import NotSent
@@ -97,7 +97,7 @@ class _Ping:
             auth=self._endpoint.auth,
             secret=self._target.secret,
             headers=self._dialect.headers,
-            enough=has_first_event if self._dialect.streams else None,
+            enough=FirstEvent() if self._dialect.streams else None,
             **content,
         )
         try:

@@ -77,7 +77,7 @@ class Call:
     """For lifecycle calls: on a connection of its own, as a stale one must not make the outcome unknown; and never
     repeated by the transport, as the first one may have had its effect."""
     enough: Callable[[bytes], bool] | None = None
-    """Told the body so far: whether the rest need not be read. The connection is not used again then."""
+    """Told each chunk of the body, once: whether the rest need not be read. The connection is not used again then."""
 
 
 class NoAnswer(Exception):
@@ -227,7 +227,7 @@ async def _bounded(
         body += chunk
         if len(body) > bound:
             return bytes(body[:bound]), True
-        if enough is not None and enough(bytes(body)):
+        if enough is not None and enough(chunk):
             break  # closing the response drops the connection: what is left unread belongs to nobody
     return bytes(body), False
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.providers.answers import FirstEvent
 from orchestrator.providers.chat import Dialect, Pinger, silence
 from orchestrator.providers.driver import Auth, Endpoint, Probe, Target
 from orchestrator.providers.http import HttpClient
@@ -122,6 +123,15 @@ def test_a_strange_estimate_is_bounded_or_none(estimate: Any, seconds: float | N
 def test_silence_is_a_short_sound_file() -> None:
     with wave.open(BytesIO(silence())) as sound:
         assert 0 < sound.getnframes() / sound.getframerate() < 1
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 1000])
+def test_the_first_event_is_seen_however_a_stream_is_cut(size: int) -> None:
+    beginning = b": awake\n" * 50 + b"event: x data:\n\ndata: " + b"1" * 100
+    seen = FirstEvent()
+    cuts = [beginning[n : n + size] for n in range(0, len(beginning), size)]
+    assert [seen(cut) for cut in cuts] == [False] * len(cuts)
+    assert seen(b"\n: more")
 
 
 class Streaming:

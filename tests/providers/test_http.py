@@ -188,9 +188,16 @@ def test_an_endless_body_is_read_up_to_the_bound() -> None:
 
 
 def test_a_caller_who_has_read_enough_reads_no_further() -> None:
-    answer = ask(endless, enough=lambda body: len(body) > 2000)
+    seen = bytearray()
+
+    def enough(chunk: bytes) -> bool:
+        seen.extend(chunk)
+        return len(seen) > 2000
+
+    answer = ask(endless, enough=enough)
     assert (answer.status, answer.oversized) == (200, False)
     assert 2000 < len(answer.body) < 100_000
+    assert answer.body == seen, "each chunk is told once"
 
 
 def test_a_connection_left_unread_is_used_by_nobody() -> None:
