@@ -3,6 +3,8 @@
 Nothing is created upstream: an open checks that the model is listed, a close is local.
 """
 
+from typing import Literal
+
 from orchestrator.providers.always_on import AlwaysOn
 from orchestrator.providers.answers import Answer
 from orchestrator.providers.card import Card
@@ -18,7 +20,7 @@ _NO_LIST = frozenset({404, 405, 501})
 
 
 class OpenAIOptions(DriverOptions):
-    auth: Auth = Auth.BEARER
+    auth: Literal[Auth.BEARER, Auth.X_API_KEY, Auth.BOTH, Auth.NONE] = Auth.BEARER
     check_models: bool = True
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.providers import registry
 from orchestrator.providers.driver import Auth, NotPlaced, Target
 from orchestrator.providers.errors import CredentialRefused, ModelMissing, NotSent
 from orchestrator.rules.values import Verdict
@@ -21,6 +22,12 @@ def test_the_secret_goes_where_the_server_wants_it(server: SimulatorServer, auth
     assert placed.endpoint.secret_ref == (None if auth == "none" else "env:KEY_1")
     answer = stage.play(lambda driver: driver.probe(stage.target(placed)), auth=auth)
     assert answer.verdict is Verdict.ALIVE
+
+
+def test_a_way_to_show_the_secret_that_no_such_server_has_is_refused() -> None:
+    ((key, said),) = registry.option_faults("openai", {"auth": "basic"})
+    assert key == "auth"
+    assert "bearer" in said
 
 
 def test_a_secret_in_the_wrong_place_is_refused(server: SimulatorServer) -> None:
