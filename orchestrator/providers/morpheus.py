@@ -181,7 +181,8 @@ class MorpheusDriver:
         if target.begin_by is not None and begun > target.begin_by:
             return Probe(verdict=Verdict.TRANSIENT, latency_ms=0, detail="too late to begin", not_begun=True)
         try:
-            return native_probe(await self._slot.ping(target.secret, target.timeout_seconds), target)
+            answer = await self._slot.ping(target.secret, target.timeout_seconds)
+            return native_probe(answer, target, self._options.rules)
         except CallsRetired as error:
             return await self._without_native(target, begun, str(error))
         except ProviderError as error:

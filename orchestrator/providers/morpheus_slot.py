@@ -1,12 +1,12 @@
 """The one session slot of a Morpheus gateway key: its three calls, and what their answers mean."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from orchestrator.providers.answers import Answer
 from orchestrator.providers.driver import Auth, Closed, Order, Probe, Secret, Target
 from orchestrator.providers.errors import CallsRetired, NotClosed, OutcomeUnknown, ProviderFull
-from orchestrator.providers.faults import describe, read_fault, verdict_of
+from orchestrator.providers.faults import Rule, describe, read_fault, verdict_of
 from orchestrator.providers.http import Call, HttpClient
 from orchestrator.providers.lifecycle import ask_changing, ask_reading, may_have_happened, refusal
 from orchestrator.rules.values import Verdict
@@ -86,12 +86,12 @@ def says_no_session(answer: Answer) -> bool:
     return answer.status == 200 and _body(answer).get("status") == "no_session"
 
 
-def native_probe(answer: Answer, target: Target) -> Probe:
-    """The native ping's answer as a verdict."""
+def native_probe(answer: Answer, target: Target, rules: Sequence[Rule] = ()) -> Probe:
+    """The native ping's answer as a verdict; `rules` say what errors of the call itself mean."""
     body = _body(answer)
     verdict, foreign = _NATIVE.get(str(body.get("status")), Verdict.TRANSIENT), None
     if answer.status != 200:
-        verdict = verdict_of(answer)
+        verdict = verdict_of(answer, rules)
     elif verdict is Verdict.ALIVE and body.get("session_id") not in (None, target.handle):
         verdict, foreign = Verdict.GONE, str(body["session_id"])  # the key has another: ours was displaced
     alive = verdict is Verdict.ALIVE

@@ -33,6 +33,14 @@ def test_the_last_word_is_asked_only_where_configured(stage: Stage) -> None:
     assert closed.nothing_was_open
 
 
+def test_what_its_errors_mean_is_the_operators_to_say(stage: Stage) -> None:
+    placed = stage.open()
+    stage.fault("status", operation="ping_native", status=418, body={"detail": "teapot"})
+    means = [{"statuses": [418], "pattern": "teapot", "means": "loading"}]
+    probe = stage.play(lambda driver: driver.probe(stage.target(placed)), ping="native", errors=means)
+    assert probe.verdict is Verdict.LOADING
+
+
 def test_a_close_that_only_the_native_ping_calls_done_is_unproven(stage: Stage) -> None:
     placed = stage.open()
     for operation in ("close", "ping_native"):
