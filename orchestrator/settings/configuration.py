@@ -53,6 +53,12 @@ class ProviderConfiguration:
     def all_credentials(self) -> tuple[str, ...]:
         return self.credentials + self.retired_credentials
 
+    @property
+    def secret_refs(self) -> tuple[str, ...]:
+        """Every secret that is its own: its credentials, and what its driver's keys refer to."""
+        texts = (value for value in self.options.values() if isinstance(value, str))
+        return (*self.all_credentials, *(text for text in texts if is_reference(text)))
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Configuration:
@@ -98,7 +104,7 @@ class Configuration:
         return Reach(named=frozenset(filter(is_address_or_local, hosts)), networks=self.attach_networks)
 
     def attach_permits(self, secret_ref: str, endpoint_url: str) -> bool:
-        """May a job send this secret there? Only where a rule says so; never a provider's own credential."""
+        """May a job send this secret there? Only where a rule says so; never one that is a provider's own."""
         if not is_reference(secret_ref) or self._is_a_providers_own(secret_ref):
             return False
         host = _host_of(endpoint_url)
@@ -109,7 +115,7 @@ class Configuration:
 
     def _is_a_providers_own(self, secret_ref: str) -> bool:
         """Files are compared by what they lead to: a link to a provider's secret is that secret."""
-        own = {_resolved(ref) for provider in self.providers.values() for ref in provider.all_credentials}
+        own = {_resolved(ref) for provider in self.providers.values() for ref in provider.secret_refs}
         return _resolved(secret_ref) in own
 
 

@@ -15,7 +15,6 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from orchestrator.settings import urls
 from orchestrator.settings.configuration import Configuration
 from orchestrator.settings.faults import ConfigurationError, Fault
-from orchestrator.settings.secrets import is_reference
 from orchestrator.settings.sockets import private_socket, socket_url
 
 PREFIX = "ORCHESTRATOR_"
@@ -136,10 +135,7 @@ def _nearest(name: str) -> str:
 
 def _references(configuration: Configuration) -> Iterator[str]:
     for provider in configuration.providers.values():
-        yield from provider.all_credentials
-        yield from (
-            text for text in provider.options.values() if isinstance(text, str) and is_reference(text)
-        )
+        yield from provider.secret_refs
     yield from (rule.secret_ref for rule in configuration.attach_allowed)
 
 

@@ -344,6 +344,9 @@ def test_models_and_accounts_may_stand_in_the_same_file(tmp_path: Path) -> None:
         pytest.param("env:OTHER", "https://api.h.com/v1", False, id="another secret"),
         pytest.param("env:FPT_OWN", "https://api.h.com/v1", False, id="a provider's own"),
         pytest.param("env:FPT_OLD", "https://api.h.com/v1", False, id="a provider's own, retired"),
+        pytest.param(
+            "env:FPT_ENDPOINT", "https://api.h.com/v1", False, id="a provider's own, of its endpoints"
+        ),
         pytest.param("file:/s/fpt/../own", "https://api.h.com/v1", False, id="a file by a detour"),
         pytest.param("file:/s/fpt/a", "http://api.h.com:81/v1", True, id="a file at the port named"),
         pytest.param("file:/s/fpt/a", "http://api.h.com/v1", False, id="a file at another port"),
@@ -353,7 +356,8 @@ def test_which_secrets_a_job_may_send_where(tmp_path: Path, secret: str, url: st
     text = (
         '[attach]\nallowed = [{secret_ref = "env:FPT_*", host = "api.h.com"},'
         ' {secret_ref = "file:/s/fpt/*", host = "api.h.com:81"}]\n'
-        f"[providers.p]\n{AIML}credentials = ['env:FPT_OWN', {{ref = 'env:FPT_OLD', retired = true}}]"
+        f"[providers.p]\n{AIML}credentials = ['env:FPT_OWN', {{ref = 'env:FPT_OLD', retired = true}}]\n"
+        "own = 'env:FPT_ENDPOINT'"
     )
     assert read(tmp_path, text, require_secrets=False).attach_permits(secret, url) is expected
 
