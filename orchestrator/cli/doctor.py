@@ -154,9 +154,11 @@ def _revision(_settings: "Settings") -> str:
     with reading() as tx:
         missing = [index.name for index in migrate.missing_indexes(tx.connection)]
         said = migrate.fit(tx.connection)
+        installation = tx.installation.known()
     if missing:
         raise Complaint(f"indexes are missing ({', '.join(map(str, missing))}): run `orchestrator migrate`")
-    return said or migrate.newest()
+    told = said or migrate.newest()
+    return f"{told}; what this installation opens is named {installation}-…" if installation else told
 
 
 def _broker(settings: "Settings") -> str:

@@ -26,7 +26,7 @@ def begin_placement(
     credential = place.credential
     shortest = ask_duration(session, services.policy(place.provider), card.shortest_duration_seconds, now)
     placement = Placement(
-        id=tx.identity.new_id(),
+        id=tx.installation.new_placement_id(),
         session_id=session.id,
         account_id=session.account_id,
         n=session.placements,

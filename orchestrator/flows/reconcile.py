@@ -101,7 +101,8 @@ def _compared(services: Services, provider: str, ref: str | None, wish: Wish) ->
     with services.database.reading() as tx:
         picture = _picture(services, tx, provider, ref, asked_at, listed)
         elsewhere = tx.sightings.missing_elsewhere(provider, ref)
-    findings = rule.compare(picture, _terms(services, provider))
+        terms = _terms(services, provider, tx.installation.known())
+    findings = rule.compare(picture, terms)
     policy = services.policy(provider)
     share = policy.reconcile_max_share if wish.max_share is None else wish.max_share
     if share < 1:
@@ -182,7 +183,7 @@ def _of_other_kinds(services: Services, provider: str) -> list[str]:
     return [name for name, driver in drivers.items() if driver != drivers[provider]]
 
 
-def _terms(services: Services, provider: str) -> Terms:
+def _terms(services: Services, provider: str, installation: str | None) -> Terms:
     policy, card = services.policy(provider), services.drivers[provider].card
     lag = card.resolve_after_seconds or 0  # what an open made may be missing from lists for so long
     return Terms(
@@ -192,6 +193,7 @@ def _terms(services: Services, provider: str) -> Terms:
         resolve_after=timedelta(seconds=max(policy.resolve_after_seconds, lag)),
         list_takes=timedelta(seconds=LIST_TIMEOUT),
         names_create=card.names_create,
+        installation=installation,
         closes_by_id=card.closes_by_id,
     )
 

@@ -61,7 +61,7 @@ class SesterceOptions(DriverOptions):
     check_models: bool = True
     instance: InstanceOptions = InstanceOptions()
     name_prefix: str = Field(default="orchestrator-", pattern=r"^[\w.-]{1,40}$")
-    """Before the names of what we create; two orchestrators with one account need two."""
+    """Before the names of what we create; what follows says which installation did."""
     max_nodes: int = Field(default=1, ge=1)
     """An instance counts as one node."""
     poll_seconds: float = Field(default=5, gt=0)

@@ -71,6 +71,8 @@ class Terms:
     list_takes: timedelta
     """At most: what is opened while a list is on its way may show in it."""
     names_create: bool
+    installation: str | None
+    """Ours; None: nothing there can bear its id."""
     closes_by_id: bool
 
 

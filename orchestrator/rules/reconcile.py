@@ -3,10 +3,10 @@
 Lists lag, clocks differ and answers lie, so that nothing is done at first sight that a second one could refute.
 """
 
-import uuid
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
+from orchestrator.rules.installations import Maker, maker_of
 from orchestrator.rules.lists import Finding, Kind, Known, Live, Picture, Terms
 from orchestrator.rules.states import UNENDED, PlacementState
 
@@ -29,7 +29,9 @@ def too_many(
     live = sum(one.state is PlacementState.OPEN for one in picture.ours)
     if gone > max(few, max_share * live):
         return f"{gone} of {live} live sessions are missing from its lists"
-    strange = sum(not one.missing and not one.certain and one.kind is not Kind.ADOPT for one in findings)
+    strange = sum(
+        not one.missing and not one.certain and one.kind not in (Kind.ADOPT, Kind.REPORT) for one in findings
+    )
     listed = sum(not one.foreign for one in picture.listed)
     if strange > max(few, max_share * listed):
         return f"{strange} of the {listed} that it lists are not known here"
@@ -55,9 +57,10 @@ def _strangers(picture: Picture, terms: Terms) -> Iterator[Finding]:
 def _stranger(live: Live, picture: Picture, terms: Terms, offset: timedelta | None) -> Finding | None:
     since = min(picture.strangers.get(live.handle, picture.asked_at), picture.asked_at)
     named = terms.names_create and live.name is not None
-    if named and not _looks_like_ours(live.name):
-        return None  # somebody made it by hand
     origin = _origin(live, picture, named=named)
+    maker = _maker(live, origin, terms)
+    if maker in (Maker.PERSON, Maker.ANOTHER):
+        return None
     if origin is None and not named:
         rivals = [one for one in picture.ours if _may_be(one, since + terms.list_takes)]
         if rivals:
@@ -66,6 +69,8 @@ def _stranger(live: Live, picture: Picture, terms: Terms, offset: timedelta | No
         return _of_lost_open(origin, live, since)
     if live.ended:
         return None  # it costs nothing, and stays in some lists for good
+    if maker is Maker.UNTOLD and origin is None:
+        return _untold(live, since)
     return _orphan(origin, live, picture, terms, _age(live, since, picture.asked_at, terms, offset), since)
 
 
@@ -138,11 +143,17 @@ def _origin(live: Live, picture: Picture, *, named: bool) -> Known | None:
     return next(by_name, None) or next(by_handle, None)
 
 
-def _looks_like_ours(name: str | None) -> bool:
-    try:
-        return str(uuid.UUID(name)) == name
-    except ValueError:
-        return False
+def _maker(live: Live, origin: Known | None, terms: Terms) -> Maker:
+    """By its name; what a row of ours stands for is ours whatever its id begins with. Where nothing is named, the
+    key is ours alone."""
+    if not terms.names_create or live.name is None or (origin is not None and origin.id == live.name):
+        return Maker.US
+    return maker_of(live.name, terms.installation)
+
+
+def _untold(live: Live, since: datetime) -> Finding:
+    why = "its name is of a release that did not say whose it is: perhaps another installation's"
+    return Finding(kind=Kind.REPORT, why=why, handle=live.handle, since=since, live=live)
 
 
 def _age(

@@ -18,6 +18,7 @@ from orchestrator.store.credentials import Credentials
 from orchestrator.store.due import Due
 from orchestrator.store.identity import Identity
 from orchestrator.store.inbox import Inbox
+from orchestrator.store.installation import Installation
 from orchestrator.store.leases import Leases
 from orchestrator.store.ledger import Ledger
 from orchestrator.store.leftovers import Leftovers
@@ -40,6 +41,7 @@ class Transaction:
     ) -> None:
         self.connection = connection
         self.identity = identity or Identity()
+        self.installation = Installation(connection, self.identity)
         self._clock = clock
         self._now: datetime | None = None
         self.due: set[Step] = set()

@@ -181,6 +181,14 @@ def test_a_database_of_a_later_release_is_left_alone(cli: Cli, world: World) -> 
     assert "cannot be migrated by this release" in said.err
 
 
+def test_the_doctor_says_by_what_names_this_installation_is_known_at_platforms(
+    cli: Cli, world: World
+) -> None:
+    made = world.services.database.transact(lambda tx: tx.installation.new_placement_id())
+    revision = next(finding for finding in cli("doctor", "--json").json if finding["check"] == "revision")
+    assert f"named {made[:8]}-" in revision["detail"]
+
+
 def test_every_wrong_setting_has_its_line(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ORCHESTRATOR_LOG", "loud")
     monkeypatch.setenv("ORCHESTRATOR_METRICS_PORT", "x")

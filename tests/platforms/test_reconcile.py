@@ -12,6 +12,7 @@ from orchestrator.flows import leftovers
 from orchestrator.flows.reconcile import reconcile, reconcile_due
 from orchestrator.flows.reconcile_reports import Report, Wish
 from orchestrator.flows.services import Services
+from orchestrator.rules.installations import placement_id
 from orchestrator.rules.lists import Kind
 from orchestrator.rules.states import PlacementState, State, Step, StopReason
 from orchestrator.rules.values import Policy
@@ -122,7 +123,7 @@ def test_a_stranger_is_closed_once_it_is_certainly_old_enough(
     world = make_platforms(platform)
     session_id = world.run_at(platform.name)
     world.pass_time(DUE)
-    unknown = "5f0c0001-0000-4000-8000-00000000beef"
+    unknown = world.with_database(lambda tx: tx.installation.new_placement_id())
     handle = stranger(world, platform.name, labelled(platform, unknown))
     assert kinds(look(world)) == [(Kind.WAIT, False)]
     world.pass_time(4 * MINUTE)
@@ -166,6 +167,39 @@ def test_what_a_person_made_by_hand_is_told_by_its_name_and_never_touched(
         report = look(world)
         assert (report.listed, kinds(report), report.is_wrong) == (1, [], False)
     assert open_there(world) == {handle}
+
+
+@pytest.mark.parametrize("platform", [platform_of("sesterce"), TEMPLATE], ids=lambda one: one.name)
+def test_what_another_installation_opened_under_the_same_account_is_never_touched(
+    platform: Platform, make_platforms: MakeWorld
+) -> None:
+    world = make_platforms(platform)
+    world.run_at(platform.name)
+    before = open_there(world)
+    theirs = {
+        stranger(world, platform.name, labelled(platform, placement_id("0badcafe", n))) for n in range(3)
+    }
+    for _ in range(3):
+        world.pass_time(2 * HOUR)
+        report = look(world)
+        assert (report.listed, kinds(report), report.is_wrong) == (4, [], False)
+    assert open_there(world) == before | theirs
+
+
+@pytest.mark.parametrize("platform", [platform_of("sesterce"), TEMPLATE], ids=lambda one: one.name)
+def test_what_a_release_opened_that_said_not_whose_it_is_is_reported_and_never_touched(
+    platform: Platform, make_platforms: MakeWorld
+) -> None:
+    world = make_platforms(platform)
+    session_id = world.run_at(platform.name)
+    untold = [f"5f0c0001-0000-4000-8000-00000000000{n}" for n in range(4)]
+    theirs = {stranger(world, platform.name, labelled(platform, one)) for one in untold}
+    for _ in range(3):
+        world.pass_time(2 * HOUR)
+        report = look(world)
+        assert (report.refused, kinds(report), report.is_wrong) == (None, [(Kind.REPORT, False)] * 4, True)
+    assert open_there(world) > theirs
+    assert world.session(session_id).state is State.RUNNING
 
 
 @pytest.mark.parametrize("platform", [platform_of("sesterce"), TEMPLATE], ids=lambda one: one.name)

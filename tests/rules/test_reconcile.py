@@ -20,11 +20,14 @@ TERMS = Terms(
     resolve_after=10 * MINUTE,
     list_takes=MINUTE,
     names_create=False,
+    installation="5f0c0001",
     closes_by_id=True,
 )
 NAMED = replace(TERMS, names_create=True)
-NAME = "5f0c0001-0000-4000-8000-000000000001"
-OTHER = "5f0c0002-0000-4000-8000-000000000002"
+NAME = "5f0c0001-0000-8000-8000-000000000001"
+OTHER = "5f0c0001-0000-8000-8000-000000000002"
+THEIRS = "5f0c0002-0000-8000-8000-000000000003"
+UNTOLD = "5f0c0001-0000-4000-8000-000000000004"
 UNSURE = [PlacementState.OPENING, PlacementState.UNKNOWN]
 
 
@@ -209,6 +212,54 @@ SEEN_LONG_AGO = {"x": T0 - HOUR}
             id="made by a person",
         ),
         pytest.param(
+            Live(handle="x", name=THEIRS),
+            NAMED,
+            {"strangers": SEEN_LONG_AGO},
+            [],
+            id="made by another installation",
+        ),
+        pytest.param(
+            Live(handle="x", name=THEIRS),
+            NAMED,
+            {"ended": [closed(id=THEIRS)], "strangers": SEEN_LONG_AGO},
+            [Kind.CLOSE],
+            id="ours, of before the installation's id was lost",
+        ),
+        pytest.param(
+            Live(handle="x", name=OTHER),
+            replace(NAMED, installation=None),
+            {"strangers": SEEN_LONG_AGO},
+            [],
+            id="nothing was ever opened by this installation",
+        ),
+        pytest.param(
+            Live(handle="x", name=UNTOLD), NAMED, {}, [Kind.REPORT], id="of a release that said not whose"
+        ),
+        pytest.param(
+            Live(handle="x", name=UNTOLD, ended=True), NAMED, {}, [], id="the same, and it has ended"
+        ),
+        pytest.param(
+            Live(handle="x", name=UNTOLD),
+            NAMED,
+            {"ended": [closed(id=UNTOLD)], "strangers": SEEN_LONG_AGO},
+            [Kind.CLOSE],
+            id="the same, of ours, and ended here",
+        ),
+        pytest.param(
+            Live(handle="x", name=UNTOLD),
+            NAMED,
+            {"ours": [lost(id=UNTOLD)]},
+            [Kind.ADOPT],
+            id="the same, of a lost open of ours",
+        ),
+        pytest.param(
+            Live(handle="x", name=THEIRS),
+            TERMS,
+            {"strangers": SEEN_LONG_AGO},
+            [Kind.CLOSE],
+            id="theirs, where names tell nothing",
+        ),
+        pytest.param(
             Live(handle="x", name="playground"), TERMS, {}, [Kind.WAIT], id="a name that tells nothing"
         ),
         pytest.param(Live(handle="x"), NAMED, {"ours": [lost()]}, [Kind.WAIT], id="without a name"),
@@ -303,6 +354,7 @@ def test_most_of_ours_do_not_end_at_once(live: int, gone: int, elsewhere: int, e
         pytest.param(10, 6, {}, True, id="more than half: perhaps our rows are those of an old backup"),
         pytest.param(10, 6, {"certain": True}, False, id="they were ours, and have ended"),
         pytest.param(10, 6, {"kind": Kind.ADOPT}, False, id="to be adopted"),
+        pytest.param(10, 10, {"kind": Kind.REPORT}, False, id="only to be reported"),
         pytest.param(10, 6, {"kind": Kind.WAIT}, True, id="young ones count"),
         pytest.param(2, 2, {}, False, id="few"),
     ],
@@ -320,7 +372,7 @@ HANDLES = st.sampled_from(["a", "b", "A", "x", "y"])
 LIVES = st.builds(
     Live,
     handle=HANDLES,
-    name=st.sampled_from([None, NAME, OTHER, "playground"]),
+    name=st.sampled_from([None, NAME, OTHER, THEIRS, UNTOLD, "playground"]),
     opened_at=INSTANTS,
     foreign=st.booleans(),
     ended=st.booleans(),

@@ -3,7 +3,14 @@
 from orchestrator.store.tables.alarms import AlarmRow, WaitRow
 from orchestrator.store.tables.audit import AuditBalanceRow, AuditCursorRow, AuditFindingRow
 from orchestrator.store.tables.base import metadata
-from orchestrator.store.tables.catalog import BrakeRow, CredentialRow, MeterRow, ModelRow, SightingRow
+from orchestrator.store.tables.catalog import (
+    BrakeRow,
+    CredentialRow,
+    InstallationRow,
+    MeterRow,
+    ModelRow,
+    SightingRow,
+)
 from orchestrator.store.tables.messages import InboxRow, LeaseRow, OutboxRow
 from orchestrator.store.tables.money import AccountRow, LedgerRow
 from orchestrator.store.tables.placements import PlacementRow
@@ -18,6 +25,7 @@ __all__ = [
     "BrakeRow",
     "CredentialRow",
     "InboxRow",
+    "InstallationRow",
     "LeaseRow",
     "LedgerRow",
     "MeterRow",

@@ -57,6 +57,15 @@ class CredentialRow(Row, table=True):
     lease_until: datetime | None = None
 
 
+class InstallationRow(Row, table=True):
+    """The id of the installation whose database this is, in the one row."""
+
+    __tablename__ = "installation"
+
+    n: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    id: str
+
+
 class BrakeRow(Row, table=True):
     """A provider or credential whose deaths are frozen now."""
 

@@ -1,0 +1,52 @@
+"""An installation's id is made once, whoever needs it first, and stays with the database."""
+
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from orchestrator.rules.installations import Maker, maker_of
+from orchestrator.store.database import Database
+from orchestrator.store.unit import Transaction
+
+
+def _new(database: Database) -> str:
+    return database.transact(lambda tx: tx.installation.new_placement_id())
+
+
+def _new_by_another(database: Database) -> str:
+    """By another process."""
+    other = Database(database.url.render_as_string(hide_password=False))
+    made = _new(other)
+    other.dispose()
+    return made
+
+
+def _known(database: Database) -> str | None:
+    with database.reading() as tx:
+        return tx.installation.known()
+
+
+def test_it_is_made_with_the_first_placement_and_never_again(database: Database) -> None:
+    assert _known(database) is None
+    first, again = _new(database), _new_by_another(database)
+    assert first != again
+    assert {maker_of(one, _known(database)) for one in (first, again)} == {Maker.US}
+
+
+def test_what_was_undone_is_not_remembered(database: Database) -> None:
+    def undone(tx: Transaction) -> None:
+        tx.installation.new_placement_id()
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        database.transact(undone)
+    assert _known(database) is None
+    assert maker_of(_new(database), _known(database)) is Maker.US
+
+
+def test_of_many_that_need_it_first_all_get_the_same(database: Database) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(_new_by_another, [database] * 8))
+    assert len({uuid.UUID(one).hex[:8] for one in made}) == 1
+    assert len(set(made)) == 8
