@@ -66,6 +66,7 @@ TEMPLATE: dict[str, Any] = {
         "ends_at": "data.endsAt",
         "status": "data.status",
         "live_words": ["Initializing", "Running"],
+        "total": "data.total",
     },
 }
 
