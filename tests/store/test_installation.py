@@ -2,6 +2,7 @@
 
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 
@@ -34,15 +35,26 @@ def test_it_is_made_with_the_first_placement_and_never_again(database: Database)
     assert {maker_of(one, _known(database)) for one in (first, again)} == {Maker.US}
 
 
-def test_what_was_undone_is_not_remembered(database: Database) -> None:
-    def undone(tx: Transaction) -> None:
+def _undone(tx: Transaction) -> None:
+    for _ in range(2):  # the second one finds what the first one made
         tx.installation.new_placement_id()
-        raise LookupError
+    raise LookupError
 
+
+def test_what_was_undone_is_not_remembered(database: Database) -> None:
     with pytest.raises(LookupError):
-        database.transact(undone)
+        database.transact(_undone)
     assert _known(database) is None
     assert maker_of(_new(database), _known(database)) is Maker.US
+
+
+def test_what_was_undone_up_to_a_savepoint_is_made_anew(database: Database) -> None:
+    def partly(tx: Transaction) -> str:
+        with suppress(LookupError), tx.savepoint():
+            _undone(tx)
+        return tx.installation.new_placement_id()
+
+    assert maker_of(database.transact(partly), _known(database)) is Maker.US
 
 
 def test_of_many_that_need_it_first_all_get_the_same(database: Database) -> None:
