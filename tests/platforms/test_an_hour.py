@@ -3,7 +3,7 @@
 import os
 import random
 from collections import Counter
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -14,6 +14,14 @@ from tests.platforms.conftest import MakeWorld
 from tests.platforms.hour import POLICY, Hour, Life, crowded
 from tests.world import HOUR, MINUTE
 
+#: Why whoever ran may stop here: nobody is idle, poor or at a limit.
+_OF_WHO_RAN = {
+    StopReason.USER,
+    StopReason.MAX_DURATION,
+    StopReason.DEAD,
+    StopReason.PROVIDER_ENDED,
+    StopReason.START_TIMEOUT,
+}
 #: Chosen anew each time, so that each run is another hour; a failing one is repeated by naming its seed.
 SEED = "ORCHESTRATOR_TEST_SEED"
 
@@ -36,6 +44,8 @@ def test_nobody_leaks_and_no_healthy_session_is_closed(make_platforms: MakeWorld
     assert _nobodys(hour.lives(), world.server.sessions()) == [], "more was opened than placements stand for"
     assert report.pings_after_close == 0, report.late_pings
     assert _taken_for_dead(lives) == [], "a healthy session was closed"
+    assert _said_to_have_ended(lives) == [], "the platform had ended nothing"
+    assert {one.session.stop_reason for one in lives if one.session.ever_ran} <= _OF_WHO_RAN
     assert _stopped_at_another_time(lives) == []
     assert [one for one in lives if _ended_unseen(one)] == [], "an end that nobody noticed"
     _it_did_bite(world.server.log(), lives, hour)
@@ -55,6 +65,21 @@ def _taken_for_dead(lives: list[Life]) -> list[Session]:
     """Stopped as dead, though the platform had ended nothing by then; always-on servers never die."""
     dead = [one for one in lives if one.session.stop_reason is StopReason.DEAD]
     return [one.session for one in dead if not one.killed_before(one.session.stopped_at)]
+
+
+def _said_to_have_ended(lives: list[Life]) -> list[Session]:
+    """Stopped as ended by the platform, though it had ended nothing by then, nor had the declared end come."""
+    ended = [one for one in lives if one.session.stop_reason is StopReason.PROVIDER_ENDED]
+    return [
+        one.session
+        for one in ended
+        if not one.killed_before(one.session.stopped_at) and not _declared(one, one.session.stopped_at)
+    ]
+
+
+def _declared(life: Life, at: datetime | None) -> bool:
+    ends = [one.declared_end_at for one in life.placements if one.declared_end_at is not None]
+    return at is not None and any(end <= at for end in ends)
 
 
 def _stopped_at_another_time(lives: list[Life]) -> list[Session]:
