@@ -17,6 +17,7 @@ from orchestrator.simulator import Call, SimSession
 from orchestrator.store.database import Database
 from orchestrator.store.outbox import OUTBOX
 from tests.chaos import servers
+from tests.chaos.listener import Listener
 from tests.chaos.load import Load
 from tests.chaos.proxy import Proxy
 from tests.processes.nursery import Nursery
@@ -30,6 +31,8 @@ ACCOUNTS = ["acme", "bolt", "corp", "tiny"]
 QUIET_WITHIN = 420.0
 #: How much later than its deadline, and the troubles, a stop may be on a machine that is busy with all of this.
 LATE = timedelta(seconds=30)
+#: From when to when.
+Span = tuple[datetime, datetime]
 _MODEL = {"type": "LLM", "size": "8B", "learning_stage": "Instruction-tuned", "currency": "USD"}
 
 
@@ -44,6 +47,7 @@ class City:
     to_broker: Proxy
     to_platforms: Proxy
     database_url: str
+    listener: Listener
 
     def open_for_business(self) -> None:
         """Accounts and models are there; also proof that jobs are taken."""
@@ -67,8 +71,16 @@ class City:
         """Every session is over, every placement has ended, every event is delivered."""
         eventually(lambda: not self._moves(), f"peace; {self._moves()}", QUIET_WITHIN)
 
-    def evidence(self, load: Load, troubles: Sequence[tuple[datetime, datetime]]) -> Evidence:
-        """What the platforms saw, and the rows as a new connection sees them."""
+    def evidence(
+        self,
+        load: Load,
+        troubles: Sequence[Span] = (),
+        *,
+        pauses: Sequence[Span] = (),
+        flushes: Sequence[datetime] = (),
+    ) -> Evidence:
+        """What the platforms saw, what a reader of events heard, and the rows as a new connection sees them."""
+        self.listener.stop()
         simulator, database = self.platform.simulator, Database(self.database_url)
         settings = Settings(
             database_url=self.database_url, config=self.platform.directory / "orchestrator.toml"
@@ -85,7 +97,9 @@ class City:
                 exclusive=frozenset({"morph"}),
                 troubles=troubles,
                 late=LATE,
-                stamps=LATE,
+                pauses=pauses,
+                delivered=self.listener.heard,
+                swept_away=self.listener.swept_away(database, flushes),
             )
             own = {id_: [told] for id_, told in seen.inbox.items() if told and not id_.startswith("client-")}
             return replace(seen, answers={**load.answers, **own})
@@ -133,7 +147,10 @@ def city(directory: Path, nursery: Nursery) -> Iterator[City]:
             f"postgresql+psycopg://postgres@127.0.0.1:{to_database.port}{name}"
         )
         platform.env["ORCHESTRATOR_BROKER_URL"] = f"redis://127.0.0.1:{to_broker.port}/0"
-        yield City(platform, valkey, postgres, to_database, to_broker, to_platforms, database_url)
+        listener = Listener(valkey.url)
+        listener.start()
+        stack.callback(listener.close)
+        yield City(platform, valkey, postgres, to_database, to_broker, to_platforms, database_url, listener)
 
 
 def _configure(platform: Platform, port: int) -> None:

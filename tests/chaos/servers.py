@@ -18,7 +18,7 @@ from tests.servers import Postgres
 
 
 class Valkey:
-    """With an append-only file, on one port for life."""
+    """On one port for life. What it has answered is on its disk, so that only who takes the disk takes anything."""
 
     def __init__(self, directory: Path, port: int) -> None:
         self._directory = directory
@@ -33,7 +33,13 @@ class Valkey:
     def start(self) -> None:
         """Returns once it answers."""
         self._directory.mkdir(parents=True, exist_ok=True)
-        options = {"port": self.port, "dir": self._directory, "appendonly": "yes", "save": ""}
+        options = {
+            "port": self.port,
+            "dir": self._directory,
+            "appendonly": "yes",
+            "appendfsync": "always",
+            "save": "",
+        }
         options |= {"maxmemory-policy": "noeviction", "bind": "127.0.0.1"}
         arguments = [part for name, value in options.items() for part in (f"--{name}", str(value))]
         with (self._directory.parent / "valkey.log").open("ab") as log:

@@ -35,7 +35,7 @@ def test_a_rolling_restart_loses_nothing_and_doubles_nothing(nursery: Nursery, k
         load.stop()
         lasted = time.monotonic() - began
         town.until_quiet()
-        evidence = town.evidence(load, [])
+        evidence = town.evidence(load)
     broken = violations(evidence)
     restarts = Counter({"restarts": 4 * ROUNDS})
     sys.stderr.write(report("Rolling restarts", restarts, load, evidence, broken, lasted) + "\n")

@@ -48,17 +48,20 @@ def at_the_deadline(evidence: Evidence) -> Found:
 
 def decided_in_time(evidence: Evidence) -> Found:
     """From the instant of a stop to its event."""
+    for session, late, troubled in lateness(evidence):
+        allowed = evidence.late + troubled
+        if late > allowed:
+            what = f"{session.stop_reason} of {session.stopped_at}"
+            yield session.id, f"{what} was decided {late} late, allowed {allowed}"
+
+
+def lateness(evidence: Evidence) -> Iterator[tuple[Session, timedelta, timedelta]]:
+    """Of each stop, how much later than its instant it was decided, and how much of that was trouble."""
     for session in evidence.sessions.values():
         told = _stop_told(evidence, session)
-        if told is None or session.stopped_at is None:
-            continue
-        allowed = evidence.late + evidence.trouble_between(session.stopped_at, told.at)
-        if told.at - session.stopped_at > allowed:
-            late = told.at - session.stopped_at
-            yield (
-                session.id,
-                f"{session.stop_reason} of {session.stopped_at} was decided {late} late, allowed {allowed}",
-            )
+        if told is not None and session.stopped_at is not None:
+            troubled = evidence.trouble_between(session.stopped_at, told.at)
+            yield session, told.at - session.stopped_at, troubled
 
 
 def closed_in_time(evidence: Evidence) -> Found:

@@ -137,7 +137,7 @@ def _arrived_in_order(evidence: Evidence, delivered: Sequence[Mapping[str, Any]]
         newest[event.subject] = max(newest[event.subject], event.seq)
         arrived.add(event.id)  # again is no fault: at least once is what was promised
     for event in evidence.told:
-        if event.id not in arrived:
+        if event.id not in arrived | evidence.swept_away:
             yield event.subject, f"{event.kind} of {event.at} never arrived"
     for unknown in (one for one in delivered if str(one["id"]) not in by_id):
         yield str(unknown["subject"]), f"{unknown['type']} was delivered, and never happened"

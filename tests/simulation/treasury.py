@@ -67,6 +67,14 @@ def ran(evidence: Evidence, session: Session) -> tuple[timedelta, timedelta]:
     return least, most
 
 
+def stamped_apart(evidence: Evidence, session: Session) -> tuple[timedelta, timedelta]:
+    """How far the RUNNING time of the row is from that of its events, and how far it may be."""
+    least, most = ran(evidence, session)
+    measured = timedelta(microseconds=session.ran_microseconds)
+    lasted = (evidence.lasted(event.at) for event in evidence.told_of.get(session.id, ()))
+    return max(least - measured, measured - most, timedelta(0)), max(lasted, default=evidence.stamps)
+
+
 def cost(session: Session, ran_for: timedelta) -> Decimal:
     """Whole blocks of RUNNING time, as they begin; whoever ran at all pays the first. Rounded once, half-even."""
     block = timedelta(seconds=session.block_seconds)
@@ -80,9 +88,9 @@ def _numbers(session: Session) -> range:
 
 
 def _time_is_what_was_told(evidence: Evidence, session: Session) -> Found:
-    measured = timedelta(microseconds=session.ran_microseconds)
-    least, most = ran(evidence, session)
-    if not least - evidence.stamps <= measured <= most + evidence.stamps:
+    apart, allowed = stamped_apart(evidence, session)
+    if apart > allowed:
+        measured, (least, most) = timedelta(microseconds=session.ran_microseconds), ran(evidence, session)
         yield session.id, f"RUNNING for {measured} in its row, between {least} and {most} in its events"
     if (session.running_since is None) != (session.state is not State.RUNNING):
         yield session.id, f"{session.state} with running_since {session.running_since}"
