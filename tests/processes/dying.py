@@ -1,7 +1,8 @@
 """`python -m tests.processes.dying worker`: a real worker that comes by points, and is killed at one of them.
 
 A point is before or after a COMMIT that wrote something, and before or after a call to a provider. Each is appended to
-the file DYING_LOG; where DYING_AT names one, the whole tree is killed the DYING_NTH time that it gets there."""
+the file DYING_LOG; at those that DYING_AT names, one a line, the whole tree is killed: at the first to which it gets
+for the DYING_NTH time. Then the last line tells where it died."""
 
 import fcntl
 import os
@@ -27,6 +28,8 @@ from tests.processes.platform import living_in
 from tests.simulation.worker import name_of
 
 T = TypeVar("T")
+#: Begins the last line of who died.
+DIED = "died "
 
 
 def main() -> None:
@@ -94,7 +97,11 @@ def come_by(point: str) -> None:
         times = log.read().splitlines().count(point) + 1
         log.write(f"{point}\n")
         log.flush()
-        if point == os.environ.get("DYING_AT") and times == int(os.environ.get("DYING_NTH", "1")):
+        if point in os.environ.get("DYING_AT", "").splitlines() and times == int(
+            os.environ.get("DYING_NTH", "1")
+        ):
+            log.write(f"{DIED}{point}\n")
+            log.flush()
             _die()
 
 

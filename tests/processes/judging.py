@@ -48,7 +48,6 @@ def judged(
             exclusive=frozenset({"morph"}),
             troubles=troubles,
             late=late,
-            stamps=late,
         )
     finally:
         database.dispose()
