@@ -191,13 +191,17 @@ class PlatformWorld(World):
 
     # inside
 
+    def keys_of(self, platform: Platform) -> list[str]:
+        """What its keys are."""
+        return [f"sk-{platform.name}-{n}" for n in range(1, platform.keys + 1)]
+
     def _configuration(self) -> Configuration:
         rule = AttachRule(secret_ref="env:ATTACHED_*", host="127.0.0.1")
         plain = Configuration(policy=self._policy, plans=self._plans, providers=self.providers)
         return replace(plain, attach_allowed=(rule,))
 
     def _configured(self, platform: Platform) -> ProviderConfiguration:
-        keys = [f"sk-{platform.name}-{n}" for n in range(1, platform.keys + 1)]
+        keys = self.keys_of(platform)
         kind = platform.kind or platform.driver
         url = self.server.add_upstream(platform.name, kind, keys, [MODEL], **platform.upstream)
         prefix = "ATTACHED" if platform.attaches else platform.secret

@@ -1,0 +1,5 @@
+"""A platform of real processes, as tests/processes has it."""
+
+from tests.processes.conftest import nursery, platform_on, pytest_runtest_makereport
+
+__all__ = ["nursery", "platform_on", "pytest_runtest_makereport"]
