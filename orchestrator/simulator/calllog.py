@@ -20,6 +20,11 @@ class CallLog:
         self._calls: dict[int, Call] = {}
         self._running: set[int] = set()
 
+    @property
+    def newest(self) -> int:
+        """The number of the call that began last."""
+        return self._seq
+
     def begin(self, *, upstream: str, kind: str, operation: str, path: str, key: str | None) -> int:
         self._seq += 1
         call = Call(

@@ -80,6 +80,11 @@ class Dispatcher:
             # does nothing after an answer: the caller left, or never finished asking
             self._world.calls.settle(ask.seq, status=None, answered=False)
 
+    @property
+    def newest_call(self) -> int:
+        """The number of the call that began last: the next one bears the next."""
+        return self._world.calls.newest
+
     def forget(self) -> None:
         """Stop late effects, so that none of them reaches a world that was reset."""
         for task in self._working:

@@ -58,6 +58,8 @@ def _crash_points(given: argparse.Namespace, directory: str) -> tuple[str, bool]
     begun = time.monotonic()
     stories = [n for n, story in enumerate(STORIES) if given.story in story.name]
     whole = list(_spread(given.jobs, partial(tell, directory), [(n, None) for n in stories]))
+    for telling in (one for one in whole if one.broken):
+        _show(f"{telling.story}, without a crash", telling.broken, telling.last)
     tellings = {telling.story: telling for telling in whole}
     wanted = [(n, at) for n in stories for at in sampled(tellings[STORIES[n].name].points, given.every)]
     crashed: list[Telling] = []
@@ -67,8 +69,6 @@ def _crash_points(given: argparse.Namespace, directory: str) -> tuple[str, bool]
         if telling.broken:
             _show(f"{telling.story}, crash {telling.at} ({telling.where})", telling.broken, telling.last)
     missed = [] if given.story else unvisited([*whole, *crashed])
-    for telling in (one for one in whole if one.broken):
-        _show(f"{telling.story}, without a crash", telling.broken, telling.last)
     broken = any(telling.broken for telling in [*whole, *crashed]) or bool(missed)
     return _report_of_crashes(whole, crashed, missed, time.monotonic() - begun), broken
 

@@ -71,7 +71,7 @@ class Theatre:
         try:
             run(loop, _play(universe, story, telling, crash))
         except Exception as error:  # noqa: BLE001  (a story that breaks off is a finding)
-            telling.broken.append(f"the story broke off: {type(error).__name__}: {error}")
+            telling.broken.append(_broke_off(error))
         finally:
             universe.close()
         telling.last = list(universe.last)
@@ -85,7 +85,10 @@ async def _play(universe: Universe, story: Story, telling: Telling, crash: Crash
         universe.loop.create_task(_drive(universe)),
     ]
     await stage.set_up()
-    await story.plot(stage)
+    try:
+        await story.plot(stage)
+    except Exception as error:  # noqa: BLE001  (what is broken by then is told all the same)
+        telling.broken.append(_broke_off(error))
     universe.simulator.faults.clear()
     if not await universe.rests(4 * 3600):
         telling.broken += [f"never comes to rest: {row}" for row in universe.pending()[:5]]
@@ -96,12 +99,16 @@ async def _play(universe: Universe, story: Story, telling: Telling, crash: Crash
         task.cancel()
 
 
+def _broke_off(error: Exception) -> str:
+    return f"the story broke off: {type(error).__name__}: {error}"
+
+
 def opened_again(evidence: Evidence) -> list[str]:
     """Where a platform opened more than was ever intended: a blind second create, whoever cleaned up after it."""
     intended = Counter(p.provider for p in evidence.placements if p.session_id is not None)
     opened = Counter(session.upstream for session in evidence.upstream)
     return [
-        f"{name} opened {opened[name]}, intended were {intended[name]}"
+        f"nothing is opened twice: {name} opened {opened[name]}, intended were {intended[name]}"
         for name in sorted(opened)
         if opened[name] > intended[name]
     ]

@@ -50,8 +50,14 @@ class Evidence:
     """Every session that a simulated platform ever opened. An upstream is named as its provider."""
     calls: Sequence[Call] = ()
     """Every call that the platforms saw."""
+    asked: Mapping[int, str] | None = None
+    """A call's number → the placement that it was about; None: whoever asked did not keep it."""
     not_ours: frozenset[str] = frozenset()
     """Upstreams whose sessions somebody else opens and ends."""
+    foreign: frozenset[str] = frozenset()
+    """Upstream sessions of somebody else, at upstreams that are ours."""
+    by_id: frozenset[str] = frozenset()
+    """Upstreams whose orphans must have been closed by now: they are listed, and closed by their id."""
     exclusive: frozenset[str] = frozenset()
     """Upstreams where one key carries one session at most."""
     clock_ahead: timedelta = timedelta(0)
@@ -113,14 +119,20 @@ class Evidence:
         stood = [over - begun for begun, over in self.pauses if begun <= ended_at <= over + self.stamps]
         return self.stamps + max(stood, default=timedelta(0))
 
-    def trouble_between(self, since: datetime, until: datetime) -> timedelta:
-        """How much of this time something was out of order."""
+    def trouble_between(
+        self, since: datetime, until: datetime, also: Iterable[tuple[datetime, datetime]] = ()
+    ) -> timedelta:
+        """How much of this time something was out of order. `also`: what else was, for those who ask."""
         total, covered = timedelta(0), since
-        for begun, over in sorted(self.troubles):
+        for begun, over in sorted([*self.troubles, *also]):
             begun, over = max(begun, covered), min(over, until)  # noqa: PLW2901
             if over > begun:
                 total, covered = total + (over - begun), over
         return total
+
+    def is_troubled(self, since: datetime, until: datetime) -> bool:
+        """Whether anything was out of order in this time."""
+        return any(begun <= until and over >= since for begun, over in self.troubles)
 
 
 def gather(database: Database, config: Configuration, now: datetime, **seen: Any) -> Evidence:
@@ -144,6 +156,12 @@ def gather(database: Database, config: Configuration, now: datetime, **seen: Any
             inbox=inbox,
             **seen,
         )
+
+
+def stop_told(evidence: Evidence, session: Session) -> Told | None:
+    """The event of its stop."""
+    kinds = {"session.stopping", "session.stopped", "session.failed"}
+    return next((e for e in evidence.told_of.get(session.id, ()) if e.kind in kinds), None)
 
 
 def total(entries: Iterable[Entry]) -> Decimal:

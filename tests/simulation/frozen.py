@@ -5,14 +5,16 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from orchestrator.rules.states import State, StopReason
+from tests.simulation.deaths import ended_there, left_at
 from tests.simulation.evidence import Evidence, Told
-from tests.simulation.stops import ended_there
+from tests.simulation.treasury import STAMPS
 
 Found = Iterator[tuple[str, str]]
 
 #: Doubts that began within two minutes count together: more than half of five, all of fewer.
 WINDOW = timedelta(minutes=2)
 MANY, FEW = 5, 2
+_DEATHS = frozenset({StopReason.DEAD, StopReason.PROVIDER_ENDED})
 _OVER = frozenset({"session.stopping", "session.stopped", "session.failed", "session.failed_over"})
 
 
@@ -64,12 +66,15 @@ class _Ward:
 
 
 def _is_death(evidence: Evidence, event: Told) -> bool:
-    """Decided by somebody who had only pings to go by."""
-    detail = str(event.data.get("stop_detail"))
-    if event.data.get("previous_state") != State.RUNNING or "platform says" in detail:
+    """Decided by somebody who had only pings to go by, whatever it was called: neither the declared end had come, nor
+    had the platform ended it."""
+    moved = event.kind == "session.failed_over"
+    if event.data.get("previous_state") != State.RUNNING or (
+        not moved and event.data.get("stop_reason") not in _DEATHS
+    ):
         return False
-    moved = event.kind == "session.failed_over" and "declared" not in detail
-    if not moved and event.data.get("stop_reason") != StopReason.DEAD:
+    left = left_at(evidence, evidence.sessions[event.subject], event)
+    end = left.declared_end_at if left is not None else None
+    if end is not None and end <= event.at + STAMPS:
         return False
-    placements = evidence.of_session.get(event.subject, ())
-    return not any(ended_there(evidence, placement, event.at) for placement in placements)
+    return left is None or not ended_there(evidence, left, event.at)

@@ -8,7 +8,7 @@ for violation in violations(gather(database, config, now, upstream=â€¦, calls=â€
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from tests.simulation import frozen, places, stops, stories, treasury
+from tests.simulation import deaths, frozen, places, reasons, stops, stories, treasury
 from tests.simulation.evidence import Evidence
 
 Check = Callable[[Evidence], Iterator[tuple[str, str]]]
@@ -18,6 +18,7 @@ INVARIANTS: dict[str, Sequence[Check]] = {
     "every placement ever opened is closed or belongs to a live session, and the other way round": (
         places.nothing_leaks,
         places.every_live_session_is_served,
+        places.no_end_without_proof,
         places.what_is_over_is_over,
         places.every_live_row_has_a_step,
     ),
@@ -25,7 +26,9 @@ INVARIANTS: dict[str, Sequence[Check]] = {
     "never more concurrent than the quota": (stories.quota_holds,),
     "no close of a session that was healthy and within its rules": (
         places.no_close_before_its_stop,
-        stops.every_stop_has_its_reason,
+        places.no_close_of_somebody_elses,
+        reasons.every_stop_has_its_reason,
+        deaths.every_move_has_its_reason,
         frozen.no_death_by_a_provider_at_fault,
     ),
     "every stop no later than its deadline plus the outage plus 5 s, and charged to its deadline only": (

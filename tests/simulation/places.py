@@ -8,6 +8,7 @@ from itertools import pairwise
 from orchestrator.rules.states import SERVING, TERMINAL, UNENDED, PlacementState, State
 from orchestrator.rules.values import Placement, Session
 from orchestrator.simulator import SimSession
+from tests.simulation.deaths import OURS, lied_about
 from tests.simulation.evidence import Evidence
 
 Found = Iterator[tuple[str, str]]
@@ -24,7 +25,7 @@ def nothing_leaks(evidence: Evidence) -> Found:
         (p.provider, handle): p for p in evidence.placements for handle in (p.handle, p.candidate) if handle
     }
     for session in evidence.upstream:
-        if not session.is_open or session.upstream in evidence.not_ours:
+        if not session.is_open or session.upstream in evidence.not_ours or session.id in evidence.foreign:
             continue
         placement = known.get((session.upstream, session.id))
         if placement is None and not _reported(evidence, session):
@@ -50,6 +51,22 @@ def every_live_session_is_served(evidence: Evidence) -> Found:
         if there is not None and not there.is_open and not _just_ended(evidence, session, there):
             at = evidence.at(there.closed_at or 0)
             yield session.id, f"{session.state}, but ended at {there.upstream} at {at} by {there.closed_by}"
+
+
+def no_end_without_proof(evidence: Evidence) -> Found:
+    """What is closed here had ended there, unless the platform said so falsely, or an operator took it upon himself."""
+    there = {(session.upstream, session.id): session for session in evidence.upstream}
+    for placement in evidence.placements:
+        session = there.get((placement.provider, placement.handle or ""))
+        if session is None or placement.state is not PlacementState.CLOSED or placement.ended_at is None:
+            continue
+        until = evidence.at(session.closed_at) if session.closed_at is not None else evidence.now
+        early = until > placement.ended_at + evidence.stamps
+        if early and placement.forced_at is None and not lied_about(evidence, placement):
+            yield (
+                session.id,
+                f"closed here at {placement.ended_at} by {placement.proof!r}, open there until {until}",
+            )
 
 
 def what_is_over_is_over(evidence: Evidence) -> Found:
@@ -122,6 +139,24 @@ def no_close_before_its_stop(evidence: Evidence) -> Found:
             yield session.id, f"closed at {session.upstream} at {at}, wanted until {placement.closing_since}"
 
 
+def no_close_of_somebody_elses(evidence: Evidence) -> Found:
+    """What others made stays as it is, and what nobody knows is given the time to become known."""
+    for session in evidence.upstream:
+        if session.id in evidence.foreign and session.closed_by in OURS:
+            yield session.id, f"closed at {session.upstream}, though it is not ours"
+    strangers = {
+        (p.provider, p.handle)
+        for p in evidence.placements
+        if p.session_id is None and "orphan_of" not in p.options
+    }
+    for session in evidence.upstream:
+        if (session.upstream, session.id) not in strangers or session.closed_by not in OURS:
+            continue
+        age = timedelta(seconds=(session.closed_at or 0) - session.opened_at) + evidence.stamps
+        if age < timedelta(seconds=evidence.config.policy_for(session.upstream).reconcile_min_age_seconds):
+            yield session.id, f"closed at {session.upstream} as a stranger, {age} after it was opened"
+
+
 def _sessions(evidence: Evidence, states: frozenset[State]) -> list[Session]:
     return [session for session in evidence.sessions.values() if session.state in states]
 
@@ -138,6 +173,8 @@ def _cared_for(evidence: Evidence, placement: Placement) -> bool:
     if placement.state is PlacementState.OPEN:
         session = evidence.sessions.get(placement.session_id or "")
         return session is not None and session.state in LIVE and session.placements == placement.n
+    if placement.session_id is None and placement.provider in evidence.by_id:
+        return False  # at rest it has been closed
     return placement.next_step is not None
 
 

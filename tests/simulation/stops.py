@@ -1,38 +1,23 @@
-"""Every stop has a reason that holds, takes effect at its own instant, and comes in time."""
+"""Every stop is charged to its own instant only, and comes in time."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from decimal import Decimal
 
-from orchestrator.rules.states import TERMINAL, PlacementState, State, StopReason
 from orchestrator.rules.values import Placement, Session
-from orchestrator.simulator import Call
-from tests.simulation.evidence import Evidence, Told
-from tests.simulation.treasury import STAMPS, cost, ended
+from orchestrator.simulator import SimSession
+from tests.simulation.deaths import PINGS, is_about, is_bad, lied_about
+from tests.simulation.evidence import Evidence, stop_told
+from tests.simulation.treasury import cost, ended
 
 Found = Iterator[tuple[str, str]]
+Span = tuple[datetime, datetime]
 
-PINGS = frozenset({"chat", "ping_native", "transcribe"})
 #: A stop lets a ping that was just claimed begin before the close does.
 PING_BEGINS = timedelta(seconds=2)
-
-
-def every_stop_has_its_reason(evidence: Evidence) -> Found:
-    """What is given as the reason is true of the session, and took effect when it became true."""
-    for session in evidence.sessions.values():
-        if not ended(session) or session.stop_reason is None or session.stopped_at is None:
-            continue
-        reason = session.stop_reason
-        if reason in {StopReason.USER, StopReason.OPERATOR}:
-            if not _somebody_asked(evidence, session):
-                yield session.id, f"closed by {reason}, and nobody asked for it"
-        elif reason is StopReason.DEAD:
-            yield from _death(evidence, session)
-        else:
-            instants = list(_instants(evidence, session, reason))
-            if instants and not any(abs(session.stopped_at - at) <= STAMPS for at in instants):
-                yield session.id, f"{reason} took effect at {session.stopped_at}, not at {instants}"
-            yield from _is_used_up(session, reason)
+#: Whoever waits for a key looks again after so long.
+KEY_COMES_FREE = timedelta(seconds=2)
+#: The waits between tries are spread by this share.
+JITTER = 0.1
 
 
 def at_the_deadline(evidence: Evidence) -> Found:
@@ -58,7 +43,7 @@ def decided_in_time(evidence: Evidence) -> Found:
 def lateness(evidence: Evidence) -> Iterator[tuple[Session, timedelta, timedelta]]:
     """Of each stop, how much later than its instant it was decided, and how much of that was trouble."""
     for session in evidence.sessions.values():
-        told = _stop_told(evidence, session)
+        told = stop_told(evidence, session)
         if told is not None and session.stopped_at is not None:
             troubled = evidence.trouble_between(session.stopped_at, told.at)
             yield session, told.at - session.stopped_at, troubled
@@ -66,115 +51,22 @@ def lateness(evidence: Evidence) -> Iterator[tuple[Session, timedelta, timedelta
 
 def closed_in_time(evidence: Evidence) -> Found:
     """From the decision to the end at the platform, unless the platform itself would not."""
-    ours = {(p.provider, p.handle): p for p in evidence.placements if p.handle}
+    ours = {(p.provider, p.handle): p for p in evidence.placements if p.handle and p.session_id is not None}
     for there in evidence.upstream:
         placement = ours.get((there.upstream, there.id))
         wanted = _closing_since(placement)
-        if wanted is None or there.closed_at is None or there.upstream in evidence.not_ours:
+        if (
+            placement is None
+            or wanted is None
+            or there.closed_at is None
+            or there.upstream in evidence.not_ours
+        ):
             continue
         ended_at = evidence.at(there.closed_at)
-        allowed = evidence.late + PING_BEGINS + evidence.trouble_between(wanted, ended_at)
-        if ended_at - wanted > allowed and not _had_faults(evidence, there.upstream, wanted, ended_at):
+        held_up = _held_up(evidence, placement, there, ended_at)
+        allowed = evidence.late + PING_BEGINS + evidence.trouble_between(wanted, ended_at, held_up)
+        if ended_at - wanted > allowed and not lied_about(evidence, placement):
             yield there.id, f"wanted closed at {wanted}, ended {ended_at - wanted} later, allowed {allowed}"
-
-
-def _somebody_asked(evidence: Evidence, session: Session) -> bool:
-    """A job whose outcome is this session, over or about to be."""
-    over = {state.value for state in TERMINAL | {State.STOPPING}}
-    outcomes = (outcome for outcome in evidence.inbox.values() if outcome is not None and outcome.get("ok"))
-    results = (outcome["result"] for outcome in outcomes)
-    return any(result.get("id") == session.id and result.get("state") in over for result in results)
-
-
-def _instants(evidence: Evidence, session: Session, reason: StopReason) -> Iterator[datetime]:
-    """When this reason may have become true; nothing where the row does not tell."""
-    policy = evidence.config.policy_for(session.provider)
-    plan = evidence.config.plan(evidence.accounts[session.account_id].plan)
-    started, ran = session.starting_at, session.running_at
-    match reason:
-        case StopReason.MAX_DURATION if ran is not None:
-            limits = (session.max_duration_seconds, session.plan_max_duration_seconds)
-            yield ran + timedelta(seconds=min(limit for limit in limits if limit is not None))
-        case StopReason.MODEL_LIMIT | StopReason.MAX_INTERACTIONS:
-            if ran is not None and session.model_max_duration_seconds is not None:
-                yield ran + timedelta(seconds=session.model_max_duration_seconds)
-            if session.limit_reached_at is not None:
-                yield session.limit_reached_at
-        case StopReason.IDLE if session.idle_seconds is not None:
-            entries = [e.at for e in evidence.told_of[session.id] if e.kind == "session.running"]
-            used = [session.last_interaction_at] if session.last_interaction_at else []
-            yield max([*entries, *used]) + timedelta(seconds=session.idle_seconds)
-        case StopReason.START_TIMEOUT if started is not None:
-            yield started + timedelta(seconds=policy.start_timeout_seconds)
-        case StopReason.QUEUE_TIMEOUT if session.queued_at is not None and plan is not None:
-            yield session.queued_at + timedelta(seconds=plan.queue_timeout_seconds)
-        case _:
-            return
-
-
-def _is_used_up(session: Session, reason: StopReason) -> Found:
-    """The limits that count something else than time."""
-    own, model = session.max_interactions, session.model_max_interactions
-    limits = [limit for limit in (own, model) if limit is not None]
-    by_count = reason is StopReason.MAX_INTERACTIONS
-    if by_count and (not limits or session.interactions < min(limits)):
-        yield session.id, f"stopped for {session.interactions} interactions, the limits are {limits}"
-    block = timedelta(seconds=session.block_seconds)
-    ran = timedelta(microseconds=session.ran_microseconds)
-    if reason is StopReason.MAX_COST and cost(session, ran + block) <= (session.max_cost or Decimal(0)):
-        yield session.id, f"stopped for its max_cost of {session.max_cost}, which pays one block more"
-
-
-def _death(evidence: Evidence, session: Session) -> Found:
-    """Either it could not be started again in time, or its platform's log shows that it answered nobody."""
-    assert session.stopped_at is not None
-    policy = evidence.config.policy_for(session.provider)
-    started = session.starting_at
-    timeout = timedelta(seconds=policy.start_timeout_seconds)
-    if started is not None and abs(session.stopped_at - started - timeout) <= STAMPS:
-        return
-    placements = evidence.of_session.get(session.id, ())
-    if not placements or placements[-1].state is PlacementState.NEVER_OPENED:
-        return  # it was to be moved, and there was no place
-    last = placements[-1]
-    if ended_there(evidence, last, session.stopped_at):
-        return
-    bad = _bad_pings(evidence, last, session.stopped_at)
-    needed = min(2, policy.dead_after_failures)
-    if len(bad) < needed:
-        yield session.id, f"dead at {session.stopped_at} after {len(bad)} bad pings, {needed} are needed"
-
-
-def _bad_pings(evidence: Evidence, placement: Placement, until: datetime) -> list[Call]:
-    """Those that could be of this placement, within the time that makes it dead."""
-    policy = evidence.config.policy_for(placement.provider)
-    longest = max(policy.dead_after_seconds + 3 * policy.ping_interval_seconds, policy.unusable_after_seconds)
-    since = (
-        until - timedelta(seconds=2 * longest) - evidence.trouble_between(until - timedelta(hours=2), until)
-    )
-    return [
-        call
-        for call in evidence.calls_at.get(placement.provider, ())
-        if call.session in (None, placement.handle)
-        and call.operation in PINGS | {"status", "session", "list"}
-        and since <= evidence.at(call.began_at) <= until
-        and (call.fault is not None or call.status is None or call.status >= 400)
-    ]
-
-
-def ended_there(evidence: Evidence, placement: Placement, by: datetime) -> bool:
-    return any(
-        there.upstream == placement.provider
-        and there.id == placement.handle
-        and there.closed_at is not None
-        and evidence.at(there.closed_at) <= by
-        for there in evidence.upstream
-    )
-
-
-def _stop_told(evidence: Evidence, session: Session) -> Told | None:
-    kinds = {"session.stopping", "session.stopped", "session.failed"}
-    return next((e for e in evidence.told_of.get(session.id, ()) if e.kind in kinds), None)
 
 
 def _closing_since(placement: Placement | None) -> datetime | None:
@@ -184,11 +76,18 @@ def _closing_since(placement: Placement | None) -> datetime | None:
     return max(placement.closing_since, placement.opened_at) if placement.closing_since else None
 
 
-def _had_faults(evidence: Evidence, upstream: str, since: datetime, until: datetime) -> bool:
-    """The platform refused, lost or delayed a call that was about the end."""
-    return any(
-        since <= evidence.at(call.began_at) <= until
-        and call.operation not in {"chat", "transcribe"}
-        and (call.fault is not None or call.status is None or call.status >= 400)
-        for call in evidence.calls_at.get(upstream, ())
-    )
+def _held_up(evidence: Evidence, placement: Placement, there: SimSession, until: datetime) -> Iterator[Span]:
+    """While the platform did not do as it was told: each failed call about this end, with the wait after it, and those
+    for which its key was kept."""
+    policy, tries = evidence.config.policy_for(placement.provider), 0
+    for call in evidence.calls_at.get(placement.provider, ()):
+        if call.operation in PINGS or not (is_bad(call) or call.fault) or evidence.at(call.began_at) > until:
+            continue
+        over = evidence.at(call.ended_at) if call.ended_at is not None else until
+        if is_about(evidence, call, placement):
+            if placement.closing_since is not None and over >= placement.closing_since:
+                tries += 1
+            wait = min(2.0 ** min(tries, 20), policy.close_retry_max_seconds) * (1 + JITTER)
+            yield evidence.at(call.began_at), over + timedelta(seconds=wait)
+        elif placement.serialised and call.key == there.key:
+            yield evidence.at(call.began_at), over + KEY_COMES_FREE

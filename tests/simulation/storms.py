@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from orchestrator.simulator import BadInput
-from tests.simulation.fates import COMES_BACK
 from tests.simulation.platforms import ASKS, CLOSES, OPENS, PINGS
+from tests.simulation.strangers import plant
 from tests.simulation.universe import Universe
 
 Params = Mapping[str, Any]
@@ -86,7 +86,8 @@ class Storms:
         rng = self._rng
         upstream = rng.choice(sorted(self._universe.platforms))
         kind = rng.choices(
-            ["open", "close", "ask", "ping", "outage", "end", "double"], [5, 4, 2, 3, 2, 3, 1]
+            ["open", "close", "ask", "ping", "outage", "end", "double", "stranger", "nothing"],
+            [5, 4, 2, 3, 2, 3, 1, 2, 1],
         )[0]
         match kind:
             case "end":
@@ -95,6 +96,10 @@ class Storms:
                 share = rng.choice((0.3, 0.7, 1.0))
                 for operation in (*PINGS, *ASKS):
                     self._fault(upstream, operation, "dead", {}, share, None, rng.uniform(30, 400))
+            case "stranger":
+                plant(self._universe, rng, upstream)
+            case "nothing":  # it says that it has nothing
+                self._fault(upstream, "list", "empty_list", {}, 1.0, None, rng.uniform(600, 6000))
             case "double":
                 self._answer_twice(upstream)
             case _:
@@ -128,8 +133,6 @@ class Storms:
             return  # this platform has no such call
         self._universe.told.faults[f"{name} at {operation}"] += 1
         self._universe.note(upstream, f"{name} at {operation} for {seconds:.0f} s, {share:g}")
-        if operation not in PINGS:
-            self._universe.trouble(seconds + COMES_BACK)
         self._universe.loop.call_later(seconds, self._universe.simulator.faults.remove, fault)
 
     def _end_one(self, upstream: str) -> None:

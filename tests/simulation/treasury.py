@@ -78,7 +78,11 @@ def stamped_apart(evidence: Evidence, session: Session) -> tuple[timedelta, time
 def cost(session: Session, ran_for: timedelta) -> Decimal:
     """Whole blocks of RUNNING time, as they begin; whoever ran at all pays the first. Rounded once, half-even."""
     block = timedelta(seconds=session.block_seconds)
-    blocks = max(-(-ran_for // block), int(session.running_at is not None))
+    return cost_of_blocks(session, max(-(-ran_for // block), int(session.running_at is not None)))
+
+
+def cost_of_blocks(session: Session, blocks: int) -> Decimal:
+    """What so many blocks cost together."""
     exact = Fraction(session.price_per_node_hour) * session.nodes * blocks * session.block_seconds / 3600
     return Decimal(round(exact * 1_000_000)).scaleb(-6)
 

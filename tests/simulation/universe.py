@@ -102,6 +102,8 @@ class Universe:
         self.config = Configuration(policy=policy, plans=plans, providers=providers)
         self.platforms = {platform.name: platform for platform in platforms}
         self.workers: list[Worker] = []
+        self.asked: dict[int, str] = {}
+        self.foreign: set[str] = set()
         self.told = Told()
         self.answers: dict[str, list[Mapping[str, Any]]] = {}
         self.delivered: list[Mapping[str, Any]] = []
@@ -201,14 +203,34 @@ class Universe:
         return False
 
     def pending(self) -> list[str]:
-        """What is on its way still: rows between two states, events not delivered."""
+        """What is on its way still: rows between two states, events not delivered, what nobody here opened. Orphans
+        that cannot be closed by an id may stay."""
+        closable = ", ".join(f"'{name}'" for name in sorted(self.by_id))
         rows = self._eye.execute(
             "SELECT 'session ' || id || ' ' || state FROM sessions WHERE state IN ('queued', 'starting', 'stopping')"
             " UNION ALL SELECT 'placement ' || id || ' ' || state FROM placements"
-            " WHERE session_id IS NOT NULL AND state IN ('opening', 'unknown', 'closing')"
+            " WHERE state IN ('opening', 'unknown', 'closing')"
+            f" AND (session_id IS NOT NULL OR provider IN ({closable}))"
             " UNION ALL SELECT 'event ' || type FROM outbox WHERE delivered_at IS NULL"
         )
-        return [row[0] for row in rows]
+        return [row[0] for row in rows] + [
+            f"stranger {id_} at {name}" for name in sorted(self.by_id) for id_ in self.strangers(name)
+        ]
+
+    @property
+    def by_id(self) -> frozenset[str]:
+        """Where whatever is listed can be closed."""
+        drivers = self.workers[0].services.drivers if self.workers else {}
+        return frozenset(
+            n for n, driver in drivers.items() if driver.card.can_list and driver.card.closes_by_id
+        )
+
+    def strangers(self, upstream: str) -> list[str]:
+        """What is open there and no live row stands for, other people's left out."""
+        rows = self._eye.execute("SELECT handle, candidate FROM placements WHERE ended_at IS NULL")
+        known = {handle for row in rows for handle in row} | self.foreign
+        there = (one for one in self.simulator.sessions.open_now() if one.upstream == upstream)
+        return [one.id for one in there if one.id not in known]
 
     def _look(self, now: float) -> list[float]:
         """Send the ticks of what is due; when to look again, for each."""
@@ -311,6 +333,9 @@ class Universe:
             self.loop.now(),
             upstream=self.simulator.sessions.all(),
             calls=self.simulator.calls.read(),
+            asked=self.asked,
+            foreign=frozenset(self.foreign),
+            by_id=self.by_id,
             exclusive=frozenset(p.name for p in self.platforms.values() if p.exclusive),
             clock_ahead=timedelta(seconds=self.clock_ahead),
             troubles=self.troubles,

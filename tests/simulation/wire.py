@@ -14,14 +14,17 @@ from orchestrator.simulator.wire import Delivery, Reply
 ORIGIN = "http://platforms.example"
 #: Called before a request leaves and after its answer came: it may wait, or end the process.
 Hook = Callable[[str, str], Awaitable[None]]
+#: Told the number of each call, as the platforms count, when it begins.
+Begins = Callable[[int], None]
 
 
 class Wire(httpx.AsyncBaseTransport):
     """httpx's transport for one simulated process."""
 
-    def __init__(self, dispatcher: Dispatcher, hook: Hook) -> None:
+    def __init__(self, dispatcher: Dispatcher, hook: Hook, begins: Begins) -> None:
         self._dispatcher = dispatcher
         self._hook = hook
+        self._begins = begins
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         upstream, _, path = request.url.path.lstrip("/").partition("/")
@@ -40,6 +43,7 @@ class Wire(httpx.AsyncBaseTransport):
             query=request.url.params,
             read=read,
         )
+        self._begins(self._dispatcher.newest_call + 1)  # nobody is let in between before it has begun
         response = await self._dispatcher.play(incoming, _hand_over)
         assert response is not None, f"no such upstream: {upstream}"
         await self._hook("after", what)

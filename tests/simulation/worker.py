@@ -4,6 +4,7 @@ between any two things it does."""
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from tests.simulation.universe import Universe
 
 T = TypeVar("T")
+#: The placement that this task asks a platform about.
+_ABOUT: ContextVar[str | None] = ContextVar("about", default=None)
 #: What a driver may be asked.
 METHODS = ("open", "resolve", "probe", "status", "close", "list", "check", "lists", "balance")
 
@@ -48,7 +51,9 @@ class Worker:
         self.alive = True
         self._tasks: set[asyncio.Task[Any]] = set()
         database = SharedDatabase(universe.engine, self)
-        http = HttpClient(transport=Wire(universe.dispatcher, self._at_call), clock=universe.loop.now)
+        http = HttpClient(
+            transport=Wire(universe.dispatcher, self._at_call, self._begins), clock=universe.loop.now
+        )
         built = wiring.build(
             Settings(database_url=universe.url),
             universe.config,
@@ -59,10 +64,9 @@ class Worker:
             secrets=SecretStore(universe.secrets),
         )
         self.services = built.services
-        noted = getattr(universe.fate, "asks", None)
-        if noted is not None:
-            for driver in self.services.drivers.values():
-                watch(driver, partial(noted, universe.platforms[driver.name].driver))
+        noted = getattr(universe.fate, "asks", lambda _driver, _method: None)
+        for driver in self.services.drivers.values():
+            watch(driver, partial(noted, universe.platforms[driver.name].driver))
 
     async def begin(self) -> None:
         """What every worker does first."""
@@ -113,6 +117,11 @@ class Worker:
     def _wake(self, steps: frozenset[Step]) -> None:
         if self.alive:
             self.universe.woken(steps)
+
+    def _begins(self, call: int) -> None:
+        about = _ABOUT.get()
+        if about is not None:
+            self.universe.asked[call] = about
 
     async def _at_call(self, when: str, what: str) -> None:
         self.must_live()
@@ -169,7 +178,7 @@ class SharedDatabase(Database):
 
 
 def watch(driver: Driver, asks: Callable[[str], None]) -> None:
-    """Tell of each question that this driver is asked, by the name of the method."""
+    """Tell of each question that this driver is asked, by the name of the method; calls tell of whom it was."""
     for method in METHODS:
         ask = getattr(driver, method, None)
         if ask is not None:
@@ -179,6 +188,7 @@ def watch(driver: Driver, asks: Callable[[str], None]) -> None:
 def _telling(ask: Callable[..., Awaitable[T]], tell: Callable[[], None]) -> Callable[..., Awaitable[T]]:
     def asked(*args: Any, **kwargs: Any) -> Awaitable[T]:
         tell()
+        _ABOUT.set(getattr(args[0], "placement_id", None) if args else None)
         return ask(*args, **kwargs)
 
     return asked

@@ -1,0 +1,180 @@
+"""What a platform's own log tells of an end: did it answer nobody for as long as a death takes, or had it ended the
+session itself?"""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+
+from orchestrator.rules.states import PlacementState, State
+from orchestrator.rules.values import Placement, Policy, Session
+from orchestrator.simulator import Call
+from tests.simulation.evidence import Evidence, Told, stop_told
+from tests.simulation.treasury import STAMPS
+
+Found = Iterator[tuple[str, str]]
+
+PINGS = frozenset({"chat", "ping_native", "transcribe"})
+#: Ends that a platform was asked for.
+OURS = frozenset({"client", "ping"})
+#: With these a platform answers, though late, or says that it has too much to do: no doubt of the session stays.
+_ALIVE = frozenset({"slow", "throttled"})
+
+
+def every_move_has_its_reason(evidence: Evidence) -> Found:
+    """Whoever was moved had died, or its provider's declared end had come: a move closes, too."""
+    for session in evidence.sessions.values():
+        for event in evidence.told_of.get(session.id, ()):
+            if event.kind != "session.failed_over":
+                continue
+            left = left_at(evidence, session, event)
+            if left is None:
+                yield session.id, f"moved at {event.at}, and served nowhere before"
+            elif left.declared_end_at is None or event.at < left.declared_end_at - STAMPS:
+                for why in _answered(evidence, left, event.at):
+                    yield session.id, f"moved at {event.at}: {why}"
+
+
+def no_death(evidence: Evidence, session: Session, at: datetime) -> Iterator[str]:
+    """Why it cannot have been dead at `at`; nothing where it was."""
+    told = stop_told(evidence, session)
+    placements = evidence.of_session.get(session.id, ())
+    if told is None or not placements:
+        yield f"at {at} it was placed nowhere"
+    elif told.data.get("previous_state") == State.STARTING:
+        yield from _can_begin_again(evidence, session, at)
+    else:
+        yield from (f"at {at}, {why}" for why in _answered(evidence, placements[-1], at))
+
+
+def no_start(evidence: Evidence, session: Session, at: datetime) -> Iterator[str]:
+    """Why its start cannot have failed at `at`; nothing where its last place refused it, or ended it."""
+    told = stop_told(evidence, session)
+    placements = evidence.of_session.get(session.id, ())
+    if told is not None and told.data.get("previous_state") == State.QUEUED:
+        return  # there is no place for it any more
+    if not placements:
+        yield f"at {at} nothing had been tried"
+    elif not _was_refused(evidence, placements[-1], at) and not ended_there(evidence, placements[-1], at):
+        yield f"by {at} {placements[-1].provider} had refused nothing"
+
+
+def ended_there(evidence: Evidence, placement: Placement, by: datetime) -> bool:
+    """By the platform itself: what we closed proves nothing."""
+    return any(
+        there.upstream == placement.provider
+        and there.id == placement.handle
+        and there.closed_at is not None
+        and there.closed_by not in OURS
+        and evidence.at(there.closed_at) <= by
+        for there in evidence.upstream
+    )
+
+
+def lied_about(evidence: Evidence, placement: Placement) -> bool:
+    """The platform said that it has nothing, while the end of this one was wanted."""
+    until = placement.ended_at or evidence.now
+    return placement.closing_since is not None and any(
+        call.fault == "empty_list" and is_about(evidence, call, placement)
+        for call in evidence.calls_at.get(placement.provider, ())
+        if placement.closing_since - STAMPS <= evidence.at(call.began_at) <= until
+    )
+
+
+def left_at(evidence: Evidence, session: Session, event: Told) -> Placement | None:
+    """The placement that served until this move or stop."""
+    served = (
+        placement
+        for placement in evidence.of_session.get(session.id, ())
+        if placement.opened_at is not None
+        and placement.opened_at <= event.at
+        and placement.closing_since is not None
+        and abs(placement.closing_since - event.at) <= evidence.stamps
+    )
+    return max(served, key=lambda placement: placement.n, default=None)
+
+
+def is_bad(call: Call) -> bool:
+    """No answer, none in time, or none that is one."""
+    return call.status is None or call.status >= 400 or call.fault not in (None, "slow")
+
+
+def is_about(evidence: Evidence, call: Call, placement: Placement) -> bool:
+    """Whoever asked knows for whom; else the platform may know whose it is, else it may be this one's."""
+    if evidence.asked is not None:
+        return evidence.asked.get(call.seq) == placement.id
+    return call.session in (None, placement.handle)
+
+
+def _can_begin_again(evidence: Evidence, session: Session, at: datetime) -> Iterator[str]:
+    """It was being moved: nothing there could be opened, or its time to start was over."""
+    timeout = timedelta(seconds=evidence.config.policy_for(session.provider).start_timeout_seconds)
+    if session.starting_at is None or abs(at - session.starting_at - timeout) > STAMPS:
+        yield from no_start(evidence, session, at)
+
+
+def _was_refused(evidence: Evidence, placement: Placement, by: datetime) -> bool:
+    """Or the order got lost at our side, and nothing was found there."""
+    lost = placement.state is PlacementState.NEVER_OPENED and evidence.is_troubled(placement.created_at, by)
+    return lost or any(
+        is_bad(call) and is_about(evidence, call, placement)
+        for call in evidence.calls_at.get(placement.provider, ())
+        if placement.created_at - STAMPS <= evidence.at(call.began_at) <= by
+    )
+
+
+def _answered(evidence: Evidence, placement: Placement, at: datetime) -> Iterator[str]:
+    """Why the policy does not call it dead: too few pings in vain, or for too short a time, since the last good one."""
+    policy = evidence.config.policy_for(placement.provider)
+    in_vain = _pings_in_vain(evidence, placement, at)
+    if ended_there(evidence, placement, at) or _says_gone(in_vain) or _lists_nothing(evidence, placement, at):
+        return
+    first = evidence.at(in_vain[0].ended_at or in_vain[0].began_at) if in_vain else at
+    seconds = (at - first + STAMPS).total_seconds()
+    failed = len(in_vain) >= policy.dead_after_failures and seconds >= policy.dead_after_seconds
+    unusable = len(in_vain) > 1 and seconds >= policy.unusable_after_seconds
+    if not failed and not unusable:
+        yield f"{len(in_vain)} pings in vain over {(at - first).total_seconds():.0f} s; {_demanded(policy)}"
+
+
+def _pings_in_vain(evidence: Evidence, placement: Placement, at: datetime) -> Sequence[Call]:
+    """All since the last that was answered well; one whose answer may have got lost at our side ends nothing."""
+    found: list[Call] = []
+    for call in reversed(evidence.calls_at.get(placement.provider, ())):
+        began = evidence.at(call.began_at)
+        if call.operation not in PINGS or not is_about(evidence, call, placement) or began > at:
+            continue
+        if placement.opened_at is not None and began < placement.opened_at:
+            break
+        if is_bad(call) and call.fault not in _ALIVE:
+            found.append(call)
+        elif not _may_be_anothers(evidence, call) and not evidence.is_troubled(
+            began, _settled(evidence, call)
+        ):
+            break
+    return found[::-1]
+
+
+def _may_be_anothers(evidence: Evidence, call: Call) -> bool:
+    return evidence.asked is None and call.session is None
+
+
+def _settled(evidence: Evidence, call: Call) -> datetime:
+    """Once its answer must be written down."""
+    return evidence.at(call.ended_at or call.began_at) + STAMPS
+
+
+def _says_gone(calls: Sequence[Call]) -> bool:
+    """Twice, and not because a fault put other words into its mouth."""
+    gone = [c for c in calls if c.fault in {"gone", "expired"} or (c.fault is None and c.status is not None)]
+    return len(gone) > 1
+
+
+def _lists_nothing(evidence: Evidence, placement: Placement, at: datetime) -> bool:
+    """After a ping in vain the platform itself said that it has nothing: its word is taken."""
+    calls = (c for c in evidence.calls_at.get(placement.provider, ()) if is_about(evidence, c, placement))
+    asked = [c for c in calls if at - timedelta(minutes=2) <= evidence.at(c.began_at) <= at]
+    pinged = next((n for n, c in enumerate(asked) if c.operation in PINGS and is_bad(c)), len(asked))
+    return any(call.fault == "empty_list" for call in asked[pinged:])
+
+
+def _demanded(policy: Policy) -> str:
+    return f"{policy.dead_after_failures} over {policy.dead_after_seconds:g} s are a death"

@@ -1,0 +1,39 @@
+"""What a small world has come to, and the same with something changed by hand."""
+
+from dataclasses import replace
+from typing import Any
+
+from orchestrator.flows.deliver_events import deliver_events
+from tests.simulation.evidence import Evidence, gather
+from tests.simulation.invariants import violations
+from tests.world import World
+
+
+def evidence_of(world: World) -> Evidence:
+    """Once every event is delivered."""
+    deliver_events(world.services, [])
+    return gather(
+        world.services.database,
+        world.services.config,
+        world.clock.now,
+        upstream=world.server.sessions(),
+        calls=world.server.log(),
+        exclusive=frozenset({"morph"}),
+    )
+
+
+def broken_in(evidence: Evidence) -> str:
+    """Every violation, a line each."""
+    return "\n".join(str(violation) for violation in violations(evidence))
+
+
+def with_session(evidence: Evidence, session_id: str, **changes: Any) -> Evidence:
+    """With another row of this session."""
+    changed = replace(evidence.sessions[session_id], **changes)
+    return replace(evidence, sessions={**evidence.sessions, session_id: changed})
+
+
+def with_placement(evidence: Evidence, session_id: str, **changes: Any) -> Evidence:
+    """With other rows of its placements."""
+    changed = [replace(p, **changes) if p.session_id == session_id else p for p in evidence.placements]
+    return replace(evidence, placements=changed)

@@ -1,0 +1,41 @@
+"""What nobody here opened: sessions that appear at a platform by themselves, ours by their name or by nobody's."""
+
+import random
+import uuid
+from typing import TYPE_CHECKING
+
+from orchestrator.simulator.platforms.sesterce_fleet import Fleet
+from tests.simulation.platforms import MODEL
+
+if TYPE_CHECKING:
+    from tests.simulation.universe import Universe
+
+#: They outlive the day: only a close ends them. Seconds.
+LASTS = 7 * 86400.0
+#: Upstream → how a name of ours begins there; None: its sessions bear no names, and whatever its wallet has is ours.
+NAMED = {"node": None, "cloud": "orchestrator-", "studio": ""}
+
+
+def plant(universe: "Universe", rng: random.Random, upstream: str) -> None:
+    """One that must be closed, or, where sessions have names, one of somebody else's, which must never be."""
+    if upstream not in NAMED or universe.strangers(upstream):
+        return  # more than a few would be too many to be touched
+    prefix = NAMED[upstream]
+    foreign = prefix is not None and rng.random() < 0.4
+    name = "made-by-hand" if foreign else f"{prefix or ''}{uuid.UUID(int=rng.getrandbits(128), version=4)}"
+    opened = _opened(universe, upstream, None if prefix is None else name)
+    if foreign:
+        universe.foreign.add(opened)
+    universe.told.faults["foreign session appears" if foreign else "stranger appears"] += 1
+    universe.note(upstream, f"has {opened[:12]}, called {name}, by itself")
+
+
+def _opened(universe: "Universe", upstream: str, name: str | None) -> str:
+    world, platform = universe.simulator, universe.platforms[upstream]
+    there = world.upstreams[upstream]
+    model = there.model(MODEL)
+    assert model is not None
+    if platform.driver == "sesterce":
+        return Fleet(world, there).create(platform.key(1), name or "", model.id, "l40s").run
+    key = platform.key(1)
+    return world.sessions.open(upstream=upstream, key=key, model=model.id, seconds=LASTS, label=name).id

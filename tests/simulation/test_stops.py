@@ -1,0 +1,133 @@
+"""A stop or a close that was not due, or came late, shows: each is broken by hand."""
+
+from dataclasses import replace
+
+import pytest
+
+from orchestrator.rules.states import StopReason
+from tests.simulation.invariants import violations
+from tests.simulation.lies import broken_in, evidence_of, with_placement, with_session
+from tests.world import MINUTE, SECOND, World
+
+
+def test_a_close_that_nobody_wanted_shows(lived: World) -> None:
+    session = lived.run_session("moral")
+    lived.done("session.close", session_id=session)
+    lived.pass_time(5 * SECOND)
+    evidence = evidence_of(lived)
+    assert broken_in(evidence) == ""
+    later = with_placement(evidence, session, closing_since=lived.clock.now + MINUTE)
+    assert "no close of a session that was healthy" in broken_in(later)
+
+
+@pytest.mark.parametrize("reason", list(StopReason))
+@pytest.mark.parametrize("model", ["llama", "moral"])
+def test_a_reason_that_is_not_true_shows(world: World, reason: StopReason, model: str) -> None:
+    session = world.run_session(model)
+    world.pass_time(5 * MINUTE)
+    world.done("session.close", session_id=session)
+    world.pass_time(MINUTE)
+    evidence = evidence_of(world)
+    assert broken_in(evidence) == ""
+    told = [
+        replace(e, data=dict(e.data, stop_reason=str(reason)) if "stop_reason" in e.data else e.data)
+        for e in evidence.told
+    ]
+    nobody_asked = {
+        task_id: outcome
+        for task_id, outcome in evidence.inbox.items()
+        if not (outcome and outcome["ok"] and outcome["result"].get("state") in {"stopping", "stopped"})
+    }
+    lie = with_session(evidence, session, stop_reason=reason, max_duration_seconds=None)
+    broken = broken_in(replace(lie, told=told, inbox=nobody_asked))
+    assert f"no close of a session that was healthy and within its rules: {session}: " in broken
+
+
+def test_a_death_without_a_bad_ping_shows(lived: World) -> None:
+    session = lived.run_session("llama")
+    lived.pass_time(MINUTE)
+    lived.done("session.close", session_id=session)
+    lived.settle()
+    assert f"{session}: dead: " in broken_in(
+        with_session(evidence_of(lived), session, stop_reason=StopReason.DEAD)
+    )
+
+
+def test_a_death_with_a_good_ping_in_between_shows(world: World) -> None:
+    session = world.run_session("llama")
+    world.server.fault("dead", upstream="alpha", operation="chat")
+    world.pass_time(3 * MINUTE)
+    assert world.session(session).stop_reason == "dead"
+    evidence = evidence_of(world)
+    placement = evidence.of_session[session][0].id
+    told_apart = replace(evidence, asked={call.seq: placement for call in evidence.calls})
+    assert violations(told_apart) == []
+    *_, last_but_one, _ = [call.seq for call in evidence.calls if call.operation == "chat"]
+    calls = [
+        replace(call, status=200, fault=None) if call.seq == last_but_one else call for call in evidence.calls
+    ]
+    assert f"{session}: dead: at" in broken_in(replace(told_apart, calls=calls))
+
+
+def test_a_close_of_somebody_elses_session_shows(lived: World) -> None:
+    evidence = evidence_of(lived)
+    [closed, *_] = [there for there in evidence.upstream if there.closed_by == "client"]
+    assert "though it is not ours" in broken_in(replace(evidence, foreign=frozenset({closed.id})))
+
+
+def test_a_stranger_that_is_closed_too_young_shows(lived: World) -> None:
+    evidence = evidence_of(lived)
+    [closed, *_] = [there for there in evidence.upstream if there.closed_by == "client"]
+    orphans = [replace(p, session_id=None) if p.handle == closed.id else p for p in evidence.placements]
+    assert "as a stranger" in broken_in(replace(evidence, placements=orphans))
+
+
+def test_a_close_that_came_late_is_excused_by_its_own_failed_calls_only(lived: World) -> None:
+    evidence = evidence_of(lived)
+    [closed, *_] = [there for there in evidence.upstream if there.closed_by == "client"]
+    later = replace(closed, closed_at=(closed.closed_at or 0) + 12)
+    late = replace(evidence, upstream=[later if there is closed else there for there in evidence.upstream])
+    assert f"{closed.id}: wanted closed at" in broken_in(late)
+    [call] = [c for c in evidence.calls if c.operation == "close" and c.session == closed.id]
+    begun = call.began_at
+    failed = replace(call, status=500, fault="close_fails", began_at=begun, ended_at=begun + 10)
+    assert f"{closed.id}: wanted closed at" not in broken_in(replace(late, calls=[*late.calls, failed]))
+    other = replace(failed, session="0xother", key="sk-another")
+    assert f"{closed.id}: wanted closed at" in broken_in(replace(late, calls=[*late.calls, other]))
+
+
+def test_a_stop_at_another_instant_than_its_rule_says_shows(lived: World) -> None:
+    session = lived.run_session("llama", stop={"max_duration_seconds": 60})
+    lived.pass_time(61 * SECOND)
+    earlier = lived.clock.now - 5 * MINUTE
+    assert f"{session}: max_duration: it took effect at" in broken_in(
+        with_session(evidence_of(lived), session, stopped_at=earlier)
+    )
+
+
+def test_a_stop_that_came_late_shows_unless_something_was_out_of_order(lived: World) -> None:
+    session = lived.run_session("llama", stop={"max_duration_seconds": 60})
+    lived.jump(2 * MINUTE)
+    lived.settle()
+    evidence = evidence_of(lived)
+    assert any(f"{session}: max_duration of" in str(violation) for violation in violations(evidence))
+    down = (evidence.now - 2 * MINUTE, evidence.now)
+    assert violations(replace(evidence, troubles=[down])) == []
+
+
+def test_a_death_where_most_are_ill_shows(lived: World) -> None:
+    world = lived
+    one = world.run_session("llama")  # beside another one there
+    world.server.fault("dead", upstream="alpha", operation="chat")
+    world.pass_time(2 * MINUTE)
+    assert world.session(one).state == "running"
+    evidence = evidence_of(world)
+    dead = [e for e in evidence.told if e.kind == "session.running" and e.subject == one]
+    died = replace(
+        dead[0],
+        at=evidence.told[-1].at,
+        kind="session.stopping",
+        data=dict(dead[0].data, stop_reason="dead", previous_state="running"),
+    )
+    broken = violations(replace(evidence, told=[*evidence.told, died]))
+    assert any("while alpha was at fault" in str(violation) for violation in broken)
