@@ -1,5 +1,7 @@
 """Deliberate defects, one at a time: does the net catch them?
 
-defects   what is broken, where, and which suite must find it
-runner    breaks a copy of the tree and runs that suite
+kinds            what a defect is: what is broken, where, which suite must find it, and as what
+defects          those of the store and of what is written when
+misjudgements    those of decisions
+runner           breaks a copy of the tree and runs that suite
 """

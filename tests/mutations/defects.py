@@ -1,33 +1,19 @@
 """The defects: each is a mistake that somebody could make, and that this project promises never to contain."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Edit:
-    """One change of one file; `sound` stands there exactly once."""
-
-    file: str
-    sound: str
-    broken: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Defect:
-    """A mistake, and the suite that must find it."""
-
-    name: str
-    what: str
-    edits: Sequence[Edit]
-    found_by: Sequence[str]
-    """A module that Python runs, and its arguments."""
-
-
-def story(name: str) -> Sequence[str]:
-    """One story, told to its end and crashed at each kind of point once."""
-    return ("tests.simulation", "crash-points", "--jobs", "1", "--every", "1000", "--story", name)
-
+from tests.mutations.kinds import (
+    CHARGED_ONCE,
+    HEALTHY,
+    LEAKS,
+    ONCE,
+    ONE_OUTCOME,
+    TOLD,
+    Defect,
+    Edit,
+    story,
+)
+from tests.mutations.misjudgements import MISJUDGEMENTS
 
 DEFECTS: Sequence[Defect] = (
     Defect(
@@ -52,6 +38,7 @@ DEFECTS: Sequence[Defect] = (
             ),
         ],
         found_by=story("closed while it opens, at morph"),
+        found_as=LEAKS,
     ),
     Defect(
         name="lease-ignored",
@@ -64,6 +51,7 @@ DEFECTS: Sequence[Defect] = (
             )
         ],
         found_by=story("closed while it opens, at node"),
+        found_as=ONCE,
     ),
     Defect(
         name="blind-retry-of-create",
@@ -76,6 +64,7 @@ DEFECTS: Sequence[Defect] = (
             ),
         ],
         found_by=story("lives and is closed, at node"),
+        found_as=ONCE,
     ),
     Defect(
         name="settle-without-token",
@@ -88,6 +77,7 @@ DEFECTS: Sequence[Defect] = (
             )
         ],
         found_by=story("resolve settled too late, at morph"),
+        found_as=LEAKS,
     ),
     Defect(
         name="stop-intent-not-read-again",
@@ -101,6 +91,7 @@ DEFECTS: Sequence[Defect] = (
             )
         ],
         found_by=story("closed while it opens, at morph"),
+        found_as=LEAKS,
     ),
     Defect(
         name="charge-without-key",
@@ -118,6 +109,7 @@ DEFECTS: Sequence[Defect] = (
             ),
         ],
         found_by=story("lives and is closed, at alpha"),
+        found_as=CHARGED_ONCE,
     ),
     Defect(
         name="event-outside-the-transaction",
@@ -133,6 +125,7 @@ DEFECTS: Sequence[Defect] = (
             )
         ],
         found_by=story("lives and is closed, at alpha"),
+        found_as=TOLD,
     ),
     Defect(
         name="close-without-proof",
@@ -147,6 +140,7 @@ DEFECTS: Sequence[Defect] = (
             )
         ],
         found_by=story("close not proven, at node"),
+        found_as=LEAKS,
     ),
     Defect(
         name="brake-off",
@@ -160,6 +154,7 @@ DEFECTS: Sequence[Defect] = (
             )
         ],
         found_by=story("provider is at fault"),
+        found_as=HEALTHY,
     ),
     Defect(
         name="claim-without-skip-locked",
@@ -178,6 +173,7 @@ DEFECTS: Sequence[Defect] = (
             "pytest",
             "tests/store/test_placements.py",
         ),
+        found_as="test_two_claims_at_once_never_take_the_same_placement[postgresql]",
     ),
     Defect(
         name="stop-takes-effect-when-decided",
@@ -190,6 +186,7 @@ DEFECTS: Sequence[Defect] = (
             )
         ],
         found_by=story("ends while nobody works, at alpha"),
+        found_as=HEALTHY,
     ),
     Defect(
         name="job-done-twice",
@@ -202,6 +199,7 @@ DEFECTS: Sequence[Defect] = (
             )
         ],
         found_by=story("lives and is closed, at alpha"),
+        found_as=ONE_OUTCOME,
     ),
     Defect(
         name="ping-after-close",
@@ -217,6 +215,7 @@ DEFECTS: Sequence[Defect] = (
             "pytest",
             "tests/flows/test_closing.py",
         ),
+        found_as="test_a_ping_that_may_be_about_to_begin_is_hidden_by_no_other",
     ),
     Defect(
         name="account-not-locked",
@@ -232,5 +231,7 @@ DEFECTS: Sequence[Defect] = (
             "pytest",
             "tests/processes/test_quota.py",
         ),
+        found_as="test_of_a_hundred_creates_at_once_exactly_two_start",
     ),
+    *MISJUDGEMENTS,
 )

@@ -6,29 +6,32 @@ python -m tests.mutations NAME …     # some of them
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from tests.mutations.defects import Defect, Edit
+from tests.mutations.kinds import Defect, Edit
 
 ROOT = Path(__file__).resolve().parents[2]
 #: What a suite needs of the tree.
 COPIED = ("orchestrator", "tests", "deploy", "docs", "pyproject.toml", "README.md")
 #: Nobody waits longer for a suite. Seconds.
 PATIENCE = 900.0
-#: The exit code of a suite that found something; any other says that it could not run, or found nothing.
-FOUND = 1
 #: How a suite's lines begin that tell what it found.
 _TELLS = ("FAILED ", "  BROKEN ")
+#: Of code that does not fit together any more: that is not the defect.
+_ACCIDENTS = ("AttributeError", "TypeError", "NameError", "ImportError", "SyntaxError")
 
 
 class Misplaced(Exception):
@@ -80,20 +83,39 @@ def copy_of_the_tree() -> Iterator[Path]:
         yield tree
 
 
-def run(tree: Path, suite: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    """Run a suite on that tree, pytest until its first failure."""
+def run(tree: Path, suite: Sequence[str], wanted: Callable[[str], bool]) -> tuple[str, str]:
+    """Run a suite on that tree until it says a line that is wanted: that line, else none; and all that it said."""
     module, *arguments = suite
-    quickly = ["-x", "-q", "-p", "no:cacheprovider"] if module == "pytest" else []
-    env = dict(os.environ) | {"PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
-    return subprocess.run(
-        [sys.executable, "-m", module, *quickly, *arguments],
+    quickly = ["-q", "-p", "no:cacheprovider"] if module == "pytest" else []
+    env = dict(os.environ) | {"PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "250"}
+    command = [sys.executable, "-m", module, *quickly, *arguments]
+    said: list[str] = []
+    with subprocess.Popen(
+        command,
         cwd=tree,
         env=env,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
+        start_new_session=True,
+    ) as suite_process:
+        late = threading.Timer(PATIENCE, _end, [suite_process])
+        late.start()
+        try:
+            for line in suite_process.stdout or ():
+                said.append(line)
+                if wanted(line):
+                    return line, "".join(said)
+        finally:
+            late.cancel()
+            _end(suite_process)
+    return "", "".join(said)
+
+
+def _end(suite: "subprocess.Popen[str]") -> None:
+    """It and all the processes that it started: they are a group of their own."""
+    with suppress(ProcessLookupError):
+        os.killpg(suite.pid, signal.SIGKILL)
 
 
 def _try(defect: Defect) -> Outcome:
@@ -101,18 +123,19 @@ def _try(defect: Defect) -> Outcome:
         for edit in defect.edits:
             apply(edit, tree)
         began = time.monotonic()
-        done = run(tree, defect.found_by)
+        line, said = run(tree, defect.found_by, partial(finds, defect))
     return Outcome(
         defect=defect,
-        found=done.returncode == FOUND and bool(_first_failure(done.stdout)),
+        found=bool(line),
         seconds=time.monotonic() - began,
-        said=_first_failure(done.stdout) or done.stdout[-2000:] + done.stderr[-2000:],
+        said=line.strip().partition(" ")[2] or said[-4000:],
     )
 
 
-def _first_failure(output: str) -> str:
-    lines = [line for line in output.splitlines() if line.startswith(_TELLS)]
-    return lines[0].strip().partition(" ")[2] if lines else ""
+def finds(defect: Defect, line: str) -> bool:
+    """Whether this line of a suite tells of what the defect breaks; what else goes wrong proves nothing."""
+    accident = any(word in line for word in _ACCIDENTS)
+    return line.startswith(_TELLS) and defect.found_as in line and not accident
 
 
 def _table(outcomes: Sequence[Outcome]) -> Table:

@@ -1,0 +1,40 @@
+"""What a defect is, and what it may break."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Edit:
+    """One change of one file; `sound` stands there exactly once."""
+
+    file: str
+    sound: str
+    broken: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Defect:
+    """A mistake, and the suite that must find it."""
+
+    name: str
+    what: str
+    edits: Sequence[Edit]
+    found_by: Sequence[str]
+    """A module that Python runs, and its arguments."""
+    found_as: str
+    """What must be broken: an invariant, or a test. Anything else that goes wrong is an accident of the edit."""
+
+
+def story(name: str) -> Sequence[str]:
+    """One story, told to its end and crashed at each kind of point once."""
+    return ("tests.simulation", "crash-points", "--jobs", "1", "--every", "1000", "--story", name)
+
+
+#: Invariants, by the part of their names that tells them apart.
+LEAKS = "every placement ever opened is closed or belongs to a live session"
+ONCE = "nothing is opened twice"
+HEALTHY = "no close of a session that was healthy and within its rules"
+ONE_OUTCOME = "every job has exactly one outcome"
+CHARGED_ONCE = "each second of RUNNING charged once"
+TOLD = "every transition has its event, delivered at least once and in order"

@@ -1,0 +1,66 @@
+"""Defects of decisions: what is healthy is ended, what is nobody's is left alone."""
+
+from collections.abc import Sequence
+
+from tests.mutations.kinds import HEALTHY, LEAKS, Defect, Edit, story
+
+MISJUDGEMENTS: Sequence[Defect] = (
+    Defect(
+        name="one-ping-kills",
+        what="a single failed ping ends a session, and calls that an end that its provider had declared",
+        edits=[
+            Edit(
+                file="orchestrator/rules/decide.py",
+                sound="    ended = session.declared_end_at is not None and now >= session.declared_end_at\n",
+                broken="    ended = True\n",
+            ),
+            Edit(
+                file="orchestrator/rules/decide.py",
+                sound="    if session.failures >= policy.dead_after_failures and "
+                "seconds >= policy.dead_after_seconds:\n",
+                broken="    if session.failures >= 1:\n",
+            ),
+        ],
+        found_by=story("stumbles, at node"),
+        found_as=HEALTHY,
+    ),
+    Defect(
+        name="streak-never-ends",
+        what="failed pings add up, however many good ones come in between",
+        edits=[
+            Edit(
+                file="orchestrator/rules/pings.py",
+                sound="        case Verdict.ALIVE | Verdict.THROTTLED:\n            return 0, None\n        case _:\n",
+                broken="        case _:\n",
+            )
+        ],
+        found_by=story("stumbles, at alpha"),
+        found_as=HEALTHY,
+    ),
+    Defect(
+        name="half-the-balance",
+        what="the funds end when half of the money is left",
+        edits=[
+            Edit(
+                file="orchestrator/rules/money.py",
+                sound="    funds = balance + overdraft + sum(",
+                broken="    funds = balance / 2 + overdraft + sum(",
+            )
+        ],
+        found_by=story("funds run out"),
+        found_as=HEALTHY,
+    ),
+    Defect(
+        name="orphans-never-closed",
+        what="what is open without a session is not closed, though its platform closes by id",
+        edits=[
+            Edit(
+                file="orchestrator/flows/close_due.py",
+                sound="    return placement.session_id is None and not driver.card.closes_by_id\n",
+                broken="    return placement.session_id is None\n",
+            )
+        ],
+        found_by=story("opens too late, at node"),
+        found_as=LEAKS,
+    ),
+)
