@@ -4,7 +4,7 @@ import socket
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -29,8 +29,6 @@ MODELS = {"llama": 3, "moral": 4, "instance": 2, "roam": 2}
 ACCOUNTS = ["acme", "bolt", "corp", "tiny"]
 #: Seconds until everything is quiet again after the last trouble, on a busy machine.
 QUIET_WITHIN = 420.0
-#: How much later than its deadline, and the troubles, a stop may be on a machine that is busy with all of this.
-LATE = timedelta(seconds=30)
 #: From when to when.
 Span = tuple[datetime, datetime]
 _MODEL = {"type": "LLM", "size": "8B", "learning_stage": "Instruction-tuned", "currency": "USD"}
@@ -76,7 +74,6 @@ class City:
         load: Load,
         troubles: Sequence[Span] = (),
         *,
-        pauses: Sequence[Span] = (),
         flushes: Sequence[datetime] = (),
     ) -> Evidence:
         """What the platforms saw, what a reader of events heard, and the rows as a new connection sees them."""
@@ -96,8 +93,6 @@ class City:
                 calls=[Call(**call) for call in simulator.get("log")],
                 exclusive=frozenset({"morph"}),
                 troubles=troubles,
-                late=LATE,
-                pauses=pauses,
                 delivered=self.listener.heard,
                 swept_away=self.listener.swept_away(database, flushes),
             )

@@ -52,8 +52,6 @@ class Monkey:
     rng: random.Random
     done: Counter[str] = field(default_factory=Counter)
     troubles: list[tuple[datetime, datetime]] = field(default_factory=list)
-    pauses: list[tuple[datetime, datetime]] = field(default_factory=list)
-    """When processes stood still."""
     flushes: list[datetime] = field(default_factory=list)
     """When Redis lost what it held."""
     story: list[str] = field(default_factory=list)
@@ -148,13 +146,12 @@ class Monkey:
 
     def _pause(self, kind: str) -> None:
         victim = self._one(kind)
-        paused, begun = victim.tree(), datetime.now(UTC)
+        paused = victim.tree()
         for pid in sorted(paused):
             os.kill(pid, signal.SIGSTOP)
         time.sleep(PAUSE)
         for pid in sorted(paused & victim.tree()):
             os.kill(pid, signal.SIGCONT)
-        self.pauses.append((begun, datetime.now(UTC)))
 
     def _kill_redis(self, *, lost: bool) -> None:
         self.valkey.kill()

@@ -47,7 +47,7 @@ def test_whatever_breaks_nothing_leaks_and_nothing_is_lost(nursery: Nursery, kee
         load.stop()
         lasted = time.monotonic() - began
         town.until_quiet()
-        evidence = town.evidence(load, monkey.troubles, pauses=monkey.pauses, flushes=monkey.flushes)
+        evidence = town.evidence(load, monkey.troubles, flushes=monkey.flushes)
         broken = violations(evidence)
         peace = monkey.unexcused(first, last)
         written = report(f"Chaos, seed {SEED}", monkey.done, load, evidence, broken, lasted)

@@ -72,10 +72,9 @@ class Evidence:
     """Ids of events that a broker took, and lost with all its data before the sink had read them."""
     endings: Mapping[str, datetime] = field(default_factory=dict)
     """Upstream session → when the platform ended it by itself, if the story knows."""
-    stamps: timedelta = timedelta(seconds=2)
-    """How long a transaction may take: events are stamped at its end, sessions at its start."""
-    pauses: Sequence[tuple[datetime, datetime]] = ()
-    """When a process stood still, perhaps in the midst of a transaction, which then took as much longer."""
+    stamps: timedelta = timedelta(milliseconds=100)
+    """How far apart a row and its event may be: both bear the instant of the decision, read off the clock once or
+    twice in a transaction."""
     late: timedelta = timedelta(seconds=5)
     """How late a stop may be beyond its deadline and the troubles."""
 
@@ -113,11 +112,6 @@ class Evidence:
     def at(self, seconds: float) -> datetime:
         """A platform's time as the store's."""
         return datetime.fromtimestamp(seconds, UTC) - self.clock_ahead
-
-    def lasted(self, ended_at: datetime) -> timedelta:
-        """How long a transaction may have taken that ended then."""
-        stood = [over - begun for begun, over in self.pauses if begun <= ended_at <= over + self.stamps]
-        return self.stamps + max(stood, default=timedelta(0))
 
     def trouble_between(
         self, since: datetime, until: datetime, also: Iterable[tuple[datetime, datetime]] = ()

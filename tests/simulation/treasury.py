@@ -67,12 +67,11 @@ def ran(evidence: Evidence, session: Session) -> tuple[timedelta, timedelta]:
     return least, most
 
 
-def stamped_apart(evidence: Evidence, session: Session) -> tuple[timedelta, timedelta]:
-    """How far the RUNNING time of the row is from that of its events, and how far it may be."""
+def stamped_apart(evidence: Evidence, session: Session) -> timedelta:
+    """How far the RUNNING time of the row is from that of its events."""
     least, most = ran(evidence, session)
     measured = timedelta(microseconds=session.ran_microseconds)
-    lasted = (evidence.lasted(event.at) for event in evidence.told_of.get(session.id, ()))
-    return max(least - measured, measured - most, timedelta(0)), max(lasted, default=evidence.stamps)
+    return max(least - measured, measured - most, timedelta(0))
 
 
 def cost(session: Session, ran_for: timedelta) -> Decimal:
@@ -92,8 +91,7 @@ def _numbers(session: Session) -> range:
 
 
 def _time_is_what_was_told(evidence: Evidence, session: Session) -> Found:
-    apart, allowed = stamped_apart(evidence, session)
-    if apart > allowed:
+    if stamped_apart(evidence, session) > evidence.stamps:
         measured, (least, most) = timedelta(microseconds=session.ran_microseconds), ran(evidence, session)
         yield session.id, f"RUNNING for {measured} in its row, between {least} and {most} in its events"
     if (session.running_since is None) != (session.state is not State.RUNNING):
