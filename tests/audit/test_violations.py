@@ -140,11 +140,8 @@ PLANTED: dict[str, tuple[Check, Plant]] = {
         of_session("running", stop_at=-HOUR, declared_end_at=-HOUR, stop_at_reason="provider_ended"),
     ),
     "a lease that nobody took over": (Check.LEASES, of_session("running", **LOST)),
-    "a lease that ended, a ping put off": (
-        Check.LEASES,
-        of_session("running", **PUT_OFF, last_alive_at=-HOUR),
-    ),
-    "a lease that ended, a close put off": (Check.LEASES, of_placement("stopping", **PUT_OFF)),
+    "a ping put off after its lease": (Check.LEASES, of_session("running", **PUT_OFF, last_alive_at=-HOUR)),
+    "a close put off after its lease": (Check.LEASES, of_placement("stopping", **PUT_OFF)),
     "a lease on a row at rest": (Check.LEASES, of_session("stopped", lease_token="t", lease_until=HOUR)),
     "a lease longer than any": (Check.LEASES, of_session("running", lease_token="t", lease_until=DAY)),
     "a key leased for ever": (Check.LEASES, _lease_a_key_for_ever),

@@ -20,6 +20,7 @@ from orchestrator.rules.decide import (
     note_success,
     ping_not_needed_until,
     plan_steps,
+    spread,
     without_doubts,
 )
 from orchestrator.rules.pings import may_be_the_last
@@ -289,6 +290,10 @@ def test_while_running(verdicts: list[Verdict], every: int, decision: Decision) 
 @pytest.mark.parametrize(("jitter", "seconds"), [(-1.0, 27), (0.0, 30), (1.0, 33)])
 def test_pings_are_spread(jitter: float, seconds: int) -> None:
     assert after_ping(pinged(a_running_session(), V.ALIVE), POLICY, NOW, jitter) == again(seconds)
+
+
+def test_who_waited_together_goes_again_within_a_tenth_of_an_interval() -> None:
+    assert spread(POLICY) == 3
 
 
 @pytest.mark.parametrize(
