@@ -1,9 +1,10 @@
-"""What nobody here opened: sessions that appear at a platform by themselves, ours by their name or by nobody's."""
+"""What nobody here opened: sessions that appear at a platform by themselves, ours by their name, or somebody else's."""
 
 import random
 import uuid
 from typing import TYPE_CHECKING
 
+from orchestrator.rules.installations import placement_id
 from orchestrator.simulator.platforms.sesterce_fleet import Fleet
 from tests.simulation.platforms import MODEL
 
@@ -20,14 +21,27 @@ def plant(universe: "Universe", rng: random.Random, upstream: str) -> None:
     """One that must be closed, or, where sessions have names, one of somebody else's, which must never be."""
     if upstream not in NAMED or universe.strangers(upstream):
         return  # more than a few would be too many to be touched
+    ours = universe.installation()
     prefix = NAMED[upstream]
-    foreign = prefix is not None and rng.random() < 0.4
-    name = "made-by-hand" if foreign else f"{prefix or ''}{uuid.UUID(int=rng.getrandbits(128), version=4)}"
+    foreign = prefix is not None and (ours is None or rng.random() < 0.4)
+    if prefix is None:
+        name = ""
+    elif foreign:
+        name = rng.choice(_somebody_elses(rng, prefix))
+    else:
+        name = f"{prefix}{placement_id(ours or '', rng.getrandbits(128))}"
     opened = _opened(universe, upstream, None if prefix is None else name)
     if foreign:
         universe.foreign.add(opened)
     universe.told.faults["foreign session appears" if foreign else "stranger appears"] += 1
     universe.note(upstream, f"has {opened[:12]}, called {name}, by itself")
+
+
+def _somebody_elses(rng: random.Random, prefix: str) -> tuple[str, str, str]:
+    """A person's; another installation's; a former release's, which did not say whose it is."""
+    another = placement_id(f"{rng.getrandbits(32):08x}", rng.getrandbits(128))
+    untold = uuid.UUID(int=rng.getrandbits(128), version=4)
+    return "made-by-hand", f"{prefix}{another}", f"{prefix}{untold}"
 
 
 def _opened(universe: "Universe", upstream: str, name: str | None) -> str:

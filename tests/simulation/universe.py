@@ -39,9 +39,15 @@ REMEMBERED = 60
 SPACING = (1.0, 1.0, 2.0, 4.0, 8.0)
 #: These must never be late.
 PROMPT = frozenset({Step.STOP, Step.FUNDS, Step.CLOSE})
+#: A stop is due at its instant, whatever comes next: its tick, which comes each second, waits for no ping.
 _DUE = " UNION ALL ".join(
-    f"SELECT next_step, MIN(next_step_at) FROM {table} WHERE next_step IS NOT NULL GROUP BY next_step"
-    for table in ("sessions", "placements", "accounts")
+    [
+        *(
+            f"SELECT next_step, MIN(next_step_at) FROM {table} WHERE next_step IS NOT NULL GROUP BY next_step"
+            for table in ("sessions", "placements", "accounts")
+        ),
+        "SELECT 'stop', MIN(stop_at) FROM sessions WHERE next_step IN ('ping', 'warn') HAVING MIN(stop_at) IS NOT NULL",
+    ]
 )
 #: Ticks that are not about steps, what makes them worth a look, and how often. Seconds.
 _UPKEEP: Mapping[str, tuple[str, float]] = {
@@ -224,6 +230,11 @@ class Universe:
         return frozenset(
             n for n, driver in drivers.items() if driver.card.can_list and driver.card.closes_by_id
         )
+
+    def installation(self) -> str | None:
+        """Whose names are ours; None before the first placement."""
+        row = self._eye.execute("SELECT id FROM installation").fetchone()
+        return row and str(row[0])
 
     def strangers(self, upstream: str) -> list[str]:
         """What is open there and no live row stands for, other people's left out."""
