@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from orchestrator.flows import failures, metering
 from orchestrator.flows.account_work import AccountWork, on_account
+from orchestrator.flows.bad_rows import claim_the_readable
 from orchestrator.flows.services import Services
 from orchestrator.flows.upkeep import Tally
 from orchestrator.providers.driver import Driver
@@ -204,7 +205,7 @@ def _claim_at(services: Services, step: Step, provider: str, limit: int, terms: 
         return [_telling_apart(tx, one) for one in fresh] if tells_apart else fresh
 
     begin_by, send_by = began + max(terms.lease - terms.timeout, 1), began + terms.lease
-    return services.database.transact(claimed)
+    return list(claim_the_readable(services, step, provider, claimed))
 
 
 def _telling_apart(tx: Transaction, claimed: Claimed) -> Claimed:

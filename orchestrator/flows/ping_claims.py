@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from orchestrator.flows import alarms
+from orchestrator.flows.bad_rows import claim_the_readable
 from orchestrator.flows.claims import where_due
 from orchestrator.flows.services import PING_BEGINS_WITHIN, Services, ping_lease
 from orchestrator.flows.targets import target_of
@@ -67,7 +68,9 @@ def claim_pings(services: Services, provider: str) -> list[tuple[Session, Placem
     begin_by = services.loop.time() + PING_BEGINS_WITHIN
     try:
         if free:
-            claimed = services.database.transact(lambda tx: _claimed(services, tx, provider, free, token))
+            claimed = claim_the_readable(
+                services, Step.PING, provider, lambda tx: _claimed(services, tx, provider, free, token)
+            )
     finally:
         services.slots.release(Step.PING, provider, free - len(claimed))
     return [(session, placement, token, begin_by) for session, placement in claimed]

@@ -1,11 +1,16 @@
 """Rows that cannot be read: written by another release, or by a hand."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Table, select, update
 from sqlalchemy.exc import DataError, OperationalError, SQLAlchemyError
 
+from orchestrator.rules.states import Step
+from orchestrator.rules.values import Placement, Session
 from orchestrator.store.audit import ACCOUNTS, LEDGER, OUTBOX, PLACEMENTS, SESSIONS
+from orchestrator.store.rows import snapshot
 
 #: Where what belongs to a session, a placement or an account is found.
 _PLACES = (
@@ -17,6 +22,11 @@ _PLACES = (
     (LEDGER, "session_id"),
     (LEDGER, "account_id"),
 )
+#: What is read of each where it is claimed.
+_READ: dict[str, tuple[tuple[Table, str, type], ...]] = {
+    SESSIONS.name: ((SESSIONS, "id", Session), (PLACEMENTS, "session_id", Placement)),
+    PLACEMENTS.name: ((PLACEMENTS, "id", Placement),),
+}
 #: Rows of each place that are looked at.
 _MOST = 1000
 
@@ -38,3 +48,40 @@ def unreadable(connection: Connection, subject: str) -> Iterator[str]:
                 if not is_about_a_row(error):
                     raise
                 yield f"{table.name}.{column.name}"
+
+
+def set_aside(
+    connection: Connection, step: Step, provider: str, now: datetime, until: datetime
+) -> Sequence[str]:
+    """Put off to `until` what is due there and cannot be read, so that it keeps nobody else from being claimed;
+    return their ids."""
+    table = SESSIONS if step is Step.PING else PLACEMENTS
+    due = (table.c.next_step == step, table.c.provider == provider, table.c.next_step_at <= now)
+    ids = connection.execute(
+        select(table.c.id).where(*due).order_by(table.c.next_step_at).limit(_MOST)
+    ).scalars()
+
+    def read(some: Sequence[str]) -> None:
+        for place, key, kind in _READ[table.name]:
+            for row in connection.execute(select(place).where(place.c[key].in_(some))):
+                snapshot(kind, row)
+
+    bad = list(_failing(list(ids), read))
+    connection.execute(update(table).where(table.c.id.in_(bad)).values(next_step_at=until))
+    return bad
+
+
+def _failing(ids: Sequence[str], read: Callable[[Sequence[str]], Any]) -> Iterator[str]:
+    """Those of `ids` that cannot be read, found by halves."""
+    try:
+        if ids:
+            read(ids)
+    except Exception as error:
+        if not is_about_a_row(error):
+            raise
+        if len(ids) == 1:
+            yield ids[0]
+            return
+        half = len(ids) // 2
+        yield from _failing(ids[:half], read)
+        yield from _failing(ids[half:], read)
