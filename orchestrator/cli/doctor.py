@@ -134,7 +134,7 @@ def _secrets(settings: "Settings") -> str:
     from orchestrator import wiring
 
     configuration = wiring.read_configuration(settings)
-    refs = {ref for provider in configuration.providers.values() for ref in provider.all_credentials}
+    refs = {ref for provider in configuration.providers.values() for ref in provider.secret_refs}
     missing = wiring.secret_store(settings).missing(sorted(refs))
     if missing:
         raise Complaint("\n".join(str(fault) for fault in missing))

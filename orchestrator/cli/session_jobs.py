@@ -82,7 +82,11 @@ def close(
         str | None, typer.Option("--detail", "--reason", help="Why, in a sentence that is kept.")
     ] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="End it without any proof, for the platform; wants --reason.")
+        bool,
+        typer.Option(
+            "--force",
+            help="End it here without asking the platform, where it may live on; wants --reason. Close it first.",
+        ),
     ] = False,
     by: Annotated[str | None, typer.Option(help="Who forces it; user@host unless told.")] = None,
 ) -> Json:

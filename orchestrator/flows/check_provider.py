@@ -20,14 +20,17 @@ def check_provider(services: Services, name: str) -> Sequence[Tried]:
     """Try what can be tried without creating anything. KeyError where no such provider is configured."""
     subject = Subject(services=services, driver=services.drivers[name], name=name)
     keys = [_key(subject, ref) for ref in subject.refs]
+    others = list(_endpoint_secrets(subject))
     good = [ref for ref, key in zip(subject.refs, keys, strict=True) if key.works is not False]
     if not good:
         skipped = ("balance", "models", "ping")
-        return [_platform(subject), *keys, *(not_tried(what, "no credential works") for what in skipped)]
+        untried = (not_tried(what, "no credential works") for what in skipped)
+        return [_platform(subject), *keys, *others, *untried]
     secret = services.secret(good[0])
     models, served = _models(subject, secret)
     tries = [
         *keys,
+        *others,
         *_owner(subject, secret),
         _balance(subject, secret),
         *models,
@@ -50,6 +53,15 @@ def _nothing_was_verified(subject: Subject, tries: Sequence[Tried]) -> Iterator[
 def _platform(subject: Subject) -> Tried:
     """What its card says: the terms on which everything below is to be read."""
     return Tried(what="platform", works=True, said="; ".join(card_facts(subject.driver.card)))
+
+
+def _endpoint_secrets(subject: Subject) -> Iterator[Tried]:
+    """Those that endpoints want: they are not sent here, but without them nothing can be pinged."""
+    for key, ref in subject.services.config.providers[subject.name].endpoint_secrets.items():
+        missing = subject.services.secrets.why_missing(ref)
+        if missing:
+            remedy = "provide the secret on this machine"
+            yield Tried(what=f"{key} {ref}", works=False, said=missing, remedy=remedy)
 
 
 def _key(subject: Subject, ref: str | None) -> Tried:

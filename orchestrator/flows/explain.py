@@ -6,7 +6,7 @@ from typing import Any, assert_never
 
 from orchestrator.rules.events import rfc3339
 from orchestrator.rules.money import FundsEnd
-from orchestrator.rules.states import State, StopReason
+from orchestrator.rules.states import State, Step, StopReason
 from orchestrator.rules.stops import interactions_limit, next_stop
 from orchestrator.rules.values import Policy, Session
 from orchestrator.store.unit import Transaction
@@ -15,12 +15,13 @@ from orchestrator.store.unit import Transaction
 def explain(tx: Transaction, session: Session, policy: Policy, now: datetime) -> dict[str, Any]:
     """Its state in sentences, every rule that may stop it with its instant (the earliest first), what it has used."""
     forecast = next_stop(session, policy, _funds_end(tx, session))
+    step, at = _next_step(tx, session)
     return {
         "session_id": session.id,
         "state": session.state.value,
         "because": [_because(tx, session), *_placements(tx, session)],
-        "next_step": session.next_step.value if session.next_step else None,
-        "next_step_at": rfc3339(session.next_step_at),
+        "next_step": step.value if step else None,
+        "next_step_at": rfc3339(at),
         "stops": [
             {"reason": c.reason.value, "at": rfc3339(c.at), "detail": c.detail, "overdue": c.at <= now}
             for c in forecast.candidates
@@ -28,6 +29,16 @@ def explain(tx: Transaction, session: Session, policy: Policy, now: datetime) ->
         "used": _used(session),
         "doubts": list(_doubts(tx, session, policy)),
     }
+
+
+def _next_step(tx: Transaction, session: Session) -> tuple[Step | None, datetime | None]:
+    """Its own, or, where it waits for its placements, the first of theirs."""
+    if session.next_step is not None:
+        return session.next_step, session.next_step_at
+    placements = tx.placements.of_session(session.id)
+    waiting = [(one.next_step_at, one.next_step) for one in placements if one.next_step_at is not None]
+    at, step = min(waiting, default=(None, None))
+    return step, at
 
 
 def _funds_end(tx: Transaction, session: Session) -> FundsEnd | None:

@@ -14,6 +14,7 @@ from orchestrator.flows.upkeep import Tally
 from orchestrator.providers.driver import Driver, NotPlaced, Placed
 from orchestrator.providers.errors import (
     CredentialRefused,
+    LacksSecret,
     Misconfigured,
     ModelMissing,
     NotSent,
@@ -101,6 +102,7 @@ def after_open(
             _note_refusal(work, placement, refusal)
             not_opened(work, session, current, f"refused: {refusal}")
         case NotSent() | Throttled() as error:
+            _note_lack(work, placement, error)
             _again_later(work, session, placement, error, answer.claimed.step)
         case error:
             unknown(work, placement, error, answer.claimed.step)
@@ -160,6 +162,13 @@ def _note_what_it_ended(work: AccountWork, placement: Placement, answer: Outcome
     ended = None if isinstance(answer.said, NotPlaced) else answer.said.ended_handle
     if ended is not None and not work.tx.leftovers.may_be_ours(placement, ended, work.now):
         work.tx.outbox.add([ownership_lost(placement, ended)])
+
+
+def _note_lack(work: AccountWork, placement: Placement, error: ProviderError) -> None:
+    """Perhaps no worker has that secret: operators are told, long before the session has failed to start."""
+    if isinstance(error, LacksSecret):
+        where = placement.provider, placement.credential, placement.model_id
+        alarms.raised(work.tx, alarm(AlarmKind.MISCONFIGURED, *where, str(error), work.now))
 
 
 def _as_open(placement: Placement, placed: Placed, now: datetime) -> Placement:

@@ -121,7 +121,8 @@ def no_longer_wanted(work: "AccountWork", placement: Placement, session: Session
     """Bring a placement on its way out. One that is being opened waits for that outcome: no close overtakes it."""
     match placement.state:
         case PlacementState.OPENING if placement.sent_at is None:
-            return never_opened(work.tx, placement, "nothing was sent", work.now)
+            why = f": {placement.last_answer}" if placement.last_answer else ""
+            return never_opened(work.tx, placement, f"nothing was sent{why}", work.now)
         case PlacementState.OPENING | PlacementState.UNKNOWN:
             return work.tx.placements.save(placement, replace(placement, closing_since=work.now))
         case PlacementState.OPEN:

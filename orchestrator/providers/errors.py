@@ -48,6 +48,10 @@ class Unavailable(NotSent):
     """It was reached, failed for now, and changed nothing: send it again later."""
 
 
+class LacksSecret(NotSent):
+    """This worker lacks a secret without which nothing can be asked: another may have it."""
+
+
 class Throttled(ProviderError):
     """Too many requests, nothing was done: send it again after `retry_after_seconds`."""
 

@@ -28,10 +28,10 @@ from orchestrator.providers.driver import (
 from orchestrator.providers.errors import (
     CannotAsk,
     CredentialRefused,
+    LacksSecret,
     Misconfigured,
     ModelMissing,
     NotClosed,
-    NotSent,
     OutOfBalance,
     Refused,
 )
@@ -61,7 +61,7 @@ class AttachDriver:
         if placed.ends_at is not None and placed.ends_at <= (order.now or datetime.now(UTC)):
             raise Refused(f"the declared end has passed: {placed.ends_at:%Y-%m-%d %H:%M:%S} UTC")
         if order.secret is None and placed.endpoint.secret_ref is not None:
-            raise NotSent(
+            raise LacksSecret(
                 f"this worker lacks the secret {placed.endpoint.secret_ref}: set it where workers run"
             )
         probe = await self.probe(self._first_look(order, placed.endpoint))

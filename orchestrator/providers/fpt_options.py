@@ -9,7 +9,7 @@ from pydantic_core.core_schema import ValidationInfo
 
 from orchestrator.providers.driver import Auth
 from orchestrator.providers.faults import Rule, rule
-from orchestrator.providers.options import DriverOptions
+from orchestrator.providers.options import DriverOptions, SecretRef
 from orchestrator.providers.template_faults import faults_of
 from orchestrator.providers.templates import CallTable, CloseTable, ListTable, OpenTable, StatusTable
 from orchestrator.rules.values import Verdict
@@ -31,7 +31,7 @@ class FptOptions(DriverOptions):
 
     endpoint_url: str | None = Field(default=None, pattern=r"^https?://\S+$")
     """template: the endpoint, where answers do not tell it."""
-    endpoint_secret_ref: str | None = Field(default=None, pattern=r"^(?:env|file):\S+$")
+    endpoint_secret_ref: SecretRef | None = None
     """template: the endpoint's own secret, by reference; the credential serves where there is none."""
     idempotent_open: bool = False
     """template: the identical open, sent again, returns what the first one opened."""

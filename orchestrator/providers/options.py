@@ -3,17 +3,28 @@
 import re
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 from pydantic_core import PydanticCustomError
 
 from orchestrator.providers.answers import Answer
 from orchestrator.providers.faults import Rule, read_fault
 from orchestrator.rules.values import Verdict
+from orchestrator.settings import is_reference
 
 #: An address without query or fragment.
 URL = r"^https?://[^/\s?#]+[^\s?#]*$"
 
 MIB = 1024 * 1024
+
+
+def _secret_ref(text: str) -> str:
+    if not is_reference(text):
+        raise PydanticCustomError("secret_ref", "must be env:NAME or file:/path, never the secret itself")
+    return text
+
+
+#: A secret by reference.
+SecretRef = Annotated[str, AfterValidator(_secret_ref)]
 
 
 class Meaning(BaseModel):

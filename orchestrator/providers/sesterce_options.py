@@ -8,7 +8,7 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
 from orchestrator.providers.card import Card
-from orchestrator.providers.options import URL, DriverOptions
+from orchestrator.providers.options import URL, DriverOptions, SecretRef
 
 OnOpen = Literal["attach", "start", "create"]
 OnClose = Literal["stop", "delete", "leave"]
@@ -50,7 +50,7 @@ class SesterceOptions(DriverOptions):
     """Words of a refusal that has to do with hardware, not with us; a guess, for errors are not documented."""
     pending_means: Literal["starting", "asleep"] = "starting"
     endpoint_auth: Literal["x-api-key", "bearer"] = "bearer"
-    endpoint_secret_ref: str | None = Field(default=None, pattern=r"^(env:|file:/).")
+    endpoint_secret_ref: SecretRef | None = None
     """Where the endpoints want another secret than the control API's."""
     unauthorized_means: Literal["credentials", "gone"] = "credentials"
     """What a 401 of an endpoint says: its secret may have ended with the instance."""

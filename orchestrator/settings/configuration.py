@@ -54,10 +54,15 @@ class ProviderConfiguration:
         return self.credentials + self.retired_credentials
 
     @property
+    def endpoint_secrets(self) -> Mapping[str, str]:
+        """Key → reference of the secrets that stand among the driver's own keys."""
+        options = self.options.items()
+        return {key: text for key, text in options if isinstance(text, str) and is_reference(text)}
+
+    @property
     def secret_refs(self) -> tuple[str, ...]:
         """Every secret that is its own: its credentials, and what its driver's keys refer to."""
-        texts = (value for value in self.options.values() if isinstance(value, str))
-        return (*self.all_credentials, *(text for text in texts if is_reference(text)))
+        return (*self.all_credentials, *self.endpoint_secrets.values())
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

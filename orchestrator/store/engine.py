@@ -12,6 +12,8 @@ _TELL_OF_VALUES = frozenset({"22", "23"})
 #: The database is not ready for anybody: it only reads (a standby after a failover), lacks a table or a column (not
 #: migrated yet), or gives us no right to it. psycopg calls these errors of the statement.
 _NOT_READY = frozenset({"25006", "42P01", "42703", "42501"})
+#: What a connection says that only reads, perhaps because its file or its server did when it was opened.
+_READ_ONLY = ("25006", "attempt to write a readonly database")
 #: Data that does not fit is quoted in the first line already. The name of a constraint follows no colon.
 _QUOTED = re.compile(r': ".*"')
 
@@ -79,6 +81,9 @@ def _hush(context: ExceptionContext) -> None:
 def _not_ready(context: ExceptionContext) -> BaseException | None:
     """What would meet every statement is an outage, and passes like one."""
     cause, error = context.original_exception, context.sqlalchemy_exception
-    if error is None or getattr(cause, "sqlstate", None) not in _NOT_READY:
+    state = getattr(cause, "sqlstate", None)
+    if state in _READ_ONLY or str(cause) in _READ_ONLY:
+        context.is_disconnect = True  # another one may write: this one never will
+    if error is None or state not in _NOT_READY:
         return None
     return OperationalError(context.statement, None, cause, hide_parameters=True)

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import (
     Connection,
     Select,
+    and_,
     exists,
     func,
     insert,
@@ -171,8 +172,10 @@ class Placements:
     # for people
 
     def unproven(self) -> Sequence[Placement]:
-        """Every placement whose close was tried and is not proven, and every orphan, oldest first."""
-        debt = or_(PLACEMENTS.c.unproven_since.is_not(None), PLACEMENTS.c.session_id.is_(None))
+        """Every placement whose close was tried and is not proven or, as its open's outcome is unknown, cannot be tried
+        yet, and every orphan, oldest first."""
+        lost = and_(PLACEMENTS.c.state == PlacementState.UNKNOWN, PLACEMENTS.c.closing_since.is_not(None))
+        debt = or_(PLACEMENTS.c.unproven_since.is_not(None), PLACEMENTS.c.session_id.is_(None), lost)
         since = func.coalesce(PLACEMENTS.c.unproven_since, PLACEMENTS.c.closing_since)
         query = select(PLACEMENTS).where(debt, PLACEMENTS.c.next_step.is_not(None)).order_by(since)
         return [snapshot(Placement, row) for row in self._connection.execute(query)]

@@ -4,7 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from orchestrator.rules.states import State
+from orchestrator.flows.check_provider import check_provider
+from orchestrator.flows.explain import explain
+from orchestrator.rules.states import State, StopReason
 from orchestrator.rules.values import Verdict
 from tests.platforms.conftest import MakeWorld
 from tests.platforms.world import PlatformWorld, platform_of
@@ -58,6 +60,7 @@ def test_nothing_is_attached_without_its_secret(make_platforms: MakeWorld) -> No
     world.pass_time(MINUTE)
     assert "this worker lacks the secret env:ATTACHED_1" in str(world.placement(session_id).last_answer)
     assert world.chats("fpt-attach") == []
+    assert world.told_of("fpt-attach") == ["misconfigured"]
     world.services, world.secrets = knows, secrets
     world.pass_time(MINUTE)
     assert world.session(session_id).state is State.RUNNING
@@ -93,3 +96,32 @@ def test_a_refused_attach_names_the_secret_and_the_host(make_platforms: MakeWorl
     refused = world.job("session.create", account_id="acme", model_id="fpt-attach", attach=attach)
     assert refused["error"]["code"] == "invalid_request"
     assert f"attach: {ref} may not be sent to elsewhere.example" in refused["error"]["message"]
+
+
+def test_what_never_started_for_want_of_a_secret_says_so(make_platforms: MakeWorld) -> None:
+    world = make_platforms(platform_of("fpt-attach"))
+    session_id = world.create_at("fpt-attach")
+    _forget_the_secrets(world)
+    world.pass_time(25 * MINUTE)
+    assert world.session(session_id).stop_reason is StopReason.START_TIMEOUT
+    assert "lacks the secret env:ATTACHED_1" in str(world.placement(session_id).proof)
+
+
+def test_provider_check_names_the_missing_secret_of_endpoints(make_platforms: MakeWorld) -> None:
+    world = make_platforms(platform_of("sesterce").with_options(endpoint_secret_ref="env:EP"))
+    bad = [one for one in check_provider(world.services, "sesterce") if one.works is False]
+    assert [(one.what, one.said) for one in bad] == [
+        ("endpoint_secret_ref env:EP", "environment variable EP is not set")
+    ]
+
+
+def test_a_lost_open_that_is_to_be_closed_is_seen_from_the_first_minute(make_platforms: MakeWorld) -> None:
+    world = make_platforms(platform_of("morpheus-node"))
+    world.fault_at("morpheus-node", "cut_after_effect", "open", times=1)
+    session_id = world.create_at("morpheus-node")
+    world.settle()
+    world.done("session.close", session_id=session_id)
+    with world.services.database.reading() as tx:
+        assert [one.session_id for one in tx.placements.unproven()] == [session_id]
+        told = explain(tx, world.session(session_id), world.services.policy("morpheus-node"), world.clock.now)
+    assert told["next_step"] == "resolve"

@@ -76,11 +76,5 @@ def test_a_job_outlives_a_database_that_only_reads(
         assert not job.ready()
         connection.execute(text("SET default_transaction_read_only = off"))
         connection.execute(text(f'ALTER DATABASE "{name}" RESET default_transaction_read_only'))
-        connection.execute(
-            text(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-            )
-        )
         assert job.get(timeout=60)["ok"]
     admin.dispose()

@@ -94,6 +94,17 @@ def test_a_serialisation_failure_is_tried_again(on_postgresql: Database) -> None
     assert (attempts.count, on_postgresql.retries, balance(on_postgresql)) == (2, 1, 102)
 
 
+def test_a_connection_that_only_reads_is_made_anew(database: Database) -> None:
+    """It was opened while its file, or its server, took no writes: it would never take one."""
+    on_postgresql = database.engine.dialect.name == "postgresql"
+    only_reads = "SET default_transaction_read_only = on" if on_postgresql else "PRAGMA query_only = on"
+    with database.engine.connect() as connection:
+        connection.exec_driver_sql(only_reads)
+        connection.commit()
+    database.transact(earn)
+    assert (database.retries, balance(database)) == (1, 101)
+
+
 @pytest.mark.parametrize(
     "statement",
     [
