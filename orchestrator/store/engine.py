@@ -82,8 +82,11 @@ def _not_ready(context: ExceptionContext) -> BaseException | None:
     """What would meet every statement is an outage, and passes like one."""
     cause, error = context.original_exception, context.sqlalchemy_exception
     state = getattr(cause, "sqlstate", None)
-    if state in _READ_ONLY or str(cause) in _READ_ONLY:
+    only_reads = state in _READ_ONLY or str(cause) in _READ_ONLY
+    if only_reads:
         context.is_disconnect = True  # another one may write: this one never will
     if error is None or state not in _NOT_READY:
         return None
-    return OperationalError(context.statement, None, cause, hide_parameters=True)
+    return OperationalError(
+        context.statement, None, cause, hide_parameters=True, connection_invalidated=only_reads
+    )
