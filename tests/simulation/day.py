@@ -150,6 +150,8 @@ class _Day:
     async def _replace_the_dead(self) -> None:
         """Whoever starts workers again when they have died."""
         while True:
+            await self.universe.died.wait()
+            self.universe.died.clear()
             await asyncio.sleep(5)
             while len(self.universe.alive) < WORKERS:
                 await self.universe.start_worker()

@@ -108,6 +108,8 @@ class Universe:
         self.config = Configuration(policy=policy, plans=plans, providers=providers)
         self.platforms = {platform.name: platform for platform in platforms}
         self.workers: list[Worker] = []
+        self.died = asyncio.Event()
+        """Set when a worker dies."""
         self.asked: dict[int, str] = {}
         self.foreign: set[str] = set()
         self.told = Told()

@@ -84,6 +84,7 @@ class Worker:
         """Like kill -9: whatever runs here never goes on."""
         if self.alive:
             self.alive = False
+            self.universe.died.set()
             self.universe.note(self.name, "killed")
             mine = _current()
             for task in self._tasks:
