@@ -2,7 +2,7 @@
 
 import pytest
 
-from orchestrator.rules.brake import Health, is_at_fault
+from orchestrator.rules.brake import Health, is_at_fault, is_well_again
 
 
 @pytest.mark.parametrize(
@@ -25,3 +25,24 @@ from orchestrator.rules.brake import Health, is_at_fault
 )
 def test_is_the_provider_at_fault(running: int, doubtful: int, died: int, expected: bool) -> None:
     assert is_at_fault(Health(running=running, doubtful=doubtful, died=died)) is expected
+
+
+@pytest.mark.parametrize(
+    ("recovered", "still_ill", "wanted", "well"),
+    [
+        (1, 5, 3, False),
+        (2, 4, 3, False),
+        (3, 3, 3, True),
+        (3, 97, 3, True),
+        (1, 2, 3, False),
+        (2, 1, 3, True),
+        (1, 1, 3, True),
+        (1, 0, 3, True),
+        (0, 0, 3, False),
+        (1, 5, 1, True),
+    ],
+)
+def test_it_is_well_again_once_enough_recovered_or_as_many_as_are_ill(
+    recovered: int, still_ill: int, wanted: int, well: bool
+) -> None:
+    assert is_well_again(recovered, still_ill, wanted) is well
