@@ -49,6 +49,8 @@ def test_a_key_that_has_rested_is_taken_at_that_instant(make_world: MakeWorld) -
     world.pass_time(88 * SECOND)
     assert world.session(waiting).state is State.QUEUED
     world.pass_time(2 * SECOND)
+    assert world.session(waiting).state is not State.QUEUED
+    world.pass_time(4 * SECOND)  # what waited for the key goes one after another
     assert world.session(waiting).state is State.RUNNING
 
 

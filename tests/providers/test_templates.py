@@ -138,7 +138,7 @@ def test_every_fault_is_named_at_once() -> None:
             "errors.0.pattern",
             "no reg",
         ),
-        ({**TEMPLATE, "endpoint_secret_ref": "sk-planted"}, "endpoint_secret_ref", "pattern"),
+        ({**TEMPLATE, "endpoint_secret_ref": "sk-planted"}, "endpoint_secret_ref", "must be env:NAME"),
     ],
 )
 def test_a_fault_is_named_by_its_path(options: dict[str, Any], where: str, said: str) -> None:
