@@ -21,7 +21,9 @@ THOROUGH = settings(
 )
 
 
-#: What must have happened over the run for the rest to mean something; usually it is many times that.
+#: Whatever is too rare in one run is sought in so many more.
+MORE_RUNS = 4
+#: What must have happened over the runs for the rest to mean something; usually it is many times that in the first.
 HAPPENED = {
     "steps": 2000,
     "session.failed_over": 2,
@@ -45,7 +47,11 @@ def machine_on(stage: Stage, history: History) -> type[MoneyMachine]:
 @pytest.mark.timeout(1800)
 def test_quotas_hold_and_money_adds_up_whatever_happens(machinery: tuple[Stage, History]) -> None:
     machine = machine_on(*machinery)
-    run_state_machine_as_test(machine, settings=THOROUGH)
-    log.warning("%s", dict(sorted(machine.counts.items())))
-    rare = {what: machine.counts[what] for what, least in HAPPENED.items() if machine.counts[what] < least}
+    for _ in range(1 + MORE_RUNS):
+        run_state_machine_as_test(machine, settings=THOROUGH)
+        seen = machine.counts
+        rare = {what: seen[what] for what, least in HAPPENED.items() if seen[what] < least}
+        if not rare:
+            break
+    log.warning("%s", dict(sorted(seen.items())))
     assert not rare, f"too rare to prove anything: {rare}"
