@@ -18,15 +18,15 @@ AGAIN_AFTER = timedelta(minutes=5)
 
 
 def claim_the_readable(
-    services: Services, step: Step, provider: str, claim: Callable[[Transaction], Sequence[T]]
+    services: Services, step: Step, provider: str, claim: Callable[[], Sequence[T]]
 ) -> Sequence[T]:
-    """What `claim` takes in one transaction; where a row of it cannot be read, the next try takes the others."""
+    """What `claim` takes, in one transaction; where a row of it cannot be read, the next try takes the others."""
     try:
-        return services.database.transact(claim)
+        return claim()
     except Exception as error:
         if not (is_about_a_row(error) and _put_off(services, step, provider)):
             raise
-    return services.database.transact(claim)
+    return claim()
 
 
 def _put_off(services: Services, step: Step, provider: str) -> bool:

@@ -205,7 +205,7 @@ def _claim_at(services: Services, step: Step, provider: str, limit: int, terms: 
         return [_telling_apart(tx, one) for one in fresh] if tells_apart else fresh
 
     begin_by, send_by = began + max(terms.lease - terms.timeout, 1), began + terms.lease
-    return list(claim_the_readable(services, step, provider, claimed))
+    return list(claim_the_readable(services, step, provider, lambda: services.database.transact(claimed)))
 
 
 def _telling_apart(tx: Transaction, claimed: Claimed) -> Claimed:

@@ -69,7 +69,10 @@ def claim_pings(services: Services, provider: str) -> list[tuple[Session, Placem
     try:
         if free:
             claimed = claim_the_readable(
-                services, Step.PING, provider, lambda tx: _claimed(services, tx, provider, free, token)
+                services,
+                Step.PING,
+                provider,
+                lambda: services.database.transact(lambda tx: _claimed(services, tx, provider, free, token)),
             )
     finally:
         services.slots.release(Step.PING, provider, free - len(claimed))

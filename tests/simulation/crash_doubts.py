@@ -1,5 +1,11 @@
 """Stories of what must not end, and of what nobody wanted: doubts that pass, and opens that take effect too late."""
 
+from functools import partial
+
+from orchestrator.flows.jobs import give_up
+from orchestrator.flows.metering import count_of_answer
+from orchestrator.providers.driver import Closed, Probe
+from orchestrator.rules.values import Verdict
 from tests.simulation.crash_stage import MINUTE, Stage, Story
 
 
@@ -27,7 +33,39 @@ async def _opens_too_late(stage: Stage) -> None:
     await stage.passes(MINUTE)
 
 
+async def _cannot_be_read(stage: Stage) -> None:
+    """One row is garbled for a while: it waits, and the other lives on."""
+    bad, good = [await stage.create() for _ in range(2)]
+    await stage.passes(MINUTE)
+    stage.garble(bad, "[7]")
+    await stage.passes(9 * MINUTE)
+    stage.garble(bad, None)
+    await stage.passes(9 * MINUTE)
+    for session in (bad, good):
+        await stage.job("session.close", session_id=session)
+    await stage.passes(MINUTE)
+
+
+async def _fails_at_every_try(stage: Stage) -> None:
+    """A job that is a defect to us; a ping that an attached endpoint's close has sent is counted."""
+    gave_up = partial(give_up, task_id="job-defect", name="orchestrator.session.close", why="KeyError")
+    told = stage.universe.answers.setdefault("job-defect", [])
+    while not told:
+        outcome = await stage.by_itself("give up", gave_up)
+        told += [] if outcome is None else [outcome]
+        await stage.passes(20)
+    probe = Probe(verdict=Verdict.GONE, latency_ms=1)
+    closed = Closed(proof="it is gone", probe=probe)
+    await stage.by_itself("meter", partial(count_of_answer, provider="alpha", said=closed))
+    session = await stage.create()
+    await stage.passes(MINUTE)
+    await stage.job("session.close", session_id=session)
+    await stage.passes(MINUTE)
+
+
 DOUBTS: tuple[Story, ...] = (
     *(Story(name=f"stumbles, at {p}", plot=_stumbles, providers=(p,)) for p in ("alpha", "node")),
+    Story(name="a row cannot be read", plot=_cannot_be_read, providers=("alpha",)),
+    Story(name="a job fails at every try", plot=_fails_at_every_try, providers=("alpha",)),
     *(Story(name=f"opens too late, at {p}", plot=_opens_too_late, providers=(p,)) for p in ("node", "cloud")),
 )

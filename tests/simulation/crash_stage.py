@@ -1,13 +1,15 @@
 """The stage of the stories that are crashed: one account, one model, and what a plot may do."""
 
 import asyncio
+import sqlite3
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from orchestrator.flows.check_provider import check_provider
+from orchestrator.flows.services import Services
 from orchestrator.rules.values import Plan, Policy
 from orchestrator.settings.configuration import BUILT_IN_PLANS
 from tests.simulation.crash import Crash
@@ -15,6 +17,7 @@ from tests.simulation.kernel import Killed
 from tests.simulation.platforms import MODEL
 from tests.simulation.universe import Universe
 
+T = TypeVar("T")
 Plot = Callable[["Stage"], Awaitable[None]]
 MINUTE = 60.0
 ANSWERED_WITHIN = 60 * MINUTE
@@ -98,6 +101,18 @@ class Stage:
             ask = partial(check_provider, worker.services, self.story.providers[0])
             with suppress(Killed):
                 await worker.do("check", ask)
+
+    async def by_itself(self, name: str, work: Callable[[Services], T]) -> T | None:
+        """What a worker does for a task or a platform that is not played here; None where it dies of it."""
+        for worker in self.universe.alive[:1]:
+            with suppress(Killed):
+                return await worker.do(name, partial(work, worker.services))
+        return None
+
+    def garble(self, session_id: str, attach: str | None) -> None:
+        """A hand changes the database."""
+        with closing(sqlite3.connect(str(self.universe.database.engine.url.database))) as hand, hand:
+            hand.execute("UPDATE sessions SET attach = ? WHERE id = ?", (attach, session_id))
 
     def fault(self, name: str, operation: str, *, times: int | None = 1, **params: Any) -> str:
         """At the first platform of the story."""
