@@ -13,7 +13,7 @@ from orchestrator.flows.services import Services
 from orchestrator.flows.upkeep import Tally
 from orchestrator.providers.driver import Driver
 from orchestrator.providers.errors import NotSent, OutcomeUnknown, ProviderError
-from orchestrator.rules.decide import spread
+from orchestrator.rules.patience import spread
 from orchestrator.rules.states import Step
 from orchestrator.rules.values import Placement, Policy, Session
 from orchestrator.store.placements import Handles, Rivals

@@ -13,7 +13,7 @@ from orchestrator.flows.services import PING_BEGINS_WITHIN, Services, ping_lease
 from orchestrator.flows.targets import target_of
 from orchestrator.providers.driver import Driver, Life, Probe, Target
 from orchestrator.rules.alarms import AlarmKind, alarm
-from orchestrator.rules.decide import spread
+from orchestrator.rules.patience import spread
 from orchestrator.rules.pings import Ping, may_be_the_last
 from orchestrator.rules.states import State, Step
 from orchestrator.rules.values import Placement, Session, Verdict

@@ -5,7 +5,7 @@ values        the frozen snapshots that flows hand to rules
 stops         when does a session stop, and why
 pings         what pings and reported successes leave behind on a session
 decide        what follows from a ping; what a live session needs next
-patience      how far ahead may a next step lie
+patience      how long is waited at most, and how a crowd that waited goes again
 brake         is the provider at fault, or its sessions
 quota         may this session start
 money         what has a session cost; when do the funds end

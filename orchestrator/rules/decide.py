@@ -27,7 +27,6 @@ __all__ = [
     "note_success",
     "ping_not_needed_until",
     "plan_steps",
-    "spread",
     "without_doubts",
 ]
 
@@ -74,11 +73,6 @@ class Rest:
 
 
 Decision = PingAgain | BecomeRunning | Stop | GiveUp | Rest
-
-
-def spread(policy: Policy) -> float:
-    """Seconds within which those that a Retry-After held together go again, each at a moment of its own."""
-    return policy.ping_interval_seconds * JITTER
 
 
 def after_ping(

@@ -1,4 +1,4 @@
-"""How far ahead a row's next step may lie: nothing that only waits for time, an answer or a retry waits longer."""
+"""How long is waited: how far ahead a row's next step may lie at most, and how a crowd that waited goes again."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,3 +31,8 @@ def patience(policy: Policy, leases: Mapping[Step, float], resolve_after_seconds
         Step.CLOSE: retry * (1 + JITTER),
     }
     return Patience(policy, {step: timedelta(seconds=waits[step] + leases[step]) for step in waits})
+
+
+def spread(policy: Policy) -> float:
+    """Seconds within which those that a Retry-After held together go again, each at a moment of its own."""
+    return policy.ping_interval_seconds * JITTER

@@ -58,13 +58,7 @@ class Pings:
         begin, and a close must know of it. `spread_seconds`: see `may_be_asked`."""
         until = now + timedelta(seconds=lease_seconds)
         lately = now - timedelta(seconds=begins_within_seconds)
-        asked = may_be_asked(
-            SESSIONS.c.provider,
-            SESSIONS.c.credential,
-            now,
-            row=SESSIONS.c.id,
-            spread_seconds=spread_seconds,
-        )
+        asked = _may_be_asked(now, spread_seconds)
         due = _due(provider, limit, now, lately, lacking).where(asked)
         once = due.cte("due")  # a subquery may be run for each row, and then claims more than `limit`
         step, at = _after_silence(until)
@@ -224,6 +218,12 @@ def _due(
     if lacking:
         due = due.where(or_(SESSIONS.c.credential.is_(None), SESSIONS.c.credential.not_in(lacking)))
     return due
+
+
+def _may_be_asked(now: datetime, spread_seconds: float) -> ColumnElement[bool]:
+    return may_be_asked(
+        SESSIONS.c.provider, SESSIONS.c.credential, now, row=SESSIONS.c.id, spread_seconds=spread_seconds
+    )
 
 
 def _after_silence(until: datetime) -> tuple[ColumnElement[Step], ColumnElement[datetime]]:

@@ -20,9 +20,9 @@ from orchestrator.rules.decide import (
     note_success,
     ping_not_needed_until,
     plan_steps,
-    spread,
     without_doubts,
 )
+from orchestrator.rules.patience import spread
 from orchestrator.rules.pings import may_be_the_last
 from orchestrator.rules.states import State, Step, StopReason
 from orchestrator.rules.values import Policy, Session, Verdict
