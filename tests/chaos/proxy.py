@@ -1,8 +1,9 @@
 """A TCP proxy that can be cut: between workers and the database, the broker or the platforms."""
 
 import asyncio
+import socket
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,10 +18,13 @@ class Proxy:
         self._loop = asyncio.new_event_loop()
         self._writers: set[asyncio.StreamWriter] = set()
         self._passes = asyncio.Event()
+        self._over = False
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self._listener.setblocking(False)
+        self.port: int = self._listener.getsockname()[1]
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
         self._thread.start()
-        self._server = self._run(lambda: asyncio.start_server(self._serve, "127.0.0.1", 0))
-        self.port: int = self._server.sockets[0].getsockname()[1]
+        self._accepting = asyncio.run_coroutine_threadsafe(self._accept(), self._loop)
         self.heal()
 
     def cut(self) -> None:
@@ -36,6 +40,12 @@ class Proxy:
         self._call(self._passes.set)
 
     def close(self) -> None:
+        """Nobody is cut off half accepted: a socket that nobody owns yet would stay open."""
+        self._over = True
+        # Who waits for the next client looks up; another client may have been it.
+        with suppress(OSError), socket.create_connection(("127.0.0.1", self.port)):
+            pass
+        self._accepting.result(10)
         asyncio.run_coroutine_threadsafe(self._end(), self._loop).result(10)
         self._call(self._loop.stop)
         self._thread.join(10)
@@ -44,20 +54,29 @@ class Proxy:
     def _call(self, act: Callable[[], object]) -> None:
         self._loop.call_soon_threadsafe(act)
 
-    def _run(self, make: Callable[[], Awaitable[asyncio.Server]]) -> asyncio.Server:
-        async def started() -> asyncio.Server:
-            return await make()
+    async def _accept(self) -> None:
+        served = set()
+        with self._listener:
+            while not self._over:
+                client, _ = await self._loop.sock_accept(self._listener)
+                task = self._loop.create_task(self._serve(client))
+                served.add(task)
+                task.add_done_callback(served.discard)
 
-        return asyncio.run_coroutine_threadsafe(started(), self._loop).result(10)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve(self, client: socket.socket) -> None:
         try:
             there, to_there = await self._connect()
         except OSError:  # the server is down: so are we
-            writer.transport.abort()
+            client.close()
             return
-        self._writers |= {writer, to_there}
-        await asyncio.gather(self._pass_on(reader, to_there), self._pass_on(there, writer))
+        here, to_here = await asyncio.open_connection(sock=client)
+        both = {to_here, to_there}
+        self._writers |= both
+        await asyncio.gather(self._pass_on(here, to_there), self._pass_on(there, to_here))
+        for writer in both:
+            with suppress(OSError):
+                await writer.wait_closed()
+        self._writers -= both
 
     async def _connect(self) -> Streams:
         if isinstance(self._target, Path):
@@ -70,20 +89,15 @@ class Proxy:
                 await self._passes.wait()
                 writer.write(some)
                 await writer.drain()
-        self._writers.discard(writer)
         writer.close()
 
     async def _end(self) -> None:
-        self._server.close()
         self._passes.set()
-        self._abort_all()
         mine = asyncio.current_task()
-        tasks = [task for task in asyncio.all_tasks() if task is not mine]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        while open_still := [task for task in asyncio.all_tasks() if task is not mine]:
+            self._abort_all()
+            await asyncio.wait(open_still, timeout=0.05)
 
     def _abort_all(self) -> None:
         for writer in self._writers:
             writer.transport.abort()
-        self._writers.clear()

@@ -154,7 +154,8 @@ class _Day:
             self.universe.died.clear()
             await asyncio.sleep(5)
             while len(self.universe.alive) < WORKERS:
-                await self.universe.start_worker()
+                if not (await self.universe.start_worker()).alive:
+                    await asyncio.sleep(5)  # the database is down, say: without time it stays so for ever
 
     async def _outages(self) -> None:
         """Now and then all workers die at once, or the database is away for a while."""
