@@ -16,6 +16,8 @@ Span = tuple[datetime, datetime]
 PING_BEGINS = timedelta(seconds=2)
 #: Whoever waits for a key looks again after so long.
 KEY_COMES_FREE = timedelta(seconds=2)
+#: A trouble that lasts longer is one after which a claim comes back on its own: a try without a call.
+CLAIM_COMES_BACK = timedelta(seconds=200)
 #: The waits between tries are spread by this share.
 JITTER = 0.1
 
@@ -87,7 +89,16 @@ def _held_up(evidence: Evidence, placement: Placement, there: SimSession, until:
         if is_about(evidence, call, placement):
             if placement.closing_since is not None and over >= placement.closing_since:
                 tries += 1
-            wait = min(2.0 ** min(tries, 20), policy.close_retry_max_seconds) * (1 + JITTER)
+            made = tries + _lost_claims(evidence, placement, over)
+            wait = min(2.0 ** min(made, 20), policy.close_retry_max_seconds) * (1 + JITTER)
             yield evidence.at(call.began_at), over + timedelta(seconds=wait)
         elif placement.serialised and call.key == there.key:
             yield evidence.at(call.began_at), over + KEY_COMES_FREE
+
+
+def _lost_claims(evidence: Evidence, placement: Placement, until: datetime) -> int:
+    """How many tries of this close may have ended before they asked: they lengthen the waits all the same."""
+    since = placement.closing_since or until
+    return sum(
+        since <= begun <= until and over - begun >= CLAIM_COMES_BACK for begun, over in evidence.troubles
+    )

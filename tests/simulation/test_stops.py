@@ -96,6 +96,30 @@ def test_a_close_that_came_late_is_excused_by_its_own_failed_calls_only(lived: W
     assert f"{closed.id}: wanted closed at" in broken_in(replace(late, calls=[*late.calls, other]))
 
 
+def test_a_try_that_died_before_it_asked_lengthens_the_next_wait(lived: World) -> None:
+    evidence = evidence_of(lived)
+    [closed, *_] = [there for there in evidence.upstream if there.closed_by == "client"]
+    [placement] = [p for p in evidence.placements if p.handle == closed.id]
+    since = placement.closing_since
+    assert since is not None
+    [call] = [c for c in evidence.calls if c.operation == "close" and c.session == closed.id]
+    failed = replace(call, status=500, fault="close_fails")
+    failed = replace(failed, began_at=since.timestamp() + 200, ended_at=since.timestamp() + 210)
+    there = replace(
+        closed, closed_at=since.timestamp() + 220
+    )  # 2 s after it is a late wait, 4 s after it is not
+    late = replace(
+        evidence,
+        upstream=[there if one is closed else one for one in evidence.upstream],
+        calls=[*evidence.calls, failed],
+        now=since + 10 * MINUTE,
+    )
+    lost_claim = [(since, since + 200 * SECOND)]
+    others = [(since, since + 100 * SECOND), (since + 100 * SECOND, since + 200 * SECOND)]
+    assert f"{closed.id}: wanted closed at" not in broken_in(replace(late, troubles=lost_claim))
+    assert f"{closed.id}: wanted closed at" in broken_in(replace(late, troubles=others))
+
+
 def test_a_stop_at_another_instant_than_its_rule_says_shows(lived: World) -> None:
     session = lived.run_session("llama", stop={"max_duration_seconds": 60})
     lived.pass_time(61 * SECOND)
