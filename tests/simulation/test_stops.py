@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from orchestrator.rules.states import StopReason
+from tests.simulation.fates import COMES_BACK
 from tests.simulation.invariants import violations
 from tests.simulation.lies import broken_in, evidence_of, with_placement, with_session
 from tests.world import MINUTE, SECOND, World
@@ -103,19 +104,18 @@ def test_a_try_that_died_before_it_asked_lengthens_the_next_wait(lived: World) -
     since = placement.closing_since
     assert since is not None
     [call] = [c for c in evidence.calls if c.operation == "close" and c.session == closed.id]
-    failed = replace(call, status=500, fault="close_fails")
-    failed = replace(failed, began_at=since.timestamp() + 200, ended_at=since.timestamp() + 210)
-    there = replace(
-        closed, closed_at=since.timestamp() + 220
-    )  # 2 s after it is a late wait, 4 s after it is not
+    over = since.timestamp() + COMES_BACK + 10
+    failed = replace(call, status=500, fault="close_fails", began_at=over - 10, ended_at=over)
+    # after the wait of a first failure that would be late; after that of a second it is not
+    there = replace(closed, closed_at=over + 10)
     late = replace(
         evidence,
         upstream=[there if one is closed else one for one in evidence.upstream],
         calls=[*evidence.calls, failed],
         now=since + 10 * MINUTE,
     )
-    lost_claim = [(since, since + 200 * SECOND)]
-    others = [(since, since + 100 * SECOND), (since + 100 * SECOND, since + 200 * SECOND)]
+    half, whole = since + COMES_BACK / 2 * SECOND, since + COMES_BACK * SECOND
+    lost_claim, others = [(since, whole)], [(since, half), (half, whole)]
     assert f"{closed.id}: wanted closed at" not in broken_in(replace(late, troubles=lost_claim))
     assert f"{closed.id}: wanted closed at" in broken_in(replace(late, troubles=others))
 
