@@ -19,6 +19,7 @@ from orchestrator.store.due import Due
 from orchestrator.store.identity import Identity
 from orchestrator.store.inbox import Inbox
 from orchestrator.store.installation import Installation
+from orchestrator.store.installation_alarms import InstallationAlarms
 from orchestrator.store.leases import Leases
 from orchestrator.store.ledger import Ledger
 from orchestrator.store.leftovers import Leftovers
@@ -62,6 +63,7 @@ class Transaction:
         self.leases = Leases(connection)
         self.brakes = Brakes(connection)
         self.alarms = Alarms(connection)
+        self.installation_alarms = InstallationAlarms(connection)
         self.waits = Waits(connection)
         self.meters = Meters(connection)
         self.audit = Audit(connection)

@@ -1,6 +1,6 @@
 """The tables. Importing this package registers every one of them with `metadata`."""
 
-from orchestrator.store.tables.alarms import AlarmRow, WaitRow
+from orchestrator.store.tables.alarms import AlarmRow, InstallationAlarmRow, WaitRow
 from orchestrator.store.tables.audit import AuditBalanceRow, AuditCursorRow, AuditFindingRow
 from orchestrator.store.tables.base import metadata
 from orchestrator.store.tables.catalog import (
@@ -25,6 +25,7 @@ __all__ = [
     "BrakeRow",
     "CredentialRow",
     "InboxRow",
+    "InstallationAlarmRow",
     "InstallationRow",
     "LeaseRow",
     "LedgerRow",

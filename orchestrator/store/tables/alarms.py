@@ -1,4 +1,4 @@
-"""What stands against providers."""
+"""Open alarms: about providers, and about the installation itself."""
 
 from datetime import datetime
 
@@ -34,3 +34,16 @@ class AlarmRow(Row, table=True):
     reason: str
     refusals: int
     retry_at: datetime | None = None
+
+
+class InstallationAlarmRow(Row, table=True):
+    """The fields of `rules.installation_alarms.InstallationAlarm`, one to one; deleted when the alarm is closed."""
+
+    __tablename__ = "installation_alarms"
+
+    kind: str = Field(primary_key=True)
+    about: str = Field(primary_key=True)
+    since: datetime
+    seen_at: datetime
+    reason: str
+    times_seen: int
