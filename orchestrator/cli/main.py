@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli import accounts, audit, doctor, events, models, providers, reconciling, sessions, upkeep
+from orchestrator.cli import accounts, audit, events, models, providers, reconciling, sessions, upkeep
+from orchestrator.cli.doctor import doctor
 from orchestrator.cli.failures import ExplainingGroup
 from orchestrator.cli.options import AsJson
 from orchestrator.cli.output import print_json
@@ -98,7 +99,7 @@ def demo(as_json: AsJson = False) -> None:
 for command in (
     upkeep.migrate,
     upkeep.apply,
-    doctor.doctor,
+    doctor,
     audit.audit,
     events.events,
     upkeep.simulator,

@@ -1,0 +1,28 @@
+"""Checks of the providers."""
+
+from typing import TYPE_CHECKING
+
+from orchestrator.cli.failures import Complaint
+from orchestrator.cli.reading import reading
+
+if TYPE_CHECKING:
+    from orchestrator.settings import Settings
+
+
+def alarms(settings: "Settings") -> str:
+    """What stands against the configured ones: brakes, paused keys, empty accounts, what cannot work as configured."""
+    from orchestrator import wiring
+
+    configured = wiring.read_configuration(settings).providers
+    with reading() as tx:
+        paused = [one for one in tx.credentials.listed() if one.paused_since and not one.retired]
+        alarms = [one for one in tx.alarms.listed() if one.provider in configured]
+        brakes = [one for one in tx.brakes.listed() if one.provider in configured]
+    said = [f"{one.provider} {one.credential or ''}".strip() + f" is braked: {one.reason}" for one in brakes]
+    said += [f"{one.provider} {one.ref} is paused: {one.paused_reason}" for one in paused]
+    for alarm in alarms:
+        where = " ".join(part for part in (alarm.provider, alarm.credential, alarm.model_id) if part)
+        said.append(f"{where}: {alarm.kind.value.replace('_', ' ')}: {alarm.reason}")
+    if said:
+        raise Complaint("\n".join([*said, "`orchestrator provider check NAME` says what to do"]))
+    return "nothing stands against any"

@@ -1,0 +1,18 @@
+"""Every check, one line each, in the order in which they are shown."""
+
+from collections.abc import Sequence
+
+from orchestrator.cli.doctor import broker, database, providers, settings, work
+from orchestrator.cli.doctor.check import Check
+
+CHECKS: Sequence[Check] = (
+    Check("configuration", settings.configuration),
+    Check("environment", settings.environment, ["configuration"]),
+    Check("secrets", settings.secrets, ["configuration"]),
+    Check("database", database.reachable),
+    Check("revision", database.revision, ["database"]),
+    Check("broker", broker.reachable),
+    Check("scheduler", work.scheduler, ["database"]),
+    Check("work", work.overdue, ["database"]),
+    Check("providers", providers.alarms, ["configuration", "database"]),
+)

@@ -1,0 +1,40 @@
+"""Checks of the configuration file, the environment and the secrets."""
+
+from typing import TYPE_CHECKING
+
+from orchestrator.cli.doctor.check import Doubt
+from orchestrator.cli.failures import Complaint
+
+if TYPE_CHECKING:
+    from orchestrator.settings import Settings
+
+
+def configuration(settings: "Settings") -> str:
+    """Can the file be read?"""
+    from orchestrator import wiring
+
+    configuration = wiring.read_configuration(settings)
+    return f"{settings.config}: {len(configuration.providers)} providers"
+
+
+def environment(settings: "Settings") -> str:
+    """A misspelt variable goes unnoticed: what it was to set has its default."""
+    from orchestrator import wiring
+    from orchestrator.settings import unknown_variables
+
+    unknown = unknown_variables(wiring.read_configuration(settings))
+    if unknown:
+        raise Doubt("\n".join(str(fault) for fault in unknown))
+    return "every ORCHESTRATOR_ variable is known"
+
+
+def secrets(settings: "Settings") -> str:
+    """Is every secret there that the file names?"""
+    from orchestrator import wiring
+
+    configuration = wiring.read_configuration(settings)
+    refs = {ref for provider in configuration.providers.values() for ref in provider.secret_refs}
+    missing = wiring.secret_store(settings).missing(sorted(refs))
+    if missing:
+        raise Complaint("\n".join(str(fault) for fault in missing))
+    return f"{len(refs)} found"
