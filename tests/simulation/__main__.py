@@ -15,9 +15,10 @@ from typing import Any
 
 from tests.simulation.coverage import unvisited
 from tests.simulation.crash_stories import STORIES
-from tests.simulation.crashes import Telling, sampled
+from tests.simulation.crashes import Telling
 from tests.simulation.day import Result
 from tests.simulation.player import play, tell
+from tests.simulation.turns import first_seed, sampled
 
 
 def main() -> int:
@@ -25,8 +26,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="tests.simulation", description=__doc__)
     parser.add_argument("what", choices=("seeds", "crash-points"))
     parser.add_argument("--seeds", type=int, default=200, help="how many")
-    parser.add_argument("--first", type=int, default=1, help="the first seed; with --seeds 1 it is replayed")
+    parser.add_argument("--first", type=int, help="the first seed; with --seeds 1 it is replayed")
     parser.add_argument("--every", type=int, default=1, help="every n-th crash point, and each kind once")
+    parser.add_argument("--turn", type=int, default=0, help="another number tries another share of all")
     parser.add_argument("--story", default="", help="only stories whose name contains this")
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     parser.add_argument("--report", type=Path, help="write the report here as well (Markdown)")
@@ -37,7 +39,7 @@ def main() -> int:
         report, broken = (
             _seeds(given, directory) if given.what == "seeds" else _crash_points(given, directory)
         )
-    sys.stdout.write(f"\n{report}")
+    sys.stdout.write(f"\n{report}\nTurn {given.turn}; TURN={given.turn} repeats it.\n")
     if given.report is not None:
         given.report.write_text(report)
     return int(broken)
@@ -45,7 +47,8 @@ def main() -> int:
 
 def _seeds(given: argparse.Namespace, directory: str) -> tuple[str, bool]:
     begun, results = time.monotonic(), []
-    seeds = range(given.first, given.first + given.seeds)
+    first = given.first or first_seed(given.turn, given.seeds)
+    seeds = range(first, first + given.seeds)
     for result in _spread(given.jobs, partial(play, directory), seeds):
         results.append(result)
         _progress(len(results), given.seeds, sum(bool(one.violations) for one in results))
@@ -61,7 +64,9 @@ def _crash_points(given: argparse.Namespace, directory: str) -> tuple[str, bool]
     for telling in (one for one in whole if one.broken):
         _show(f"{telling.story}, without a crash", telling.broken, telling.last)
     tellings = {telling.story: telling for telling in whole}
-    wanted = [(n, at) for n in stories for at in sampled(tellings[STORIES[n].name].points, given.every)]
+    wanted = [
+        (n, at) for n in stories for at in sampled(tellings[STORIES[n].name].points, given.every, given.turn)
+    ]
     crashed: list[Telling] = []
     for telling in _spread(given.jobs, partial(tell, directory), wanted):
         crashed.append(telling)
@@ -104,7 +109,7 @@ def _report_of_seeds(results: list[Result], seconds: float) -> str:
     faults: Counter[str] = sum((result.faults for result in results), Counter())
     bad = sum(len(result.violations) for result in results)
     rows = (
-        ("seeds", len(results)),
+        ("seeds", f"{len(results)}, {results[0].seed} to {results[-1].seed}"),
         ("simulated hours", f"{sum(result.hours for result in results):.0f}"),
         ("sessions", sum(result.sessions for result in results)),
         ("sessions opened at platforms", sum(result.opens for result in results)),

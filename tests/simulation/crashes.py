@@ -6,7 +6,6 @@ import asyncio
 import logging
 import random
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -141,11 +140,3 @@ def platforms_of(story: Story) -> list[Platform]:
         for platform in PLATFORMS
         if platform.name in story.providers
     ]
-
-
-def sampled(points: Sequence[str], share: int) -> list[int]:
-    """Every `share`-th point, and of each kind the first."""
-    kinds: dict[str, int] = {}
-    for number, point in enumerate(points, 1):
-        kinds.setdefault(point, number)
-    return sorted({*range(1, len(points) + 1, share), *kinds.values()})

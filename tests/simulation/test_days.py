@@ -9,9 +9,10 @@ from orchestrator.store import migrate
 from orchestrator.store.database import Database
 from tests.simulation.coverage import committing
 from tests.simulation.crash_stories import STORIES
-from tests.simulation.crashes import Theatre, sampled
+from tests.simulation.crashes import Theatre
 from tests.simulation.day import WORKERS, Days, _Day
 from tests.simulation.kernel import Moment, Stuck, VirtualLoop, run
+from tests.simulation.turns import sampled
 
 
 def test_a_seed_is_the_same_day_again_and_nothing_breaks_in_it(tmp_path: Path) -> None:

@@ -1,0 +1,21 @@
+"""Which share of all worlds and crashes a run tries. A turn is a number: the same turn is the same share, and all turns
+together try everything."""
+
+from collections.abc import Sequence
+
+#: Seeds that a full run plays.
+ALL_SEEDS = 1000
+
+
+def first_seed(turn: int, seeds: int) -> int:
+    """The shares lie side by side in the seeds of a full run."""
+    return 1 + turn % max(1, ALL_SEEDS // seeds) * seeds
+
+
+def sampled(points: Sequence[str], share: int, turn: int = 0) -> list[int]:
+    """Every `share`-th point, and one of each kind."""
+    kinds: dict[str, list[int]] = {}
+    for number, point in enumerate(points, 1):
+        kinds.setdefault(point, []).append(number)
+    one_of_each = (numbers[turn % len(numbers)] for numbers in kinds.values())
+    return sorted({*range(1 + turn % share, len(points) + 1, share), *one_of_each})
