@@ -9,6 +9,12 @@ from typing import Any
 
 #: The variable where the reference does not name one.
 _VARIABLE = "API_KEY"
+_MESSAGES = (
+    {"role": "system", "content": "You are a helpful assistant."},
+    {"role": "user", "content": "Hello!"},
+)
+#: The one value that every model accepts: reasoning models refuse others.
+_TEMPERATURE = 1
 _BASE64 = "base64.b64encode(key.encode()).decode()"
 
 
@@ -37,8 +43,8 @@ class Sample:
 
     @property
     def body(self) -> dict[str, Any]:
-        """The smallest question."""
-        return {"model": self.model, "messages": [{"role": "user", "content": "Hello!"}]}
+        """Return the request that platforms document: a system and a user message, and a temperature."""
+        return {"model": self.model, "messages": list(_MESSAGES), "temperature": _TEMPERATURE}
 
     @property
     def open(self) -> bool:
@@ -135,6 +141,10 @@ def _python_call(sample: Sample) -> list[str]:
         return [f"print({call}.text)"]
     messages = json.dumps(sample.body["messages"])
     return [
-        f"answer = client.chat.completions.create({model}, messages={messages})",
+        "answer = client.chat.completions.create(",
+        f"    {model},",
+        f"    messages={messages},",
+        f"    temperature={_TEMPERATURE},",
+        ")",
         "print(answer.choices[0].message.content)",
     ]

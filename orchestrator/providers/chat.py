@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from orchestrator.providers.alive import judge_completion, judge_transcription
 from orchestrator.providers.answers import RETRY_AFTER_MAX, Answer, FirstEvent
 from orchestrator.providers.clock import monotonic
 from orchestrator.providers.driver import Endpoint, Probe, Target
@@ -118,7 +119,7 @@ class _Ping:
         }
 
     def _judged(self, answer: Answer, variant: str | None = None) -> Probe:
-        verdict = self._verdict(answer)
+        verdict = judge(answer, self._target.model_type, self._dialect.rules)
         alive = verdict is Verdict.ALIVE
         return Probe(
             verdict=verdict,
@@ -130,16 +131,18 @@ class _Ping:
             cost_usd=_cost(answer, self._dialect.cost_header),
         )
 
-    def _verdict(self, answer: Answer) -> Verdict:
-        if answer.status == 200 and not has_error(answer):
-            return _transcribed(answer) if self._target.model_type is ModelType.ASR else _completed(answer)
-        if _dislikes_body(answer) and ran_out_of_tokens(read_fault(answer).text):
-            return Verdict.ALIVE
-        return verdict_of(answer, self._dialect.rules)
-
     def _too_late(self) -> bool:
         begin_by = self._target.begin_by
         return begin_by is not None and monotonic() > begin_by
+
+
+def judge(answer: Answer, model_type: ModelType, rules: Sequence[Rule] = ()) -> Verdict:
+    """Return what an answer to a ping says of the model."""
+    if answer.status == 200 and not has_error(answer):
+        return judge_transcription(answer) if model_type is ModelType.ASR else judge_completion(answer)
+    if _dislikes_body(answer) and ran_out_of_tokens(read_fault(answer).text):
+        return Verdict.ALIVE
+    return verdict_of(answer, rules)
 
 
 def silence() -> bytes:
@@ -155,19 +158,6 @@ def silence() -> bytes:
 
 def _dislikes_body(answer: Answer) -> bool:
     return effective_status(answer) in (400, 422)
-
-
-def _completed(answer: Answer) -> Verdict:
-    """Alive is a choice, whatever its text: reasoning models spend the tokens before they write any."""
-    body = answer.json
-    if not isinstance(body, Mapping) or "choices" not in body:
-        return Verdict.MISCONFIGURED  # not what a chat completion looks like: another service
-    return Verdict.ALIVE if body["choices"] or answer.is_stream else Verdict.TRANSIENT
-
-
-def _transcribed(answer: Answer) -> Verdict:
-    readable = not answer.is_html and not answer.oversized
-    return Verdict.ALIVE if readable else Verdict.MISCONFIGURED
 
 
 def _not_begun(variant: str | None) -> Probe:

@@ -128,8 +128,9 @@ def effective_status(answer: Answer) -> int:
 
 
 def has_error(answer: Answer) -> bool:
+    """Whether the body holds an error, at its top or inside a choice (as OpenRouter reports a failing upstream)."""
     body = answer.json
-    return isinstance(body, Mapping) and bool(body.get("error"))
+    return isinstance(body, Mapping) and bool(body.get("error") or _choice_errors(body))
 
 
 def read_fault(answer: Answer) -> Fault:
@@ -161,6 +162,8 @@ def _appearance(answer: Answer) -> str:
         return "a redirect, which is not followed"
     if answer.is_html:
         return "an HTML page"
+    if answer.status == 200 and answer.body:
+        return "without a completion"
     return "an empty body" if not answer.body else "without an error message"
 
 
@@ -182,13 +185,20 @@ def _fault(value: Any, depth: int = 0) -> Fault:
 
 
 def _mapping_fault(body: Mapping[str, Any], depth: int) -> Fault:
-    inner = _joined([_fault(body[key], depth + 1) for key in _SPEAKING_KEYS if body.get(key)])
+    spoken = [body[key] for key in _SPEAKING_KEYS if body.get(key)]
+    inner = _joined([_fault(value, depth + 1) for value in (*spoken, *_choice_errors(body))])
     codes = [str(body[key]) for key in _CODE_KEYS if isinstance(body.get(key), str | int)]
     if "estimated_time" in body:
         codes.append("estimated_time")
     loc = ".".join(str(part) for part in body["loc"]) if isinstance(body.get("loc"), list) else ""
     message = f"{loc}: {inner.message}" if loc else inner.message
     return Fault(message=message, codes=(*inner.codes, *codes), status=inner.status or _status(body))
+
+
+def _choice_errors(body: Mapping[str, Any]) -> list[Any]:
+    choices = body.get("choices")
+    found = choices[:5] if isinstance(choices, list) else []
+    return [choice["error"] for choice in found if isinstance(choice, Mapping) and choice.get("error")]
 
 
 def _status(body: Mapping[str, Any]) -> int | None:

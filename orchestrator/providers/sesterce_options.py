@@ -49,7 +49,8 @@ class SesterceOptions(DriverOptions):
     )
     """Words of a refusal that has to do with hardware, not with us; a guess, for errors are not documented."""
     pending_means: Literal["starting", "asleep"] = "starting"
-    endpoint_auth: Literal["x-api-key", "bearer"] = "bearer"
+    endpoint_auth: Literal["x-api-key", "bearer"] = "x-api-key"
+    """The header that the platform documents for its endpoints."""
     endpoint_secret_ref: SecretRef | None = None
     """Where the endpoints want another secret than the control API's."""
     unauthorized_means: Literal["credentials", "gone"] = "credentials"

@@ -36,7 +36,7 @@ def note_ping(session: Session, ping: Ping, policy: Policy, now: datetime) -> Se
     verdict = Verdict.TRANSIENT if overdue else ping.verdict
     failures, failing_since = _streak(session, verdict, now)
     believed = session if ping.lives is None else replace(session, gone_since=None)
-    gone_since, loading_since, unusable_since = _doubts(believed, ping.verdict, now)
+    gone_since, loading_since, unusable_since = _doubts(believed, verdict, now)
     return replace(
         session,
         last_ping_at=now,
@@ -111,14 +111,10 @@ def ping_not_needed_until(session: Session, policy: Policy) -> datetime | None:
 
 
 def _streak(session: Session, verdict: Verdict, now: datetime) -> tuple[int, datetime | None]:
-    """TRANSIENT grows the streak, an answer of the server ends it, all else leaves it as it is."""
-    match verdict:
-        case Verdict.TRANSIENT:
-            return session.failures + 1, session.failing_since or now
-        case Verdict.ALIVE | Verdict.THROTTLED:
-            return 0, None
-        case _:
-            return session.failures, session.failing_since
+    """Count failures in a row: TRANSIENT is the next one, every other verdict is an answer and ends the streak."""
+    if verdict is Verdict.TRANSIENT:
+        return session.failures + 1, session.failing_since or now
+    return 0, None
 
 
 def _doubts(
@@ -126,19 +122,21 @@ def _doubts(
 ) -> tuple[datetime | None, datetime | None, datetime | None]:
     """Since when it is gone, loading, unusable: each from its first sight until something contradicts it.
 
-    A TRANSIENT in between contradicts neither GONE nor LOADING: it says nothing about the session.
+    Only a sign of life contradicts all of them. TRANSIENT contradicts none, as it says nothing of the session, and
+    GONE and LOADING and the rest leave what would otherwise never end while they take turns.
     """
+    gone, loading, unusable = session.gone_since, session.loading_since, session.unusable_since
     match verdict:
         case Verdict.ALIVE | Verdict.THROTTLED:
             return None, None, None
         case Verdict.TRANSIENT:
-            return session.gone_since, session.loading_since, None
+            return gone, loading, unusable
         case Verdict.GONE:
-            return session.gone_since or now, None, None
+            return gone or now, loading, unusable
         case Verdict.LOADING:
-            return None, session.loading_since or now, None
+            return None, loading or now, None
         case Verdict.CREDENTIALS | Verdict.OUT_OF_BALANCE | Verdict.MISCONFIGURED:
-            return None, None, session.unusable_since or now
+            return None, loading, unusable or now
         case unknown:
             assert_never(unknown)
 

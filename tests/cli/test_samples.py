@@ -46,6 +46,13 @@ def test_the_secret_goes_where_the_endpoint_wants_it(auth: str, words: list[str]
     assert split[2 : 2 + len(words)] == words
 
 
+def test_samples_carry_what_platforms_document() -> None:
+    for write in LANGUAGES.values():
+        code = write(sample())
+        assert all(word in code for word in ('"system"', '"user"', "temperature"))
+    assert "temperature" not in samples.curl(sample(speech=True))
+
+
 def test_the_python_sample_talks_to_the_endpoint(cli: Cli, world: World) -> None:
     session_id = world.run_session("moral")
     code = cli("session", "endpoint", session_id, "--lang", "python").out

@@ -18,9 +18,9 @@ from orchestrator.settings import ProviderConfiguration
 from tests.flows.conftest import MakeWorld
 from tests.world import MINUTE, SECOND, World
 
-GOOD = (200, b'{"choices":[{}]}')
+GOOD = (200, b'{"choices":[{"message":{}}]}')
 NESTED = (500, b'{"error":' * 450 + b'"x"' + b"}" * 450)
-GREEDY = (200, b'{"choices":[{}],"usage":{"total_tokens":1' + b"0" * 30 + b"}}")
+GREEDY = (200, b'{"choices":[{"message":{}}],"usage":{"total_tokens":1' + b"0" * 30 + b"}}")
 HUGE = (503, b'{"error":"loading","estimated_time":1' + b"0" * 400 + b"}")
 
 

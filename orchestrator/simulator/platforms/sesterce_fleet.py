@@ -57,7 +57,7 @@ class Options(BaseModel):
     lower_case: bool = False
     #: an address may lack its scheme
     bare_addresses: bool = False
-    endpoint_auth: Literal["bearer", "x-api-key", "either"] = "either"
+    endpoint_auth: Literal["bearer", "x-api-key", "either"] = "x-api-key"
     #: what the endpoints want instead of an account's key
     endpoint_secret: str | None = None
 

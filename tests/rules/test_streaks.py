@@ -1,0 +1,58 @@
+"""Streaks and doubts over any sequence of verdicts: no early death, and no life without end."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.rules.decide import Ping, PingAgain, Stop, after_ping, note_ping
+from orchestrator.rules.values import Session, Verdict
+from tests.rules.builders import POLICY, SECOND, T0, a_running_session
+
+V = Verdict
+LIFELESS = [verdict for verdict in Verdict if verdict not in (V.ALIVE, V.THROTTLED)]
+#: A session in which something is wrong at every ping is over by then.
+BOUND = timedelta(seconds=2 * (POLICY.start_timeout_seconds + POLICY.unusable_after_seconds))
+
+
+def live(session: Session, verdicts: list[Verdict], every: timedelta) -> tuple[list[Verdict], Stop | None]:
+    """Ping with one verdict after the other until the session ends: the verdicts that were used, and the end."""
+    used: list[Verdict] = []
+    for n, verdict in enumerate(verdicts, start=1):
+        now = T0 + n * every
+        session = note_ping(session, Ping(verdict, 7, "no"), POLICY, now)
+        assert session.last_verdict is not None
+        used.append(session.last_verdict)
+        decision = after_ping(session, POLICY, now)
+        if not isinstance(decision, PingAgain):
+            assert isinstance(decision, Stop)
+            return used, decision
+    return used, None
+
+
+@given(st.lists(st.sampled_from(Verdict), max_size=40), st.integers(1, 400))
+def test_a_streak_is_broken_by_every_other_verdict(verdicts: list[Verdict], seconds: int) -> None:
+    used, end = live(a_running_session(), verdicts, seconds * SECOND)
+    if end is not None and "failed pings in a row" in end.detail:
+        last = used[-POLICY.dead_after_failures :]
+        assert last == [V.TRANSIENT] * POLICY.dead_after_failures
+
+
+@given(st.sampled_from([v for v in Verdict if v is not V.TRANSIENT]), st.integers(3, 50))
+def test_one_failure_after_another_verdict_is_the_first(verdict: Verdict, failures: int) -> None:
+    session = a_running_session(failures=failures, failing_since=T0 - timedelta(hours=1))
+    session = replace(session, last_ping_at=T0)
+    verdicts = [verdict, V.TRANSIENT]
+    for n, said in enumerate(verdicts, start=1):
+        session = note_ping(session, Ping(said, 7, "no"), POLICY, T0 + n * SECOND)
+    assert (session.failures, session.failing_since) == (1, T0 + 2 * SECOND)
+
+
+@given(st.lists(st.sampled_from(LIFELESS), min_size=1, max_size=6))
+def test_no_pattern_without_a_sign_of_life_goes_on_for_ever(pattern: list[Verdict]) -> None:
+    every = 30 * SECOND
+    pings = int(BOUND / every)
+    repeated = (pattern * pings)[:pings]
+    _, end = live(a_running_session(), repeated, every)
+    assert end is not None
