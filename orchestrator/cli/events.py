@@ -8,7 +8,7 @@ import typer
 
 from orchestrator.cli.following import Follower
 from orchestrator.cli.options import AsJson, Limit
-from orchestrator.cli.output import print_json, print_json_line, show
+from orchestrator.cli.output import print_json, print_json_line, print_line, show
 from orchestrator.cli.reading import opened
 from orchestrator.cli.session_tables import event_note
 from orchestrator.cli.session_tables import events as event_table
@@ -70,7 +70,7 @@ def _print_each(found: Sequence["WaitingEvent"], *, as_json: bool) -> None:
             continue
         kind = event.type.removeprefix("orchestrator.")
         line = f"{event.time:%Y-%m-%d %H:%M:%S} {kind} {event.subject} {event_note(event)}"
-        print(line.rstrip(), flush=True)
+        print_line(line.rstrip())
 
 
 def _as_json(event: "WaitingEvent") -> dict[str, object]:

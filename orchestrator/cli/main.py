@@ -10,7 +10,7 @@ from orchestrator.cli import accounts, audit, events, models, providers, reconci
 from orchestrator.cli.doctor import doctor
 from orchestrator.cli.failures import ExplainingGroup
 from orchestrator.cli.options import AsJson
-from orchestrator.cli.output import print_json
+from orchestrator.cli.output import print_json, print_line
 from orchestrator.observability import shared
 
 app = typer.Typer(
@@ -123,5 +123,5 @@ def schema() -> None:
 
 def _say_version(*, wanted: bool) -> None:
     if wanted:
-        print(f"orchestrator {version('session-orchestrator')}")
+        print_line(f"orchestrator {version('session-orchestrator')}")
         raise typer.Exit

@@ -1,4 +1,7 @@
-"""How commands speak: JSON for programs and tables for people on stdout, everything else on stderr."""
+"""How commands print: JSON for programs and tables for people on stdout, everything else on stderr.
+
+Names, reasons and answers come from others: each text is escaped here, so that none of them can move a terminal's
+cursor or reorder a line. No other module of the command line prints."""
 
 import json
 import shutil
@@ -6,6 +9,8 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+
+from orchestrator.rules.text import escape, escape_json
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -18,24 +23,34 @@ _ROOMY = 160
 
 def print_json(value: Any) -> None:
     """The object or array itself."""
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+    print(escape_json(json.dumps(value, indent=2, ensure_ascii=False)))
 
 
 def print_json_line(value: Any) -> None:
     """One of many that come one by one."""
-    print(json.dumps(value, ensure_ascii=False), flush=True)
+    print(escape_json(json.dumps(value, ensure_ascii=False)), flush=True)
+
+
+def print_line(line: str) -> None:
+    """Print one line of plain text; a line break in it is escaped too."""
+    print(escape(line).replace("\n", "\\n"), flush=True)
+
+
+def print_text(text: str) -> None:
+    """Print plain text of several lines, such as sample code."""
+    print(escape(text), flush=True)
 
 
 def show(*parts: "RenderableType") -> None:
     """Tables and texts for people."""
     console = _console(stderr=False)
     for part in parts:
-        console.print(part)
+        console.print(escape(part) if isinstance(part, str) else part)
 
 
 def say(line: str) -> None:
     """A line beside the output."""
-    print(line, file=sys.stderr)
+    print(escape(line), file=sys.stderr, flush=True)
 
 
 def table(
@@ -45,7 +60,7 @@ def table(
     from rich import box
     from rich.table import Table
 
-    title = None if title is None else f"\n{title}"
+    title = None if title is None else f"\n{escape(title)}"
     made = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for n, column in enumerate(columns):
         made.add_column(column, no_wrap=n == 0, overflow="fold")
@@ -71,7 +86,7 @@ def coloured(text: str, style: str) -> "RenderableType":
     """Text in a style, on terminals that have any."""
     from rich.text import Text
 
-    return Text(text, style=style)
+    return Text(escape(text), style=style)
 
 
 @contextmanager
@@ -100,4 +115,4 @@ def _console(*, stderr: bool) -> "Console":
 
 
 def _cell(value: Any) -> Any:
-    return value if hasattr(value, "__rich_console__") or hasattr(value, "__rich__") else str(value)
+    return value if hasattr(value, "__rich_console__") or hasattr(value, "__rich__") else escape(str(value))

@@ -2,13 +2,13 @@
 
 import logging
 import os
-import sys
 import threading
 from collections.abc import Callable
 from functools import partial
 
 from orchestrator import scheduler, wiring
 from orchestrator.cli import private_valkey
+from orchestrator.cli.output import say
 from orchestrator.cli.tree import Tree
 from orchestrator.client.sender import check_broker
 from orchestrator.flows.measure import begin_at_zero, measure
@@ -52,7 +52,7 @@ def run_up() -> int:
         _announce(settings)
         targets = _pools(settings) | {"scheduler": partial(_scheduler, settings)}
         code = Tree(targets, rests_on=lambda: private_valkey.answers(settings)).run()
-    print("stopped; what was due is due at the next start", file=sys.stderr)
+    say("stopped; what was due is due at the next start")
     return code
 
 
@@ -132,4 +132,4 @@ def _announce(settings: Settings) -> None:
         f"  config    {settings.config}"
         + ("" if settings.config.exists() else " (absent: no providers yet)"),
     )
-    print("\n".join(lines), file=sys.stderr, flush=True)
+    say("\n".join(lines))

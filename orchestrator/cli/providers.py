@@ -11,7 +11,7 @@ from orchestrator.cli import leftover_tables
 from orchestrator.cli import provider_tables as tables
 from orchestrator.cli.failures import REFUSED, Complaint
 from orchestrator.cli.options import AsJson
-from orchestrator.cli.output import print_json, progress, show
+from orchestrator.cli.output import print_json, print_line, progress, show
 from orchestrator.cli.provider_reports import known_of, reports
 from orchestrator.cli.reading import reading
 
@@ -81,7 +81,7 @@ def release_brake(name: Name, as_json: AsJson = False) -> None:
     if as_json:
         print_json({"provider": name, "released": lifted})
     else:
-        print(f"{name}: {lifted} released" if lifted else f"{name}: no brake held, nothing to release")
+        print_line(f"{name}: {lifted} released" if lifted else f"{name}: no brake held, nothing to release")
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import typer
 
 from orchestrator.cli.failures import REFUSED, Complaint, refusal_lines
 from orchestrator.cli.options import AsJson
-from orchestrator.cli.output import print_json, progress
+from orchestrator.cli.output import print_json, print_line, progress
 from orchestrator.cli.usage import Misused, Names, misused, names_of
 
 Json: TypeAlias = dict[str, Any]
@@ -100,7 +100,7 @@ def outcome_of(name: str, kwargs: Json, how: How) -> Json | None:
     with JobClient(broker, results, sentinel_master=settings.sentinel_master) as client:
         task_id = client.send(name, kwargs, how.task_id)
         if how.no_wait:
-            print_json({"task_id": task_id}) if how.as_json else print(task_id)
+            print_json({"task_id": task_id}) if how.as_json else print_line(task_id)
             return None
         with progress(f"waiting for the outcome of {name} …"):
             outcome = client.wait(task_id, how.timeout)

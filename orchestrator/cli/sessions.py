@@ -10,7 +10,7 @@ from orchestrator.cli import session_tables as tables
 from orchestrator.cli.endpoints import endpoint_of, revealed, samples_of
 from orchestrator.cli.explaining import explained
 from orchestrator.cli.options import AsJson, Limit
-from orchestrator.cli.output import pairs, print_json, say, show
+from orchestrator.cli.output import pairs, print_json, print_text, say, show
 from orchestrator.cli.reading import configured, found_session, reading
 from orchestrator.cli.session_jobs import SessionId
 from orchestrator.cli.usage import Misused
@@ -108,10 +108,10 @@ def endpoint(
     if as_json:
         return print_json({**found, **secret, "samples": samples})
     if lang is not None:
-        return print(samples[lang])
+        return print_text(samples[lang])
     ref = found["secret_ref"] or "none is needed"
     where = [("URL", found["url"]), ("model", found["model"]), ("auth", found["auth"])]
     show(pairs([*where, ("secret reference", ref), *secret.items()]))
     for language, code in samples.items():
-        print(f"\n# {language}\n{code}")
+        print_text(f"\n# {language}\n{code}")
     return None

@@ -9,7 +9,7 @@ import typer
 from orchestrator.cli.documents import read_toml
 from orchestrator.cli.failures import REFUSED, WRONG, Complaint, refusal_lines
 from orchestrator.cli.options import AsJson
-from orchestrator.cli.output import coloured, print_json, say, show, table
+from orchestrator.cli.output import coloured, print_json, print_line, say, show, table
 
 if TYPE_CHECKING:
     from orchestrator.flows.apply import Change
@@ -27,7 +27,7 @@ def migrate() -> None:
     database = wiring.open_database(load_settings(), pool_size=1)
     try:
         database.check_reachable()
-        print(migrations.upgrade(database, say=say))
+        print_line(migrations.upgrade(database, say=say))
     finally:
         database.dispose()
 

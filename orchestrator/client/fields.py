@@ -2,7 +2,6 @@
 
 import json
 import re
-import unicodedata
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -12,6 +11,8 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from orchestrator.rules.names import MAX_DESCRIPTION, MAX_NAME, line_fault, text_fault
+from orchestrator.rules.text import is_text
 from orchestrator.rules.values import ModelSource, ModelType, OnQuota
 from orchestrator.settings import is_reference
 
@@ -22,6 +23,8 @@ LARGEST = 10**9
 MOST_NODES = 10_000
 #: Bytes of metadata as compact JSON.
 METADATA_BYTES = 4096
+#: How deep metadata may be nested.
+METADATA_LEVELS = 32
 
 _MONEY = re.compile(r"[0-9]{1,12}(\.[0-9]{1,6})?")
 _NOTHING = re.compile(r"0{1,12}(\.0{1,6})?")
@@ -32,7 +35,6 @@ THE_PLANS: Final = "plan"
 _TIMESTAMP = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})"
 )
-_UNPRINTED = frozenset({"Cc", "Zl", "Zp"})
 
 Value = TypeVar("Value")
 
@@ -47,6 +49,16 @@ def _where(holds: Callable[[Value], bool], kind: str, sentence: str) -> AfterVal
         if not holds(value):
             raise fault(kind, sentence)
         return value
+
+    return AfterValidator(checked)
+
+
+def _without_fault(fault_of: Callable[[str], str | None], kind: str) -> AfterValidator:
+    def checked(text: str) -> str:
+        sentence = fault_of(text)
+        if sentence is not None:
+            raise fault(kind, sentence)
+        return text
 
     return AfterValidator(checked)
 
@@ -98,10 +110,6 @@ def _timestamp(value: object) -> datetime:
     raise fault("timestamp", 'must be an RFC 3339 time with its offset, such as "2025-09-15T15:59:55Z"')
 
 
-def _is_one_line(text: str) -> bool:
-    return text == text.strip() and not any(unicodedata.category(letter) in _UNPRINTED for letter in text)
-
-
 def _is_endpoint(url: str) -> bool:
     try:
         parts = urlsplit(url)
@@ -111,6 +119,19 @@ def _is_endpoint(url: str) -> bool:
     plain = url.isascii() and url.isprintable() and not set(url) & set(" \\<>\"'`{}|^")
     extra = "@" in parts.netloc or "?" in url or "#" in url
     return plain and parts.scheme in {"http", "https"} and bool(parts.hostname) and not extra
+
+
+def _is_plain(value: Any, levels: int = METADATA_LEVELS) -> bool:
+    match value:
+        case str():
+            return is_text(value)
+        case dict():
+            below = [*value, *value.values()]
+        case list():
+            below = value
+        case _:
+            return True
+    return levels > 0 and all(_is_plain(one, levels - 1) for one in below)
 
 
 def _is_small(metadata: dict[str, Any]) -> bool:
@@ -128,9 +149,8 @@ def _in_utc(time: datetime) -> str:
     return time.isoformat().replace("+00:00", "Z")
 
 
-_ONE_LINE = _where(
-    _is_one_line, "one_line", "must be one line without control characters or blanks at its ends"
-)
+_ONE_LINE = _without_fault(line_fault, "one_line")
+_SEVERAL_LINES = _without_fault(text_fault, "text")
 
 Identifier: TypeAlias = Annotated[
     str,
@@ -191,9 +211,10 @@ Timestamp: TypeAlias = Annotated[
     PlainSerializer(_in_utc),
     WithJsonSchema({"type": "string", "format": "date-time"}),
 ]
-Name: TypeAlias = Annotated[str, Field(min_length=1, max_length=100), _ONE_LINE]
+Name: TypeAlias = Annotated[str, Field(min_length=1, max_length=MAX_NAME), _ONE_LINE]
 Line: TypeAlias = Annotated[str, Field(min_length=1, max_length=200), _ONE_LINE]
-Text: TypeAlias = Annotated[str, Field(max_length=200)]
+Text: TypeAlias = Annotated[str, Field(max_length=MAX_DESCRIPTION), _SEVERAL_LINES]
+"""Several lines, as descriptions and reasons have them."""
 Tag: TypeAlias = Annotated[str, Field(min_length=1, max_length=64), _ONE_LINE]
 Seconds: TypeAlias = Annotated[int, Field(ge=1, le=LONGEST)]
 Count: TypeAlias = Annotated[int, Field(ge=1, le=LARGEST)]
@@ -215,7 +236,13 @@ EndpointUrl: TypeAlias = Annotated[
     ),
 ]
 Metadata: TypeAlias = Annotated[
-    dict[str, Any], _where(_is_small, "metadata_size", f"must be at most {METADATA_BYTES} bytes as JSON")
+    dict[str, Any],
+    _where(
+        _is_plain,
+        "metadata_text",
+        f"must have no control characters in its texts, and at most {METADATA_LEVELS} levels",
+    ),
+    _where(_is_small, "metadata_size", f"must be at most {METADATA_BYTES} bytes as JSON"),
 ]
 # JSON has no enumerations: their members come as texts.
 OnQuotaField: TypeAlias = Annotated[OnQuota, Field(strict=False)]

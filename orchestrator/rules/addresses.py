@@ -53,6 +53,12 @@ def is_address_or_local(host: str) -> bool:
     return host == _LOCALHOST or parsed(host) is not None
 
 
+def is_loopback(host: str) -> bool:
+    """Return whether a rule with this host stands for the machine itself: nothing that is sent there leaves it."""
+    address = parsed(host)
+    return host == _LOCALHOST or (address is not None and address.is_loopback)
+
+
 def is_public(address: Address) -> bool:
     """Out there, for everybody, and no way back into a private network."""
     if any(address in special for special in _SPECIAL if special.version == address.version):

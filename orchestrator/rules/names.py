@@ -1,35 +1,36 @@
-"""What sessions may be called."""
+"""What sessions may be called, how one is called that has no name, and which ids of providers can be used."""
 
 from datetime import UTC, datetime
-from unicodedata import category
+
+from orchestrator.rules.text import REPLACEMENT, is_line, is_text
 
 MAX_NAME = 100
 MAX_DESCRIPTION = 200
-
-#: Unicode categories that no line of text contains: controls, lone surrogates, breaks of line and paragraph.
-_UNWRITABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
+#: Longer than the id of any known platform; an index of PostgreSQL holds at most about 2,700 bytes.
+MAX_HANDLE = 500
 
 
 def generate(now: datetime, session_id: str) -> str:
-    """A name for who gave none; it ends in part of the session id, so that two of one second differ."""
+    """Return a name that ends in part of the session id, so that two of one second differ."""
     return f"int.session_{now.astimezone(UTC):%Y%m%d%H%M%S}-{session_id.replace('-', '')[-4:]}"
 
 
-def name_fault(name: str) -> str | None:
-    """What is wrong with a name, as a sentence; None if nothing is. Names are kept exactly as given."""
-    if not 1 <= len(name) <= MAX_NAME:
-        return f"a name has 1 to {MAX_NAME} characters, this one has {len(name)}"
-    if name != name.strip():
-        return "a name neither begins nor ends with white space"
-    if any(category(character) in _UNWRITABLE for character in name):
-        return "a name has no control characters"
+def line_fault(text: str) -> str | None:
+    """Return what is wrong with a text of one line, as a sentence; None if nothing is."""
+    if text != text.strip():
+        return "must neither begin nor end with white space"
+    if not is_line(text):
+        return "must be one line without control characters and direction overrides"
     return None
 
 
-def description_fault(text: str) -> str | None:
-    """What is wrong with a description; None if nothing is. It may have several lines."""
-    if len(text) > MAX_DESCRIPTION:
-        return f"a description has at most {MAX_DESCRIPTION} characters, this one has {len(text)}"
-    if any(category(character) in _UNWRITABLE and character not in "\n\t\r" for character in text):
-        return "a description has no control characters other than line breaks and tabs"
+def text_fault(text: str) -> str | None:
+    """Return what is wrong with a text of several lines, as a sentence; None if nothing is."""
+    if not is_text(text):
+        return "must have no control characters (other than line breaks and tabs) and no direction overrides"
     return None
+
+
+def is_usable_handle(handle: str) -> bool:
+    """Return whether a provider's id of a session can be stored, shown and sent back as it is."""
+    return 0 < len(handle) <= MAX_HANDLE and is_line(handle) and REPLACEMENT not in handle

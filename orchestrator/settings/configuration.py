@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
-from orchestrator.rules.addresses import Network, Reach, hides_an_address, is_address_or_local
+from orchestrator.rules.addresses import Network, Reach, hides_an_address, is_address_or_local, is_loopback
 from orchestrator.rules.audit import Bounds
 from orchestrator.rules.quota import Terms, terms_of
 from orchestrator.rules.values import ZERO, Account, Plan, Policy
@@ -25,10 +25,15 @@ BUILT_IN_PLANS: Mapping[str, Plan] = MappingProxyType(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AttachRule:
-    """Secrets that match `secret_ref` may be sent to `host` (`name` or `name:port`)."""
+    """Secrets that match `secret_ref` may be sent to `host`: `name`, `name:port`, or either after `http://`."""
 
     secret_ref: str
     host: str
+
+    @property
+    def origin(self) -> SplitResult:
+        """The rule's scheme, host and port; `https` where it names no scheme."""
+        return urlsplit(self.host if "://" in self.host else f"https://{self.host}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,7 +110,7 @@ class Configuration:
     @property
     def attach_reach(self) -> Reach:
         """Where attached endpoints may lead: a rule for an address is the operator's word for that very address."""
-        hosts = {urlsplit(f"//{rule.host}").hostname or "" for rule in self.attach_allowed}
+        hosts = {rule.origin.hostname or "" for rule in self.attach_allowed}
         return Reach(named=frozenset(filter(is_address_or_local, hosts)), networks=self.attach_networks)
 
     def attach_permits(self, secret_ref: str, endpoint_url: str) -> bool:
@@ -114,8 +119,7 @@ class Configuration:
             return False
         host = _host_of(endpoint_url)
         return host is not None and any(
-            fnmatchcase(secret_ref, rule.secret_ref) and _names(rule.host, host)
-            for rule in self.attach_allowed
+            fnmatchcase(secret_ref, rule.secret_ref) and _permits(rule, host) for rule in self.attach_allowed
         )
 
     def _is_a_providers_own(self, secret_ref: str) -> bool:
@@ -138,8 +142,15 @@ def _host_of(url: str) -> SplitResult | None:
     return parts if plain and parts.hostname and not hides_an_address(parts.hostname) else None
 
 
-def _names(host: str, parts: SplitResult) -> bool:
-    """A rule without a port is for every port of the host."""
-    rule = urlsplit(f"//{host}")
-    same_port = rule.port is None or rule.port == (parts.port or (443 if parts.scheme == "https" else 80))
-    return rule.hostname == parts.hostname and same_port
+def _permits(rule: AttachRule, url: SplitResult) -> bool:
+    """Compare scheme, host and port; a rule for the machine itself need not name them, for nothing leaves it."""
+    origin = rule.origin
+    if origin.hostname != url.hostname:
+        return False
+    if is_loopback(origin.hostname or "") and "://" not in rule.host:
+        return origin.port is None or origin.port == _port(url)
+    return (origin.scheme, _port(origin)) == (url.scheme, _port(url))
+
+
+def _port(url: SplitResult) -> int:
+    return url.port or (443 if url.scheme == "https" else 80)

@@ -159,12 +159,18 @@ def _read_rule(table: Table) -> AttachRule:
             "secret_ref", "must be env:NAME or file:/path, where * stands for any characters of a name"
         )
     if not _is_host(host):
-        table.fault("host", "must be a host's name, with its port where only that one is meant (name:8443)")
+        table.fault(
+            "host",
+            "must be a host's name, with its port unless that is 443 (name:8443); for an endpoint without TLS, after"
+            " its scheme (http://name:8080)",
+        )
     table.refuse_rest()
     return AttachRule(secret_ref=secret_ref, host=host.lower())
 
 
-def _is_host(host: str) -> bool:
+def _is_host(rule: str) -> bool:
+    scheme, _, rest = rule.lower().rpartition("://")
+    host = rest if scheme in {"http", "https"} else rule
     try:
         parts = urlsplit(f"//{host}")
         _ = parts.port

@@ -131,15 +131,22 @@ class Database:
         """Close every connection."""
         self.engine.dispose()
 
+    @property
+    def file(self) -> Path | None:
+        """The file that holds a SQLite database; None for a server and for one in memory."""
+        in_memory = self.url.database in (None, "", ":memory:")
+        if self.url.get_backend_name() != "sqlite" or in_memory:
+            return None
+        return Path(str(self.url.database)).absolute()
+
     def check(self) -> None:
         """Raise StoreUnavailable where the database does not answer or lacks the tables."""
-        if self.url.get_backend_name() == "sqlite" and self.url.database not in (None, "", ":memory:"):
-            path = Path(str(self.url.database)).absolute()
-            if not path.exists():  # to look into it would make an empty one
-                raise StoreUnavailable(
-                    f"the database {path} does not exist: run this where it is, or name it in"
-                    " ORCHESTRATOR_DATABASE_URL; to make a new one here, run `orchestrator migrate`"
-                )
+        path = self.file
+        if path is not None and not path.exists():  # to look into it would make an empty one
+            raise StoreUnavailable(
+                f"the database {path} does not exist: run this where it is, or name it in"
+                " ORCHESTRATOR_DATABASE_URL; to make a new one here, run `orchestrator migrate`"
+            )
         self._try("SELECT 1 FROM sessions WHERE 1 = 0")
 
     def check_reachable(self) -> None:

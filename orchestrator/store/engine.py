@@ -1,6 +1,8 @@
 """How the database is opened: SQLite without Python's own transactions, PostgreSQL with bounds, both discreet."""
 
+import os
 import re
+from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
@@ -52,6 +54,10 @@ def _sqlite(url: str, pool_size: int) -> Engine:
         connect_args={"check_same_thread": False, "timeout": 15},
     )
 
+    @event.listens_for(engine, "do_connect")
+    def make_private(_dialect: Any, _record: Any, arguments: Any, _parameters: Any) -> None:
+        _make_private(arguments[0] if arguments else "")
+
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # Python's own transactions lose updates
@@ -64,6 +70,14 @@ def _sqlite(url: str, pool_size: int) -> Engine:
         connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
 
     return engine
+
+
+def _make_private(path: str) -> None:
+    """Create a database's file for its owner alone; SQLite gives its journals the same mode. One that exists stays."""
+    if path in ("", ":memory:") or path.startswith("file:"):
+        return
+    with suppress(OSError):  # it exists, or SQLite says itself why it cannot be made
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
 
 def _hush(context: ExceptionContext) -> None:

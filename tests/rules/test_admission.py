@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from orchestrator.rules.eligibility import ineligible_because, parse_size
-from orchestrator.rules.names import description_fault, generate, name_fault
+from orchestrator.rules.names import generate, line_fault
 from orchestrator.rules.quota import (
     Terms,
     Usage,
@@ -211,38 +211,7 @@ def test_a_generated_name_tells_when_and_ends_in_the_id() -> None:
     now = datetime(2025, 9, 15, 17, 59, 55, tzinfo=timezone(timedelta(hours=2)))
     name = generate(now, "5f0c0001-0000-4000-8000-00000000-1f3a")
     assert name == "int.session_20250915155955-1f3a"
-    assert name_fault(name) is None
-
-
-@pytest.mark.parametrize("name", ["a", "x" * 100, "two words", "mañana 東京 🎉"])
-def test_good_names(name: str) -> None:
-    assert name_fault(name) is None
-
-
-@pytest.mark.parametrize(
-    ("name", "says"),
-    [
-        ("", "1 to 100"),
-        ("x" * 101, "this one has 101"),
-        (" a", "white space"),
-        ("a\n", "white space"),
-        ("\u00a0a", "white space"),
-        ("a\x00b", "control"),
-        ("a\nb", "control"),
-        ("a\u2028b", "control"),
-        ("a\ud800b", "control"),
-    ],
-)
-def test_bad_names(name: str, says: str) -> None:
-    assert says in (name_fault(name) or "")
-
-
-def test_descriptions() -> None:
-    assert description_fault("") is None
-    assert description_fault("two\r\n\tlines") is None
-    assert description_fault("x" * 200) is None
-    assert "this one has 201" in (description_fault("x" * 201) or "")
-    assert "control" in (description_fault("a\x00") or "")
+    assert line_fault(name) is None
 
 
 def test_a_session_remembers_what_it_was_counted_against() -> None:

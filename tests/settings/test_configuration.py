@@ -177,8 +177,8 @@ def test_single_keys_are_laid_over_what_holds_without_them(tmp_path: Path) -> No
         ),
         pytest.param(
             '[attach]\nallowed = [{secret_ref = "env:A_*", host = "https://h/v1"}]',
-            "attach.allowed[0].host: must be a host's name, "
-            "with its port where only that one is meant (name:8443)",
+            "attach.allowed[0].host: must be a host's name, with its port unless that is 443 (name:8443);"
+            " for an endpoint without TLS, after its scheme (http://name:8080)",
             id="a URL for a host",
         ),
         pytest.param(
@@ -334,7 +334,7 @@ def test_models_and_accounts_may_stand_in_the_same_file(tmp_path: Path) -> None:
     ("secret", "url", "expected"),
     [
         pytest.param("env:FPT_1", "https://api.h.com/v1", True, id="as the rule says"),
-        pytest.param("env:FPT_1", "https://API.h.com:8443/v1", True, id="any port, any case"),
+        pytest.param("env:FPT_1", "https://API.h.com/v1", True, id="any case"),
         pytest.param("env:FPT_1", "https://evil.com/v1", False, id="another host"),
         pytest.param("env:FPT_1", "https://api.h.com.evil.com/v1", False, id="a host that only begins so"),
         pytest.param("env:FPT_1", "https://api.h.com@evil.com/v1", False, id="a host as user name"),
@@ -348,14 +348,30 @@ def test_models_and_accounts_may_stand_in_the_same_file(tmp_path: Path) -> None:
             "env:FPT_ENDPOINT", "https://api.h.com/v1", False, id="a provider's own, of its endpoints"
         ),
         pytest.param("file:/s/fpt/../own", "https://api.h.com/v1", False, id="a file by a detour"),
-        pytest.param("file:/s/fpt/a", "http://api.h.com:81/v1", True, id="a file at the port named"),
-        pytest.param("file:/s/fpt/a", "http://api.h.com/v1", False, id="a file at another port"),
+        pytest.param(
+            "env:FPT_1", "http://api.h.com/v1", False, id="without TLS, which the rule does not permit"
+        ),
+        pytest.param(
+            "env:FPT_1", "https://api.h.com:8443/v1", False, id="a port that the rule does not name"
+        ),
+        pytest.param("env:FPT_1", "https://api.h.com:443/v1", True, id="the port that https means"),
+        pytest.param("env:FPT_1", "http://api.h.com:443/v1", False, id="without TLS at the port of TLS"),
+        pytest.param("file:/s/fpt/a", "https://api.h.com:81/v1", True, id="a file at the port named"),
+        pytest.param("file:/s/fpt/a", "http://api.h.com:81/v1", False, id="a port named, but without TLS"),
+        pytest.param("file:/s/fpt/a", "https://api.h.com/v1", False, id="a file at another port"),
+        pytest.param("env:PLAIN", "http://plain.h.com:82/v1", True, id="a scheme named"),
+        pytest.param("env:PLAIN", "https://plain.h.com:82/v1", False, id="another scheme than the one named"),
+        pytest.param("env:LOCAL", "http://127.0.0.1:9000/v1", True, id="the machine itself, any port"),
+        pytest.param("env:LOCAL", "http://localhost:9001/v1", True, id="the machine itself, the port named"),
+        pytest.param("env:LOCAL", "http://localhost:9002/v1", False, id="the machine itself, another port"),
     ],
 )
 def test_which_secrets_a_job_may_send_where(tmp_path: Path, secret: str, url: str, expected: bool) -> None:
     text = (
         '[attach]\nallowed = [{secret_ref = "env:FPT_*", host = "api.h.com"},'
-        ' {secret_ref = "file:/s/fpt/*", host = "api.h.com:81"}]\n'
+        ' {secret_ref = "file:/s/fpt/*", host = "api.h.com:81"},'
+        ' {secret_ref = "env:PLAIN", host = "http://plain.h.com:82"},'
+        ' {secret_ref = "env:LOCAL", host = "127.0.0.1"}, {secret_ref = "env:LOCAL", host = "localhost:9001"}]\n'
         f"[providers.p]\n{AIML}credentials = ['env:FPT_OWN', {{ref = 'env:FPT_OLD', retired = true}}]\n"
         "own = 'env:FPT_ENDPOINT'"
     )
@@ -370,5 +386,5 @@ def test_a_link_to_a_providers_secret_is_that_secret(tmp_path: Path) -> None:
         f"[providers.p]\n{AIML}credentials = ['file:{tmp_path}/own']"
     )
     configuration = read(tmp_path, text)
-    assert not configuration.attach_permits(f"file:{tmp_path}/link", "http://h")
-    assert configuration.attach_permits(f"file:{tmp_path}/other", "http://h")
+    assert not configuration.attach_permits(f"file:{tmp_path}/link", "https://h")
+    assert configuration.attach_permits(f"file:{tmp_path}/other", "https://h")

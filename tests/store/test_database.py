@@ -348,3 +348,30 @@ def test_a_file_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
 
 def test_no_two_tokens_are_alike() -> None:
     assert len({new_token() for _ in range(1000)}) == 1000
+
+
+# the file of SQLite
+
+
+def test_a_new_file_is_its_owners_alone_with_its_journals(tmp_path: Path) -> None:
+    path = tmp_path / "new.db"
+    database = Database(f"sqlite:///{path}")
+    with database.engine.begin() as connection:
+        connection.execute(text("CREATE TABLE t (n INTEGER)"))
+        assert {one.name: one.stat().st_mode & 0o777 for one in tmp_path.iterdir()} == {
+            "new.db": 0o600,
+            "new.db-wal": 0o600,
+            "new.db-shm": 0o600,
+        }
+    database.dispose()
+
+
+def test_a_file_that_exists_keeps_its_mode(tmp_path: Path) -> None:
+    path = tmp_path / "old.db"
+    path.touch(0o640)
+    path.chmod(0o640)
+    database = Database(f"sqlite:///{path}")
+    with database.engine.begin() as connection:
+        connection.execute(text("CREATE TABLE t (n INTEGER)"))
+    database.dispose()
+    assert path.stat().st_mode & 0o777 == 0o640

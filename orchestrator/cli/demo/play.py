@@ -2,7 +2,6 @@
 
 import shutil
 import signal
-import sys
 import tempfile
 import threading
 import time
@@ -19,6 +18,7 @@ from orchestrator.cli.demo.screen import Screen, screen_for
 from orchestrator.cli.demo.stage import Stage, set_stage, undisturbed
 from orchestrator.cli.demo.upstream import Upstream
 from orchestrator.cli.demo.watch import Watch
+from orchestrator.cli.output import say
 from orchestrator.client import JobClient
 
 #: Seconds that the play may take; setting up comes before, clearing away after it.
@@ -39,7 +39,7 @@ def run_demo(as_json: bool, scenes: Sequence[Scene] = SCENES, play_seconds: floa
     except KeyboardInterrupt:
         with undisturbed():
             shutil.rmtree(directory, ignore_errors=True)
-        print("interrupted; everything was stopped", file=sys.stderr)
+        say("interrupted; everything was stopped")
         return _INTERRUPTED
     if summary.ok:
         shutil.rmtree(directory, ignore_errors=True)

@@ -1,7 +1,6 @@
 """What one sees of the play: a live table on a terminal, lines where there is none, nothing but JSON if asked."""
 
 import io
-import json
 import sys
 from contextlib import AbstractContextManager
 from types import TracebackType
@@ -14,6 +13,7 @@ from orchestrator.cli.demo import tables
 from orchestrator.cli.demo.actor import World
 from orchestrator.cli.demo.checks import Deadline, Summary
 from orchestrator.cli.demo.watch import News
+from orchestrator.cli.output import print_json
 
 #: Columns of what is read from a file or a pipe.
 _WIDTH = 150
@@ -44,7 +44,7 @@ class JsonScreen(Screen):
     """The summary for machines, and not a word besides."""
 
     def finish(self, summary: Summary) -> None:
-        print(json.dumps(summary.as_json(), indent=2))
+        print_json(summary.as_json())
 
 
 class PlainScreen(Screen):

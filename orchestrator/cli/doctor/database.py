@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from orchestrator.cli.doctor.check import Doubt
 from orchestrator.cli.failures import Complaint
 from orchestrator.cli.reading import reading
 
@@ -15,6 +16,19 @@ def reachable(settings: "Settings") -> str:
 
     with reading():
         return redacted_url(settings.database_url)
+
+
+def file_mode(settings: "Settings") -> str:
+    """Check that only the owner can read the database's file: it holds accounts, endpoints and prices."""
+    from orchestrator import wiring
+
+    path = wiring.open_database(settings, pool_size=1).file
+    if path is None:
+        return "the database is a server"
+    mode = path.stat().st_mode & 0o777
+    if mode & 0o077:
+        raise Doubt(f"{path} has mode {mode:04o}, so that others can read it: run `chmod 600 {path}*`")
+    return f"mode {mode:04o}"
 
 
 def revision(_settings: "Settings") -> str:

@@ -10,6 +10,7 @@ CHECKS: Sequence[Check] = (
     Check("environment", settings.environment, ["configuration"]),
     Check("secrets", settings.secrets, ["configuration"]),
     Check("database", database.reachable),
+    Check("database file", database.file_mode, ["database"]),
     Check("revision", database.revision, ["database"]),
     Check("broker", broker.reachable),
     Check("scheduler", work.scheduler, ["database"]),

@@ -1,0 +1,65 @@
+"""Which characters text from outside may contain, how it is cleaned, and how it is shown.
+
+Three places use one table: jobs refuse such characters, answers of platforms lose them, output escapes them.
+"""
+
+from unicodedata import category
+
+#: Unicode categories that no line of text contains: controls, lone surrogates, line and paragraph separators.
+_CONTROLS = frozenset({"Cc", "Cs", "Zl", "Zp"})
+#: Characters that change the direction of the text around them (Unicode Standard Annex 9, section 2).
+_BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+#: What a text of several lines may contain all the same.
+_LAYOUT = frozenset("\n\t\r")
+#: Replaces what cannot be stored or shown (U+FFFD).
+REPLACEMENT = "\ufffd"
+
+
+def is_line(text: str) -> bool:
+    """Return whether `text` has neither control characters nor direction overrides, and no line breaks."""
+    return (text.isascii() and text.isprintable()) or not any(map(is_unsafe, text))
+
+
+def is_text(text: str) -> bool:
+    """Return whether `text` has neither control characters nor direction overrides; line breaks and tabs may be."""
+    return not any(is_unsafe(character) and character not in _LAYOUT for character in text)
+
+
+def is_unsafe(character: str) -> bool:
+    """Return whether this character could move a terminal's cursor or reorder what stands around it."""
+    return character in _BIDI or category(character) in _CONTROLS
+
+
+def clean(text: str) -> str:
+    """Return `text` with U+FFFD for each control character and lone surrogate: databases refuse some of them."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(_cleaned(character) for character in text)
+
+
+def escape(text: str) -> str:
+    """Return `text` fit for a terminal: each unsafe character as its escape, such as `\\x1b`; line breaks stay."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(_escaped(character) for character in text)
+
+
+def escape_json(document: str) -> str:
+    """Return a JSON document with each unsafe character inside its strings as `\\uXXXX`: the same JSON."""
+    if document.isascii():
+        return document.replace("\x7f", "\\u007f")
+    return "".join(
+        f"\\u{ord(character):04x}" if is_unsafe(character) and character not in _LAYOUT else character
+        for character in document
+    )
+
+
+def _cleaned(character: str) -> str:
+    unstorable = category(character) in {"Cc", "Cs"} and character not in _LAYOUT
+    return REPLACEMENT if unstorable else character
+
+
+def _escaped(character: str) -> str:
+    if not is_unsafe(character) or character in "\n\t":
+        return character
+    return character.encode("unicode_escape").decode("ascii")
