@@ -8,6 +8,7 @@ from orchestrator.flows import orphans
 from orchestrator.flows.claims import Answer, Held
 from orchestrator.flows.services import Services
 from orchestrator.providers.driver import Placed
+from orchestrator.rules.names import is_usable_handle
 from orchestrator.rules.states import UNENDED
 from orchestrator.rules.values import Placement
 from orchestrator.store.unit import Transaction
@@ -18,6 +19,8 @@ def record(services: Services, tx: Transaction, held: Held, answer: Answer[Any])
     placement = held.placement
     if not isinstance(answer.said, Placed) or answer.said.handle == placement.handle:
         return
+    if not is_usable_handle(answer.said.handle):
+        return  # nothing can be addressed by it
     handle = answer.said.handle
     if placement.handle is None and placement.state in UNENDED and placement.candidate in (None, handle):
         tx.placements.save(placement, replace(placement, candidate=handle))

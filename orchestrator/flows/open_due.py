@@ -27,6 +27,7 @@ from orchestrator.providers.errors import (
 from orchestrator.rules.alarms import AlarmKind, alarm
 from orchestrator.rules.decide import believed
 from orchestrator.rules.events import ownership_lost
+from orchestrator.rules.names import is_usable_handle
 from orchestrator.rules.patience import RETRY_LAST
 from orchestrator.rules.states import PlacementState, State, Step, StopReason
 from orchestrator.rules.values import Placement, Policy, RefusedBy, Session
@@ -112,8 +113,8 @@ def opened(
     work: AccountWork, session: Session, placement: Placement, placed: Placed, step: Step = Step.OPEN
 ) -> None:
     """It is open. The first good ping is the proof; a stop that came meanwhile closes it at once."""
-    if not placed.handle.isprintable():  # a database may refuse it, and nobody could name it
-        unknown(work, placement, OutcomeUnknown("the provider's handle is not text"), step)
+    if not is_usable_handle(placed.handle):
+        unknown(work, placement, OutcomeUnknown("the provider's id of the session is not plain text"), step)
         return
     if placement.handle != placed.handle and work.tx.placements.handle_is_known(
         placement.provider, placed.handle

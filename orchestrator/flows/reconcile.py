@@ -21,6 +21,7 @@ from orchestrator.providers.errors import ProviderError
 from orchestrator.rules import reconcile as rule
 from orchestrator.rules.events import Event, rfc3339
 from orchestrator.rules.lists import Finding, Live, Picture, Terms
+from orchestrator.rules.names import is_usable_handle
 from orchestrator.rules.values import Sighting
 from orchestrator.store.unit import Transaction
 
@@ -127,7 +128,7 @@ async def _list(services: Services, provider: str, ref: str | None) -> list[Live
     """What lives there under this key, or why that cannot be told."""
     try:
         async with asyncio.timeout(LIST_TIMEOUT):
-            return [_live(one) for one in await services.drivers[provider].list(services.secret(ref))]
+            listed = await services.drivers[provider].list(services.secret(ref))
     except TimeoutError:
         return f"no list within {LIST_TIMEOUT:g} s"
     except ProviderError as error:
@@ -135,6 +136,9 @@ async def _list(services: Services, provider: str, ref: str | None) -> list[Live
     except Exception as error:  # a defect of a driver, on an answer that nobody foresaw: it is no list
         log.exception("the list of %s failed", provider)
         return f"the list cannot be understood: {type(error).__name__}"
+    if not all(is_usable_handle(one.handle) for one in listed):
+        return "no list: the id of an entry is not plain text"
+    return [_live(one) for one in listed]
 
 
 def _live(one: Listed) -> Live:

@@ -9,6 +9,8 @@ from email.utils import parsedate_to_datetime
 from functools import cached_property
 from typing import Any
 
+from orchestrator.rules.text import clean
+
 #: Seconds: a platform that asks for a longer rest is asked again after this one.
 RETRY_AFTER_MAX = 600.0
 
@@ -35,15 +37,17 @@ class Answer:
 
     @property
     def text(self) -> str:
-        return self.body.decode("utf-8", errors="replace")
+        return clean(self.body.decode("utf-8", errors="replace"))
 
     @cached_property
     def json(self) -> Any | None:
-        """The body as JSON, or the first chunk of an event stream; None where it is neither."""
+        """The body as JSON, or the first chunk of an event stream; None where it is neither.
+
+        Its texts are clean: no driver, and no database, meets a NUL or a lone surrogate."""
         if self.oversized:
             return None
         try:
-            return json.loads(_first_event(self.body))
+            return _clean(self.body, json.loads(_first_event(self.body)))
         except (ValueError, RecursionError):
             return None
 
@@ -62,6 +66,23 @@ class Answer:
     @property
     def retry_after_seconds(self) -> float | None:
         return retry_after(self.headers.get("retry-after"), self.received_at)
+
+
+def _clean(body: bytes, value: Any) -> Any:
+    """Clean every text of a JSON value; where the body is plain ASCII without escapes, there is nothing to clean."""
+    return value if body.isascii() and b"\\u" not in body else _cleaned(value)
+
+
+def _cleaned(value: Any) -> Any:
+    match value:
+        case str():
+            return clean(value)
+        case dict():
+            return {clean(key): _cleaned(below) for key, below in value.items()}
+        case list():
+            return [_cleaned(below) for below in value]
+        case _:
+            return value
 
 
 def retry_after(value: str | None, now: datetime) -> float | None:

@@ -22,6 +22,7 @@ from httpx_aiohttp import AiohttpTransport
 from orchestrator.providers.answers import Answer
 from orchestrator.providers.clock import monotonic
 from orchestrator.providers.driver import Auth, Secret
+from orchestrator.providers.encodings import Unreadable, decode, encoding_of
 from orchestrator.providers.errors import NotSent
 from orchestrator.providers.reach import AddressRefused, CheckedResolver, check_url, refusal_in
 from orchestrator.providers.secrets import Hidden, auth_headers, brief
@@ -147,7 +148,7 @@ class HttpClient:
         response = await client.send(request, stream=True)
         try:
             bound = call.most_bytes or self.options.max_body_bytes
-            body, oversized = await _bounded(response, bound, call.enough)
+            body, oversized = await _body(response, bound, call.enough)
         finally:
             await response.aclose()
         return Answer(
@@ -219,11 +220,29 @@ def _request(client: httpx.AsyncClient, call: Call) -> httpx.Request:
     )
 
 
+async def _body(
+    response: httpx.Response, bound: int, enough: Callable[[bytes], bool] | None
+) -> tuple[bytes, bool]:
+    """Return the body up to `bound` bytes, and whether it is longer. Raises NoAnswer for an encoding of its own.
+
+    httpx itself would decode every layer of every chunk, on the event loop and without a bound."""
+    try:
+        encoding = encoding_of(response.headers)
+        if encoding is None:
+            return await _bounded(response, bound, enough)
+        packed, cut = await _bounded(response, bound, None)
+        body, longer = await asyncio.to_thread(decode, packed, encoding, bound)
+    except Unreadable as error:
+        raise NoAnswer(str(error)) from None
+    return body, cut or longer
+
+
 async def _bounded(
     response: httpx.Response, bound: int, enough: Callable[[bytes], bool] | None
 ) -> tuple[bytes, bool]:
-    body = bytearray()
-    async for chunk in response.aiter_bytes():
+    stream, body = response.stream, bytearray()
+    assert isinstance(stream, httpx.AsyncByteStream)
+    async for chunk in stream:
         body += chunk
         if len(body) > bound:
             return bytes(body[:bound]), True

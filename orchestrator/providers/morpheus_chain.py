@@ -38,6 +38,8 @@ _NO_FUNDS = re.compile(r"transfer amount exceeds balance|insufficient funds", re
 _FULL = re.compile(r"no bids available|no provider accepting session", re.IGNORECASE)
 _ALREADY_CLOSED = re.compile(r"SessionAlreadyClosed|session already closed", re.IGNORECASE)
 _NOT_FOUND = re.compile(r"session not found", re.IGNORECASE)
+#: A transaction's hash: hexadecimal, at most 256 bits. Any other text proves nothing.
+_TRANSACTION = re.compile(r"0x[0-9a-f]{1,64}", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -181,7 +183,7 @@ def _raise_definite(answer: Answer, rest: float) -> None:
 
 def _closed(answer: Answer, session_id: str) -> Closed:
     transaction = _lower(answer.json).get("tx")
-    if answer.status == 200 and isinstance(transaction, str) and transaction:
+    if answer.status == 200 and isinstance(transaction, str) and _TRANSACTION.fullmatch(transaction):
         return Closed(
             proof=f"closed by transaction {brief(transaction, answer.hidden)}", closed_handle=session_id
         )

@@ -131,8 +131,8 @@ def _opened(answer: Answer) -> str:
 
 def _closed(answer: Answer) -> Closed:
     body = _body(answer)
-    if answer.status == 200 and body.get("success") is True:
-        session_id = body.get("session_id", "what the key had")
+    session_id = body.get("session_id", "what the key had")
+    if answer.status == 200 and body.get("success") is True and isinstance(session_id, str | None):
         if session_id is None:
             return Closed(proof="the gateway had no active session", nothing_was_open=True)
         return Closed(proof=f"the gateway closed {session_id}", closed_handle=body.get("session_id"))

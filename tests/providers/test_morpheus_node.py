@@ -1,5 +1,6 @@
 """What is particular to the Morpheus consumer node: sessions on a chain, found again by their wallet's list."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 
 from orchestrator.providers.abilities import HasBalance
+from orchestrator.providers.answers import Answer
 from orchestrator.providers.driver import Driver, Life, NotPlaced, Placed
 from orchestrator.providers.errors import (
     NotClosed,
@@ -16,6 +18,7 @@ from orchestrator.providers.errors import (
     ProviderFull,
     Throttled,
 )
+from orchestrator.providers.morpheus_chain import _closed
 from orchestrator.rules.values import Verdict
 from orchestrator.simulator import SimulatorServer
 from tests.providers.stage import MODEL, OTHER_MODEL, Stage, platform_of, secret, stage_of
@@ -387,3 +390,28 @@ def test_a_ping_names_its_session(stage: Stage) -> None:
 
     stage.play(story)
     assert [call.session for call in stage.calls("chat")] == [placed.handle for placed in both]
+
+
+@pytest.mark.parametrize(
+    ("transaction", "proves"),
+    [
+        ("0x" + "ab" * 32, True),
+        ("0x" + "AB" * 32, True),
+        ("pending", False),
+        ("error: nonce too low", False),
+        ("0x", False),
+        ("0x" + "ab" * 33, False),
+        ("0xzz", False),
+        ("", False),
+        (None, False),
+        (["0xab"], False),
+    ],
+)
+def test_only_the_hash_of_a_transaction_proves_a_close(transaction: object, proves: bool) -> None:
+    body = json.dumps({"tx": transaction}).encode()
+    answer = Answer(status=200, body=body, received_at=datetime(2026, 1, 1, tzinfo=UTC))
+    if proves:
+        assert _closed(answer, "0x1").closed_handle == "0x1"
+    else:
+        with pytest.raises(NotClosed):
+            _closed(answer, "0x1")
