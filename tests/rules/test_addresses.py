@@ -10,6 +10,7 @@ from orchestrator.rules.addresses import (
     Reach,
     hides_an_address,
     is_address_or_local,
+    is_loopback,
     is_public,
     parsed,
     whole_network,
@@ -120,3 +121,21 @@ def test_a_tunnel_or_a_mapping_hides_no_address(address: IPv4Address) -> None:
         at = parsed(tunnel)
         assert at is not None
         assert not is_public(at)
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("localhost", True),
+        ("127.0.0.1", True),
+        ("127.9.9.9", True),
+        ("::1", True),
+        ("::ffff:127.0.0.1", True),
+        ("10.0.0.1", False),
+        ("localhost.example.com", False),
+        ("127.1", False),
+        ("", False),
+    ],
+)
+def test_which_hosts_are_the_machine_itself(host: str, expected: bool) -> None:
+    assert is_loopback(host) is expected
