@@ -86,13 +86,15 @@ def _from_below(error: Exception) -> Failure | None:
     """Imported only now: a command that succeeds need not wait for what could have failed."""
     from orchestrator.client import BrokerUnreachable, JobBroken
     from orchestrator.settings import ConfigurationError
-    from orchestrator.store.database import StoreError, StoreUnavailable
+    from orchestrator.store.database import StoreError, StoreOutage, StoreUnavailable
 
     match error:
         case ConfigurationError():
             return Failure([str(fault) for fault in error.faults], WRONG)
         case StoreUnavailable() | BrokerUnreachable():
             return Failure([str(error)], WRONG)
+        case StoreOutage():
+            return Failure([_outage(error)], WRONG)
         case StoreError():
             return Failure([_of_database(error)], WRONG)
         case JobBroken():
@@ -106,6 +108,13 @@ def _from_below(error: Exception) -> Failure | None:
 def _home(error: Exception) -> str:
     """The module that it comes from."""
     return type(error).__module__
+
+
+def _outage(error: Exception) -> str:
+    """What it is, and the database's own words."""
+    cause = getattr(error.__cause__, "orig", None)
+    said = str(cause).strip().splitlines() if cause is not None else []
+    return f"{error}" + (f": {said[0]}" if said else "") + ". Check ORCHESTRATOR_DATABASE_URL"
 
 
 def _of_database(error: Exception) -> str:

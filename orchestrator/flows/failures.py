@@ -2,13 +2,12 @@
 
 import logging
 
-from orchestrator.store.database import STORE_DOWN
+from orchestrator.store.database import StoreOutage
 
 
 def tell(log: logging.Logger, error: Exception, what: str) -> None:
     """`what` is not done, because of `error`; an outage fails every row alike, and its trace says nothing new."""
-    if isinstance(error, STORE_DOWN):
-        cause = getattr(error, "orig", None) or error
-        log.error("%s: the store is down (%s)", what, type(cause).__name__)
+    if isinstance(error, StoreOutage):
+        log.error("%s: %s", what, error)
     else:
         log.error(what, exc_info=error)

@@ -61,8 +61,7 @@ def perform(services: Services, task_id: str, name: str, kwargs: Any) -> dict[st
 
 def give_up(services: Services, task_id: str, name: str, why: str) -> dict[str, Any]:
     """The outcome of a job that no try could do, unless it has one by now. `why`: without a value of the job's."""
-    message = f"the job failed at every try ({why}), and nothing was changed; the worker's log says where"
-    lost = refused(Refusal(ErrorCode.INTERNAL_ERROR, message))
+    lost = failed_at_every_try(why)
 
     def once(tx: Transaction) -> dict[str, Any]:
         if not tx.inbox.take(task_id, name, tx.now()):
@@ -73,6 +72,12 @@ def give_up(services: Services, task_id: str, name: str, why: str) -> dict[str, 
     outcome = services.database.transact(once)
     metrics.JOBS.labels(name, outcome["error"]["code"] if not outcome["ok"] else "ok").inc()
     return outcome
+
+
+def failed_at_every_try(why: str) -> dict[str, Any]:
+    """The outcome of a job that no try could do. `why`: without a value of the job's."""
+    message = f"the job failed at every try ({why}), and nothing was changed; the worker's log says where"
+    return refused(Refusal(ErrorCode.INTERNAL_ERROR, message))
 
 
 def _outcome(services: Services, tx: Transaction, name: str, kwargs: Any) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from orchestrator.providers.driver import Balance
 from orchestrator.providers.errors import ProviderError
 from orchestrator.rules.events import Event
 from orchestrator.rules.money import MICRO
-from orchestrator.store.database import STORE_DOWN
+from orchestrator.store.database import StoreOutage
 from orchestrator.store.unit import Transaction
 
 log = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ def _read(services: Services, name: str) -> bool | None:
         balance = services.loop.run(_ask(services, name))
         if balance is not None:
             services.database.transact(lambda tx: _keep(services, tx, name, balance))
-    except STORE_DOWN:
+    except StoreOutage:
         raise  # the database, not the provider: the next tick tries again
     except Exception:
         log.exception("the balance at %s cannot be read", name)

@@ -10,7 +10,7 @@ from orchestrator.flows import alarms
 from orchestrator.flows.services import Services
 from orchestrator.rules.values import Credential
 from orchestrator.store.audit_findings import EVENTS_SINCE
-from orchestrator.store.database import STORE_DOWN
+from orchestrator.store.database import StoreOutage
 from orchestrator.store.unit import Transaction
 
 T = TypeVar("T")
@@ -55,7 +55,7 @@ def _one(
 ) -> bool:
     try:
         services.database.transact(lambda tx: work(tx, item))
-    except STORE_DOWN:
+    except StoreOutage:
         raise  # the database, not the row: the next tick tries again
     except Exception:  # a defect in one row must not keep the others from being stopped
         log.exception("work on %r failed; it is put off", item)

@@ -10,12 +10,13 @@ from typing import Any, TypeVar
 
 import tenacity
 from sqlalchemy import Connection, make_url, text
-from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError, SQLAlchemyError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
 from orchestrator.rules.states import Step
 from orchestrator.store.engine import open_engine
+from orchestrator.store.error_classes import OUTAGES, ErrorClass, error_class
 from orchestrator.store.identity import Identity
+from orchestrator.store.pooler import is_pooled, timeouts
 from orchestrator.store.unit import Transaction
 
 T = TypeVar("T")
@@ -53,12 +54,25 @@ CONTENDED = (
     "credentials.id",
 )
 ATTEMPTS = 8
+#: The lease row that `check_writes` writes.
+WRITE_PROBE = "write_probe"
+#: For these the URL is right: the remedy is elsewhere.
+_SELF_EXPLAINING = frozenset(
+    {ErrorClass.READ_ONLY, ErrorClass.OVERLOADED, ErrorClass.OWN_LIMIT, ErrorClass.CONTENDED}
+)
 
-
-#: What the database may raise when it, and not the request, is at fault.
+#: Every error of the database. What is no StoreOutage is about one row or statement.
 StoreError = SQLAlchemyError
-#: Among these: it is down, locked or overloaded. What else it raises is about one row or statement.
-STORE_DOWN = (OperationalError, InterfaceError, PoolTimeout)
+
+
+class StoreOutage(SQLAlchemyError):
+    """All work meets this error alike, and the same work succeeds once it is over (store/error_classes.py).
+
+    The message names no value of a row and no secret."""
+
+    def __init__(self, meaning: ErrorClass, cause: BaseException) -> None:
+        super().__init__(f"{OUTAGES[meaning]} ({type(cause).__name__})")
+        self.meaning = meaning
 
 
 class StoreUnavailable(Exception):
@@ -112,7 +126,7 @@ class Database:
             cause = _cause(error)
             if cause is not None:
                 self.on_giving_up(cause)
-            raise
+            raise outage_of(error) or error from error
         if due:
             self.on_commit(due)
         return result
@@ -124,8 +138,11 @@ class Database:
         options: dict[str, Any] = {"orchestrator_read": True}
         if at_one_moment and self.engine.dialect.name == "postgresql":  # on SQLite every transaction does
             options["isolation_level"] = "REPEATABLE READ"
-        with self.engine.connect().execution_options(**options) as connection:
-            yield Transaction(connection, self._clock_of(connection), self.identity)
+        try:
+            with self.engine.connect().execution_options(**options) as connection:
+                yield Transaction(connection, self._clock_of(connection), self.identity)
+        except SQLAlchemyError as error:
+            raise outage_of(error) or error from error
 
     def dispose(self) -> None:
         """Close every connection."""
@@ -153,6 +170,25 @@ class Database:
         """Raise StoreUnavailable where the database does not answer."""
         self._try("SELECT 1")
 
+    def check_writes(self) -> None:
+        """Write one row and commit it. Raise StoreUnavailable where the database takes no writes."""
+        try:
+            self.transact(self._write)
+        except SQLAlchemyError as error:
+            raise StoreUnavailable(self._why(error)) from error
+
+    def prove_writes(self) -> None:
+        """Write one row and commit it: an outage is over when this succeeds. Raises what the database raises."""
+        self.transact(self._write)
+
+    def timeouts(self) -> tuple[dict[str, str], bool]:
+        """The timeouts that are in force at the server in a transaction like every other, and whether a pooler is
+        in between. PostgreSQL only."""
+        return self.transact(lambda tx: (timeouts(tx.connection), is_pooled(tx.connection)))
+
+    def _write(self, tx: Transaction) -> None:
+        tx.leases.hold(WRITE_PROBE, self.identity.new_token(), tx.now(), seconds=0)
+
     def _try(self, statement: str) -> None:
         try:
             with self.reading() as tx:
@@ -163,10 +199,13 @@ class Database:
     def _why(self, error: SQLAlchemyError) -> str:
         bare = self.url.difference_update_query(["password", "sslpassword"])
         where = bare.render_as_string(hide_password=True)
-        if _lacks_tables(error):
+        cause = error.__cause__ if isinstance(error, StoreOutage) else error
+        if _lacks_tables(cause):
             return f"the database {where} has no tables yet: run `orchestrator migrate`"
-        cause = str(getattr(error, "orig", error)).strip().splitlines()[0]
-        return f"the database {where} cannot be used: {cause}. Check ORCHESTRATOR_DATABASE_URL"
+        said = str(getattr(cause, "orig", cause)).strip().splitlines()[0]
+        if isinstance(error, StoreOutage) and error.meaning in _SELF_EXPLAINING:
+            return f"the database {where} cannot be used: {OUTAGES[error.meaning]}: {said}"
+        return f"the database {where} cannot be used: {said}. Check ORCHESTRATOR_DATABASE_URL"
 
     def attempt(self, work: Callable[[Transaction], T]) -> tuple[T, frozenset[Step]]:
         """One write transaction: what `work` returned, and the steps that its commit made due."""
@@ -206,11 +245,20 @@ def _cause(error: BaseException | None) -> str | None:
         return RETRIABLE_STATES[state]
     if error.connection_invalidated:
         return "connection_lost"
-    locked = isinstance(error, OperationalError) and "database is locked" in str(error.orig)
-    return "locked" if locked else None
+    return "locked" if error_class(error) is ErrorClass.CONTENDED else None
 
 
-def _lacks_tables(error: SQLAlchemyError) -> bool:
+def outage_of(error: BaseException) -> StoreOutage | None:
+    """The outage that this error of the database is part of; None for an error about one row or statement."""
+    if isinstance(error, StoreOutage):
+        return error
+    meaning = error_class(error)
+    if meaning is None or meaning not in OUTAGES:
+        return None
+    return StoreOutage(meaning, getattr(error, "orig", None) or error)
+
+
+def _lacks_tables(error: BaseException | None) -> bool:
     said = str(getattr(error, "orig", error))
     return "no such table" in said or getattr(getattr(error, "orig", None), "sqlstate", None) == "42P01"
 

@@ -7,13 +7,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine import ExceptionContext
-from sqlalchemy.exc import OperationalError
+
+from orchestrator.store.pooler import POOLER_STATES, Pooling
 
 #: Classes of PostgreSQL's errors whose details repeat what was written: data that does not fit, and constraints.
 _TELL_OF_VALUES = frozenset({"22", "23"})
-#: The database is not ready for anybody: it only reads (a standby after a failover), lacks a table or a column (not
-#: migrated yet), or gives us no right to it. psycopg calls these errors of the statement.
-_NOT_READY = frozenset({"25006", "42P01", "42703", "42501"})
 #: What a connection says that only reads, perhaps because its file or its server did when it was opened.
 _READ_ONLY = ("25006", "attempt to write a readonly database")
 #: Data that does not fit is quoted in the first line already. The name of a constraint follows no colon.
@@ -25,24 +23,29 @@ def open_engine(url: str, pool_size: int) -> Engine:
     sqlite = make_url(url).get_backend_name() == "sqlite"
     engine = _sqlite(url, pool_size) if sqlite else _postgresql(url, pool_size)
     event.listen(engine, "handle_error", _hush)
-    event.listen(engine, "handle_error", _not_ready, retval=True)
+    event.listen(engine, "handle_error", _replace_read_only_connection)
     return engine
 
 
 def _postgresql(url: str, pool_size: int) -> Engine:
-    return create_engine(
+    engine = create_engine(
         url,
         hide_parameters=True,
         pool_pre_ping=True,
         pool_size=pool_size,
         max_overflow=pool_size,
-        connect_args={
-            "connect_timeout": 5,
-            "application_name": "orchestrator",
-            "options": "-c statement_timeout=30000 -c lock_timeout=15000"
-            " -c idle_in_transaction_session_timeout=60000 -c timezone=UTC",
-        },
+        connect_args={"connect_timeout": 5, "application_name": "orchestrator"},
     )
+    pooling = Pooling()
+    pooling.listen(engine)
+
+    @event.listens_for(engine, "handle_error")
+    def replace_pooled_connection(context: ExceptionContext) -> None:
+        if getattr(context.original_exception, "sqlstate", None) in POOLER_STATES:
+            pooling.suspect()
+            context.is_disconnect = True
+
+    return engine
 
 
 def _sqlite(url: str, pool_size: int) -> Engine:
@@ -92,15 +95,8 @@ def _hush(context: ExceptionContext) -> None:
     error.args = tuple(arg.replace(told, first) if isinstance(arg, str) else arg for arg in error.args)
 
 
-def _not_ready(context: ExceptionContext) -> BaseException | None:
-    """What would meet every statement is an outage, and passes like one."""
-    cause, error = context.original_exception, context.sqlalchemy_exception
-    state = getattr(cause, "sqlstate", None)
-    only_reads = state in _READ_ONLY or str(cause) in _READ_ONLY
-    if only_reads:
-        context.is_disconnect = True  # another one may write: this one never will
-    if error is None or state not in _NOT_READY:
-        return None
-    return OperationalError(
-        context.statement, None, cause, hide_parameters=True, connection_invalidated=only_reads
-    )
+def _replace_read_only_connection(context: ExceptionContext) -> None:
+    """A connection that only reads never writes, though the server may by now: the next attempt makes another."""
+    cause = context.original_exception
+    if getattr(cause, "sqlstate", None) in _READ_ONLY or str(cause) in _READ_ONLY:
+        context.is_disconnect = True

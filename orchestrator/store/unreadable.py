@@ -5,11 +5,12 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Table, select, update
-from sqlalchemy.exc import DataError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from orchestrator.rules.states import Step
 from orchestrator.rules.values import Placement, Session
 from orchestrator.store.audit import ACCOUNTS, LEDGER, OUTBOX, PLACEMENTS, SESSIONS
+from orchestrator.store.error_classes import ErrorClass, error_class
 from orchestrator.store.rows import snapshot
 
 #: Where what belongs to a session, a placement or an account is found.
@@ -33,9 +34,8 @@ _MOST = 1000
 
 def is_about_a_row(error: Exception) -> bool:
     """Is it what was read that failed, and not the database?"""
-    if isinstance(error, OperationalError):  # SQLite reads JSON itself
-        return "malformed JSON" in str(error.orig)
-    return isinstance(error, DataError) or not isinstance(error, SQLAlchemyError)
+    meaning = error_class(error)
+    return meaning is ErrorClass.VALUE or (meaning is None and not isinstance(error, SQLAlchemyError))
 
 
 def unreadable(connection: Connection, subject: str) -> Iterator[str]:

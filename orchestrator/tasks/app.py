@@ -14,7 +14,7 @@ from orchestrator.flows.deliver_events import LogSink, Sink
 from orchestrator.flows.services import Services
 from orchestrator.flows.upkeep import sync_credentials
 from orchestrator.settings import Settings, load_settings
-from orchestrator.store.database import STORE_DOWN
+from orchestrator.store.database import StoreOutage
 from orchestrator.tasks import jobs, refusals, ticks
 from orchestrator.tasks.outage import Outage
 from orchestrator.tasks.waker import Waker
@@ -55,6 +55,10 @@ class Process:
     def prepare(self) -> None:
         """Build what is built with the first task, now. Raises what that raises."""
         self._ready()
+
+    def prove_writes(self) -> None:
+        """Write one row. Raises what the database raises."""
+        self._ready().services.database.prove_writes()
 
     def leave(self) -> None:
         """Claim nothing more; what is claimed and not begun is given back."""
@@ -129,10 +133,9 @@ def _tick(process: Process, tick: ticks.Tick) -> Callable[..., None]:
             return
         try:
             tick.run(process.surroundings)
-        except STORE_DOWN as error:
+            process.outage.over(process.prove_writes)
+        except StoreOutage as error:
             process.outage.told(error)
-        else:
-            process.outage.over()
 
     return run
 

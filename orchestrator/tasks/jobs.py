@@ -9,9 +9,10 @@ from celery.exceptions import Reject
 
 from orchestrator.client.requests import JOBS
 from orchestrator.flows.failures import tell as told
-from orchestrator.flows.jobs import give_up, perform
+from orchestrator.flows.jobs import failed_at_every_try, give_up, perform
 from orchestrator.flows.services import Services
-from orchestrator.store.database import STORE_DOWN, StoreError
+from orchestrator.store.database import StoreError, StoreOutage
+from orchestrator.store.error_classes import ErrorClass, error_class
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +68,7 @@ def _job(name: str, services: Callable[[], Services]) -> Any:
         ready = _ready(self, services)
         try:
             return perform(ready, task_id, name, list(args) if args else kwargs)
-        except STORE_DOWN as error:
+        except StoreOutage as error:
             _again(self, error)
         except Exception as error:  # noqa: BLE001  (it is told, tried again, and has an outcome in the end)
             return _defect(self, ready, name, error)
@@ -87,6 +88,8 @@ def _ready(task: "Task[..., Any]", services: Callable[[], Services]) -> Services
 
 def _defect(task: "Task[..., Any]", services: Services, name: str, error: Exception) -> dict[str, Any]:
     """Try again; after the last try, its outcome says that it cannot be done."""
+    if error_class(error) is ErrorClass.TIMED_OUT:
+        _wait_while_slow(task, services, error)
     task_id, failures = str(task.request.id), _failures(task) + 1
     if failures < TRIES_OF_A_DEFECT:
         log.warning("job %s failed, try %d of %d: %s", task_id, failures, TRIES_OF_A_DEFECT, _kind(error))
@@ -94,8 +97,21 @@ def _defect(task: "Task[..., Any]", services: Services, name: str, error: Except
     told(log, error, f"job {task_id} ({name}) failed at every try; its outcome says so")
     try:
         return give_up(services, task_id, name, _kind(error))
-    except StoreError as down:  # then the outcome waits for its turn
+    except StoreOutage as down:  # then the outcome waits for its turn
         _again(task, down, headers={FAILURES: failures - 1})
+    except (
+        StoreError
+    ) as refused:  # the database cannot hold what the job brings: its outcome is not kept either
+        told(log, refused, f"the outcome of job {task_id} ({name}) cannot be kept")
+        return failed_at_every_try(_kind(error))
+
+
+def _wait_while_slow(task: "Task[..., Any]", services: Services, error: Exception) -> None:
+    """A statement took too long: no fault of this job where a small write fails as well."""
+    try:
+        services.database.prove_writes()
+    except StoreError:
+        _again(task, error)
 
 
 def _failures(task: "Task[..., Any]") -> int:
@@ -114,4 +130,4 @@ def _again(task: "Task[..., Any]", error: Exception, **options: Any) -> NoReturn
 
 
 def _kind(error: Exception) -> str:
-    return type(error).__name__
+    return str(error) if isinstance(error, StoreOutage) else type(error).__name__

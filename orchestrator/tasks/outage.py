@@ -1,4 +1,4 @@
-"""A database that is down fails every tick alike: it is told of once in a while, and once when it is over."""
+"""An outage of the database fails every tick alike: it is logged as it begins, now and then, and as it ends."""
 
 import logging
 import threading
@@ -9,39 +9,52 @@ log = logging.getLogger(__name__)
 
 #: Seconds between two lines about the same outage.
 EVERY = 30.0
+#: Seconds between two attempts to prove that it is over.
+PROVE_EVERY = 1.0
 
 
 class Outage:
-    """What this process has said of the present one. Safe to share between threads."""
+    """What this process has logged about the present one. Safe to share between threads."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
         self._since: float | None = None
+        self._said = ""
         self._said_at = 0.0
+        self._proved_at = -PROVE_EVERY
         self._failed = 0
 
     def told(self, error: Exception) -> None:
-        """A tick has failed because the database is down."""
+        """A tick has failed. `error`: what the outage is, in a sentence."""
+        said = str(error)
         with self._lock:
             now = self._clock()
             self._failed += 1
-            if self._since is not None and now - self._said_at < EVERY:
+            if self._since is not None and said == self._said and now - self._said_at < EVERY:
                 return
             self._since, self._said_at = (now if self._since is None else self._since), now
-            count = self._failed
-        cause = getattr(error, "orig", None) or error
-        log.error(
-            "the store is down (%s): %d ticks have failed so far; what is due stays due, and jobs wait",
-            type(cause).__name__,
-            count,
-        )
+            self._said, count = said, self._failed
+        log.error("%s: %d ticks have failed so far; what is due stays due, and jobs wait", said, count)
 
-    def over(self) -> None:
-        """A tick has done its work."""
+    def over(self, prove: Callable[[], object] = lambda: None) -> None:
+        """A tick has done its work. It may only have read: the outage is over once `prove`, a write, succeeds;
+        `prove` raises while it is not."""
+        if not self._may_prove():
+            return
+        prove()
         with self._lock:
-            if self._since is None:
-                return
-            seconds, count = self._clock() - self._since, self._failed
+            since, count = self._since, self._failed
             self._since, self._failed = None, 0
-        log.warning("the store is back after %.0f s, in which %d ticks failed", seconds, count)
+        if since is None:
+            return
+        seconds = self._clock() - since
+        log.warning("the database works again after %.0f s, in which %d ticks failed", seconds, count)
+
+    def _may_prove(self) -> bool:
+        with self._lock:
+            now = self._clock()
+            if self._since is None or now - self._proved_at < PROVE_EVERY:
+                return False
+            self._proved_at = now
+            return True

@@ -12,7 +12,7 @@ from orchestrator.client.options import JOBS_QUEUE
 from orchestrator.flows.slots import TOTALS
 from orchestrator.rules.states import Step
 from orchestrator.settings import Settings
-from orchestrator.store.database import STORE_DOWN
+from orchestrator.store.database import StoreOutage
 from orchestrator.tasks.draining import PINGS_END_WITHIN, Drain
 from orchestrator.tasks.ticks import CLOSE, CONTROL, OPEN, PING, queue_of
 
@@ -85,5 +85,5 @@ def _prepare(process: "Process") -> None:
     which is started again. A database that is down is waited for by the jobs."""
     try:
         process.prepare()
-    except STORE_DOWN as error:
+    except StoreOutage as error:
         process.outage.told(error)

@@ -48,7 +48,9 @@ def test_an_open_that_an_outage_forgets_is_told_in_one_line_and_found_again(
     open_due(world.services)
     [told] = errors(caplog)
     assert (told.exc_info, told.getMessage().count("\n")) == (None, 0)
-    assert told.getMessage().endswith("is not settled: the store is down (DatabaseError)")
+    assert told.getMessage().endswith(
+        "is not settled: the database is down or cannot be reached (DatabaseError)"
+    )
 
     store.comes_back()
     world.pass_time(15 * MINUTE)
@@ -68,7 +70,7 @@ def test_a_ping_that_an_outage_forgets_is_told_in_one_line(
     assert told.exc_info is None
     assert (
         told.getMessage()
-        == f"a ping of session {session_id} is not settled: the store is down (DatabaseError)"
+        == f"a ping of session {session_id} is not settled: the database is down or cannot be reached (DatabaseError)"
     )
 
     store.comes_back()

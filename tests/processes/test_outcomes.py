@@ -1,6 +1,7 @@
 """The outcome of a job, where the broker that should hand it over is gone, or the database, or neither will do."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,7 +14,8 @@ from sqlalchemy.exc import DataError, OperationalError
 
 from orchestrator.flows.services import Services
 from orchestrator.settings import ConfigurationError, Settings
-from orchestrator.store.database import Database
+from orchestrator.store.database import Database, StoreError, StoreOutage
+from orchestrator.store.error_classes import ErrorClass
 from orchestrator.store.unit import Transaction
 from orchestrator.tasks import jobs
 from orchestrator.tasks.app import make_app
@@ -46,8 +48,23 @@ def traced(app: Any, name: str, kwargs: dict[str, Any]) -> Any:
     return trace("job-1", [], kwargs, request)
 
 
+class TooLong(Exception):
+    sqlstate = "54000"
+
+
+class TimedOut(Exception):
+    sqlstate = "57014"
+
+
+DOWN = StoreOutage(ErrorClass.DOWN, Gone("no"))
 #: What a defect of ours may raise: nothing that a database says of itself.
-DEFECTS = (DataError("INSERT", {}, Exception("no")), KeyError("sk-planted"), AssertionError())
+DEFECTS = (
+    DataError("INSERT", {}, Exception("no")),
+    OperationalError("INSERT", {}, TooLong("index row size 3032 exceeds btree version 4 maximum 2704")),
+    OperationalError("INSERT", {}, TimedOut("canceling statement due to statement timeout")),
+    KeyError("sk-planted"),
+    AssertionError(),
+)
 
 
 class Failing:
@@ -61,6 +78,9 @@ class Failing:
         if "give_up" in work.__qualname__:
             return self._real.transact(work)
         raise self._error
+
+    def prove_writes(self) -> None:
+        self._real.prove_writes()
 
 
 def tried(
@@ -87,7 +107,7 @@ def counted(again: Any) -> int:
 
 
 def down() -> Any:
-    return Failing(OperationalError("SELECT 1", {}, Exception("no")), Database("sqlite://"))
+    return Failing(DOWN, Database("sqlite://"))
 
 
 def test_a_job_waits_for_a_database_that_is_down_however_long() -> None:
@@ -96,7 +116,7 @@ def test_a_job_waits_for_a_database_that_is_down_however_long() -> None:
     assert counted(again.value) == 59, "and no try is counted"
 
 
-@pytest.mark.parametrize("error", [ConfigurationError([]), OperationalError("SELECT 1", {}, Exception("no"))])
+@pytest.mark.parametrize("error", [ConfigurationError([]), DOWN])
 def test_a_job_waits_for_a_process_that_cannot_be_built(error: Exception) -> None:
     def cannot() -> Services:
         raise error
@@ -122,6 +142,32 @@ def test_what_fails_on_this_job_alone_is_its_outcome_in_the_end(
     with database.reading() as tx:
         assert tx.inbox.outcome("job-1") == lost
     assert tried("memory://", lambda: services, failures=59) == lost
+
+
+def test_a_statement_that_times_out_in_a_slow_database_is_no_fault_of_its_job(sqlite_url: str) -> None:
+    class Slow(Failing):
+        def prove_writes(self) -> None:
+            raise StoreError
+
+    services = Slow(DEFECTS[2], Database(sqlite_url))
+    with pytest.raises(Retry) as again:
+        tried("memory://", lambda: services, retries=500, failures=59)
+    assert counted(again.value) == 59
+
+
+def test_a_job_whose_outcome_no_database_can_hold_ends_all_the_same(
+    sqlite_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A task id of thousands of bytes fits no index: neither the job nor its outcome can have a row."""
+
+    class Refusing(Failing):
+        def transact(self, work: Any) -> Any:
+            raise self._error
+
+    services = Refusing(DEFECTS[1], Database(sqlite_url))
+    lost = tried("memory://", lambda: services, retries=59, failures=59)
+    assert lost["error"]["code"] == "internal_error"
+    assert "cannot be kept" in caplog.text
 
 
 def test_an_outcome_that_is_there_is_not_overwritten(sqlite_url: str) -> None:
@@ -166,18 +212,53 @@ def test_a_wake_up_takes_no_arguments_and_tells_of_none(
     assert (done.info, "sk-planted" in caplog.text) == (None, False)
 
 
-def test_an_outage_is_told_of_now_and_then(caplog: pytest.LogCaptureFixture) -> None:
+READ_ONLY = StoreOutage(ErrorClass.READ_ONLY, Gone("no writes"))
+
+
+def test_an_outage_is_logged_as_it_begins_now_and_then_and_as_it_ends(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     now = [0.0]
     outage = Outage(lambda: now[0])
     outage.over()
     for now[0] in range(0, 61, 2):
-        outage.told(OperationalError("SELECT 1", {}, Gone("closed")))
+        outage.told(DOWN)
     outage.over()
     outage.over()
     said = [record.getMessage() for record in caplog.records]
     assert len(said) == 4
     assert "31 ticks have failed" in said[2]
-    assert said[3] == "the store is back after 60 s, in which 31 ticks failed"
+    assert said[3] == "the database works again after 60 s, in which 31 ticks failed"
+
+
+def test_an_outage_that_becomes_another_is_logged_at_once(caplog: pytest.LogCaptureFixture) -> None:
+    outage = Outage(lambda: 0.0)
+    for error in (DOWN, DOWN, READ_ONLY, READ_ONLY):
+        outage.told(error)
+    first, second = (record.getMessage() for record in caplog.records)
+    assert first.startswith("the database is down or cannot be reached")
+    assert second.startswith("the database is read-only (a failover in progress")
+
+
+def test_a_tick_that_only_reads_ends_no_outage(caplog: pytest.LogCaptureFixture) -> None:
+    """A standby answers every question: only a write that succeeds proves that it is over."""
+    now, writes = [0.0], [0]
+
+    def prove() -> None:
+        writes[0] += 1
+        if now[0] < 30:
+            raise READ_ONLY
+
+    outage = Outage(lambda: now[0])
+    for now[0] in range(41):
+        for _ in range(5):  # ticks of this second
+            with suppress(StoreOutage):
+                outage.over(prove)
+        if now[0] < 30:
+            outage.told(READ_ONLY)
+    said = [record.getMessage() for record in caplog.records]
+    assert [line.startswith("the database works again after 30 s") for line in said] == [False, True]
+    assert writes[0] <= 31, "one attempt a second"
 
 
 def test_a_job_whose_outcome_cannot_be_handed_over_has_not_failed(sqlite_url: str) -> None:
