@@ -3,15 +3,18 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from urllib.parse import urlsplit
 
 from orchestrator.flows import wishes
 from orchestrator.flows.loop import EventLoop
 from orchestrator.flows.services import Services
+from orchestrator.flows.services import jitter as random_jitter
 from orchestrator.flows.slots import TOTALS, Slots
 from orchestrator.observability import metrics
 from orchestrator.providers import credential_faults, one_key, registry
 from orchestrator.providers.driver import Driver
 from orchestrator.providers.http import ClientOptions, HttpClient
+from orchestrator.providers.resolver import WatchedResolver
 from orchestrator.providers.secrets import Hidden
 from orchestrator.rules.addresses import Reach
 from orchestrator.rules.states import Step
@@ -95,8 +98,9 @@ def build(
     database.on_giving_up = lambda cause: metrics.STORE_GIVEN_UP.labels(cause).inc()
     secrets = secrets or secret_store(settings)
     options = ClientOptions(max_connections=sum(TOTALS.values()))
-    http = http or HttpClient(options, hidden=Hidden(secrets.resolved))
     providers = configuration.providers
+    resolver = WatchedResolver(names=_hosts(configuration))
+    http = http or HttpClient(options, hidden=Hidden(secrets.resolved), resolver=resolver)
     services = Services(
         database=database,
         config=configuration,
@@ -108,9 +112,15 @@ def build(
         loop=loop or EventLoop(),
         slots=Slots({name: provider.max_in_flight for name, provider in providers.items()}),
         wake=wake,
-        **({"jitter": jitter} if jitter else {}),
+        jitter=jitter or random_jitter,
     )
     return Built(services=services, http=http)
+
+
+def _hosts(configuration: Configuration) -> list[str]:
+    """Where the configured platforms are."""
+    urls = (provider.base_url for provider in configuration.providers.values())
+    return [host for host in (urlsplit(url).hostname for url in urls if url) if host is not None]
 
 
 def build_driver(provider: ProviderConfiguration, http: HttpClient, reach: Reach = PUBLIC) -> Driver:

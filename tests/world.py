@@ -10,7 +10,10 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
+
+from aiohttp.abc import AbstractResolver
 
 from orchestrator import wiring
 from orchestrator.flows.admit_queued import admit_queued, let_queues_look
@@ -26,6 +29,8 @@ from orchestrator.flows.stop_due import stop_due
 from orchestrator.flows.upkeep import Tally, sync_credentials
 from orchestrator.flows.views import of_session
 from orchestrator.flows.warn_due import warn_due
+from orchestrator.providers.http import ClientOptions, HttpClient
+from orchestrator.providers.resolver import WatchedResolver
 from orchestrator.rules.values import Placement, Plan, Policy, Session
 from orchestrator.settings import Configuration, ProviderConfiguration, SecretStore, Settings
 from orchestrator.settings.configuration import BUILT_IN_PLANS
@@ -34,6 +39,9 @@ from orchestrator.store.ledger import Entry
 
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
 START = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
+
+#: Where the providers are, in a world with a resolver.
+HOSTS = {"alpha": "alpha.example", "beta": "beta.test", "morph": "morph.invalid"}
 
 FLOWS: tuple[Callable[[Services], Tally], ...] = (
     stop_due,
@@ -78,8 +86,10 @@ class World:
         morpheus_keys: int = 2,
         gateway: dict[str, Any] | None = None,
         options: dict[str, Any] | None = None,
+        resolver: AbstractResolver | None = None,
     ) -> None:
-        """`gateway`: options of the simulated gateway; `options`: those of the driver that speaks to it."""
+        """`gateway`: options of the simulated gateway; `options`: those of the driver that speaks to it; `resolver`:
+        finds the hosts alpha.example, beta.test and morph.invalid, asked at each call."""
         self.clock = Clock()
         self.server = SimulatorServer(Simulator(clock=self.clock.seconds))
         self._url = database_url
@@ -88,6 +98,7 @@ class World:
         self.keys = [f"sk-morph-{n}" for n in range(1, morpheus_keys + 1)]
         self._gateway = gateway or {}
         self._options = {"close_retry_seconds": 0.01} | (options or {})
+        self._resolver = resolver
         self._stack = ExitStack()
         self._ids = itertools.count(1)
 
@@ -121,6 +132,7 @@ class World:
             clock=self.clock,
             jitter=no_jitter,
             secrets=SecretStore(self.secrets),
+            http=self._http(),
         )
         self._stack.callback(built.close)
         sync_credentials(built.services)
@@ -261,7 +273,15 @@ class World:
     def _configuration(self) -> Configuration:
         return Configuration(policy=self._policy, plans=self._plans, providers=self.providers)
 
+    def _http(self) -> HttpClient | None:
+        if self._resolver is None:
+            return None
+        watched = WatchedResolver(self._resolver, names=HOSTS.values(), hosts_file=Path("/nonexistent"))
+        return HttpClient(ClientOptions(keepalive_seconds=0, dns_cache_seconds=0), resolver=watched)
+
     def _provider(self, name: str, driver: str, url: str, refs: list[str]) -> ProviderConfiguration:
+        if self._resolver is not None:
+            url = url.replace("127.0.0.1", HOSTS[name])
         return ProviderConfiguration(
             name=name,
             driver=driver,

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
 
-from orchestrator.flows import failures, metering
+from orchestrator.flows import failures, metering, own_faults
 from orchestrator.flows.account_work import AccountWork, on_account
 from orchestrator.flows.bad_rows import claim_the_readable
 from orchestrator.flows.services import Services
 from orchestrator.flows.upkeep import Tally
 from orchestrator.providers.driver import Driver
-from orchestrator.providers.errors import NotSent, OutcomeUnknown, ProviderError
+from orchestrator.providers.errors import NotSent, OutcomeUnknown, ProviderError, failed_here_in
 from orchestrator.rules.patience import spread
 from orchestrator.rules.states import Step
 from orchestrator.rules.values import Placement, Policy, Session
@@ -140,10 +140,21 @@ def _settled(services: Services, settle: Callable[[Services, Answer[T]], None], 
     try:
         settle(services, answer)
         metering.count_of_answer(services, answer.claimed.placement.provider, answer.said)
+        _note_own_fault(services, answer)
     except Exception as error:  # noqa: BLE001  (it is told, and its lease brings it back)
         failures.tell(log, error, f"an answer for placement {answer.claimed.placement.id} is not settled")
         return False
     return True
+
+
+def _note_own_fault(services: Services, answer: Answer[Any]) -> None:
+    """What failed on this machine is counted, and the provider left alone for a moment."""
+    provider, step = answer.claimed.placement.provider, answer.claimed.step
+    fault = failed_here_in(answer.said)
+    if fault is None:
+        services.cooldowns.end(step, provider)
+        return
+    own_faults.note_answer(services, step, provider, fault, answer.said)
 
 
 def under_lease(services: Services, tx: Transaction, answer: Answer[Any]) -> "Held | None":
@@ -181,6 +192,8 @@ def _claim_at(services: Services, step: Step, provider: str, limit: int, terms: 
 
     def claimed(tx: Transaction) -> list[Claimed]:
         now = tx.now()
+        if services.cooldowns.cover(step, provider, now):
+            return []
         placements = tx.claims.claim(
             step,
             provider,

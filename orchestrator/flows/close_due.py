@@ -21,7 +21,8 @@ from orchestrator.flows.targets import target_of
 from orchestrator.flows.upkeep import Tally
 from orchestrator.observability import metrics
 from orchestrator.providers.driver import Closed, Driver
-from orchestrator.providers.errors import NotClosed
+from orchestrator.providers.errors import NotClosed, ProviderError, failed_here_in
+from orchestrator.rules import local_faults
 from orchestrator.rules.decide import JITTER
 from orchestrator.rules.events import ownership_lost
 from orchestrator.rules.states import PlacementState, Step
@@ -84,8 +85,10 @@ def settle_close(services: Services, answer: Answer[Closed]) -> None:
         if held.lease_held and closing and isinstance(answer.said, Closed):
             _proven(tx, held, answer.said, now)
             lag = _lag(held, now)
-        elif held.lease_held and closing:  # without the lease it is another's to say
-            _unproven(services, tx, held.placement, str(answer.said), now)
+        elif (
+            held.lease_held and closing and isinstance(answer.said, ProviderError)
+        ):  # without the lease it is another's to say
+            _unproven(services, tx, held.placement, answer.said, now)
         if held.work is not None:
             held.work.finish()
         return lag
@@ -109,19 +112,22 @@ def _lag(held: Held, now: datetime) -> float | None:
     return (now - stopped_at).total_seconds() if stopped_at is not None else None
 
 
-def _unproven(services: Services, tx: Transaction, placement: Placement, said: str, now: datetime) -> None:
+def _unproven(
+    services: Services, tx: Transaction, placement: Placement, error: ProviderError, now: datetime
+) -> None:
     policy = services.policy(placement.provider)
     if (
         placement.unproven_since is None and placement.account_id is not None
     ):  # when it becomes our debt is known
         tx.queues.make_next_queued_due(placement.account_id, now)
-    again = now + timedelta(seconds=_backoff(placement.attempts, policy, services.jitter()))
+    backoff = _backoff(placement.attempts, policy, services.jitter())
+    again = now + timedelta(seconds=local_faults.wait_after(failed_here_in(error), backoff))
     tx.placements.save(
         placement,
         replace(
             placement,
             unproven_since=placement.unproven_since or now,
-            last_answer=said,
+            last_answer=str(error),
             next_step=Step.CLOSE,
             next_step_at=again,
             lease_token=None,

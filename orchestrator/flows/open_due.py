@@ -23,7 +23,9 @@ from orchestrator.providers.errors import (
     ProviderError,
     Refused,
     Throttled,
+    failed_here_in,
 )
+from orchestrator.rules import local_faults
 from orchestrator.rules.alarms import AlarmKind, alarm
 from orchestrator.rules.decide import believed
 from orchestrator.rules.events import ownership_lost
@@ -202,7 +204,8 @@ def _again_later(
     """Nothing was done there: while opening it is sent again, unless the session wants no more."""
     hint = error.retry_after_seconds if isinstance(error, Throttled) else None
     told = believed(hint, work.services.policy(placement.provider))
-    wait = max(told, min(RETRY_FIRST * 2 ** min(placement.attempts - 1, 10), RETRY_LAST))
+    backoff = min(RETRY_FIRST * 2 ** min(placement.attempts - 1, 10), RETRY_LAST)
+    wait = max(told, local_faults.wait_after(failed_here_in(error), backoff))
     opening = step is Step.OPEN
     keys.told_to_wait(work.tx, placement, told, work.now)
     later = replace(
@@ -233,7 +236,8 @@ def unknown(work: AccountWork, placement: Placement, error: ProviderError, step:
     policy = work.services.policy(placement.provider)
     lag = max(policy.resolve_after_seconds, (card.resolve_after_seconds if card else None) or 0)
     first = step is Step.OPEN
-    wait = lag if first else min(RETRY_LAST * 2 ** min(placement.attempts, 6), policy.close_retry_max_seconds)
+    backoff = min(RETRY_LAST * 2 ** min(placement.attempts, 6), policy.close_retry_max_seconds)
+    wait = lag if first else local_faults.wait_after(failed_here_in(error), backoff)
     orphans = isinstance(error, OutcomeUnknown) and error.possible_orphans
     later = replace(
         placement,

@@ -84,6 +84,8 @@ def _claimed(
 ) -> Sequence[tuple[Session, Placement]]:
     policy = services.policy(provider)
     now, lease = tx.now(), ping_lease(policy)
+    if services.cooldowns.cover(Step.PING, provider, now):
+        return []
     claimed = tx.pings.claim(
         provider,
         limit,

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import assert_never
 
-from orchestrator.flows import brake, failures, ping_notes, placing
+from orchestrator.flows import brake, failures, own_faults, ping_notes, placing
 from orchestrator.flows.account_work import AccountWork, on_account
 from orchestrator.flows.ping_claims import Pinged, as_ping, claim_everywhere, give_keys_back, send
 from orchestrator.flows.services import Services
@@ -66,6 +66,8 @@ def settle(services: Services, chunk: Sequence[Pinged]) -> None:
         ping_notes.end_alarms(services, tx, begun)
 
     services.database.transact(settle_good)
+    for provider in {pinged.placement.provider for pinged in begun if not pinged.asleep}:
+        services.cooldowns.end(Step.PING, provider)
     ping_notes.measure(begun)
     for pinged in begun:
         if pinged.session.id not in written:
@@ -73,7 +75,8 @@ def settle(services: Services, chunk: Sequence[Pinged]) -> None:
 
 
 def _give_back(services: Services, late: Sequence[Pinged]) -> None:
-    """Pings that were never begun: due again at once, with what was learned of the ladder."""
+    """Pings that were never begun: due again at once, with what was learned of the ladder. What failed on this
+    machine is left to other workers first."""
     if not late:
         return
 
@@ -82,9 +85,12 @@ def _give_back(services: Services, late: Sequence[Pinged]) -> None:
         for pinged in late:
             tx.pings.release([pinged.session.id], pinged.token, now)
             _remember_variant(tx, pinged)
+        ping_notes.note_own_faults(services, tx, late)
 
     services.database.transact(give_back)
-    services.wake(frozenset({Step.PING}))
+    own_faults.count([one.probe.failed_here for one in late if one.probe.failed_here is not None])
+    if any(one.probe.failed_here is None for one in late):
+        services.wake(frozenset({Step.PING}))
 
 
 def _good(services: Services, pinged: Pinged, now: datetime) -> GoodPing | None:

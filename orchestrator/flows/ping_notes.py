@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
-from orchestrator.flows import alarms, keys, metering
+from orchestrator.flows import alarms, keys, metering, own_faults
 from orchestrator.flows.account_work import AccountWork
 from orchestrator.flows.ping_claims import Pinged
 from orchestrator.flows.services import Services
@@ -11,6 +11,7 @@ from orchestrator.observability import metrics
 from orchestrator.rules.alarms import Well, alarm, kind_of
 from orchestrator.rules.decide import believed
 from orchestrator.rules.events import ownership_lost
+from orchestrator.rules.states import Step
 from orchestrator.rules.values import Session, Verdict
 from orchestrator.store.unit import Transaction
 
@@ -36,6 +37,15 @@ def note_answer(work: AccountWork, session: Session, pinged: Pinged) -> None:
 def end_alarms(services: Services, tx: Transaction, begun: Sequence[Pinged]) -> None:
     """Good pings end the alarms that they contradict."""
     alarms.end_with(tx, _well(services, begun))
+
+
+def note_own_faults(services: Services, tx: Transaction, late: Sequence[Pinged]) -> None:
+    """What failed on this machine: each kind is alarmed, and its provider left alone for a moment."""
+    failed = {(one.placement.provider, one.probe.failed_here): one for one in late}
+    for (provider, fault), one in failed.items():
+        if fault is not None:
+            services.cooldowns.begin(Step.PING, provider, tx.now())
+            own_faults.alarm(services, tx, provider, fault, one.probe.detail)
 
 
 def meter(tx: Transaction, begun: Sequence[Pinged]) -> None:

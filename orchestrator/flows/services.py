@@ -5,6 +5,7 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from orchestrator.flows.cooldowns import Cooldowns
 from orchestrator.flows.loop import EventLoop
 from orchestrator.flows.slots import Slots
 from orchestrator.providers.card import Card
@@ -61,6 +62,8 @@ class Services:
     wake: Callable[[frozenset[Step]], None] = field(default=lambda _steps: None)
     """Publish wake-ups for these steps; may fail silently, for the ticks come anyway."""
     jitter: Callable[[], float] = jitter
+    cooldowns: Cooldowns = field(default_factory=Cooldowns)
+    """Where this process fails by itself, and leaves the work to others for seconds."""
 
     def policy(self, provider: str | None) -> Policy:
         """The policy at this provider."""

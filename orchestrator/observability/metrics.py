@@ -31,6 +31,9 @@ STORE_GIVEN_UP = Counter(
     "Transactions whose last attempt failed too: the job or tick repeats.",
     ["cause"],
 )
+LOCAL_FAULTS = Counter(
+    "orchestrator_local_faults", "Calls that failed on this machine, before a byte left it.", ["kind"]
+)
 CLOSE_LAG = Histogram(
     "orchestrator_close_lag_seconds", "From the stop's instant to the proof of the close.", buckets=_LAGS
 )
@@ -101,7 +104,7 @@ def serve(host: str, port: int, read: Callable[[], Reading], *, shared: bool) ->
     if shared:
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     else:
-        counters = (PINGS, STOPS, JOBS, RECONCILED, STORE_RETRIES, STORE_GIVEN_UP)
+        counters = (PINGS, STOPS, JOBS, RECONCILED, STORE_RETRIES, STORE_GIVEN_UP, LOCAL_FAULTS)
         for metric in (*counters, PING_SECONDS, CLOSE_LAG):
             registry.register(metric)
     registry.register(StoreCollector(read))

@@ -106,8 +106,13 @@ class _Ping:
         except (NotSent, NoAnswer) as error:
             elapsed = round((monotonic() - self._begun) * 1000)
             lasting = isinstance(error, AddressRefused)
-            verdict = Verdict.MISCONFIGURED if lasting else Verdict.TRANSIENT
-            return Probe(verdict=verdict, latency_ms=elapsed, detail=str(error))
+            return Probe(
+                verdict=Verdict.MISCONFIGURED if lasting else Verdict.TRANSIENT,
+                latency_ms=elapsed,
+                detail=str(error),
+                not_begun=error.failed_here is not None,
+                failed_here=error.failed_here,
+            )
 
     def _body(self, ladder: Ladder) -> dict[str, Any]:
         return {

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from orchestrator.providers.card import Card
+from orchestrator.rules.local_faults import LocalFault
 from orchestrator.rules.values import Attach, ModelType, Verdict
 
 
@@ -92,6 +93,8 @@ class Probe:
     not_begun: bool = False
     """It was too late to begin, or to go on with the next rung: the verdict counts for nothing. With a
     `variant`, that is the rung from which the next ping goes on."""
+    failed_here: LocalFault | None = None
+    """What failed on this machine; `not_begun` then."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,6 +1,7 @@
 """How a driver's call fails, named by what the caller can do next."""
 
 from orchestrator.providers.driver import Probe
+from orchestrator.rules.local_faults import LocalFault
 
 
 class ProviderError(Exception):
@@ -10,6 +11,18 @@ class ProviderError(Exception):
     """What it ended all the same: an open that then failed had freed its key of this."""
     probe: Probe | None = None
     """The ping that an open or a close sent to find out, as it costs what every ping costs."""
+    failed_here: LocalFault | None = None
+    """What failed on this machine: it says nothing of the platform."""
+
+
+def failed_here_in(error: object) -> LocalFault | None:
+    """Return the fault of this machine that the error, or what it was raised from, names."""
+    while isinstance(error, BaseException):
+        found = getattr(error, "failed_here", None)
+        if isinstance(found, LocalFault):
+            return found
+        error = error.__cause__
+    return None
 
 
 class Refused(ProviderError):

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import httpx
@@ -24,9 +25,12 @@ from orchestrator.providers.clock import monotonic
 from orchestrator.providers.driver import Auth, Secret
 from orchestrator.providers.encodings import Unreadable, decode, encoding_of
 from orchestrator.providers.errors import NotSent
+from orchestrator.providers.own_faults import OwnFaults
 from orchestrator.providers.reach import AddressRefused, CheckedResolver, check_url, refusal_in
+from orchestrator.providers.resolver import WatchedResolver
 from orchestrator.providers.secrets import Hidden, auth_headers, brief
 from orchestrator.rules.addresses import Reach
+from orchestrator.rules.local_faults import LocalFault
 
 for _name in ("httpx", "httpcore", "aiohttp"):  # they log URLs, and URLs may hold passwords
     logging.getLogger(_name).setLevel(logging.WARNING)
@@ -38,6 +42,16 @@ _BEFORE_SENDING = (
     aiohttp.ConnectionTimeoutError,
     aiohttp.InvalidURL,
     aiohttp.NonHttpUrlClientError,
+)
+#: How a call fails; a thread that cannot be started, or memory that is not there, fails it here.
+_FAILURES = (
+    httpx.HTTPError,
+    httpx.InvalidURL,
+    aiohttp.ClientError,
+    OSError,  # TimeoutError too
+    ValueError,
+    RuntimeError,
+    MemoryError,
 )
 
 
@@ -51,6 +65,7 @@ class ClientOptions:
     pool_timeout: float = 10
     """Seconds to wait for a free connection and to connect it."""
     keepalive_seconds: float = 15
+    dns_cache_seconds: int = 10
     max_body_bytes: int = 1024 * 1024
     ca_file: str | None = None
     """Trust these authorities instead of the usual ones."""
@@ -84,6 +99,9 @@ class Call:
 class NoAnswer(Exception):
     """The request may have arrived, and no whole answer came back."""
 
+    failed_here: LocalFault | None = None
+    """What failed on this machine meanwhile, so that the answer could not come."""
+
 
 class HttpClient:
     """Long-lived, one per process and event loop; `aclose` belongs to whoever built it."""
@@ -95,16 +113,22 @@ class HttpClient:
         transport: httpx.AsyncBaseTransport | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         hidden: Hidden | None = None,
+        resolver: WatchedResolver | None = None,
+        own: OwnFaults | None = None,
     ) -> None:
-        """`transport`: another way to the platforms than the network. `hidden`: what messages must not show."""
+        """`transport`: another way to the platforms than the network. `hidden`: what messages must not show. `own`:
+        what is known of this machine, and shared."""
         self.options = options or ClientOptions()
         self.now = clock
         """What this machine's clock says: when an answer came, and whether an end that was told has passed."""
+        context = _trust(self.options.ca_file) if transport is None else None
+        self._own = own or OwnFaults(self.options.max_connections, context, resolver)
         pooled = fresh = transport
-        if pooled is None or fresh is None:
-            context = _trust(self.options.ca_file)
-            pooled = _network(self.options, context, keep=True)
-            fresh = _network(self.options, context, keep=False)
+        if context is not None:
+            pooled = _network(self.options, context, self._own, keep=True)
+            fresh = _network(self.options, context, self._own, keep=False)
+        assert pooled is not None
+        assert fresh is not None
         self._pooled = _client(self.options, pooled)
         self._fresh = _client(self.options, fresh)
         self._transport = transport
@@ -116,7 +140,7 @@ class HttpClient:
         if reach not in self._checked:
             options = replace(self.options, reach=reach)
             self._checked[reach] = HttpClient(
-                options, transport=self._transport, clock=self.now, hidden=self._hidden
+                options, transport=self._transport, clock=self.now, hidden=self._hidden, own=self._own
             )
         return self._checked[reach]
 
@@ -127,15 +151,33 @@ class HttpClient:
         if self.options.reach is not None:
             check_url(self.options.reach, call.url)
         begun = monotonic()
+        self._own.watch.begin()
         try:
             async with asyncio.timeout(call.timeout_seconds):
                 return await self._exchange(call, begun)
-        except TimeoutError as error:
-            raise NoAnswer(f"no answer within {call.timeout_seconds:.3g} s") from error
-        except (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, OSError, ValueError) as error:
-            raise _outcome(error, self._hidden.forms(call.secret)) from error
+        except _FAILURES as error:
+            raise await self._failure(call, begun, error) from error
+        finally:
+            self._own.watch.end()
+
+    async def _failure(self, call: Call, begun: float, error: Exception) -> NotSent | NoAnswer:
+        """What is known of the request, and whether this machine is at fault."""
+        if isinstance(error, TimeoutError):
+            failure: NotSent | NoAnswer = NoAnswer(f"no answer within {call.timeout_seconds:.3g} s")
+        else:
+            failure = _outcome(error, self._hidden.forms(call.secret))
+        if not isinstance(failure, AddressRefused):
+            failure.failed_here = await self._own.fault_of(
+                _host_of(call.url),
+                error,
+                begun=begun,
+                timeout_seconds=call.timeout_seconds,
+                sent=isinstance(failure, NoAnswer),
+            )
+        return failure
 
     async def aclose(self) -> None:
+        self._own.watch.stop()
         await self._pooled.aclose()
         await self._fresh.aclose()
         for client in self._checked.values():
@@ -168,13 +210,20 @@ def _trust(ca_file: str | None) -> ssl.SSLContext:
     return httpx.create_ssl_context(trust_env=False)
 
 
-def _network(options: ClientOptions, context: ssl.SSLContext, *, keep: bool) -> httpx.AsyncBaseTransport:
+def _network(
+    options: ClientOptions, context: ssl.SSLContext, own: OwnFaults, *, keep: bool
+) -> httpx.AsyncBaseTransport:
     def session() -> aiohttp.ClientSession:  # called by the transport on the loop that first uses it
         kept = {"keepalive_timeout": options.keepalive_seconds} if keep else {"force_close": True}
         once = () if keep else (_once,)
-        resolver = CheckedResolver(options.reach) if options.reach is not None else None
+        resolver = own.resolver if options.reach is None else CheckedResolver(options.reach, own.resolver)
         connector = aiohttp.TCPConnector(
-            limit=options.max_connections, ssl=context, resolver=resolver, **kept
+            limit=options.max_connections,
+            ssl=context,
+            resolver=resolver,
+            use_dns_cache=options.dns_cache_seconds > 0,
+            ttl_dns_cache=options.dns_cache_seconds,
+            **kept,
         )
         return aiohttp.ClientSession(
             connector=connector, cookie_jar=aiohttp.DummyCookieJar(), middlewares=once
@@ -251,6 +300,13 @@ async def _bounded(
     return bytes(body), False
 
 
+def _host_of(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
+
+
 def _outcome(error: Exception, hidden: tuple[str, ...]) -> NotSent | NoAnswer:
     refused = refusal_in(error)
     if refused is not None:
@@ -261,4 +317,6 @@ def _outcome(error: Exception, hidden: tuple[str, ...]) -> NotSent | NoAnswer:
         return NotSent(f"could not connect: {text}")
     if isinstance(cause, ValueError) and not isinstance(cause, aiohttp.ClientError):
         return NotSent(f"the request could not be written: {type(cause).__name__}")
+    if isinstance(cause, RuntimeError) and "can't start new thread" in str(cause):  # to ask the resolver in
+        return NotSent(f"no thread to look up the host in: {text}")
     return NoAnswer(f"the connection broke: {text}")

@@ -29,7 +29,7 @@ async def ask_reading(http: HttpClient, call: Call) -> Answer:
     try:
         return await http.ask(call)
     except NoAnswer as error:
-        raise NotSent(str(error)) from error
+        raise _lost(error, NotSent(str(error))) from error
 
 
 async def ask_changing(http: HttpClient, call: Call) -> Answer:
@@ -37,7 +37,12 @@ async def ask_changing(http: HttpClient, call: Call) -> Answer:
     try:
         return await http.ask(call)
     except NoAnswer as error:
-        raise OutcomeUnknown(str(error)) from error
+        raise _lost(error, OutcomeUnknown(str(error))) from error
+
+
+def _lost(error: NoAnswer, raised: ProviderError) -> ProviderError:
+    raised.failed_here = error.failed_here
+    return raised
 
 
 def may_have_happened(answer: Answer) -> bool:

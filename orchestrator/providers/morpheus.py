@@ -37,6 +37,7 @@ from orchestrator.providers.errors import (
     ProviderError,
     ProviderFull,
     Throttled,
+    failed_here_in,
 )
 from orchestrator.providers.http import Call, HttpClient
 from orchestrator.providers.lifecycle import ask_reading, listed_models
@@ -186,8 +187,14 @@ class MorpheusDriver:
         except CallsRetired as error:
             return await self._without_native(target, begun, str(error))
         except ProviderError as error:
-            verdict = Verdict.MISCONFIGURED if isinstance(error, Misconfigured) else Verdict.TRANSIENT
-            return Probe(verdict=verdict, latency_ms=round((monotonic() - begun) * 1000), detail=str(error))
+            fault = failed_here_in(error)
+            return Probe(
+                verdict=Verdict.MISCONFIGURED if isinstance(error, Misconfigured) else Verdict.TRANSIENT,
+                latency_ms=round((monotonic() - begun) * 1000),
+                detail=str(error),
+                not_begun=fault is not None,
+                failed_here=fault,
+            )
 
     async def _without_native(self, target: Target, begun: float, said: str) -> Probe:
         """Nobody is dead because there is no such call: chat tells who lives. The key's lease goes on, so that the

@@ -9,6 +9,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
 
 from orchestrator.providers.errors import NotSent
+from orchestrator.providers.local_faults import causes
 from orchestrator.rules.addresses import Reach, hides_an_address, parsed
 
 
@@ -58,10 +59,4 @@ def check_url(reach: Reach, url: str) -> None:
 
 def refusal_in(error: BaseException | None) -> RefusedByResolver | None:
     """What the resolver said, however deep the transport has wrapped it."""
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        if isinstance(error, RefusedByResolver):
-            return error
-        seen.add(id(error))
-        error = getattr(error, "os_error", None) or error.__cause__ or error.__context__
-    return None
+    return next((cause for cause in causes(error) if isinstance(cause, RefusedByResolver)), None)

@@ -12,6 +12,7 @@ from orchestrator.flows.deliver_events import Sink, deliver_events
 from orchestrator.flows.funds_due import funds_due
 from orchestrator.flows.keys import retry_paused
 from orchestrator.flows.open_due import open_due
+from orchestrator.flows.own_faults import end_alarms
 from orchestrator.flows.ping_due import ping_due
 from orchestrator.flows.post_charges import post_charges
 from orchestrator.flows.read_balances import read_balances
@@ -62,7 +63,7 @@ TICKS: Mapping[str, Tick] = {
         kind=CONTROL, every_seconds=10, run=lambda a: let_queues_look(a.services)
     ),
     "orchestrator.tick.brakes": Tick(
-        kind=CONTROL, every_seconds=5, run=lambda a: release_overdue(a.services)
+        kind=CONTROL, every_seconds=5, run=lambda a: (release_overdue(a.services), end_alarms(a.services))
     ),
     "orchestrator.tick.keys": Tick(kind=OPEN, every_seconds=15, run=lambda a: retry_paused(a.services)),
     "orchestrator.tick.balances": Tick(kind=OPEN, every_seconds=60, run=lambda a: read_balances(a.services)),

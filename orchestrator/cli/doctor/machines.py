@@ -1,0 +1,23 @@
+"""Checks of the machines that workers run on, and of their way to the providers."""
+
+from typing import TYPE_CHECKING
+
+from orchestrator.cli.failures import Complaint
+from orchestrator.cli.reading import reading
+from orchestrator.rules.installation_alarms import InstallationAlarmKind
+
+if TYPE_CHECKING:
+    from orchestrator.settings import Settings
+
+
+def own_faults(_settings: "Settings") -> str:
+    """Do calls fail on a worker's own machine, before a byte leaves it?"""
+    return _none_open(InstallationAlarmKind.LOCAL_FAULT, "no call fails on a worker's own machine")
+
+
+def _none_open(kind: InstallationAlarmKind, well: str) -> str:
+    with reading() as tx:
+        alarms = tx.installation_alarms.listed(kind)
+    if alarms:
+        raise Complaint("\n".join(f"{alarm.about}: {alarm.reason}" for alarm in alarms))
+    return well
