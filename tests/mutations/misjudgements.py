@@ -38,6 +38,19 @@ MISJUDGEMENTS: Sequence[Defect] = (
         found_as=HEALTHY,
     ),
     Defect(
+        name="full-file-table-is-a-failed-ping",
+        what="a ping for which no file descriptor was free counts as one that failed",
+        edits=[
+            Edit(
+                file="orchestrator/providers/local_faults.py",
+                sound="    errno.EMFILE: LocalFault.FILES,\n",
+                broken="",
+            )
+        ],
+        found_by=("pytest", "tests/providers/test_local_faults.py", "-k", "test_a_full_file_table_is_ours"),
+        found_as="test_a_full_file_table_is_ours",
+    ),
+    Defect(
         name="half-the-balance",
         what="the funds end when half of the money is left",
         edits=[

@@ -191,7 +191,7 @@ def test_a_full_file_table_is_ours() -> None:
                 try:
                     await http.ask(Call(method="GET", url=url, timeout_seconds=5))
                 except NotSent as error:
-                    print(error.failed_here.value)
+                    print(error.failed_here)
 
         async def full():
             http = HttpClient()

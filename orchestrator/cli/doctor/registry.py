@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from orchestrator.cli.doctor import broker, database, providers, settings, work
+from orchestrator.cli.doctor import broker, database, machines, providers, settings, work
 from orchestrator.cli.doctor.check import Check
 
 CHECKS: Sequence[Check] = (
@@ -15,5 +15,6 @@ CHECKS: Sequence[Check] = (
     Check("broker", broker.reachable),
     Check("scheduler", work.scheduler, ["database"]),
     Check("work", work.overdue, ["database"]),
+    Check("machines", machines.own_faults, ["database"]),
     Check("providers", providers.alarms, ["configuration", "database"]),
 )
