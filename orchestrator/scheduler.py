@@ -10,9 +10,10 @@ from apscheduler.schedulers.background import BackgroundScheduler
 
 from orchestrator.settings import Settings
 from orchestrator.store.database import Database, StoreError, new_token
-from orchestrator.tasks.app import make_app, publish
+from orchestrator.tasks.app import make_app
 from orchestrator.tasks.draining import Drain
 from orchestrator.tasks.ticks import TICKS
+from orchestrator.tasks.waker import WakeUps
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +32,10 @@ class Scheduler:
     """Publishes each wake-up on its beat while it holds the lease."""
 
     def __init__(
-        self, database: Database, send: Callable[[str], None], monotonic: Callable[[], float] = time.monotonic
+        self,
+        database: Database,
+        send: Callable[[str], object],
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database = database
         self._send = send
@@ -103,7 +107,7 @@ def run(settings: Settings) -> int:
     """Tick until SIGTERM or SIGINT; exit code 1 where it was stuck."""
     app, _ = make_app(settings)
     database = Database(settings.database_url, pool_size=2)
-    scheduler = Scheduler(database, lambda name: publish(app, name))
+    scheduler = Scheduler(database, WakeUps(app).send)
     beats = timetable(scheduler)
     drain = Drain()
     drain.listen()

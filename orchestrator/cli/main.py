@@ -32,6 +32,7 @@ class Pool(StrEnum):
     """The kinds of work."""
 
     CONTROL = "control"
+    STOP = "stop"
     CLOSE = "close"
     OPEN = "open"
     PING = "ping"
@@ -62,7 +63,7 @@ def up() -> None:
 
 @app.command()
 def worker(
-    pool: Annotated[Pool | None, typer.Option(help="Only this kind of work; all four unless told.")] = None,
+    pool: Annotated[Pool | None, typer.Option(help="Only this kind of work; all five by default.")] = None,
 ) -> None:
     """Carry out jobs and wake-ups."""
     if pool is None:

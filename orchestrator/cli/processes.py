@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 
 def run_worker(pool: str | None) -> int:
-    """All four kinds of work in one process tree, or one kind in this process."""
+    """All five kinds of work in one process tree, or one kind in this process."""
     settings = _checked()
     if pool is not None:
         _serve_metrics(settings, shared=False)
@@ -75,7 +75,7 @@ def _checked() -> Settings:
 
 
 def _pools(settings: Settings) -> dict[str, Callable[[], int]]:
-    """The four kinds of work, and beside them whoever adds up their counters."""
+    """The five kinds of work, and beside them the process that adds up their counters."""
     targets: dict[str, Callable[[], int]] = {kind: partial(_pool, kind, settings) for kind in POOLS}
     return targets | ({"metrics": partial(_metrics, settings)} if settings.metrics_port else {})
 

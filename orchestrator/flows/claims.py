@@ -9,8 +9,8 @@ from typing import Any, Generic, TypeVar
 from orchestrator.flows import failures, metering, own_faults
 from orchestrator.flows.account_work import AccountWork, on_account
 from orchestrator.flows.bad_rows import claim_the_readable
+from orchestrator.flows.pipeline import Flow
 from orchestrator.flows.services import Services
-from orchestrator.flows.upkeep import Tally
 from orchestrator.providers.driver import Driver
 from orchestrator.providers.errors import NotSent, OutcomeUnknown, ProviderError, failed_here_in
 from orchestrator.rules.patience import spread
@@ -57,7 +57,7 @@ class NotBegun(NotSent):
 
 
 #: Claimed → what the driver is asked. Raises ProviderError.
-Ask = Callable[[Driver, Claimed], Coroutine[Any, Any, T]]
+Ask = Callable[[Services, Driver, Claimed], Coroutine[Any, Any, T]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,39 +100,40 @@ def _claim_free(services: Services, step: Step, provider: str, terms: Terms) -> 
 
 
 async def ask(services: Services, step: Step, claimed: Claimed, question: Ask[T]) -> Answer[T]:
-    """Ask the driver, unless the lease has run out meanwhile; the slot is given back in any case."""
+    """Ask the driver, unless the lease has run out meanwhile. The slot is held until the answer is settled."""
     provider = claimed.placement.provider
     try:
         if services.slots.closed:
             return Answer(claimed=claimed, said=NotBegun("this worker leaves"))
         if services.loop.time() > claimed.begin_by:
             return Answer(claimed=claimed, said=NotSent("the lease ran out before anything was sent"))
-        return Answer(claimed=claimed, said=await question(services.drivers[provider], claimed))
+        return Answer(claimed=claimed, said=await question(services, services.drivers[provider], claimed))
     except ProviderError as error:
         return Answer(claimed=claimed, said=error)
-    except (
-        Exception
-    ) as error:  # a defect of a driver, on an answer that nobody foresaw: what was done is unknown
+    except Exception as error:  # a defect of a driver, on an unforeseen answer: what was done is unknown
         log.exception("the %s of placement %s failed", step, claimed.placement.id)
         said = f"the answer cannot be understood: {type(error).__name__}"
         return Answer(claimed=claimed, said=OutcomeUnknown(said, possible_orphans=True))
-    finally:
+    except BaseException:  # the process ends: there will be no answer to settle
         services.slots.release(step, provider)
+        raise
 
 
-def act_and_settle(
-    services: Services,
+def flow_of(
     step: Step,
-    claimed: Sequence[Claimed],
+    terms: Callable[[Policy], Terms],
     question: Ask[T],
     settle: Callable[[Services, Answer[T]], None],
-) -> Tally:
-    """Ask all at once; settle each as soon as its answer is there."""
-    settled = 0
-    for chunk in services.loop.stream([ask(services, step, one, question) for one in claimed]):
-        for answer in chunk:
-            settled += _settled(services, settle, answer)
-    return Tally(claimed=len(claimed), settled=settled)
+) -> Flow[Answer[T]]:
+    """Claim what is due, ask all at once, settle each as soon as its answer is there."""
+
+    def claimed(services: Services) -> list[Coroutine[Any, Any, Answer[T]]]:
+        return [ask(services, step, one, question) for one in claim(services, step, terms)]
+
+    def settled(services: Services, answers: Sequence[Answer[T]]) -> int:
+        return sum([_settled(services, settle, answer) for answer in answers])
+
+    return Flow(claim=claimed, settle=settled)
 
 
 def _settled(services: Services, settle: Callable[[Services, Answer[T]], None], answer: Answer[T]) -> bool:
@@ -141,9 +142,11 @@ def _settled(services: Services, settle: Callable[[Services, Answer[T]], None], 
         settle(services, answer)
         metering.count_of_answer(services, answer.claimed.placement.provider, answer.said)
         _note_own_fault(services, answer)
-    except Exception as error:  # noqa: BLE001  (it is told, and its lease brings it back)
+    except Exception as error:  # noqa: BLE001  (it is logged, and the row is claimed again when its lease expires)
         failures.tell(log, error, f"an answer for placement {answer.claimed.placement.id} is not settled")
         return False
+    finally:
+        services.slots.release(answer.claimed.step, answer.claimed.placement.provider)
     return True
 
 

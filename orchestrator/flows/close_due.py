@@ -11,11 +11,11 @@ from orchestrator.flows.claims import (
     Held,
     NotBegun,
     Terms,
-    act_and_settle,
-    claim,
+    flow_of,
     under_lease,
 )
 from orchestrator.flows.giving_back import give_back
+from orchestrator.flows.pipeline import run_once
 from orchestrator.flows.services import Services, close_lease
 from orchestrator.flows.targets import target_of
 from orchestrator.flows.upkeep import Tally
@@ -33,23 +33,17 @@ from orchestrator.store.unit import Transaction
 UNSERVED_AFTER = timedelta(minutes=5)
 
 
-def close_due(services: Services) -> Tally:
-    """Close every due placement that this process has a free slot for."""
-    claimed = claim(services, Step.CLOSE, _terms)
-
-    async def question(driver: Driver, one: Claimed) -> Closed:
-        placement = one.placement
-        if _cannot_be_closed_by_us(driver, placement):
-            return _ended_by_itself(placement, one.at)
-        timeout = services.policy(driver.name).close_timeout_seconds
-        try:
-            async with asyncio.timeout(timeout):
-                target = target_of(services, placement, None, to_ping=False, now=one.at, send_by=one.send_by)
-                return await driver.close(replace(target, judged_dead=one.judged_dead))
-        except TimeoutError as error:
-            raise NotClosed(f"no answer to the close within {timeout:g} s") from error
-
-    return act_and_settle(services, Step.CLOSE, claimed, question, settle_close)
+async def _ask_to_close(services: Services, driver: Driver, one: Claimed) -> Closed:
+    placement = one.placement
+    if _cannot_be_closed_by_us(driver, placement):
+        return _ended_by_itself(placement, one.at)
+    timeout = services.policy(driver.name).close_timeout_seconds
+    try:
+        async with asyncio.timeout(timeout):
+            target = target_of(services, placement, None, to_ping=False, now=one.at, send_by=one.send_by)
+            return await driver.close(replace(target, judged_dead=one.judged_dead))
+    except TimeoutError as error:
+        raise NotClosed(f"no answer to the close within {timeout:g} s") from error
 
 
 def _terms(policy: Policy) -> Terms:
@@ -96,6 +90,14 @@ def settle_close(services: Services, answer: Answer[Closed]) -> None:
     lag = services.database.transact(settle)
     if lag is not None:
         metrics.CLOSE_LAG.observe(max(lag, 0.0))
+
+
+CLOSE = flow_of(Step.CLOSE, _terms, _ask_to_close, settle_close)
+
+
+def close_due(services: Services) -> Tally:
+    """Close every due placement that this process has a free slot for."""
+    return run_once(services, CLOSE)
 
 
 def _proven(tx: Transaction, held: Held, said: Closed, now: datetime) -> None:

@@ -32,11 +32,11 @@ class EventLoop:
         The coroutines handle their own errors; one that raises all the same, or is cancelled, ends the stream
         with that error, once the results of all others were handed over."""
         done: queue.SimpleQueue[T | BaseException] = queue.SimpleQueue()
-        self._running().call_soon_threadsafe(_start_all, coroutines, done)
+        self.start(coroutines, done)
         left = len(coroutines)
         errors: list[BaseException] = []
         while left:
-            chunk = _drain(done)
+            chunk = drain(done)
             left -= len(chunk)
             errors += [result for result in chunk if isinstance(result, BaseException)]
             results = [result for result in chunk if not isinstance(result, BaseException)]
@@ -44,6 +44,13 @@ class EventLoop:
                 yield results
         if errors:
             raise errors[0]
+
+    def start(
+        self, coroutines: Sequence[Coroutine[Any, Any, T]], done: "queue.SimpleQueue[T | BaseException]"
+    ) -> None:
+        """Run all at once; put each result, or the error, into `done` as it comes. Returns at once."""
+        if coroutines:
+            self._running().call_soon_threadsafe(_start_all, coroutines, done)
 
     @contextmanager
     def may_be_dropped(self) -> Iterator[None]:
@@ -120,9 +127,10 @@ def _report(task: "asyncio.Task[T]", done: "queue.SimpleQueue[T | BaseException]
         done.put(task.exception() or task.result())
 
 
-def _drain(done: "queue.SimpleQueue[T | BaseException]") -> list[T | BaseException]:
+def drain(done: "queue.SimpleQueue[T | BaseException]", limit: int = CHUNK) -> list[T | BaseException]:
+    """Wait for one result, and take with it what else has come, at most `limit` in all."""
     chunk = [done.get()]
-    while len(chunk) < CHUNK:
+    while len(chunk) < limit:
         try:
             chunk.append(done.get_nowait())
         except queue.Empty:

@@ -6,8 +6,9 @@ from datetime import datetime, timedelta
 
 from orchestrator.flows import alarms, keys, late_answers, placing
 from orchestrator.flows.account_work import AccountWork
-from orchestrator.flows.claims import Answer, Claimed, NotBegun, Terms, act_and_settle, claim, under_lease
+from orchestrator.flows.claims import Answer, Claimed, NotBegun, Terms, flow_of, under_lease
 from orchestrator.flows.giving_back import give_back
+from orchestrator.flows.pipeline import run_once
 from orchestrator.flows.services import Services, open_lease
 from orchestrator.flows.targets import order_of
 from orchestrator.flows.upkeep import Tally
@@ -44,21 +45,13 @@ _ALARMS = (OutOfBalance, AlarmKind.OUT_OF_BALANCE), (Misconfigured, AlarmKind.MI
 Outcome = Answer[Placed] | Answer[Placed | NotPlaced]
 
 
-def open_due(services: Services) -> Tally:
-    """Open every due placement that this process has a free slot for."""
-    claimed = claim(services, Step.OPEN, open_terms)
-
-    async def question(driver: Driver, one: Claimed) -> Placed:
-        timeout = services.policy(driver.name).open_timeout_seconds
-        try:
-            async with asyncio.timeout(timeout):
-                return await driver.open(order_of(services, one))
-        except TimeoutError as error:
-            raise OutcomeUnknown(
-                f"no answer to the open within {timeout:g} s", possible_orphans=True
-            ) from error
-
-    return act_and_settle(services, Step.OPEN, claimed, question, settle_open)
+async def _ask_to_open(services: Services, driver: Driver, one: Claimed) -> Placed:
+    timeout = services.policy(driver.name).open_timeout_seconds
+    try:
+        async with asyncio.timeout(timeout):
+            return await driver.open(order_of(services, one))
+    except TimeoutError as error:
+        raise OutcomeUnknown(f"no answer to the open within {timeout:g} s", possible_orphans=True) from error
 
 
 def open_terms(policy: Policy) -> Terms:
@@ -84,6 +77,14 @@ def settle_open(services: Services, answer: Outcome) -> None:
             held.work.finish()
 
     services.database.transact(settle)
+
+
+OPEN = flow_of(Step.OPEN, open_terms, _ask_to_open, settle_open)
+
+
+def open_due(services: Services) -> Tally:
+    """Open every due placement that this process has a free slot for."""
+    return run_once(services, OPEN)
 
 
 def after_open(

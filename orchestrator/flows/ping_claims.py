@@ -145,22 +145,28 @@ def give_keys_back(services: Services, tx: Transaction, pinged: Sequence[Pinged]
 async def send(
     services: Services, session: Session, placement: Placement, token: str, begin_by: float
 ) -> Pinged:
-    """One ping; the platform's own word beside it where that may end the session, or spare the ping."""
-    card = services.drivers[placement.provider].card
+    """One ping; the platform's own word beside it where that may end the session, or spare the ping. Its slot is held
+    until it is settled."""
     try:
-        if services.slots.closed:
-            return _not_begun(session, placement, token)
-        if (
-            card.native_ping_is_lifecycle
-        ):  # it may close a session: let it end, before another may use its key
-            return await _sent(services, session, placement, token, begin_by)
-        try:
-            with services.loop.may_be_dropped():
-                return await _sent(services, session, placement, token, begin_by)
-        except asyncio.CancelledError:  # this worker leaves, and waits no longer: another pings it again
-            return _not_begun(session, placement, token)
-    finally:
+        return await _sent_or_dropped(services, session, placement, token, begin_by)
+    except BaseException:  # there will be nothing to settle
         services.slots.release(Step.PING, placement.provider)
+        raise
+
+
+async def _sent_or_dropped(
+    services: Services, session: Session, placement: Placement, token: str, begin_by: float
+) -> Pinged:
+    card = services.drivers[placement.provider].card
+    if services.slots.closed:
+        return _not_begun(session, placement, token)
+    if card.native_ping_is_lifecycle:  # it may close a session: let it end, before another may use its key
+        return await _sent(services, session, placement, token, begin_by)
+    try:
+        with services.loop.may_be_dropped():
+            return await _sent(services, session, placement, token, begin_by)
+    except asyncio.CancelledError:  # this worker leaves, and waits no longer: another pings it again
+        return _not_begun(session, placement, token)
 
 
 def _not_begun(session: Session, placement: Placement, token: str) -> Pinged:

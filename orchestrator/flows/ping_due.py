@@ -1,14 +1,16 @@
 """Ping what is due: hundreds at once, settled in bulk as they finish. Carries out what `rules/decide.py` decides."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import assert_never
+from typing import Any, assert_never
 
 from orchestrator.flows import brake, failures, own_faults, ping_notes, placing
 from orchestrator.flows.account_work import AccountWork, on_account
+from orchestrator.flows.loop import CHUNK
 from orchestrator.flows.ping_claims import Pinged, as_ping, claim_everywhere, give_keys_back, send
+from orchestrator.flows.pipeline import Flow, run_once
 from orchestrator.flows.services import Services
 from orchestrator.flows.upkeep import Tally
 from orchestrator.rules.decide import (
@@ -32,20 +34,30 @@ from orchestrator.store.unit import Transaction
 log = logging.getLogger(__name__)
 
 
-def ping_due(services: Services) -> Tally:
-    """Ping every due session that this process has a free slot for; a full batch wakes the next."""
+def _claim(services: Services) -> list[Coroutine[Any, Any, Pinged]]:
     claims = claim_everywhere(services)
-    probes = [send(services, session, placement, token, by) for session, placement, token, by in claims]
-    settled = 0
-    for chunk in services.loop.stream(probes):
-        settle(services, chunk)
-        settled += len(chunk)
-    if claims:
-        services.wake(frozenset({Step.PING}))
-    return Tally(claimed=len(claims), settled=settled)
+    return [send(services, session, placement, token, by) for session, placement, token, by in claims]
 
 
-def settle(services: Services, chunk: Sequence[Pinged]) -> None:
+def settle(services: Services, chunk: Sequence[Pinged]) -> int:
+    """Write down what pings brought back; their slots are free again, whatever happens."""
+    try:
+        _settle(services, chunk)
+    finally:
+        for pinged in chunk:
+            services.slots.release(Step.PING, pinged.placement.provider)
+    return len(chunk)
+
+
+PING = Flow(claim=_claim, settle=settle, chunk=CHUNK)
+
+
+def ping_due(services: Services) -> Tally:
+    """Ping every due session that this process has a free slot for."""
+    return run_once(services, PING)
+
+
+def _settle(services: Services, chunk: Sequence[Pinged]) -> None:
     """Good pings that change nothing go in bulk; every other is decided again on its own, under its locks."""
     begun = [pinged for pinged in chunk if not pinged.probe.not_begun]
     _give_back(services, [pinged for pinged in chunk if pinged.probe.not_begun])

@@ -2,8 +2,9 @@
 
 import asyncio
 
-from orchestrator.flows.claims import Claimed, act_and_settle, claim
+from orchestrator.flows.claims import Claimed, flow_of
 from orchestrator.flows.open_due import open_terms, settle_open
+from orchestrator.flows.pipeline import run_once
 from orchestrator.flows.services import Services
 from orchestrator.flows.targets import order_of
 from orchestrator.flows.upkeep import Tally
@@ -12,18 +13,19 @@ from orchestrator.providers.errors import OutcomeUnknown
 from orchestrator.rules.states import Step
 
 
+async def _ask_to_resolve(services: Services, driver: Driver, one: Claimed) -> Placed | NotPlaced:
+    timeout = services.policy(driver.name).open_timeout_seconds
+    unwanted = one.placement.closing_since is not None
+    try:
+        async with asyncio.timeout(timeout):
+            return await driver.resolve(order_of(services, one), close=unwanted)
+    except TimeoutError as error:
+        raise OutcomeUnknown(f"no answer to the resolve within {timeout:g} s") from error
+
+
+RESOLVE = flow_of(Step.RESOLVE, open_terms, _ask_to_resolve, settle_open)
+
+
 def resolve_due(services: Services) -> Tally:
     """Resolve every due placement that this process has a free slot for."""
-    claimed = claim(services, Step.RESOLVE, open_terms)
-
-    async def question(driver: Driver, one: Claimed) -> Placed | NotPlaced:
-        timeout = services.policy(driver.name).open_timeout_seconds
-        unwanted = one.placement.closing_since is not None
-        try:
-            async with asyncio.timeout(timeout):
-                order = order_of(services, one)
-                return await driver.resolve(order, close=unwanted)
-        except TimeoutError as error:
-            raise OutcomeUnknown(f"no answer to the resolve within {timeout:g} s") from error
-
-    return act_and_settle(services, Step.RESOLVE, claimed, question, settle_open)
+    return run_once(services, RESOLVE)

@@ -2,7 +2,7 @@
 
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from orchestrator.rules.states import Step
 
@@ -20,6 +20,9 @@ class Slots:
         self._lock = threading.Lock()
         self._held: Counter[tuple[Step, str]] = Counter()
         self._closed = False
+        self._short: set[Step] = set()
+        self.on_free: Callable[[Step], None] = lambda _step: None
+        """Called when slots are free again after a claim found too few: there may be more to claim."""
 
     @property
     def closed(self) -> bool:
@@ -40,12 +43,19 @@ class Slots:
             left = self._totals[step] - sum(n for (kind, _), n in self._held.items() if kind is step)
             free = max(0, min(cap - self._held[(step, provider)], left))
             self._held[(step, provider)] += free
+            if not free:
+                self._short.add(step)
             return free
 
     def release(self, step: Step, provider: str, count: int = 1) -> None:
         """Give slots back."""
         with self._lock:
             self._held[(step, provider)] -= count
+            was_short = count > 0 and step in self._short and not self._closed
+            if was_short:
+                self._short.discard(step)
+        if was_short:
+            self.on_free(step)
 
     def held(self) -> int:
         """Calls under way in this process."""

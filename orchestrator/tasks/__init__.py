@@ -3,9 +3,10 @@
 app      the Celery application and what a worker process holds
 jobs     one task a job: `flows.jobs.perform`
 ticks    one task a wake-up: which flow it runs, in which queue
-waker    publishes wake-ups without ever holding anybody up
+runner   a bell and a runner for each wake-up: it works without messages too
+waker    sends wake-ups without ever delaying a commit
 refusals how messages for nobody are told of
-pools    the four kinds of work, and one Celery worker of each
+pools    the five kinds of work, and one process of each
 worker   Celery's worker as we run it: its signals, and its pool of threads
 draining how a process leaves when it is told to
 """

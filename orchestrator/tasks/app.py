@@ -13,22 +13,20 @@ from orchestrator.client.stream import connect
 from orchestrator.flows.deliver_events import LogSink, Sink
 from orchestrator.flows.services import Services
 from orchestrator.flows.upkeep import sync_credentials
+from orchestrator.rules.states import Step
 from orchestrator.settings import Settings, load_settings
-from orchestrator.store.database import StoreOutage
 from orchestrator.tasks import jobs, refusals, ticks
 from orchestrator.tasks.outage import Outage
-from orchestrator.tasks.waker import Waker
-
-#: Seconds after which a wake-up that nobody took is worth nothing. Far above a tick, because the clocks of two
-#: machines may differ by more than that, and a worker whose clock is ahead must not drop every one.
-WAKE_UP_EXPIRES = 60
+from orchestrator.tasks.runner import Runners
+from orchestrator.tasks.waker import Waker, WakeUps
 
 
 class Process:
     """What this worker process holds. A copy that came through a fork builds its own."""
 
-    def __init__(self, app: Celery, settings: Settings) -> None:
+    def __init__(self, app: Celery, settings: Settings, kind: str | None, connections: int) -> None:
         self._app = app
+        self._connections = connections
         self._settings = settings
         self._lock = threading.Lock()
         self._pid = 0
@@ -36,6 +34,10 @@ class Process:
         self._leaving = False
         self._sinks: Sequence[Sink] = ()
         self.outage = Outage()
+        self.runners = Runners(
+            kind or "", lambda: self.surroundings, self.outage, prove=self.prove_writes
+        )
+        self._waker = Waker(WakeUps(app).send)
 
     @property
     def services(self) -> Services:
@@ -63,6 +65,7 @@ class Process:
     def leave(self) -> None:
         """Claim nothing more; what is claimed and not begun is given back."""
         self._leaving = True
+        self.runners.leave()
         with self._lock:
             if self._built is not None:
                 self._built.services.slots.close()
@@ -88,38 +91,45 @@ class Process:
                     self._built.services.slots.close()
             return self._built
 
+    def ring(self, name: str) -> None:
+        """A wake-up has come: rows may be due."""
+        self.runners.ring(name)
+
+    def wake(self, steps: frozenset[Step]) -> None:
+        """These steps are due: ring here, and publish it for other processes. Returns at once."""
+        names = [ticks.OF_STEP[step] for step in steps]
+        for name in names:
+            self.runners.ring(name)
+        self._waker(names)
+
     def _build(self) -> wiring.Built:
         configuration = wiring.read_configuration(self._settings)
-        waker = Waker(lambda step: publish(self._app, ticks.OF_STEP[step]))
-        built = wiring.build(self._settings, configuration, wake=waker, pool_size=5)
+        built = wiring.build(self._settings, configuration, wake=self.wake, pool_size=self._connections)
+        built.services.slots.on_free = lambda step: self.runners.ring(ticks.OF_STEP[step])
         stream = connect(self._settings.broker_url, sentinel_master=self._settings.sentinel_master)
         self._sinks = (LogSink(), stream) if stream else (LogSink(),)
         sync_credentials(built.services)
         return built
 
 
-def publish(app: Celery, name: str) -> None:
-    """Send one wake-up, without a retry: the next one comes anyway."""
-    queue = ticks.queue_of(ticks.TICKS[name].kind)
-    app.send_task(name, queue=queue, expires=WAKE_UP_EXPIRES, ignore_result=True, retry=False)
-
-
-def make_app(settings: Settings | None = None) -> tuple[Celery, Process]:
+def make_app(
+    settings: Settings | None = None, kind: str | None = None, connections: int = 5
+) -> tuple[Celery, Process]:
     """An application that knows every task, and what its worker process holds. `settings`: by default those of
-    the environment."""
+    the environment. `kind`: of the work that this process does; none where it does none."""
     settings = settings or load_settings()
     refusals.hide_contents()
     app: Celery = Celery(
         "orchestrator", broker=settings.broker_url, backend=settings.result_url, set_as_current=False
     )
-    queues = [ticks.queue_of(kind) for kind in (ticks.CONTROL, ticks.CLOSE, ticks.OPEN, ticks.PING)]
+    queues = [ticks.queue_of(one) for one in ticks.KINDS]
     app.conf.update(celery_options([JOBS_QUEUE, *queues], sentinel_master=settings.sentinel_master))
     app.conf.update(_worker_options())
-    process = Process(app, settings)
+    process = Process(app, settings, kind, connections)
     app.set_default()
-    for name, tick in ticks.TICKS.items():  # one that raises is not repeated: the next is its retry
+    for name in ticks.TICKS:
         app.task(name=name, shared=False, ignore_result=True, acks_late=False, max_retries=0)(
-            _tick(process, tick)
+            _wake_up(process, name)
         )
     jobs.register(app, lambda: process.services)
     for name in [name for name in app.tasks if name.startswith("celery.")]:
@@ -127,17 +137,11 @@ def make_app(settings: Settings | None = None) -> tuple[Celery, Process]:
     return app, process
 
 
-def _tick(process: Process, tick: ticks.Tick) -> Callable[..., None]:
-    def run(*_strange: object, **_arguments: object) -> None:  # nobody sends any, and no error tells of them
-        if process.leaving:  # the next tick goes to another worker
-            return
-        try:
-            tick.run(process.surroundings)
-            process.outage.over(process.prove_writes)
-        except StoreOutage as error:
-            process.outage.told(error)
+def _wake_up(process: Process, name: str) -> Callable[..., None]:
+    def ring(*_unexpected: object, **_arguments: object) -> None:  # wake-ups carry none, and none may raise
+        process.ring(name)
 
-    return run
+    return ring
 
 
 def _worker_options() -> dict[str, Any]:

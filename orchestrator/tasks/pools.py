@@ -1,5 +1,6 @@
-"""The four kinds of work, each a Celery worker with slots that no other kind can take."""
+"""The five kinds of work, each a process with slots, threads and connections that no other kind can take."""
 
+import logging
 import os
 import socket
 import time
@@ -9,38 +10,33 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orchestrator.client.options import JOBS_QUEUE
-from orchestrator.flows.slots import TOTALS
-from orchestrator.rules.states import Step
 from orchestrator.settings import Settings
 from orchestrator.store.database import StoreOutage
-from orchestrator.tasks.draining import PINGS_END_WITHIN, Drain
-from orchestrator.tasks.ticks import CLOSE, CONTROL, OPEN, PING, queue_of
+from orchestrator.tasks.draining import CALLS_END_WITHIN, PINGS_END_WITHIN, Drain
+from orchestrator.tasks.ticks import CLOSE, CONTROL, OPEN, PING, STOP, queue_of
 
 if TYPE_CHECKING:
     from orchestrator.tasks.app import Process
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pool:
-    """One kind of work: what it consumes, and how many batches run beside each other.
+    """One kind of work: what it consumes, and how much it may do at once.
 
-    Threads, because a batch only waits: its calls run on the process's one event loop, its transactions in the
-    database. There is a thread for each lifecycle call that may be under way, so that a provider that hangs, which
-    holds at most half of the calls, never keeps another's from beginning. They are made when they are needed. A
-    ping's batch ends within the ping's timeout, so that fewer do."""
+    Its runners have threads of their own (`tasks.runner`), so that messages need few: jobs are transactions, and a
+    wake-up only rings."""
 
     queues: Sequence[str]
-    threads: int
+    threads: int = 2
+    connections: int = 5
+    """To the database, kept open; twice as many when there is much to do."""
 
-
-#: Threads for batches that find nothing to do.
-SPARE = 16
 
 POOLS: Mapping[str, Pool] = {
-    CONTROL: Pool(queues=(JOBS_QUEUE, queue_of(CONTROL)), threads=8),
-    CLOSE: Pool(queues=(queue_of(CLOSE),), threads=TOTALS[Step.CLOSE] + SPARE),
-    OPEN: Pool(queues=(queue_of(OPEN),), threads=TOTALS[Step.OPEN] + TOTALS[Step.RESOLVE] + SPARE),
-    PING: Pool(queues=(queue_of(PING),), threads=256),
+    CONTROL: Pool(queues=(JOBS_QUEUE, queue_of(CONTROL)), threads=8, connections=8),
+    **{kind: Pool(queues=(queue_of(kind),)) for kind in (STOP, CLOSE, OPEN, PING)},
 }
 
 
@@ -52,8 +48,8 @@ def run_pool(kind: str, settings: Settings) -> int:
     from orchestrator.tasks.worker import DrainingWorker, pool_that_drains
 
     warnings.filterwarnings("ignore", category=SecurityWarning)  # it is about pickle, and we speak JSON only
-    app, process = make_app(settings)
     pool = POOLS[kind]
+    app, process = make_app(settings, kind, pool.connections)
     drain = Drain()
 
     def begin() -> None:
@@ -75,14 +71,20 @@ def run_pool(kind: str, settings: Settings) -> int:
         without_heartbeat=True,
         quiet=True,
     )
+    process.runners.start()
     worker.start()
+    unfinished = process.runners.finish(lambda: drain.left(CALLS_END_WITHIN))
+    if unfinished:
+        log.warning(
+            "%d rows are still under way; they are claimed again when their leases expire", unfinished
+        )
     process.close()
     return int(worker.exitcode or 0)
 
 
 def _prepare(process: "Process") -> None:
     """Build everything before the first message is taken: a configuration that is being written ends this process,
-    which is started again. A database that is down is waited for by the jobs."""
+    which is started again. Jobs and runners wait for a database that is down."""
     try:
         process.prepare()
     except StoreOutage as error:

@@ -7,16 +7,21 @@ from typing import Any
 from orchestrator.flows.admit_queued import admit_queued, let_queues_look
 from orchestrator.flows.audit import audit_store
 from orchestrator.flows.brake import release_overdue
+from orchestrator.flows.close_due import CLOSE as CLOSE_FLOW
 from orchestrator.flows.close_due import close_due, mark_unserved
 from orchestrator.flows.deliver_events import Sink, deliver_events
 from orchestrator.flows.funds_due import funds_due
 from orchestrator.flows.keys import retry_paused
+from orchestrator.flows.open_due import OPEN as OPEN_FLOW
 from orchestrator.flows.open_due import open_due
 from orchestrator.flows.own_faults import end_alarms
+from orchestrator.flows.ping_due import PING as PING_FLOW
 from orchestrator.flows.ping_due import ping_due
+from orchestrator.flows.pipeline import Flow
 from orchestrator.flows.post_charges import post_charges
 from orchestrator.flows.read_balances import read_balances
 from orchestrator.flows.reconcile import reconcile_due
+from orchestrator.flows.resolve_due import RESOLVE as RESOLVE_FLOW
 from orchestrator.flows.resolve_due import resolve_due
 from orchestrator.flows.services import Services
 from orchestrator.flows.stop_due import stop_due
@@ -24,7 +29,7 @@ from orchestrator.flows.upkeep import forget_old_events, forget_old_outcomes
 from orchestrator.flows.warn_due import warn_due
 from orchestrator.rules.states import Step
 
-CONTROL, CLOSE, OPEN, PING = "control", "close", "open", "ping"
+CONTROL, STOP, CLOSE, OPEN, PING = KINDS = ("control", "stop", "close", "open", "ping")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,18 +48,28 @@ class Tick:
     kind: str
     every_seconds: float
     run: Callable[[Surroundings], Any]
+    flow: Flow[Any] | None = None
+    """Where there is one, a runner claims with it while earlier claims are under way; `run` is the same in one go."""
 
 
 #: Task name → wake-up. Add a name a release before anything sends it; never rename one.
 TICKS: Mapping[str, Tick] = {
     "orchestrator.tick.admit": Tick(kind=CONTROL, every_seconds=1, run=lambda a: admit_queued(a.services)),
-    "orchestrator.tick.open": Tick(kind=OPEN, every_seconds=1, run=lambda a: open_due(a.services)),
-    "orchestrator.tick.resolve": Tick(kind=OPEN, every_seconds=1, run=lambda a: resolve_due(a.services)),
-    "orchestrator.tick.ping": Tick(kind=PING, every_seconds=1, run=lambda a: ping_due(a.services)),
+    "orchestrator.tick.open": Tick(
+        kind=OPEN, every_seconds=1, run=lambda a: open_due(a.services), flow=OPEN_FLOW
+    ),
+    "orchestrator.tick.resolve": Tick(
+        kind=OPEN, every_seconds=1, run=lambda a: resolve_due(a.services), flow=RESOLVE_FLOW
+    ),
+    "orchestrator.tick.ping": Tick(
+        kind=PING, every_seconds=1, run=lambda a: ping_due(a.services), flow=PING_FLOW
+    ),
     "orchestrator.tick.warn": Tick(kind=CONTROL, every_seconds=1, run=lambda a: warn_due(a.services)),
-    "orchestrator.tick.stop": Tick(kind=CONTROL, every_seconds=1, run=lambda a: stop_due(a.services)),
-    "orchestrator.tick.close": Tick(kind=CLOSE, every_seconds=1, run=lambda a: close_due(a.services)),
-    "orchestrator.tick.funds": Tick(kind=CONTROL, every_seconds=1, run=lambda a: funds_due(a.services)),
+    "orchestrator.tick.stop": Tick(kind=STOP, every_seconds=1, run=lambda a: stop_due(a.services)),
+    "orchestrator.tick.close": Tick(
+        kind=CLOSE, every_seconds=1, run=lambda a: close_due(a.services), flow=CLOSE_FLOW
+    ),
+    "orchestrator.tick.funds": Tick(kind=STOP, every_seconds=1, run=lambda a: funds_due(a.services)),
     "orchestrator.tick.charge": Tick(kind=CONTROL, every_seconds=1, run=lambda a: post_charges(a.services)),
     "orchestrator.tick.events": Tick(
         kind=CONTROL, every_seconds=1, run=lambda a: deliver_events(a.services, a.sinks)

@@ -1,28 +1,85 @@
-"""Publishes wake-ups after commits, from a thread of its own: many at once become one, and a broker that hangs
-holds nobody up. A wake-up that is lost is made good by the next tick."""
+"""Sends wake-ups. Those of commits go from a thread of their own: many at once become one, and a broker that hangs
+delays no commit. A wake-up that is lost costs a few seconds: runners look without one."""
 
 import logging
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
 
-from orchestrator.rules.states import Step
+from celery import Celery
+
+from orchestrator.client.options import direct_queue
+from orchestrator.tasks import ticks
 
 log = logging.getLogger(__name__)
 
+#: Where so many wake-ups wait already, another one says nothing new.
+MANY = 100
+#: Seconds for which the length of a queue is remembered.
+REMEMBERED = 0.5
+#: Seconds between two lines about a broker that takes no wake-ups.
+SAY_EVERY = 30.0
+
+
+class WakeUps:
+    """Sends wake-ups to the queues of their kinds, each of which holds a bounded number. Safe to share between threads.
+
+    They carry no expiry: that would compare the clocks of two machines."""
+
+    def __init__(
+        self,
+        app: Celery,
+        *,
+        length: Callable[[str], int] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`length`: how many messages wait in a queue; by default the broker is asked."""
+        self._app = app
+        self._length = length or self._ask_length
+        self._clock = clock
+        self._lengths: dict[str, tuple[float, int]] = {}
+
+    def send(self, name: str) -> bool:
+        """Send one, without a retry: the next one comes anyway. Return False where enough are waiting. Raises what
+        the broker raises."""
+        queue = ticks.queue_of(ticks.TICKS[name].kind)
+        if self._waiting(queue) >= MANY:
+            return False
+        self._app.send_task(name, queue=queue, ignore_result=True, retry=False)
+        return True
+
+    def _waiting(self, queue: str) -> int:
+        at, length = self._lengths.get(queue, (None, 0))
+        now = self._clock()
+        if at is None or now - at > REMEMBERED:
+            length = self._length(queue)
+            self._lengths[queue] = now, length
+        return length
+
+    def _ask_length(self, queue: str) -> int:
+        """Declaring a queue again changes nothing, and every kind of broker answers with its length."""
+        with self._app.connection_or_acquire() as connection:
+            connection.connect()  # tries once; `default_channel` alone would try for ever
+            declared: Any = direct_queue(queue).bind(connection.default_channel).queue_declare()
+        return int(declared.message_count)
+
 
 class Waker:
-    """Call it with the steps that a commit made due."""
+    """Call it with the wake-ups that a commit causes."""
 
-    def __init__(self, publish: Callable[[Step], None]) -> None:
-        self._publish = publish
-        self._due: set[Step] = set()
+    def __init__(self, send: Callable[[str], object], *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._send_one = send
+        self._clock = clock
+        self._said_at: float | None = None
+        self._due: set[str] = set()
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
 
-    def __call__(self, steps: frozenset[Step]) -> None:
+    def __call__(self, names: Iterable[str]) -> None:
         """Remember them; returns at once."""
         with self._changed:
-            self._due |= steps
+            self._due.update(names)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="waker", daemon=True)
                 self._thread.start()
@@ -32,12 +89,20 @@ class Waker:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: bool(self._due))
-                steps, self._due = self._due, set()
-            for step in sorted(steps):
-                self._send(step)
+                names, self._due = self._due, set()
+            for name in sorted(names):
+                self._send(name)
 
-    def _send(self, step: Step) -> None:
+    def _send(self, name: str) -> None:
         try:
-            self._publish(step)
-        except Exception as error:  # noqa: BLE001  (whatever the broker does, the tick comes)
-            log.warning("wake-up for %s not published: %s", step, type(error).__name__)
+            self._send_one(name)
+        except Exception as error:  # noqa: BLE001  (whatever the broker does, runners look without a wake-up)
+            self._say(name, error)
+        else:
+            self._said_at = None
+
+    def _say(self, name: str, error: Exception) -> None:
+        now = self._clock()
+        if self._said_at is None or now - self._said_at >= SAY_EVERY:
+            self._said_at = now
+            log.warning("%s not sent: %s; workers look without it", name, type(error).__name__)

@@ -39,7 +39,7 @@ class Hands:
     def act(self, claimed: Claimed) -> Answer[Any]:
         """Ask the provider; what it says is not written down yet."""
 
-        async def question(driver: Driver, one: Claimed) -> Any:
+        async def question(_services: Services, driver: Driver, one: Claimed) -> Any:
             match one.step:
                 case Step.OPEN:
                     return await driver.open(order_of(self._services, one))
@@ -62,6 +62,7 @@ class Hands:
 
     def settle(self, answer: Answer[Any]) -> None:
         """Write it down."""
+        self._services.slots.release(answer.claimed.step, answer.claimed.placement.provider)
         SETTLE[answer.claimed.step](self._services, answer)
 
     def ping(self, provider: str) -> list[Pinged]:

@@ -91,11 +91,11 @@ def test_a_pool_process_that_dies_is_started_again(platform: Platform) -> None:
     platform.configure()
     worker = platform.start("worker")
     platform.open_account()
-    eventually(lambda: len(worker.children()) == 4, "four kinds of work")
+    eventually(lambda: len(worker.children()) == 5, "five kinds of work")
     victims = worker.children()
     for victim in victims:
         os.kill(victim, signal.SIGKILL)
-    eventually(lambda: len(worker.children() - victims) == 4, "four kinds of work again")
+    eventually(lambda: len(worker.children() - victims) == 5, "five kinds of work again")
     platform.open_account("other")
     worker.tell(signal.SIGTERM)
     assert worker.wait() == 0

@@ -109,23 +109,22 @@ def test_jobs_that_have_begun_are_finished_and_not_done_again(platform: Platform
 
 
 @pytest.mark.slow
-def test_jobs_prefetched_behind_busy_threads_go_back_to_their_queue(platform: Platform) -> None:
+def test_jobs_behind_busy_threads_are_left_to_another_worker_at_once(platform: Platform) -> None:
     platform.simulate(alpha=openai("sk-alpha"))
     platform.configure()
     worker = ready(platform, "control")
     platform.open_account("acme")
-    with locked(platform, "sessions"):
-        for _ in range(8):
-            platform.jobs.wake("orchestrator.tick.warn", "orchestrator.control")
+    with locked(platform, "accounts"):
+        begun = [credit(platform, n) for n in range(8)]  # a thread for each
         wait_until_blocked(platform.database, 8)
-        kept = [credit(platform, n) for n in range(8)]
-        eventually(lambda: waiting(platform) == (0, 8), "jobs are prefetched, and no thread is free for them")
+        kept = [credit(platform, n) for n in range(8, 16)]
+        eventually(lambda: sum(waiting(platform)) == 16, "no thread is free for the others")
         worker.tell(signal.SIGTERM)
-        eventually(lambda: "8 that have not begun go back" in worker.text(), "it consumes nothing more")
+        eventually(lambda: "waiting for" in worker.text(), "it consumes nothing more")
     assert worker.wait() == 0
     assert waiting(platform) == (8, 0), "none waits for the visibility timeout"
     ready(platform, "control", "another")
-    assert [platform.jobs.outcome(task_id)["ok"] for task_id in kept] == [True] * 8
+    assert [platform.jobs.outcome(task_id)["ok"] for task_id in [*begun, *kept]] == [True] * 16
     assert waiting(platform) == (0, 0)
 
 

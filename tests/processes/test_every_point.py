@@ -149,8 +149,8 @@ def died_by_itself(worker: Running, deaths: Deaths) -> bool:
 
 
 def is_ready(worker: Running) -> bool:
-    """All four kinds of work have begun."""
-    return worker.text().count(" ready.") == 4
+    """All five kinds of work have begun."""
+    return worker.text().count(" ready.") == 5
 
 
 def is_excused(at: datetime, deaths: Deaths) -> bool:

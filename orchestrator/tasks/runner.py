@@ -1,0 +1,197 @@
+"""A bell and a runner for each wake-up of a kind of work: everything due is done though no message arrives.
+
+A runner waits for its bell, or a few seconds without one, runs its flow until a run claims nothing, and waits again.
+Wake-ups, commits of this process and freed slots only ring. All waits are monotonic.
+"""
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from orchestrator.flows.pipeline import Pipeline
+from orchestrator.store.database import StoreOutage
+from orchestrator.tasks.outage import Outage
+from orchestrator.tasks.ticks import TICKS, Surroundings, Tick
+
+log = logging.getLogger(__name__)
+
+#: Seconds after which a runner looks without a bell; what has a longer beat looks a little after that beat.
+LOOK_EVERY = 3.0
+#: Pauses vary by this share, so that many processes do not look in the same instant.
+JITTER = 0.1
+#: Runs that may follow each other at once; from then on there is a short pause between two. Seconds.
+AT_ONCE, BREATH = 20, 0.05
+#: Seconds to wait after a run that failed, whoever rings.
+AFTER_A_FAILURE = 1.0
+#: Seconds between two lines about a flow that keeps failing.
+SAY_EVERY = 30.0
+
+
+class Bell:
+    """Rings that nobody has heard yet are one."""
+
+    def __init__(self) -> None:
+        self._rung = threading.Event()
+
+    def ring(self) -> None:
+        """Returns at once."""
+        self._rung.set()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for a ring, at most so long; return whether there was one."""
+        rung = self._rung.wait(seconds)
+        self._rung.clear()
+        return rung
+
+
+class Runner:
+    """Runs one flow of this process, one run after the other."""
+
+    def __init__(
+        self,
+        name: str,
+        tick: Tick,
+        surroundings: Callable[[], Surroundings],
+        outage: Outage,
+        *,
+        prove: Callable[[], object] = lambda: None,
+        claimed: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`surroundings` may raise while the process cannot be built. `prove`: writes, and so proves that an outage
+        is over. `claimed`: called after a run that claimed."""
+        self.name = name
+        self._tick = tick
+        self._surroundings = surroundings
+        self._outage = outage
+        self._prove = prove
+        self._claimed = claimed
+        self._bell = Bell()
+        self._leaving = threading.Event()
+        self._pipeline: Pipeline[Any] | None = None
+        self._said_at: float | None = None
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        """Look at once, and from then on."""
+        self._bell.ring()
+        self._thread.start()
+
+    def ring(self) -> None:
+        """Rows may be due. Returns at once."""
+        self._bell.ring()
+
+    def leave(self) -> None:
+        """Begin no other run. Returns at once."""
+        self._leaving.set()
+        self._bell.ring()
+
+    def wait(self, seconds: float) -> int:
+        """Wait until the present run, and everything claimed, is done; return how much is not."""
+        give_up_at = time.monotonic() + seconds
+        self._thread.join(max(seconds, 0.0))
+        left = self._pipeline.wait(max(give_up_at - time.monotonic(), 0.0)) if self._pipeline else 0
+        return left + self._thread.is_alive()
+
+    def _run(self) -> None:
+        while not self._leaving.is_set():
+            self._bell.wait(pause_of(self._tick, random.uniform(-1, 1)))
+            if not self._leaving.is_set():
+                self._guarded()
+
+    def _guarded(self) -> None:
+        try:
+            self._until_nothing_is_due()
+            self._outage.over(self._prove)
+        except StoreOutage as error:
+            self._outage.told(error)
+            self._leaving.wait(AFTER_A_FAILURE)
+        except Exception as error:  # noqa: BLE001  (it is logged: what is due stays due, and the runner goes on)
+            self._log_failure(error)
+            self._leaving.wait(AFTER_A_FAILURE)
+        else:
+            self._said_at = None
+
+    def _until_nothing_is_due(self) -> None:
+        runs = 0
+        while self._run_once() and not self._leaving.is_set():
+            self._claimed()
+            runs += 1
+            if not repeats(self._tick):
+                return
+            if runs >= AT_ONCE:
+                self._leaving.wait(BREATH)
+
+    def _run_once(self) -> int:
+        around = self._surroundings()
+        if self._tick.flow is None:
+            tally = self._tick.run(around)
+            return int(getattr(tally, "claimed", tally) or 0)
+        if self._pipeline is None:
+            self._pipeline = Pipeline(around.services, self._tick.flow, failed=self._not_settled)
+        return self._pipeline.claim()
+
+    def _not_settled(self, error: Exception) -> None:
+        if isinstance(error, StoreOutage):
+            self._outage.told(error)
+        else:
+            self._log_failure(error)
+
+    def _log_failure(self, error: Exception) -> None:
+        now = time.monotonic()
+        if self._said_at is None or now - self._said_at >= SAY_EVERY:
+            self._said_at = now
+            log.error("%s failed; what is due stays due and is tried again", self.name, exc_info=error)
+
+
+def pause_of(tick: Tick, jitter: float) -> float:
+    """Seconds that its runner waits for a bell: a little longer than the scheduler takes to send the next wake-up.
+    `jitter`: between -1 and 1."""
+    return max(LOOK_EVERY, tick.every_seconds * 1.2) * (1 + JITTER * jitter)
+
+
+def repeats(tick: Tick) -> bool:
+    """Return whether a run that claimed something is followed by another at once: upkeep has its own beat."""
+    return tick.every_seconds < LOOK_EVERY
+
+
+class Runners:
+    """Every runner of one kind of work."""
+
+    def __init__(
+        self,
+        kind: str,
+        surroundings: Callable[[], Surroundings],
+        outage: Outage,
+        *,
+        prove: Callable[[], object] = lambda: None,
+        claimed: Callable[[], None] = lambda: None,
+        ticks: Mapping[str, Tick] = TICKS,
+    ) -> None:
+        self._runners = {
+            name: Runner(name, tick, surroundings, outage, prove=prove, claimed=claimed)
+            for name, tick in ticks.items()
+            if tick.kind == kind
+        }
+
+    def start(self) -> None:
+        """Look at once, and from then on."""
+        for runner in self._runners.values():
+            runner.start()
+
+    def ring(self, name: str) -> None:
+        """Ring the bell of this wake-up, where it is of this kind."""
+        runner = self._runners.get(name)
+        if runner is not None:
+            runner.ring()
+
+    def leave(self) -> None:
+        """Begin nothing more. Returns at once."""
+        for runner in self._runners.values():
+            runner.leave()
+
+    def finish(self, left: Callable[[], float]) -> int:
+        """Wait for what is under way, while `left` says that there are seconds left; return how much is not done."""
+        return sum(runner.wait(left()) for runner in self._runners.values())
