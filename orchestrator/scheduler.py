@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable
 
 from apscheduler.executors.pool import ThreadPoolExecutor
-from apscheduler.schedulers.background import BackgroundScheduler
 
 from orchestrator.settings import Settings
 from orchestrator.store.database import Database, StoreError, new_token
 from orchestrator.tasks.app import make_app
 from orchestrator.tasks.draining import Drain
+from orchestrator.tasks.steady import SteadyScheduler
 from orchestrator.tasks.ticks import TICKS
 from orchestrator.tasks.waker import WakeUps
 
@@ -23,6 +23,10 @@ LEASE, LEASE_SECONDS = "scheduler", 5.0
 HEARTBEAT = 1.0
 #: No tick finished for so many seconds: a publish hangs for good; leave, and be started again.
 STUCK_AFTER = 30.0
+#: Seconds between two looks at that count as these at most: a process that was stopped (SIGSTOP) is not stuck.
+LONGEST_LOOK = 5.0
+#: Seconds between two lines about wake-ups that cannot be sent.
+SAY_EVERY = 30.0
 _DEFAULTS = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
 #: What APScheduler warns of at each beat that finds the last one still on its way.
 _SKIPPED = "maximum number of running instances reached"
@@ -42,8 +46,9 @@ class Scheduler:
         self._holder = new_token()
         self._leads = True
         self._monotonic = monotonic
-        self._last = monotonic()
-        self._failing = False
+        self._looked = monotonic()
+        self._quiet = 0.0
+        self._said_at: float | None = None
 
     def beat(self) -> None:
         """Keep the lease, and say in its row that somebody ticks. Without a database everybody ticks."""
@@ -55,7 +60,7 @@ class Scheduler:
             self._leads = True
             log.warning("the scheduler's lease cannot be kept: %s", type(error).__name__)
         if not self._leads:
-            self._last = self._monotonic()
+            self._quiet = 0.0
 
     def tick(self, name: str) -> None:
         """Send one wake-up, if it is ours to send."""
@@ -64,14 +69,19 @@ class Scheduler:
         try:
             self._send(name)
         except Exception as error:  # noqa: BLE001  (the broker may be down for a while: tick on)
-            self._say_once(f"{name} not sent: {type(error).__name__}; is the broker up?")
+            self._say(
+                f"{name} not sent: {type(error).__name__}; is the broker up? Workers look without wake-ups"
+            )
         else:
-            self._failing = False
-        self._last = self._monotonic()
+            self._said_at = None
+        self._quiet = 0.0
 
-    def stuck(self) -> bool:
-        """Has no tick finished for too long?"""
-        return self._monotonic() - self._last > STUCK_AFTER
+    def look(self) -> bool:
+        """To be called every second: return whether no tick has finished for too long while this process ran."""
+        now = self._monotonic()
+        self._quiet += min(now - self._looked, LONGEST_LOOK)
+        self._looked = now
+        return self._quiet > STUCK_AFTER
 
     def leave(self) -> None:
         """Let the next one have the lease at once."""
@@ -80,16 +90,19 @@ class Scheduler:
         except StoreError:
             log.warning("the scheduler's lease was not given back; it ends by itself in %s s", LEASE_SECONDS)
 
-    def _say_once(self, what: str) -> None:
-        if not self._failing:
+    def _say(self, what: str) -> None:
+        now = self._monotonic()
+        if self._said_at is None or now - self._said_at >= SAY_EVERY:
+            self._said_at = now
             log.warning(what)
-        self._failing = True
 
 
-def timetable(scheduler: Scheduler) -> BackgroundScheduler:
+def timetable(scheduler: Scheduler, wall: Callable[[], float] = time.time) -> SteadyScheduler:
     """The beat and every wake-up, each with a thread of its own, so that none waits for another's."""
     executor = ThreadPoolExecutor(max_workers=len(TICKS) + 1)
-    beats = BackgroundScheduler(timezone="UTC", job_defaults=_DEFAULTS, executors={"default": executor})
+    beats = SteadyScheduler(
+        wall=wall, timezone="UTC", job_defaults=_DEFAULTS, executors={"default": executor}
+    )
     logging.getLogger("apscheduler.scheduler").addFilter(_is_worth_a_line)
     beats.add_job(scheduler.beat, "interval", seconds=HEARTBEAT)
     for name, tick in TICKS.items():
@@ -115,7 +128,7 @@ def run(settings: Settings) -> int:
     beats.start()
     log.info("scheduler started: %d wake-ups", len(TICKS))
     while not drain.wait(1.0):
-        if scheduler.stuck():
+        if scheduler.look():
             log.error("no tick finished for %s s: leaving, to be started again", STUCK_AFTER)
             os._exit(1)
     beats.shutdown(wait=False)

@@ -2,14 +2,19 @@
 
 import logging
 import threading
+from collections import Counter
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 
+import apscheduler.schedulers.base
+import apscheduler.triggers.interval
 import pytest
 from apscheduler.events import EVENT_JOB_MAX_INSTANCES
 
 from orchestrator.scheduler import LEASE, LEASE_SECONDS, STUCK_AFTER, Scheduler, timetable
 from orchestrator.store.database import Database
+from orchestrator.tasks.ticks import TICKS
+from tests.processes.platform import eventually
 from tests.world import Clock
 
 
@@ -97,7 +102,7 @@ def test_a_broker_that_is_down_is_told_once_and_ticks_go_on(
         for _ in range(5):
             one.tick("ping")
         assert [record.message for record in caplog.records] == [
-            "ping not sent: ConnectionError; is the broker up?"
+            "ping not sent: ConnectionError; is the broker up? Workers look without wake-ups"
         ]
         is_up = True
         one.tick("ping")
@@ -112,12 +117,54 @@ def test_stuck_is_who_leads_and_finishes_no_tick(database: Database) -> None:
     leader, follower = (Scheduler(database, lambda _: None, lambda: passed) for _ in range(2))
     for one in (leader, follower):
         one.beat()
-    passed += STUCK_AFTER + 1
-    follower.beat()
-    assert leader.stuck()
-    assert not follower.stuck(), "who stands by has nothing to finish"
+    stuck = False
+    for _ in range(int(STUCK_AFTER) + 1):
+        passed += 1
+        follower.beat()
+        assert not follower.look(), "who stands by has nothing to finish"
+        stuck = leader.look()
+    assert stuck
     leader.tick("ping")
-    assert not leader.stuck()
+    assert not leader.look()
+
+
+def test_a_process_that_was_stopped_for_ten_minutes_is_not_stuck(database: Database) -> None:
+    passed = 0.0
+    one = Scheduler(database, lambda _: None, lambda: passed)
+    one.beat()
+    one.tick("ping")
+    assert not one.look()
+    passed += 600
+    assert not one.look()
+
+
+@pytest.mark.parametrize("hours", [2, -2])
+def test_ticks_go_on_each_second_when_the_wall_clock_jumps(
+    database: Database, monkeypatch: pytest.MonkeyPatch, hours: float
+) -> None:
+    jumped = timedelta()
+
+    class Shifted(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+            return datetime.now(tz) + jumped
+
+    monkeypatch.setattr(apscheduler.schedulers.base, "datetime", Shifted)
+    monkeypatch.setattr(apscheduler.triggers.interval, "datetime", Shifted)
+    sent: list[str] = []
+    beats = timetable(Scheduler(database, sent.append), wall=lambda: Shifted.now(UTC).timestamp())
+    each_second = [name for name, tick in TICKS.items() if tick.every_seconds == 1]
+    beats.start()
+    try:
+        eventually(lambda: set(sent) >= set(each_second), "the first ticks")
+        jumped = timedelta(hours=hours)
+        for _ in range(3):
+            sent.clear()
+            eventually(lambda: set(sent) >= set(each_second), "the next ticks", 20)
+        counted = Counter(sent)
+    finally:
+        beats.shutdown()
+    assert "orchestrator.tick.outcomes" not in counted, "what comes hourly waits for its hour"
 
 
 def test_a_wakeup_that_finds_the_last_one_on_its_way_is_skipped_without_a_word(

@@ -1,0 +1,44 @@
+"""APScheduler on monotonic time: its intervals follow the wall clock, and a wall clock may jump."""
+
+import logging
+import time
+from collections.abc import Callable
+from datetime import timedelta
+
+from apscheduler.schedulers.background import BackgroundScheduler
+
+log = logging.getLogger(__name__)
+
+#: Seconds by which wall clock and monotonic clock may differ between two looks: less is a slewed clock.
+JUMP = 0.5
+
+
+class SteadyScheduler(BackgroundScheduler):  # type: ignore[misc]  # APScheduler has no types
+    """Moves every next run by as much as the wall clock has jumped, so that each comes when it would have come."""
+
+    def __init__(
+        self,
+        *args: object,
+        wall: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+        **options: object,
+    ) -> None:
+        self._wall = wall
+        self._monotonic = monotonic
+        self._ahead = wall() - monotonic()
+        super().__init__(*args, **options)
+
+    def _process_jobs(self) -> float | None:
+        """Called by APScheduler at least as often as its shortest interval, by a monotonic wait."""
+        ahead = self._wall() - self._monotonic()
+        jump, self._ahead = ahead - self._ahead, ahead
+        if abs(jump) > JUMP:
+            log.warning("this machine's clock jumped by %+.1f s: wake-ups go on at their pace", jump)
+            self._move(timedelta(seconds=jump))
+        seconds: float | None = super()._process_jobs()
+        return seconds
+
+    def _move(self, by: timedelta) -> None:
+        for job in self.get_jobs():
+            if job.next_run_time is not None:
+                job.modify(next_run_time=job.next_run_time + by)
