@@ -34,9 +34,7 @@ class Process:
         self._leaving = False
         self._sinks: Sequence[Sink] = ()
         self.outage = Outage()
-        self.runners = Runners(
-            kind or "", lambda: self.surroundings, self.outage, prove=self.prove_writes
-        )
+        self.runners = Runners(kind or "", lambda: self.surroundings, self.outage, prove=self.prove_writes)
         self._waker = Waker(WakeUps(app).send)
 
     @property

@@ -120,13 +120,13 @@ def test_a_flow_that_raises_is_logged_once_in_a_while_and_its_runner_goes_on(
 def test_a_store_that_is_down_is_an_outage_and_its_end_is_logged(
     stage: Stage, caplog: pytest.LogCaptureFixture
 ) -> None:
-    stage.claims.put(StoreOutage(ErrorClass.UNREACHABLE, ConnectionError()))
+    stage.claims.put(StoreOutage(ErrorClass.DOWN, ConnectionError()))
     with caplog.at_level(logging.WARNING):
         stage.runner.start()
         stage.has_run(1)
         stage.runner.ring()
         eventually(lambda: "the database works again" in caplog.text, "the end of the outage")
-    assert OUTAGES[ErrorClass.UNREACHABLE] in caplog.text
+    assert OUTAGES[ErrorClass.DOWN] in caplog.text
 
 
 def test_a_process_that_cannot_be_built_yet_is_tried_again(caplog: pytest.LogCaptureFixture) -> None:
@@ -135,7 +135,7 @@ def test_a_process_that_cannot_be_built_yet_is_tried_again(caplog: pytest.LogCap
     def surroundings() -> Surroundings:
         builds.append(1)
         if len(builds) == 1:
-            raise StoreOutage(ErrorClass.UNREACHABLE, ConnectionError())
+            raise StoreOutage(ErrorClass.DOWN, ConnectionError())
         return AROUND
 
     runs: list[int] = []
