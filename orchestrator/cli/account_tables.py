@@ -1,12 +1,10 @@
 """Accounts for people, and their ledger for spreadsheets."""
 
-import csv
-import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.cli.output import is_wide, pairs, show, table
+from orchestrator.cli.output import is_wide, pairs, print_table_as_csv, show, table
 from orchestrator.cli.times import away, span, when
 
 if TYPE_CHECKING:
@@ -70,10 +68,8 @@ def ledger(lines: Iterable[Json], now: datetime) -> "RenderableType":
 
 
 def print_csv(lines: Iterable[Json]) -> None:
-    """The same for programs: times in UTC, decimals with a point."""
-    writer = csv.DictWriter(sys.stdout, _CSV, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(lines)
+    """Print the same for programs: times in UTC, decimals with a point."""
+    print_table_as_csv(_CSV, lines)
 
 
 def forecast(told: Json, now: datetime) -> list["RenderableType"]:

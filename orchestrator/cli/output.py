@@ -3,10 +3,11 @@
 Names, reasons and answers come from others: each text is escaped here, so that none of them can move a terminal's
 cursor or reorder a line. No other module of the command line prints."""
 
+import csv
 import json
 import shutil
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,16 @@ def print_line(line: str) -> None:
 def print_text(text: str) -> None:
     """Print plain text of several lines, such as sample code."""
     print(escape(text), flush=True)
+
+
+def print_table_as_csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Print a heading and one line for each row, the named columns only."""
+    writer = csv.DictWriter(sys.stdout, columns, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow(
+            {key: escape(value) if isinstance(value, str) else value for key, value in row.items()}
+        )
 
 
 def show(*parts: "RenderableType") -> None:

@@ -211,6 +211,8 @@ Timestamp: TypeAlias = Annotated[
     PlainSerializer(_in_utc),
     WithJsonSchema({"type": "string", "format": "date-time"}),
 ]
+PlainText: TypeAlias = Annotated[str, _ONE_LINE]
+"""One line, possibly empty; the field adds its bound."""
 Name: TypeAlias = Annotated[str, Field(min_length=1, max_length=MAX_NAME), _ONE_LINE]
 Line: TypeAlias = Annotated[str, Field(min_length=1, max_length=200), _ONE_LINE]
 Text: TypeAlias = Annotated[str, Field(max_length=MAX_DESCRIPTION), _SEVERAL_LINES]

@@ -32,8 +32,8 @@ class PutModel(Request):
     provider_model_id: fields.Line | None = None
     provider_model_ids: dict[fields.Identifier, fields.Line] | None = None
     type: fields.ModelTypeField
-    size: Annotated[str, Field(max_length=32)] = ""
-    learning_stage: Annotated[str, Field(max_length=64)] = ""
+    size: Annotated[fields.PlainText, Field(max_length=32)] = ""
+    learning_stage: Annotated[fields.PlainText, Field(max_length=64)] = ""
     source: fields.ModelSourceField = ModelSource.CATALOG
     owner: fields.Identifier | None = None
     files_uploaded: bool = False

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, TypeVar
 
 from orchestrator.rules.money import parse_amount
 from orchestrator.settings.faults import Fault
@@ -14,6 +14,9 @@ from orchestrator.settings.faults import Fault
 LARGEST = 1_000_000_000
 #: What a key's ending says of its unit, and the most of it: ten years.
 _UNITS = {"_seconds": ("seconds", 315_360_000), "_days": ("days", 3_650)}
+
+
+Default = TypeVar("Default")
 
 
 @dataclass(kw_only=True)
@@ -67,12 +70,14 @@ class Table:
         self.fault(key, 'must be a list of texts (["a", "b"])')
         return default
 
-    def whole(self, key: str, default: int, *, least: int) -> int:
-        return int(self.number(key, default, least=least, whole=True))
+    def whole(self, key: str, default: Default, *, least: int) -> int | Default:
+        """A whole number; `default`, which may be None for "no limit", where it is left out or wrong."""
+        found = self.number(key, default, least=least, whole=True)
+        return int(found) if isinstance(found, int | float) else default
 
     def number(
-        self, key: str, default: float, *, least: float, most: float | None = None, whole: bool = False
-    ) -> float:
+        self, key: str, default: Default, *, least: float, most: float | None = None, whole: bool = False
+    ) -> float | Default:
         """A number within bounds; `least` 0 allows zero, anything else is the smallest allowed. `most`: as the
         key's unit allows, unless told."""
         value = self.take(key)

@@ -1,0 +1,231 @@
+"""Escape sequences planted in every text of the database: no command lets one reach an operator's terminal.
+
+Jobs, catalog files and drivers refuse or clean such texts; rows written by an older release may hold them all the
+same. So they are planted in the rows themselves, and each reading command is read through a pseudo-terminal."""
+
+import json
+import os
+import pty
+import re
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import click
+import pytest
+from sqlalchemy import Column, Connection, Table, update
+from sqlmodel.sql.sqltypes import AutoString
+
+from orchestrator.cli.main import app
+from orchestrator.client.parsing import parse
+from orchestrator.client.requests import JOBS
+from orchestrator.rules.refusals import Refusal
+from orchestrator.store.tables import metadata
+from tests.cli.conftest import Cli
+from tests.world import MINUTE, World
+
+#: A word to find, between what clears a screen, sets a title, reverses a line, and begins a sequence in one byte.
+PLANT = "\x1b[2J\x1b]0;owned\x07PLANTED\u202e\x9b1m\r\u2028"
+#: What must not arrive. Colours may, and what redraws a line of progress.
+FORBIDDEN = re.compile("\x1b\\[2J|\x1b\\]|\x07|\u202e|\x9b|\u2028|\r(?!\n|\x1b\\[(2K|1A))")
+#: Columns whose texts are compared or looked up: with another value the row would be another one.
+KEYS = re.compile(
+    r"(^|_)(id|ids|n|token|scope|kind|name|credential|provider|fingerprint|currency|plan|holder)$"
+    r"|ref$|^next_|auth|revision|digest"
+)
+COMMANDS = (
+    "session list",
+    "session list --json",
+    "session list --unproven",
+    "session list --forced",
+    "session show {session}",
+    "session show {session} --json",
+    "session show {stopped}",
+    "session explain {session}",
+    "session endpoint {session}",
+    "session endpoint {session} --json",
+    "account list",
+    "account show acme",
+    "account forecast acme",
+    "account ledger acme",
+    "account ledger acme --csv",
+    "model list",
+    "provider list",
+    "provider orphans",
+    "events",
+    "events --json",
+    "audit --full",
+    "doctor",
+    "doctor --json",
+)
+
+
+def _texts(table: Table) -> Iterator[Column[Any]]:
+    for column in table.columns:
+        plain = isinstance(column.type, AutoString) and not column.primary_key and not column.foreign_keys
+        if plain and (not KEYS.search(column.name) or (table.name, column.name) == ("sessions", "name")):
+            yield column
+
+
+def _plant(connection: Connection) -> int:
+    """Append the plant to every text, and put it into every JSON object; return how many columns have it."""
+    triggers = connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'trigger'").scalars()
+    for trigger in list(triggers):  # the ledger refuses every change
+        connection.exec_driver_sql(f"DROP TRIGGER {trigger}")
+    planted = 0
+    for table in metadata.sorted_tables:
+        for column in _texts(table):
+            connection.execute(update(table).where(column.is_not(None)).values({column.name: column + PLANT}))
+            planted += 1
+    sessions, outbox = metadata.tables["sessions"], metadata.tables["outbox"]
+    connection.execute(update(sessions).values(metadata={PLANT: [PLANT]}))
+    connection.execute(update(outbox).values(data=_with_plant))
+    return planted
+
+
+_with_plant: Mapping[str, Any] = {"reason": PLANT, "detail": PLANT, "name": PLANT, "account_id": PLANT}
+
+
+class Terminal:
+    """Standard output and error of this process as a pseudo-terminal."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._main, side = pty.openpty()
+        self._file = os.fdopen(side, "w", encoding="utf-8", errors="surrogateescape")
+        self._read = bytearray()
+        self._reader = threading.Thread(target=self._drain)
+        self._reader.start()
+        for name in ("stdout", "stderr"):
+            monkeypatch.setattr(sys, name, self._file)
+
+    def _drain(self) -> None:
+        while True:
+            try:
+                self._read += os.read(self._main, 65536)
+            except OSError:  # the other end is closed
+                return
+
+    def close(self) -> str:
+        self._file.close()
+        self._reader.join()
+        os.close(self._main)
+        return self._read.decode("utf-8", errors="replace")
+
+
+def _shown(command: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    with monkeypatch.context() as patched:
+        patched.setenv("TERM", "xterm-256color")
+        patched.setenv("COLUMNS", "200")
+        terminal = Terminal(patched)
+        try:
+            app(command.split(), standalone_mode=False)
+        except (SystemExit, click.exceptions.Exit):
+            pass
+        finally:
+            shown = terminal.close()
+    return shown
+
+
+def test_no_command_lets_a_planted_escape_through(
+    cli: Cli, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = world.run_session(name="first", description="about it", stop={"max_duration_seconds": 7200})
+    stopped = world.run_session("moral", name="second")
+    world.done("session.close", session_id=stopped, reason="operator", detail="maintenance")
+    world.pass_time(MINUTE)
+    with world.services.database.engine.begin() as connection:
+        assert _plant(connection) > 25
+    seen = 0
+    for command in COMMANDS:
+        shown = _shown(command.format(session=session, stopped=stopped), monkeypatch)
+        assert shown, command
+        found = FORBIDDEN.search(shown)
+        assert found is None, (command, shown[max(0, found.start() - 80) : found.end() + 80])
+        seen += "PLANTED" in shown
+    assert seen > len(COMMANDS) // 2, "most commands show a planted text"
+
+
+SAMPLES: Mapping[str, dict[str, Any]] = {
+    "orchestrator.session.create": {
+        "account_id": "acme",
+        "model_id": "llama",
+        "name": "first",
+        "session_id": "s-1",
+        "description": "about",
+        "on_quota": "reject",
+        "provider_options": {"bid_id": "0x1"},
+        "provider": "alpha",
+        "credential": "env:KEY",
+        "attach": {
+            "endpoint_url": "https://h/v1",
+            "secret_ref": "env:KEY",
+            "model": "m",
+            "ends_at": "2026-01-01T00:00:00Z",
+        },
+        "metadata": {"team": "red", "deep": [{"a": "b"}]},
+    },
+    "orchestrator.session.start": {"session_id": "s-1", "on_quota": "queue"},
+    "orchestrator.session.close": {
+        "session_id": "s-1",
+        "reason": "operator",
+        "detail": "why",
+        "by": "who",
+        "force": True,
+    },
+    "orchestrator.session.extend": {"session_id": "s-1", "max_cost": "1.00"},
+    "orchestrator.session.ping": {"session_id": "s-1"},
+    "orchestrator.session.delete": {"session_id": "s-1"},
+    "orchestrator.session.record_interactions": {
+        "batch": [{"session_id": "s-1", "count": 1, "at": "2026-01-01T00:00:00Z"}]
+    },
+    "orchestrator.account.put": {"account_id": "acme", "plan": "payg", "currency": "USD"},
+    "orchestrator.account.credit": {"account_id": "acme", "amount": "1", "currency": "USD", "key": "k"},
+    "orchestrator.model.put": {
+        "id": "llama",
+        "providers": ["alpha"],
+        "provider_model_ids": {"alpha": "m"},
+        "type": "LLM",
+        "size": "8B",
+        "learning_stage": "Instruction-tuned",
+        "source": "private",
+        "owner": "acme",
+        "files_uploaded": True,
+        "tags": ["ready"],
+        "price_per_node_hour": "1.20",
+        "currency": "USD",
+    },
+}
+
+
+def _planted(value: Any, plant: str) -> Iterator[Any]:
+    """The same value with one of its texts, or keys, planted."""
+    match value:
+        case str():
+            yield value[:1] + plant + value[1:]
+        case dict():
+            for key, below in value.items():
+                yield from ({**value, key: one} for one in _planted(below, plant))
+                if isinstance(below, str | list) and key in ("team", "deep"):
+                    yield {**value, key + plant: below}
+        case list():
+            for n, below in enumerate(value):
+                yield from ([*value[:n], one, *value[n + 1 :]] for one in _planted(below, plant))
+
+
+def _is_refused(name: str, kwargs: dict[str, Any]) -> bool:
+    try:
+        parse(name, kwargs)
+    except Refusal:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("name", sorted(JOBS))
+def test_every_text_of_every_job_refuses_escapes(name: str) -> None:
+    parse(name, SAMPLES[name])  # as it stands it is right
+    for plant in ("\x1b[2J", "\u202e", "\x9b", "\x00", "\ud800", "\u2028"):
+        tried = list(_planted(SAMPLES[name], plant))
+        assert tried
+        for kwargs in tried:
+            assert _is_refused(name, kwargs), json.dumps(kwargs)
