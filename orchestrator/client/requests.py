@@ -153,6 +153,23 @@ class Interactions(Part):
     ok: bool = True
     at: fields.Timestamp | None = None
     """None: now."""
+    began: fields.Timestamp | None = None
+    """Without `ended`: under way since then, and not counted before it has ended."""
+    ended: fields.Timestamp | None = None
+    """In place of `at`."""
+
+    @model_validator(mode="after")
+    def _ends_after_it_began(self) -> Self:
+        if self.at is not None and (self.began is not None or self.ended is not None):
+            raise fields.fault("two_instants", "give at, or began and ended, not both")
+        if self.began is not None and self.ended is not None and self.ended < self.began:
+            raise fields.fault("ended_too_early", "ended is before began")
+        return self
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether it has begun and not ended yet."""
+        return self.began is not None and self.ended is None
 
 
 class RecordInteractions(Request):

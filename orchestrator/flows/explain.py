@@ -99,6 +99,7 @@ def _doubts(tx: Transaction, session: Session, policy: Policy) -> Iterator[str]:
         (session.gone_since, "the provider said that it is gone: one confirmation is death"),
         (session.loading_since, "it says that it is loading"),
         (session.unusable_since, f"unusable: {policy.unusable_after_seconds:g} s of it are death"),
+        (session.busy_since, f"its server is busy: {policy.busy_dead_after_seconds:g} s of it are death"),
     ):
         if since is not None:
             yield f"{what} (since {rfc3339(since)})"

@@ -243,4 +243,5 @@ def _may_end(services: Services, session: Session, probe: Probe) -> bool:
 
 def as_ping(probe: Probe, lives: str | None = None) -> Ping:
     """What the rules know of it."""
-    return Ping(probe.verdict, probe.latency_ms, probe.detail, probe.retry_after_seconds, lives)
+    waits = probe.retry_after_seconds
+    return Ping(probe.verdict, probe.latency_ms, probe.detail, waits, lives, probe.silence)

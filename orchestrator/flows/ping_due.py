@@ -22,6 +22,7 @@ from orchestrator.rules.decide import (
     Stop,
     after_ping,
     after_the_platforms_word,
+    is_well,
     note_ping,
     plan_steps,
     without_doubts,
@@ -112,7 +113,7 @@ def _good(services: Services, pinged: Pinged, now: datetime) -> GoodPing | None:
         return None
     if pinged.placement.asleep_since is not None:  # it woke up, which is written down
         return None
-    if session.failures or session.gone_since or session.loading_since or session.unusable_since:
+    if not is_well(session):
         return None
     if probe.key_refused is not None:  # the key is to be paused
         return None

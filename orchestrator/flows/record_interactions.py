@@ -8,6 +8,7 @@ from typing import Any
 from orchestrator.client.requests import Interactions, RecordInteractions
 from orchestrator.flows.account_work import AccountWork
 from orchestrator.flows.services import Services
+from orchestrator.rules.busy import note_begun, note_ended
 from orchestrator.rules.pings import note_success, ping_not_needed_until
 from orchestrator.rules.refusals import ErrorCode
 from orchestrator.rules.states import State
@@ -56,7 +57,7 @@ class _Recorder:
             self._reject(index, item, ErrorCode.INVALID_STATE, message)
         else:
             work = self._works[session.account_id]
-            self._after[session.id] = _counted(session, item, work.policy(session), work.now)
+            self._after[session.id] = _applied(session, item, work.policy(session), work.now)
             self.accepted += 1
 
     def save(self) -> None:
@@ -72,9 +73,24 @@ class _Recorder:
         self.rejected.append(rejected)
 
 
+def _applied(session: Session, item: Interactions, policy: Policy, now: datetime) -> Session:
+    """What is under way is use, and counts once it has ended."""
+    if item.is_under_way and item.began is not None:
+        return _under_way(session, min(item.began, now), policy, now)
+    ended = session if item.began is None else note_ended(session, item.began)
+    return _counted(ended, item, policy, now)
+
+
+def _under_way(session: Session, began: datetime, policy: Policy, now: datetime) -> Session:
+    if session.state is not State.RUNNING:
+        return session
+    used = replace(session, last_interaction_at=max(began, session.last_interaction_at or began))
+    return note_begun(used, began, policy, now)
+
+
 def _counted(session: Session, item: Interactions, policy: Policy, now: datetime) -> Session:
     """Every interaction counts and is activity; only a success proves life."""
-    at = min(item.at or now, now)
+    at = min(item.ended or item.at or now, now)
     counted = replace(session, interactions=session.interactions + item.count)
     if session.state not in {State.STARTING, State.RUNNING}:
         return counted

@@ -57,6 +57,7 @@ class SessionView:
             "next_step": session.next_step.value if session.next_step else None,
             "next_step_at": rfc3339(session.next_step_at),
             "last_ping": self._last_ping(),
+            "busy_since": rfc3339(session.busy_since),
             "unproven_since": rfc3339(self._unproven_since()),
             "money_at_risk": as_text(self._money_at_risk()),
             "forced_closes": self._forced_closes(),

@@ -12,10 +12,12 @@ from orchestrator.providers.clock import monotonic
 from orchestrator.providers.driver import Endpoint, Probe, Target
 from orchestrator.providers.errors import NotSent
 from orchestrator.providers.faults import Rule, describe, effective_status, has_error, read_fault, verdict_of
-from orchestrator.providers.http import Call, HttpClient, NoAnswer
+from orchestrator.providers.http import Call, HttpClient, NoAnswer, Unanswered
 from orchestrator.providers.ladder import Ladder, first_rung, ran_out_of_tokens
+from orchestrator.providers.looks import look
 from orchestrator.providers.numbers import read_decimal, read_seconds
 from orchestrator.providers.reach import AddressRefused
+from orchestrator.rules.busy import Silence
 from orchestrator.rules.values import ModelType, Verdict
 
 #: Samples of silence in the ping of a speech model: a fifth of a second.
@@ -38,6 +40,8 @@ class Dialect:
     most_tokens: int = 256
     """The ladder never asks for more."""
     cost_header: str | None = None
+    looks: Sequence[str] = ()
+    """Where the server answers while it works, relative to the endpoint's URL."""
     streams: bool = False
     """The platform wants a stream; its first chunk is the answer, and no more is read."""
 
@@ -106,13 +110,20 @@ class _Ping:
         except (NotSent, NoAnswer) as error:
             elapsed = round((monotonic() - self._begun) * 1000)
             lasting = isinstance(error, AddressRefused)
+            asks_elsewhere = isinstance(error, Unanswered) and error.failed_here is None
             return Probe(
                 verdict=Verdict.MISCONFIGURED if lasting else Verdict.TRANSIENT,
                 latency_ms=elapsed,
                 detail=str(error),
                 not_begun=error.failed_here is not None,
                 failed_here=error.failed_here,
+                silence=await self._looked() if asks_elsewhere else None,
             )
+
+    async def _looked(self) -> Silence:
+        """Look where the server answers while it works on another request."""
+        looks = self._dialect.looks
+        return Silence(await look(self._http, self._endpoint, self._target, looks))
 
     def _body(self, ladder: Ladder) -> dict[str, Any]:
         return {

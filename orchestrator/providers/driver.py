@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from orchestrator.providers.card import Card
+from orchestrator.rules.busy import Silence
 from orchestrator.rules.local_faults import LocalFault
 from orchestrator.rules.values import Attach, ModelType, Verdict
 
@@ -90,6 +91,8 @@ class Probe:
     cost_usd: str | None = None
     foreign_handle: str | None = None  # what the key has instead of ours
     key_refused: str | None = None  # why its key can take no other session, whatever became of this one
+    silence: Silence | None = None
+    """It was accepted and not answered in time, and this is what was seen elsewhere on the server then."""
     not_begun: bool = False
     """It was too late to begin, or to go on with the next rung: the verdict counts for nothing. With a
     `variant`, that is the rung from which the next ping goes on."""

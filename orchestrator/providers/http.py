@@ -103,6 +103,10 @@ class NoAnswer(Exception):
     """What failed on this machine meanwhile, so that the answer could not come."""
 
 
+class Unanswered(NoAnswer):
+    """The whole time of the call has passed: it was accepted, as connecting may take only a part of it."""
+
+
 class HttpClient:
     """Long-lived, one per process and event loop; `aclose` belongs to whoever built it."""
 
@@ -163,7 +167,7 @@ class HttpClient:
     async def _failure(self, call: Call, begun: float, error: Exception) -> NotSent | NoAnswer:
         """What is known of the request, and whether this machine is at fault."""
         if isinstance(error, TimeoutError):
-            failure: NotSent | NoAnswer = NoAnswer(f"no answer within {call.timeout_seconds:.3g} s")
+            failure: NotSent | NoAnswer = Unanswered(f"no answer within {call.timeout_seconds:.3g} s")
         else:
             failure = _outcome(error, self._hidden.forms(call.secret))
         if not isinstance(failure, AddressRefused):

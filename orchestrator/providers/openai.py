@@ -3,7 +3,9 @@
 Nothing is created upstream: an open checks that the model is listed, a close is local.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from orchestrator.providers.always_on import AlwaysOn
 from orchestrator.providers.answers import Answer
@@ -13,6 +15,7 @@ from orchestrator.providers.driver import Auth, Endpoint, Order, Placed, Probe, 
 from orchestrator.providers.errors import ModelMissing
 from orchestrator.providers.http import Call, HttpClient
 from orchestrator.providers.lifecycle import ask_reading, listed_models
+from orchestrator.providers.looks import LOOK_PATH, SERVER_LOOKS
 from orchestrator.providers.options import DriverOptions
 
 #: Answers that say "no such list here"; the first good ping is the proof then.
@@ -22,6 +25,7 @@ _NO_LIST = frozenset({404, 405, 501})
 class OpenAIOptions(DriverOptions):
     auth: Literal[Auth.BEARER, Auth.X_API_KEY, Auth.BOTH, Auth.NONE] = Auth.BEARER
     check_models: bool = True
+    looks: tuple[Annotated[str, Field(pattern=LOOK_PATH)], ...] = SERVER_LOOKS
 
 
 class OpenAIDriver(AlwaysOn):
@@ -33,7 +37,9 @@ class OpenAIDriver(AlwaysOn):
         self._options = options
         self._http = http
         self._pinger = Pinger(http)
-        self._dialect = Dialect(rules=options.rules, most_tokens=options.ping_most_tokens)
+        self._dialect = Dialect(
+            rules=options.rules, most_tokens=options.ping_most_tokens, looks=options.looks
+        )
 
     async def open(self, order: Order) -> Placed:
         if self._options.check_models:

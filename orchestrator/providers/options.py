@@ -8,6 +8,7 @@ from pydantic_core import PydanticCustomError
 
 from orchestrator.providers.answers import Answer
 from orchestrator.providers.faults import Rule, read_fault
+from orchestrator.providers.looks import LOOK_PATH
 from orchestrator.rules.values import Verdict
 from orchestrator.settings import is_reference
 
@@ -71,6 +72,8 @@ class DriverOptions(BaseModel):
     """Of sessions, instances, models: what is longer is not read. Every other answer is bounded by 1 MiB."""
     ping_most_tokens: int = Field(default=256, ge=1)
     """Where a server wants more tokens than the policy's, at most this many."""
+    looks: tuple[Annotated[str, Field(pattern=LOOK_PATH)], ...] = ()
+    """Where endpoints answer while they work on another request, relative to their URL (`models`, `../health`)."""
     errors: tuple[Meaning, ...] = ()
     """What the platform's errors mean, laid before the shared table: few platforms document theirs."""
 

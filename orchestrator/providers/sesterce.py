@@ -57,7 +57,9 @@ class SesterceDriver:
         self._endpoints = Endpoints(http, options)
         self._pinger = Pinger(http)
         gone = (rule(Verdict.GONE, (401,), ""),) if options.unauthorized_means == "gone" else ()
-        self._dialect = Dialect(most_tokens=options.ping_most_tokens, rules=(*options.rules, *gone))
+        self._dialect = Dialect(
+            most_tokens=options.ping_most_tokens, rules=(*options.rules, *gone), looks=options.looks
+        )
 
     async def open(self, order: Order) -> Placed:
         until = monotonic() + self._options.open_timeout_seconds

@@ -1,13 +1,14 @@
 """What `[providers.NAME]` may say to the Sesterce driver: what the platform does not document is set here."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
 from orchestrator.providers.card import Card
+from orchestrator.providers.looks import LOOK_PATH, SERVER_LOOKS
 from orchestrator.providers.options import URL, DriverOptions, SecretRef
 
 OnOpen = Literal["attach", "start", "create"]
@@ -48,6 +49,7 @@ class SesterceOptions(DriverOptions):
         "unavailable hardware",
     )
     """Words of a refusal that has to do with hardware, not with us; a guess, for errors are not documented."""
+    looks: tuple[Annotated[str, Field(pattern=LOOK_PATH)], ...] = SERVER_LOOKS
     pending_means: Literal["starting", "asleep"] = "starting"
     endpoint_auth: Literal["x-api-key", "bearer"] = "x-api-key"
     """The header that the platform documents for its endpoints."""

@@ -8,7 +8,15 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import assert_never
 
-from orchestrator.rules.pings import Ping, note_ping, note_success, ping_not_needed_until, without_doubts
+from orchestrator.rules.busy import SLOWDOWN, is_busy, is_dead
+from orchestrator.rules.pings import (
+    Ping,
+    is_well,
+    note_ping,
+    note_success,
+    ping_not_needed_until,
+    without_doubts,
+)
 from orchestrator.rules.states import State, Step, StopReason
 from orchestrator.rules.stops import next_stop, next_warning
 from orchestrator.rules.values import Policy, Session, Verdict
@@ -23,6 +31,7 @@ __all__ = [
     "Stop",
     "after_ping",
     "believed",
+    "is_well",
     "note_ping",
     "note_success",
     "ping_not_needed_until",
@@ -165,6 +174,8 @@ def _while_running(
             return _again(now, interval)
         case Verdict.THROTTLED | Verdict.LOADING:
             return _again(now, max(interval, believed(retry_after_seconds, policy)))
+        case Verdict.TRANSIENT if is_busy(session):
+            return _busy(session, policy, now, interval)
         case Verdict.TRANSIENT:
             return _failing(session, policy, now)
         case Verdict.GONE:
@@ -183,6 +194,15 @@ def _failing(session: Session, policy: Policy, now: datetime) -> Decision:
         times = "1 failed ping" if session.failures == 1 else f"{session.failures} failed pings in a row"
         return _end(session, now, f"{times} over {seconds:.0f} s, the last: {session.last_ping_detail}")
     return _again(now, _backoff(session, policy))
+
+
+def _busy(session: Session, policy: Policy, now: datetime, interval: float) -> Decision:
+    if not is_dead(session, policy, now):
+        return _again(now, SLOWDOWN * interval)
+    seconds = _since(session.busy_since or now, now)
+    return _end(
+        session, now, f"busy for {seconds:.0f} s without an answer, the last: {session.last_ping_detail}"
+    )
 
 
 def _gone(session: Session, now: datetime) -> Decision:

@@ -80,6 +80,8 @@ def _health_kinds(before: Session, after: Session) -> Iterator[str]:
     doubted, doubtful = _in_doubt(before), _in_doubt(after)
     if after.state is State.RUNNING and doubted != doubtful:
         yield "suspect" if doubtful else "recovered"
+    if after.busy_warned_at is not None and before.busy_warned_at is None:
+        yield "busy"
     if after.warned_seconds is not None and after.warned_seconds != before.warned_seconds:
         yield "expiring"
 
@@ -112,6 +114,8 @@ def _session_data(before: Session | None, after: Session) -> dict[str, Any]:
             "latency_ms": after.last_latency_ms,
             "detail": after.last_ping_detail,
         }
+    if after.busy_since is not None:
+        data["busy_since"] = rfc3339(after.busy_since)
     if after.warned_seconds is not None:
         data["seconds_left"] = after.warned_seconds
     return data

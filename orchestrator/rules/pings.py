@@ -4,8 +4,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import assert_never
 
+from orchestrator.rules.busy import Silence, evidence, is_busy, is_dead, note_busy, without_busy
 from orchestrator.rules.states import State
 from orchestrator.rules.values import Policy, Session, Verdict
+
+#: What no server says that is out of order.
+_SIGNS_OF_LIFE = frozenset({Verdict.ALIVE, Verdict.THROTTLED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +22,8 @@ class Ping:
     retry_after_seconds: float | None = None
     lives: str | None = None
     """What the platform's own status said, where it said that the session lives."""
+    silence: Silence | None = None
+    """It was accepted, and not answered in time."""
 
     @property
     def weighed(self) -> "Ping":
@@ -37,7 +43,7 @@ def note_ping(session: Session, ping: Ping, policy: Policy, now: datetime) -> Se
     failures, failing_since = _streak(session, verdict, now)
     believed = session if ping.lives is None else replace(session, gone_since=None)
     gone_since, loading_since, unusable_since = _doubts(believed, verdict, now)
-    return replace(
+    noted = replace(
         session,
         last_ping_at=now,
         last_verdict=verdict,
@@ -50,6 +56,10 @@ def note_ping(session: Session, ping: Ping, policy: Policy, now: datetime) -> Se
         loading_since=loading_since,
         unusable_since=unusable_since,
     )
+    if verdict in _SIGNS_OF_LIFE:
+        return without_busy(noted)
+    seen = evidence(session, ping.silence, policy, now)
+    return noted if seen is None else _busy(noted, seen, policy, now)
 
 
 def may_be_the_last(session: Session, ping: Ping, policy: Policy, now: datetime) -> bool:
@@ -58,6 +68,8 @@ def may_be_the_last(session: Session, ping: Ping, policy: Policy, now: datetime)
     match noted.last_verdict:
         case Verdict.GONE:
             return True
+        case Verdict.TRANSIENT if is_busy(noted):
+            return is_dead(noted, policy, now)
         case Verdict.TRANSIENT:
             return noted.failures >= policy.dead_after_failures
         case Verdict.CREDENTIALS | Verdict.OUT_OF_BALANCE | Verdict.MISCONFIGURED:
@@ -69,8 +81,9 @@ def may_be_the_last(session: Session, ping: Ping, policy: Policy, now: datetime)
 def note_success(session: Session, at: datetime) -> Session:
     """A reported success at `at` proves life, and ends every doubt that is not younger than itself."""
     streak = _unless_outlived(session.failing_since, at)
+    busy = _unless_outlived(session.busy_since, at)
     return replace(
-        session,
+        session if busy else without_busy(session),
         last_alive_at=max(at, session.last_alive_at or at),
         failures=session.failures if streak else 0,
         failing_since=streak,
@@ -98,16 +111,38 @@ def at_rest(session: Session) -> Session:
 def without_doubts(session: Session) -> Session:
     """With streak and doubts forgotten: for the next placement, or once a brake lifts."""
     return replace(
-        session, failures=0, failing_since=None, gone_since=None, loading_since=None, unusable_since=None
+        without_busy(session),
+        failures=0,
+        failing_since=None,
+        gone_since=None,
+        loading_since=None,
+        unusable_since=None,
     )
 
 
 def ping_not_needed_until(session: Session, policy: Policy) -> datetime | None:
     """Until when the last proof of life makes a ping superfluous; None where a ping is needed."""
-    doubts = session.failing_since, session.gone_since, session.loading_since, session.unusable_since
-    if session.state is not State.RUNNING or session.last_alive_at is None or any(doubts):
+    if session.state is not State.RUNNING or session.last_alive_at is None or not is_well(session):
         return None
     return session.last_alive_at + timedelta(seconds=policy.ping_interval_seconds)
+
+
+def _busy(noted: Session, seen: str, policy: Policy, now: datetime) -> Session:
+    detail = f"{noted.last_ping_detail}; busy: {seen}"
+    return replace(note_busy(noted, policy, now), last_ping_detail=detail)
+
+
+def is_well(session: Session) -> bool:
+    """Whether the last pings left neither a streak nor a doubt."""
+    return session.failures == 0 and not any(
+        (
+            session.failing_since,
+            session.gone_since,
+            session.loading_since,
+            session.unusable_since,
+            session.busy_since,
+        )
+    )
 
 
 def _streak(session: Session, verdict: Verdict, now: datetime) -> tuple[int, datetime | None]:

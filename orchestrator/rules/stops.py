@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from math import ceil
 from typing import assert_never
 
+from orchestrator.rules.busy import under_way_until
 from orchestrator.rules.meters import HORIZON
 from orchestrator.rules.money import FundsEnd, cost_limit_at
 from orchestrator.rules.states import State, StopReason
@@ -117,7 +118,7 @@ def _candidates(session: Session, policy: Policy, funds_end: FundsEnd | None) ->
         case State.RUNNING:
             yield from _durations(session)
             yield from _interactions(session)
-            yield from _idle(session)
+            yield from _idle(session, policy)
             yield from _costs(session, funds_end)
             yield from _declared_end(session)
         case State.CREATED | State.STOPPING | State.STOPPED | State.FAILED:
@@ -164,9 +165,10 @@ def _interactions(session: Session) -> Iterator[Candidate]:
     yield Candidate(limit[1], session.limit_reached_at, detail)
 
 
-def _idle(session: Session) -> Iterator[Candidate]:
-    """Nobody can use a session that is being moved: its idle time starts anew when it runs again."""
-    seconds, used = session.idle_seconds, session.last_interaction_at
+def _idle(session: Session, policy: Policy) -> Iterator[Candidate]:
+    """A session that is being moved cannot be used: its idle time starts again when it runs again. An interaction
+    under way is use until it ends, or for as long as its end may be missing."""
+    seconds, used = session.idle_seconds, _used_until(session, policy)
     began = [at for at in (session.running_at, session.running_since) if at is not None]
     if seconds is None or not began:
         return
@@ -177,6 +179,11 @@ def _idle(session: Session) -> Iterator[Candidate]:
     else:
         detail = f"idle for {seconds} s since it began to run"
         yield Candidate(StopReason.IDLE, _later(max(began), seconds), detail)
+
+
+def _used_until(session: Session, policy: Policy) -> datetime | None:
+    used = [at for at in (session.last_interaction_at, under_way_until(session, policy)) if at is not None]
+    return max(used, default=None)
 
 
 def _costs(session: Session, funds_end: FundsEnd | None) -> Iterator[Candidate]:

@@ -69,6 +69,22 @@ class Words(types.TypeDecorator[tuple[str, ...]]):
         return tuple(value or ())
 
 
+class Instants(types.TypeDecorator[tuple[datetime, ...]]):
+    """A tuple of instants as a JSON array; NULL is none."""
+
+    impl = JSON
+    cache_ok = True
+
+    def __init__(self) -> None:
+        super().__init__(none_as_null=True)
+
+    def process_bind_param(self, value: tuple[datetime, ...] | None, dialect: Dialect) -> Any:  # noqa: ARG002
+        return [at.isoformat() for at in value] if value else None
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> tuple[datetime, ...]:  # noqa: ARG002
+        return tuple(datetime.fromisoformat(at) for at in value or ())
+
+
 class Limits(types.TypeDecorator[Mapping[str, int | None]]):
     """Named numbers as a JSON object, where null is no limit; NULL is none of them."""
 

@@ -95,6 +95,8 @@ class Session:
     """Length of the RUNNING intervals before the current one."""
     interactions: int = 0
     last_interaction_at: datetime | None = None
+    under_way: tuple[datetime, ...] = ()
+    """When the interactions began that were reported to be under way and have not ended yet."""
     limit_reached_at: datetime | None = None
     """When the reported interactions reached a limit."""
     charged: Decimal = ZERO
@@ -137,6 +139,10 @@ class Session:
     """The first of two sights that the provider says it is gone."""
     loading_since: datetime | None = None
     unusable_since: datetime | None = None
+    busy_since: datetime | None = None
+    """Since when its server accepts pings, answers none, and is busy all the same."""
+    busy_warned_at: datetime | None = None
+    """When that was first worth an event."""
 
     next_step: Step | None = None
     next_step_at: datetime | None = None

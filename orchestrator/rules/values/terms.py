@@ -24,6 +24,8 @@ class Policy:
     brake_release_successes: int = 3
     brake_max_seconds: float = 1800
     unusable_after_seconds: float = 900
+    busy_warn_after_seconds: float = 300
+    busy_dead_after_seconds: float = 1800
     credential_rest_seconds: float = 30
     max_placements: int = 3
     reconcile_every_seconds: float = 300

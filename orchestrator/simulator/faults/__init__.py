@@ -16,6 +16,7 @@ FAULTS: dict[str, Fault] = {
         transport.dead,
         transport.slow,
         transport.hang,
+        transport.busy,
         transport.cut_before_effect,
         transport.cut_after_effect,
         transport.cut_in_body,

@@ -33,6 +33,16 @@ def hang(turn: Turn, *, effect: bool = False) -> Reply:
     return turn.instead(Reply(delivery=Delivery.NEVER), effect=effect)
 
 
+#: what needs the one slot
+_SLOTTED = frozenset({"chat", "transcribe"})
+
+
+def busy(turn: Turn, *, seconds: Seconds = 120) -> Reply:
+    """One slot, and its user has it: a chat waits so long, and what needs no slot answers at once."""
+    done = turn.perform()
+    return replace(done, delay=seconds) if turn.ask.operation in _SLOTTED else done
+
+
 def cut_before_effect(turn: Turn) -> Reply:  # noqa: ARG001
     """The connection drops, and nothing was done."""
     return Reply(delivery=Delivery.CUT)

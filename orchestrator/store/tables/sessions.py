@@ -10,7 +10,7 @@ from sqlmodel import Field
 
 from orchestrator.rules.states import State, Step, StopReason
 from orchestrator.rules.values import Attach, OnQuota, Verdict
-from orchestrator.store.columns import AttachJson, Limits, enum, json_object, money, one_of
+from orchestrator.store.columns import AttachJson, Instants, Limits, enum, json_object, money, one_of
 from orchestrator.store.tables.base import Row
 
 _LIVE = text("next_step IS NOT NULL")
@@ -99,6 +99,7 @@ class SessionRow(Row, table=True):
     ran_microseconds: int = Field(sa_column=Column(BigInteger, nullable=False))
     interactions: int = Field(sa_column=Column(BigInteger, nullable=False))
     last_interaction_at: datetime | None = None
+    under_way: tuple[datetime, ...] = Field(default=(), sa_column=Column(Instants(), nullable=True))
     limit_reached_at: datetime | None = None
     charged: Decimal = Field(sa_column=money())
     charges: int
@@ -128,6 +129,8 @@ class SessionRow(Row, table=True):
     gone_since: datetime | None = None
     loading_since: datetime | None = None
     unusable_since: datetime | None = None
+    busy_since: datetime | None = None
+    busy_warned_at: datetime | None = None
 
     next_step: Step | None = Field(default=None, sa_column=enum(Step, nullable=True))
     next_step_at: datetime | None = None

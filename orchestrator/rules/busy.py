@@ -1,0 +1,78 @@
+"""Busy is not dead: a server that works on a long request answers no other one meanwhile.
+
+A ping that was accepted and not answered in time is evidence of a busy server where the server answers elsewhere,
+or where an interaction is reported to be under way. Neither proves more than that for ever: `busy_dead_after_seconds`
+without a sign of life is death.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from orchestrator.rules.states import State
+from orchestrator.rules.values import Policy, Session
+
+#: Pings of a busy session come this much less often: each waits for the request that occupies the server.
+SLOWDOWN = 2.0
+#: Interactions under way that a session remembers; of more, the newest.
+MOST_UNDER_WAY = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """A ping that was accepted and not answered in time; `seen` says what answered elsewhere, None: nothing."""
+
+    seen: str | None = None
+
+
+def evidence(session: Session, silence: Silence | None, policy: Policy, now: datetime) -> str | None:
+    """Return what shows that a running session is busy; None where nothing does."""
+    if silence is None or session.state is not State.RUNNING:
+        return None
+    if silence.seen is not None:
+        return silence.seen
+    until = under_way_until(session, policy)
+    return "an interaction is under way" if until is not None and now < until else None
+
+
+def under_way_until(session: Session, policy: Policy) -> datetime | None:
+    """Return until when the newest interaction under way counts without its end; None where none is under way."""
+    served = [at for at in session.under_way if session.running_since is None or at >= session.running_since]
+    return max(served) + timedelta(seconds=policy.busy_dead_after_seconds) if served else None
+
+
+def note_busy(session: Session, policy: Policy, now: datetime) -> Session:
+    """Return the session with one more busy ping: no failure, and no streak."""
+    since = session.busy_since or now
+    long_enough = (now - since).total_seconds() >= policy.busy_warn_after_seconds
+    warned = session.busy_warned_at or (now if long_enough else None)
+    return replace(session, failures=0, failing_since=None, busy_since=since, busy_warned_at=warned)
+
+
+def without_busy(session: Session) -> Session:
+    """Return the session as it is after a sign of life."""
+    return replace(session, busy_since=None, busy_warned_at=None)
+
+
+def is_busy(session: Session) -> bool:
+    """Whether the last ping found it busy, given that it was TRANSIENT: every other TRANSIENT is a failure."""
+    return session.busy_since is not None and session.failures == 0
+
+
+def is_dead(session: Session, policy: Policy, now: datetime) -> bool:
+    """Whether it has been busy for longer than an answer may take."""
+    return (
+        session.busy_since is not None
+        and (now - session.busy_since).total_seconds() >= policy.busy_dead_after_seconds
+    )
+
+
+def note_begun(session: Session, began: datetime, policy: Policy, now: datetime) -> Session:
+    """Return the session with an interaction under way since `began`; those that count no more are forgotten."""
+    oldest = now - timedelta(seconds=policy.busy_dead_after_seconds)
+    kept = {at for at in (*session.under_way, began) if at >= oldest}
+    return replace(session, under_way=tuple(sorted(kept)[-MOST_UNDER_WAY:]))
+
+
+def note_ended(session: Session, began: datetime) -> Session:
+    """Return the session without the interaction that was under way since `began`."""
+    return replace(session, under_way=tuple(at for at in session.under_way if at != began))
