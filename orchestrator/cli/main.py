@@ -6,7 +6,17 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli import accounts, audit, events, models, providers, reconciling, sessions, upkeep
+from orchestrator.cli import (
+    accounts,
+    audit,
+    events,
+    messages,
+    models,
+    providers,
+    reconciling,
+    sessions,
+    upkeep,
+)
 from orchestrator.cli.doctor import doctor
 from orchestrator.cli.failures import ExplainingGroup
 from orchestrator.cli.options import AsJson
@@ -25,6 +35,9 @@ app.add_typer(sessions.app, name="session", help="What users asked for.", no_arg
 app.add_typer(accounts.app, name="account", help="Who pays.", no_args_is_help=True)
 app.add_typer(models.app, name="model", help="What can be served.", no_args_is_help=True)
 app.add_typer(providers.app, name="provider", help="Upstream platforms.", no_args_is_help=True)
+app.add_typer(
+    messages.app, name="messages", help="What cannot be carried out, and was parked.", no_args_is_help=True
+)
 app.add_typer(jobs, name="jobs", help="What other services may send.", no_args_is_help=True)
 
 

@@ -12,6 +12,7 @@ from orchestrator.cli.failures import REFUSED, Complaint, refusal_lines
 from orchestrator.cli.options import AsJson
 from orchestrator.cli.output import print_json, print_line, progress
 from orchestrator.cli.usage import Misused, Names, misused, names_of
+from orchestrator.rules.messages import task_id_fault
 
 Json: TypeAlias = dict[str, Any]
 #: Shows a job's result to people.
@@ -64,6 +65,8 @@ def sends(
             how = How(**{name: options.pop(name) for name in added})
             if how.no_wait and how.wait_running is not None:
                 raise Misused("--no-wait leaves at once, --wait-running waits: give one")
+            if how.task_id is not None and (fault := task_id_fault(how.task_id)) is not None:
+                raise Misused(f"--task-id: {fault}")
             kwargs = arguments_of(**options)
             _check(f"orchestrator.{job}", kwargs, names, options)
             result = outcome_of(f"orchestrator.{job}", kwargs, how)

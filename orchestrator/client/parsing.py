@@ -45,9 +45,20 @@ def digest(request: CreateSession) -> str:
     """The same for the same wish, however it is written, under whatever session id.
 
     What has its default is left out, so that a field added later changes no digest."""
-    content = request.model_dump(mode="json", exclude={"session_id"}, exclude_defaults=True)
-    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(canonical.encode()).hexdigest()
+    return _digest(request.model_dump(mode="json", exclude={"session_id"}, exclude_defaults=True))
+
+
+def fingerprint(request: Request | None, kwargs: Any) -> str | None:
+    """The same for the same arguments, however they are written and whether defaults are spelled out.
+
+    `request`: what these arguments were parsed to; None where they are invalid: then they count as they came. None for
+    what cannot be written as JSON."""
+    if request is not None:
+        return _digest(request.model_dump(mode="json", exclude_defaults=True))
+    try:
+        return _digest(kwargs)
+    except (TypeError, ValueError, RecursionError):
+        return None
 
 
 def schema() -> dict[str, Any]:
@@ -63,6 +74,11 @@ def schema() -> dict[str, Any]:
         "properties": {name: dict(references[job, "validation"]) for name, job in JOBS.items()},
         "$defs": definitions["$defs"],
     }
+
+
+def _digest(content: Any) -> str:
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def _pydantic_fault(detail: ErrorDetails) -> _Fault:

@@ -3,10 +3,12 @@
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.client.options import JOBS_QUEUE, celery_options
+from orchestrator.rules.messages import task_id_fault
+from orchestrator.rules.refusals import ErrorCode, Refusal
 from orchestrator.settings import redacted_url
 
 if TYPE_CHECKING:
@@ -46,9 +48,16 @@ class JobClient:
             connection.ensure_connection(max_retries=1, interval_start=0, timeout=_CONNECT_TIMEOUT)
 
     def send(self, name: str, kwargs: Mapping[str, Any], task_id: str | None = None) -> str:
-        """Enqueue; the task id returned also finds the outcome, and makes a repeated send harmless."""
-        task_id = task_id or str(uuid.uuid4())
+        """Enqueue; the task id returned also finds the outcome, and makes a repeated send harmless.
+
+        Raises Refusal for a task id under which no outcome can be kept."""
+        fault = None if task_id is None else task_id_fault(task_id)
+        if fault is not None:
+            raise Refusal(ErrorCode.INVALID_REQUEST, fault)
         with self._reaching_the_broker():
+            if task_id is not None:
+                self._forget(task_id)
+            task_id = task_id or str(uuid.uuid4())
             self._sender.send_task(
                 name, kwargs=dict(kwargs), task_id=task_id, queue=JOBS_QUEUE, ignore_result=False
             )
@@ -80,6 +89,11 @@ class JobClient:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _forget(self, task_id: str) -> None:
+        """Drop an outcome that is there already: it may be that of another job, and this one is answered again."""
+        with suppress(NotImplementedError):  # by stores that keep nothing
+            self._results.backend.forget(task_id)
 
     def _look(self, task_id: str) -> dict[str, Any] | None:
         from celery.exceptions import SecurityError

@@ -38,17 +38,23 @@ class EventStream:
 
 def connect(broker_url: str, *, sentinel_master: str | None = None) -> EventStream | None:
     """The stream behind a broker's URL; None where the broker is no Redis."""
+    redis = redis_behind(broker_url, sentinel_master=sentinel_master)
+    return EventStream(redis) if redis is not None else None
+
+
+def redis_behind(
+    broker_url: str, *, sentinel_master: str | None = None, decode_responses: bool = True
+) -> "Redis | None":
+    """A client of the Redis that is the broker; None where the broker is no Redis."""
     if broker_url.startswith("sentinel://") and sentinel_master is not None:
-        return EventStream(_master(broker_url, sentinel_master))
+        return _master(broker_url, sentinel_master, decode_responses=decode_responses)
     if not broker_url.startswith(("redis://", "rediss://", "redis+socket://")):
         return None
     url = broker_url.replace("redis+socket://", "unix://", 1)
-    return EventStream(
-        Redis.from_url(url, socket_timeout=10, socket_connect_timeout=5, decode_responses=True)
-    )
+    return Redis.from_url(url, socket_timeout=10, socket_connect_timeout=5, decode_responses=decode_responses)
 
 
-def _master(broker_url: str, name: str) -> "Redis":
+def _master(broker_url: str, name: str, *, decode_responses: bool) -> "Redis":
     """The master that the sentinels of `sentinel://host:port[;sentinel://host:port…]/db` agree on."""
     parts = [urlsplit(part) for part in broker_url.split(";")]
     hosts = [(part.hostname or "localhost", part.port or 26379) for part in parts]
@@ -58,7 +64,7 @@ def _master(broker_url: str, name: str) -> "Redis":
         name,
         db=int(parts[-1].path.strip("/") or 0),
         socket_timeout=10,
-        decode_responses=True,
+        decode_responses=decode_responses,
         **{key: value for key, value in login.items() if value},
     )
     return master

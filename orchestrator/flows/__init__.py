@@ -13,7 +13,7 @@ admit_queued, open_due, resolve_due, ping_due, warn_due, stop_due, close_due, fu
 brake, keys, read_balances
                  providers at fault, keys that are refused or told to wait, the platform's own balance
 metering         what pings took, whichever step sent them
-deliver_events, upkeep, measure
+deliver_events, upkeep, measure, parked
                  the platform's own housekeeping
 apply            models and accounts from a file
 check_provider, tries, try_ping, remedies

@@ -1,9 +1,11 @@
 """One job of another service: inbox row, effect, events and outcome in one transaction. No job calls a provider."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.client.outcomes import refused, succeeded
+from orchestrator.client.parsing import fingerprint as fingerprint_of
 from orchestrator.client.parsing import parse
 from orchestrator.client.requests import Request
 from orchestrator.flows.close_session import close_session
@@ -18,6 +20,7 @@ from orchestrator.flows.record_interactions import record_interactions
 from orchestrator.flows.services import Services
 from orchestrator.flows.start_session import start_session
 from orchestrator.observability import metrics
+from orchestrator.rules.messages import task_id_fault
 from orchestrator.rules.refusals import ErrorCode, Refusal
 from orchestrator.store.unit import Transaction
 
@@ -40,23 +43,19 @@ EFFECTS: Mapping[str, Effect] = {
 def perform(services: Services, task_id: str, name: str, kwargs: Any) -> dict[str, Any]:
     """The job's outcome: the first one, however often it comes. Always an outcome, never an exception of the
     caller's making."""
-    if not task_id.isprintable():  # a database may refuse it, and then it can have no row
-        message = "the task id has characters that cannot be printed: use a UUID"
-        return refused(Refusal(ErrorCode.INVALID_REQUEST, message))
+    fault = task_id_fault(task_id)
+    if fault is not None:  # no row can be kept under it
+        return refused(Refusal(ErrorCode.INVALID_REQUEST, fault))
+    job = _Job.of(name, kwargs)
 
     def once(tx: Transaction) -> dict[str, Any]:
-        if not tx.inbox.take(task_id, name, tx.now()):
-            known = tx.inbox.outcome(task_id)
-            assert known is not None  # taken and settled in one transaction
-            return dict(known)
-        outcome = _outcome(services, tx, name, kwargs)
+        if not tx.inbox.take(task_id, name, tx.now(), job.fingerprint):
+            return _known(tx, task_id, name, job.fingerprint)
+        outcome = _outcome(services, tx, job)
         tx.inbox.settle(task_id, outcome)
         return outcome
 
-    outcome = services.database.transact(once)
-    said = "ok" if outcome["ok"] else outcome["error"]["code"]
-    metrics.JOBS.labels(name, said).inc()
-    return outcome
+    return _counted(name, services.database.transact(once))
 
 
 def give_up(services: Services, task_id: str, name: str, why: str) -> dict[str, Any]:
@@ -65,12 +64,45 @@ def give_up(services: Services, task_id: str, name: str, why: str) -> dict[str, 
 
     def once(tx: Transaction) -> dict[str, Any]:
         if not tx.inbox.take(task_id, name, tx.now()):
-            return dict(tx.inbox.outcome(task_id) or lost)
+            return _known(tx, task_id, name)
         tx.inbox.settle(task_id, lost)
         return lost
 
-    outcome = services.database.transact(once)
-    metrics.JOBS.labels(name, outcome["error"]["code"] if not outcome["ok"] else "ok").inc()
+    return _counted(name, services.database.transact(once))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Job:
+    """A job as it came."""
+
+    name: str
+    request: Request | Refusal
+    fingerprint: str | None
+
+    @classmethod
+    def of(cls, name: str, kwargs: Any) -> "_Job":
+        try:
+            request: Request | Refusal = parse(name, kwargs)
+        except Refusal as refusal:
+            request = refusal
+        valid = None if isinstance(request, Refusal) else request
+        return cls(name=name, request=request, fingerprint=fingerprint_of(valid, kwargs))
+
+
+def _known(tx: Transaction, task_id: str, name: str, fingerprint: str | None = None) -> dict[str, Any]:
+    """The outcome of the job that came first under this task id, or a conflict where this is another one."""
+    first = tx.inbox.known(task_id)
+    assert first is not None  # taken and settled in one transaction
+    assert first.outcome is not None
+    if not first.is_another(name, fingerprint):
+        return dict(first.outcome)
+    what = f"the job {first.name}" if first.name != name else "the same job with other arguments"
+    message = f"this task id was used before, for {what}: send each job under a task id of its own"
+    return refused(Refusal(ErrorCode.CONFLICT, message, task_id=task_id, job=first.name))
+
+
+def _counted(name: str, outcome: dict[str, Any]) -> dict[str, Any]:
+    metrics.JOBS.labels(name, "ok" if outcome["ok"] else outcome["error"]["code"]).inc()
     return outcome
 
 
@@ -80,10 +112,11 @@ def failed_at_every_try(why: str) -> dict[str, Any]:
     return refused(Refusal(ErrorCode.INTERNAL_ERROR, message))
 
 
-def _outcome(services: Services, tx: Transaction, name: str, kwargs: Any) -> dict[str, Any]:
+def _outcome(services: Services, tx: Transaction, job: _Job) -> dict[str, Any]:
+    if isinstance(job.request, Refusal):
+        return refused(job.request)
     try:
-        request: Request = parse(name, kwargs)
         with tx.savepoint():
-            return succeeded(EFFECTS[name](services, tx, request))
+            return succeeded(EFFECTS[job.name](services, tx, job.request))
     except Refusal as refusal:
         return refused(refusal)

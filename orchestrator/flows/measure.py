@@ -5,6 +5,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from orchestrator.client import JOBS
+from orchestrator.client.options import JOBS_QUEUE
 from orchestrator.flows.views import at_risk
 from orchestrator.observability import metrics
 from orchestrator.observability.metrics import Reading
@@ -63,6 +64,7 @@ def _reading(tx: Transaction, providers: tuple[str, ...]) -> Reading:
         forced=tx.leftovers.count_forced(),
         possible_orphans={provider: possible[provider] for provider in providers},
         braked={provider: provider in held for provider in providers},
+        parked={JOBS_QUEUE: 0} | dict(tx.parked.counts()),
         last_tick=tx.leases.last_seen("scheduler"),
         audit={check.value: 0 for check in Check} | tx.findings.counts(),
         last_audit=tx.findings.last_run(),

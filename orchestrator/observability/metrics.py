@@ -34,6 +34,12 @@ STORE_GIVEN_UP = Counter(
 LOCAL_FAULTS = Counter(
     "orchestrator_local_faults", "Calls that failed on this machine, before a byte left it.", ["kind"]
 )
+MESSAGES_REFUSED = Counter(
+    "orchestrator_messages_refused", "Messages that could not be carried out and were parked.", ["queue"]
+)
+MESSAGES_DROPPED = Counter(
+    "orchestrator_messages_dropped", "Parked messages that were dropped because newer ones came."
+)
 CLOSE_LAG = Histogram(
     "orchestrator_close_lag_seconds", "From the stop's instant to the proof of the close.", buckets=_LAGS
 )
@@ -54,6 +60,8 @@ class Reading:
     possible_orphans: Mapping[str, int] = field(default_factory=dict)
     """Provider → opens after which more may live there than is known, at most 100 in all."""
     braked: Mapping[str, bool] = field(default_factory=dict)
+    parked: Mapping[str, int] = field(default_factory=dict)
+    """Queue → messages that wait for an operator."""
     last_tick: datetime | None = None
     audit: Mapping[str, int] = field(default_factory=dict)
     """Check → violations that stand."""
@@ -89,6 +97,7 @@ class StoreCollector(Collector):
         yield _gauge(
             "orchestrator_provider_braked", "1: deaths are frozen there.", ["provider"], reading.braked
         )
+        yield _gauge("orchestrator_messages_parked", "Healthy is 0.", ["queue"], reading.parked)
         yield _gauge("orchestrator_audit_violations", "Healthy is 0.", ["check"], reading.audit)
         for name, help_text, at in (
             ("scheduler_last_tick", "When a scheduler last ticked.", reading.last_tick),
@@ -105,7 +114,8 @@ def serve(host: str, port: int, read: Callable[[], Reading], *, shared: bool) ->
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     else:
         counters = (PINGS, STOPS, JOBS, RECONCILED, STORE_RETRIES, STORE_GIVEN_UP, LOCAL_FAULTS)
-        for metric in (*counters, PING_SECONDS, CLOSE_LAG):
+        of_messages = (MESSAGES_REFUSED, MESSAGES_DROPPED)
+        for metric in (*counters, *of_messages, PING_SECONDS, CLOSE_LAG):
             registry.register(metric)
     registry.register(StoreCollector(read))
     start_http_server(port, addr=host, registry=registry)

@@ -14,6 +14,8 @@ eligibility   may this account use this model
 names         what sessions may be called
 events        which events a change makes
 refusals      why a job was refused
+messages      which messages may reach a task
+message_head  what may be shown of one that may not
 
 Standard library only: no clock, no I/O, no logging. Whoever needs the time is given it.
 """

@@ -1,6 +1,7 @@
 """Jobs that came in, each with its one outcome."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -13,22 +14,43 @@ from orchestrator.store.tables import InboxRow
 INBOX = table_of(InboxRow)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KnownJob:
+    """A job that came before."""
+
+    name: str
+    fingerprint: str | None
+    """Of its arguments; None: it came to an earlier release, or they have none."""
+    outcome: Mapping[str, Any] | None
+
+    def is_another(self, name: str, fingerprint: str | None) -> bool:
+        """Is this a job of another name, or with other arguments? Where either has no fingerprint, the name decides."""
+        differ = None not in (self.fingerprint, fingerprint) and self.fingerprint != fingerprint
+        return self.name != name or differ
+
+
 class Inbox:
     """Queries of the inbox, inside one transaction."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def take(self, task_id: str, name: str, now: datetime) -> bool:
+    def take(self, task_id: str, name: str, now: datetime, fingerprint: str | None = None) -> bool:
         """Put the job down as ours; False where it is there already (waits for one that is being done)."""
         dialect = postgresql if self._connection.dialect.name == "postgresql" else sqlite
         statement = (
             dialect.insert(INBOX)
-            .values(task_id=task_id, name=name, received_at=now, outcome=None)
+            .values(task_id=task_id, name=name, fingerprint=fingerprint, received_at=now, outcome=None)
             .on_conflict_do_nothing(index_elements=["task_id"])
             .returning(INBOX.c.task_id)  # psycopg tells no row count of an insert
         )
         return self._connection.execute(statement).first() is not None
+
+    def known(self, task_id: str) -> KnownJob | None:
+        """The job under this task id, with its outcome; None where it is unknown."""
+        query = select(INBOX.c.name, INBOX.c.fingerprint, INBOX.c.outcome).where(INBOX.c.task_id == task_id)
+        row = self._connection.execute(query).mappings().first()
+        return KnownJob(**row) if row is not None else None
 
     def outcome(self, task_id: str) -> Mapping[str, Any] | None:
         """What became of the job; None where it is unknown."""

@@ -26,6 +26,7 @@ from orchestrator.store.leftovers import Leftovers
 from orchestrator.store.meters import Meters
 from orchestrator.store.models import Models
 from orchestrator.store.outbox import Outbox
+from orchestrator.store.parked import Parked
 from orchestrator.store.pings import Pings
 from orchestrator.store.placements import Placements
 from orchestrator.store.queues import Queues
@@ -60,6 +61,7 @@ class Transaction:
         self.models = Models(connection)
         self.ledger = Ledger(connection)
         self.inbox = Inbox(connection)
+        self.parked = Parked(connection)
         self.leases = Leases(connection)
         self.brakes = Brakes(connection)
         self.alarms = Alarms(connection)

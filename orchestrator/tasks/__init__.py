@@ -5,7 +5,8 @@ jobs     one task a job: `flows.jobs.perform`
 ticks    one task a wake-up: which flow it runs, in which queue
 runner   a bell and a runner for each wake-up: it works without messages too
 waker    sends wake-ups without ever delaying a commit
-refusals how messages for nobody are told of
+intake   between the broker and the tasks: a message is carried out or parked
+parking  keeps messages aside that cannot be carried out
 pools    the five kinds of work, and one process of each
 worker   Celery's worker as we run it: its signals, and its pool of threads
 draining how a process leaves when it is told to

@@ -15,8 +15,11 @@ from orchestrator.flows.services import Services
 from orchestrator.flows.upkeep import sync_credentials
 from orchestrator.rules.states import Step
 from orchestrator.settings import Settings, load_settings
-from orchestrator.tasks import jobs, refusals, ticks
+from orchestrator.tasks import jobs, ticks
+from orchestrator.tasks.intake import consumer_that_parks
 from orchestrator.tasks.outage import Outage
+from orchestrator.tasks.parked_copies import copies_behind
+from orchestrator.tasks.parking import Parking
 from orchestrator.tasks.runner import Runners
 from orchestrator.tasks.waker import Waker, WakeUps
 
@@ -36,6 +39,7 @@ class Process:
         self.outage = Outage()
         self.runners = Runners(kind or "", lambda: self.surroundings, self.outage, prove=self.prove_writes)
         self._waker = Waker(WakeUps(app).send)
+        self.parking = Parking(lambda: self.services.database, copies_behind(settings), self._answer)
 
     @property
     def services(self) -> Services:
@@ -76,10 +80,14 @@ class Process:
 
     def close(self) -> None:
         """Give everything back."""
+        self.parking.close()
         with self._lock:
             if self._built is not None and self._pid == os.getpid():
                 self._built.close()
             self._built = None
+
+    def _answer(self, task_id: str, outcome: dict[str, Any]) -> None:
+        self._app.backend.mark_as_done(task_id, outcome)
 
     def _ready(self) -> wiring.Built:
         with self._lock:
@@ -116,7 +124,6 @@ def make_app(
     """An application that knows every task, and what its worker process holds. `settings`: by default those of
     the environment. `kind`: of the work that this process does; none where it does none."""
     settings = settings or load_settings()
-    refusals.hide_contents()
     app: Celery = Celery(
         "orchestrator", broker=settings.broker_url, backend=settings.result_url, set_as_current=False
     )
@@ -124,6 +131,7 @@ def make_app(
     app.conf.update(celery_options([JOBS_QUEUE, *queues], sentinel_master=settings.sentinel_master))
     app.conf.update(_worker_options())
     process = Process(app, settings, kind, connections)
+    app.conf.worker_consumer = consumer_that_parks(process.parking)
     app.set_default()
     for name in ticks.TICKS:
         app.task(name=name, shared=False, ignore_result=True, acks_late=False, max_retries=0)(

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, NoReturn
 
 from celery import Celery, Task
@@ -42,7 +43,10 @@ def register(app: Celery, services: Callable[[], Services]) -> None:
 
 class Results:
     """Where outcomes are put for who waits. One that cannot be put there is no failure of its job, which is done:
-    Celery would say so, and who believed it would do it again. Who hears nothing asks again, and is told."""
+    Celery would say so, and who believed it would do it again. Who hears nothing asks again, and is told.
+
+    The last answer counts: Celery itself would keep the first one, which may be that of another job under the same
+    task id."""
 
     def __init__(self, app: Any) -> None:
         self._app = app  # it has one backend for each thread
@@ -52,6 +56,8 @@ class Results:
 
     def mark_as_done(self, task_id: str, *args: Any, **kwargs: Any) -> None:
         try:
+            with suppress(NotImplementedError):  # by stores that keep nothing
+                self._app.backend.forget(task_id)
             self._app.backend.mark_as_done(task_id, *args, **kwargs)
         except Exception as error:  # noqa: BLE001  (whatever the broker does, the inbox has it)
             log.warning(

@@ -167,3 +167,20 @@ def test_without_a_worker_the_job_waits_and_the_task_id_is_told(
     assert "--task-id mine" in late.err
     assert cli(*CREATE, "--no-wait", "--task-id", "other").out == "other\n"
     assert cli(*CREATE, "--no-wait", "--json").json["task_id"]
+
+
+@pytest.mark.parametrize("task_id", ["", "x" * 256, "a\nb"])
+def test_a_task_id_that_cannot_be_kept_is_wrong_usage(cli: Cli, task_id: str) -> None:
+    said = cli("account", "put", "acme", "--plan", "payg", "--currency", "USD", "--task-id", task_id)
+    assert (said.code, "--task-id" in said.err) == (2, True)
+
+
+def test_a_task_id_of_another_job_is_a_conflict(cli: Cli, worker: World) -> None:
+    put = ("account", "put", "acme", "--plan", "payg", "--currency", "USD", "--task-id", "once")
+    first = cli(*put, "--json")
+    said = cli("session", "create", "--account", "acme", "--model", "llama", "--task-id", "once")
+    assert said.code == 1
+    assert said.err.startswith(
+        "error conflict: this task id was used before, for the job orchestrator.account.put"
+    )
+    assert cli(*put, "--json").json == first.json, "and the first job keeps its outcome"

@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
+from orchestrator.flows.jobs import perform
 from orchestrator.rules.refusals import ErrorCode
 from orchestrator.rules.states import State
+from orchestrator.store.unit import Transaction
 from tests.flows.conftest import MakeWorld
 from tests.flows.dumps import dump
 from tests.world import MINUTE, World
@@ -22,7 +24,69 @@ def test_the_same_task_returns_its_first_outcome(any_world: MakeWorld) -> None:
     world.settle()
     before = dump(world)
     assert world.job("session.create", task_id="once", **CREATE) == first
-    assert world.job("session.create", task_id="once", account_id="nobody", model_id="llama") == first
+    assert dump(world) == before
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        pytest.param({"model_id": "llama", "account_id": "acme"}, id="in another order"),
+        pytest.param({**CREATE, "nodes": 1, "stop": {}, "failover": False}, id="with defaults spelled out"),
+    ],
+)
+def test_the_same_content_is_the_same_job_however_it_is_written(world: World, again: Kwargs) -> None:
+    first = world.job("session.create", task_id="once", **CREATE)
+    assert world.job("session.create", task_id="once", **again) == first
+
+
+@pytest.mark.parametrize(
+    ("name", "again"),
+    [
+        pytest.param("session.create", {**CREATE, "nodes": 2}, id="other arguments"),
+        pytest.param("session.create", {**CREATE, "nodes": "many"}, id="invalid arguments"),
+        pytest.param("session.create", {**CREATE, "metadata": {"a": float("nan")}}, id="no JSON"),
+        pytest.param(
+            "account.put", {"account_id": "acme", "plan": "payg", "currency": "USD"}, id="other job"
+        ),
+    ],
+)
+def test_a_task_id_that_comes_again_for_something_else_is_a_conflict(
+    any_world: MakeWorld, name: str, again: Kwargs
+) -> None:
+    world = any_world()
+    first = world.job("session.create", task_id="once", **CREATE)
+    before = dump(world)
+    assert world.job(name, task_id="once", **again)["error"]["code"] == "conflict"
+    assert world.job("session.create", task_id="once", **CREATE) == first, "which keeps its outcome"
+    assert dump(world) == before
+
+
+def test_an_invalid_job_that_comes_again_returns_its_first_outcome(world: World) -> None:
+    first = world.job("session.create", task_id="once", nodes="many", **CREATE)
+    assert first["error"]["code"] == "invalid_request"
+    assert world.job("session.create", task_id="once", **CREATE, nodes="many") == first
+    assert world.job("session.create", task_id="once", **CREATE)["error"]["code"] == "conflict"
+
+
+def test_a_job_of_an_earlier_release_is_known_by_its_name(world: World) -> None:
+    done = {"ok": True, "result": {}}
+    name = "orchestrator.session.create"
+
+    def came(tx: Transaction) -> None:
+        tx.inbox.take("once", name, tx.now())
+        tx.inbox.settle("once", done)
+
+    world.services.database.transact(came)
+    assert world.job("session.create", task_id="once", **CREATE) == done
+    assert world.job("account.put", task_id="once", account_id="a")["error"]["code"] == "conflict"
+
+
+@pytest.mark.parametrize("task_id", ["", "x" * 256, "a\nb", "\ud800"])
+def test_a_task_id_under_which_nothing_can_be_kept_is_refused(world: World, task_id: str) -> None:
+    before = dump(world)
+    assert perform(world.services, task_id, "orchestrator.session.create", CREATE)["error"]["code"] == (
+        "invalid_request"
+    )
     assert dump(world) == before
 
 

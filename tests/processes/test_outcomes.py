@@ -29,6 +29,9 @@ class Backend:
     def __init__(self) -> None:
         self.failures: list[str] = []
 
+    def forget(self, _task_id: str) -> None:
+        raise NotImplementedError
+
     def mark_as_done(self, *_: Any, **__: Any) -> None:
         raise Gone("closed by server")
 

@@ -16,5 +16,6 @@ CHECKS: Sequence[Check] = (
     Check("scheduler", work.scheduler, ["database"]),
     Check("work", work.overdue, ["database"]),
     Check("machines", machines.own_faults, ["database"]),
+    Check("messages", work.messages, ["database"]),
     Check("providers", providers.alarms, ["configuration", "database"]),
 )

@@ -42,3 +42,16 @@ def overdue(_settings: "Settings") -> str:
         late = ", ".join(f"{step.value} {span(by.total_seconds())}" for step, by in sorted(overdue.items()))
         raise Complaint(f"steps are overdue ({late}): is a worker running (`orchestrator worker`)?")
     return "nothing is overdue"
+
+
+def messages(_settings: "Settings") -> str:
+    """Do messages wait for an operator that no worker can carry out?"""
+    with reading() as tx:
+        counts, newest = tx.parked.counts(), tx.parked.listed(1)
+    if counts:
+        waiting = ", ".join(f"{count} of {queue}" for queue, count in sorted(counts.items()))
+        raise Complaint(
+            f"messages cannot be carried out and are parked ({waiting}; the newest: {newest[0].reason}): look at "
+            "them (`orchestrator messages list`), then remove them (`orchestrator messages drop`, or `resend`)"
+        )
+    return "none is parked"

@@ -11,7 +11,7 @@ from orchestrator.store.tables.catalog import (
     ModelRow,
     SightingRow,
 )
-from orchestrator.store.tables.messages import InboxRow, LeaseRow, OutboxRow
+from orchestrator.store.tables.messages import InboxRow, LeaseRow, OutboxRow, ParkedRow
 from orchestrator.store.tables.money import AccountRow, LedgerRow
 from orchestrator.store.tables.placements import PlacementRow
 from orchestrator.store.tables.sessions import SessionRow
@@ -32,6 +32,7 @@ __all__ = [
     "MeterRow",
     "ModelRow",
     "OutboxRow",
+    "ParkedRow",
     "PlacementRow",
     "SessionRow",
     "SightingRow",

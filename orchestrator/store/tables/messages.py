@@ -19,8 +19,27 @@ class InboxRow(Row, table=True):
 
     task_id: str = Field(primary_key=True)
     name: str
+    fingerprint: str | None = None
+    """Of the arguments; None in rows of an earlier release."""
     received_at: datetime
     outcome: Mapping[str, Any] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True)))
+
+
+class ParkedRow(Row, table=True):
+    """The fields of `rules.messages.ParkedMessage`, one to one."""
+
+    __tablename__ = "parked_messages"
+    __table_args__ = (Index("ix_parked_messages_parked", "parked_at", "id"),)
+
+    id: str = Field(primary_key=True)
+    parked_at: datetime
+    queue: str
+    reason: str
+    task: str | None = None
+    task_id: str | None = None
+    size: int
+    head: str
+    kept_as: str | None = None
 
 
 class OutboxRow(Row, table=True):

@@ -1,0 +1,283 @@
+"""Which messages may reach a task. A message that may not is parked: kept aside, and never delivered again by itself.
+
+Two questions, one for each place where a message is read:
+
+clean_entry  a raw entry of a Redis list, before the transport makes a message of it
+read_task    a decoded message of any transport, before the worker makes a request of it
+
+Both return only what was checked, so that nothing else reaches the libraries behind them. Their errors say what is
+wrong by the names of fields, never by their contents.
+"""
+
+import base64
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+#: Longest task id that the inbox keeps, in characters.
+LONGEST_TASK_ID = 255
+#: Longest name of a task, and longest text in any other header.
+LONGEST_NAME, LONGEST_TEXT = 200, 1024
+#: Largest raw entry in bytes that is read at all; a full batch of interactions takes a tenth of it.
+LARGEST_ENTRY = 16 * 2**20
+#: A job that is to wait longer than this is refused: a worker would hold its message all the time.
+LATEST_ETA = timedelta(days=1)
+#: Headers of our own begin so.
+OWN_HEADER = "orchestrator_"
+
+
+class Unreadable(Exception):
+    """The message cannot be carried out; the text says why, without its contents."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ParkedMessage:
+    """What is known of a message that was kept aside, and may be shown."""
+
+    id: str
+    parked_at: datetime
+    queue: str
+    reason: str
+    task: str | None
+    task_id: str | None
+    size: int
+    """Of the message, in bytes."""
+    head: str
+    """Its structure, without its contents."""
+    kept_as: str | None = None
+    """Where the broker keeps the message itself; None: nowhere, and it cannot be sent again."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskMessage:
+    """What is left of a message once everything was checked."""
+
+    headers: dict[str, Any]
+    args: list[Any]
+    kwargs: dict[str, Any]
+
+
+def task_id_fault(task_id: Any) -> str | None:
+    """Say why no outcome can be kept under this task id; None where one can."""
+    if not isinstance(task_id, str) or not task_id:
+        return "the task id must be text"
+    if len(task_id) > LONGEST_TASK_ID:
+        return f"the task id has more than {LONGEST_TASK_ID} characters: use a UUID"
+    if not task_id.isprintable():
+        return "the task id has characters that cannot be printed: use a UUID"
+    return None
+
+
+def clean_entry(entry: Any, queue: str, tag: str) -> dict[str, Any]:
+    """Return the entry with only what the transport needs, addressed to `queue` and under a delivery tag of ours."""
+    if not isinstance(entry, dict):
+        raise Unreadable("the entry is not a JSON object")
+    properties = _object(entry, "properties")
+    encoding = properties.get("body_encoding")
+    body = entry.get("body")
+    if not isinstance(body, str):
+        raise Unreadable("the body is not text")
+    _check_encoding(body, encoding)
+    redelivered = _object(properties, "delivery_info").get("redelivered") is True
+    return {
+        "body": body,
+        "content-type": _text(entry, "content-type"),
+        "content-encoding": _text(entry, "content-encoding"),
+        "headers": _object(entry, "headers"),
+        "properties": {
+            "body_encoding": encoding,
+            "correlation_id": _text(properties, "correlation_id"),
+            "reply_to": _text(properties, "reply_to"),
+            "priority": _priority(properties.get("priority")),
+            "delivery_tag": tag,
+            # the default exchange: a message that goes back goes to the queue that it came from
+            "delivery_info": {"exchange": "", "routing_key": queue, "redelivered": redelivered},
+        },
+    }
+
+
+def read_task(headers: Any, payload: Any, now: datetime) -> TaskMessage:
+    """Return the task of a decoded message, in any version of Celery's protocol."""
+    fields = _fields(headers, payload)
+    args, kwargs = _contents(payload)
+    _check_name(fields.get("task"))
+    fault = task_id_fault(fields.get("id"))
+    if fault is not None:
+        raise Unreadable(fault)
+    for name, (fits, wanted) in _HEADERS.items():
+        if fields.get(name) is not None and not fits(fields[name]):
+            raise Unreadable(f"the header {name} is not {wanted}")
+    _check_eta(fields.get("eta"), now)
+    return TaskMessage(headers=_kept(fields), args=args, kwargs=kwargs)
+
+
+def _object(parent: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """A JSON object; an absent one is empty."""
+    value = parent.get(name)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise Unreadable(f"{name} is not a JSON object")
+    return value
+
+
+def _text(parent: Mapping[str, Any], name: str) -> str | None:
+    value = parent.get(name)
+    if value is not None and not _is_text(value):
+        raise Unreadable(f"{name} is not text")
+    return value
+
+
+def _check_encoding(body: str, encoding: Any) -> None:
+    if encoding is None or encoding == "utf-8":
+        return
+    if encoding != "base64":
+        raise Unreadable("body_encoding is neither base64 nor utf-8")
+    try:
+        base64.b64decode(body.encode("ascii"))
+    except ValueError:
+        raise Unreadable("the body is not base64") from None
+
+
+def _priority(value: Any) -> int:
+    if isinstance(value, int) and 0 <= value <= 9:
+        return int(value)
+    return 0  # any other is the default one, as for the transport
+
+
+def _fields(headers: Any, payload: Any) -> Mapping[str, Any]:
+    """The headers of protocol 2; the fields of the body of protocol 1; both of a hybrid."""
+    if not isinstance(headers, Mapping):
+        raise Unreadable("headers is not a JSON object")
+    if isinstance(payload, dict):
+        return {**payload, **headers}
+    return headers
+
+
+def _contents(payload: Any) -> tuple[list[Any], dict[str, Any]]:
+    if isinstance(payload, dict) and not _NAMED.isdisjoint(payload):
+        args, kwargs, embed = payload.get("args") or [], payload.get("kwargs") or {}, payload
+    elif isinstance(payload, list | tuple) and len(payload) == 3:
+        args, kwargs, embed = payload
+    else:
+        raise Unreadable("the body is not [args, kwargs, embed]")
+    if not isinstance(args, list | tuple):
+        raise Unreadable("the arguments are not a list")
+    if not isinstance(kwargs, dict) or not all(isinstance(key, str) for key in kwargs):
+        raise Unreadable("the keyword arguments are not a JSON object")
+    _check_embedded(embed)
+    return list(args), kwargs
+
+
+def _check_embedded(embed: Any) -> None:
+    """A task may name others that follow it; none is carried out, for they would go to our own queue."""
+    if embed is not None and not isinstance(embed, dict):
+        raise Unreadable("the third part of the body is not a JSON object")
+    for name in _FOLLOWING:
+        if (embed or {}).get(name):
+            raise Unreadable(f"{name} is not supported: wait for the job's outcome, then send the next")
+
+
+def _check_name(name: Any) -> None:
+    if not isinstance(name, str) or not name.isprintable() or not 0 < len(name) <= LONGEST_NAME:
+        raise Unreadable("the message names no task")
+
+
+def _check_eta(eta: str | None, now: datetime) -> None:
+    if eta is not None and _instant(eta) > now + LATEST_ETA:
+        raise Unreadable("eta is more than a day ahead: send the job when it is due")
+
+
+def _kept(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Only headers that were checked: a request takes any other as an attribute of its own."""
+    known = {name: fields[name] for name in _PASSED_ON if fields.get(name) is not None}
+    own = {name: value for name, value in fields.items() if _is_own(name) and _is_scalar(value)}
+    return {**own, **known, "task": fields["task"], "id": fields["id"], "lang": "py"}
+
+
+def _is_own(name: Any) -> bool:
+    return isinstance(name, str) and name.startswith(OWN_HEADER) and name.isprintable()
+
+
+def _is_scalar(value: Any) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return value is None or isinstance(value, int) or _is_text(value)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and value.isprintable() and len(value) <= LONGEST_TEXT
+
+
+def _is_any_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31
+
+
+def _is_flag(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+def _is_instant(value: Any) -> bool:
+    try:
+        _instant(value)
+    except (ValueError, TypeError, AttributeError, OverflowError):
+        return False
+    return True
+
+
+def _instant(value: str) -> datetime:
+    at = datetime.fromisoformat(value)
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
+
+
+def _are_limits(value: Any) -> bool:
+    return isinstance(value, list | tuple) and len(value) == 2 and all(map(_is_limit, value))
+
+
+def _is_limit(value: Any) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list | tuple) and all(map(_is_text, value))
+
+
+def _is_object(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
+#: What a body names that is an object, in Celery's first protocol.
+_NAMED = frozenset({"task", "args", "kwargs"})
+_Check = tuple[Callable[[Any], bool], str]
+#: Every header that Celery reads: what it must be where it is given.
+_HEADERS: Mapping[str, _Check] = {
+    **dict.fromkeys(
+        ("root_id", "parent_id", "group", "origin", "lang", "meth", "shadow"), (_is_text, "text")
+    ),
+    **dict.fromkeys(("argsrepr", "kwargsrepr"), (_is_any_text, "text")),
+    **dict.fromkeys(("retries", "group_index", "replaced_task_nesting"), (_is_count, "a count")),
+    **dict.fromkeys(("ignore_result", "utc"), (_is_flag, "true or false")),
+    **dict.fromkeys(("eta", "expires"), (_is_instant, "an instant as ISO 8601 writes it")),
+    "timelimit": (_are_limits, "a pair of seconds"),
+    "stamped_headers": (_are_texts, "a list of names"),
+    "stamps": (_is_object, "a JSON object"),
+}
+_FOLLOWING = ("callbacks", "errbacks", "chain", "chord")
+#: Headers that a request needs. Not the texts of the arguments, which logs would repeat.
+_PASSED_ON = (
+    "root_id",
+    "parent_id",
+    "group",
+    "group_index",
+    "retries",
+    "eta",
+    "expires",
+    "ignore_result",
+    "origin",
+)

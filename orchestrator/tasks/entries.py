@@ -1,0 +1,109 @@
+"""The first place where a message is read: a raw entry of a Redis list becomes a message.
+
+kombu's transport guards nothing there: an entry that is not JSON, or not what the transport expects, ends the worker.
+Other brokers deliver messages, and have no such place."""
+
+import json
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from orchestrator.rules.messages import LARGEST_ENTRY, Unreadable, clean_entry
+from orchestrator.tasks.parking import Parking, Refused
+
+
+def guarded_transport(transport: type[Any], parking: Parking) -> type[Any]:
+    """The transport with a guard before it, where it is one over Redis; any other as it is."""
+    if transport.driver_type != "redis" or hasattr(transport, "guarded"):
+        return transport
+
+    class Guarded(transport):  # type: ignore[misc]
+        guarded = True
+        Channel = _guarded_channel(transport.Channel, parking)
+
+        def _deliver(self, message: Any, queue: str) -> None:
+            super()._deliver(clean_entry(message, queue, str(uuid.uuid4())), queue)
+
+    return Guarded
+
+
+def _guarded_channel(channel: type[Any], parking: Parking) -> type[Any]:
+    class Guarded(channel):  # type: ignore[misc]
+        """Remembers the entry that it reads, so that it can be parked whatever fails on it."""
+
+        _entry: tuple[str, bytes] | None
+
+        def _create_client(self, *args: Any, **kwargs: Any) -> Any:
+            return _watched(super()._create_client(*args, **kwargs), self._remember)
+
+        def _remember(self, key: bytes, entry: bytes) -> None:
+            self._entry = key.decode().rsplit(self.sep, 1)[0], entry
+            if len(entry) > LARGEST_ENTRY:
+                raise Unreadable(f"the message is larger than {LARGEST_ENTRY} bytes")
+
+        def _brpop_read(self, **options: Any) -> Any:
+            self._entry = None  # what the last call read
+            try:
+                return super()._brpop_read(**options)
+            except Exception as error:
+                entry: tuple[str, bytes] | None = self._entry
+                if entry is None or is_of_the_broker(error):
+                    raise
+                parking.park(_refused(*entry, reason_of(error)))
+                return True
+
+    return Guarded
+
+
+def _watched(client: Any, seen: Callable[[bytes, bytes], None]) -> Any:
+    """The client; `seen` is called with each queue and entry that it reads, before anything is made of them."""
+    parse = client.parse_response
+
+    def parse_response(connection: Any, command: str, **options: Any) -> Any:
+        answer = parse(connection, command, **options)
+        if command == "BRPOP" and answer:
+            seen(*answer)
+        return answer
+
+    client.parse_response = parse_response
+    return client
+
+
+def reason_of(error: Exception) -> str:
+    """Why a message was refused, without its contents: the texts of other people's errors repeat them."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, Unreadable):
+            return str(cause)
+        cause = cause.__cause__ or cause.__context__
+    return f"the message cannot be read ({type(error).__name__})"
+
+
+def is_of_the_broker(error: Exception) -> bool:
+    """Did the connection fail, and not the message?"""
+    return isinstance(error, RedisError | OSError)
+
+
+def _refused(queue: str, entry: bytes, reason: str) -> Refused:
+    shown = _decoded(entry)
+    headers = shown.get("headers") if isinstance(shown, dict) else None
+    named = headers if isinstance(headers, dict) else {}
+    return Refused(
+        queue=queue,
+        reason=reason,
+        raw=entry,
+        shown=shown,
+        task=named.get("task"),
+        task_id=named.get("id"),
+    )
+
+
+def _decoded(entry: bytes) -> Any:
+    if len(entry) > LARGEST_ENTRY:
+        return entry
+    try:
+        return json.loads(entry)
+    except (ValueError, RecursionError):
+        return entry

@@ -1,0 +1,103 @@
+"""Whatever a message holds, no worker ends by it: it is carried out or parked, and the next job is answered."""
+
+import os
+import time
+from collections.abc import Iterator
+
+import pytest
+import redis
+
+from orchestrator.rules.installation_alarms import InstallationAlarmKind
+from orchestrator.tasks.parked_copies import LARGEST_KEPT, STREAM
+from tests.processes.platform import Platform, eventually
+from tests.processes.raw_messages import JOBS, ODD, QUEUES, WRONG, mutants
+
+#: Messages of each queue that are fuzzed; a full run takes 20,000.
+SHARE = int(os.environ.get("FUZZED_MESSAGES", "300"))
+#: Seconds that a job may take after a message that could end its worker, on a machine that does much else.
+SOON = 10.0
+_NO_DAMAGE = ("Traceback", "Unrecoverable error", "WorkerLostError")
+
+
+@pytest.fixture
+def worker(platform: Platform, valkey_url: str) -> Iterator["Broker"]:
+    """A worker of every kind that is up, with nothing configured, and its broker."""
+    (platform.directory / "orchestrator.toml").touch()
+    platform.start("worker")
+    with redis.Redis.from_url(valkey_url) as client:
+        platform.job("session.close", session_id="unknown")
+        yield Broker(platform, client)
+
+
+class Broker:
+    """Another client of the same broker."""
+
+    def __init__(self, platform: Platform, client: "redis.Redis") -> None:
+        self.platform = platform
+        self.redis = client
+        self.pids = platform.processes["worker"].tree()
+
+    def put(self, *entries: bytes, queue: str = JOBS) -> None:
+        """Put raw entries into a queue, in this order."""
+        self.redis.lpush(queue, *entries)
+
+    def answers(self, what: str = "") -> None:
+        """A job is answered soon, and by the processes that were there before."""
+        began = time.monotonic()
+        outcome = self.platform.job("session.close", session_id="unknown")
+        assert outcome["error"]["code"] == "unknown_session"
+        assert time.monotonic() - began < SOON, what
+        assert self.platform.processes["worker"].tree() == self.pids, f"{what}: a process ended"
+
+    def rests(self) -> None:
+        """Every queue is empty, and nothing waits to be acknowledged."""
+        eventually(lambda: not sum(self.redis.llen(queue) for queue in QUEUES), "empty queues")
+        eventually(lambda: not self.redis.hlen("unacked"), "acknowledged messages")
+
+    def copies(self) -> int:
+        """Messages that were parked and are small enough to be kept."""
+        return int(self.redis.xlen(STREAM))
+
+    def parked(self) -> int:
+        """Messages of which an operator can read."""
+        with self.platform.database.reading() as tx:
+            return sum(tx.parked.counts().values())
+
+
+@pytest.mark.slow
+def test_every_shape_of_a_wrong_message_is_parked_and_the_worker_goes_on(worker: Broker) -> None:
+    for name, entry in WRONG.items():
+        copies = worker.copies()
+        worker.put(entry)
+        worker.answers(name)
+        assert worker.copies() == copies + (len(entry) <= LARGEST_KEPT), f"{name} is parked"
+    eventually(lambda: worker.parked() >= len(WRONG), "every one is parked")
+    worker.rests()
+    assert worker.parked() == len(WRONG)
+    with worker.platform.database.reading() as tx:
+        [alarm] = tx.installation_alarms.listed()
+    assert (alarm.kind, alarm.about) == (InstallationAlarmKind.MESSAGES_PARKED.value, JOBS)
+
+
+@pytest.mark.slow
+def test_every_odd_message_is_carried_out_or_dropped(worker: Broker) -> None:
+    for name, entry in ODD.items():
+        worker.put(entry)
+        worker.answers(name)
+    worker.rests()
+    assert worker.parked() == 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_no_message_that_can_be_thought_of_ends_a_worker(worker: Broker) -> None:
+    seed = int(os.environ.get("SEED", time.time_ns() // 10**9 % 10**6))
+    for n, queue in enumerate(QUEUES):
+        entries = list(mutants(seed + n, SHARE, queue))
+        for begin in range(0, len(entries), 500):
+            worker.put(*entries[begin : begin + 500], queue=queue)
+    worker.rests()
+    worker.answers(f"SEED={seed}")
+    said = worker.platform.processes["worker"].text()
+    found = [said[at - 500 : at + 2000] for word in _NO_DAMAGE if (at := said.find(word)) >= 0]
+    assert not found, f"SEED={seed}\n" + "\n".join(found)
