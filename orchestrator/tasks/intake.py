@@ -62,12 +62,10 @@ class GuardedConsumer(Consumer):
         return on_task_received
 
     def refuse(self, message: Any, reason: str) -> None:
-        """Park the message and take it out of its queue."""
+        """Park the message and take it out of its queue; AMQP may keep it as a dead letter."""
         self.parking.park(_refused(message, reason))
         if not message.acknowledged:
-            message.reject_log_error(
-                log, self.connection_errors
-            )  # without requeueing: AMQP may keep it as a dead letter
+            message.reject_log_error(log, self.connection_errors, requeue=False)
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
         """The body cannot be decoded."""

@@ -194,8 +194,8 @@ DEFECTS: Sequence[Defect] = (
         edits=[
             Edit(
                 file="orchestrator/flows/jobs.py",
-                sound="            return dict(known)\n",
-                broken="            return _outcome(services, tx, name, kwargs)\n",
+                sound="            return _known(tx, task_id, name, job.fingerprint)\n",
+                broken="            return _outcome(services, tx, job)\n",
             )
         ],
         found_by=story("lives and is closed, at alpha"),

@@ -51,6 +51,19 @@ MISJUDGEMENTS: Sequence[Defect] = (
         found_as="test_a_full_file_table_is_ours",
     ),
     Defect(
+        name="decode-error-requeues",
+        what="a message that cannot be decoded goes back to its queue, and comes again for ever",
+        edits=[
+            Edit(
+                file="orchestrator/tasks/intake.py",
+                sound="self.connection_errors, requeue=False)",
+                broken="self.connection_errors, requeue=True)",
+            )
+        ],
+        found_by=("pytest", "tests/processes/test_messages.py", "-k", "test_every_shape_of_a_wrong_message"),
+        found_as="test_every_shape_of_a_wrong_message_is_parked_and_the_worker_goes_on",
+    ),
+    Defect(
         name="half-the-balance",
         what="the funds end when half of the money is left",
         edits=[

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from typing import Any, TypeAlias
 
+from orchestrator.rules.messages import LARGEST_ENTRY
+
 Json: TypeAlias = dict[str, Any]
 
 JOBS = "orchestrator.jobs"
@@ -104,6 +106,7 @@ WRONG: Mapping[str, bytes] = {
     "empty object": b"{}",
     "cut off": raw(valid())[:-20],
     "deep": _deep(100_000),
+    "too large": b'"' + b"x" * LARGEST_ENTRY + b'"',
     "a number without end": b"9" * 10_000,
     "one of kombu's own types": raw(valid() | {"headers": {"__type__": "decimal", "__value__": "x"}}),
     "body of two": with_body([[], {}]),

@@ -1,0 +1,80 @@
+"""A broker that is no Redis delivers messages, not entries: the second guard alone keeps its worker going."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from celery import Celery
+from celery.contrib.testing.worker import start_worker
+from kombu import Connection
+
+from orchestrator.settings import Settings
+from orchestrator.tasks.app import Process, make_app
+from tests.processes.platform import eventually
+from tests.processes.raw_messages import EMBED, JOBS, coded, valid
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # celery's own
+
+#: What AMQP can carry as well: its own frames have types, and bodies and headers are anybody's.
+BODIES: dict[str, Any] = {
+    "body of two": [[], {}],
+    "body null": None,
+    "body number": 7,
+    "body no JSON": b"not JSON",
+    "kwargs a list": [[], [1], EMBED],
+}
+HEADERS: dict[str, Any] = {
+    "id a dict": {"id": {}},
+    "task a list": {"task": []},
+    "task unknown": {"task": "some.other.task"},
+    "expires a dict": {"expires": {}},
+    "timelimit text": {"timelimit": "text"},
+    "compression": {"compression": "application/x-bz2"},
+}
+
+
+@pytest.fixture
+def running(sqlite_url: str, tmp_path: Path) -> Iterator[tuple[Celery, Process]]:
+    """A worker of ours on a broker in this process, which keeps no parked copies."""
+    config = tmp_path / "orchestrator.toml"
+    config.touch()
+    settings = Settings(database_url=sqlite_url, broker_url="redis://127.0.0.1:1/0", config=config)
+    app, process = make_app(settings)
+    app.conf.update(broker_url="memory://", result_backend="cache+memory://")
+    with start_worker(app, pool="solo", perform_ping_check=False, queues=[JOBS], shutdown_timeout=30):
+        yield app, process
+    process.close()
+
+
+def put(entry: dict[str, Any]) -> None:
+    with Connection("memory://") as connection:
+        channel: Any = connection.default_channel
+        channel._put(JOBS, entry)
+
+
+def wrong() -> Iterator[dict[str, Any]]:
+    for body in BODIES.values():
+        yield valid() | {"body": coded(body)}
+    for changed in HEADERS.values():
+        message = valid()
+        yield message | {"headers": message["headers"] | changed}
+
+
+@pytest.mark.timeout(120)
+def test_what_no_task_can_take_is_parked_and_the_next_job_is_answered(
+    running: tuple[Celery, Process],
+) -> None:
+    app, process = running
+    entries = list(wrong())
+    for entry in entries:
+        put(entry)
+    job = app.send_task("orchestrator.session.close", kwargs={"session_id": "unknown"}, queue=JOBS)
+    assert job.get(timeout=60)["error"]["code"] == "unknown_session"
+
+    def parked() -> list[Any]:
+        with process.services.database.reading() as tx:
+            return list(tx.parked.listed(100))
+
+    rows = eventually(lambda: parked() if len(parked()) == len(entries) else [], "the rows")
+    assert {row.queue for row in rows} == {JOBS}
