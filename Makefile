@@ -17,7 +17,7 @@ MONEY := tests/money tests/flows/test_terms.py tests/flows/test_waiting.py
 CHAOS := tests/chaos
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-money test-long mutations chaos simulation crash-points bench-audit audit-deps check format lock clean
+.PHONY: help setup demo test test-slow test-money test-long mutations chaos simulation crash-points fuzz-messages bench-audit audit-deps check format lock clean
 
 help:  ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -58,6 +58,9 @@ simulation: $(READY)  ## SEEDS=200 days of random jobs and faults under one cloc
 
 crash-points: $(READY)  ## kill the process before and after each kind of commit and call to a provider; EVERY=1: at every single one
 	@$(BIN)/python -m tests.simulation crash-points --every $(EVERY) --turn $(TURN) --jobs $(JOBS) $(ARGS)
+
+fuzz-messages: $(READY)  ## COUNT=20000 generated raw messages on each queue of a real worker: none ends it; SEED=… again
+	@FUZZED_MESSAGES=$(or $(COUNT),20000) SEED=$(SEED) $(BIN)/python -m pytest -q tests/processes/test_messages.py -k generated $(ARGS)
 
 bench-audit: $(READY)  ## what a run of the audit takes at 10,000 and at 1,000,000 rows
 	@$(BIN)/python -m tests.benchmarks.audit $(ARGS)
