@@ -14,7 +14,7 @@ from orchestrator.rules.messages import LARGEST_ENTRY
 Json: TypeAlias = dict[str, Any]
 
 JOBS = "orchestrator.jobs"
-QUEUES = (JOBS, "orchestrator.control", "orchestrator.open", "orchestrator.ping", "orchestrator.close")
+QUEUES = (JOBS, *(f"orchestrator.{kind}" for kind in ("control", "stop", "close", "open", "ping")))
 EMBED: Json = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
 #: Tasks that change nothing: a close of a session that is unknown, and a wake-up.
 TASKS = ("orchestrator.session.close", "orchestrator.tick.events")
