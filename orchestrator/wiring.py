@@ -6,6 +6,7 @@ from functools import partial
 from urllib.parse import urlsplit
 
 from orchestrator.flows import wishes
+from orchestrator.flows.canary import Canary
 from orchestrator.flows.loop import EventLoop
 from orchestrator.flows.services import Services
 from orchestrator.flows.services import jitter as random_jitter
@@ -17,6 +18,7 @@ from orchestrator.providers.http import ClientOptions, HttpClient
 from orchestrator.providers.resolver import WatchedResolver
 from orchestrator.providers.secrets import Hidden
 from orchestrator.rules.addresses import Reach
+from orchestrator.rules.descriptors import calls_that_fit
 from orchestrator.rules.states import Step
 from orchestrator.settings import (
     Configuration,
@@ -26,6 +28,7 @@ from orchestrator.settings import (
     Settings,
     load_configuration,
 )
+from orchestrator.settings.file_limit import file_limit
 from orchestrator.store.database import Clock, Database
 
 #: The public internet and nothing else.
@@ -110,16 +113,22 @@ def build(
         },
         secrets=secrets,
         loop=loop or EventLoop(),
-        slots=Slots({name: provider.max_in_flight for name, provider in providers.items()}),
+        slots=Slots(
+            {name: provider.max_in_flight for name, provider in providers.items()},
+            most=calls_that_fit(file_limit()),
+        ),
         wake=wake,
         jitter=jitter or random_jitter,
+        canary=Canary(http, configuration.canary_url) if configuration.canary_url else None,
     )
     return Built(services=services, http=http)
 
 
 def _hosts(configuration: Configuration) -> list[str]:
     """Where the configured platforms are."""
-    urls = (provider.base_url for provider in configuration.providers.values())
+    urls = [provider.base_url for provider in configuration.providers.values()] + [
+        configuration.canary_url or ""
+    ]
     return [host for host in (urlsplit(url).hostname for url in urls if url) if host is not None]
 
 

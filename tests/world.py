@@ -8,6 +8,7 @@ world.pass_time(10 * MINUTE)  # and everything that becomes due meanwhile, each 
 import itertools
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -137,6 +138,13 @@ class World:
         self._stack.callback(built.close)
         sync_credentials(built.services)
         return built.services
+
+    def worker_of(self, *, max_in_flight: int) -> Services:
+        """Another worker, with fewer slots at each provider."""
+        self.providers = {
+            name: replace(one, max_in_flight=max_in_flight) for name, one in self.providers.items()
+        }
+        return self.another_worker()
 
     # jobs
 

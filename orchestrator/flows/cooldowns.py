@@ -1,9 +1,10 @@
 """Where one process leaves a provider alone for seconds, as its own calls failed on this machine."""
 
 import threading
+from collections.abc import Hashable
 from datetime import datetime, timedelta
 
-from orchestrator.rules.local_faults import Cooldown, LocalFault, cooled
+from orchestrator.rules.local_faults import Cooldown, cooled
 from orchestrator.rules.states import Step
 
 #: An alarm that is open is written again after this.
@@ -16,7 +17,7 @@ class Cooldowns:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._of: dict[tuple[Step, str], Cooldown] = {}
-        self._told: dict[LocalFault, datetime] = {}
+        self._told: dict[Hashable, datetime] = {}
 
     def cover(self, step: Step, provider: str, now: datetime) -> bool:
         """Return whether the provider is left alone now."""
@@ -34,11 +35,16 @@ class Cooldowns:
         with self._lock:
             self._of.pop((step, provider), None)
 
-    def take_turn(self, fault: LocalFault, now: datetime) -> bool:
-        """Return whether the fault's alarm is to be written now; then not again for ten seconds."""
+    def take_turn(self, what: Hashable, now: datetime, span: timedelta = TOLD_FOR) -> bool:
+        """Return whether `what` is to be written now; then not again within `span`."""
         with self._lock:
-            last = self._told.get(fault)
-            if last is not None and last <= now < last + TOLD_FOR:
+            last = self._told.get(what)
+            if last is not None and last <= now < last + span:
                 return False
-            self._told[fault] = now
+            self._told[what] = now
             return True
+
+    def forget_turn(self, what: Hashable) -> None:
+        """Let `what` be written again at once."""
+        with self._lock:
+            self._told.pop(what, None)

@@ -1,6 +1,5 @@
 """What failed on this worker's own machine is counted and alarmed. It says nothing of a platform."""
 
-import socket
 from collections.abc import Iterable
 
 from orchestrator.flows.installation_alarms import close_unseen_alarms, open_alarm
@@ -23,7 +22,7 @@ def alarm(services: Services, tx: Transaction, provider: str, fault: LocalFault,
     now = tx.now()
     if not services.cooldowns.take_turn(fault, now):
         return
-    about = f"{fault.value} on {socket.gethostname()}"
+    about = f"{fault.value} on {services.host}"
     reason = f"{REMEDIES[fault]} (seen at {provider}: {detail})"
     open_alarm(tx, InstallationAlarmKind.LOCAL_FAULT, about, reason, now)
 

@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 BUSY = timedelta(seconds=1)
 #: What this worker lacks the secret for is left to others for so long.
 LEFT_TO_OTHERS = timedelta(seconds=5)
+#: What has no room beside others that may hang looks again after this.
+NO_ROOM = timedelta(seconds=1)
 #: The platform's own words for an end.
 _ENDED = frozenset({Life.STOPPED, Life.GONE, Life.FAILED})
 #: And for what a ping that says GONE is wrong about.
@@ -43,6 +45,8 @@ class Pinged:
     """What the platform's own status said, where it said that it has ended."""
     lives: str | None = None
     """What it said, where it said that it lives."""
+    canary_answers: bool | None = None
+    """What the operator's canary said after a ping that failed; None: it was not asked."""
     asleep: bool = False
     """Scaled to zero: it was not pinged, so as not to wake it."""
 
@@ -54,8 +58,8 @@ def claim_everywhere(services: Services) -> list[tuple[Session, Placement, str, 
         for provider in where_due(services, Step.PING):
             claimed += claim_pings(services, provider)
     except BaseException:  # the database failed half-way: what was claimed is never pinged
-        for _, placement, _, _ in claimed:
-            services.slots.release(Step.PING, placement.provider)
+        for session, placement, _, _ in claimed:
+            free_slot(services, session, placement)
         raise
     return claimed
 
@@ -76,6 +80,7 @@ def claim_pings(services: Services, provider: str) -> list[tuple[Session, Placem
             )
     finally:
         services.slots.release(Step.PING, provider, free - len(claimed))
+    services.suspects.hold(provider, sum(_is_suspect(session) for session, _ in claimed))
     return [(session, placement, token, begin_by) for session, placement in claimed]
 
 
@@ -86,6 +91,7 @@ def _claimed(
     now, lease = tx.now(), ping_lease(policy)
     if services.cooldowns.cover(Step.PING, provider, now):
         return []
+    room = services.suspects.room(provider, services.config.providers[provider].max_in_flight)
     claimed = tx.pings.claim(
         provider,
         limit,
@@ -95,7 +101,9 @@ def _claimed(
         begins_within_seconds=PING_BEGINS_WITHIN * 1.1,
         spread_seconds=spread(policy),
         lacking=services.lacking(provider),
+        suspects=room > 0,
     )
+    claimed = _leave_what_has_no_room(tx, claimed, room, token, now)
     claimed = _leave_what_it_lacks_the_secret_for(services, tx, claimed, token, now)
     card = services.card(provider)
     if card is None or not card.native_ping_is_lifecycle:
@@ -110,6 +118,21 @@ def _claimed(
     if busy:  # a lifecycle call runs under that key: look again soon
         tx.pings.release(busy, token, now + BUSY)
     return held
+
+
+def _leave_what_has_no_room(
+    tx: Transaction, claimed: Sequence[tuple[Session, Placement]], room: int, token: str, now: datetime
+) -> Sequence[tuple[Session, Placement]]:
+    """Pings that may hang leave room for those that answered last time."""
+    suspects = [session.id for session, _ in claimed if _is_suspect(session)]
+    left = set(suspects[room:])
+    if left:
+        tx.pings.release(left, token, now + NO_ROOM)
+    return [(session, placement) for session, placement in claimed if session.id not in left]
+
+
+def _is_suspect(session: Session) -> bool:
+    return session.failures > 0
 
 
 def _leave_what_it_lacks_the_secret_for(
@@ -150,8 +173,14 @@ async def send(
     try:
         return await _sent_or_dropped(services, session, placement, token, begin_by)
     except BaseException:  # there will be nothing to settle
-        services.slots.release(Step.PING, placement.provider)
+        free_slot(services, session, placement)
         raise
+
+
+def free_slot(services: Services, session: Session, placement: Placement) -> None:
+    """One ping less is under way."""
+    services.suspects.release(placement.provider, _is_suspect(session))
+    services.slots.release(Step.PING, placement.provider)
 
 
 async def _sent_or_dropped(
@@ -188,6 +217,7 @@ async def _sent(
     target = target_of(services, placement, begin_by, to_ping=True, now=session.leased_at)
     probe = await _probed(driver, target)
     life, said = await _platforms_word(services, driver, session, asked, probe)
+    canary_answers = await _canary(services, session, probe)
     return Pinged(
         session=session,
         placement=placement,
@@ -195,7 +225,14 @@ async def _sent(
         token=token,
         ended=said if life in _ENDED else None,
         lives=said if life in _LIVES else None,
+        canary_answers=canary_answers,
     )
+
+
+async def _canary(services: Services, session: Session, probe: Probe) -> bool | None:
+    """Ask the canary where a running session's ping failed."""
+    failed = session.state is State.RUNNING and probe.verdict is Verdict.TRANSIENT and not probe.not_begun
+    return await services.canary.answers() if failed and services.canary is not None else None
 
 
 async def _still_to_begin(services: Services, session: Session, token: str, begin_by: float) -> float:

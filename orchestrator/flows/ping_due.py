@@ -6,10 +6,10 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, assert_never
 
-from orchestrator.flows import brake, failures, own_faults, ping_notes, placing
+from orchestrator.flows import brake, failures, network, own_faults, ping_notes, placing
 from orchestrator.flows.account_work import AccountWork, on_account
 from orchestrator.flows.loop import CHUNK
-from orchestrator.flows.ping_claims import Pinged, as_ping, claim_everywhere, give_keys_back, send
+from orchestrator.flows.ping_claims import Pinged, as_ping, claim_everywhere, free_slot, give_keys_back, send
 from orchestrator.flows.pipeline import Flow, run_once
 from orchestrator.flows.services import Services
 from orchestrator.flows.upkeep import Tally
@@ -46,7 +46,7 @@ def settle(services: Services, chunk: Sequence[Pinged]) -> int:
         _settle(services, chunk)
     finally:
         for pinged in chunk:
-            services.slots.release(Step.PING, pinged.placement.provider)
+            free_slot(services, pinged.session, pinged.placement)
     return len(chunk)
 
 
@@ -63,6 +63,7 @@ def _settle(services: Services, chunk: Sequence[Pinged]) -> None:
     begun = [pinged for pinged in chunk if not pinged.probe.not_begun]
     _give_back(services, [pinged for pinged in chunk if pinged.probe.not_begun])
     written: set[str] = set()
+    given_back: set[str] = set()
 
     def settle_good(tx: Transaction) -> None:
         now = tx.now()
@@ -77,14 +78,21 @@ def _settle(services: Services, chunk: Sequence[Pinged]) -> None:
         for token, pings in good.items():
             written.update(tx.pings.settle_good(pings, token))
         ping_notes.end_alarms(services, tx, begun)
+        given_back.clear()
+        given_back.update(network.note_and_judge(services, tx, begun))
 
     services.database.transact(settle_good)
-    for provider in {pinged.placement.provider for pinged in begun if not pinged.asleep}:
-        services.cooldowns.end(Step.PING, provider)
+    _end_cooldowns(services, [pinged for pinged in begun if pinged.session.id not in given_back])
     ping_notes.measure(begun)
     for pinged in begun:
-        if pinged.session.id not in written:
+        if pinged.session.id not in written | given_back:
             _settle_apart(services, pinged)
+
+
+def _end_cooldowns(services: Services, begun: Sequence[Pinged]) -> None:
+    """What was sent from here shows that this process works."""
+    for provider in {pinged.placement.provider for pinged in begun if not pinged.asleep}:
+        services.cooldowns.end(Step.PING, provider)
 
 
 def _give_back(services: Services, late: Sequence[Pinged]) -> None:

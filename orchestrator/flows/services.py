@@ -2,12 +2,15 @@
 
 import logging
 import random
+import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from orchestrator.flows.canary import Canary
 from orchestrator.flows.cooldowns import Cooldowns
 from orchestrator.flows.loop import EventLoop
 from orchestrator.flows.slots import Slots
+from orchestrator.flows.suspects import Suspects
 from orchestrator.providers.card import Card
 from orchestrator.providers.driver import Auth, Driver, Secret
 from orchestrator.rules.states import Step
@@ -64,6 +67,12 @@ class Services:
     jitter: Callable[[], float] = jitter
     cooldowns: Cooldowns = field(default_factory=Cooldowns)
     """Where this process fails by itself, and leaves the work to others for seconds."""
+    suspects: Suspects = field(default_factory=Suspects)
+    """Pings under way of sessions that failed last time."""
+    host: str = field(default_factory=socket.gethostname)
+    """The machine, as alarms and other workers name it."""
+    canary: Canary | None = None
+    """What answers as long as the network of this machine works; None: the operator named none."""
 
     def policy(self, provider: str | None) -> Policy:
         """The policy at this provider."""

@@ -1,5 +1,6 @@
 """How many calls one worker process has under way, so that no lease runs while a row waits its turn."""
 
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -13,8 +14,11 @@ TOTALS: Mapping[Step, int] = {Step.PING: 2048, Step.OPEN: 128, Step.RESOLVE: 128
 class Slots:
     """Counts by kind and provider. Thread-safe."""
 
-    def __init__(self, caps: Mapping[str, int], totals: Mapping[Step, int] = TOTALS) -> None:
-        """`caps`: `max_in_flight` of each provider."""
+    def __init__(
+        self, caps: Mapping[str, int], totals: Mapping[Step, int] = TOTALS, most: int = sys.maxsize
+    ) -> None:
+        """`caps`: `max_in_flight` of each provider. `most`: of all kinds together, for each needs open files."""
+        self._most = most
         self._caps = caps
         self._totals = totals
         self._lock = threading.Lock()
@@ -41,6 +45,7 @@ class Slots:
                 return 0
             cap = min(self._caps.get(provider, 1), max(1, self._totals[step] // 2))
             left = self._totals[step] - sum(n for (kind, _), n in self._held.items() if kind is step)
+            left = min(left, self._most - sum(self._held.values()))
             free = max(0, min(cap - self._held[(step, provider)], left))
             self._held[(step, provider)] += free
             if not free:

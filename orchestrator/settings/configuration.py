@@ -80,6 +80,8 @@ class Configuration:
     """Private ranges that the host names of attached endpoints may lead to."""
     providers: Mapping[str, ProviderConfiguration] = field(default_factory=dict)
     audit: Bounds = field(default_factory=Bounds)
+    canary_url: str | None = None
+    """What answers as long as the network works; None: only providers and workers are compared."""
     events_kept_days: float = 30
     """Delivered events are pruned after so long."""
 

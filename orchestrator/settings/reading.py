@@ -16,11 +16,14 @@ from orchestrator.settings.policies import read_plans, read_policy
 from orchestrator.settings.providers import OptionsValidator, Surroundings, read_providers
 from orchestrator.settings.secrets import SecretStore
 from orchestrator.settings.tables import Table
+from orchestrator.settings.urls import base_url
 
 #: Read by `orchestrator apply`, and welcome in the same file.
 _OF_APPLY = ("models", "accounts")
 #: All that the file may hold.
-TABLES = frozenset({"policy", "plans", "catalog", "attach", "providers", "audit", "retention", *_OF_APPLY})
+TABLES = frozenset(
+    {"policy", "plans", "catalog", "attach", "providers", "audit", "network", "retention", *_OF_APPLY}
+)
 
 #: Finds the faults of what is not read here, told the whole file and what was read of it.
 AlsoCheck: TypeAlias = Callable[[Mapping[str, Any], Configuration], Sequence[Fault]]
@@ -97,6 +100,7 @@ def _read(
         attach_allowed=_read_attach(attach),
         providers=read_providers(root.table("providers"), around),
         audit=_read_audit(root.table("audit")),
+        canary_url=_read_canary(root.table("network")),
         events_kept_days=_read_retention(root.table("retention")),
     )
     root.taken |= set(_OF_APPLY)
@@ -115,6 +119,16 @@ def _read_audit(table: Table) -> Bounds:
     bounds = Bounds(**{key: table.number(key, value, least=1) for key, value in defaults.items()})
     table.refuse_rest()
     return bounds
+
+
+def _read_canary(table: Table) -> str | None:
+    given = table.text("canary_url")
+    table.refuse_rest()
+    try:
+        return base_url(given) if given else None
+    except ValueError as error:
+        table.fault("canary_url", str(error))
+        return None
 
 
 def _read_retention(table: Table) -> float:

@@ -49,17 +49,20 @@ class Pings:
         begins_within_seconds: float = 0,
         spread_seconds: float = 0,
         lacking: Collection[str] = (),
+        suspects: bool = True,
     ) -> Sequence[tuple[Session, Placement]]:
         """Lease up to `limit` sessions of `provider` whose ping is due, longest overdue first, in one statement.
 
         What follows silence is written with it: the earliest of stop, warning and a new ping at the lease's end.
         Rows that another claim holds are skipped; credentials in `lacking` are left to other workers. One that was
         claimed within `begins_within_seconds` is left alone, however due it is made: that ping may be about to
-        begin, and a close must know of it. `spread_seconds`: see `may_be_asked`."""
+        begin, and a close must know of it. `spread_seconds`: see `may_be_asked`. Without `suspects`, those whose last
+        ping failed are left alone."""
         until = now + timedelta(seconds=lease_seconds)
         lately = now - timedelta(seconds=begins_within_seconds)
         asked = _may_be_asked(now, spread_seconds)
         due = _due(provider, limit, now, lately, lacking).where(asked)
+        due = due if suspects else due.where(SESSIONS.c.failures == 0)
         once = due.cte("due")  # a subquery may be run for each row, and then claims more than `limit`
         step, at = _after_silence(until)
         claim = (
@@ -115,6 +118,23 @@ class Pings:
         )
         renewed = update(SESSIONS).where(mine).values(leased_at=now)
         return self._connection.execute(renewed).rowcount == 1
+
+    def ask_soon(self, providers: Collection[str], now: datetime) -> bool:
+        """Make the next ping of one running session at each provider due; return whether any session runs there."""
+        runs = False
+        for provider in sorted(providers):
+            there = SESSIONS.c.provider == provider, SESSIONS.c.state == State.RUNNING
+            runs |= self._connection.execute(select(SESSIONS.c.id).where(*there).limit(1)).first() is not None
+            waiting = (
+                SESSIONS.c.next_step == Step.PING,
+                SESSIONS.c.next_step_at > now,
+                SESSIONS.c.leased_at.is_(None),
+            )
+            first = select(SESSIONS.c.id).where(*there, *waiting).order_by(SESSIONS.c.next_step_at).limit(1)
+            one = first.with_for_update(skip_locked=True).cte("one")
+            soon = update(SESSIONS).where(SESSIONS.c.id.in_(select(one.c.id)))
+            self._connection.execute(soon.values(ping_at=now, next_step_at=now))
+        return runs
 
     def some_running(self, provider: str, now: datetime) -> Placement | None:
         """The placement of one session that runs there and is not to be stopped within a minute."""

@@ -14,6 +14,7 @@ from orchestrator.store.audit_findings import Findings
 from orchestrator.store.audit_live import LiveAudit
 from orchestrator.store.brakes import Brakes
 from orchestrator.store.claims import Claims
+from orchestrator.store.contacts import Contacts
 from orchestrator.store.credentials import Credentials
 from orchestrator.store.due import Due
 from orchestrator.store.identity import Identity
@@ -58,6 +59,7 @@ class Transaction:
         self.sightings = Sightings(connection)
         self.accounts = Accounts(connection, self.outbox, self.due)
         self.credentials = Credentials(connection)
+        self.contacts = Contacts(connection)
         self.models = Models(connection)
         self.ledger = Ledger(connection)
         self.inbox = Inbox(connection)

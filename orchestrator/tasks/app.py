@@ -16,6 +16,7 @@ from orchestrator.flows.upkeep import sync_credentials
 from orchestrator.rules.states import Step
 from orchestrator.settings import Settings, load_settings
 from orchestrator.tasks import jobs, ticks
+from orchestrator.tasks.file_room import make_room
 from orchestrator.tasks.intake import consumer_that_parks
 from orchestrator.tasks.outage import Outage
 from orchestrator.tasks.parked_copies import copies_behind
@@ -110,6 +111,7 @@ class Process:
 
     def _build(self) -> wiring.Built:
         configuration = wiring.read_configuration(self._settings)
+        make_room(configuration)
         built = wiring.build(self._settings, configuration, wake=self.wake, pool_size=self._connections)
         built.services.slots.on_free = lambda step: self.runners.ring(ticks.OF_STEP[step])
         stream = connect(self._settings.broker_url, sentinel_master=self._settings.sentinel_master)

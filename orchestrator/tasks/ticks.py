@@ -12,6 +12,7 @@ from orchestrator.flows.close_due import close_due, mark_unserved
 from orchestrator.flows.deliver_events import Sink, deliver_events
 from orchestrator.flows.funds_due import funds_due
 from orchestrator.flows.keys import retry_paused
+from orchestrator.flows.network import prune
 from orchestrator.flows.open_due import OPEN as OPEN_FLOW
 from orchestrator.flows.open_due import open_due
 from orchestrator.flows.own_faults import end_alarms
@@ -52,6 +53,12 @@ class Tick:
     """Where there is one, a runner claims with it while earlier claims are under way; `run` is the same in one go."""
 
 
+def _look_at_brakes(services: Services) -> None:
+    release_overdue(services)
+    end_alarms(services)
+    prune(services)
+
+
 #: Task name → wake-up. Add a name a release before anything sends it; never rename one.
 TICKS: Mapping[str, Tick] = {
     "orchestrator.tick.admit": Tick(kind=CONTROL, every_seconds=1, run=lambda a: admit_queued(a.services)),
@@ -78,7 +85,7 @@ TICKS: Mapping[str, Tick] = {
         kind=CONTROL, every_seconds=10, run=lambda a: let_queues_look(a.services)
     ),
     "orchestrator.tick.brakes": Tick(
-        kind=CONTROL, every_seconds=5, run=lambda a: (release_overdue(a.services), end_alarms(a.services))
+        kind=CONTROL, every_seconds=5, run=lambda a: _look_at_brakes(a.services)
     ),
     "orchestrator.tick.keys": Tick(kind=OPEN, every_seconds=15, run=lambda a: retry_paused(a.services)),
     "orchestrator.tick.balances": Tick(kind=OPEN, every_seconds=60, run=lambda a: read_balances(a.services)),

@@ -15,6 +15,11 @@ def own_faults(_settings: "Settings") -> str:
     return _none_open(InstallationAlarmKind.LOCAL_FAULT, "no call fails on a worker's own machine")
 
 
+def network(_settings: "Settings") -> str:
+    """Does every worker reach the providers that others reach?"""
+    return _none_open(InstallationAlarmKind.NETWORK_DOWN, "every worker reaches the providers")
+
+
 def _none_open(kind: InstallationAlarmKind, well: str) -> str:
     with reading() as tx:
         alarms = tx.installation_alarms.listed(kind)

@@ -16,6 +16,7 @@ CHECKS: Sequence[Check] = (
     Check("scheduler", work.scheduler, ["database"]),
     Check("work", work.overdue, ["database"]),
     Check("machines", machines.own_faults, ["database"]),
+    Check("network", machines.network, ["database"]),
     Check("messages", work.messages, ["database"]),
     Check("providers", providers.alarms, ["configuration", "database"]),
 )

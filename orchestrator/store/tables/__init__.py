@@ -11,6 +11,7 @@ from orchestrator.store.tables.catalog import (
     ModelRow,
     SightingRow,
 )
+from orchestrator.store.tables.contacts import ContactRow
 from orchestrator.store.tables.messages import InboxRow, LeaseRow, OutboxRow, ParkedRow
 from orchestrator.store.tables.money import AccountRow, LedgerRow
 from orchestrator.store.tables.placements import PlacementRow
@@ -23,6 +24,7 @@ __all__ = [
     "AuditCursorRow",
     "AuditFindingRow",
     "BrakeRow",
+    "ContactRow",
     "CredentialRow",
     "InboxRow",
     "InstallationAlarmRow",

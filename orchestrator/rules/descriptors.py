@@ -1,0 +1,18 @@
+"""How many calls at once fit under a limit of open files, and what limit some calls need."""
+
+#: Of one process beside its calls: database, broker, log, event loop, libraries.
+RESERVED = 96
+#: A call's connection, and one that is kept for the next call.
+EACH = 2
+#: However low the limit is.
+LEAST = 4
+
+
+def calls_that_fit(limit: int) -> int:
+    """Return how many calls one process may have under way."""
+    return max((limit - RESERVED) // EACH, LEAST)
+
+
+def files_needed(calls: int) -> int:
+    """Return the limit of open files that lets so many calls run at once."""
+    return RESERVED + EACH * calls

@@ -1,0 +1,126 @@
+"""Is a provider down, or the network of the worker that pings it? Other providers and other workers decide."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+#: What was seen longer ago counts no more: the same minute.
+WINDOW = timedelta(seconds=60)
+#: One of a provider's endpoints may fail beside others that answer: without an answer for so long, the provider fails.
+GRACE = timedelta(seconds=15)
+#: A contact of which nothing was seen for so long is forgotten.
+FORGOTTEN_AFTER = timedelta(hours=1)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Contact:
+    """What pings of running sessions met: one row for each host that workers run on, and provider."""
+
+    host: str
+    provider: str
+    reached_at: datetime | None = None
+    """The last answer; an error of the platform that says something is one."""
+    failing_since: datetime | None = None
+    """The first failure since then."""
+    failed_at: datetime | None = None
+    """The last failure."""
+
+    def is_failing(self) -> bool:
+        """Return whether nothing answers there, for longer than one endpoint beside others explains."""
+        if self.failing_since is None or self.failed_at is None:
+            return False
+        return self.reached_at is None or self.failed_at - self.reached_at >= GRACE
+
+    def was_tried_since(self, instant: datetime) -> bool:
+        """Return whether a ping ended there since `instant`, well or badly."""
+        return any(at is not None and at >= instant for at in (self.reached_at, self.failed_at))
+
+    def answers_since(self, instant: datetime) -> bool:
+        """Return whether it answers, and did so since `instant`."""
+        return not self.is_failing() and self.reached_at is not None and self.reached_at >= instant
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Evidence:
+    """What is known when a ping of a running session has failed."""
+
+    host: str
+    provider: str
+    contacts: Sequence[Contact]
+    """Of every host and provider, this failure included."""
+    failing_since: datetime
+    """When the session, or with its first failure the ping, began to fail."""
+    now: datetime
+    canary_answers: bool | None = None
+    """What the operator's canary said meanwhile; None: there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderFails:
+    """The network is well: the failure counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkFails:
+    """This worker's network is at fault: the ping counts as not begun."""
+
+    why: str
+    provider: str | None = None
+    """The only provider that is not reached from here; None: none is."""
+    is_proven: bool = False
+    """By another worker, or by the canary: it holds for as long as it lasts."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotKnown:
+    """The other providers, named here, were not tried meanwhile: their next pings tell."""
+
+    ask: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NothingToCompare:
+    """No other provider is pinged from here, and no other worker pings this one: the failure counts."""
+
+
+Finding = ProviderFails | NetworkFails | NotKnown | NothingToCompare
+
+
+def judge(evidence: Evidence) -> Finding:
+    """Return who is at fault."""
+    seen = max(evidence.failing_since, evidence.now - WINDOW)
+    here = [one for one in evidence.contacts if one.host == evidence.host]
+    elsewhere = [
+        one for one in evidence.contacts if one.host != evidence.host and one.provider == evidence.provider
+    ]
+    mine = next((one for one in here if one.provider == evidence.provider), None)
+    others = [one for one in here if one.provider != evidence.provider]
+    if mine is None or not mine.answers_since(seen):
+        witness = next((one for one in elsewhere if one.answers_since(seen)), None)
+        if witness is not None:
+            why = f"{evidence.provider} answers to workers on {witness.host}"
+            return NetworkFails(why, provider=evidence.provider, is_proven=True)
+    if any(one.answers_since(seen) for one in here):
+        return ProviderFails()
+    if evidence.canary_answers is not None:
+        answers = evidence.canary_answers
+        return ProviderFails() if answers else NetworkFails("the canary does not answer", is_proven=True)
+    return _compared(mine, others, evidence.now)
+
+
+def is_believed(finding: NetworkFails, contacts: Iterable[Contact], now: datetime, most: timedelta) -> bool:
+    """Return whether the network still counts as at fault. Where only the silence of all speaks for it, after `most`
+    the sessions are judged again."""
+    if finding.is_proven:
+        return True
+    since = [one.failing_since for one in contacts if one.failing_since is not None]
+    return not since or now - min(since) <= most
+
+
+def _compared(mine: Contact | None, others: Sequence[Contact], now: datetime) -> Finding:
+    active = [one for one in others if one.was_tried_since(now - WINDOW)]
+    failing = [one.provider for one in active if one.is_failing()]
+    if mine is not None and mine.is_failing() and active and len(failing) == len(active):
+        return NetworkFails(f"no provider answers: {', '.join(sorted([mine.provider, *failing]))}")
+    silent = tuple(sorted(one.provider for one in others if not one.is_failing()))
+    return NotKnown(silent) if silent else NothingToCompare()
