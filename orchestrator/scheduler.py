@@ -119,7 +119,7 @@ def _is_worth_a_line(record: logging.LogRecord) -> bool:
 def run(settings: Settings) -> int:
     """Tick until SIGTERM or SIGINT; exit code 1 where it was stuck."""
     app, _ = make_app(settings)
-    database = Database(settings.database_url, pool_size=2)
+    database = Database(settings.database_url, pool_size=2, keeps_time=True)
     scheduler = Scheduler(database, WakeUps(app).send)
     beats = timetable(scheduler)
     drain = Drain()

@@ -29,7 +29,9 @@ from orchestrator.settings import (
     load_configuration,
 )
 from orchestrator.settings.file_limit import file_limit
-from orchestrator.store.database import Clock, Database
+from orchestrator.store.clock import Clock
+from orchestrator.store.database import Database
+from orchestrator.store.stopwatch import Stopwatch
 
 #: The public internet and nothing else.
 PUBLIC = Reach()
@@ -62,9 +64,18 @@ def secret_store(settings: Settings) -> SecretStore:
     return SecretStore(fingerprint_key=key.get_secret_value() if key else None)
 
 
-def open_database(settings: Settings, *, pool_size: int = 5, clock: Clock | None = None) -> Database:
+def open_database(
+    settings: Settings,
+    *,
+    pool_size: int = 5,
+    clock: Clock | None = None,
+    stopwatch: Stopwatch | None = None,
+    keeps_time: bool = False,
+) -> Database:
     """The store; it connects with its first use."""
-    return Database(settings.database_url, pool_size=pool_size, clock=clock)
+    return Database(
+        settings.database_url, pool_size=pool_size, clock=clock, stopwatch=stopwatch, keeps_time=keeps_time
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +99,8 @@ def build(
     wake: Callable[[frozenset[Step]], None] = lambda _steps: None,
     pool_size: int = 5,
     clock: Clock | None = None,
+    stopwatch: Stopwatch | None = None,
+    keeps_time: bool = False,
     jitter: Callable[[], float] | None = None,
     database: Database | None = None,
     http: HttpClient | None = None,
@@ -95,7 +108,9 @@ def build(
     secrets: SecretStore | None = None,
 ) -> Built:
     """Everything that flows need in one process. Call it after the fork. What is given is not built."""
-    database = database or open_database(settings, pool_size=pool_size, clock=clock)
+    database = database or open_database(
+        settings, pool_size=pool_size, clock=clock, stopwatch=stopwatch, keeps_time=keeps_time
+    )
     database.on_commit = wake
     database.on_retry = lambda cause: metrics.STORE_RETRIES.labels(cause).inc()
     database.on_giving_up = lambda cause: metrics.STORE_GIVEN_UP.labels(cause).inc()

@@ -4,7 +4,6 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,14 +12,15 @@ from sqlalchemy import Connection, make_url, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
 from orchestrator.rules.states import Step
+from orchestrator.store.clock import Clock, StoreClock
 from orchestrator.store.engine import open_engine
 from orchestrator.store.error_classes import OUTAGES, ErrorClass, error_class
 from orchestrator.store.identity import Identity
 from orchestrator.store.pooler import is_pooled, timeouts
+from orchestrator.store.stopwatch import Stopwatch, machine_stopwatch
 from orchestrator.store.unit import Transaction
 
 T = TypeVar("T")
-Clock = Callable[[], datetime]
 log = logging.getLogger(__name__)
 
 #: Transient by PostgreSQL's own word, and what each is called in the metrics.
@@ -87,14 +87,18 @@ class Database:
         url: str,
         *,
         clock: Clock | None = None,
+        stopwatch: Stopwatch | None = None,
+        keeps_time: bool = False,
         pool_size: int = 5,
         identity: Identity | None = None,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
-        """`pause`: waits so many seconds before a transaction is run again."""
+        """`clock`: given by tests, it is trusted as it is, unless a `stopwatch` is given with it. `keeps_time`: this
+        process notes the time for all others. `pause`: waits so many seconds before a transaction is run again."""
         self.url = make_url(url)
         self.engine = open_engine(url, pool_size)
-        self._clock = clock
+        self._clock = clock if stopwatch is None else None
+        self.time = StoreClock(clock, stopwatch or machine_stopwatch(), keeps=keeps_time)
         self._pause = pause
         self.identity = identity or Identity()
         self.on_commit: Callable[[frozenset[Step]], None] = lambda _steps: None
@@ -139,10 +143,16 @@ class Database:
         if at_one_moment and self.engine.dialect.name == "postgresql":  # on SQLite every transaction does
             options["isolation_level"] = "REPEATABLE READ"
         try:
+            self._look_at_time()
             with self.engine.connect().execution_options(**options) as connection:
                 yield Transaction(connection, self._clock_of(connection), self.identity)
         except SQLAlchemyError as error:
             raise outage_of(error) or error from error
+
+    def learn_time(self) -> None:
+        """Find out what the time is, before a process begins that keeps it. May wait for some seconds."""
+        if self._clock is None:
+            self.time.learn(self.engine, self._pause)
 
     def dispose(self) -> None:
         """Close every connection."""
@@ -209,6 +219,7 @@ class Database:
 
     def attempt(self, work: Callable[[Transaction], T]) -> tuple[T, frozenset[Step]]:
         """One write transaction: what `work` returned, and the steps that its commit made due."""
+        self._look_at_time()
         with self.engine.begin() as connection:
             unit = Transaction(connection, self._clock_of(connection), self.identity)
             result = work(unit)
@@ -222,12 +233,12 @@ class Database:
         self.on_retry(cause)
         log.info("transaction run again: %s", cause)
 
+    def _look_at_time(self) -> None:
+        if self._clock is None:
+            self.time.look(self.engine)
+
     def _clock_of(self, connection: Connection) -> Clock:
-        if self._clock is not None:
-            return self._clock
-        if connection.dialect.name == "sqlite":
-            return lambda: datetime.now(UTC)
-        return lambda: connection.execute(text("SELECT clock_timestamp()")).scalar_one().astimezone(UTC)
+        return self._clock or self.time.of(connection)
 
 
 def _is_transient(error: BaseException) -> bool:

@@ -14,6 +14,7 @@ from orchestrator.store.audit_findings import Findings
 from orchestrator.store.audit_live import LiveAudit
 from orchestrator.store.brakes import Brakes
 from orchestrator.store.claims import Claims
+from orchestrator.store.clock import ClockRows
 from orchestrator.store.contacts import Contacts
 from orchestrator.store.credentials import Credentials
 from orchestrator.store.due import Due
@@ -65,6 +66,7 @@ class Transaction:
         self.inbox = Inbox(connection)
         self.parked = Parked(connection)
         self.leases = Leases(connection)
+        self.clock = ClockRows(connection)
         self.brakes = Brakes(connection)
         self.alarms = Alarms(connection)
         self.installation_alarms = InstallationAlarms(connection)

@@ -112,7 +112,11 @@ class Process:
     def _build(self) -> wiring.Built:
         configuration = wiring.read_configuration(self._settings)
         make_room(configuration)
-        built = wiring.build(self._settings, configuration, wake=self.wake, pool_size=self._connections)
+        connections = self._connections
+        built = wiring.build(
+            self._settings, configuration, wake=self.wake, pool_size=connections, keeps_time=True
+        )
+        built.services.database.learn_time()
         built.services.slots.on_free = lambda step: self.runners.ring(ticks.OF_STEP[step])
         stream = connect(self._settings.broker_url, sentinel_master=self._settings.sentinel_master)
         self._sinks = (LogSink(), stream) if stream else (LogSink(),)

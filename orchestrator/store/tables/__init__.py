@@ -11,6 +11,7 @@ from orchestrator.store.tables.catalog import (
     ModelRow,
     SightingRow,
 )
+from orchestrator.store.tables.clock import ClockRow
 from orchestrator.store.tables.contacts import ContactRow
 from orchestrator.store.tables.messages import InboxRow, LeaseRow, OutboxRow, ParkedRow
 from orchestrator.store.tables.money import AccountRow, LedgerRow
@@ -24,6 +25,7 @@ __all__ = [
     "AuditCursorRow",
     "AuditFindingRow",
     "BrakeRow",
+    "ClockRow",
     "ContactRow",
     "CredentialRow",
     "InboxRow",

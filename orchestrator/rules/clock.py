@@ -1,0 +1,197 @@
+"""Whether a clock that can be set may be trusted: it is compared with one that only measures.
+
+A host's clock jumps: an operator sets it, a virtual machine resumes, time synchronisation steps it. The measuring
+clock (seconds since the machine started) does none of this. Where the two differ by more than `TOLERANCE`, the time
+goes on as measured until they agree again or an operator accepts the new time.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+#: The settable clock may differ from the measured time by this much.
+TOLERANCE = timedelta(seconds=5)
+#: A clock may run fast or slow by this share: twice what time synchronisation corrects by, and quartz is better.
+DRIFT = 0.001
+_NONE = timedelta(0)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reading:
+    """One reading of the settable clock, between two readings of the measuring one."""
+
+    raw: datetime
+    before: float
+    after: float
+
+    @property
+    def low(self) -> datetime:
+        """The earliest origin: what the settable clock would show when the measuring one shows 0."""
+        return self.raw - timedelta(seconds=self.after)
+
+    @property
+    def high(self) -> datetime:
+        """The latest origin."""
+        return self.raw - timedelta(seconds=self.before)
+
+    @property
+    def sharp(self) -> bool:
+        """Was it quick enough to say anything about a jump?"""
+        return self.after - self.before <= TOLERANCE.total_seconds()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trust:
+    """What one process knows of the time."""
+
+    origin: datetime
+    """The trusted time when the measuring clock shows 0."""
+    last: datetime
+    """The last trusted time given out: no later one is earlier."""
+    checked: float
+    """When the two clocks were last compared."""
+    jumped: bool = False
+    accepted: int | None = None
+    """Up to which of an operator's words it follows; None: it does not know what the others know."""
+    beats: int = 0
+
+    def at(self, measured: float) -> datetime:
+        """The trusted time at this reading of the measuring clock."""
+        return self.origin + timedelta(seconds=measured)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Known:
+    """What all processes know of the time: the row in the store."""
+
+    at: datetime
+    """The highest trusted time that was noted."""
+    boot: str
+    """Which start of which machine measured it."""
+    boot_seconds: float
+    """What the measuring clock there showed."""
+    beats: int = 0
+    """How often it was noted."""
+    jumped_at: datetime | None = None
+    """Since when a jump stands, in trusted time."""
+    correction: timedelta = _NONE
+    """Trusted time minus the clock's, while a jump stands."""
+    seen_by: str = ""
+    """The host that saw the jump first."""
+    accepted: int = 0
+    """How often an operator accepted the clock's time."""
+    corrected_at: datetime | None = None
+    """When the last jump ended."""
+    shift: timedelta = _NONE
+    """How far the trusted time went back when it was last accepted: rows written before may lie in the future."""
+
+
+def away(reading: Reading, origin: datetime) -> timedelta:
+    """How far the clock is ahead (above zero) or behind of what was measured from `origin` on."""
+    return max(_NONE, reading.low - origin) + min(_NONE, reading.high - origin)
+
+
+def compared(trust: Trust, reading: Reading) -> Trust:
+    """The two clocks are compared; `last` is then the time now."""
+    if not trust.jumped:
+        trust = _followed(trust, reading)
+    agrees = abs(away(reading, trust.origin)) <= TOLERANCE and (reading.sharp or not trust.jumped)
+    now = reading.raw if agrees else trust.at(reading.after)
+    return replace(trust, last=max(trust.last, now), jumped=not agrees)
+
+
+def believed(reading: Reading, accepted: int | None = None) -> Trust:
+    """The clock is right as it is."""
+    return Trust(origin=reading.low, last=reading.raw, checked=reading.after, accepted=accepted)
+
+
+def first_trust(known: Known | None, reading: Reading, boot: str, *, alive: bool = False) -> Trust:
+    """What a process believes that has measured nothing itself yet. `alive`: others note the time right now.
+
+    Where this machine measured since the time was noted, that decides. Else a clock ahead of what was noted is
+    believed (time has passed), a clock behind it is not."""
+    if known is None:
+        return believed(reading)
+    if boot and known.boot == boot and known.boot_seconds <= reading.after:
+        origin, checked = known.at - timedelta(seconds=known.boot_seconds), known.boot_seconds
+    else:
+        origin = _likely(known, reading, alive=alive) - timedelta(seconds=reading.after)
+        checked = reading.after
+    trust = Trust(
+        origin=origin,
+        last=min(known.at, origin + timedelta(seconds=reading.after)),
+        checked=checked,
+        accepted=known.accepted,
+        beats=known.beats,
+    )
+    return compared(trust, reading)
+
+
+def met(trust: Trust, known: Known, reading: Reading) -> Trust:
+    """What a process believes after it looked at what the others know.
+
+    An operator's word counts most. Where the others note just what the clock says and this process measured something
+    else, its machine was suspended."""
+    if trust.accepted != known.accepted:
+        return replace(believed(reading, known.accepted), beats=known.beats)
+    others = known.beats != trust.beats
+    trust = replace(compared(trust, reading), beats=known.beats)
+    agree = others and known.jumped_at is None and abs(reading.raw - known.at) <= TOLERANCE
+    if trust.jumped and agree:
+        return replace(believed(reading, known.accepted), beats=known.beats)
+    return trust
+
+
+def noted(known: Known | None, trust: Trust, reading: Reading, boot: str, host: str) -> Known:
+    """What all are to know, by what this process knows."""
+    before = known or Known(at=trust.last, boot=boot, boot_seconds=reading.after)
+    mine = replace(
+        before,
+        at=max(before.at, trust.last),
+        boot=boot,
+        boot_seconds=reading.after,
+        beats=before.beats + 1,
+    )
+    if trust.jumped:
+        since = before.jumped_at or trust.last
+        seen_by = before.seen_by if before.jumped_at else host
+        return replace(mine, jumped_at=since, correction=trust.last - reading.raw, seen_by=seen_by)
+    if before.jumped_at is None:
+        return mine
+    return replace(mine, jumped_at=None, correction=_NONE, corrected_at=trust.last, shift=_NONE)
+
+
+def is_news(known: Known, after: Known, every: timedelta) -> bool:
+    """Must the row be written: a jump began, changed or ended, or it was not noted for `every`?"""
+    jumps = (known.jumped_at is None) != (after.jumped_at is None)
+    return jumps or abs(known.correction - after.correction) > TOLERANCE or after.at - known.at >= every
+
+
+def accepted(known: Known, trust: Trust, reading: Reading, boot: str) -> Known:
+    """An operator says that the clock is right."""
+    return replace(
+        known,
+        at=reading.raw,
+        boot=boot,
+        boot_seconds=reading.after,
+        beats=known.beats + 1,
+        jumped_at=None,
+        correction=_NONE,
+        accepted=known.accepted + 1,
+        corrected_at=reading.raw,
+        shift=max(_NONE, trust.last - reading.raw),
+    )
+
+
+def _followed(trust: Trust, reading: Reading) -> Trust:
+    """Slow drift is followed, as far as a clock can drift since the last look."""
+    most = timedelta(seconds=DRIFT * max(0.0, reading.after - trust.checked))
+    by = min(max(away(reading, trust.origin), -most), most)
+    return replace(trust, origin=trust.origin + by, checked=max(trust.checked, reading.after))
+
+
+def _likely(known: Known, reading: Reading, *, alive: bool) -> datetime:
+    """The time by what was noted elsewhere: the earliest reading that is not behind it."""
+    if alive:
+        return reading.raw if abs(reading.raw - known.at) <= 2 * TOLERANCE else known.at
+    possible = [at for at in (reading.raw, reading.raw + known.correction) if at >= known.at - TOLERANCE]
+    return min(possible, default=known.at)

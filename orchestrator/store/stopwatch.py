@@ -1,0 +1,40 @@
+"""The clock that only measures: seconds since the machine started, a machine's sleep among them."""
+
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+@dataclass(frozen=True, slots=True)
+class Stopwatch:
+    """`boot` names the start of the machine from which `seconds` counts, so that two processes there may compare
+    what they measured; empty where that is not known."""
+
+    seconds: Callable[[], float]
+    boot: str
+    host: str
+
+
+def machine_stopwatch() -> Stopwatch:
+    """Return the measuring clock of this machine."""
+    return Stopwatch(seconds=_measuring(), boot=_boot_id(), host=socket.gethostname())
+
+
+def _measuring() -> Callable[[], float]:
+    """CLOCK_BOOTTIME on Linux; CLOCK_MONOTONIC of macOS counts sleep as well."""
+    kind = getattr(time, "CLOCK_BOOTTIME", None) or getattr(time, "CLOCK_MONOTONIC", None)
+    if kind is None:
+        return time.monotonic
+    return lambda: time.clock_gettime(kind)
+
+
+def _boot_id() -> str:
+    """Without CLOCK_BOOTTIME two processes need not have the same zero."""
+    try:
+        return _BOOT_ID.read_text().strip() if hasattr(time, "CLOCK_BOOTTIME") else ""
+    except OSError:
+        return ""
