@@ -45,6 +45,24 @@ def rule(verdict: Verdict, statuses: Iterable[int], pattern: str) -> Rule:
 
 #: Rules by text are bound to statuses, so that a login page saying "your session expired" kills nothing.
 SHARED_RULES: tuple[Rule, ...] = (
+    # First what single servers say in words of their own (tests/providers/known_errors.py has the whole answers).
+    rule(
+        Verdict.OUT_OF_BALANCE,
+        (400, 401, 402, 403, 412, 429),
+        r"\bbudget_exceeded\b|\bbudget has been exceeded\b|\bExceededBudget\b|\bkey limit exceeded\b"
+        r"|\bmonthly spending limit\b",
+    ),
+    rule(Verdict.LOADING, (400, 404), r"\bno models? loaded\b"),
+    rule(Verdict.CREDENTIALS, (400,), r"\bno_db_connection\b|\bapi key not valid\b"),
+    rule(
+        Verdict.GONE,
+        (400, 404),
+        r"\binvalid model name passed in model=(?!none\b)\S|\bno 'model_name' with this string\b"
+        r"|\bis not a valid model id\b|\bmodel not exist\b|\binvalid_model\b.*\binvalid model: "
+        r"|\bmodel_decommissioned\b|\bmodel_not_available\b",
+    ),
+    rule(Verdict.TRANSIENT, (400,), r"\bno healthy deployments for this model\b"),
+    rule(Verdict.THROTTLED, (498,), r"\bcapacity[_ ]exceeded\b"),
     rule(
         Verdict.OUT_OF_BALANCE,
         (400, 402, 403, 429, 500),

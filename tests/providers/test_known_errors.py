@@ -1,0 +1,40 @@
+"""Every error that servers are known to send has its verdict; and the table holds what it promises."""
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from orchestrator.providers.answers import Answer
+from orchestrator.providers.chat import judge
+from orchestrator.rules.values import ModelType
+from tests.providers import known_errors
+from tests.providers.known_errors import ERRORS, KnownError
+
+NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("known", ERRORS, ids=str)
+def test_the_verdict_of_a_known_error(known: KnownError) -> None:
+    body = json.dumps(known.body).encode()
+    answer = Answer(status=known.status, body=body, headers=known.headers, received_at=NOW)
+    assert judge(answer, ModelType.LLM) is known.verdict
+
+
+def test_the_ten_most_used_servers_and_gateways_are_there() -> None:
+    wanted = {
+        "OpenAI",
+        "vLLM",
+        "SGLang",
+        "TGI",
+        "llama.cpp",
+        "Ollama",
+        "LM Studio",
+        "LocalAI",
+        "NIM",
+        "LiteLLM",
+    }
+    assert wanted <= {known.server for known in ERRORS}
+    assert len({str(known) for known in ERRORS}) == len(ERRORS)
+    for situation in ("UNKNOWN_MODEL", "BAD_KEY", "NO_CREDIT", "OVERLOAD", "LOADS"):
+        assert len(getattr(known_errors, situation)) > 2
