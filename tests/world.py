@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from aiohttp.abc import AbstractResolver
 
@@ -88,10 +88,11 @@ class World:
         gateway: dict[str, Any] | None = None,
         options: dict[str, Any] | None = None,
         resolver: AbstractResolver | None = None,
+        clock: Clock | None = None,
     ) -> None:
         """`gateway`: options of the simulated gateway; `options`: those of the driver that speaks to it; `resolver`:
         finds the hosts alpha.example, beta.test and morph.invalid, asked at each call."""
-        self.clock = Clock()
+        self.clock = clock or Clock()
         self.server = SimulatorServer(Simulator(clock=self.clock.seconds))
         self._url = database_url
         self._policy = policy or Policy()
@@ -103,7 +104,7 @@ class World:
         self._stack = ExitStack()
         self._ids = itertools.count(1)
 
-    def __enter__(self) -> "World":
+    def __enter__(self) -> Self:
         self._stack.enter_context(self.server)
         alpha = self.server.add_openai("alpha", ["sk-alpha"], ["llama-3", "base-3"])
         beta = self.server.add_openai("beta", ["sk-beta"], ["llama-3"])

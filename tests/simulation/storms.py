@@ -51,6 +51,7 @@ FAULTS: Mapping[str, tuple[Sequence[str], Sequence[tuple[str, Params]]]] = {
             ("dead", {}),
             ("slow", {"seconds": 10}),
             ("hang", {}),
+            ("busy", {"seconds": 95}),
             ("throttled", {"retry_after": 30}),
             ("loading", {}),
             ("error_before", {}),
