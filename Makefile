@@ -17,7 +17,7 @@ MONEY := tests/money tests/flows/test_terms.py tests/flows/test_waiting.py
 CHAOS := tests/chaos
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-money test-long mutations chaos simulation crash-points fuzz-messages bench-audit audit-deps check format lock clean
+.PHONY: help setup demo test test-slow test-money test-long one-slot mutations chaos simulation crash-points fuzz-messages bench-audit audit-deps check format lock clean
 
 help:  ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -46,6 +46,9 @@ test-money: $(READY)  ## stories of quota and money, what they write, and races 
 
 test-long: $(READY)  ## an hour of faults on every platform, SIGKILL at every kind of point, any life of quota and money
 	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(LONG) $(ARGS)
+
+one-slot: $(READY)  ## a real server with one slot, busy with an answer of SECONDS=120, keeps its session; killed, it loses it
+	@ONE_SLOT_SECONDS=$(or $(SECONDS),120) $(BIN)/python -m pytest -q tests/platforms/test_one_slot_server.py $(ARGS)
 
 mutations: $(READY)  ## deliberate defects, one at a time: is each found?
 	@$(BIN)/python -m tests.mutations $(ARGS)
