@@ -7,10 +7,13 @@ from collections.abc import Callable
 
 from apscheduler.executors.pool import ThreadPoolExecutor
 
+from orchestrator.rules.liveness import SCHEDULER
 from orchestrator.settings import Settings
 from orchestrator.store.database import Database, StoreError, new_token
 from orchestrator.tasks.app import make_app
 from orchestrator.tasks.draining import Drain
+from orchestrator.tasks.liveness import Heartbeat, Pulse
+from orchestrator.tasks.saying import Sayer
 from orchestrator.tasks.steady import SteadyScheduler
 from orchestrator.tasks.ticks import TICKS
 from orchestrator.tasks.waker import WakeUps
@@ -25,8 +28,6 @@ HEARTBEAT = 1.0
 STUCK_AFTER = 30.0
 #: Seconds between two looks at that count as these at most: a process that was stopped (SIGSTOP) is not stuck.
 LONGEST_LOOK = 5.0
-#: Seconds between two lines about wake-ups that cannot be sent.
-SAY_EVERY = 30.0
 _DEFAULTS = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
 #: What APScheduler warns of at each beat that finds the last one still on its way.
 _SKIPPED = "maximum number of running instances reached"
@@ -44,11 +45,12 @@ class Scheduler:
         self._database = database
         self._send = send
         self._holder = new_token()
+        self.pulse = Pulse(SCHEDULER)
         self._leads = True
         self._monotonic = monotonic
         self._looked = monotonic()
         self._quiet = 0.0
-        self._said_at: float | None = None
+        self._unsent, self._unkept = Sayer(monotonic), Sayer(monotonic)
 
     def beat(self) -> None:
         """Keep the lease, and say in its row that somebody ticks. Without a database everybody ticks."""
@@ -58,7 +60,9 @@ class Scheduler:
             )
         except StoreError as error:
             self._leads = True
-            log.warning("the scheduler's lease cannot be kept: %s", type(error).__name__)
+            self._unkept.failed(f"the scheduler's lease cannot be kept: {type(error).__name__}")
+        else:
+            self._unkept.worked()
         if not self._leads:
             self._quiet = 0.0
 
@@ -67,13 +71,16 @@ class Scheduler:
         if not self._leads:
             return
         try:
-            self._send(name)
+            sent = self._send(name)
         except Exception as error:  # noqa: BLE001  (the broker may be down for a while: tick on)
-            self._say(
+            self.pulse.failed(name, error)
+            self._unsent.failed(
                 f"{name} not sent: {type(error).__name__}; is the broker up? Workers look without wake-ups"
             )
         else:
-            self._said_at = None
+            self.pulse.sent()
+            if sent is not False:  # else enough wait already: that says nothing about writes
+                self._unsent.worked()
         self._quiet = 0.0
 
     def look(self) -> bool:
@@ -89,12 +96,6 @@ class Scheduler:
             self._database.transact(lambda tx: tx.leases.give_back(LEASE, self._holder))
         except StoreError:
             log.warning("the scheduler's lease was not given back; it ends by itself in %s s", LEASE_SECONDS)
-
-    def _say(self, what: str) -> None:
-        now = self._monotonic()
-        if self._said_at is None or now - self._said_at >= SAY_EVERY:
-            self._said_at = now
-            log.warning(what)
 
 
 def timetable(scheduler: Scheduler, wall: Callable[[], float] = time.time) -> SteadyScheduler:
@@ -124,6 +125,8 @@ def run(settings: Settings) -> int:
     beats = timetable(scheduler)
     drain = Drain()
     drain.listen()
+    heartbeat = Heartbeat(lambda: database, scheduler.pulse)
+    heartbeat.start()
     scheduler.beat()
     beats.start()
     log.info("scheduler started: %d wake-ups", len(TICKS))
@@ -133,5 +136,6 @@ def run(settings: Settings) -> int:
             os._exit(1)
     beats.shutdown(wait=False)
     scheduler.leave()
+    heartbeat.leave()
     database.dispose()
     return 0

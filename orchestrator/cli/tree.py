@@ -13,6 +13,7 @@ from multiprocessing.process import BaseProcess
 
 from orchestrator.settings import ConfigurationError
 from orchestrator.tasks.draining import BOUND
+from orchestrator.tasks.liveness import started_again
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +35,7 @@ class _Child:
     process: BaseProcess | None = None
     started: float = 0.0
     deaths: int = 0
+    restarts: int = 0
     start_at: float = field(default_factory=time.monotonic)
 
 
@@ -83,7 +85,7 @@ class Tree:
                 self._start(child)
 
     def _start(self, child: _Child) -> None:
-        child.process = _fork.Process(target=self._in_child, args=(child.target,), name=child.name)
+        child.process = _fork.Process(target=self._in_child, args=(child,), name=child.name)
         child.process.start()
         child.started = time.monotonic()
 
@@ -94,8 +96,9 @@ class Tree:
         pause = min(2.0 ** (child.deaths - 1), LONGEST_PAUSE)
         log.warning("process %s ended with %s; starting it again in %g s", child.name, code, pause)
         child.process, child.start_at = None, now + pause
+        child.restarts += 1
 
-    def _in_child(self, target: Callable[[], int]) -> None:
+    def _in_child(self, child: _Child) -> None:
         """A group of its own, so that Ctrl-C reaches the parent alone; it ends when the parent does."""
         os.setpgid(0, 0)
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -104,7 +107,8 @@ class Tree:
         threading.Thread(
             target=_end_with, args=(self._alive_read, self._grace), name="parent", daemon=True
         ).start()
-        sys.exit(_ended(target))
+        started_again(child.restarts)
+        sys.exit(_ended(child.target))
 
     def _stop(self) -> int:
         alive = self._alive()

@@ -9,6 +9,7 @@ from orchestrator.client.options import JOBS_QUEUE
 from orchestrator.flows.views import at_risk
 from orchestrator.observability import metrics
 from orchestrator.observability.metrics import Reading
+from orchestrator.rules import liveness
 from orchestrator.rules.audit import Check
 from orchestrator.rules.lists import Kind
 from orchestrator.rules.refusals import ErrorCode
@@ -48,6 +49,7 @@ def measure(database: Database, providers: tuple[str, ...]) -> Reading:
 
 def _reading(tx: Transaction, providers: tuple[str, ...]) -> Reading:
     now = tx.now()
+    workers = tx.workers.listed(since=now - liveness.DEATHS_WITHIN)
     unproven = tx.placements.unproven()
     money = dict.fromkeys(tx.models.currencies(), Decimal(0))
     for placement in unproven:
@@ -65,7 +67,11 @@ def _reading(tx: Transaction, providers: tuple[str, ...]) -> Reading:
         possible_orphans={provider: possible[provider] for provider in providers},
         braked={provider: provider in held for provider in providers},
         parked={JOBS_QUEUE: 0} | dict(tx.parked.counts()),
-        last_tick=tx.leases.last_seen("scheduler"),
+        last_tick=liveness.last_sent(workers),
+        clock_offsets={
+            (one.kind, one.host, str(one.pid)): one.clock_offset_seconds
+            for one in liveness.alive(workers, now)
+        },
         audit={check.value: 0 for check in Check} | tx.findings.counts(),
         last_audit=tx.findings.last_run(),
     )

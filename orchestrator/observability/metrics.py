@@ -63,6 +63,9 @@ class Reading:
     parked: Mapping[str, int] = field(default_factory=dict)
     """Queue → messages that wait for an operator."""
     last_tick: datetime | None = None
+    """When the broker last accepted a wake-up of a scheduler."""
+    clock_offsets: Mapping[tuple[str, str, str], float] = field(default_factory=dict)
+    """(kind, host, pid) → seconds by which that process's clock is ahead of the store's."""
     audit: Mapping[str, int] = field(default_factory=dict)
     """Check → violations that stand."""
     last_audit: datetime | None = None
@@ -98,9 +101,15 @@ class StoreCollector(Collector):
             "orchestrator_provider_braked", "1: deaths are frozen there.", ["provider"], reading.braked
         )
         yield _gauge("orchestrator_messages_parked", "Healthy is 0.", ["queue"], reading.parked)
+        yield _gauge(
+            "orchestrator_worker_clock_offset_seconds",
+            "A process's clock minus the store's.",
+            ["kind", "host", "pid"],
+            reading.clock_offsets,
+        )
         yield _gauge("orchestrator_audit_violations", "Healthy is 0.", ["check"], reading.audit)
         for name, help_text, at in (
-            ("scheduler_last_tick", "When a scheduler last ticked.", reading.last_tick),
+            ("scheduler_last_tick", "When the broker last accepted a wake-up.", reading.last_tick),
             ("audit_last_run", "When the audit last ran.", reading.last_audit),
         ):
             if at is not None:

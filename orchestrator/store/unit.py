@@ -35,6 +35,7 @@ from orchestrator.store.queues import Queues
 from orchestrator.store.sessions import Sessions
 from orchestrator.store.sightings import Sightings
 from orchestrator.store.waits import Waits
+from orchestrator.store.workers import Workers
 
 
 class Transaction:
@@ -71,6 +72,7 @@ class Transaction:
         self.alarms = Alarms(connection)
         self.installation_alarms = InstallationAlarms(connection)
         self.waits = Waits(connection)
+        self.workers = Workers(connection)
         self.meters = Meters(connection)
         self.audit = Audit(connection)
         self.live_audit = LiveAudit(connection)

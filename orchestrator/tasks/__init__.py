@@ -4,6 +4,7 @@ app      the Celery application and what a worker process holds
 jobs     one task a job: `flows.jobs.perform`
 ticks    one task a wake-up: which flow it runs, in which queue
 runner   a bell and a runner for each wake-up: it works without messages too
+liveness the row that each process keeps of itself
 waker    sends wake-ups without ever delaying a commit
 intake   between the broker and the tasks: a message is carried out or parked
 parking  keeps messages aside that cannot be carried out

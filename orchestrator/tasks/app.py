@@ -13,11 +13,13 @@ from orchestrator.client.stream import connect
 from orchestrator.flows.deliver_events import LogSink, Sink
 from orchestrator.flows.services import Services
 from orchestrator.flows.upkeep import sync_credentials
+from orchestrator.rules.liveness import KINDS
 from orchestrator.rules.states import Step
 from orchestrator.settings import Settings, load_settings
 from orchestrator.tasks import jobs, ticks
 from orchestrator.tasks.file_room import make_room
 from orchestrator.tasks.intake import consumer_that_parks
+from orchestrator.tasks.liveness import Pulse
 from orchestrator.tasks.outage import Outage
 from orchestrator.tasks.parked_copies import copies_behind
 from orchestrator.tasks.parking import Parking
@@ -38,7 +40,10 @@ class Process:
         self._leaving = False
         self._sinks: Sequence[Sink] = ()
         self.outage = Outage()
-        self.runners = Runners(kind or "", lambda: self.surroundings, self.outage, prove=self.prove_writes)
+        self.pulse = Pulse(kind or "")
+        self.runners = Runners(
+            kind or "", lambda: self.surroundings, self.outage, self.pulse, prove=self.prove_writes
+        )
         self._waker = Waker(WakeUps(app).send)
         self.parking = Parking(lambda: self.services.database, copies_behind(settings), self._answer)
 
@@ -99,7 +104,8 @@ class Process:
             return self._built
 
     def ring(self, name: str) -> None:
-        """A wake-up has come: rows may be due."""
+        """The broker has delivered a wake-up: rows may be due."""
+        self.pulse.received()
         self.runners.ring(name)
 
     def wake(self, steps: frozenset[Step]) -> None:
@@ -133,7 +139,7 @@ def make_app(
     app: Celery = Celery(
         "orchestrator", broker=settings.broker_url, backend=settings.result_url, set_as_current=False
     )
-    queues = [ticks.queue_of(one) for one in ticks.KINDS]
+    queues = [ticks.queue_of(one) for one in KINDS]
     app.conf.update(celery_options([JOBS_QUEUE, *queues], sentinel_master=settings.sentinel_master))
     app.conf.update(_worker_options())
     process = Process(app, settings, kind, connections)

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orchestrator.client.options import JOBS_QUEUE
+from orchestrator.rules.liveness import CLOSE, CONTROL, OPEN, PING, STOP
 from orchestrator.settings import Settings
 from orchestrator.store.database import StoreOutage
 from orchestrator.tasks.draining import CALLS_END_WITHIN, PINGS_END_WITHIN, Drain
-from orchestrator.tasks.ticks import CLOSE, CONTROL, OPEN, PING, STOP, queue_of
+from orchestrator.tasks.liveness import Heartbeat
+from orchestrator.tasks.ticks import queue_of
 
 if TYPE_CHECKING:
     from orchestrator.tasks.app import Process
@@ -71,13 +73,20 @@ def run_pool(kind: str, settings: Settings) -> int:
         without_heartbeat=True,
         quiet=True,
     )
+    heartbeat = Heartbeat(lambda: process.services.database, process.pulse)
+    heartbeat.start()
     process.runners.start()
-    worker.start()
+    try:
+        worker.start()
+    except BaseException as error:
+        heartbeat.last_words("Celery's worker", error)
+        raise
     unfinished = process.runners.finish(lambda: drain.left(CALLS_END_WITHIN))
     if unfinished:
         log.warning(
             "%d rows are still under way; they are claimed again when their leases expire", unfinished
         )
+    heartbeat.leave()
     process.close()
     return int(worker.exitcode or 0)
 

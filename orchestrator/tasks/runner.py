@@ -4,7 +4,6 @@ A runner waits for its bell, or a few seconds without one, runs its flow until a
 Wake-ups, commits of this process and freed slots only ring. All waits are monotonic.
 """
 
-import logging
 import random
 import threading
 import time
@@ -13,10 +12,10 @@ from typing import Any
 
 from orchestrator.flows.pipeline import Pipeline
 from orchestrator.store.database import StoreOutage
+from orchestrator.tasks.liveness import Pulse
 from orchestrator.tasks.outage import Outage
+from orchestrator.tasks.saying import Sayer
 from orchestrator.tasks.ticks import TICKS, Surroundings, Tick
-
-log = logging.getLogger(__name__)
 
 #: Seconds after which a runner looks without a bell; what has a longer beat looks a little after that beat.
 LOOK_EVERY = 3.0
@@ -26,8 +25,6 @@ JITTER = 0.1
 AT_ONCE, BREATH = 20, 0.05
 #: Seconds to wait after a run that failed, whoever rings.
 AFTER_A_FAILURE = 1.0
-#: Seconds between two lines about a flow that keeps failing.
-SAY_EVERY = 30.0
 
 
 class Bell:
@@ -56,22 +53,22 @@ class Runner:
         tick: Tick,
         surroundings: Callable[[], Surroundings],
         outage: Outage,
+        pulse: Pulse,
         *,
         prove: Callable[[], object] = lambda: None,
-        claimed: Callable[[], None] = lambda: None,
     ) -> None:
         """`surroundings` may raise while the process cannot be built. `prove`: writes, and so proves that an outage
-        is over. `claimed`: called after a run that claimed."""
+        is over."""
         self.name = name
         self._tick = tick
         self._surroundings = surroundings
         self._outage = outage
         self._prove = prove
-        self._claimed = claimed
+        self._pulse = pulse
         self._bell = Bell()
         self._leaving = threading.Event()
         self._pipeline: Pipeline[Any] | None = None
-        self._said_at: float | None = None
+        self._failing = Sayer()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
@@ -107,17 +104,18 @@ class Runner:
             self._outage.over(self._prove)
         except StoreOutage as error:
             self._outage.told(error)
+            self._pulse.failed(self.name, error)
             self._leaving.wait(AFTER_A_FAILURE)
         except Exception as error:  # noqa: BLE001  (it is logged: what is due stays due, and the runner goes on)
             self._log_failure(error)
             self._leaving.wait(AFTER_A_FAILURE)
         else:
-            self._said_at = None
+            self._failing.worked()
 
     def _until_nothing_is_due(self) -> None:
         runs = 0
         while self._run_once() and not self._leaving.is_set():
-            self._claimed()
+            self._pulse.claimed()
             runs += 1
             if not repeats(self._tick):
                 return
@@ -140,10 +138,8 @@ class Runner:
             self._log_failure(error)
 
     def _log_failure(self, error: Exception) -> None:
-        now = time.monotonic()
-        if self._said_at is None or now - self._said_at >= SAY_EVERY:
-            self._said_at = now
-            log.error("%s failed; what is due stays due and is tried again", self.name, exc_info=error)
+        self._pulse.failed(self.name, error)
+        self._failing.failed(f"{self.name} failed; what is due stays due and is tried again", error)
 
 
 def pause_of(tick: Tick, jitter: float) -> float:
@@ -165,13 +161,13 @@ class Runners:
         kind: str,
         surroundings: Callable[[], Surroundings],
         outage: Outage,
+        pulse: Pulse,
         *,
         prove: Callable[[], object] = lambda: None,
-        claimed: Callable[[], None] = lambda: None,
         ticks: Mapping[str, Tick] = TICKS,
     ) -> None:
         self._runners = {
-            name: Runner(name, tick, surroundings, outage, prove=prove, claimed=claimed)
+            name: Runner(name, tick, surroundings, outage, pulse, prove=prove)
             for name, tick in ticks.items()
             if tick.kind == kind
         }

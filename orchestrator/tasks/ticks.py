@@ -28,9 +28,8 @@ from orchestrator.flows.services import Services
 from orchestrator.flows.stop_due import stop_due
 from orchestrator.flows.upkeep import forget_old_events, forget_old_outcomes
 from orchestrator.flows.warn_due import warn_due
+from orchestrator.rules.liveness import CLOSE, CONTROL, OPEN, PING, STOP
 from orchestrator.rules.states import Step
-
-CONTROL, STOP, CLOSE, OPEN, PING = KINDS = ("control", "stop", "close", "open", "ping")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,6 +11,7 @@ from celery import Celery
 
 from orchestrator.client.options import direct_queue
 from orchestrator.tasks import ticks
+from orchestrator.tasks.saying import Sayer
 
 log = logging.getLogger(__name__)
 
@@ -18,8 +19,6 @@ log = logging.getLogger(__name__)
 MANY = 100
 #: Seconds for which the length of a queue is remembered.
 REMEMBERED = 0.5
-#: Seconds between two lines about a broker that takes no wake-ups.
-SAY_EVERY = 30.0
 
 
 class WakeUps:
@@ -70,8 +69,7 @@ class Waker:
 
     def __init__(self, send: Callable[[str], object], *, clock: Callable[[], float] = time.monotonic) -> None:
         self._send_one = send
-        self._clock = clock
-        self._said_at: float | None = None
+        self._unsent = Sayer(clock)
         self._due: set[str] = set()
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
@@ -95,14 +93,9 @@ class Waker:
 
     def _send(self, name: str) -> None:
         try:
-            self._send_one(name)
+            sent = self._send_one(name)
         except Exception as error:  # noqa: BLE001  (whatever the broker does, runners look without a wake-up)
-            self._say(name, error)
+            self._unsent.failed(f"{name} not sent: {type(error).__name__}; workers look without it")
         else:
-            self._said_at = None
-
-    def _say(self, name: str, error: Exception) -> None:
-        now = self._clock()
-        if self._said_at is None or now - self._said_at >= SAY_EVERY:
-            self._said_at = now
-            log.warning("%s not sent: %s; workers look without it", name, type(error).__name__)
+            if sent is not False:  # else enough wait already
+                self._unsent.worked()

@@ -8,11 +8,13 @@ from typing import Any, cast
 
 import pytest
 
+from orchestrator.rules.liveness import CONTROL, KINDS, STOP
 from orchestrator.store.database import StoreOutage
 from orchestrator.store.error_classes import OUTAGES, ErrorClass
+from orchestrator.tasks.liveness import Pulse
 from orchestrator.tasks.outage import Outage
 from orchestrator.tasks.runner import AT_ONCE, JITTER, LOOK_EVERY, Bell, Runner, Runners, pause_of, repeats
-from orchestrator.tasks.ticks import CONTROL, KINDS, OF_STEP, STOP, TICKS, Surroundings, Tick
+from orchestrator.tasks.ticks import OF_STEP, TICKS, Surroundings, Tick
 from tests.processes.platform import eventually
 
 AROUND = cast(Surroundings, None)
@@ -28,7 +30,7 @@ class Stage:
         self.gate.set()
         self.outage = Outage()
         self.tick = Tick(kind="ping", every_seconds=every_seconds, run=self._run)
-        self.runner = Runner("orchestrator.tick.test", self.tick, lambda: AROUND, self.outage)
+        self.runner = Runner("orchestrator.tick.test", self.tick, lambda: AROUND, self.outage, Pulse("ping"))
 
     def _run(self, _around: Surroundings) -> int:
         self.gate.wait(60)
@@ -140,7 +142,7 @@ def test_a_process_that_cannot_be_built_yet_is_tried_again(caplog: pytest.LogCap
 
     runs: list[int] = []
     tick = Tick(kind="ping", every_seconds=1, run=lambda _: runs.append(1))
-    runner = Runner("orchestrator.tick.test", tick, surroundings, Outage())
+    runner = Runner("orchestrator.tick.test", tick, surroundings, Outage(), Pulse("ping"))
     runner.start()
     eventually(lambda: runs, "a run")
     runner.leave()
@@ -185,7 +187,7 @@ def test_a_wake_up_of_another_kind_rings_nothing() -> None:
     ticks: Mapping[str, Tick] = {
         kind: Tick(kind=kind, every_seconds=1, run=_noting(runs, kind)) for kind in ("ping", "stop")
     }
-    runners = Runners("ping", lambda: AROUND, Outage(), ticks=ticks)
+    runners = Runners("ping", lambda: AROUND, Outage(), Pulse("ping"), ticks=ticks)
     runners.ring("stop")
     runners.start()
     eventually(lambda: runs, "the first look")

@@ -9,6 +9,7 @@ from orchestrator.rules.values.placements import Placement, RefusedBy
 from orchestrator.rules.values.providers import Brake, Credential, Meter, Sighting
 from orchestrator.rules.values.sessions import Attach, OnQuota, Session, Verdict
 from orchestrator.rules.values.terms import Plan, Policy
+from orchestrator.rules.values.workers import Worker
 from orchestrator.rules.values.zero import ZERO
 
 __all__ = [
@@ -29,4 +30,5 @@ __all__ = [
     "Session",
     "Sighting",
     "Verdict",
+    "Worker",
 ]

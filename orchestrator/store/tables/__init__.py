@@ -17,6 +17,7 @@ from orchestrator.store.tables.messages import InboxRow, LeaseRow, OutboxRow, Pa
 from orchestrator.store.tables.money import AccountRow, LedgerRow
 from orchestrator.store.tables.placements import PlacementRow
 from orchestrator.store.tables.sessions import SessionRow
+from orchestrator.store.tables.workers import WorkerRow
 
 __all__ = [
     "AccountRow",
@@ -41,5 +42,6 @@ __all__ = [
     "SessionRow",
     "SightingRow",
     "WaitRow",
+    "WorkerRow",
     "metadata",
 ]

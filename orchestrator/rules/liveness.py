@@ -1,0 +1,76 @@
+"""What the rows of the processes say: who is missing, who dies again and again, whose clock is off."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from orchestrator.rules.values import Worker
+
+#: The kinds of work, each a kind of process.
+CONTROL, STOP, CLOSE, OPEN, PING = KINDS = ("control", "stop", "close", "open", "ping")
+#: And the kind of process that sends wake-ups.
+SCHEDULER = "scheduler"
+#: A process that has not reported for so long is gone: it reports every few seconds.
+GONE_AFTER = timedelta(seconds=15)
+#: So many deaths within this time are a crash loop.
+DEATHS, DEATHS_WITHIN = 3, timedelta(minutes=10)
+#: A scheduler sends, and each kind of work receives, several wake-ups a second.
+SILENT_AFTER = timedelta(seconds=15)
+#: Seconds by which the clock of a machine may differ from the store's.
+OFFSET_ALLOWED = 5.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CrashLoop:
+    """One kind of process on one host that dies again and again."""
+
+    kind: str
+    host: str
+    deaths: int
+    last_fault: str | None
+
+
+def alive(workers: Iterable[Worker], now: datetime) -> list[Worker]:
+    """Return those that have reported lately."""
+    return [one for one in workers if now - one.seen_at <= GONE_AFTER]
+
+
+def missing_kinds(workers: Iterable[Worker], now: datetime) -> list[str]:
+    """Return the kinds of work for which no process is alive."""
+    there = {one.kind for one in alive(workers, now)}
+    return [kind for kind in KINDS if kind not in there]
+
+
+def crash_loops(workers: Iterable[Worker], now: datetime) -> list[CrashLoop]:
+    """Return what has died at least `DEATHS` times lately; what leaves in order has no row."""
+    dead: defaultdict[tuple[str, str], list[Worker]] = defaultdict(list)
+    for one in sorted(workers, key=lambda one: one.seen_at):
+        if GONE_AFTER < now - one.seen_at <= DEATHS_WITHIN:
+            dead[one.kind, one.host].append(one)
+    return [
+        CrashLoop(kind=kind, host=host, deaths=len(rows), last_fault=rows[-1].last_fault)
+        for (kind, host), rows in sorted(dead.items())
+        if len(rows) >= DEATHS
+    ]
+
+
+def last_sent(workers: Iterable[Worker]) -> datetime | None:
+    """Return when the broker last accepted a wake-up of any scheduler."""
+    return max((one.last_sent_at for one in workers if one.last_sent_at is not None), default=None)
+
+
+def deaf_kinds(workers: Sequence[Worker], now: datetime) -> list[str]:
+    """Return the kinds of work that run but have received no wake-up lately: the broker delivers none."""
+    started = [one for one in alive(workers, now) if now - one.started_at > SILENT_AFTER]
+    heard = {
+        one.kind
+        for one in started
+        if one.last_wake_up_at is not None and now - one.last_wake_up_at <= SILENT_AFTER
+    }
+    return [kind for kind in KINDS if kind in {one.kind for one in started} - heard]
+
+
+def off_clocks(workers: Iterable[Worker], now: datetime) -> list[Worker]:
+    """Return those whose machine's clock differs too much from the store's."""
+    return [one for one in alive(workers, now) if abs(one.clock_offset_seconds) > OFFSET_ALLOWED]

@@ -1,0 +1,152 @@
+"""How a process reports that it lives: one row, written every few seconds by a thread of its own."""
+
+import logging
+import os
+import random
+import socket
+import threading
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from importlib.metadata import version
+
+from orchestrator.rules.values import Worker
+from orchestrator.store.database import Database, StoreError
+from orchestrator.store.unit import Transaction
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two reports, varied by a fifth.
+EVERY, VARIED = 3.0, 0.2
+#: Rows of processes that have not reported for so long are deleted.
+KEPT = timedelta(days=1)
+#: Reports between two such deletions.
+_DELETE_EACH = 1000
+#: A fault's text is cut to this length.
+LONGEST_FAULT = 200
+
+_restarts = 0
+
+
+def started_again(times: int) -> None:
+    """To be called in a process that its tree has started so many times before."""
+    global _restarts
+    _restarts = times
+
+
+class Pulse:
+    """When this process last did what, by its monotonic clock. Safe to share between threads."""
+
+    def __init__(self, kind: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self.kind = kind
+        self._clock = clock
+        self._began = clock()
+        self._wake_up: float | None = None
+        self._claim: float | None = None
+        self._sent: float | None = None
+        self._fault: str | None = None
+
+    def received(self) -> None:
+        """The broker has delivered a wake-up."""
+        self._wake_up = self._clock()
+
+    def claimed(self) -> None:
+        """A run has claimed rows."""
+        self._claim = self._clock()
+
+    def sent(self) -> None:
+        """The broker has accepted a wake-up."""
+        self._sent = self._clock()
+
+    def failed(self, what: str, error: BaseException) -> None:
+        """Something went wrong here: only its kind is kept, for a message may hold a secret."""
+        self._fault = f"{what}: {type(error).__name__}"[:LONGEST_FAULT]
+
+    def report(self, worker_id: str, now: datetime, wall: float) -> Worker:
+        """This process as a row. `now`: the store's clock; `wall`: this machine's, in seconds since the epoch."""
+        tick = self._clock()
+
+        def at(instant: float | None) -> datetime | None:
+            return None if instant is None else now - timedelta(seconds=tick - instant)
+
+        return Worker(
+            id=worker_id,
+            kind=self.kind,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            version=version("session-orchestrator"),
+            started_at=now - timedelta(seconds=tick - self._began),
+            seen_at=now,
+            clock_offset_seconds=round(wall - now.timestamp(), 3),
+            restarts=_restarts,
+            last_wake_up_at=at(self._wake_up),
+            last_claim_at=at(self._claim),
+            last_sent_at=at(self._sent),
+            last_fault=self._fault,
+        )
+
+
+class Heartbeat:
+    """Writes the row. A database that is down costs reports, and nothing else."""
+
+    def __init__(
+        self, database: Callable[[], Database], pulse: Pulse, *, wall: Callable[[], float] = time.time
+    ) -> None:
+        """`database` may raise while the process cannot be built."""
+        self._database = database
+        self._pulse = pulse
+        self._wall = wall
+        self._id: str | None = None
+        self._reports = 0
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+
+    def start(self) -> None:
+        """Report now, and from then on."""
+        self._thread.start()
+
+    def beat(self) -> None:
+        """Report once. Raises what the database raises."""
+        database = self._database()
+        self._id = self._id or database.identity.new_token()
+        database.transact(self._report)
+        self._reports += 1
+
+    def leave(self) -> None:
+        """This process ends in order: its row is removed."""
+        self._end()
+        try:
+            if self._id is not None:
+                worker_id = self._id
+                self._database().transact(lambda tx: tx.workers.leave(worker_id))
+        except StoreError as error:
+            log.debug("the row of this process stays: %s", type(error).__name__)
+
+    def last_words(self, what: str, error: BaseException) -> None:
+        """This process ends because of an error: its row says so."""
+        self._pulse.failed(what, error)
+        self._end()
+        self._guarded()
+
+    def _end(self) -> None:
+        self._ended.set()
+        if self._thread.is_alive():
+            self._thread.join(5)
+
+    def _run(self) -> None:
+        while not self._ended.is_set():
+            self._guarded()
+            self._ended.wait(EVERY * (1 + VARIED * random.uniform(-1, 1)))
+
+    def _guarded(self) -> None:
+        try:
+            self.beat()
+        except Exception as error:  # noqa: BLE001  (whoever works here logs the outage)
+            log.debug("this process cannot report: %s", type(error).__name__)
+
+    def _report(self, tx: Transaction) -> None:
+        assert self._id is not None
+        now = tx.now()
+        tx.workers.report(self._pulse.report(self._id, now, self._wall()))
+        if self._reports % _DELETE_EACH == 0:
+            tx.workers.forget_before(now - KEPT)

@@ -1,0 +1,29 @@
+"""Log lines about what keeps failing: one as it begins, one now and then, and one again after it worked."""
+
+import logging
+import time
+from collections.abc import Callable
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two lines about the same trouble.
+EVERY = 30.0
+
+
+class Sayer:
+    """Logs a warning now and then. Safe to share between threads: at worst one line comes twice."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._said_at: float | None = None
+
+    def failed(self, what: str, error: Exception | None = None) -> None:
+        """It failed. `error`: with its trace, where it is a defect."""
+        now = self._clock()
+        if self._said_at is None or now - self._said_at >= EVERY:
+            self._said_at = now
+            log.warning(what, exc_info=error)
+
+    def worked(self) -> None:
+        """It worked: the next failure is logged at once."""
+        self._said_at = None
