@@ -9,8 +9,8 @@ from functools import partial
 from orchestrator import scheduler, wiring
 from orchestrator.cli import private_valkey
 from orchestrator.cli.output import say
+from orchestrator.cli.readiness import look_at_broker, wait_for_database
 from orchestrator.cli.tree import Tree
-from orchestrator.client.sender import check_broker
 from orchestrator.flows.measure import begin_at_zero, measure
 from orchestrator.observability import log as logs
 from orchestrator.observability import metrics
@@ -57,20 +57,21 @@ def run_up() -> int:
 
 
 def _checked() -> Settings:
-    """Everything that a process needs is there, or it says at once what is not, and does not start."""
+    """Return the settings once this process can work with them. What is wrong in them ends it at once; a database
+    that is down is waited for, and a broker that is down is logged."""
     settings = load_settings()
     logs.configure(settings.log)
     configuration = wiring.read_configuration(settings, require_secrets=True)
     for fault in unknown_variables(configuration):
         log.warning("%s", fault)
     database = wiring.open_database(settings)
-    database.check()
+    wait_for_database(database.check)
     with database.reading() as tx:
         said = migrate.fit(tx.connection)
     database.dispose()
     if said:
         log.warning(said)
-    check_broker(settings.broker_url, sentinel_master=settings.sentinel_master)
+    look_at_broker(settings)
     return settings
 
 
@@ -119,7 +120,7 @@ def _scheduler(settings: Settings) -> int:
 
 def _migrate(settings: Settings) -> None:
     database = wiring.open_database(settings)
-    database.check_reachable()
+    wait_for_database(database.check_reachable)
     migrate.upgrade(database)
     database.dispose()
 

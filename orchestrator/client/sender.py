@@ -26,6 +26,10 @@ class BrokerUnreachable(Exception):
     """Whether the job was sent is not known: send it again under the same task id once the broker is back."""
 
 
+class BrokerRefused(BrokerUnreachable):
+    """The broker answers, and refuses these credentials."""
+
+
 class JobBroken(Exception):
     """The worker failed on the job, which is a defect of ours: its log says more. Nothing was refused."""
 
@@ -123,10 +127,23 @@ class JobClient:
             broker, result = (redacted_url(url) for url in self._urls)
             both = result not in (broker, _NO_RESULTS)
             where = f"broker {broker}" + (f" or result store {result}" if both else "")
-            raise BrokerUnreachable(
+            kind = BrokerRefused if _refuses(error) else BrokerUnreachable
+            raise kind(
                 f"{where} does not answer ({_cause(error)}): start it (`orchestrator up`), "
                 "or correct ORCHESTRATOR_BROKER_URL and ORCHESTRATOR_RESULT_URL"
             ) from None
+
+
+def _refuses(error: BaseException) -> bool:
+    """Return whether the broker refused the user or its password. By name: an AMQP library may be absent."""
+    names = {kind.__name__ for one in _chain(error) for kind in type(one).__mro__}
+    return bool(names & {"AuthenticationError", "AuthenticationWrongNumberOfArgsError", "AccessRefused"})
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def _cause(error: BaseException) -> str:

