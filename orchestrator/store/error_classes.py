@@ -115,6 +115,7 @@ CONNECT_MESSAGES: Mapping[str, ErrorClass] = {
     "query_wait_timeout": ErrorClass.OVERLOADED,  # PgBouncer: no server connection became free
     "password authentication failed": ErrorClass.NO_RIGHTS,
     "no pg_hba.conf entry": ErrorClass.NO_RIGHTS,
+    'role "': ErrorClass.NO_RIGHTS,  # … does not exist
     "permission denied": ErrorClass.NO_RIGHTS,
     "is not permitted to log in": ErrorClass.NO_RIGHTS,
 }

