@@ -7,6 +7,8 @@ if TYPE_CHECKING:
     from kombu import Queue
 
 JOBS_QUEUE = "orchestrator.jobs"
+#: A job that does nothing: its answer proves the way there and back.
+NOOP = "orchestrator.noop"
 
 #: Seconds after which a message that nobody acknowledged is given to another: over twice the longest task.
 VISIBILITY_TIMEOUT = 1200

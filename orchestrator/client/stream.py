@@ -26,6 +26,14 @@ class EventStream:
             pipeline.xadd(STREAM, {"event": json.dumps(event)}, maxlen=KEPT, approximate=True)
         pipeline.execute()
 
+    def prove_writes(self) -> None:
+        """Write a key that expires by itself. Raises redis.RedisError."""
+        self._redis.set("orchestrator:write-probe", "1", ex=60)
+
+    def close(self) -> None:
+        """Give back the connections."""
+        self._redis.close()
+
     def follow(self, after: str = "$", *, block_ms: int = 1000) -> Iterator[dict[str, Any]]:
         """Events from `after` on (`0`: from the oldest kept), for as long as the caller listens."""
         while True:

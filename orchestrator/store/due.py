@@ -29,6 +29,16 @@ class Due:
         found = self._connection.execute(_question(table, tuple(among)), {"step": step, "now": now}).one()
         return [provider for provider, is_due in zip(among, found, strict=True) if is_due]
 
+    def providers_of_live_rows(self) -> set[str]:
+        """Return the providers at which a session or a placement has a step to come."""
+        found: set[str] = set()
+        for table in (_SESSIONS, _PLACEMENTS):
+            query = select(table.c.provider).where(
+                table.c.next_step.is_not(None), table.c.provider.is_not(None)
+            )
+            found.update(self._connection.execute(query.distinct()).scalars())
+        return found
+
 
 @lru_cache(maxsize=32)
 def _question(table: Table, providers: tuple[str, ...]) -> Select[Any]:

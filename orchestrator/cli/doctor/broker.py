@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from orchestrator.cli.failures import Complaint
+
 if TYPE_CHECKING:
     from orchestrator.settings import Settings
 
@@ -13,3 +15,24 @@ def reachable(settings: "Settings") -> str:
 
     check_broker(settings.broker_url, sentinel_master=settings.sentinel_master)
     return redacted_url(settings.broker_url)
+
+
+def writes(settings: "Settings") -> str:
+    """Does it take writes? One that is full, or a replica, answers every question."""
+    from redis import RedisError
+
+    from orchestrator.client.stream import connect
+
+    stream = connect(settings.broker_url, sentinel_master=settings.sentinel_master)
+    if stream is None:
+        return "no Redis: the job that does nothing is the proof"
+    try:
+        stream.prove_writes()
+    except RedisError as error:
+        raise Complaint(
+            f"it refuses writes ({str(error).splitlines()[0][:200]}): give it memory or disk, or name its primary in"
+            " ORCHESTRATOR_BROKER_URL; until then jobs and events wait"
+        ) from None
+    finally:
+        stream.close()
+    return "a key was written"

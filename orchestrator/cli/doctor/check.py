@@ -17,11 +17,14 @@ class Finding:
     detail: str
     warning: bool = False
     """It works, and an operator should look at it all the same."""
+    skipped: bool = False
+    """What it rests on is broken: it has nothing of its own to say."""
 
     def as_json(self) -> dict[str, Any]:
-        """`warning` is there only where there is one."""
+        """`warning` and `skipped` are there only where they hold."""
         found = {"check": self.check, "ok": self.ok, "detail": self.detail}
-        return found | ({"warning": True} if self.warning else {})
+        marks = {"warning": self.warning, "skipped": self.skipped}
+        return found | {name: True for name, is_so in marks.items() if is_so}
 
 
 @dataclass(frozen=True, slots=True)

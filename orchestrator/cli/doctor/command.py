@@ -40,7 +40,7 @@ def _findings() -> Iterator[Finding]:
     broken: set[str] = set()
     for check in CHECKS:
         first = next((name for name in check.rests_on if name in broken), None)
-        finding = _tried(check, settings) if first is None else _not_looked_at(check, first)
+        finding = _tried(check, settings) if first is None else _skipped(check, first)
         if not finding.ok:
             broken.add(check.name)
         yield finding
@@ -58,11 +58,13 @@ def _tried(check: Check, settings: "Settings") -> Finding:
         return Finding(check.name, False, "\n".join(failure.lines))
 
 
-def _not_looked_at(check: Check, first: str) -> Finding:
-    return Finding(check.name, False, f"not looked at: mend the {first} first")
+def _skipped(check: Check, first: str) -> Finding:
+    return Finding(check.name, False, f"skipped: fix {first} first", skipped=True)
 
 
 def _mark(finding: Finding) -> object:
     if finding.warning:
         return coloured("!", "yellow")
+    if finding.skipped:
+        return "-"
     return coloured("✓", "green") if finding.ok else coloured("✗", "red")

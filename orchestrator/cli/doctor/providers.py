@@ -9,6 +9,21 @@ if TYPE_CHECKING:
     from orchestrator.settings import Settings
 
 
+def unknown(settings: "Settings") -> str:
+    """Does anything live at a provider that the configuration does not name? No worker pings or closes it."""
+    from orchestrator import wiring
+
+    configured = wiring.read_configuration(settings).providers
+    with reading() as tx:
+        lives = tx.due_at.providers_of_live_rows() - set(configured)
+    if lives:
+        raise Complaint(
+            f"sessions or placements live at {', '.join(sorted(lives))}, which {settings.config} does not name: no"
+            " worker pings or closes them. Name it again (all its keys may be `retired = true`) until they are closed"
+        )
+    return "everything that lives is at a configured provider"
+
+
 def alarms(settings: "Settings") -> str:
     """What stands against the configured ones: brakes, paused keys, empty accounts, what cannot work as configured."""
     from orchestrator import wiring

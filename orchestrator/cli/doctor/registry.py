@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from orchestrator.cli.doctor import broker, database, machines, providers, settings, work
+from orchestrator.cli.doctor import broker, database, machines, processes, providers, settings, work
 from orchestrator.cli.doctor.check import Check
 
 CHECKS: Sequence[Check] = (
@@ -10,13 +10,21 @@ CHECKS: Sequence[Check] = (
     Check("environment", settings.environment, ["configuration"]),
     Check("secrets", settings.secrets, ["configuration"]),
     Check("database", database.reachable),
+    Check("configuration file", settings.file, ["database"]),
     Check("database file", database.file_mode, ["database"]),
     Check("revision", database.revision, ["database"]),
     Check("broker", broker.reachable),
-    Check("scheduler", work.scheduler, ["database"]),
-    Check("work", work.overdue, ["database"]),
+    Check("broker writes", broker.writes, ["broker"]),
+    Check("workers", processes.workers, ["database", "writes"]),
+    Check("restarts", processes.restarts, ["database", "writes"]),
+    Check("scheduler", processes.scheduler, ["database", "writes", "broker", "broker writes"]),
+    Check("wake-ups", processes.wake_ups, ["scheduler", "workers"]),
+    Check("jobs", processes.jobs, ["broker writes", "workers"]),
+    Check("machine clocks", processes.machine_clocks, ["database", "writes"]),
+    Check("work", work.overdue, ["database", "writes", "workers"]),
     Check("machines", machines.own_faults, ["database"]),
     Check("network", machines.network, ["database"]),
     Check("messages", work.messages, ["database"]),
+    Check("unknown providers", providers.unknown, ["configuration", "database", "configuration file"]),
     Check("providers", providers.alarms, ["configuration", "database"]),
 )

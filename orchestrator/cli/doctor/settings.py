@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.cli.doctor.check import Doubt
 from orchestrator.cli.failures import Complaint
+from orchestrator.cli.reading import reading
 
 if TYPE_CHECKING:
     from orchestrator.settings import Settings
@@ -15,6 +16,20 @@ def configuration(settings: "Settings") -> str:
 
     configuration = wiring.read_configuration(settings)
     return f"{settings.config}: {len(configuration.providers)} providers"
+
+
+def file(settings: "Settings") -> str:
+    """Is the configuration file there, or were the defaults guessed while sessions live?"""
+    if settings.config.exists():
+        return str(settings.config)
+    with reading() as tx:
+        lives = bool(tx.due_at.providers_of_live_rows())
+    if lives:
+        raise Complaint(
+            f"{settings.config.absolute()} does not exist, and sessions live: run this where the file is, or name it in"
+            " ORCHESTRATOR_CONFIG"
+        )
+    return f"{settings.config} does not exist: no providers, and defaults for everything else"
 
 
 def environment(settings: "Settings") -> str:

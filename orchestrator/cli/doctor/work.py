@@ -1,4 +1,4 @@
-"""Checks of the scheduler and the workers: is what is due done?"""
+"""Checks of the work itself: is what is due done, and can every message be carried out?"""
 
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -10,24 +10,8 @@ from orchestrator.cli.times import span
 if TYPE_CHECKING:
     from orchestrator.settings import Settings
 
-#: A scheduler says every second that it ticks.
-_SILENT_AFTER = timedelta(seconds=10)
 #: What is due is done within seconds.
 _UNDONE_AFTER = timedelta(minutes=1)
-
-
-def scheduler(_settings: "Settings") -> str:
-    """Does one tick?"""
-    from orchestrator.scheduler import LEASE
-
-    with reading() as tx:
-        seen, now = tx.leases.last_seen(LEASE), tx.now()
-    if seen is None:
-        raise Complaint("none ever ticked: start one (`orchestrator scheduler` or `orchestrator up`)")
-    ago = span((now - seen).total_seconds())
-    if now - seen > _SILENT_AFTER:
-        raise Complaint(f"the last tick was {ago} ago: start one (`orchestrator scheduler`)")
-    return f"ticked {ago} ago"
 
 
 def overdue(_settings: "Settings") -> str:

@@ -1,0 +1,108 @@
+"""Checks of the processes, by the rows that they keep of themselves, and by a job that does nothing."""
+
+import time
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from orchestrator.cli.failures import Complaint
+from orchestrator.cli.reading import reading
+from orchestrator.cli.times import span
+from orchestrator.rules import liveness
+from orchestrator.rules.values import Worker
+
+if TYPE_CHECKING:
+    from orchestrator.settings import Settings
+
+#: Seconds within which a job that does nothing is answered.
+_ANSWER_WITHIN = 10.0
+
+
+def workers(_settings: "Settings") -> str:
+    """Does a process of each kind of work live?"""
+    rows, now = _rows()
+    missing = liveness.missing_kinds(rows, now)
+    if missing:
+        one = f"orchestrator worker --pool {missing[0]}"
+        raise Complaint(
+            f"no process does {', '.join(missing)}: start one (`orchestrator worker`, or `{one}`)"
+        )
+    working = [one for one in liveness.alive(rows, now) if one.kind in liveness.KINDS]
+    return f"{len(working)} processes on {len({one.host for one in working})} hosts"
+
+
+def restarts(_settings: "Settings") -> str:
+    """Does one die again and again?"""
+    loops = liveness.crash_loops(*_rows())
+    if loops:
+        raise Complaint(
+            "\n".join(
+                f"{one.kind} on {one.host} died {one.deaths} times in ten minutes"
+                f" (last fault: {one.last_fault or 'none was reported'}): look into its log"
+                for one in loops
+            )
+        )
+    return "no process dies again and again"
+
+
+def scheduler(_settings: "Settings") -> str:
+    """When did the broker last accept a wake-up?"""
+    rows, now = _rows()
+    sent = liveness.last_sent(rows)
+    if sent is None:
+        raise Complaint(
+            "no scheduler has sent a wake-up: start one (`orchestrator scheduler` or `orchestrator up`)"
+        )
+    ago = span(max(0.0, (now - sent).total_seconds()))
+    if now - sent > liveness.SILENT_AFTER:
+        raise Complaint(f"the last wake-up was sent {ago} ago: start a scheduler (`orchestrator scheduler`)")
+    return f"the last wake-up was sent {ago} ago"
+
+
+def wake_ups(_settings: "Settings") -> str:
+    """Does the broker deliver what schedulers send?"""
+    deaf = liveness.deaf_kinds(*_rows())
+    if deaf:
+        raise Complaint(
+            f"wake-ups are sent, and none arrives at {', '.join(deaf)}: do workers and schedulers name the same"
+            " ORCHESTRATOR_BROKER_URL? Due work is done without them, some seconds later"
+        )
+    return "they arrive"
+
+
+def machine_clocks(_settings: "Settings") -> str:
+    """Do the machines' clocks agree with the store's?"""
+    off = liveness.off_clocks(*_rows())
+    if off:
+        raise Complaint(
+            "\n".join(
+                f"the clock of {one.host} ({one.kind}) is {one.clock_offset_seconds:+.1f} s off the database's:"
+                " run NTP there"
+                for one in off
+            )
+        )
+    return "they agree with the database's"
+
+
+def jobs(settings: "Settings") -> str:
+    """Is a job that does nothing answered?"""
+    from orchestrator.client.options import NOOP
+    from orchestrator.client.sender import JobClient
+
+    began = time.monotonic()
+    with JobClient(
+        settings.broker_url, settings.result_url, sentinel_master=settings.sentinel_master
+    ) as client:
+        answer = client.call(NOOP, {}, timeout=_ANSWER_WITHIN)
+    if answer is None:
+        raise Complaint(
+            f"a job that does nothing is not answered within {_ANSWER_WITHIN:g} s: are workers of kind control busy,"
+            " or do they name another ORCHESTRATOR_BROKER_URL or ORCHESTRATOR_RESULT_URL?"
+        )
+    return f"a job that does nothing is answered in {1000 * (time.monotonic() - began):.0f} ms"
+
+
+def _rows() -> tuple[Sequence[Worker], datetime]:
+    with reading() as tx:
+        now = tx.now()
+        return tx.workers.listed(since=now - liveness.DEATHS_WITHIN), now
