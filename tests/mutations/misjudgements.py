@@ -64,6 +64,32 @@ MISJUDGEMENTS: Sequence[Defect] = (
         found_as="test_every_shape_of_a_wrong_message_is_parked_and_the_worker_goes_on",
     ),
     Defect(
+        name="wake-up-expires-by-wall-clock",
+        what="a wake-up carries an expiry, so that a worker whose clock is ahead discards every one",
+        edits=[
+            Edit(
+                file="orchestrator/tasks/waker.py",
+                sound="queue=queue, ignore_result=True, retry=False)",
+                broken="queue=queue, ignore_result=True, retry=False, expires=60)",
+            )
+        ],
+        found_by=("pytest", "tests/processes/test_waker.py", "-k", "test_a_wake_up_compares_no_clocks"),
+        found_as="test_a_wake_up_compares_no_clocks",
+    ),
+    Defect(
+        name="no-look-without-a-bell",
+        what="a runner waits for its bell for ever: without messages nothing is done",
+        edits=[
+            Edit(
+                file="orchestrator/tasks/runner.py",
+                sound="self._bell.wait(pause_of(self._tick, random.uniform(-1, 1)))",
+                broken="self._bell.wait(1e6)",
+            )
+        ],
+        found_by=("pytest", "tests/processes/test_runner.py", "-k", "and_again_without_a_bell"),
+        found_as="test_it_looks_as_it_starts_and_again_without_a_bell",
+    ),
+    Defect(
         name="half-the-balance",
         what="the funds end when half of the money is left",
         edits=[
