@@ -1,5 +1,6 @@
 """A broker that is no Redis delivers messages, not entries: the second guard alone keeps its worker going."""
 
+import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -46,8 +47,10 @@ def running(sqlite_url: str, tmp_path: Path) -> Iterator[tuple[Celery, Process]]
     settings = Settings(database_url=sqlite_url, broker_url="redis://127.0.0.1:1/0", config=config)
     app, process = make_app(settings)
     app.conf.update(broker_url="memory://", result_backend="cache+memory://")
+    level = logging.getLogger().level  # which Celery's helper sets, and leaves
     with start_worker(app, pool="solo", perform_ping_check=False, queues=[JOBS], shutdown_timeout=30):
         yield app, process
+    logging.getLogger().setLevel(level)
     process.close()
 
 

@@ -29,10 +29,12 @@ def app(sqlite_url: str, valkey_url: str, tmp_path: Path) -> Iterator[Celery]:
     config.touch()
     settings = Settings(database_url=sqlite_url, broker_url=valkey_url, result_url=valkey_url, config=config)
     app, process = make_app(settings)
+    level = logging.getLogger().level  # which Celery's helper sets, and leaves
     with start_worker(
         app, pool="solo", perform_ping_check=False, queues=[JOBS_QUEUE], shutdown_timeout=PATIENCE
     ):
         yield app
+    logging.getLogger().setLevel(level)
     process.close()
 
 
