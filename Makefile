@@ -16,8 +16,13 @@ LONG := tests/platforms/test_an_hour.py tests/processes/test_every_point.py test
 MONEY := tests/money tests/flows/test_terms.py tests/flows/test_waiting.py
 CHAOS := tests/chaos
 
+# Python keeps what it has compiled, and buffers its output, as it does by itself; the tests start many processes.
+export PYTHONDONTWRITEBYTECODE :=
+export PYTHONUNBUFFERED :=
+
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-money test-long one-slot mutations chaos simulation crash-points fuzz-messages bench-audit audit-deps check format lock clean
+.PHONY: help setup demo quick test test-slow test-money test-long test-rest one-slot mutations chaos simulation crash-points fuzz-messages proof \
+	bench-audit audit-deps check check-format check-types check-layers check-rules format lock clean
 
 help:  ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -35,6 +40,9 @@ $(READY): uv.lock pyproject.toml
 demo: $(READY)  ## the whole platform on this machine, playing every kind of ending in a minute
 	@$(BIN)/orchestrator demo $(ARGS)
 
+quick: check  ## make check, and the tests of what changed since main: under five minutes
+	@$(BIN)/python -m tests.quick -n $(JOBS) --dist worksteal $(ARGS) --slow $(SLOW) $(MONEY) $(LONG) $(CHAOS)
+
 test: $(READY)  ## the suite, on real servers, in four minutes
 	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(patsubst %,--ignore=%,$(SLOW) $(MONEY) $(LONG) $(CHAOS)) $(ARGS)
 
@@ -50,8 +58,11 @@ test-long: $(READY)  ## an hour of faults on every platform, SIGKILL at every ki
 one-slot: $(READY)  ## a real server with one slot, busy with an answer of SECONDS=120, keeps its session; killed, it loses it
 	@ONE_SLOT_SECONDS=$(or $(SECONDS),120) $(BIN)/python -m pytest -q tests/platforms/test_one_slot_server.py $(ARGS)
 
-mutations: $(READY)  ## deliberate defects, one at a time: is each found?
-	@$(BIN)/python -m tests.mutations $(ARGS)
+test-rest: $(READY)  ## the three above in one run, which begins with what takes longest
+	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(LONG) $(SLOW) $(MONEY) $(ARGS)
+
+mutations: $(READY)  ## deliberate defects, each in a copy of the tree: is each found?
+	@$(BIN)/python -m tests.mutations --jobs $(JOBS) $(ARGS)
 
 chaos: $(READY)  ## break real servers and processes for SECONDS=150 under load, then check every invariant; SEED=… again
 	@SECONDS=$(or $(SECONDS),150) SEED=$(SEED) $(BIN)/python -m pytest $(CHAOS) -q -p no:cacheprovider -s $(ARGS)
@@ -71,12 +82,26 @@ bench-audit: $(READY)  ## what a run of the audit takes at 10,000 and at 1,000,0
 audit-deps: $(READY)  ## is a locked dependency known to be vulnerable? Needs pypi.org
 	@.ci/audit-deps
 
+proof: check test test-rest mutations  ## everything, for hours: every crash point, 1,000 days, half an hour of chaos
+	@$(MAKE) --no-print-directory crash-points EVERY=1
+	@$(MAKE) --no-print-directory simulation SEEDS=1000
+	@$(MAKE) --no-print-directory chaos SECONDS=1800
+
 check: $(READY)  ## format, lint, types, layers, coverage of the rules: the one definition of clean
+	@$(MAKE) --no-print-directory --jobs $(JOBS) check-types check-rules check-format check-layers
+
+check-format: $(READY)
 	$(BIN)/uv lock --check --quiet
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+
+check-types: $(READY)
 	$(BIN)/mypy
+
+check-layers: $(READY)
 	$(BIN)/lint-imports --no-logo
+
+check-rules: $(READY)
 	$(BIN)/coverage run -m pytest -q -p no:cacheprovider tests/rules
 	$(BIN)/coverage report
 

@@ -20,7 +20,7 @@ from orchestrator.cli import (
 from orchestrator.cli.doctor import doctor
 from orchestrator.cli.failures import ExplainingGroup
 from orchestrator.cli.options import AsJson
-from orchestrator.cli.output import print_json, print_line
+from orchestrator.cli.output import finish_output, print_json, print_line
 from orchestrator.observability import shared
 
 app = typer.Typer(
@@ -53,7 +53,10 @@ class Pool(StrEnum):
 
 def main() -> None:
     """The console script."""
-    app(prog_name="orchestrator")
+    try:
+        app(prog_name="orchestrator")
+    finally:
+        finish_output()
 
 
 @app.callback()

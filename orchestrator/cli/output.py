@@ -5,11 +5,12 @@ cursor or reorder a line. No other module of the command line prints."""
 
 import csv
 import json
+import os
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from orchestrator.rules.text import escape, escape_json
 
@@ -62,6 +63,22 @@ def show(*parts: "RenderableType") -> None:
 def say(line: str) -> None:
     """A line beside the output."""
     print(escape(line), file=sys.stderr, flush=True)
+
+
+def finish_output() -> None:
+    """Write what is still buffered. Discard it where the reader has closed its pipe: the interpreter would complain."""
+    for stream in (sys.__stdout__, sys.__stderr__):
+        if stream is not None:
+            _finish(stream)
+
+
+def _finish(stream: TextIO) -> None:
+    try:
+        stream.flush()
+    except BrokenPipeError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
 
 
 def table(

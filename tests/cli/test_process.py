@@ -55,23 +55,6 @@ def test_following_prints_each_new_event_until_it_is_interrupted(cli: Cli, world
             process.kill()  # or the `with` waits for it for ever
 
 
-def test_a_reader_that_leaves_is_no_failure_to_shout_about(cli: Cli, world: World) -> None:
-    for _ in range(3):
-        world.done("account.credit", account_id="acme", amount="1", currency="USD", key=os.urandom(4).hex())
-    read, write = os.pipe()
-    os.close(read)
-    done = subprocess.run(
-        [*ORCHESTRATOR, "events", "--json"],
-        check=False,
-        stdout=write,
-        stderr=subprocess.PIPE,
-        text=True,
-        timeout=60,
-    )
-    os.close(write)
-    assert done.stderr == ""
-
-
 def test_the_simulator_serves_until_it_is_told_to_stop(tmp_path: Path) -> None:
     ready = tmp_path / "ready"
     with subprocess.Popen(

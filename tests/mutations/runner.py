@@ -2,6 +2,7 @@
 
 python -m tests.mutations            # every defect; exit code 1 if one is not found
 python -m tests.mutations NAME …     # some of them
+python -m tests.mutations --jobs 4   # so many at a time, each in a copy of its own
 """
 
 import os
@@ -13,6 +14,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -48,14 +50,15 @@ class Outcome:
     said: str
 
 
-def check(defects: Sequence[Defect], console: Console) -> bool:
-    """Try each; print a table; True where every one is found."""
+def check(defects: Sequence[Defect], console: Console, jobs: int = 1) -> bool:
+    """Try each, `jobs` at a time; print a table; return True where every one is found."""
     outcomes = []
-    for defect in defects:
-        console.print(f"[dim]{defect.name}: {defect.what}[/dim]")
-        outcomes.append(_try(defect))
-        if not outcomes[-1].found:
-            console.print(outcomes[-1].said, markup=False, highlight=False)
+    with ThreadPoolExecutor(jobs) as pool:
+        for outcome in pool.map(_try, defects):
+            outcomes.append(outcome)
+            console.print(f"[dim]{outcome.defect.name}: {outcome.defect.what}[/dim]")
+            if not outcome.found:
+                console.print(outcome.said, markup=False, highlight=False)
     console.print(_table(outcomes))
     return all(outcome.found for outcome in outcomes)
 

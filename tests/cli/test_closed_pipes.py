@@ -1,0 +1,117 @@
+"""A reader that has seen enough closes the pipe: every command then ends without a complaint."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import pytest
+import typer
+
+from orchestrator.cli.main import app
+from tests.cli.conftest import Cli
+from tests.world import World
+
+#: They run until they are stopped.
+PROCESSES = {"up", "worker", "scheduler", "demo", "simulator"}
+ARGUMENTS = {
+    "session_id": ("a-session",),
+    "account_id": ("acme",),
+    "name": ("alpha",),
+    "file": ("catalog.toml",),
+    "account": ("--account", "acme"),
+    "model": ("--model", "llama"),
+    "plan": ("--plan", "payg"),
+    "currency": ("--currency", "USD"),
+    "amount": ("--amount", "1"),
+}
+#: Imports by running a few, then runs each command in a fork of its own, to the end of its interpreter.
+MOTHER = """
+import contextlib, io, json, os, sys, tempfile
+from orchestrator.cli.main import app, main
+
+for imports in ("session list", "doctor", "account credit acme --amount 1 --currency USD"):
+    quiet = contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO())
+    with contextlib.suppress(SystemExit), quiet[0], quiet[1]:
+        app(imports.split())
+told = []
+for arguments in json.load(sys.stdin):
+    with tempfile.TemporaryFile("w+") as errors:
+        if not (pid := os.fork()):
+            read, write = os.pipe()
+            os.close(read)
+            os.dup2(write, 1)
+            os.dup2(errors.fileno(), 2)
+            sys.argv = ["orchestrator", *arguments]
+            sys.exit(main())
+        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        errors.seek(0)
+        told.append([" ".join(arguments), status, errors.read()])
+print(json.dumps(told))
+"""
+
+
+class Ended(NamedTuple):
+    """How a command ended whose output was not read."""
+
+    command: str
+    code: int
+    errors: str
+
+
+def commands() -> list[list[str]]:
+    """Every command of the tree, with its output for people and as JSON; and the help of every group."""
+    tree = dict(_nodes(typer.main.get_command(app), ()))
+    run = {path: node for path, node in tree.items() if not _is_group(node) and path[0] not in PROCESSES}
+    plain = [[*path, *_required(node)] for path, node in run.items()]
+    as_json = [[*path, *_required(node), "--json"] for path, node in run.items() if _has_json(node)]
+    helps = [[*path, "--help"] for path, node in tree.items() if _is_group(node)]
+    return [*helps, *plain, *as_json, ["--version"], ["events", "--follow"]]
+
+
+def _nodes(node: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    yield path, node
+    for name, below in getattr(node, "commands", {}).items():
+        yield from _nodes(below, (*path, name))
+
+
+def _is_group(node: Any) -> bool:
+    return hasattr(node, "commands")
+
+
+def _required(node: Any) -> list[str]:
+    return [word for one in node.params if one.required for word in ARGUMENTS[one.name]]
+
+
+def _has_json(node: Any) -> bool:
+    return any("--json" in one.opts for one in node.params)
+
+
+@pytest.mark.timeout(600)
+def test_no_command_complains_of_a_closed_pipe(cli: Cli, world: World) -> None:
+    world.run_session("moral", session_id="a-session")
+    wanted = commands()
+    done = subprocess.run(
+        [sys.executable, "-c", MOTHER],
+        check=True,
+        input=json.dumps(wanted),
+        capture_output=True,
+        text=True,
+        timeout=500,
+        env=os.environ | {"PYTHONUNBUFFERED": ""},
+    )
+    ended = [Ended(*one) for one in json.loads(done.stdout)]
+    assert len(ended) == len(wanted)
+    complaints = ("BrokenPipe", "Broken pipe", "Exception ignored", "Traceback")
+    assert [one for one in ended if any(word in one.errors for word in complaints)] == []
+    assert [one for one in ended if one.code not in {0, 1, 2}] == []
+    silent = {one.command for one in ended if not one.errors}
+    assert {" ".join(one) for one in wanted if one[-1] == "--help"} <= silent
+    assert {
+        "session list",
+        "session show a-session --json",
+        "account ledger acme",
+        "events --follow",
+    } <= silent
