@@ -30,8 +30,8 @@ MISJUDGEMENTS: Sequence[Defect] = (
         edits=[
             Edit(
                 file="orchestrator/rules/pings.py",
-                sound="        case Verdict.ALIVE | Verdict.THROTTLED:\n            return 0, None\n        case _:\n",
-                broken="        case _:\n",
+                sound="failing_since or now\n    return 0, None\n",
+                broken="failing_since or now\n    return session.failures, session.failing_since\n",
             )
         ],
         found_by=story("stumbles, at alpha"),

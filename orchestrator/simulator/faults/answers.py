@@ -112,7 +112,8 @@ def empty_choices(turn: Turn) -> Reply:
     """A completion that completes nothing."""
     payload = turn.perform().payload
     payload = payload if isinstance(payload, dict) else {}
-    return Reply(payload={**payload, "choices": []})
+    nothing = {"prompt_tokens": 1, "completion_tokens": 0, "total_tokens": 1}
+    return Reply(payload={**payload, "choices": [], "usage": nothing})
 
 
 def empty_list(turn: Turn) -> Reply:
