@@ -37,6 +37,7 @@ from orchestrator.settings import Configuration, ProviderConfiguration, SecretSt
 from orchestrator.settings.configuration import BUILT_IN_PLANS
 from orchestrator.simulator import Simulator, SimulatorServer
 from orchestrator.store.ledger import Entry
+from orchestrator.store.stopwatch import Stopwatch
 
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
 START = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
@@ -63,9 +64,15 @@ class Clock:
     def __init__(self, now: datetime = START) -> None:
         self.now = now
         self.platforms_are_ahead = timedelta(0)
+        self.store_is_ahead = timedelta(0)
+        """By how much the clock of the store's host is wrong; `now` is the true time."""
 
     def __call__(self) -> datetime:
-        return self.now
+        return self.now + self.store_is_ahead
+
+    def measured(self) -> float:
+        """Seconds that the measuring clock of a machine shows."""
+        return (self.now - START).total_seconds() + 1000
 
     def seconds(self) -> float:
         """As the platforms' clocks have it."""
@@ -89,10 +96,13 @@ class World:
         options: dict[str, Any] | None = None,
         resolver: AbstractResolver | None = None,
         clock: Clock | None = None,
+        checks_time: bool = False,
     ) -> None:
         """`gateway`: options of the simulated gateway; `options`: those of the driver that speaks to it; `resolver`:
-        finds the hosts alpha.example, beta.test and morph.invalid, asked at each call."""
+        finds the hosts alpha.example, beta.test and morph.invalid, asked at each call; `checks_time`: workers
+        compare the store's clock with what they measure."""
         self.clock = clock or Clock()
+        self._checks_time = checks_time
         self.server = SimulatorServer(Simulator(clock=self.clock.seconds))
         self._url = database_url
         self._policy = policy or Policy()
@@ -126,12 +136,15 @@ class World:
 
     # workers
 
-    def another_worker(self) -> Services:
-        """A worker process's view: services of its own over the same store."""
+    def another_worker(self, boot: str = "boot-1") -> Services:
+        """A worker process's view: services of its own over the same store. `boot`: the start of its machine."""
+        stopwatch = Stopwatch(seconds=self.clock.measured, boot=boot, host=f"host of {boot}")
         built = wiring.build(
             Settings(database_url=self._url),
             self._configuration(),
             clock=self.clock,
+            stopwatch=stopwatch if self._checks_time else None,
+            keeps_time=True,
             jitter=no_jitter,
             secrets=SecretStore(self.secrets),
             http=self._http(),
@@ -265,8 +278,11 @@ class World:
 
     def ledger_of(self, session_id: str) -> Decimal:
         """What the ledger has charged for a session."""
-        charges = self.ledger(self.session(session_id).account_id, "charge")
-        return sum((entry.amount for entry in charges if entry.session_id == session_id), Decimal(0))
+        mine = [
+            one for one in self.ledger(self.session(session_id).account_id) if one.session_id == session_id
+        ]
+        charged = sum((entry.amount for entry in mine if entry.kind == "charge"), Decimal(0))
+        return charged - sum((entry.amount for entry in mine if entry.kind == "reversal"), Decimal(0))
 
     def balance(self, account_id: str = "acme") -> Decimal:
         """What the account's cache says."""

@@ -9,6 +9,7 @@ import typer
 from orchestrator.cli import (
     accounts,
     audit,
+    clock,
     events,
     messages,
     models,
@@ -35,6 +36,7 @@ app.add_typer(sessions.app, name="session", help="What users asked for.", no_arg
 app.add_typer(accounts.app, name="account", help="Who pays.", no_args_is_help=True)
 app.add_typer(models.app, name="model", help="What can be served.", no_args_is_help=True)
 app.add_typer(providers.app, name="provider", help="Upstream platforms.", no_args_is_help=True)
+app.add_typer(clock.app, name="clock", help="The store's clock, and its jumps.", no_args_is_help=True)
 app.add_typer(
     messages.app, name="messages", help="What cannot be carried out, and was parked.", no_args_is_help=True
 )

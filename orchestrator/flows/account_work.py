@@ -170,6 +170,12 @@ class AccountWork:
         self.account, charged = self._books.charge(self.account, session, cost, overdraft)
         return charged
 
+    def reverse_cost(self, session: Session, cost: Decimal) -> Session:
+        """Give back what was charged beyond `cost`."""
+        self.account, corrected = self._books.reverse(self.account, session, cost)
+        self._freed = self._freed or corrected is not session
+        return corrected
+
     def post_costs(self, since: datetime | None = None, limit: int | None = None) -> bool:
         """Charge what running sessions have cost by now, without the block that may begin now: whoever stops at this
         very instant does not pay it. At most `limit` of those that owe since then; True: there are more."""

@@ -165,14 +165,7 @@ class Auditor:
         return {step: now.at + max(waits[step] for waits in of_all) for step in of_all[0]}
 
     def _patience(self, provider: str | None) -> Patience:
-        policy, card = self._services.policy(provider), self._services.card(provider) if provider else None
-        leases = {
-            Step.PING: ping_lease(policy),
-            Step.RESOLVE: open_lease(policy),
-            Step.CLOSE: close_lease(policy),
-        }
-        silence = (card.resolve_after_seconds if card else None) or 0
-        return patience(policy, leases, max(policy.resolve_after_seconds, silence))
+        return patience_at(self._services, provider)
 
     def _add(self, findings: Iterable[Finding]) -> None:
         for finding in findings:
@@ -182,3 +175,15 @@ class Auditor:
 def _chunks(ids: Collection[str]) -> Iterable[list[str]]:
     ordered = sorted(ids)
     return (ordered[n : n + CHUNK] for n in range(0, len(ordered), CHUNK))
+
+
+def patience_at(services: Services, provider: str | None) -> Patience:
+    """How long is waited at this provider."""
+    policy, card = services.policy(provider), services.card(provider) if provider else None
+    leases = {
+        Step.PING: ping_lease(policy),
+        Step.RESOLVE: open_lease(policy),
+        Step.CLOSE: close_lease(policy),
+    }
+    silence = (card.resolve_after_seconds if card else None) or 0
+    return patience(policy, leases, max(policy.resolve_after_seconds, silence))

@@ -49,6 +49,25 @@ class Books:
         charged = replace(account, balance=balance, charged_under=-lowest)
         return charged, replace(session, charged=cost, charges=n)
 
+    def reverse(self, account: Account, session: Session, cost: Decimal) -> tuple[Account, Session]:
+        """What was charged beyond `cost` moves back to the account, under the key (session, n) of the next posting."""
+        amount = session.charged - cost
+        if amount <= ZERO:
+            return account, session
+        n = session.charges + 1
+        self._post(
+            account,
+            amount,
+            kind="reversal",
+            key=f"charge:{session.id}:{n}",
+            debit="revenue",
+            credit=book_of(account.id),
+            session_id=session.id,
+            note="charged by a clock that was ahead",
+        )
+        back = replace(account, balance=account.balance + amount)
+        return back, replace(session, charged=cost, charges=n)
+
     def _post(self, account: Account, amount: Decimal, **entry: Any) -> None:
         whose = {"account_id": account.id, "currency": account.currency}
         self._tx.ledger.post(Entry(at=self._now, amount=amount, **whose, **entry))

@@ -182,6 +182,17 @@ def accepted(known: Known, trust: Trust, reading: Reading, boot: str) -> Known:
     )
 
 
+def in_words(known: Known) -> str:
+    """Return what is wrong with the clock, and what to do, where a jump stands."""
+    ahead = -known.correction.total_seconds()
+    return (
+        f"the store's clock is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} the time that processes"
+        f" measure, since {known.jumped_at:%Y-%m-%d %H:%M:%S}Z (seen by {known.seen_by}); they go on with the measured"
+        " time. Correct the clock of the store's host; if its time is right and has really passed, run"
+        " `orchestrator clock accept`"
+    )
+
+
 def _followed(trust: Trust, reading: Reading) -> Trust:
     """Slow drift is followed, as far as a clock can drift since the last look."""
     most = timedelta(seconds=DRIFT * max(0.0, reading.after - trust.checked))

@@ -191,8 +191,9 @@ class Audit:
 
     def _posted(self, ids: Collection[str]) -> Mapping[str, tuple[Decimal, int]]:
         of: dict[str, tuple[Decimal, int]] = defaultdict(lambda: (Decimal(0), 0))
-        query = select(LEDGER.c.session_id, func.sum(LEDGER.c.amount), func.count())
-        mine = and_(LEDGER.c.session_id.in_(ids), LEDGER.c.kind == "charge")
+        charged = case((LEDGER.c.kind == "charge", LEDGER.c.amount), else_=-LEDGER.c.amount)
+        query = select(LEDGER.c.session_id, func.sum(charged), func.count())
+        mine = and_(LEDGER.c.session_id.in_(ids), LEDGER.c.kind.in_(["charge", "reversal"]))
         for session_id, amount, postings in self._connection.execute(
             query.where(mine).group_by(LEDGER.c.session_id)
         ):

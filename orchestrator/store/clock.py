@@ -74,16 +74,12 @@ class StoreClock:
         """Return the trusted clock, read through this connection."""
         return lambda: self._now(self._reading(connection))
 
-    def reading(self, connection: Connection) -> Reading:
-        """Read both clocks."""
-        return self._reading(connection)
-
-    def trusted(self, connection: Connection, known: Known | None) -> tuple[Trust, Reading]:
-        """Return what this process believes now."""
-        reading = self._reading(connection)
-        with self._lock:
-            trust = self._trust or rule.first_trust(known, reading, self._stopwatch.boot)
-            return rule.compared(trust, reading), reading
+    def accepted(self, connection: Connection, known: Known) -> Known | None:
+        """Return what all are to know once an operator has accepted the clock's time; None where no jump stands."""
+        trust, reading = self._met(connection, known)
+        if not trust.jumped and known.jumped_at is None:
+            return None
+        return rule.accepted(known, trust, reading, self._stopwatch.boot)
 
     def look(self, engine: Engine) -> None:
         """Meet what the others know, when it is time for it, in a transaction of its own; one thread at once."""
@@ -118,6 +114,8 @@ class StoreClock:
         with self._lock:
             trust = self._trust or rule.believed(reading)
             self._trust = rule.compared(trust, reading)
+            if self._trust.jumped is not trust.jumped:
+                self._looked = float("-inf")  # the next transaction makes it known
             return self._trust.last
 
     def _reading(self, connection: Connection) -> Reading:

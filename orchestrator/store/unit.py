@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 
 from orchestrator.rules.states import Step
 from orchestrator.store.accounts import Accounts
+from orchestrator.store.ahead import Ahead
 from orchestrator.store.alarms import Alarms
 from orchestrator.store.audit import Audit
 from orchestrator.store.audit_findings import Findings
@@ -68,6 +69,7 @@ class Transaction:
         self.parked = Parked(connection)
         self.leases = Leases(connection)
         self.clock = ClockRows(connection)
+        self.ahead = Ahead(connection)
         self.brakes = Brakes(connection)
         self.alarms = Alarms(connection)
         self.installation_alarms = InstallationAlarms(connection)

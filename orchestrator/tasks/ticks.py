@@ -28,6 +28,7 @@ from orchestrator.flows.services import Services
 from orchestrator.flows.stop_due import stop_due
 from orchestrator.flows.upkeep import forget_old_events, forget_old_outcomes
 from orchestrator.flows.warn_due import warn_due
+from orchestrator.flows.watch_clock import watch_clock
 from orchestrator.rules.liveness import CLOSE, CONTROL, OPEN, PING, STOP
 from orchestrator.rules.states import Step
 
@@ -98,6 +99,7 @@ TICKS: Mapping[str, Tick] = {
     "orchestrator.tick.forget_events": Tick(
         kind=CONTROL, every_seconds=3600, run=lambda a: forget_old_events(a.services)
     ),
+    "orchestrator.tick.clock": Tick(kind=CONTROL, every_seconds=2, run=lambda a: watch_clock(a.services)),
     "orchestrator.tick.audit": Tick(kind=CONTROL, every_seconds=60, run=lambda a: audit_store(a.services)),
 }
 

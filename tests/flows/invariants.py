@@ -54,9 +54,13 @@ def _the_ledger_is_the_balance(world: World, sessions: list[Session]) -> None:
         terms = world.services.config.terms_of(account)
         assert account.balance >= -terms.plan.overdraft_limit, account.id
         assert not world.ledger(account.id, "write_off")
-        charges = world.ledger(account.id, "charge")
+        entries = world.ledger(account.id)
         for session in sessions:
-            mine = [entry.amount for entry in charges if entry.session_id == session.id]
+            mine = [
+                entry.amount if entry.kind == "charge" else -entry.amount
+                for entry in entries
+                if entry.session_id == session.id and entry.kind in {"charge", "reversal"}
+            ]
             if session.account_id == account.id:
                 assert (sum(mine, Decimal(0)), len(mine)) == (session.charged, session.charges)
 

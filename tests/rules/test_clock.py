@@ -227,3 +227,11 @@ def test_accepting_ends_the_jump_and_says_how_far_the_time_went_back(
     assert (after.at, after.corrected_at, after.accepted) == (reading.raw, reading.raw, 1)
     assert (after.jumped_at, after.correction) == (None, NONE)
     assert abs(after.shift - shift) <= SECOND
+
+
+@pytest.mark.parametrize(("off", "words"), [(HOUR, "3600 s ahead of"), (-HOUR, "3600 s behind")])
+def test_a_jump_is_told_with_its_size_its_beginning_and_its_remedy(off: timedelta, words: str) -> None:
+    said = clock.in_words(known(jumped_at=T0, correction=-off, seen_by=HOST))
+
+    for part in (words, "2025-09-15 12:00:00Z", HOST, "`orchestrator clock accept`"):
+        assert part in said

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from orchestrator.cli.doctor import broker, database, machines, processes, providers, settings, work
+from orchestrator.cli.doctor import broker, clock, database, machines, processes, providers, settings, work
 from orchestrator.cli.doctor.check import Check
 
 CHECKS: Sequence[Check] = (
@@ -13,6 +13,7 @@ CHECKS: Sequence[Check] = (
     Check("configuration file", settings.file, ["database"]),
     Check("database file", database.file_mode, ["database"]),
     Check("revision", database.revision, ["database"]),
+    Check("clock", clock.agrees, ["database", "revision"]),
     Check("broker", broker.reachable),
     Check("broker writes", broker.writes, ["broker"]),
     Check("workers", processes.workers, ["database", "writes"]),

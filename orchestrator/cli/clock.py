@@ -1,0 +1,58 @@
+"""`orchestrator clock`: does the store's clock agree with the time that processes measure?"""
+
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from orchestrator.cli.failures import Complaint
+from orchestrator.cli.options import AsJson
+from orchestrator.cli.output import pairs, print_json, show
+from orchestrator.cli.reading import opened
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from orchestrator.rules.clock import Known
+
+app = typer.Typer()
+
+
+@app.command("show")
+def show_clock(as_json: AsJson = False) -> None:
+    """Show the trusted time, and a jump of the store's clock that stands."""
+    with opened() as database, database.reading() as tx:
+        known, now = tx.clock.known(), tx.now()
+    _print(known, now, as_json=as_json)
+
+
+@app.command()
+def accept(as_json: AsJson = False) -> None:
+    """Accept the store's clock after a jump: its time is right, and has really passed. Charges, stops and pings
+    follow it from now on; what was charged for time that did not pass is reversed."""
+    from orchestrator.flows.accept_clock import accept_clock
+
+    with opened() as database:
+        known = accept_clock(database)
+        if known is None:
+            raise Complaint("there is nothing to accept: the store's clock agrees with the measured time")
+    _print(known, known.at, as_json=as_json)
+
+
+def as_json_of(known: "Known | None", now: "datetime") -> dict[str, Any]:
+    """The state of the clock, for programs."""
+    from orchestrator.rules.events import rfc3339
+
+    return {
+        "now": rfc3339(now),
+        "jumped": known is not None and known.jumped_at is not None,
+        "since": rfc3339(known.jumped_at) if known else None,
+        "ahead_seconds": -known.correction.total_seconds() if known else 0.0,
+        "seen_by": (known.seen_by or None) if known else None,
+        "accepted": known.accepted if known else 0,
+        "corrected_at": rfc3339(known.corrected_at) if known else None,
+    }
+
+
+def _print(known: "Known | None", now: "datetime", *, as_json: bool) -> None:
+    state = as_json_of(known, now)
+    print_json(state) if as_json else show(pairs(list(state.items())))

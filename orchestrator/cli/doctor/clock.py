@@ -1,0 +1,25 @@
+"""Checks of the clocks."""
+
+from typing import TYPE_CHECKING
+
+from orchestrator.cli.failures import Complaint
+from orchestrator.cli.reading import reading
+from orchestrator.cli.times import span
+
+if TYPE_CHECKING:
+    from orchestrator.settings import Settings
+
+
+def agrees(_settings: "Settings") -> str:
+    """Does the store's clock agree with the time that processes measure?"""
+    from orchestrator.rules.clock import in_words
+
+    with reading() as tx:
+        known, now = tx.clock.known(), tx.now()
+    if known is None:
+        return "not compared yet: no worker has run"
+    if known.jumped_at is not None:
+        raise Complaint(in_words(known))
+    return (
+        f"agrees with the time measured, last compared {span(max(0.0, (now - known.at).total_seconds()))} ago"
+    )

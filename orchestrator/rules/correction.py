@@ -1,0 +1,125 @@
+"""What a clock that was ahead leaves in rows, once the time went back: instants that have not come yet.
+
+A row says when things happened. An instant of that kind that lies in the future was written by the clock that was
+ahead, so it happened that much earlier. An instant up to which a row waits is brought back in the same way, and to now
+where it still lies further ahead than anything waits."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import TypeVar
+
+from orchestrator.rules import money
+from orchestrator.rules.values import Account, Placement, Session
+
+Row = TypeVar("Row", Session, Placement)
+
+_NONE = timedelta(0)
+#: When things happened.
+PAST_OF_SESSION = (
+    "created_at",
+    "queued_at",
+    "starting_at",
+    "running_at",
+    "running_since",
+    "last_interaction_at",
+    "limit_reached_at",
+    "last_ping_at",
+    "last_alive_at",
+    "failing_since",
+    "gone_since",
+    "loading_since",
+    "unusable_since",
+    "leased_at",
+)
+PAST_OF_PLACEMENT = (
+    "created_at",
+    "sent_at",
+    "opened_at",
+    "closing_since",
+    "lost_at",
+    "unproven_since",
+    "asleep_since",
+)
+
+
+def corrected_session(session: Session, shift: timedelta, now: datetime, longest: timedelta) -> Session:
+    """The session as if the clock had been right; its steps are planned by the caller. `longest`: no ping waits
+    longer, and no lease."""
+    queued_ahead = session.queued_at is not None and session.queued_at > now
+    deadline = session.queue_deadline_at
+    after = _happened(session, PAST_OF_SESSION, shift, now)
+    return replace(
+        after,
+        queue_deadline_at=deadline - shift if deadline is not None and queued_ahead else deadline,
+        ping_at=_awaited(session.ping_at, shift, now, longest),
+        lease_until=_awaited(session.lease_until, shift, now, longest),
+    )
+
+
+def corrected_stop(session: Session, decided_at: datetime | None, shift: timedelta, now: datetime) -> Session:
+    """A session whose stop took effect in the future: it was on until the stop was decided, and no longer.
+
+    `decided_at`: by the clock that was ahead; None where that is not known any more."""
+    stopped_at = session.stopped_at
+    if stopped_at is None or stopped_at <= now:
+        return session
+    began_ahead = session.running_at is not None and session.running_at > now
+    ends = [now, stopped_at - shift] if began_ahead else [now, stopped_at]
+    if decided_at is not None and decided_at - shift <= now:
+        ends.append(decided_at - shift)
+    end = min(ends)
+    lost = _NONE if began_ahead else stopped_at - end
+    ran = max(0, session.ran_microseconds - lost // timedelta(microseconds=1))
+    over = session.ended_at
+    return replace(
+        _happened(session, PAST_OF_SESSION, shift, now),
+        stopped_at=end,
+        ended_at=max(end, min(over - shift, now)) if over is not None and over > now else over,
+        ran_microseconds=ran,
+    )
+
+
+def corrected_placement(
+    placement: Placement, shift: timedelta, now: datetime, longest: timedelta
+) -> Placement:
+    """The placement as if the clock had been right. An end that its provider declared stays."""
+    waits_for_end = (
+        placement.declared_end_at is not None and placement.next_step_at == placement.declared_end_at
+    )
+    next_step_at = placement.next_step_at
+    return replace(
+        _happened(placement, PAST_OF_PLACEMENT, shift, now),
+        lease_until=_awaited(placement.lease_until, shift, now, longest),
+        next_step_at=next_step_at if waits_for_end else _awaited(next_step_at, shift, now, longest),
+    )
+
+
+def corrected_account(account: Account, shift: timedelta, now: datetime, longest: timedelta) -> Account:
+    """The account as if the clock had been right; its funds are worked out by whoever keeps it."""
+    admitted = account.last_admitted_at
+    return replace(
+        account,
+        last_admitted_at=min(admitted, now) if admitted is not None else None,
+        next_charge_at=_awaited(account.next_charge_at, shift, now, longest),
+    )
+
+
+def cost(session: Session, now: datetime) -> Decimal:
+    """What it has cost by now, whatever it was charged."""
+    if session.running_since is None:
+        return money.cost_if_stopped_at(session, session.stopped_at or now)
+    return money.cost_by(session, now)
+
+
+def _happened(row: Row, names: tuple[str, ...], shift: timedelta, now: datetime) -> Row:
+    ahead = {name: at for name in names if (at := getattr(row, name)) is not None and at > now}
+    return replace(row, **{name: min(now, at - shift) for name, at in ahead.items()})
+
+
+def _awaited(at: datetime | None, shift: timedelta, now: datetime, longest: timedelta) -> datetime | None:
+    """Bring back what lies too far ahead."""
+    if at is None or at <= now + longest:
+        return at
+    back = max(now, at - shift)
+    return back if back <= now + longest else now

@@ -1,0 +1,67 @@
+"""Rows that lie in the future after the clock went back."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy import Column, Connection, DateTime, Table, or_, select, union, update
+
+from orchestrator.rules.correction import PAST_OF_PLACEMENT
+from orchestrator.rules.states import State
+from orchestrator.store.rows import table_of
+from orchestrator.store.tables import PlacementRow, SessionRow, metadata
+
+SESSIONS, PLACEMENTS = table_of(SessionRow), table_of(PlacementRow)
+#: What happened stays as it was told, or is corrected row by row; the clock's own row is right.
+_LEFT = frozenset({"sessions", "placements", "accounts", "ledger", "inbox", "outbox", "clock"})
+#: Instants up to which a row waits; all others say when something happened.
+_AWAITED = frozenset({"until", "resting_until", "cool_until", "lease_until", "retry_at"})
+_ENDING = (State.STARTING, State.RUNNING, State.QUEUED, State.STOPPING)
+
+
+class Ahead:
+    """Queries of a correction, inside one transaction. They scan: a correction is rare."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def accounts(self, now: datetime) -> Sequence[str]:
+        """Accounts with a session that is not over, or whose stop lies in the future."""
+        going_on = select(SESSIONS.c.account_id).where(SESSIONS.c.state.in_(_ENDING))
+        stopped = select(SESSIONS.c.account_id).where(SESSIONS.c.stopped_at > now)
+        found = self._connection.execute(union(going_on, stopped)).scalars()
+        return sorted(found)
+
+    def sessions(self, account_id: str, now: datetime) -> Sequence[str]:
+        """This account's sessions of that kind."""
+        of_kind = or_(SESSIONS.c.state.in_(_ENDING), SESSIONS.c.stopped_at > now)
+        query = select(SESSIONS.c.id).where(SESSIONS.c.account_id == account_id, of_kind)
+        return list(self._connection.execute(query.order_by(SESSIONS.c.id)).scalars())
+
+    def placements(self, now: datetime, furthest: datetime) -> Sequence[str]:
+        """Placements that are not over and in which something lies in the future, or waits for later than
+        `furthest`."""
+        happened = [PLACEMENTS.c[name] > now for name in PAST_OF_PLACEMENT]
+        awaited = [PLACEMENTS.c.next_step_at > furthest, PLACEMENTS.c.lease_until > furthest]
+        query = select(PLACEMENTS.c.id).where(PLACEMENTS.c.ended_at.is_(None), or_(*happened, *awaited))
+        return list(self._connection.execute(query.order_by(PLACEMENTS.c.id)).scalars())
+
+    def correct_upkeep(self, shift: timedelta, now: datetime) -> None:
+        """Bring back every instant in the platform's own upkeep: leases, pauses, brakes, alarms and the like."""
+        for table in metadata.sorted_tables:
+            if table.name in _LEFT:
+                continue
+            for column in table.columns:
+                if isinstance(column.type, DateTime):
+                    self._correct(table, column, shift if column.name in _AWAITED else None, now)
+
+    def _correct(
+        self, table: Table, column: "Column[datetime]", shift: timedelta | None, now: datetime
+    ) -> None:
+        ahead = update(table).where(column > now)
+        if shift is None:
+            self._connection.execute(ahead.values({column.name: now}))
+            return
+        for at in self._connection.execute(select(column).where(column > now).distinct()).scalars():
+            self._connection.execute(
+                update(table).where(column == at).values({column.name: max(now, at - shift)})
+            )

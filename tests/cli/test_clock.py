@@ -1,0 +1,51 @@
+"""`orchestrator clock` and the doctor's line about it."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from orchestrator.rules.clock import Known
+from orchestrator.store.unit import Transaction
+from tests.cli.conftest import Cli
+from tests.world import World
+
+
+def note(world: World, **changes: Any) -> None:
+    """Workers noted this, on a machine that is not this one."""
+
+    def write(tx: Transaction) -> None:
+        tx.clock.write(
+            None, replace(Known(at=world.clock.now, boot="elsewhere", boot_seconds=1.0), **changes)
+        )
+
+    world.services.database.transact(write)
+
+
+@pytest.mark.parametrize(("ahead", "words"), [(1, "3600 s ahead"), (-1, "3600 s behind")])
+def test_a_jump_turns_one_line_of_doctor_red_with_its_remedy(
+    cli: Cli, world: World, ahead: int, words: str
+) -> None:
+    before = {one["check"]: one["ok"] for one in cli("doctor", "--json").json}
+    assert before["clock"]
+    note(world, jumped_at=world.clock.now, correction=-ahead * timedelta(hours=1), seen_by="db-client-1")
+
+    findings = cli("doctor", "--json").json
+    assert [one["check"] for one in findings if before[one["check"]] != one["ok"]] == ["clock"]
+    [found] = [one for one in findings if one["check"] == "clock"]
+    assert words in found["detail"]
+    assert "orchestrator clock accept" in found["detail"]
+
+
+def test_a_jump_is_shown_and_accepted(cli: Cli, world: World) -> None:
+    assert cli("clock", "show", "--json").json["jumped"] is False
+    note(world, jumped_at=world.clock.now, correction=timedelta(hours=-1), seen_by="db-client-1")
+
+    shown = cli("clock", "show", "--json").json
+    assert (shown["jumped"], shown["ahead_seconds"], shown["seen_by"]) == (True, 3600.0, "db-client-1")
+    accepted = cli("clock", "accept", "--json").json
+    assert (accepted["jumped"], accepted["accepted"]) == (False, 1)
+    again = cli("clock", "accept")
+    assert again.code == 1
+    assert "nothing to accept" in again.err

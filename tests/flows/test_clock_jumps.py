@@ -1,0 +1,302 @@
+"""The clock of the store's host jumps: nothing that time decides is decided by it, and what goes on goes on in time."""
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+import pytest
+
+from orchestrator.flows.accept_clock import accept_clock
+from orchestrator.flows.audit import audit_everything
+from orchestrator.flows.watch_clock import watch_clock
+from orchestrator.rules.audit import Check
+from orchestrator.rules.clock import Known
+from orchestrator.rules.states import State, StopReason
+from orchestrator.rules.values import Policy
+from orchestrator.store.sessions import SESSIONS
+from tests.flows.conftest import MakeWorld
+from tests.world import HOUR, MINUTE, SECOND, START, World
+
+NEAR = 5 * SECOND
+jumps = pytest.mark.parametrize("jump", [HOUR, -HOUR, 2 * HOUR, -2 * HOUR], ids=str)
+either_way = pytest.mark.parametrize("jump", [HOUR, -HOUR], ids=str)
+#: Few pings, so that hours pass quickly.
+CALM = Policy(ping_interval_seconds=120)
+
+
+@pytest.fixture
+def world(make_world: MakeWorld) -> World:
+    """Its workers compare the store's clock with what they measure."""
+    return make_world(checks_time=True, policy=CALM)
+
+
+def known(world: World) -> Known:
+    """What all processes know of the clock."""
+    with world.services.database.reading() as tx:
+        found = tx.clock.known()
+    assert found is not None
+    return found
+
+
+def off(at: datetime | None, wanted: datetime) -> timedelta:
+    """How far the two are apart."""
+    assert at is not None
+    return abs(at - wanted)
+
+
+def jumps_for(world: World, jump: timedelta, span: timedelta) -> None:
+    """The clock is off for so long; work goes on meanwhile."""
+    world.clock.store_is_ahead = jump
+    world.settle()
+    watch_clock(world.services)
+    world.pass_time(span)
+    assert known(world).jumped_at is not None
+    world.clock.store_is_ahead = timedelta(0)
+    world.pass_time(2 * SECOND)
+    watch_clock(world.services)
+    assert known(world).jumped_at is None
+
+
+@jumps
+@pytest.mark.parametrize("span", [25 * SECOND, HOUR], ids=str)
+def test_sessions_run_on_are_pinged_and_stop_at_their_own_instants(
+    world: World, jump: timedelta, span: timedelta
+) -> None:
+    short = world.run_session(stop={"max_duration_seconds": 1800})
+    long = world.run_session(stop={"max_duration_seconds": 2 * 3600})
+    world.pass_time(2 * MINUTE)
+    pings = world.calls("chat", "alpha")
+
+    jumps_for(world, jump, span)
+    assert world.session(long).state is State.RUNNING
+    assert off(world.session(long).last_ping_at, world.clock.now) <= 3 * MINUTE
+    assert world.calls("chat", "alpha") >= pings
+    world.pass_time(START + 2 * HOUR + MINUTE - world.clock.now)
+
+    for session_id, duration in ((short, 30 * MINUTE), (long, 2 * HOUR)):
+        session = world.session(session_id)
+        assert session.stop_reason is StopReason.MAX_DURATION
+        assert off(session.stopped_at, (START + duration)) <= NEAR
+        assert off(session.ended_at, (START + duration)) <= NEAR
+        assert world.ledger_of(session_id) == Decimal("0.02") * (duration // MINUTE)
+
+
+@either_way
+def test_a_session_that_starts_has_its_time_to_start(world: World, jump: timedelta) -> None:
+    world.server.fault("loading", operation="chat", upstream="alpha")
+    session_id = world.create_session()
+    world.settle()
+    jumps_for(world, jump, 30 * SECOND)
+
+    assert world.session(session_id).state is State.STARTING
+    world.server.clear_faults()
+    world.pass_time(MINUTE)
+    assert world.session(session_id).state is State.RUNNING
+
+
+@either_way
+def test_a_session_in_doubt_is_not_dead_before_its_time(world: World, jump: timedelta) -> None:
+    world.run_session()
+    session_id = world.run_session()
+    world.server.fault("dead", operation="chat", upstream="alpha", times=2)
+    world.pass_time(32 * SECOND)
+    jumps_for(world, jump, 20 * SECOND)
+    world.pass_time(5 * MINUTE)
+
+    assert world.session(session_id).state is State.RUNNING
+    assert world.session(session_id).failures == 0
+
+
+@either_way
+def test_interactions_during_a_jump_count_when_they_happened(world: World, jump: timedelta) -> None:
+    session_id = world.run_session(stop={"idle_seconds": 300})
+    world.pass_time(4 * MINUTE)
+    world.clock.store_is_ahead = jump
+    world.settle()
+    used_at = world.clock.now
+    world.done("session.record_interactions", batch=[{"session_id": session_id, "count": 1}])
+    jumps_for(world, jump, MINUTE)
+
+    assert off(world.session(session_id).last_interaction_at, used_at) <= NEAR
+    world.pass_time(10 * MINUTE)
+    assert off(world.session(session_id).stopped_at, (used_at + 5 * MINUTE)) <= NEAR
+
+
+@either_way
+def test_funds_end_when_they_are_used_up(world: World, jump: timedelta) -> None:
+    world.done("account.put", account_id="poor", plan="payg", currency="USD")
+    world.done("account.credit", account_id="poor", amount="0.30", currency="USD", key="first")
+    session_id = world.run_session(account_id="poor")
+    world.pass_time(2 * MINUTE)
+    jumps_for(world, jump, 25 * SECOND)
+    assert world.session(session_id).state is State.RUNNING
+    world.pass_time(HOUR)
+
+    session = world.session(session_id)
+    assert session.stop_reason is StopReason.BALANCE_EXHAUSTED
+    assert off(session.stopped_at, (START + 15 * MINUTE)) <= NEAR
+    assert world.balance("poor") == 0
+
+
+@either_way
+def test_a_close_is_tried_again_and_again(world: World, jump: timedelta) -> None:
+    session_id = world.run_session("moral")
+    world.server.fault("close_fails", operation="close")
+    world.done("session.close", session_id=session_id)
+    world.settle()
+    tried = world.calls("close")
+    world.clock.store_is_ahead = jump
+    world.pass_time(5 * MINUTE)
+    assert world.calls("close") > tried
+
+    world.server.clear_faults()
+    jumps_for(world, jump, 15 * MINUTE)
+    assert world.session(session_id).state is State.STOPPED
+
+
+@either_way
+def test_a_worker_that_starts_during_a_jump_does_no_harm(world: World, jump: timedelta) -> None:
+    session_id = world.run_session(stop={"max_duration_seconds": 1800})
+    world.pass_time(2 * MINUTE)
+    world.clock.store_is_ahead = jump
+    world.settle()
+    for boot in ("boot-1", "boot-2"):
+        newcomer = world.another_worker(boot)
+        world.settle(newcomer)
+        assert world.session(session_id).state is State.RUNNING
+    jumps_for(world, jump, MINUTE)
+    world.pass_time(HOUR)
+
+    assert off(world.session(session_id).stopped_at, (START + 30 * MINUTE)) <= NEAR
+
+
+@either_way
+def test_a_jump_is_alarmed_once_and_so_is_its_end(world: World, jump: timedelta) -> None:
+    jumps_for(world, jump, 10 * MINUTE)
+    watch_clock(world.services)
+
+    assert world.events("installation") == ["clock_jumped", "recovered"]
+    assert known(world).seen_by == "host of boot-1"
+
+
+def test_what_an_operator_accepts_has_passed(world: World) -> None:
+    session_id = world.run_session(stop={"max_duration_seconds": 1800})
+    world.pass_time(2 * MINUTE)
+    world.clock.store_is_ahead = HOUR
+    world.settle()
+    watch_clock(world.services)
+    assert accept_clock(world.services.database) is not None
+    assert world.events("installation") == ["clock_jumped", "recovered"]
+    assert accept_clock(world.services.database) is None
+
+    world.clock.now += 2 * SECOND
+    world.settle()
+    session = world.session(session_id)
+    assert (session.stop_reason, session.stopped_at) == (StopReason.MAX_DURATION, START + 30 * MINUTE)
+    assert world.ledger_of(session_id) == Decimal("0.60")
+
+
+@pytest.fixture
+def misled(make_world: MakeWorld) -> tuple[World, list[str]]:
+    """All workers were down, and the clock went ahead by an hour: those that start elsewhere cannot know. Afterwards
+    it is set right, and an operator accepts it."""
+    world = make_world(checks_time=True, policy=CALM)
+    kept = world.run_session(stop={"max_duration_seconds": 8 * 3600})
+    ended = world.run_session("moral", stop={"max_duration_seconds": 1800})
+    world.pass_time(5 * MINUTE)
+    world.clock.store_is_ahead = HOUR
+    world.services = world.another_worker("boot-2")
+    world.settle()
+    begun = world.run_session("pair", account_id=_another(world), stop={"max_duration_seconds": 3600})
+    world.clock.now += 2 * MINUTE
+    world.settle()
+    assert world.session(ended).stop_reason is StopReason.MAX_DURATION
+    assert world.ledger_of(kept) > Decimal("1.00")
+    return world, [kept, ended, begun]
+
+
+def _another(world: World) -> str:
+    world.done("account.put", account_id="other", plan="contract", currency="USD")
+    world.done("account.credit", account_id="other", amount="10", currency="USD", key="first")
+    return "other"
+
+
+def test_what_was_charged_for_time_that_did_not_pass_is_reversed(misled: tuple[World, list[str]]) -> None:
+    world, (kept, ended, begun) = misled
+    world.clock.store_is_ahead = timedelta(0)
+    world.settle()
+    assert accept_clock(world.services.database) is not None
+    world.clock.now += 2 * SECOND
+    watch_clock(world.services)
+    world.settle()
+
+    now = world.clock.now
+    assert world.session(kept).state is world.session(begun).state is State.RUNNING
+    assert world.ledger_of(kept) == Decimal("0.16")  # 7 minutes and 2 seconds, by blocks that have begun
+    assert world.ledger_of(begun) <= Decimal("0.06")
+    assert world.ledger_of(ended) <= Decimal("0.12")
+    assert off(world.session(begun).running_since, (now - 2 * MINUTE)) <= NEAR
+    assert off(world.session(begun).stop_at, (now + 58 * MINUTE)) <= NEAR
+    reversed_ = {entry.session_id for entry in world.ledger(kind="reversal")}
+    assert reversed_ == {kept, ended}
+    assert nothing_lies_ahead(world)
+    assert not _wrong(world)
+
+
+def _wrong(world: World) -> list[str]:
+    """What the audit finds, but for what this world has not: a scheduler, and a reader of its events."""
+    found = audit_everything(world.services).found
+    return [
+        f"{one.check}: {one.subject}: {one.detail}"
+        for one in found
+        if one.check not in {Check.SCHEDULER, Check.OUTBOX}
+    ]
+
+
+def test_a_correction_may_be_carried_out_twice(misled: tuple[World, list[str]]) -> None:
+    world, _ = misled
+    world.clock.store_is_ahead = timedelta(0)
+    world.settle()
+    accept_clock(world.services.database)
+    world.clock.now += 2 * SECOND
+    watch_clock(world.services)
+    world.settle()
+    before = world.ledger(), world.balance()
+    for _ in range(3):
+        watch_clock(world.services)
+    assert (world.ledger(), world.balance()) == before
+
+
+def test_after_a_correction_pings_go_on_at_once(misled: tuple[World, list[str]]) -> None:
+    world, (kept, _, begun) = misled
+    world.clock.store_is_ahead = timedelta(0)
+    world.settle()
+    accept_clock(world.services.database)
+    world.clock.now += 2 * SECOND
+    watch_clock(world.services)
+    pings = world.calls("chat", "alpha")
+    world.pass_time(4 * MINUTE)
+
+    assert world.calls("chat", "alpha") > pings
+    for session_id in (kept, begun):
+        assert off(world.session(session_id).last_ping_at, world.clock.now) <= 3 * MINUTE
+
+
+def nothing_lies_ahead(world: World) -> bool:
+    """No session says that something happened later than now."""
+    names = (
+        "running_since",
+        "last_ping_at",
+        "last_alive_at",
+        "stopped_at",
+        "ended_at",
+        "starting_at",
+        "created_at",
+    )
+    with world.services.database.reading() as tx:
+        rows = tx.connection.execute(SESSIONS.select()).all()
+    return not [
+        (row.id, name)
+        for row in rows
+        for name in names
+        if (at := getattr(row, name)) and at > world.clock.now
+    ]

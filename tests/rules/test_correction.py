@@ -1,0 +1,178 @@
+"""What becomes of instants that a clock wrote which was ahead by an hour, once the time went back."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from orchestrator.rules import correction
+from orchestrator.rules.states import PlacementState, State, Step
+from orchestrator.rules.values import Account, ModelType, Placement
+from tests.rules.builders import HOUR, MINUTE, SECOND, T0, a_session
+
+LONGEST = 10 * MINUTE
+NONE = timedelta(0)
+
+
+def test_what_happened_in_the_future_happened_that_much_earlier() -> None:
+    session = a_session(
+        running_since=T0 + 50 * MINUTE,
+        last_ping_at=T0 - MINUTE,
+        last_alive_at=T0 + 2 * HOUR,
+        created_at=T0 - HOUR,
+    )
+    after = correction.corrected_session(session, HOUR, T0, LONGEST)
+
+    assert after.running_since == T0 - 10 * MINUTE
+    assert after.last_ping_at == T0 - MINUTE
+    assert after.last_alive_at == T0
+    assert after.created_at == T0 - HOUR
+
+
+@pytest.mark.parametrize(
+    ("ahead", "shift", "back"),
+    [
+        (9 * MINUTE, HOUR, 9 * MINUTE),
+        (61 * MINUTE, HOUR, MINUTE),
+        (65 * MINUTE, NONE, NONE),
+        (3 * HOUR, HOUR, NONE),
+        (30 * MINUTE, HOUR, NONE),
+    ],
+)
+def test_no_ping_waits_longer_than_any(ahead: timedelta, shift: timedelta, back: timedelta) -> None:
+    session = a_session(ping_at=T0 + ahead, lease_until=T0 + ahead)
+    after = correction.corrected_session(session, shift, T0, LONGEST)
+
+    assert after.ping_at == after.lease_until == T0 + back
+
+
+def test_whoever_queued_by_the_clock_that_was_ahead_waits_as_long_as_it_was_to() -> None:
+    ahead = a_session(queued_at=T0 + HOUR, queue_deadline_at=T0 + 2 * HOUR)
+    right = a_session(queued_at=T0 - HOUR, queue_deadline_at=T0 + HOUR)
+
+    assert correction.corrected_session(ahead, HOUR, T0, LONGEST).queue_deadline_at == T0 + HOUR
+    assert correction.corrected_session(right, HOUR, T0, LONGEST) == right
+
+
+@pytest.mark.parametrize(
+    ("decided", "end"),
+    [(None, NONE), (T0 + HOUR - 5 * MINUTE, -5 * MINUTE), (T0 + 2 * HOUR, NONE)],
+)
+def test_a_session_that_was_stopped_too_soon_costs_until_its_stop(
+    decided: datetime | None, end: timedelta
+) -> None:
+    session = a_session(
+        state=State.STOPPING,
+        created_at=T0 - HOUR,
+        running_at=T0 - 10 * MINUTE,
+        stopped_at=T0 + 20 * MINUTE,
+        ran_microseconds=30 * 60 * 1_000_000,
+        charged=Decimal(30),
+    )
+    after = correction.corrected_stop(session, decided, HOUR, T0)
+
+    assert after.stopped_at == T0 + end
+    assert after.ran_microseconds == (10 * MINUTE + end) // timedelta(microseconds=1)
+    assert correction.cost(after, T0) == Decimal((10 * MINUTE + end) // MINUTE)
+
+
+def test_one_that_began_and_stopped_by_the_clock_that_was_ahead_costs_what_it_ran() -> None:
+    session = a_session(
+        state=State.STOPPED,
+        running_at=T0 + 30 * MINUTE,
+        stopped_at=T0 + 40 * MINUTE,
+        ended_at=T0 + 41 * MINUTE,
+        ran_microseconds=10 * 60 * 1_000_000,
+    )
+    after = correction.corrected_stop(session, None, HOUR, T0)
+
+    assert (after.running_at, after.stopped_at) == (T0 - 30 * MINUTE, T0 - 20 * MINUTE)
+    assert after.ended_at == T0 - 19 * MINUTE
+    assert after.ran_microseconds == session.ran_microseconds
+
+
+@pytest.mark.parametrize("stopped_at", [None, T0, T0 - HOUR])
+def test_what_stopped_in_time_stays_as_it_is(stopped_at: datetime | None) -> None:
+    session = a_session(state=State.STOPPED, stopped_at=stopped_at, ended_at=T0 - SECOND)
+
+    assert correction.corrected_stop(session, None, HOUR, T0) is session
+
+
+def test_an_end_that_is_proven_in_time_stays() -> None:
+    session = a_session(state=State.STOPPED, stopped_at=T0 + MINUTE, ended_at=T0 - SECOND)
+
+    assert correction.corrected_stop(session, None, HOUR, T0).ended_at == T0 - SECOND
+
+
+def test_what_runs_costs_until_now_and_the_block_that_began() -> None:
+    session = a_session(
+        state=State.RUNNING, running_at=T0 - MINUTE, running_since=T0 - MINUTE, charged=Decimal(60)
+    )
+
+    assert correction.cost(session, T0) == Decimal(2)
+
+
+def a_placement(**changes: Any) -> Placement:
+    """Closing since a minute before T0."""
+    plain = Placement(
+        id="p-1",
+        session_id="s-1",
+        account_id="acme",
+        n=1,
+        provider="alpha",
+        credential=None,
+        exclusive=False,
+        serialised=False,
+        model_id="llama",
+        provider_model_id="llama-3",
+        model_type=ModelType.LLM,
+        nodes=1,
+        price_per_node_hour=Decimal(1),
+        currency="USD",
+        state=PlacementState.CLOSING,
+        duration_seconds=600,
+        created_at=T0 - HOUR,
+        closing_since=T0 - MINUTE,
+    )
+    return replace(plain, **changes)
+
+
+def test_a_placement_is_closed_as_soon_as_it_was_to_be() -> None:
+    placement = a_placement(
+        closing_since=T0 + HOUR,
+        next_step=Step.CLOSE,
+        next_step_at=T0 + HOUR + MINUTE,
+        lease_until=T0 + HOUR + 3 * MINUTE,
+    )
+    after = correction.corrected_placement(placement, HOUR, T0, LONGEST)
+
+    assert (after.closing_since, after.next_step_at) == (T0, T0 + MINUTE)
+    assert after.lease_until == T0 + 3 * MINUTE
+
+
+def test_an_end_that_its_provider_declared_stays() -> None:
+    end = T0 + 5 * HOUR
+    orphan = a_placement(declared_end_at=end, next_step=Step.CLOSE, next_step_at=end)
+    again = replace(orphan, next_step_at=T0 + 2 * HOUR)
+
+    assert correction.corrected_placement(orphan, HOUR, T0, LONGEST).next_step_at == end
+    assert correction.corrected_placement(again, HOUR, T0, LONGEST).next_step_at == T0
+
+
+@pytest.mark.parametrize(("admitted", "after"), [(None, None), (T0 + HOUR, T0), (T0 - HOUR, T0 - HOUR)])
+def test_an_account_is_charged_within_the_hour(admitted: datetime | None, after: datetime | None) -> None:
+    account = Account(
+        id="acme",
+        plan="payg",
+        currency="USD",
+        balance=Decimal(1),
+        next_charge_at=T0 + 90 * MINUTE,
+        last_admitted_at=admitted,
+        created_at=T0 - HOUR,
+    )
+    corrected = correction.corrected_account(account, HOUR, T0, HOUR)
+
+    assert corrected.next_charge_at == T0 + 30 * MINUTE
+    assert corrected.last_admitted_at == after

@@ -1,0 +1,50 @@
+"""The wall clock is read by the store alone, and by what only shows or stamps: intervals and deadlines measure."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import orchestrator
+
+ROOT = Path(orchestrator.__file__).parent
+#: Where it is read all the same, and what for.
+ALLOWED = {
+    "store/clock.py": "for SQLite it is the store's own clock, compared with a measuring one",
+    "providers/http.py": "to measure how far a platform's Date header is off",
+    "providers/fpt_attach.py": "where a driver is asked by hand, without the store's time",
+    "scheduler.py": "given to the steady scheduler",
+    "tasks/steady.py": "to notice that it jumped, and go on at the measured pace",
+    "tasks/liveness.py": "to publish how far the clock of this machine is off",
+    "tasks/intake.py": "what a message says of its own expiry",
+    "tasks/parking.py": "a stamp, until the store's clock says when",
+    "cli/session_tables.py": "ages in a table",
+    "cli/leftover_tables.py": "ages in a table",
+    "cli/account_tables.py": "ages in a table",
+    "cli/demo/scenes.py": "the demo's story",
+    "cli/demo/checks.py": "the demo's story",
+}
+CALLS = {
+    ("datetime", "now"),
+    ("datetime", "utcnow"),
+    ("datetime", "today"),
+    ("date", "today"),
+    ("time", "time"),
+}
+
+
+def _readers() -> Iterator[str]:
+    for path in ROOT.rglob("*.py"):
+        name = path.relative_to(ROOT).as_posix()
+        if name.startswith("simulator/"):  # it plays other hosts, with clocks of their own
+            continue
+        yield from (name for node in ast.walk(ast.parse(path.read_text())) if _reads(node))
+
+
+def _reads(node: ast.AST) -> bool:
+    if not isinstance(node, ast.Attribute) or not isinstance(node.value, ast.Name):
+        return False
+    return (node.value.id, node.attr) in CALLS
+
+
+def test_no_other_file_reads_the_wall_clock() -> None:
+    assert set(_readers()) == set(ALLOWED)
