@@ -22,7 +22,7 @@ export PYTHONUNBUFFERED :=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo quick test test-slow test-money test-long test-rest one-slot mutations chaos simulation crash-points fuzz-messages proof \
-	bench-audit audit-deps check check-format check-types check-layers check-rules format lock clean
+	bench-audit bench-history test-history audit-deps check check-format check-types check-layers check-rules format lock clean
 
 help:  ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -78,6 +78,12 @@ fuzz-messages: $(READY)  ## COUNT=20000 generated raw messages on each queue of 
 
 bench-audit: $(READY)  ## what a run of the audit takes at 10,000 and at 1,000,000 rows
 	@$(BIN)/python -m tests.benchmarks.audit $(ARGS)
+
+bench-history: $(READY)  ## what a create, a look and a full audit take beside 0, 200,000 and 1,000,000 sessions that are over
+	@$(BIN)/python -m tests.benchmarks.history $(ARGS)
+
+test-history: $(READY)  ## every job, tick and look reads as much beside a million sessions that are over as beside ten
+	@PAST=$(or $(PAST),1000000) $(BIN)/python -m pytest tests/history $(ARGS)
 
 audit-deps: $(READY)  ## is a locked dependency known to be vulnerable? Needs pypi.org
 	@.ci/audit-deps

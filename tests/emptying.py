@@ -16,5 +16,6 @@ def empty(connection: Connection) -> None:
         connection.execute(text(f"DROP TRIGGER {guard.split()[2]}"))
     for table in reversed(metadata.sorted_tables):
         connection.execute(table.delete())
+    connection.execute(text("DELETE FROM session_counts"))  # sessions that went may have been counted again
     for guard in guards:
         connection.execute(text(guard))

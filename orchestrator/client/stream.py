@@ -6,24 +6,62 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from redis import Redis
+from redis.exceptions import OutOfMemoryError
 from redis.sentinel import Sentinel
 
 STREAM = "orchestrator:events"
 #: About so many events are kept; readers that are further behind ask the database.
 KEPT = 1_000_000
+#: The stream's share of a broker's `maxmemory`, and its bytes where there is none, unless a setting says otherwise.
+SHARE, UNBOUNDED = 4, 256 * 1024 * 1024
+#: A stream that is too large is trimmed to this share of its bound, so that it is not trimmed at each event.
+_TRIMMED_TO = 0.8
+#: Parts of the stream that the broker looks at to estimate its size.
+_SAMPLES = 20
+#: The stream is measured again once so small a part of its bound has been written.
+_MEASURED_EACH = 20
 
 
 class EventStream:
     """Writes and reads the stream, over a client that decodes responses."""
 
-    def __init__(self, redis: "Redis") -> None:
+    def __init__(self, redis: "Redis", most_bytes: int | None = None) -> None:
+        """`most_bytes`: what the stream may take in the broker's memory; None: a quarter of that."""
         self._redis = redis
+        self._most_bytes = most_bytes
+        self._until_measured = 0
 
     def send(self, events: Sequence[Mapping[str, Any]]) -> None:
-        """Append all, in order, in one round trip. Raises redis.RedisError."""
+        """Append all, in order, in one round trip; the oldest leave where they are too many bytes. A broker without
+        memory is asked once more after that. Raises redis.RedisError."""
+        entries = [json.dumps(event) for event in events]
+        try:
+            self._append(entries)
+        except OutOfMemoryError:
+            if not self.trim():
+                raise
+            self._append(entries)
+        self._until_measured -= sum(map(len, entries))
+        if entries and self._until_measured <= 0:
+            self.trim()
+
+    def trim(self) -> int:
+        """Drop the oldest events beyond the bound in bytes; return how many."""
         pipeline = self._redis.pipeline(transaction=False)
-        for event in events:
-            pipeline.xadd(STREAM, {"event": json.dumps(event)}, maxlen=KEPT, approximate=True)
+        pipeline.info("memory")
+        pipeline.memory_usage(STREAM, samples=_SAMPLES)
+        pipeline.xlen(STREAM)
+        memory, used, length = pipeline.execute(raise_on_error=False)
+        limit = int(memory.get("maxmemory") or 0) if isinstance(memory, dict) else 0  # it may be forbidden
+        most = self._most_bytes or limit // SHARE or UNBOUNDED
+        self._until_measured = most // _MEASURED_EACH
+        kept = kept_within(most, used, length) if isinstance(used, int) else length
+        return int(self._redis.xtrim(STREAM, maxlen=kept, approximate=False)) if kept < length else 0
+
+    def _append(self, entries: Sequence[str]) -> None:
+        pipeline = self._redis.pipeline(transaction=False)
+        for entry in entries:
+            pipeline.xadd(STREAM, {"event": entry}, maxlen=KEPT, approximate=True)
         pipeline.execute()
 
     def prove_writes(self) -> None:
@@ -44,10 +82,17 @@ class EventStream:
                     yield json.loads(fields["event"])
 
 
-def connect(broker_url: str, *, sentinel_master: str | None = None) -> EventStream | None:
+def kept_within(most: int, used: int, length: int) -> int:
+    """How many of `length` entries, which take `used` bytes, may stay where `most` bytes are allowed."""
+    return length if used <= most else int(length * _TRIMMED_TO * most / used)
+
+
+def connect(
+    broker_url: str, *, sentinel_master: str | None = None, most_bytes: int | None = None
+) -> EventStream | None:
     """The stream behind a broker's URL; None where the broker is no Redis."""
     redis = redis_behind(broker_url, sentinel_master=sentinel_master)
-    return EventStream(redis) if redis is not None else None
+    return EventStream(redis, most_bytes) if redis is not None else None
 
 
 def redis_behind(

@@ -17,6 +17,8 @@ from orchestrator.store.unreadable import is_about_a_row, unreadable
 
 #: An account with more sessions at once has its funds and nodes checked only by a full audit.
 MOST_ACTIVE = 5000
+#: An account with more sessions at rest has them counted one by one only by a full audit.
+MOST_AT_REST = 2000
 #: No lease lasts longer than the longest and this.
 LEASE_SLACK = timedelta(minutes=1)
 #: A loss that was written off stands for so long.
@@ -106,6 +108,7 @@ class Auditor:
     def _look_at_accounts(self, tx: Transaction, ids: Sequence[str]) -> Collection[str]:
         now, ledgers = self._now(tx), dict(tx.audit.ledgers(ids, anew=self._anew))
         accounts, active = tx.audit.accounts(ids), self._active(tx, ids)
+        at_rest = tx.audit.at_rest(ids, None if self._anew else MOST_AT_REST)
         for account in accounts:
             if ledgers[account.id].balance != account.balance:  # a sum that was kept accuses nobody by itself
                 ledgers |= tx.audit.ledgers([account.id], anew=True)
@@ -114,6 +117,7 @@ class Auditor:
                 posted=ledgers[account.id].balance,
                 plan=self._services.config.terms_of(account).plan,
                 active=active.get(account.id),
+                at_rest=at_rest.get(account.id),
             )
             self._add(judge_account(self._with_usage(tx, facts, now), now))
         self.accounts += len(accounts)

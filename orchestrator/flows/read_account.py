@@ -10,19 +10,19 @@ from orchestrator.rules import money
 from orchestrator.rules.events import rfc3339
 from orchestrator.rules.meters import TICK, Metered
 from orchestrator.rules.quota import Usage
-from orchestrator.rules.states import ACTIVE, CONCURRENT
+from orchestrator.rules.states import ACTIVE, CONCURRENT, LIVE, State
 from orchestrator.rules.values import ZERO, Account, Session
 from orchestrator.settings import Configuration
 from orchestrator.store.ledger import Line
 from orchestrator.store.unit import Transaction
 
-#: More sessions than this are counted, and not listed.
-MOST_LISTED = 10_000
+#: More sessions that live than this are counted, and not listed; of the others, only the newest.
+MOST_LISTED, MOST_AT_REST = 10_000, 100
 
 
 def with_quota(tx: Transaction, config: Configuration, account: Account, now: datetime) -> dict[str, Any]:
     """The account with what it uses, what it may, and which sessions use it."""
-    sessions = tx.sessions.listed(account_id=account.id, limit=MOST_LISTED)
+    sessions = _shown(tx, account)
     debts = config.cleanup_debts()
     in_debt = tx.sessions.in_cleanup_debt(account.id, now, debts)
     usage = tx.sessions.usage(account.id, now, debts)
@@ -61,6 +61,13 @@ def forecast(tx: Transaction, config: Configuration, account: Account, now: date
 def ledger_line(line: Line, balance: Decimal) -> dict[str, Any]:
     """One entry, with the account's balance after it."""
     return {"id": line.id} | views.of_entry(line) | {"balance": views.as_text(balance)}
+
+
+def _shown(tx: Transaction, account: Account) -> list[Session]:
+    """What lives, and the newest of what does not, the newest first."""
+    live = tx.sessions.listed(account_id=account.id, states=LIVE, limit=MOST_LISTED)
+    rest = tx.sessions.listed(account_id=account.id, states=set(State) - LIVE, limit=MOST_AT_REST)
+    return sorted((*live, *rest), key=lambda one: one.created_at, reverse=True)
 
 
 def _unposted(account: Account, burning: Sequence[Metered], now: datetime) -> Decimal:

@@ -65,13 +65,17 @@ def _one(
 
 
 def forget_old_outcomes(services: Services) -> int:
-    """Drop the outcomes of jobs that nobody asks for any more."""
-    return services.database.transact(lambda tx: tx.inbox.forget_before(tx.now() - KEEP_OUTCOMES))
+    """Drop the outcomes of jobs that are older than is promised, in batches, until none is left."""
+
+    def forget(tx: Transaction) -> int:
+        return tx.inbox.forget_before(tx.now() - KEEP_OUTCOMES)
+
+    return _until_done(services, forget)
 
 
 def forget_old_events(services: Services) -> int:
     """Drop delivered events that nobody looks for any more, and remember up to when: the audit must know."""
-    kept, forgotten = timedelta(days=services.config.events_kept_days), 0
+    kept = timedelta(days=services.config.retention.events_days)
 
     def forget(tx: Transaction) -> int:
         now = tx.now()
@@ -81,9 +85,15 @@ def forget_old_events(services: Services) -> int:
             tx.findings.move({EVENTS_SINCE: max((*times, *([known] if known else ()))).isoformat()}, now)
         return len(times)
 
-    while gone := services.database.transact(forget):
-        forgotten += gone
-    return forgotten
+    return _until_done(services, forget)
+
+
+def _until_done(services: Services, batch: Callable[[Transaction], int]) -> int:
+    """Each batch in a short transaction of its own; a process that leaves begins no other."""
+    done = 0
+    while not services.slots.closed and (gone := services.database.transact(batch)):
+        done += gone
+    return done
 
 
 def sync_credentials(services: Services) -> None:

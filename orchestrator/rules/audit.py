@@ -35,6 +35,7 @@ class Check(StrEnum):
     SCHEDULER = "scheduler"
     WRITTEN_OFF = "written_off"
     ROWS = "rows"
+    COUNTS = "counts"
 
 
 MEANING: Mapping[Check, str] = MappingProxyType(
@@ -58,6 +59,7 @@ MEANING: Mapping[Check, str] = MappingProxyType(
         Check.SCHEDULER: "a scheduler ticks",
         Check.WRITTEN_OFF: "nothing was written off in the last day",
         Check.ROWS: "every row can be read",
+        Check.COUNTS: "sessions at rest are as many as were counted",
     }
 )
 
@@ -139,6 +141,15 @@ class Admission:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class AtRest:
+    """How many sessions of an account wait for nothing, by state and provider."""
+
+    counted: Mapping[str, int]
+    """As the database counted them when they came and went."""
+    there: Mapping[str, int]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class AccountFacts:
     """An account with all that belongs to it, as one moment saw them."""
 
@@ -155,6 +166,8 @@ class AccountFacts:
     """What it holds, nodes of the concurrent ones together; None where its plan knows no quota."""
     admissions: Sequence[Admission] = ()
     """Of what it holds, read only where that is more than its plan allows now."""
+    at_rest: AtRest | None = None
+    """None where they are too many to be counted each minute: a full audit counts them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -74,6 +74,7 @@ def judge_account(facts: AccountFacts, now: Now) -> Iterator[Finding]:
         (Check.BALANCE, _balance(facts)),
         (Check.FUNDS, _funds(facts, now)),
         (Check.QUOTA, over_quota(facts)),
+        (Check.COUNTS, _counts(facts)),
     ):
         yield from (Finding(check, facts.account.id, problem) for problem in problems)
 
@@ -237,6 +238,13 @@ def _funds(facts: AccountFacts, now: Now) -> Iterator[str]:
     expected = end.at if end else None
     if account.funds_end_at != expected:
         yield f"its funds end {_when(account.funds_end_at)}, by the formula {_when(expected)}"
+
+
+def _counts(facts: AccountFacts) -> Iterator[str]:
+    counted, there = (facts.at_rest.counted, facts.at_rest.there) if facts.at_rest else ({}, {})
+    for what in sorted(counted.keys() | there.keys()):
+        if counted.get(what, 0) != there.get(what, 0):
+            yield f"{there.get(what, 0)} sessions are {what}, {counted.get(what, 0)} were counted"
 
 
 def _when(at: datetime | None) -> str:

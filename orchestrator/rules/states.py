@@ -97,6 +97,8 @@ TERMINAL = frozenset({State.STOPPED, State.FAILED})
 ACTIVE = frozenset({State.STARTING, State.RUNNING})
 #: A session in one of these holds one of its account's concurrent slots.
 CONCURRENT = frozenset({State.STARTING, State.RUNNING, State.STOPPING})
+#: A session in one of these waits for something: it is read one by one. The others are at rest, and only counted.
+LIVE = CONCURRENT | {State.QUEUED}
 #: A placement in one of these may still cost money.
 UNENDED = frozenset(set(PlacementState) - {PlacementState.CLOSED, PlacementState.NEVER_OPENED})
 #: A session has at most one placement in one of these.

@@ -71,6 +71,16 @@ class ProviderConfiguration:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Retention:
+    """`[retention]`: what is kept for how long, and how much of it."""
+
+    events_days: float = 30
+    """Delivered events are pruned after so long."""
+    stream_bytes: int | None = None
+    """What the events may take in the broker's memory; None: a quarter of its `maxmemory`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Configuration:
     policy: Policy = field(default_factory=Policy)
     plans: Mapping[str, Plan] = field(default_factory=lambda: BUILT_IN_PLANS)
@@ -82,8 +92,7 @@ class Configuration:
     audit: Bounds = field(default_factory=Bounds)
     canary_url: str | None = None
     """What answers as long as the network works; None: only providers and workers are compared."""
-    events_kept_days: float = 30
-    """Delivered events are pruned after so long."""
+    retention: Retention = field(default_factory=Retention)
 
     def policy_for(self, provider: str | None) -> Policy:
         """The provider's policy; the general one for none and for a provider that is no longer configured."""

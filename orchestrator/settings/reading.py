@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from orchestrator.rules.addresses import Network, whole_network
 from orchestrator.rules.audit import Bounds
 from orchestrator.rules.values import Policy
-from orchestrator.settings.configuration import AttachRule, Configuration
+from orchestrator.settings.configuration import AttachRule, Configuration, Retention
 from orchestrator.settings.faults import ConfigurationError, Fault
 from orchestrator.settings.policies import read_plans, read_policy
 from orchestrator.settings.providers import OptionsValidator, Surroundings, read_providers
@@ -20,6 +20,8 @@ from orchestrator.settings.urls import base_url
 
 #: Read by `orchestrator apply`, and welcome in the same file.
 _OF_APPLY = ("models", "accounts")
+#: Bytes of a stream that holds a few events, and more than any broker has.
+_SMALLEST_STREAM, _LARGEST_STREAM = 65_536, 1_000_000_000_000
 #: All that the file may hold.
 TABLES = frozenset(
     {"policy", "plans", "catalog", "attach", "providers", "audit", "network", "retention", *_OF_APPLY}
@@ -101,7 +103,7 @@ def _read(
         providers=read_providers(root.table("providers"), around),
         audit=_read_audit(root.table("audit")),
         canary_url=_read_canary(root.table("network")),
-        events_kept_days=_read_retention(root.table("retention")),
+        retention=_read_retention(root.table("retention")),
     )
     root.taken |= set(_OF_APPLY)
     root.refuse_rest()
@@ -131,10 +133,15 @@ def _read_canary(table: Table) -> str | None:
         return None
 
 
-def _read_retention(table: Table) -> float:
-    days = table.number("events_days", Configuration().events_kept_days, least=1)
+def _read_retention(table: Table) -> Retention:
+    days = table.number("events_days", Retention().events_days, least=1)
+    most = table.number("stream_bytes", 0, least=0, most=_LARGEST_STREAM, whole=True)
+    if 0 < most < _SMALLEST_STREAM:
+        table.fault(
+            "stream_bytes", f"must be at least {_SMALLEST_STREAM}, or 0: a quarter of the broker's memory"
+        )
     table.refuse_rest()
-    return days
+    return Retention(events_days=days, stream_bytes=int(most) or None)
 
 
 def _read_catalog(table: Table) -> tuple[str, ...]:

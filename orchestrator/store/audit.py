@@ -10,9 +10,9 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, case, func, literal, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, literal, select
 
-from orchestrator.rules.audit import Admission, PlacementFacts, SessionFacts, Told
+from orchestrator.rules.audit import Admission, AtRest, PlacementFacts, SessionFacts, Told
 from orchestrator.rules.states import CONCURRENT, State
 from orchestrator.rules.values import Account, Session
 from orchestrator.store.rows import snapshot, table_of
@@ -22,11 +22,14 @@ from orchestrator.store.tables import (
     LedgerRow,
     OutboxRow,
     PlacementRow,
+    SessionCountRow,
     SessionRow,
 )
+from orchestrator.store.tables.counts import AT_REST
 
 ACCOUNTS, SESSIONS, PLACEMENTS = table_of(AccountRow), table_of(SessionRow), table_of(PlacementRow)
 LEDGER, OUTBOX, BALANCES = table_of(LedgerRow), table_of(OutboxRow), table_of(AuditBalanceRow)
+COUNTS = table_of(SessionCountRow)
 _OF_SESSIONS = "orchestrator.session."
 
 
@@ -165,9 +168,10 @@ class Audit:
         return of
 
     def admissions(self, account_id: str) -> Sequence[Admission]:
-        """When each of the account's sessions that are not deleted was created and admitted, and under which quota.
-        An admission writes the first placement."""
+        """When those of the account's sessions that tell of its quota were created and admitted, and under which: the
+        newest of all that are not deleted, and what starts, runs or stops. An admission writes the first placement."""
         first = and_(PLACEMENTS.c.session_id == SESSIONS.c.id, PLACEMENTS.c.n == 1)
+        newest = SESSIONS.c.created_at == self._newest(account_id)
         query = (
             select(
                 SESSIONS.c.created_at, SESSIONS.c.state, SESSIONS.c.admitted_under, PLACEMENTS.c.created_at
@@ -175,12 +179,45 @@ class Audit:
             .select_from(SESSIONS.outerjoin(PLACEMENTS, first))
             .where(SESSIONS.c.account_id == account_id, SESSIONS.c.deleted_at.is_(None))
         )
+        rows = [
+            *self._connection.execute(query.where(SESSIONS.c.state.in_(State), newest)),
+            *self._connection.execute(query.where(SESSIONS.c.state.in_(CONCURRENT), ~newest)),
+        ]
         return [
             Admission(
                 created_at=created_at, admitted_at=admitted_at if state in CONCURRENT else None, under=under
             )
-            for created_at, state, under, admitted_at in self._connection.execute(query)
+            for created_at, state, under, admitted_at in rows
         ]
+
+    def at_rest(self, ids: Collection[str], most: int | None) -> Mapping[str, AtRest]:
+        """How many sessions of these accounts are at rest, as they were counted when they came, and one by one; but not
+        of those in which more than `most` were counted."""
+        kept = select(COUNTS.c.account_id, COUNTS.c.state, COUNTS.c.provider, COUNTS.c.n)
+        counted = self._by_place(kept.where(COUNTS.c.account_id.in_(ids), COUNTS.c.n != 0))
+        few = [one for one in ids if most is None or sum(counted[one].values()) <= most]
+        each = select(SESSIONS.c.account_id, SESSIONS.c.state, SESSIONS.c.provider, func.count()).where(
+            SESSIONS.c.account_id.in_(few), SESSIONS.c.deleted_at.is_(None), SESSIONS.c.state.in_(AT_REST)
+        )
+        each = each.group_by(SESSIONS.c.account_id, SESSIONS.c.state, SESSIONS.c.provider)
+        there = self._by_place(each)
+        return {one: AtRest(counted=counted[one], there=there[one]) for one in few}
+
+    def _by_place(self, query: Select[Any]) -> Mapping[str, dict[str, int]]:
+        of: dict[str, dict[str, int]] = defaultdict(dict)
+        for account_id, state, provider, n in self._connection.execute(query):
+            of[account_id][f"{state} at {provider}" if provider else str(state)] = int(n)
+        return of
+
+    def _newest(self, account_id: str) -> datetime | None:
+        """When the newest session that is not deleted was created: an index has them in order, by state."""
+        mine = (SESSIONS.c.account_id == account_id, SESSIONS.c.deleted_at.is_(None))
+        columns = [
+            select(func.max(SESSIONS.c.created_at)).where(*mine, SESSIONS.c.state == state).scalar_subquery()
+            for state in State
+        ]
+        found = self._connection.execute(select(*columns)).one()
+        return max((at for at in found if at is not None), default=None)
 
     def _placements(self, ids: Collection[str]) -> Mapping[str, Sequence[PlacementFacts]]:
         of: dict[str, list[PlacementFacts]] = defaultdict(list)

@@ -7,8 +7,9 @@ from sqlalchemy import ColumnElement, Connection, and_, case, delete, func, not_
 from sqlalchemy.dialects import postgresql, sqlite
 
 from orchestrator.rules.brake import WINDOW, Health
-from orchestrator.rules.states import State, StopReason
+from orchestrator.rules.states import StopReason
 from orchestrator.rules.values import Brake
+from orchestrator.store.living import RUNS
 from orchestrator.store.rows import snapshot, table_of, values_of
 from orchestrator.store.tables import BrakeRow, PlacementRow, SessionRow
 
@@ -49,7 +50,7 @@ class Brakes:
             lost.append(PLACEMENTS.c.credential == credential)
         lost_there = select(PLACEMENTS.c.session_id).where(*lost, PLACEMENTS.c.lost_at >= since)
         ill = or_(_in_doubt(since), SESSIONS.c.id.in_(lost_there))
-        runs = and_(*there, SESSIONS.c.state == State.RUNNING)
+        runs = and_(*there, RUNS)
         died = and_(*there, SESSIONS.c.stop_reason == StopReason.DEAD, SESSIONS.c.stopped_at >= since)
         moved_on = and_(
             SESSIONS.c.id.in_(lost_there), *(not_(func.coalesce(told, False)) for told in (runs, died))
@@ -77,7 +78,7 @@ class Brakes:
 
     def still_ill(self, provider: str, credential: str | None) -> int:
         """How many run there and are in doubt, since whenever."""
-        there = [SESSIONS.c.provider == provider, SESSIONS.c.state == State.RUNNING]
+        there = [SESSIONS.c.provider == provider, RUNS]
         if credential is not None:
             there.append(SESSIONS.c.credential == credential)
         return self._how_many(and_(*there, or_(SESSIONS.c.failures > 0, SESSIONS.c.gone_since.is_not(None))))
@@ -87,7 +88,7 @@ class Brakes:
         gone = delete(BRAKES).where(BRAKES.c.scope == brake.scope).returning(BRAKES.c.scope)
         if self._connection.execute(gone).first() is None:
             return False
-        there = [SESSIONS.c.provider == brake.provider, SESSIONS.c.state == State.RUNNING]
+        there = [SESSIONS.c.provider == brake.provider, RUNS]
         if brake.credential is not None:
             there.append(SESSIONS.c.credential == brake.credential)
         ill = or_(

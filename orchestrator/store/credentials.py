@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, Connection, and_, delete, exists, func, insert, or_, select, update
 
 from orchestrator.rules.alarms import Alarm
-from orchestrator.rules.states import PlacementState
 from orchestrator.rules.values import Credential
+from orchestrator.store.living import UNENDED
 from orchestrator.store.refused_keys import is_still_refused
 from orchestrator.store.rows import snapshot, table_of, values_of
 from orchestrator.store.tables import AlarmRow, CredentialRow, PlacementRow
@@ -143,7 +143,7 @@ class Credentials:
 
     def in_use(self) -> dict[tuple[str, str], int]:
         """(provider, reference) → placements that have not ended."""
-        query = select(_PLACEMENTS.c.provider, _PLACEMENTS.c.credential).where(_unended())
+        query = select(_PLACEMENTS.c.provider, _PLACEMENTS.c.credential).where(UNENDED)
         counts: dict[tuple[str, str], int] = {}
         for row in self._connection.execute(query):
             counts[(row.provider, row.credential)] = counts.get((row.provider, row.credential), 0) + 1
@@ -219,17 +219,13 @@ def _carries_one() -> ColumnElement[bool]:
         _PLACEMENTS.c.provider == CREDENTIALS.c.provider,
         _PLACEMENTS.c.credential == CREDENTIALS.c.ref,
         _PLACEMENTS.c.session_id.is_not(None),
-        _unended(),
+        UNENDED,
     )
     by_secret = exists().where(
         _PLACEMENTS.c.exclusive.is_(True),  # few: one for each such key
         _PLACEMENTS.c.fingerprint == CREDENTIALS.c.fingerprint,
         _PLACEMENTS.c.fingerprint != "",
         _PLACEMENTS.c.session_id.is_not(None),
-        _unended(),
+        UNENDED,
     )
     return or_(by_ref, by_secret)
-
-
-def _unended() -> ColumnElement[bool]:
-    return _PLACEMENTS.c.state.not_in([PlacementState.CLOSED, PlacementState.NEVER_OPENED])

@@ -63,7 +63,7 @@ class Inbox:
         """Keep the outcome, in the transaction of the effect."""
         self._connection.execute(update(INBOX).where(INBOX.c.task_id == task_id).values(outcome=outcome))
 
-    def forget_before(self, at: datetime, limit: int = 10_000) -> int:
-        """Drop outcomes that nobody asks for any more; return how many."""
+    def forget_before(self, at: datetime, limit: int = 5_000) -> int:
+        """Drop at most `limit` outcomes of before then; return how many."""
         old = select(INBOX.c.task_id).where(INBOX.c.received_at < at).limit(limit)
         return self._connection.execute(delete(INBOX).where(INBOX.c.task_id.in_(old))).rowcount

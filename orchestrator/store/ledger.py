@@ -8,9 +8,9 @@ from decimal import Decimal
 from sqlalchemy import ColumnElement, Connection, func, insert, select
 
 from orchestrator.store.rows import snapshot, table_of, values_of
-from orchestrator.store.tables import LedgerRow
+from orchestrator.store.tables import AuditBalanceRow, LedgerRow
 
-LEDGER = table_of(LedgerRow)
+LEDGER, _KEPT = table_of(LedgerRow), table_of(AuditBalanceRow)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,7 +91,7 @@ class Ledger:
             mine.append(LEDGER.c.id < before)
         rows = self._connection.execute(select(LEDGER).where(*mine).order_by(LEDGER.c.id.desc()).limit(limit))
         lines = [snapshot(Line, row) for row in rows]
-        balance = self._balance(account_id, LEDGER.c.id <= lines[0].id) if lines else Decimal(0)
+        balance = self._balance_at(account_id, lines[0].id) if lines else Decimal(0)
         found = []
         for line in lines:
             found.append((line, balance))
@@ -106,6 +106,14 @@ class Ledger:
     def balance(self, account_id: str) -> Decimal:
         """What the entries add up to: the truth that the account's cached balance must equal."""
         return self._balance(account_id)
+
+    def _balance_at(self, account_id: str, entry: int) -> Decimal:
+        """What the entries up to this one add up to: from the sum that the audit keeps, forth or back."""
+        kept = select(_KEPT.c.ledger_id, _KEPT.c.balance).where(_KEPT.c.account_id == account_id)
+        last, balance = self._connection.execute(kept).first() or (0, Decimal(0))
+        if entry >= last:
+            return balance + self._balance(account_id, LEDGER.c.id > last, LEDGER.c.id <= entry)
+        return balance - self._balance(account_id, LEDGER.c.id > entry, LEDGER.c.id <= last)
 
     def _balance(self, account_id: str, *which: ColumnElement[bool]) -> Decimal:
         book, mine = book_of(account_id), LEDGER.c.account_id == account_id

@@ -3,12 +3,14 @@
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, exists, func, or_, select
+from sqlalchemy import Connection, exists, func, select, text
 
 from orchestrator.rules.states import State
 from orchestrator.rules.values import Placement
+from orchestrator.store.living import PENDING
 from orchestrator.store.rows import snapshot, table_of
 from orchestrator.store.tables import PlacementRow, SessionRow
+from orchestrator.store.tables.placements import UNTOLD
 
 PLACEMENTS = table_of(PlacementRow)
 _SESSIONS = table_of(SessionRow)
@@ -34,7 +36,7 @@ class Leftovers:
         """Every orphan that is not closed, oldest first."""
         query = (
             select(PLACEMENTS)
-            .where(PLACEMENTS.c.next_step.is_not(None), PLACEMENTS.c.session_id.is_(None))
+            .where(PENDING, PLACEMENTS.c.session_id.is_(None))
             .order_by(PLACEMENTS.c.created_at)
         )
         return [snapshot(Placement, row) for row in self._connection.execute(query)]
@@ -62,7 +64,7 @@ class Leftovers:
         """Opens after which more may live at the provider than we know of, until what was asked for is over."""
         query = (
             select(PLACEMENTS)
-            .where(PLACEMENTS.c.possible_orphans, PLACEMENTS.c.sent_at > now - _LONGEST)
+            .where(text("possible_orphans"), PLACEMENTS.c.sent_at > now - _LONGEST)
             .order_by(PLACEMENTS.c.sent_at.desc())
             .limit(limit)
         )
@@ -72,18 +74,15 @@ class Leftovers:
     def may_be_ours(self, opened: Placement, handle: str, now: datetime) -> bool:
         """Was what the key of `opened` had before that open one of ours? Known by its handle, or of an open under that
         key whose own was never learned, until what it asked for is over."""
-        named = or_(PLACEMENTS.c.handle == handle, PLACEMENTS.c.candidate == handle)
-        if self._connection.execute(select(exists().where(named))).scalar():
-            return True
-        untold = or_(
-            PLACEMENTS.c.possible_orphans, PLACEMENTS.c.handle.is_(None) & PLACEMENTS.c.refused_by.is_(None)
-        )
+        for named in (PLACEMENTS.c.handle == handle, PLACEMENTS.c.candidate == handle):  # each has an index
+            if self._connection.execute(select(exists().where(named))).scalar():
+                return True
         query = select(PLACEMENTS).where(
             PLACEMENTS.c.provider == opened.provider,
             PLACEMENTS.c.credential == opened.credential,
             PLACEMENTS.c.id != opened.id,
             PLACEMENTS.c.sent_at > now - _LONGEST,
-            untold,
+            text(f"({UNTOLD})"),
         )
         lost = [snapshot(Placement, row) for row in self._connection.execute(query)]
         return any(one.sent_at and one.sent_at + _lasts(one) + _LATE > now for one in lost)

@@ -29,6 +29,8 @@ _HERE = Path(__file__).parent / "migrations"
 _LOCK = 7_264_310_552
 #: Seconds that a migration waits for a lock, and others behind it; then it steps back, so often.
 LOCK_TIMEOUT, ATTEMPTS = 2.0, 60
+#: Indexes in whose place others have come; dropped once those are there.
+SUPERSEDED = ("ix_sessions_account_state", "ix_sessions_created", "ix_placements_handle")
 _LOCK_NOT_AVAILABLE = "55P03"
 
 Say = Callable[[str], None]
@@ -137,10 +139,9 @@ def _make_indexes(database: Database, say: Say) -> None:
     """Concurrently: nobody who reads or writes waits for it. What a crash left unfinished is made anew."""
     engine = database.engine.execution_options(isolation_level="AUTOCOMMIT")
     with engine.connect() as connection, _taking_turns(connection):
+        connection.execute(text("SET lock_timeout = 0"))  # it waits for older transactions, and blocks none
+        connection.execute(text("SET statement_timeout = 0"))
         missing = missing_indexes(connection)
-        if missing:  # it waits for transactions that are older, and blocks none
-            connection.execute(text("SET lock_timeout = 0"))
-            connection.execute(text("SET statement_timeout = 0"))
         for index in missing:
             say(f"making the index {index.name}, while everything goes on")
             connection.execute(text(f"DROP INDEX CONCURRENTLY IF EXISTS {index.name}"))
@@ -149,6 +150,8 @@ def _make_indexes(database: Database, say: Say) -> None:
                 connection.execute(CreateIndex(index))
             finally:
                 index.dialect_options["postgresql"]["concurrently"] = False
+        for name in SUPERSEDED:
+            connection.execute(text(f"DROP INDEX CONCURRENTLY IF EXISTS {name}"))
         connection.invalidate()  # it has lost its timeouts
 
 

@@ -76,6 +76,8 @@ class Outbox:
     def forget_before(self, at: datetime, limit: int = 10_000) -> Sequence[datetime]:
         """Drop delivered events of before then, among the oldest; return their times. The newest of all stays, so
         that no place is given twice: SQLite counts on from what is there."""
+        if not self._begins_before(at):
+            return []
         oldest = (
             select(OUTBOX.c.seq, OUTBOX.c.time, OUTBOX.c.delivered_at)
             .order_by(OUTBOX.c.seq)
@@ -88,6 +90,11 @@ class Outbox:
         )
         gone = delete(OUTBOX).where(OUTBOX.c.seq.in_(old)).returning(OUTBOX.c.time)
         return list(self._connection.execute(gone).scalars())
+
+    def _begins_before(self, at: datetime) -> bool:
+        first = select(OUTBOX.c.time).where(OUTBOX.c.seq == select(func.min(OUTBOX.c.seq)).scalar_subquery())
+        oldest: datetime | None = self._connection.execute(first).scalar()
+        return oldest is not None and oldest < at
 
     def newest(self, *, subject: str | None = None, limit: int = 100) -> Sequence[WaitingEvent]:
         """The last events, delivered or not, in their order."""

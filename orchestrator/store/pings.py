@@ -8,9 +8,10 @@ from sqlalchemy import Connection, Select, and_, case, or_, select, update, valu
 from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.sql.expression import column
 
-from orchestrator.rules.states import PlacementState, State, Step
+from orchestrator.rules.states import PlacementState, Step
 from orchestrator.rules.values import Placement, Session, Verdict
 from orchestrator.store.columns import EnumText
+from orchestrator.store.living import RUNS
 from orchestrator.store.rows import snapshot, table_of
 from orchestrator.store.tables import PlacementRow, SessionRow
 from orchestrator.store.waits import may_be_asked
@@ -113,9 +114,7 @@ class Pings:
 
     def renew(self, session_id: str, token: str, now: datetime) -> bool:
         """Claim a ping anew that has not begun; False where a stop, or another ping, took the session over."""
-        mine = and_(
-            SESSIONS.c.id == session_id, SESSIONS.c.lease_token == token, SESSIONS.c.state == State.RUNNING
-        )
+        mine = and_(SESSIONS.c.id == session_id, SESSIONS.c.lease_token == token, RUNS)
         renewed = update(SESSIONS).where(mine).values(leased_at=now)
         return self._connection.execute(renewed).rowcount == 1
 
@@ -123,7 +122,7 @@ class Pings:
         """Make the next ping of one running session at each provider due; return whether any session runs there."""
         runs = False
         for provider in sorted(providers):
-            there = SESSIONS.c.provider == provider, SESSIONS.c.state == State.RUNNING
+            there = SESSIONS.c.provider == provider, RUNS
             runs |= self._connection.execute(select(SESSIONS.c.id).where(*there).limit(1)).first() is not None
             waiting = (
                 SESSIONS.c.next_step == Step.PING,
@@ -142,7 +141,7 @@ class Pings:
         query = (
             select(PLACEMENTS)
             .join(SESSIONS, SESSIONS.c.id == PLACEMENTS.c.session_id)
-            .where(SESSIONS.c.provider == provider, SESSIONS.c.state == State.RUNNING, lasts)
+            .where(SESSIONS.c.provider == provider, RUNS, lasts)
             .where(PLACEMENTS.c.provider == provider, PLACEMENTS.c.state == PlacementState.OPEN)
             .order_by(SESSIONS.c.last_ping_at.desc().nulls_last(), SESSIONS.c.id)
             .limit(1)
@@ -165,7 +164,7 @@ class Pings:
             update(SESSIONS)
             .where(SESSIONS.c.id == ping.session_id)
             .where(SESSIONS.c.lease_token == token, SESSIONS.c.revision == ping.revision)
-            .where(SESSIONS.c.state == State.RUNNING)
+            .where(RUNS)
             .values(_good(ping.at, ping.latency_ms, ping.ping_at, ping.next_step, ping.next_step_at))
         )
         return self._connection.execute(statement).rowcount == 1
@@ -197,7 +196,7 @@ class Pings:
             update(SESSIONS)
             .where(SESSIONS.c.id == new.c.id, SESSIONS.c.id == locked.c.id)
             .where(SESSIONS.c.lease_token == token, SESSIONS.c.revision == new.c.revision)
-            .where(SESSIONS.c.state == State.RUNNING)
+            .where(RUNS)
             .values(_good(new.c.at, new.c.latency_ms, new.c.ping_at, new.c.step, new.c.step_at))
             .returning(SESSIONS.c.id)
         )

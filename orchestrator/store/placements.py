@@ -19,6 +19,7 @@ from sqlalchemy import (
 from orchestrator.rules import events
 from orchestrator.rules.states import SERVING, PlacementState, State, Step, checked_placement
 from orchestrator.rules.values import Placement
+from orchestrator.store.living import PENDING, UNENDED
 from orchestrator.store.outbox import Outbox
 from orchestrator.store.rows import changes, snapshot, table_of, values_of
 from orchestrator.store.tables import PlacementRow, SessionRow
@@ -83,21 +84,13 @@ class Placements:
 
     def handles_since(self, provider: str, since: datetime, but: str) -> Handles:
         """Handles that placements of this provider other than `but` have or had since then."""
-        query = select(PLACEMENTS.c.handle, PLACEMENTS.c.ended_at).where(
-            PLACEMENTS.c.provider == provider,
-            PLACEMENTS.c.handle.is_not(None),
-            PLACEMENTS.c.id != but,
-            or_(
-                PLACEMENTS.c.next_step.is_not(None),
-                PLACEMENTS.c.ended_at.is_(None),
-                PLACEMENTS.c.ended_at >= since,
-            ),
+        there = and_(
+            PLACEMENTS.c.provider == provider, PLACEMENTS.c.handle.is_not(None), PLACEMENTS.c.id != but
         )
-        rows = self._connection.execute(query).all()
-        return Handles(
-            known=frozenset(row.handle for row in rows),
-            taken=frozenset(row.handle for row in rows if row.ended_at is None),
-        )
+        handles = select(PLACEMENTS.c.handle)
+        taken = self._connection.execute(handles.where(there, UNENDED)).scalars().all()
+        known = self._connection.execute(handles.where(there, PLACEMENTS.c.ended_at >= since)).scalars()
+        return Handles(known=frozenset(known) | frozenset(taken), taken=frozenset(taken))
 
     def rivals(self, placement: Placement) -> Rivals:
         """The other opens of the same model there whose outcome is not known."""
@@ -106,6 +99,7 @@ class Placements:
             PLACEMENTS.c.provider_model_id == placement.provider_model_id,
             PLACEMENTS.c.id != placement.id,
             PLACEMENTS.c.sent_at.is_not(None),
+            UNENDED,
             PLACEMENTS.c.state.in_([PlacementState.OPENING, PlacementState.UNKNOWN]),
         )
         rows = self._connection.execute(query).all()
@@ -132,7 +126,7 @@ class Placements:
         query = (
             select(PLACEMENTS)
             .where(PLACEMENTS.c.session_id == session_id)
-            .where(PLACEMENTS.c.state.not_in([PlacementState.CLOSED, PlacementState.NEVER_OPENED]))
+            .where(UNENDED)
             .order_by(PLACEMENTS.c.n)
             .with_for_update()
         )
@@ -164,7 +158,7 @@ class Placements:
             exists().where(
                 PLACEMENTS.c.provider == provider,
                 PLACEMENTS.c.handle == handle,
-                PLACEMENTS.c.state.not_in([PlacementState.CLOSED, PlacementState.NEVER_OPENED]),
+                UNENDED,
             )
         )
         return bool(self._connection.execute(query).scalar())
@@ -177,7 +171,7 @@ class Placements:
         lost = and_(PLACEMENTS.c.state == PlacementState.UNKNOWN, PLACEMENTS.c.closing_since.is_not(None))
         debt = or_(PLACEMENTS.c.unproven_since.is_not(None), PLACEMENTS.c.session_id.is_(None), lost)
         since = func.coalesce(PLACEMENTS.c.unproven_since, PLACEMENTS.c.closing_since)
-        query = select(PLACEMENTS).where(debt, PLACEMENTS.c.next_step.is_not(None)).order_by(since)
+        query = select(PLACEMENTS).where(debt, PENDING).order_by(since)
         return [snapshot(Placement, row) for row in self._connection.execute(query)]
 
     def unserved(self, before: datetime, limit: int) -> Sequence[Placement]:

@@ -2,8 +2,8 @@
 
 from sqlalchemy import ColumnElement, and_, exists
 
-from orchestrator.rules.states import State
 from orchestrator.rules.values import Verdict
+from orchestrator.store.living import SERVED
 from orchestrator.store.rows import table_of
 from orchestrator.store.tables import CredentialRow, PlacementRow, SessionRow
 
@@ -30,5 +30,5 @@ def _uses_it() -> ColumnElement[bool]:
     return and_(
         _SESSIONS.c.provider == _CREDENTIALS.c.provider,
         _SESSIONS.c.credential == _CREDENTIALS.c.ref,
-        _SESSIONS.c.state.in_([State.STARTING, State.RUNNING]),
+        SERVED,
     )

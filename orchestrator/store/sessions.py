@@ -7,6 +7,7 @@ from datetime import datetime
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Select,
     and_,
     case,
     exists,
@@ -14,21 +15,24 @@ from sqlalchemy import (
     insert,
     select,
     true,
+    union_all,
     update,
 )
 
 from orchestrator.rules import events
 from orchestrator.rules.meters import Metered
 from orchestrator.rules.quota import Usage
-from orchestrator.rules.states import ACTIVE, CONCURRENT, State, Step, checked
+from orchestrator.rules.states import ACTIVE, CONCURRENT, LIVE, State, Step, checked
 from orchestrator.rules.values import Session
 from orchestrator.store.debts import in_cleanup_debt
+from orchestrator.store.living import RUNS
 from orchestrator.store.outbox import Outbox
 from orchestrator.store.queues import ELSEWHERE, came_before
 from orchestrator.store.rows import changes, snapshot, table_of, values_of
-from orchestrator.store.tables import SessionRow
+from orchestrator.store.tables import SessionCountRow, SessionRow
 
 SESSIONS = table_of(SessionRow)
+_COUNTS = table_of(SessionCountRow)
 _METERED = tuple(SESSIONS.c[field.name] for field in fields(Metered))
 
 
@@ -125,22 +129,22 @@ class Sessions:
         debts: Mapping[str | None, float],
         ahead_of: Session | None = None,
     ) -> Usage:
-        """What counts against an account's quota now, in one statement. `debts`: after how many seconds an
-        unproven close is the platform's debt, by provider; None: at all others. `ahead_of`: a queued session,
-        of whom only those that came before are ahead; None: a newcomer."""
+        """What counts against an account's quota now, in one statement that reads what lives: sessions at rest are
+        counted as they come and go. `debts`: after how many seconds an unproven close is the platform's debt, by
+        provider; None: at all others. `ahead_of`: a queued session, of which only those that came before are
+        ahead; None: a newcomer."""
         in_debt = in_cleanup_debt(now, debts)
-        counts = and_(SESSIONS.c.account_id == account_id, SESSIONS.c.deleted_at.is_(None))
         holds = and_(SESSIONS.c.state.in_(CONCURRENT), ~in_debt)
         waits = and_(SESSIONS.c.state == State.QUEUED, SESSIONS.c.queue_reason.is_distinct_from(ELSEWHERE))
         if ahead_of is not None:
             waits = and_(waits, came_before(ahead_of))
         query = select(
-            _sum_where(~in_debt).label("total"),
+            (_at_rest(account_id) + _sum_where(~in_debt)).label("total"),
             _sum_where(holds).label("concurrent"),
             _sum_where(holds, SESSIONS.c.nodes).label("nodes"),
             _sum_where(waits).label("queue_ahead"),
             _sum_where(in_debt).label("debt"),
-        ).where(counts)
+        ).where(_of(account_id, *LIVE))
         row = self._connection.execute(query).one()
         return Usage(**{name: int(value) for name, value in row._mapping.items()})  # noqa: SLF001
 
@@ -159,7 +163,7 @@ class Sessions:
         alive = exists().where(
             SESSIONS.c.provider == provider,
             SESSIONS.c.credential == credential,
-            SESSIONS.c.state == State.RUNNING,
+            RUNS,
             SESSIONS.c.last_alive_at >= since,
             true() if model_id is None else SESSIONS.c.model_id == model_id,
         )
@@ -197,23 +201,24 @@ class Sessions:
         states: Collection[State] = (),
         limit: int = 100,
     ) -> Sequence[Session]:
-        """Sessions that are not deleted, newest first."""
-        query = select(SESSIONS).where(SESSIONS.c.deleted_at.is_(None)).order_by(SESSIONS.c.created_at.desc())
-        if account_id is not None:
-            query = query.where(SESSIONS.c.account_id == account_id)
-        if states:
-            query = query.where(SESSIONS.c.state.in_(states))
-        return [snapshot(Session, row) for row in self._connection.execute(query.limit(limit))]
+        """Sessions that are not deleted, newest first; of each state no more than `limit` are read."""
+        newest = union_all(*(_newest(state, account_id, limit) for state in states or State)).subquery()
+        query = select(SESSIONS).join(newest, newest.c.id == SESSIONS.c.id)
+        query = query.order_by(SESSIONS.c.created_at.desc()).limit(limit)
+        return [snapshot(Session, row) for row in self._connection.execute(query)]
 
     def count_by_state(self) -> Sequence[tuple[State, str | None, int]]:
-        """(state, provider, sessions) of all that are not deleted."""
-        query = select(SESSIONS.c.state, SESSIONS.c.provider, func.count()).where(
-            SESSIONS.c.deleted_at.is_(None)
+        """(state, provider, sessions) of all that are not deleted: what lives is counted, the rest was, as it came."""
+        lives = select(SESSIONS.c.state, SESSIONS.c.provider, func.count()).where(
+            SESSIONS.c.deleted_at.is_(None), SESSIONS.c.state.in_(LIVE)
         )
-        return [
-            tuple(row)
-            for row in self._connection.execute(query.group_by(SESSIONS.c.state, SESSIONS.c.provider))
+        rests = select(_COUNTS.c.state, _COUNTS.c.provider, func.sum(_COUNTS.c.n))
+        grouped = rests.group_by(_COUNTS.c.state, _COUNTS.c.provider).having(func.sum(_COUNTS.c.n) != 0)
+        found = [
+            *self._connection.execute(lives.group_by(SESSIONS.c.state, SESSIONS.c.provider)),
+            *self._connection.execute(grouped),
         ]
+        return [(State(state), provider or None, int(n)) for state, provider, n in found]
 
     def oldest_due(self) -> dict[Step, datetime]:
         """The earliest time of each step that a session waits for."""
@@ -221,6 +226,19 @@ class Sessions:
             SESSIONS.c.next_step.is_not(None)
         )
         return {row[0]: row[1] for row in self._connection.execute(query.group_by(SESSIONS.c.next_step))}
+
+
+def _newest(state: State, account_id: str | None, limit: int) -> Select[tuple[str]]:
+    """Each state by itself, so that an index has them in their order."""
+    mine = true() if account_id is None else SESSIONS.c.account_id == account_id
+    query = select(SESSIONS.c.id).where(mine, SESSIONS.c.deleted_at.is_(None), SESSIONS.c.state == state)
+    return select(query.order_by(SESSIONS.c.created_at.desc()).limit(limit).subquery())
+
+
+def _at_rest(account_id: str) -> ColumnElement[int]:
+    """How many sessions of the account wait for nothing, as the database has counted them."""
+    total = func.coalesce(func.sum(_COUNTS.c.n), 0)
+    return select(total).where(_COUNTS.c.account_id == account_id).scalar_subquery()
 
 
 def _of(account_id: str, *states: State) -> ColumnElement[bool]:

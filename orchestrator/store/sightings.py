@@ -7,8 +7,8 @@ from typing import Any
 from sqlalchemy import Connection, Row, and_, delete, func, insert, or_, select
 
 from orchestrator.rules.lists import Known
-from orchestrator.rules.states import PlacementState
 from orchestrator.rules.values import Sighting
+from orchestrator.store.living import ENDED, UNENDED
 from orchestrator.store.rows import snapshot, table_of, values_of
 from orchestrator.store.tables import PlacementRow, SessionRow, SightingRow
 
@@ -17,7 +17,6 @@ SESSIONS = table_of(SessionRow)
 SIGHTINGS = table_of(SightingRow)
 #: Databases bound the parameters of a statement.
 _AT_ONCE = 400
-_ENDED = (PlacementState.CLOSED, PlacementState.NEVER_OPENED)
 
 
 class Sightings:
@@ -34,7 +33,7 @@ class Sightings:
         query = (
             select(PLACEMENTS, SESSIONS.c.last_alive_at)
             .join(SESSIONS, SESSIONS.c.id == PLACEMENTS.c.session_id, isouter=True)
-            .where(PLACEMENTS.c.provider == provider, PLACEMENTS.c.state.not_in(_ENDED))
+            .where(PLACEMENTS.c.provider == provider, UNENDED)
             .order_by(PLACEMENTS.c.sent_at)
         )
         rows = self._connection.execute(query)
@@ -53,7 +52,7 @@ class Sightings:
             query = (
                 select(PLACEMENTS, PLACEMENTS.c.ended_at.label("last_alive_at"))
                 .where(or_(PLACEMENTS.c.handle.in_(some), PLACEMENTS.c.id.in_(some)))
-                .where(PLACEMENTS.c.provider == provider, PLACEMENTS.c.state.in_(_ENDED))
+                .where(PLACEMENTS.c.provider == provider, ENDED)
                 .order_by(PLACEMENTS.c.ended_at.desc())
             )
             found += [_known(row, now, covered=True) for row in self._connection.execute(query)]
@@ -65,7 +64,7 @@ class Sightings:
         """Those of these handles and names that placements of other providers' rows bear and that have not ended:
         names of whichever provider, handles of any but `others`, whose handles are of another kind."""
         found: set[str] = set()
-        live = PLACEMENTS.c.state.not_in(_ENDED)
+        live = UNENDED
         kin = and_(live, PLACEMENTS.c.provider.not_in([provider, *others]))
         named = and_(live, PLACEMENTS.c.provider != provider)
         for column, where, wanted in ((PLACEMENTS.c.handle, kin, handles), (PLACEMENTS.c.id, named, names)):

@@ -124,7 +124,11 @@ class Process:
         )
         built.services.database.learn_time()
         built.services.slots.on_free = lambda step: self.runners.ring(ticks.OF_STEP[step])
-        stream = connect(self._settings.broker_url, sentinel_master=self._settings.sentinel_master)
+        stream = connect(
+            self._settings.broker_url,
+            sentinel_master=self._settings.sentinel_master,
+            most_bytes=configuration.retention.stream_bytes,
+        )
         self._sinks = (LogSink(), stream) if stream else (LogSink(),)
         sync_credentials(built.services)
         return built

@@ -73,7 +73,9 @@ class Scene:
             for table in _of_the_audit():
                 if kept[table.name]:
                     connection.execute(table.insert(), [dict(row) for row in kept[table.name]])
-            for table in metadata.sorted_tables:
+            for table in sorted(metadata.sorted_tables, key=_is_counted_by_triggers):
+                if _is_counted_by_triggers(table):
+                    connection.execute(table.delete())
                 if self._before[table.name]:
                     connection.execute(table.insert(), self._before[table.name])
 
@@ -85,6 +87,10 @@ class Scene:
                 else []
                 for table in metadata.sorted_tables
             }
+
+
+def _is_counted_by_triggers(table: Table) -> bool:
+    return table.name == "session_counts"
 
 
 def _of_the_audit() -> list[Table]:

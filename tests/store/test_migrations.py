@@ -149,6 +149,12 @@ def _in_postgresql(connection: Connection) -> set[tuple[str, ...]]:
         " || coalesce(column_default, '') || coalesce(character_maximum_length::text, '')"
         " FROM information_schema.columns WHERE table_schema = 'public' AND table_name <> 'alembic_version'"
     )
+    triggers = (
+        "SELECT tgrelid::regclass::text, pg_get_triggerdef(oid), pg_get_functiondef(tgfoid) FROM pg_trigger"
+        " WHERE NOT tgisinternal"
+    )
     return {
-        tuple(row) for query in (constraints, indexes, columns) for row in connection.execute(text(query))
+        tuple(row)
+        for query in (constraints, indexes, columns, triggers)
+        for row in connection.execute(text(query))
     }

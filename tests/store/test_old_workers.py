@@ -172,9 +172,11 @@ def test_an_index_that_a_crash_left_unfinished_is_made_anew(postgres_url: str) -
     database = Database(postgres_url)
     with database.engine.begin() as connection:
         connection.execute(
-            text("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'ix_placements_handle'::regclass")
+            text(
+                "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'ix_placements_by_handle'::regclass"
+            )
         )
-        assert [index.name for index in migrate.missing_indexes(connection)] == ["ix_placements_handle"]
+        assert [index.name for index in migrate.missing_indexes(connection)] == ["ix_placements_by_handle"]
     migrate.upgrade(database)
     with database.engine.connect() as connection:
         assert migrate.missing_indexes(connection) == []

@@ -22,6 +22,11 @@ _ONE_HANDLE = text(f"handle IS NOT NULL AND NOT {_ENDED}")
 _UNENDED = text(f"NOT ({_ENDED})")
 _FORCED = text("forced_at IS NOT NULL")
 _LOST = text("lost_at IS NOT NULL")
+_SUPPOSED = text("candidate IS NOT NULL")
+_OVER = text("ended_at IS NOT NULL")
+#: Opens after which it is not known what they made.
+UNTOLD = "possible_orphans OR (handle IS NULL AND refused_by IS NULL)"
+_UNTOLD = text(UNTOLD)
 _MORE_THERE = text("possible_orphans")
 #: What no placement may ever be: the index is empty, and the audit finds in it at once what should not be there.
 IMPOSSIBLE_PLACEMENT = (
@@ -87,7 +92,10 @@ class PlacementRow(Row, table=True):
             postgresql_where=_UNENDED,
             sqlite_where=_UNENDED,
         ),
-        Index("ix_placements_handle", "provider", "handle"),
+        Index("ix_placements_by_handle", "handle", "provider"),
+        Index("ix_placements_candidate", "candidate", postgresql_where=_SUPPOSED, sqlite_where=_SUPPOSED),
+        Index("ix_placements_untold", "provider", "sent_at", postgresql_where=_UNTOLD, sqlite_where=_UNTOLD),
+        Index("ix_placements_ended", "provider", "ended_at", postgresql_where=_OVER, sqlite_where=_OVER),
         Index("ix_placements_forced", "forced_at", postgresql_where=_FORCED, sqlite_where=_FORCED),
         Index("ix_placements_orphans", "sent_at", postgresql_where=_MORE_THERE, sqlite_where=_MORE_THERE),
         Index("ix_placements_lost", "provider", "lost_at", postgresql_where=_LOST, sqlite_where=_LOST),

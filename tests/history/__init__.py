@@ -1,0 +1,1 @@
+"""What history costs: an account's past must make nothing slower, and must leave nothing behind."""
