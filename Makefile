@@ -9,7 +9,8 @@ EVERY ?= 100
 TURN ?= 0
 # Two test processes: what the suite is measured on. More do no harm.
 JOBS ?= 2
-SLOW := tests/simulation tests/platforms tests/providers tests/processes tests/cli/test_demo.py tests/audit tests/security \
+SLOW := tests/simulation tests/platforms tests/providers tests/processes tests/cli/test_demo.py tests/cli/test_closed_pipes.py \
+	tests/audit tests/security \
 	tests/flows/test_failover.py tests/flows/test_events_and_views.py tests/store/test_old_workers.py tests/store/test_migrations.py
 # What takes longest: an hour on every platform, SIGKILL at every kind of point, any life that money can have.
 LONG := tests/platforms/test_an_hour.py tests/processes/test_every_point.py tests/money/test_any_life.py tests/money/test_downtime.py
