@@ -11,7 +11,11 @@ TURN ?= 0
 JOBS ?= 2
 SLOW := tests/simulation tests/platforms tests/providers tests/processes tests/cli/test_demo.py tests/cli/test_closed_pipes.py \
 	tests/audit tests/security \
-	tests/flows/test_failover.py tests/flows/test_events_and_views.py tests/store/test_old_workers.py tests/store/test_migrations.py
+	tests/flows/test_failover.py tests/flows/test_events_and_views.py tests/store/test_old_workers.py tests/store/test_migrations.py \
+	tests/pooler tests/store/test_failover.py
+# What runs once more with PgBouncer in front of PostgreSQL: transactions, locks, claims, jobs, and whole processes.
+POOLED := tests/store/test_database.py tests/store/test_pings.py tests/store/test_placements.py tests/store/test_messages.py \
+	tests/store/test_migrations.py tests/processes/test_quota.py
 # What takes longest: an hour on every platform, SIGKILL at every kind of point, any life that money can have.
 LONG := tests/platforms/test_an_hour.py tests/processes/test_every_point.py tests/money/test_any_life.py tests/money/test_downtime.py
 MONEY := tests/money tests/flows/test_terms.py tests/flows/test_waiting.py
@@ -22,7 +26,7 @@ export PYTHONDONTWRITEBYTECODE :=
 export PYTHONUNBUFFERED :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo quick test test-slow test-money test-long test-rest one-slot mutations chaos simulation crash-points fuzz-messages proof \
+.PHONY: help setup demo quick test test-slow test-pooler test-money test-long test-rest one-slot mutations chaos simulation crash-points fuzz-messages proof \
 	bench-audit bench-history test-history audit-deps check check-format check-types check-layers check-rules format lock clean
 
 help:  ## what can be made
@@ -49,6 +53,10 @@ test: $(READY)  ## the suite, on real servers, in four minutes
 
 test-slow: $(READY)  ## what takes longer: the contract of every driver, stories on every platform, whole processes
 	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(SLOW) $(LONG:%=--ignore=%) $(ARGS)
+	@$(MAKE) --no-print-directory test-pooler
+
+test-pooler: $(READY)  ## through a real PgBouncer (Debian: apt-get install pgbouncer): the store, migrations, workers
+	@ORCHESTRATOR_TEST_POOLER=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(POOLED) -k "not sqlite and not password" $(ARGS)
 
 test-money: $(READY)  ## stories of quota and money, what they write, and races of real processes
 	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(MONEY) $(LONG:%=--ignore=%) $(ARGS)
@@ -61,6 +69,7 @@ one-slot: $(READY)  ## a real server with one slot, busy with an answer of SECON
 
 test-rest: $(READY)  ## the three above in one run, which begins with what takes longest
 	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(LONG) $(SLOW) $(MONEY) $(ARGS)
+	@$(MAKE) --no-print-directory test-pooler
 
 mutations: $(READY)  ## deliberate defects, each in a copy of the tree: is each found?
 	@$(BIN)/python -m tests.mutations --jobs $(JOBS) $(ARGS)

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -33,8 +33,7 @@ class Cluster:
             os.chown(directory, self._account["user"], self._account["group"])
         self._programs = _reachable(_installed(), directory, self._account)
         self._process: subprocess.Popen[bytes] | None = None
-        how = ("-U", "postgres", "--auth=trust", "--encoding=utf8", "--no-sync")
-        self._finish(self._launch("initdb", "-D", str(self._data), *how))
+        self._fill()
 
     @property
     def uri(self) -> str:
@@ -72,6 +71,15 @@ class Cluster:
             time.sleep(0.02)
         (self._data / "postmaster.pid").unlink(missing_ok=True)
 
+    def promote(self) -> None:
+        """Make a primary of a standby; return once it takes writes."""
+        with psycopg.connect(self.uri, autocommit=True) as connection:
+            connection.execute("SELECT pg_promote()")
+
+    def _fill(self) -> None:
+        how = ("-U", "postgres", "--auth=trust", "--encoding=utf8", "--no-sync")
+        self._finish(self._launch("initdb", "-D", str(self._data), *how))
+
     @property
     def _data(self) -> Path:
         return self._directory / "data"
@@ -107,15 +115,27 @@ class Cluster:
         return self._log.read_text(errors="replace")[-4000:]
 
 
+class Standby(Cluster):
+    """A copy of a running server that follows it and takes no writes."""
+
+    def __init__(self, directory: Path, primary: Cluster) -> None:
+        self._primary = primary
+        super().__init__(directory)
+
+    def _fill(self) -> None:
+        where = ("-h", str(self._primary.socket.parent), "-U", "postgres", "-D", str(self._data))
+        self._finish(self._launch("pg_basebackup", *where, "-R", "-c", "fast", "--no-sync"))
+
+
 @contextmanager
-def cluster() -> Iterator[Cluster]:
+def cluster(make: Callable[[Path], Cluster] = Cluster) -> Iterator[Cluster]:
     """A running one. Its data lie outside pytest's directories, which a later run may tidy away under it."""
     usual = Path(tempfile.gettempdir())
     parent = usual if len(os.fsencode(usual)) <= _LONGEST else _SHORT
     directory = Path(tempfile.mkdtemp(prefix="orchestrator-postgres-", dir=parent))
     one = None
     try:
-        one = Cluster(directory)
+        one = make(directory)
         one.start()
         yield one
     finally:

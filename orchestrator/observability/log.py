@@ -1,4 +1,4 @@
-"""One way of logging: lines for people on a console, or one JSON object a line."""
+"""One way of logging: lines for people on a console, or one JSON object a line; repeated lines are bounded."""
 
 import logging
 import re
@@ -7,6 +7,7 @@ from typing import Any
 
 import structlog
 
+from orchestrator.observability.limit import BoundedHandler
 from orchestrator.rules.text import escape
 
 #: They log URLs, or every request and every wake-up.
@@ -55,7 +56,7 @@ def configure(mode: str, *, level: int = logging.INFO, process: str = "") -> Non
         foreign_pre_chain=shared,
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = BoundedHandler(sys.stderr)
     handler.setFormatter(formatter)
     root = logging.getLogger()
     root.handlers[:] = [handler]

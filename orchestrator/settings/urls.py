@@ -9,6 +9,7 @@ BROKER_SCHEMES = REDIS_SCHEMES | {"sentinel", "amqp", "amqps"}
 RESULT_SCHEMES = REDIS_SCHEMES | {"sentinel", "rpc"}
 
 _POSTGRESQL = re.compile(r"^postgres(ql)?(\+psycopg)?://", re.IGNORECASE)
+_SEVERAL_HOSTS = re.compile(r"^[a-z+]+://(?:[^/?#]*@)?[^/?#@]+,", re.IGNORECASE)
 _SEVERAL = re.compile(r";(?=[a-z+]+://)", re.IGNORECASE)
 _SECRET_QUERY = re.compile(r"([^?&=]*(?:pass|pwd|secret|token|key|cred)[^?&=]*=)[^&]*", re.IGNORECASE)
 
@@ -21,6 +22,8 @@ def redacted_url(url: str) -> str:
 def database_url(url: str) -> str:
     """The URL as SQLAlchemy takes it. Raises ValueError with a sentence for people."""
     if _POSTGRESQL.match(url):
+        if _SEVERAL_HOSTS.match(url):
+            raise ValueError("names several hosts: write them as …/NAME?host=HOST1:PORT&host=HOST2:PORT")
         _check_address(url)
         return _POSTGRESQL.sub("postgresql+psycopg://", url)
     if not url.startswith("sqlite:///"):

@@ -5,6 +5,7 @@ import re
 from contextlib import suppress
 from typing import Any
 
+import psycopg
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine import ExceptionContext
 
@@ -40,10 +41,13 @@ def _postgresql(url: str, pool_size: int) -> Engine:
     pooling.listen(engine)
 
     @event.listens_for(engine, "handle_error")
-    def replace_pooled_connection(context: ExceptionContext) -> None:
-        if getattr(context.original_exception, "sqlstate", None) in POOLER_STATES:
+    def replace_connection(context: ExceptionContext) -> None:
+        cause = context.original_exception
+        state = getattr(cause, "sqlstate", None)
+        if state in POOLER_STATES:
             pooling.suspect()
-            context.is_disconnect = True
+        if state in POOLER_STATES or (isinstance(cause, psycopg.InternalError) and state is None):
+            context.is_disconnect = True  # the other end is another server, or out of step
 
     return engine
 

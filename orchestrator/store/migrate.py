@@ -17,11 +17,12 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Index, inspect, text
+from sqlalchemy import Connection, Engine, Index, inspect, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.schema import CreateIndex
 
 from orchestrator.store.database import Database, StoreUnavailable
+from orchestrator.store.pooler import is_pooled
 from orchestrator.store.tables import metadata
 
 _HERE = Path(__file__).parent / "migrations"
@@ -136,11 +137,10 @@ def _stepped_back(error: BaseException) -> bool:
 
 
 def _make_indexes(database: Database, say: Say) -> None:
-    """Concurrently: nobody who reads or writes waits for it. What a crash left unfinished is made anew."""
+    """Concurrently: reads and writes go on. What a crash left unfinished is made again."""
     engine = database.engine.execution_options(isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection, _taking_turns(connection):
-        connection.execute(text("SET lock_timeout = 0"))  # it waits for older transactions, and blocks none
-        connection.execute(text("SET statement_timeout = 0"))
+    with _taking_turns(database.engine), engine.connect() as connection:
+        _lift_timeouts(connection)
         missing = missing_indexes(connection)
         for index in missing:
             say(f"making the index {index.name}, while everything goes on")
@@ -152,20 +152,35 @@ def _make_indexes(database: Database, say: Say) -> None:
                 index.dialect_options["postgresql"]["concurrently"] = False
         for name in SUPERSEDED:
             connection.execute(text(f"DROP INDEX CONCURRENTLY IF EXISTS {name}"))
-        connection.invalidate()  # it has lost its timeouts
+
+
+def _lift_timeouts(connection: Connection) -> None:
+    """A concurrent build waits for transactions that are older, and blocks none. Behind a pooler the server's own
+    defaults hold: what is set there would stay with a connection of others."""
+    if is_pooled(connection):
+        return
+    connection.execute(text("SET lock_timeout = 0"))
+    connection.execute(text("SET statement_timeout = 0"))
+    connection.detach()  # it has lost its timeouts: it is closed and not used again
 
 
 @contextmanager
-def _taking_turns(connection: Connection) -> Iterator[None]:
-    """Asked for again and again: whoever waited in a statement would be waited for by the concurrent build."""
-    query = text("SELECT pg_try_advisory_lock(:key)")
-    while not connection.execute(query, {"key": _LOCK}).scalar_one():
-        time.sleep(0.2)
-    try:
+def _taking_turns(engine: Engine) -> Iterator[None]:
+    """One process at a time, by a lock of a transaction that is idle: the concurrent build waits for every statement
+    that is older than itself, so that a process asks again and again and waits in none. A lock of the session would
+    stay behind in a pooler."""
+    with engine.connect() as connection:
+        while not _took_turn(connection):
+            connection.rollback()
+            time.sleep(0.2)
         yield
-    finally:
-        if not connection.invalidated:
-            connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _LOCK})
+
+
+def _took_turn(connection: Connection) -> bool:
+    """Ask without a parameter: a statement that has one keeps its snapshot, and the build would wait for it."""
+    connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+    taken: bool = connection.execute(text(f"SELECT pg_try_advisory_xact_lock({_LOCK})")).scalar_one()
+    return taken
 
 
 def _indexes(connection: Connection) -> dict[Any, bool]:

@@ -266,3 +266,14 @@ def test_every_variable_of_the_example_is_known() -> None:
     names = re.findall(r"^(ORCHESTRATOR_\w+)=", (DEPLOY / "env.example").read_text(), re.MULTILINE)
     assert len(names) > 5
     assert unknown_variables(Configuration(), dict.fromkeys(names, "")) == []
+
+
+def test_several_hosts_are_written_as_parameters(monkeypatch: pytest.MonkeyPatch) -> None:
+    query = "host=db1:5432&host=db2:5433&target_session_attrs=read-write"
+    settings = Settings(database_url=f"postgresql://me:hunter2@/orchestrator?{query}")
+    assert settings.database_url == f"postgresql+psycopg://me:hunter2@/orchestrator?{query}"
+    assert redacted_url(settings.database_url) == f"postgresql+psycopg://me:***@/orchestrator?{query}"
+    monkeypatch.setenv("ORCHESTRATOR_DATABASE_URL", "postgresql://me:hunter2@db1:5432,db2:5433/orchestrator")
+    with pytest.raises(ConfigurationError, match="host=HOST1:PORT&host=HOST2:PORT") as told:
+        load_settings()
+    assert "hunter2" not in str(told.value)

@@ -1,10 +1,11 @@
 """Checks of the database."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from orchestrator.cli.doctor.check import Doubt
 from orchestrator.cli.failures import Complaint
-from orchestrator.cli.reading import reading
+from orchestrator.cli.reading import opened, reading
 
 if TYPE_CHECKING:
     from orchestrator.settings import Settings
@@ -29,6 +30,35 @@ def file_mode(settings: "Settings") -> str:
     if mode & 0o077:
         raise Doubt(f"{path} has mode {mode:04o}, so that others can read it: run `chmod 600 {path}*`")
     return f"mode {mode:04o}"
+
+
+def writes(_settings: "Settings") -> str:
+    """Write one row: a standby and a full disk answer every question."""
+    with opened() as database:
+        database.check_writes()
+    return "a row was written"
+
+
+def timeouts(_settings: "Settings") -> str:
+    """Read the timeouts at the server, in a transaction like every other."""
+    with opened() as database:
+        if database.engine.dialect.name != "postgresql":
+            return "SQLite has none but the wait for its lock"
+        found, pooled = database.timeouts()
+    return described_timeouts(found, pooled=pooled)
+
+
+def described_timeouts(found: Mapping[str, str], *, pooled: bool) -> str:
+    """What holds at the server; raises Complaint where it is not what every transaction must have."""
+    from orchestrator.store.pooler import TIMEOUTS
+
+    how = "through a pooler, set with each transaction" if pooled else "a direct connection"
+    wrong = [
+        f"{name} is {found[name]}, not {wanted}" for name, wanted in TIMEOUTS.items() if found[name] != wanted
+    ]
+    if wrong:
+        raise Complaint(f"{'; '.join(wrong)} ({how}): what is between here and the server drops them")
+    return f"{', '.join(f'{name} {value}' for name, value in found.items())}; {how}"
 
 
 def revision(_settings: "Settings") -> str:

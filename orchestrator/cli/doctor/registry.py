@@ -14,6 +14,8 @@ CHECKS: Sequence[Check] = (
     Check("database file", database.file_mode, ["database"]),
     Check("revision", database.revision, ["database"]),
     Check("clock", clock.agrees, ["database", "revision"]),
+    Check("timeouts", database.timeouts, ["database"]),
+    Check("writes", database.writes, ["database", "revision"]),
     Check("broker", broker.reachable),
     Check("broker writes", broker.writes, ["broker"]),
     Check("workers", processes.workers, ["database", "writes"]),

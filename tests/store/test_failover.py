@@ -1,0 +1,81 @@
+"""A primary fails and its standby takes over: one URL names both, and writes go to the one that takes them."""
+
+from collections.abc import Iterator
+from functools import partial
+
+import pytest
+from sqlalchemy import make_url
+
+from orchestrator.settings import Settings, redacted_url
+from orchestrator.store.database import Database, StoreOutage, StoreUnavailable
+from orchestrator.store.error_classes import ErrorClass
+from tests.cluster import Cluster, Standby, cluster
+from tests.servers import Postgres
+
+
+@pytest.fixture
+def primary() -> Iterator[Cluster]:
+    with cluster() as running:
+        yield running
+
+
+@pytest.fixture
+def primary_url(primary: Cluster) -> str:
+    """A migrated database on it."""
+    return Postgres(primary.uri, durable=True).kept_database()
+
+
+@pytest.fixture
+def standby(primary: Cluster, primary_url: str) -> Iterator[Cluster]:
+    with cluster(partial(Standby, primary=primary)) as running:
+        yield running
+
+
+@pytest.fixture
+def database(primary: Cluster, standby: Cluster, primary_url: str) -> Iterator[Database]:
+    """By a URL that names both, as an operator writes it."""
+    name = make_url(primary_url).database
+    hosts = f"host={primary.socket.parent}&host={standby.socket.parent}"
+    settings = Settings(
+        database_url=f"postgresql://postgres:hidden@/{name}?{hosts}&target_session_attrs=read-write"
+    )
+    assert "hidden" not in redacted_url(settings.database_url)
+    database = Database(settings.database_url)
+    yield database
+    database.dispose()
+
+
+def holder_seen(database: Database, name: str) -> bool:
+    with database.reading() as tx:
+        return tx.leases.last_seen(name) is not None
+
+
+@pytest.mark.slow
+def test_writes_go_to_the_standby_once_it_is_promoted(
+    primary: Cluster, standby: Cluster, database: Database
+) -> None:
+    database.transact(lambda tx: tx.leases.hold("before", "me", tx.now(), 5))
+    primary.stop()
+
+    with pytest.raises(StoreOutage) as outage:
+        database.prove_writes()
+    assert outage.value.meaning is ErrorClass.READ_ONLY, "one host is down and the other is a standby"
+    with pytest.raises(StoreUnavailable, match="a failover in progress") as told:
+        database.check_writes()
+    assert "hidden" not in str(told.value)
+
+    standby.promote()
+    database.prove_writes()
+    assert holder_seen(database, "before"), "what was committed before is there"
+
+
+@pytest.mark.slow
+def test_a_url_that_names_only_a_standby_says_so(standby: Cluster, primary_url: str) -> None:
+    url = make_url(primary_url).set(query={"host": str(standby.socket.parent)})
+    database = Database(url.render_as_string(hide_password=False))
+    database.check()
+    with pytest.raises(StoreUnavailable, match=r"read-only .* or the URL names a standby"):
+        database.check_writes()
+    standby.promote()
+    database.check_writes()
+    database.dispose()
