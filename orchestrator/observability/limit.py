@@ -24,6 +24,9 @@ ONCE_EACH = frozenset({"orchestrator.flows.deliver_events"})
 #: What differs between two lines of one kind where a message was formatted before it was logged.
 _PARTICULARS = re.compile(r"0x[0-9a-f]+|[0-9a-f]{8}[0-9a-f-]*|\d+(\.\d+)?", re.IGNORECASE)
 
+#: Libraries that raise for a broker that is down or refuses.
+_OF_THE_BROKER = frozenset({"redis", "kombu", "amqp", "vine"})
+
 Kind = tuple[object, ...]
 
 
@@ -59,7 +62,8 @@ class Limit:
             window.suppressed += 1
             return
         window.written += 1
-        yield record if window.written == 1 else _without_traceback(record)
+        first = window.written == 1 and not _of_the_broker(record)
+        yield record if first else _without_traceback(record)
 
     def rest(self) -> Iterator[logging.LogRecord]:
         """The summaries of all that is still counted."""
@@ -121,12 +125,19 @@ def _raised(record: logging.LogRecord) -> tuple[object, ...]:
     return (record.exc_info[0], *where)
 
 
+def _of_the_broker(record: logging.LogRecord) -> bool:
+    """A broker that is down or full raises in each library and each process alike: the trace through the library
+    says nothing."""
+    kind = record.exc_info[0] if record.exc_info else None
+    return kind is not None and kind.__module__.partition(".")[0] in _OF_THE_BROKER
+
+
 def _without_traceback(record: logging.LogRecord) -> logging.LogRecord:
-    """The traceback was written with the first of its kind."""
+    """One line: the traceback was written with the first of its kind, or says nothing."""
     if not record.exc_info or record.exc_info[0] is None:
         return record
     line = copy.copy(record)
-    line.msg = f"{record.getMessage()} ({record.exc_info[0].__name__}, as before)"
+    line.msg = f"{record.getMessage().strip()} ({record.exc_info[0].__name__}; without its traceback)"
     line.args, line.exc_info, line.exc_text = None, None, None
     return line
 

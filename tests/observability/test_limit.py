@@ -5,6 +5,7 @@ import logging
 import sys
 
 import pytest
+from redis.exceptions import OutOfMemoryError
 
 from orchestrator.observability.limit import LINES, ONCE_EACH, WINDOW, BoundedHandler
 
@@ -100,7 +101,18 @@ def test_a_traceback_is_written_once_and_another_place_is_another_kind(log: Log)
             except (ValueError, KeyError):
                 log.say("work failed", level=logging.ERROR, raised=True)
     assert sum(line.startswith("Traceback") for line in log.lines) == 2
-    assert log.lines.count("ERROR redis work failed (ValueError, as before)") == LINES - 1
+    assert log.lines.count("ERROR redis work failed (ValueError; without its traceback)") == LINES - 1
+
+
+def test_an_error_of_the_broker_has_no_traceback(log: Log) -> None:
+    def refuse() -> None:
+        raise OutOfMemoryError("command not allowed")
+
+    try:
+        refuse()
+    except OutOfMemoryError:
+        log.say("Error in timer", level=logging.ERROR, raised=True)
+    assert log.lines == ["ERROR redis Error in timer (OutOfMemoryError; without its traceback)"]
 
 
 def test_events_are_logged_once_each_and_never_counted(log: Log) -> None:
