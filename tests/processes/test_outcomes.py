@@ -1,5 +1,6 @@
 """The outcome of a job, where the broker that should hand it over is gone, or the database, or neither will do."""
 
+import logging
 from collections.abc import Callable
 from contextlib import suppress
 from types import SimpleNamespace
@@ -221,6 +222,7 @@ READ_ONLY = StoreOutage(ErrorClass.READ_ONLY, Gone("no writes"))
 def test_an_outage_is_logged_as_it_begins_now_and_then_and_as_it_ends(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
+    caplog.set_level(logging.WARNING, logger="orchestrator")
     now = [0.0]
     outage = Outage(lambda: now[0])
     outage.over()
@@ -245,6 +247,7 @@ def test_an_outage_that_becomes_another_is_logged_at_once(caplog: pytest.LogCapt
 
 def test_a_tick_that_only_reads_ends_no_outage(caplog: pytest.LogCaptureFixture) -> None:
     """A standby answers every question: only a write that succeeds proves that it is over."""
+    caplog.set_level(logging.WARNING, logger="orchestrator")
     now, writes = [0.0], [0]
 
     def prove() -> None:
