@@ -47,7 +47,7 @@ def _some(hint: Any, name: str, n: int) -> Any:
     if isinstance(hint, UnionType):
         hint = next(arg for arg in get_args(hint) if arg is not type(None))
     if get_origin(hint) is tuple:
-        return ("zwei", "eins")
+        return (T0 + TICK, T0) if datetime in get_args(hint) else ("zwei", "eins")
     if get_origin(hint) is Mapping:
         return {"ключ": [1, 2.5, None, {"deep": True}], "name": name}
     if issubclass(hint, StrEnum):
