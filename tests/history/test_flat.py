@@ -33,7 +33,7 @@ from tests.store.stage import statements
 FEW, MANY = 10, int(os.environ.get("PAST", "20000"))
 #: Rows that a step may read beyond what it reads beside a short past: pages of lists, entries that an index has not
 #: forgotten yet. The audit looks at so many rows in turn, and no more.
-SLACK, AUDIT = 400, 10_000
+SLACK, AUDIT = 400, 18_000
 AUDITS = "orchestrator.tick.audit"
 #: Tables of the past.
 GROWING = ("sessions", "placements", "ledger", "outbox", "inbox")
