@@ -58,7 +58,7 @@ def changed() -> set[str]:
 
 def imports() -> dict[str, set[str]]:
     """For each file of Python, the test files that import it."""
-    graph = grimp.build_graph("orchestrator", "tests")
+    graph = grimp.build_graph("orchestrator", "tests", cache_dir=None)
     return {
         path: {
             _path(name) for name in graph.find_modules_that_directly_import(module) if _is_test(_path(name))
