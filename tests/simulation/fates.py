@@ -44,6 +44,8 @@ class Rates:
     doubled: float = 0.0
     delay: float = 0.0
     """Of a message, in seconds, at most."""
+    silent: float = 0.0
+    """Above zero: no wake-up comes, and workers look by themselves."""
 
 
 #: Of which each seed takes some: what goes wrong together, and what goes wrong alone.
@@ -52,6 +54,8 @@ FLAVOURS: Mapping[str, Rates] = {
     "workers pause": Rates(pause=0.003),
     "the database fails": Rates(lost_before_commit=0.01, lost_at_commit=0.01, conflict=0.02),
     "the broker fails": Rates(lost_message=0.3, doubled=0.3, delay=20.0),
+    "the broker is gone": Rates(lost_message=0.98, silent=1.0),
+    "every scheduler is dead": Rates(silent=1.0),
 }
 
 
@@ -109,6 +113,11 @@ class Chaos:
             universe.trouble(3.0 if kind != "job" else 0.0)
             return False
         return True
+
+    @property
+    def silent(self) -> bool:
+        """Does no wake-up come now?"""
+        return self.active and self._rates.silent > 0
 
     def doubles(self, universe: "Universe") -> bool:
         """Does it deliver it twice?"""

@@ -26,6 +26,7 @@ from orchestrator.simulator import Simulator
 from orchestrator.simulator.dispatch import Dispatcher
 from orchestrator.simulator.operate import Operator
 from orchestrator.store.database import Database, StoreError
+from orchestrator.tasks.runner import JITTER, LOOK_EVERY
 from orchestrator.tasks.ticks import OF_STEP, TICKS, Surroundings
 from tests.simulation.evidence import Evidence, gather
 from tests.simulation.kernel import START, Killed, VirtualLoop
@@ -121,6 +122,7 @@ class Universe:
         self._eye = sqlite3.connect(str(database.url.database), isolation_level=None)
         self._next: dict[str, float] = {}
         self._idle: Counter[str] = Counter()
+        self._looking: set[str] = set()
         self._poked = asyncio.Event()
         self._ids = self.rng_of("jobs")
         self._running: set[asyncio.Task[Any]] = set()
@@ -150,6 +152,11 @@ class Universe:
         """From now on, and so long, a stop may be late."""
         self.troubles.append((self.loop.now(), self.loop.now() + timedelta(seconds=seconds)))
 
+    @property
+    def silent(self) -> bool:
+        """No wake-up comes: what is due is done when a runner looks by itself."""
+        return bool(getattr(self.fate, "silent", False))
+
     # workers
 
     async def start_worker(self) -> Worker:
@@ -175,7 +182,7 @@ class Universe:
 
     def woken(self, steps: frozenset[Step]) -> None:
         """A commit published its wake-ups."""
-        for step in sorted(steps):
+        for step in () if self.silent else sorted(steps):
             if self.fate_of_message("wake-up"):
                 self._next[OF_STEP[step]] = 0.0
 
@@ -261,6 +268,11 @@ class Universe:
             return due
         if self._next.get(name, 0.0) > now:
             return self._next[name]
+        if self.silent and name not in self._looking:  # its runner looks within its pause
+            self._looking.add(name)
+            self._next[name] = now + self.rng.random() * LOOK_EVERY * (1 + JITTER)
+            return self._next[name]
+        self._looking.discard(name)
         idle = 0 if prompt else min(self._idle[name], len(SPACING) - 1)
         self._next[name] = now + SPACING[idle]
         self._send_tick(name)
@@ -277,7 +289,7 @@ class Universe:
 
     def _send_tick(self, name: str) -> None:
         alive = self.alive
-        if alive and self.fate_of_message("tick"):
+        if alive and (self.silent or self.fate_of_message("tick")):
             self.spawn(self._run_tick(self.rng.choice(alive), name), name)
 
     async def _run_tick(self, worker: Worker, name: str) -> None:
