@@ -9,7 +9,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,8 +26,10 @@ _SHORT, _LONGEST = Path("/tmp"), 60
 class Cluster:
     """One server in one directory; it can be stopped, and started again on the same data."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, env: Mapping[str, str] | None = None) -> None:
+        """`env`: what the server has in its environment besides."""
         self._directory = directory
+        self._env = {**os.environ, **(env or {})}
         self._account = _account()
         if self._account is not None:
             os.chown(directory, self._account["user"], self._account["group"])
@@ -98,6 +100,7 @@ class Cluster:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                env=self._env,
                 **(self._account or {}),
             )
 
