@@ -45,7 +45,10 @@ def host() -> Iterator[Host]:
             "FAKETIME_NO_CACHE": "1",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
         }
-        with cluster(lambda place: Cluster(place, env)) as server, Postgres(server.uri).fresh_database() as url:
+        with (
+            cluster(lambda place: Cluster(place, env)) as server,
+            Postgres(server.uri).fresh_database() as url,
+        ):
             yield Host(url, path)
 
 
