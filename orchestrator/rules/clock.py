@@ -202,7 +202,8 @@ def _followed(trust: Trust, reading: Reading) -> Trust:
 
 def _likely(known: Known, reading: Reading, *, alive: bool) -> datetime:
     """The time by what was noted elsewhere: the earliest reading that is not behind it."""
+    readings = (reading.raw, reading.raw + known.correction)
     if alive:
-        return reading.raw if abs(reading.raw - known.at) <= 2 * TOLERANCE else known.at
-    possible = [at for at in (reading.raw, reading.raw + known.correction) if at >= known.at - TOLERANCE]
-    return min(possible, default=known.at)
+        nearest = min(readings, key=lambda at: abs(at - known.at))
+        return nearest if abs(nearest - known.at) <= 2 * TOLERANCE else known.at
+    return min((at for at in readings if at >= known.at - TOLERANCE), default=known.at)

@@ -165,6 +165,13 @@ def test_where_others_are_alive_their_time_is_believed(off: timedelta, jumped: b
     assert abs(trust.last - T0) <= 2 * SECOND
 
 
+def test_where_others_know_of_the_jump_what_they_correct_by_is_exact() -> None:
+    noted = known(boot=ELSEWHERE, jumped_at=T0 - MINUTE, correction=-HOUR)
+    trust = clock.first_trust(noted, read(3 * SECOND, HOUR), BOOT, alive=True)
+
+    assert (trust.jumped, trust.last) == (True, T0 + 3 * SECOND)
+
+
 # together
 
 
