@@ -58,7 +58,7 @@ def restart(town: City, name: str, generation: int) -> None:
     kind = name.partition("-")[0]
     new = town.platform.start(kind, name=f"{name}.{generation}")
     ready = (
-        (lambda: new.text().count(" ready.") == 4) if kind == "worker" else (lambda: "started" in new.text())
+        (lambda: new.text().count(" ready.") == 5) if kind == "worker" else (lambda: "started" in new.text())
     )
     eventually(ready, f"{name} is ready")
     old.tell(signal.SIGTERM)

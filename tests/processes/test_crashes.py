@@ -23,7 +23,7 @@ def two_workers(platform: Platform) -> tuple[Running, Running]:
     platform.start("scheduler")
     platform.open_account(plan="contract")
     for running in (first, second):
-        eventually(lambda: running.text().count(" ready.") == 4, f"{running.name} is ready")  # noqa: B023
+        eventually(lambda: running.text().count(" ready.") == 5, f"{running.name} is ready")  # noqa: B023
     return first, second
 
 
