@@ -67,6 +67,7 @@ def _reading(tx: Transaction, providers: tuple[str, ...]) -> Reading:
         possible_orphans={provider: possible[provider] for provider in providers},
         braked={provider: provider in held for provider in providers},
         parked={JOBS_QUEUE: 0} | dict(tx.parked.counts()),
+        clock_ahead=_clock_ahead(tx),
         last_tick=liveness.last_sent(workers),
         clock_offsets={
             (one.kind, one.host, str(one.pid)): one.clock_offset_seconds
@@ -75,6 +76,11 @@ def _reading(tx: Transaction, providers: tuple[str, ...]) -> Reading:
         audit={check.value: 0 for check in Check} | tx.findings.counts(),
         last_audit=tx.findings.last_run(),
     )
+
+
+def _clock_ahead(tx: Transaction) -> float:
+    known = tx.clock.known()
+    return 0.0 if known is None else -known.correction.total_seconds()
 
 
 def _oldest_due(tx: Transaction) -> dict[str, datetime]:

@@ -62,6 +62,8 @@ class Reading:
     braked: Mapping[str, bool] = field(default_factory=dict)
     parked: Mapping[str, int] = field(default_factory=dict)
     """Queue → messages that wait for an operator."""
+    clock_ahead: float = 0.0
+    """Seconds by which the store's clock has jumped; 0 where it agrees with the measured time."""
     last_tick: datetime | None = None
     """When the broker last accepted a wake-up of a scheduler."""
     clock_offsets: Mapping[tuple[str, str, str], float] = field(default_factory=dict)
@@ -106,6 +108,12 @@ class StoreCollector(Collector):
             "A process's clock minus the store's.",
             ["kind", "host", "pid"],
             reading.clock_offsets,
+        )
+        yield _gauge(
+            "orchestrator_clock_jump_seconds",
+            "How far the store's clock is ahead of the measured time; healthy is 0.",
+            [],
+            {(): reading.clock_ahead},
         )
         yield _gauge("orchestrator_audit_violations", "Healthy is 0.", ["check"], reading.audit)
         for name, help_text, at in (

@@ -92,11 +92,11 @@ def away(reading: Reading, origin: datetime) -> timedelta:
 
 def compared(trust: Trust, reading: Reading) -> Trust:
     """The two clocks are compared; `last` is then the time now."""
-    if not trust.jumped:
-        trust = _followed(trust, reading)
-    agrees = abs(away(reading, trust.origin)) <= TOLERANCE and (reading.sharp or not trust.jumped)
-    now = reading.raw if agrees else trust.at(reading.after)
-    return replace(trust, last=max(trust.last, now), jumped=not agrees)
+    followed = trust if trust.jumped else _followed(trust, reading)
+    agrees = abs(away(reading, followed.origin)) <= TOLERANCE and (reading.sharp or not trust.jumped)
+    if agrees:
+        return replace(followed, last=max(trust.last, reading.raw), jumped=False)
+    return replace(trust, last=max(trust.last, trust.at(reading.after)), jumped=True)
 
 
 def believed(reading: Reading, accepted: int | None = None) -> Trust:

@@ -52,16 +52,14 @@ class ClockRows:
 class StoreClock:
     """Reads the store's clock, and compares each reading with the measuring one. Shared by a process's threads."""
 
-    def __init__(
-        self, clock: Clock | None, stopwatch: Stopwatch, *, keeps: bool, look_every: float = LOOK_EVERY
-    ) -> None:
+    def __init__(self, clock: Clock | None, stopwatch: Stopwatch, *, keeps: bool) -> None:
         """`keeps`: note the time for all, and that it jumped; what comes and goes, like a command, only looks."""
         self._clock = clock
         self._stopwatch = stopwatch
         self._keeps = keeps
-        self._look_every = look_every
+        self.look_every = LOOK_EVERY
         self._lock = threading.Lock()
-        self._looking = threading.Lock()
+        self._looking = threading.RLock()
         self._looked = float("-inf")
         self._trust: Trust | None = None
 
@@ -83,7 +81,7 @@ class StoreClock:
 
     def look(self, engine: Engine) -> None:
         """Meet what the others know, when it is time for it, in a transaction of its own; one thread at once."""
-        if self._stopwatch.seconds() - self._looked < self._look_every and self._trust is not None:
+        if self._stopwatch.seconds() - self._looked < self.look_every and self._trust is not None:
             return
         if not self._looking.acquire(blocking=self._trust is None):
             return

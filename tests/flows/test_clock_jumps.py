@@ -7,6 +7,7 @@ import pytest
 
 from orchestrator.flows.accept_clock import accept_clock
 from orchestrator.flows.audit import audit_everything
+from orchestrator.flows.measure import measure
 from orchestrator.flows.watch_clock import watch_clock
 from orchestrator.rules.audit import Check
 from orchestrator.rules.clock import Known
@@ -50,6 +51,7 @@ def jumps_for(world: World, jump: timedelta, span: timedelta) -> None:
     watch_clock(world.services)
     world.pass_time(span)
     assert known(world).jumped_at is not None
+    assert abs(measure(world.services.database, ()).clock_ahead - jump.total_seconds()) <= 1
     world.clock.store_is_ahead = timedelta(0)
     world.pass_time(2 * SECOND)
     watch_clock(world.services)
@@ -174,6 +176,7 @@ def test_a_jump_is_alarmed_once_and_so_is_its_end(world: World, jump: timedelta)
     jumps_for(world, jump, 10 * MINUTE)
     watch_clock(world.services)
 
+    assert measure(world.services.database, ()).clock_ahead == 0
     assert world.events("installation") == ["clock_jumped", "recovered"]
     assert known(world).seen_by == "host of boot-1"
 

@@ -65,6 +65,12 @@ def test_the_time_never_goes_back_where_a_clock_is_set_back_a_little() -> None:
     assert clock.compared(after, read(MINUTE + 4 * SECOND, -2 * SECOND)).last == T0 + MINUTE + 2 * SECOND
 
 
+def test_a_jump_after_a_long_pause_is_not_followed_as_if_it_were_drift() -> None:
+    after = clock.compared(trusted(), read(HOUR, HOUR))
+
+    assert (after.jumped, after.last) == (True, T0 + HOUR)
+
+
 def test_a_jump_is_over_when_the_clock_agrees_again() -> None:
     during = clock.compared(trusted(), read(MINUTE, HOUR))
     after = clock.compared(during, read(2 * MINUTE, SECOND))

@@ -26,6 +26,8 @@ HOUR = 3600.0
 #: A storm lasts so long; two of them, each followed by a quiet, are a day.
 STORM = 11 * HOUR
 WORKERS = 3
+#: A flavour besides those of the fates.
+CLOCK_JUMPS = "the clock jumps"
 
 
 @dataclass(kw_only=True)
@@ -91,6 +93,8 @@ class _Day:
             *(["beta"] if rng.random() < 0.4 else []),
         }
         self._rng = rng
+        if random.Random(f"{seed}/clock").random() < 0.5:
+            self.flavours.append(CLOCK_JUMPS)
         self.universe = Universe(
             loop,
             database,
@@ -100,6 +104,7 @@ class _Day:
             plans=_plans(),
             platforms=[platform for platform in PLATFORMS if platform.name in names],
             clock_ahead=rng.choice((0.0, 0.0, 2.0, -3.0)),
+            checks_time=CLOCK_JUMPS in self.flavours,
         )
         self._storms = Storms(self.universe, random.Random(f"{seed}/storms"))
         self._customers = Customers(self.universe, random.Random(f"{seed}/customers"))
@@ -114,6 +119,7 @@ class _Day:
             self._storms.rage(900),
             self._replace_the_dead(),
             self._outages(),
+            self._clock_jumps(),
         ):
             self._background = [*getattr(self, "_background", []), world.loop.create_task(forever)]
         driven = world.loop.create_task(self._drive_for_ever())
@@ -177,6 +183,23 @@ class _Day:
                 self._chaos.database_is_down = True
                 await asyncio.sleep(seconds)
                 self._chaos.database_is_down = False
+
+    async def _clock_jumps(self) -> None:
+        """Now and then the clock of the store's host jumps by up to two hours, for seconds or for hours."""
+        rng, world = random.Random(f"{self.universe.seed}/clock jumps"), self.universe
+        while world.checks_time:
+            await asyncio.sleep(rng.expovariate(1 / (2 * HOUR)))
+            ahead, seconds = (
+                rng.uniform(-2 * HOUR, 2 * HOUR),
+                rng.choice((25, 300, 4000)) * rng.uniform(0.5, 1.5),
+            )
+            if not self._chaos.active:
+                continue
+            world.told.faults[CLOCK_JUMPS] += 1
+            world.note("clock", f"jumps by {ahead:+.0f} s for {seconds:.0f} s")
+            world.store_is_ahead = ahead
+            await asyncio.sleep(seconds)
+            world.store_is_ahead = 0.0
 
     def _sum_up(self, result: Result, evidence: Evidence) -> None:
         world = self.universe

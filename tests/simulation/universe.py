@@ -61,6 +61,7 @@ _UPKEEP: Mapping[str, tuple[str, float]] = {
     "orchestrator.tick.outcomes": ("SELECT 1", 40_000),
     "orchestrator.tick.reconcile": ("SELECT 1", 2400),
     "orchestrator.tick.audit": ("SELECT 1", 14_400),
+    "orchestrator.tick.clock": ("SELECT 1 FROM clock", 300),
 }
 _ANYTHING_ELSE = ("SELECT 1", 1800.0)
 
@@ -88,8 +89,12 @@ class Universe:
         plans: Mapping[str, Plan],
         platforms: Sequence[Platform] = PLATFORMS,
         clock_ahead: float = 0.0,
+        checks_time: bool = False,
     ) -> None:
-        """`clock_ahead`: seconds by which the platforms' clocks differ from ours."""
+        """`clock_ahead`: seconds by which the platforms' clocks differ from ours; `checks_time`: workers compare the
+        store's clock with what they measure, and it may jump (`store_is_ahead`)."""
+        self.checks_time = checks_time
+        self.store_is_ahead = 0.0
         self.loop, self.seed, self.fate = loop, seed, fate
         self.url, self.engine = str(database.url), database.engine
         self.database = Database(self.url, clock=loop.now)
@@ -135,6 +140,10 @@ class Universe:
     def seconds(self) -> float:
         """Since the start."""
         return self.loop.time()
+
+    def store_now(self) -> datetime:
+        """What the clock of the store's host shows."""
+        return self.loop.now() + timedelta(seconds=self.store_is_ahead)
 
     # what happens
 

@@ -18,6 +18,7 @@ from orchestrator.rules.states import Step
 from orchestrator.settings import SecretStore, Settings
 from orchestrator.store.database import Database
 from orchestrator.store.identity import Identity
+from orchestrator.store.stopwatch import Stopwatch
 from orchestrator.store.unit import Transaction
 from tests.simulation.kernel import FlowLoop, Killed, in_greenlet, wait_for
 from tests.simulation.wire import Wire
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from tests.simulation.universe import Universe
 
 T = TypeVar("T")
+#: What the measuring clocks of the machines show at the start. Seconds.
+BOOTED = 100_000.0
 #: The placement that this task asks a platform about.
 _ABOUT: ContextVar[str | None] = ContextVar("about", default=None)
 #: What a driver may be asked.
@@ -70,6 +73,8 @@ class Worker:
 
     async def begin(self) -> None:
         """What every worker does first."""
+        if self.universe.checks_time:
+            await self.do("learn", self.services.database.learn_time)
         await self.do("sync", lambda: sync_credentials(self.services))
 
     async def do(self, what: str, work: Callable[[], T]) -> T:
@@ -135,9 +140,13 @@ class SharedDatabase(Database):
 
     def __init__(self, engine: Engine, worker: Worker) -> None:
         universe = worker.universe
+        machine = f"machine-{len(universe.workers) % 2 + 1}"
+        stopwatch = Stopwatch(seconds=lambda: universe.loop.time() + BOOTED, boot=machine, host=machine)
         super().__init__(
             universe.url,
-            clock=universe.loop.now,
+            clock=universe.store_now,
+            stopwatch=stopwatch if universe.checks_time else None,
+            keeps_time=True,
             identity=Identity(universe.rng_of("ids")),
             pause=lambda seconds: wait_for(asyncio.sleep(seconds)),
         )
@@ -145,7 +154,8 @@ class SharedDatabase(Database):
         self.engine = engine.execution_options()  # listeners of its own, over everybody's connections
         event.listen(self.engine, "commit", self._commits)
         self._worker = worker
-        self._where, self._committed = "nobody", False
+        self._where, self._committed, self._looks = "nobody", False, False
+        self.time.look_every = 4.0  # a day is long, and nothing else comes as often
 
     def attempt(self, work: Callable[[Transaction], T]) -> tuple[T, frozenset[Step]]:
         self._where = name_of(work)
@@ -156,8 +166,18 @@ class SharedDatabase(Database):
         self._point("after")
         return done
 
+    def _look_at_time(self) -> None:
+        """Nothing befalls a process while it looks: others would wait for its lock in real time."""
+        self._looks = True
+        try:
+            super()._look_at_time()
+        finally:
+            self._looks = False
+
     def _commits(self, _connection: Connection) -> None:
         """Each COMMIT that reaches the database is a point of its own, whoever sends it."""
+        if self._looks:
+            return
         if self._committed:
             self._point("after")
         self._point("before")
