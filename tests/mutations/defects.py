@@ -104,8 +104,8 @@ DEFECTS: Sequence[Defect] = (
             ),
             Edit(
                 file="orchestrator/flows/books.py",
-                sound="replace(session, charged=cost, charges=n)",
-                broken="replace(session, charges=n)",
+                sound="return charged, replace(session, charged=cost, charges=n)",
+                broken="return charged, replace(session, charges=n)",
             ),
         ],
         found_by=story("lives and is closed, at alpha"),
