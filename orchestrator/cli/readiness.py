@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 #: Seconds between two attempts.
 EVERY = 1.0
 #: What an operator must correct before the same settings can work. Everything else passes.
-_WRONG = frozenset({ErrorClass.NO_RIGHTS, ErrorClass.NOT_MIGRATED})
+_WRONG = frozenset({ErrorClass.MISSING, ErrorClass.NO_RIGHTS, ErrorClass.NOT_MIGRATED})
 
 
 def wait_for_database(

@@ -19,6 +19,8 @@ class ErrorClass(StrEnum):
     OVERLOADED = "overloaded"
     NOT_MIGRATED = "not_migrated"
     NO_RIGHTS = "no_rights"
+    MISSING = "missing"
+    """No database has this name or lies at this path; the server, where there is one, is well."""
     CONTENDED = "contended"
     """Locks or conflicts with other transactions; run again, it usually succeeds."""
     OWN_LIMIT = "own_limit"
@@ -40,6 +42,7 @@ OUTAGES: Mapping[ErrorClass, str] = {
     ErrorClass.OVERLOADED: "the database has no room left (connections, disk or memory)",
     ErrorClass.NOT_MIGRATED: "the database lacks a table or a column: run `orchestrator migrate`",
     ErrorClass.NO_RIGHTS: "the database refuses this user: check its password and its grants",
+    ErrorClass.MISSING: "there is no database of this name, or the path names no database file that can be opened",
     ErrorClass.CONTENDED: "the database is busy: locks or conflicts outlasted every retry",
     ErrorClass.OWN_LIMIT: "this process waited in vain for one of its own database connections; the database is not"
     " at fault",
@@ -77,7 +80,7 @@ SQLSTATES: Mapping[str, ErrorClass] = {
     "38": ErrorClass.DEFECT,
     "39": ErrorClass.DEFECT,
     "3B": ErrorClass.DEFECT,
-    "3D": ErrorClass.DOWN,  # the database itself is missing
+    "3D": ErrorClass.MISSING,
     "3F": ErrorClass.NOT_MIGRATED,
     "40": ErrorClass.CONTENDED,
     "40002": ErrorClass.VALUE,
@@ -117,6 +120,8 @@ CONNECT_MESSAGES: Mapping[str, ErrorClass] = {
     "no pg_hba.conf entry": ErrorClass.NO_RIGHTS,
     'role "': ErrorClass.NO_RIGHTS,  # … does not exist
     "permission denied": ErrorClass.NO_RIGHTS,
+    '" does not exist': ErrorClass.MISSING,  # a database: roles stand above
+    "no such database": ErrorClass.MISSING,  # PgBouncer's words
     "is not permitted to log in": ErrorClass.NO_RIGHTS,
 }
 
@@ -135,7 +140,7 @@ SQLITE_CODES: Mapping[int, ErrorClass] = {
     sqlite3.SQLITE_CORRUPT: ErrorClass.DAMAGED,
     sqlite3.SQLITE_NOTFOUND: ErrorClass.DEFECT,
     sqlite3.SQLITE_FULL: ErrorClass.OVERLOADED,
-    sqlite3.SQLITE_CANTOPEN: ErrorClass.DOWN,
+    sqlite3.SQLITE_CANTOPEN: ErrorClass.MISSING,
     sqlite3.SQLITE_PROTOCOL: ErrorClass.CONTENDED,
     sqlite3.SQLITE_EMPTY: ErrorClass.DEFECT,
     sqlite3.SQLITE_SCHEMA: ErrorClass.CONTENDED,
@@ -147,7 +152,7 @@ SQLITE_CODES: Mapping[int, ErrorClass] = {
     sqlite3.SQLITE_AUTH: ErrorClass.NO_RIGHTS,
     sqlite3.SQLITE_FORMAT: ErrorClass.DEFECT,
     sqlite3.SQLITE_RANGE: ErrorClass.DEFECT,
-    sqlite3.SQLITE_NOTADB: ErrorClass.DOWN,
+    sqlite3.SQLITE_NOTADB: ErrorClass.MISSING,
 }
 #: SQLite has one code for all that is wrong with a statement.
 SQLITE_MESSAGES: Mapping[str, ErrorClass] = {

@@ -19,13 +19,17 @@ from tests.processes.platform import Platform, eventually
 DOWN = OperationalError("SELECT 1", None, Exception("connection refused"))
 
 
+#: What an operator must correct.
+WRONG = [ErrorClass.MISSING, ErrorClass.NO_RIGHTS, ErrorClass.NOT_MIGRATED]
+
+
 def unavailable(meaning: ErrorClass) -> StoreUnavailable:
     error = StoreUnavailable("the database postgresql://somebody:***@db cannot be used")
     error.__cause__ = StoreOutage(meaning, DOWN)
     return error
 
 
-@pytest.mark.parametrize("meaning", sorted(set(OUTAGES) - {ErrorClass.NO_RIGHTS, ErrorClass.NOT_MIGRATED}))
+@pytest.mark.parametrize("meaning", sorted(set(OUTAGES) - set(WRONG)))
 def test_a_database_that_is_down_is_waited_for_and_the_log_stays_short(
     meaning: ErrorClass, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -48,7 +52,7 @@ def test_a_database_that_is_down_is_waited_for_and_the_log_stays_short(
     assert "the database is there after 100 s" in said[-1]
 
 
-@pytest.mark.parametrize("meaning", [ErrorClass.NO_RIGHTS, ErrorClass.NOT_MIGRATED])
+@pytest.mark.parametrize("meaning", WRONG)
 def test_what_an_operator_must_correct_is_not_waited_for(meaning: ErrorClass) -> None:
     def check() -> None:
         raise unavailable(meaning)

@@ -63,7 +63,7 @@ def test_the_table_has_no_row_without_a_sqlstate() -> None:
         ("25P03", C.TIMED_OUT),
         ("26000", C.DOWN),
         ("28P01", C.NO_RIGHTS),
-        ("3D000", C.DOWN),
+        ("3D000", C.MISSING),
         ("40001", C.CONTENDED),
         ("40P01", C.CONTENDED),
         ("42501", C.NO_RIGHTS),
@@ -109,6 +109,8 @@ def test_every_result_code_of_sqlite_has_a_meaning() -> None:
         ('connection to server at "127.0.0.1", port 1 failed: Connection refused', C.DOWN),
         ("connection failed: FATAL:  the database system is starting up", C.DOWN),
         ("connection timeout expired", C.DOWN),
+        ('connection failed: FATAL:  database "nowhere" does not exist', C.MISSING),
+        ('connection failed: FATAL:  role "x" does not exist', C.NO_RIGHTS),
     ],
 )
 def test_what_the_message_of_a_failed_connection_means(message: str, meaning: ErrorClass) -> None:
@@ -209,7 +211,7 @@ def test_a_damaged_file_of_sqlite(sqlite_url: str, damage: int) -> None:
     database = Database(sqlite_url)
     found = meaning_of(database, "SELECT * FROM accounts")
     database.dispose()
-    assert found in {C.DOWN, C.DAMAGED}
+    assert found in {C.MISSING, C.DAMAGED}
 
 
 def test_a_file_that_only_reads_is_an_outage_on_sqlite(on_sqlite: Database) -> None:
