@@ -8,20 +8,17 @@ from datetime import datetime
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
-from sqlalchemy import func, select
-
 from orchestrator import wiring
-from orchestrator.rules.states import TERMINAL
 from orchestrator.settings import Settings
 from orchestrator.simulator import Call, SimSession
 from orchestrator.store.database import Database
-from orchestrator.store.outbox import OUTBOX
 from tests.chaos import servers
 from tests.chaos.listener import Listener
 from tests.chaos.load import Load
 from tests.chaos.proxy import Proxy
+from tests.processes.judging import moves, wait_for_rest
 from tests.processes.nursery import Nursery
-from tests.processes.platform import Platform, eventually, morpheus, openai
+from tests.processes.platform import Platform, morpheus, openai
 from tests.simulation.evidence import Evidence, gather
 
 #: Model → how often it is asked for. Two keys at the gateway: some must wait.
@@ -67,7 +64,7 @@ class City:
 
     def until_quiet(self) -> None:
         """Every session is over, every placement has ended, every event is delivered."""
-        eventually(lambda: not self._moves(), f"peace; {self._moves()}", QUIET_WITHIN)
+        wait_for_rest(lambda: moves(self.platform, ACCOUNTS), QUIET_WITHIN)
 
     def evidence(
         self,
@@ -100,19 +97,6 @@ class City:
             return replace(seen, answers={**load.answers, **own})
         finally:
             database.dispose()
-
-    def _moves(self) -> dict[str, int]:
-        """What is not at rest yet."""
-        with self.platform.database.reading() as tx:
-            sessions = [
-                s for account in ACCOUNTS for s in tx.sessions.listed(account_id=account, limit=100_000)
-            ]
-            live = sum(s.state not in TERMINAL for s in sessions)
-            due = tx.placements.oldest_due()
-            waiting = select(func.count()).where(OUTBOX.c.delivered_at.is_(None))
-            events = tx.connection.execute(waiting).scalar_one()
-        found = {"sessions": live, "events": events, **{f"placements to {step}": 1 for step in due}}
-        return {what: count for what, count in found.items() if count}
 
 
 @contextmanager

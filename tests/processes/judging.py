@@ -1,6 +1,6 @@
 """What a platform of real processes has come to: is it at rest, and what does everything that was written down say?"""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -13,7 +13,7 @@ from orchestrator.simulator import Call, SimSession
 from orchestrator.store.database import Database
 from orchestrator.store.outbox import OUTBOX
 from tests.chaos.load import Load
-from tests.processes.platform import Platform
+from tests.processes.platform import Platform, Unseen, eventually
 from tests.simulation.evidence import Evidence, gather
 
 
@@ -27,6 +27,16 @@ def moves(platform: Platform, accounts: Sequence[str]) -> dict[str, int]:
         events = tx.connection.execute(waiting).scalar_one()
     found = {"sessions": live, "events": events, **{f"placements to {step}": 1 for step in due}}
     return {what: count for what, count in found.items() if count}
+
+
+def wait_for_rest(look: Callable[[], dict[str, int]], patience: float) -> None:
+    """Return once `look` finds nothing that is still under way; raise `Unseen` with what it found after `patience`
+    seconds."""
+    try:
+        eventually(lambda: not look(), "rest", patience)
+    except Unseen:
+        if left := look():
+            raise Unseen(f"after {patience:g} s not at rest: {left}") from None
 
 
 def judged(

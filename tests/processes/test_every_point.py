@@ -12,7 +12,7 @@ import pytest
 
 from tests.chaos.load import Load
 from tests.processes.dying import DIED
-from tests.processes.judging import judged, moves
+from tests.processes.judging import judged, moves, wait_for_rest
 from tests.processes.platform import Platform, Running, eventually, morpheus, openai
 from tests.simulation.invariants import violations
 
@@ -82,7 +82,7 @@ def test_a_worker_may_be_killed_at_every_point_where_it_touches_the_world(platfo
     deaths.ready(datetime.now(UTC))
     time.sleep(PEACE)
     customers.stop()
-    eventually(lambda: not moves(platform, ["acme"]), "peace", 180)
+    wait_for_rest(lambda: moves(platform, ["acme"]), 180)
     seen = judged(platform, customers, deaths.troubles, late=LATE)
     log.warning("died at %d of %d points", len(deaths.points), len(points))
     assert {*points} - {*deaths.points} == set(), "counted, and never reached again"
