@@ -36,7 +36,9 @@ def test_nobody_leaks_and_no_healthy_session_is_closed(make_platforms: MakeWorld
     hour.die_out(2 * HOUR)
 
     lives = hour.lives()
-    assert [one.session for one in lives if one.session.state not in (State.STOPPED, State.FAILED)] == []
+    assert [one for one in lives if one.session.state not in (State.STOPPED, State.FAILED)] == [], (
+        "never over"
+    )
     report = world.server.report()
     assert (world.server.open_sessions(), report.leaked) == ([], 0), "a leak"
     assert report.double_opens == 0
