@@ -1,7 +1,7 @@
 """What the rows of the processes say: who is missing, who dies again and again, whose clock is off."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -19,6 +19,8 @@ DEATHS, DEATHS_WITHIN = 3, timedelta(minutes=10)
 SILENT_AFTER = timedelta(seconds=15)
 #: Seconds by which the clock of a machine may differ from the store's.
 OFFSET_ALLOWED = 5.0
+#: An alarm of a clock ends below this, so that an offset near the bound does not open and close it in turns.
+OFFSET_OVER = 4.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,3 +76,23 @@ def deaf_kinds(workers: Sequence[Worker], now: datetime) -> list[str]:
 def off_clocks(workers: Iterable[Worker], now: datetime) -> list[Worker]:
     """Return those whose machine's clock differs too much from the store's."""
     return [one for one in alive(workers, now) if abs(one.clock_offset_seconds) > OFFSET_ALLOWED]
+
+
+def off_hosts(workers: Iterable[Worker], now: datetime, alarmed: Collection[str]) -> Mapping[str, Worker]:
+    """Return each host that needs an alarm of its clock, with the process there that is off the most."""
+    worst: dict[str, Worker] = {}
+    for one in alive(workers, now):
+        allowed = OFFSET_OVER if one.host in alarmed else OFFSET_ALLOWED
+        known = worst.get(one.host)
+        off = abs(one.clock_offset_seconds)
+        if off > allowed and (known is None or off > abs(known.clock_offset_seconds)):
+            worst[one.host] = one
+    return worst
+
+
+def offset_in_words(worker: Worker) -> str:
+    """Return by how much its machine's clock is off, and the remedy."""
+    return (
+        f"the clock of {worker.host} ({worker.kind}) is {worker.clock_offset_seconds:+.1f} s off the database's:"
+        " run NTP there"
+    )

@@ -12,6 +12,7 @@ from orchestrator.flows.close_due import close_due, mark_unserved
 from orchestrator.flows.deliver_events import Sink, deliver_events
 from orchestrator.flows.funds_due import funds_due
 from orchestrator.flows.keys import retry_paused
+from orchestrator.flows.machine_clocks import alarm_off_clocks
 from orchestrator.flows.network import prune
 from orchestrator.flows.open_due import OPEN as OPEN_FLOW
 from orchestrator.flows.open_due import open_due
@@ -57,6 +58,7 @@ def _look_at_brakes(services: Services) -> None:
     release_overdue(services)
     end_alarms(services)
     prune(services)
+    alarm_off_clocks(services)
 
 
 #: Task name → wake-up. Add a name a release before anything sends it; never rename one.

@@ -11,6 +11,7 @@ from orchestrator.rules.liveness import (
     GONE_AFTER,
     KINDS,
     OFFSET_ALLOWED,
+    OFFSET_OVER,
     SCHEDULER,
     SILENT_AFTER,
     alive,
@@ -19,6 +20,8 @@ from orchestrator.rules.liveness import (
     last_sent,
     missing_kinds,
     off_clocks,
+    off_hosts,
+    offset_in_words,
 )
 from orchestrator.rules.values import Worker
 
@@ -111,3 +114,27 @@ def test_a_kind_of_work_that_receives_no_wake_up_is_deaf(rows: list[Worker], dea
 )
 def test_a_clock_may_differ_by_a_few_seconds(offset: float, off: bool) -> None:
     assert bool(off_clocks([worker(clock_offset_seconds=offset)], NOW)) is off
+
+
+@pytest.mark.parametrize(
+    ("offset", "alarmed", "off"),
+    [
+        pytest.param(OFFSET_ALLOWED, False, False, id="within the bound"),
+        pytest.param(-OFFSET_ALLOWED - 0.1, False, True, id="beyond it"),
+        pytest.param(OFFSET_ALLOWED - 0.1, True, True, id="an alarm does not end near the bound"),
+        pytest.param(OFFSET_OVER, True, False, id="it ends well below"),
+    ],
+)
+def test_an_alarm_of_a_clock_does_not_flap(offset: float, alarmed: bool, off: bool) -> None:
+    rows = [worker(clock_offset_seconds=offset)]
+    assert bool(off_hosts(rows, NOW, {"a"} if alarmed else {"b"})) is off
+
+
+def test_each_host_is_alarmed_once_with_what_is_off_the_most() -> None:
+    rows = [
+        worker(host=host, clock_offset_seconds=off) for host, off in [("a", 6), ("a", -9), ("a", 7), ("b", 0)]
+    ]
+    gone = worker(seen_ago=2 * GONE_AFTER, host="c", clock_offset_seconds=99)
+    [(host, worst)] = off_hosts([*rows, gone], NOW, ()).items()
+    assert (host, worst) == ("a", rows[1])
+    assert "the clock of a (ping) is -9.0 s off the database's: run NTP" in offset_in_words(worst)

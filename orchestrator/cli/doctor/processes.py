@@ -74,13 +74,7 @@ def machine_clocks(_settings: "Settings") -> str:
     """Do the machines' clocks agree with the store's?"""
     off = liveness.off_clocks(*_rows())
     if off:
-        raise Complaint(
-            "\n".join(
-                f"the clock of {one.host} ({one.kind}) is {one.clock_offset_seconds:+.1f} s off the database's:"
-                " run NTP there"
-                for one in off
-            )
-        )
+        raise Complaint("\n".join(map(liveness.offset_in_words, off)))
     return "they agree with the database's"
 
 
