@@ -77,6 +77,19 @@ MISJUDGEMENTS: Sequence[Defect] = (
         found_as="test_a_wake_up_compares_no_clocks",
     ),
     Defect(
+        name="doubted-clock-goes-on",
+        what="the store's clock is noticed to have jumped, and the time goes on by it all the same",
+        edits=[
+            Edit(
+                file="orchestrator/rules/clock.py",
+                sound="last=max(trust.last, trust.at(reading.after)), jumped=True)",
+                broken="last=max(trust.last, reading.raw), jumped=True)",
+            )
+        ],
+        found_by=("pytest", "tests/flows/test_clock_jumps.py", "-x", "-k", "test_sessions_run_on_are_pinged"),
+        found_as="test_sessions_run_on_are_pinged_and_stop_at_their_own_instants",
+    ),
+    Defect(
         name="no-look-without-a-bell",
         what="a runner waits for its bell for ever: without messages nothing is done",
         edits=[
