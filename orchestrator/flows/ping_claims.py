@@ -13,6 +13,7 @@ from orchestrator.flows.services import PING_BEGINS_WITHIN, Services, ping_lease
 from orchestrator.flows.targets import target_of
 from orchestrator.providers.driver import Driver, Life, Probe, Target
 from orchestrator.rules.alarms import AlarmKind, alarm
+from orchestrator.rules.busy import may_hang
 from orchestrator.rules.patience import spread
 from orchestrator.rules.pings import Ping, may_be_the_last
 from orchestrator.rules.states import State, Step
@@ -80,7 +81,7 @@ def claim_pings(services: Services, provider: str) -> list[tuple[Session, Placem
             )
     finally:
         services.slots.release(Step.PING, provider, free - len(claimed))
-    services.suspects.hold(provider, sum(_is_suspect(session) for session, _ in claimed))
+    services.suspects.hold(provider, sum(may_hang(session) for session, _ in claimed))
     return [(session, placement, token, begin_by) for session, placement in claimed]
 
 
@@ -124,15 +125,11 @@ def _leave_what_has_no_room(
     tx: Transaction, claimed: Sequence[tuple[Session, Placement]], room: int, token: str, now: datetime
 ) -> Sequence[tuple[Session, Placement]]:
     """Pings that may hang leave room for those that answered last time."""
-    suspects = [session.id for session, _ in claimed if _is_suspect(session)]
+    suspects = [session.id for session, _ in claimed if may_hang(session)]
     left = set(suspects[room:])
     if left:
         tx.pings.release(left, token, now + NO_ROOM)
     return [(session, placement) for session, placement in claimed if session.id not in left]
-
-
-def _is_suspect(session: Session) -> bool:
-    return session.failures > 0
 
 
 def _leave_what_it_lacks_the_secret_for(
@@ -179,7 +176,7 @@ async def send(
 
 def free_slot(services: Services, session: Session, placement: Placement) -> None:
     """One ping less is under way."""
-    services.suspects.release(placement.provider, _is_suspect(session))
+    services.suspects.release(placement.provider, may_hang(session))
     services.slots.release(Step.PING, placement.provider)
 
 

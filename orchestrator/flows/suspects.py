@@ -1,5 +1,5 @@
-"""Pings of sessions that failed last time hold at most half of a provider's slots: those that hang hold one for as long
-as the ping's timeout, and must not keep the others from their interval."""
+"""Pings of sessions whose last one was not answered hold at most half of a provider's slots: those that hang hold one
+for as long as the ping's timeout, and must not keep the others from their interval."""
 
 import threading
 from collections import Counter

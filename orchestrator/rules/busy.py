@@ -58,6 +58,11 @@ def is_busy(session: Session) -> bool:
     return session.busy_since is not None and session.failures == 0
 
 
+def may_hang(session: Session) -> bool:
+    """Return whether the next ping may take all of its time: the last one was not answered."""
+    return session.failures > 0 or session.busy_since is not None
+
+
 def is_dead(session: Session, policy: Policy, now: datetime) -> bool:
     """Whether it has been busy for longer than an answer may take."""
     return (

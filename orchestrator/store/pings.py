@@ -58,12 +58,12 @@ class Pings:
         Rows that another claim holds are skipped; credentials in `lacking` are left to other workers. One that was
         claimed within `begins_within_seconds` is left alone, however due it is made: that ping may be about to
         begin, and a close must know of it. `spread_seconds`: see `may_be_asked`. Without `suspects`, those whose last
-        ping failed are left alone."""
+        ping was not answered are left alone."""
         until = now + timedelta(seconds=lease_seconds)
         lately = now - timedelta(seconds=begins_within_seconds)
         asked = _may_be_asked(now, spread_seconds)
         due = _due(provider, limit, now, lately, lacking).where(asked)
-        due = due if suspects else due.where(SESSIONS.c.failures == 0)
+        due = due if suspects else due.where(SESSIONS.c.failures == 0, SESSIONS.c.busy_since.is_(None))
         once = due.cte("due")  # a subquery may be run for each row, and then claims more than `limit`
         step, at = _after_silence(until)
         claim = (

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import pytest
+
 from orchestrator.flows.ping_claims import claim_pings
 from orchestrator.rules.values import Plan
 from tests.flows.conftest import MakeWorld
@@ -10,20 +12,20 @@ from tests.world import SECOND, World
 PLANS = {"payg": Plan(name="payg", max_sessions=100, max_concurrent=100, max_nodes=2)}
 
 
-def _failing(world: World, session_ids: Sequence[str]) -> None:
+def _unanswered(world: World, session_ids: Sequence[str], how: str) -> None:
     with world.services.database.engine.begin() as connection:
         for session_id in session_ids:
             connection.exec_driver_sql(
-                "UPDATE sessions SET failures = 1, failing_since = last_ping_at, next_step_at = last_ping_at"
-                f" WHERE id = '{session_id}'"
+                f"UPDATE sessions SET {how}, next_step_at = last_ping_at WHERE id = '{session_id}'"
             )
 
 
-def test_those_that_hang_leave_half_of_the_slots(make_world: MakeWorld) -> None:
+@pytest.mark.parametrize("how", ["failures = 1, failing_since = last_ping_at", "busy_since = last_ping_at"])
+def test_those_that_hang_leave_half_of_the_slots(make_world: MakeWorld, how: str) -> None:
     world = make_world(plans=PLANS)
     sessions = [world.run_session("llama") for _ in range(18)]
     hanging, well = set(sessions[:12]), set(sessions[12:])
-    _failing(world, sorted(hanging))  # they are most overdue
+    _unanswered(world, sorted(hanging), how)  # they are most overdue
     world.jump(31 * SECOND)
     worker = world.worker_of(max_in_flight=10)
     held: set[str] = set()

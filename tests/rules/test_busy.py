@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.rules import events
-from orchestrator.rules.busy import MOST_UNDER_WAY, Silence, note_begun, note_ended, under_way_until
+from orchestrator.rules.busy import (
+    MOST_UNDER_WAY,
+    Silence,
+    may_hang,
+    note_begun,
+    note_ended,
+    under_way_until,
+)
 from orchestrator.rules.decide import (
     Decision,
     Ping,
@@ -69,6 +76,14 @@ def test_what_shows_that_a_server_is_busy(session: Session, silence: Silence | N
     assert (noted.busy_since is not None, noted.failures) == (busy, 0 if busy else 1)
     assert noted.last_verdict is Verdict.TRANSIENT
     assert ("busy: " in (noted.last_ping_detail or "")) is busy
+
+
+@pytest.mark.parametrize("silence", [ANSWERS, NOTHING, None])
+def test_a_session_that_did_not_answer_may_hang_until_it_answers(silence: Silence | None) -> None:
+    noted, _ = pinged(a_running_session(), unanswered(silence))
+    assert may_hang(noted)
+    well, _ = pinged(noted, Ping(Verdict.ALIVE, 20, ""))
+    assert not may_hang(well)
 
 
 def test_a_busy_session_is_pinged_slower_and_not_stopped() -> None:

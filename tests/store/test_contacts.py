@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -54,7 +55,12 @@ def test_one_running_session_of_a_provider_is_asked_soon(database: Database) -> 
     assert database.transact(lambda tx: tx.pings.ask_soon(["beta"], T0)) is False
 
 
-def test_a_claim_without_suspects_takes_those_that_answered(database: Database) -> None:
-    keep_running(database, a_running(1, failures=1, failing_since=T0 - MINUTE), a_running(2))
+@pytest.mark.parametrize(
+    "unanswered", [{"failures": 1, "failing_since": T0 - MINUTE}, {"busy_since": T0 - MINUTE}]
+)
+def test_a_claim_without_suspects_takes_those_that_answered(
+    database: Database, unanswered: dict[str, Any]
+) -> None:
+    keep_running(database, a_running(1, **unanswered), a_running(2))
     assert claim(database, suspects=False) == [2]
     assert claim(database, token="next") == [1]
