@@ -27,7 +27,7 @@ class Sink(Protocol):
 
 
 class LogSink:
-    """Says what happened, after it is certain that it did: an operator's story of the night."""
+    """Logs and counts what happened, after it is certain that it did: an operator's story of the night."""
 
     def send(self, events: Sequence[Mapping[str, Any]]) -> None:
         for event in events:
@@ -38,8 +38,15 @@ class LogSink:
                 metrics.STOPS.labels(data.get("stop_reason")).inc()
 
 
+def with_the_log(sink: Sink | None) -> Sequence[Sink]:
+    """Return that sink and the log, in this order: a batch that the sink refuses comes again, and is not logged yet.
+    So each event is logged, and each stop counted, once."""
+    return (sink, LogSink()) if sink is not None else (LogSink(),)
+
+
 def deliver_events(services: Services, sinks: Sequence[Sink]) -> Tally:
-    """Deliver batches until the outbox is empty, or another worker is at it."""
+    """Deliver batches until the outbox is empty, or another worker is at it. Each sink has a batch after those that
+    are named before it; one that raises keeps it from those that follow."""
     holder = services.database.identity.new_token()
     delivered = 0
     while not services.slots.closed and (batch := services.database.transact(lambda tx: _take(tx, holder))):

@@ -10,7 +10,7 @@ from celery import Celery
 from orchestrator import wiring
 from orchestrator.client.options import JOBS_QUEUE, celery_options
 from orchestrator.client.stream import connect
-from orchestrator.flows.deliver_events import LogSink, Sink
+from orchestrator.flows.deliver_events import Sink, with_the_log
 from orchestrator.flows.services import Services
 from orchestrator.flows.upkeep import sync_credentials
 from orchestrator.rules.liveness import KINDS
@@ -129,7 +129,7 @@ class Process:
             sentinel_master=self._settings.sentinel_master,
             most_bytes=configuration.retention.stream_bytes,
         )
-        self._sinks = (LogSink(), stream) if stream else (LogSink(),)
+        self._sinks = with_the_log(stream)
         sync_credentials(built.services)
         return built
 

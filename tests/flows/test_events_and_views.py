@@ -1,9 +1,13 @@
 """What other services read: events in their order, and sessions as JSON."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from orchestrator.flows.deliver_events import deliver_events
+import pytest
+
+from orchestrator.flows.deliver_events import deliver_events, with_the_log
+from orchestrator.observability import metrics
 from orchestrator.rules.states import State
 from tests.flows.conftest import MakeWorld
 from tests.world import HOUR, MINUTE, SECOND, World
@@ -106,6 +110,42 @@ def test_events_are_delivered_in_order_as_cloud_events(world: World) -> None:
     assert {event["subject"] for event in sink.got} == {session_id}
     assert {event["specversion"] for event in sink.got} == {"1.0"}
     assert deliver_events(world.services, [sink]).settled == 0
+
+
+class _DownAtFirst(_Sink):
+    """A stream of a broker that is down for two deliveries."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left = 2
+
+    def send(self, events: Sequence[Mapping[str, Any]]) -> None:
+        self.left -= 1
+        if self.left >= 0:
+            raise ConnectionError("the broker is down")
+        super().send(events)
+
+
+def test_an_event_is_logged_and_counted_once_however_often_its_delivery_fails(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    session_id = world.run_session()
+    world.done("session.close", session_id=session_id)
+    world.settle()
+    stops = metrics.STOPS.labels("user")._value
+    before, sink = stops.get(), _DownAtFirst()
+    with caplog.at_level(logging.INFO, logger="orchestrator.flows.deliver_events"):
+        for _ in range(2):
+            world.jump(MINUTE)  # the lease of the one that delivers has expired
+            with pytest.raises(ConnectionError):
+                deliver_events(world.services, with_the_log(sink))
+        world.jump(MINUTE)
+        assert (caplog.messages, stops.get()) == ([], before), "nothing is delivered"
+        deliver_events(world.services, with_the_log(sink))
+    logged = [text for text in caplog.messages if session_id in text]
+    assert len(logged) == len(set(logged)) == len(world.events(session_id))
+    assert len(sink.got) == len(caplog.messages)
+    assert stops.get() == before + 1
 
 
 def test_a_session_reads_the_same_in_every_state(world: World) -> None:

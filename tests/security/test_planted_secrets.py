@@ -11,7 +11,7 @@ import redis
 
 from orchestrator.client.stream import connect
 from orchestrator.flows.check_provider import check_provider
-from orchestrator.flows.deliver_events import LogSink, deliver_events
+from orchestrator.flows.deliver_events import deliver_events, with_the_log
 from orchestrator.flows.keys import retry_paused
 from orchestrator.flows.read_balances import read_balances
 from orchestrator.flows.reconcile import reconcile_due
@@ -46,7 +46,7 @@ def test_no_fault_of_a_platform_brings_its_key_to_light(
         ]
         stream = connect(valkey_url)
         assert stream is not None
-        deliver_events(world.services, [LogSink(), stream])
+        deliver_events(world.services, with_the_log(stream))
         seen += [_rows(world), _messages(valkey_url), caplog.text]
         keys = world.keys_of(chosen)
     everything = "\n".join(seen)
