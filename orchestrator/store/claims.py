@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, case, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, case, exists, func, literal, or_, select, update
 
 from orchestrator.rules.states import Step, StopReason
 from orchestrator.rules.values import Placement
@@ -17,8 +17,8 @@ CREDENTIALS = table_of(CredentialRow)
 SESSIONS = table_of(SessionRow)
 #: (id, credential, serialised)
 DueRow = Row[Any]
-#: A row that waits for its credential's lease looks again after this.
-_BUSY = timedelta(seconds=1)
+#: A row that shares its credential with one that was claimed looks again after this, each a moment after the other.
+_BUSY, _NEXT = timedelta(seconds=1), timedelta(microseconds=1)
 
 
 class Claims:
@@ -46,7 +46,8 @@ class Claims:
 
         Written with the claim: the step that follows silence (an open is followed by a resolve after
         `silence_seconds`, the others by themselves) and, for platforms where lifecycle calls of one credential
-        must not overlap, a lease on the credential; a row whose credential is leased to another waits.
+        must not overlap, a lease on the credential. A row whose credential is leased to another stays as it is;
+        rows that share a credential with an earlier one of the same claim are put off for a moment, in their order.
         Credentials in `lacking` are left to other workers; a placement that is addressed by its key is claimed
         only where that very secret's fingerprint is among `held`. `spread_seconds`: see `may_be_asked`."""
         served = _of_those(lacking, held)
@@ -102,7 +103,7 @@ class Claims:
         query = (
             select(PLACEMENTS.c.id, PLACEMENTS.c.credential, PLACEMENTS.c.serialised)
             .where(PLACEMENTS.c.next_step == step, PLACEMENTS.c.next_step_at <= now)
-            .where(PLACEMENTS.c.provider == provider, served)
+            .where(PLACEMENTS.c.provider == provider, served, _credential_is_free(now))
             .order_by(PLACEMENTS.c.next_step_at)
             .limit(limit)
             .with_for_update(skip_locked=True)
@@ -149,11 +150,26 @@ class Claims:
         free = update(CREDENTIALS).where(mine, CREDENTIALS.c.lease_token.is_(None))
         return self._connection.execute(free.values(lease_token=token, lease_until=until)).rowcount == 1
 
-    def _put_off(self, ids: Collection[str], until: datetime) -> None:
-        if ids:
-            self._connection.execute(
-                update(PLACEMENTS).where(PLACEMENTS.c.id.in_(ids)).values(next_step_at=until)
-            )
+    def _put_off(self, ids: Sequence[str], until: datetime) -> None:
+        """They keep their order: with equal times the same row could be overtaken for ever."""
+        if not ids:
+            return
+        until_of = {
+            id_: literal(until + n * _NEXT, PLACEMENTS.c.next_step_at.type) for n, id_ in enumerate(ids)
+        }
+        put_off = update(PLACEMENTS).where(PLACEMENTS.c.id.in_(ids))
+        self._connection.execute(put_off.values(next_step_at=case(until_of, value=PLACEMENTS.c.id)))
+
+
+def _credential_is_free(now: datetime) -> ColumnElement[bool]:
+    """No lifecycle call under it is under way, or calls under it may overlap."""
+    leased = exists().where(
+        CREDENTIALS.c.provider == PLACEMENTS.c.provider,
+        CREDENTIALS.c.ref == PLACEMENTS.c.credential,
+        CREDENTIALS.c.lease_token.is_not(None),
+        CREDENTIALS.c.lease_until > now,
+    )
+    return or_(PLACEMENTS.c.serialised.is_(False), ~leased)
 
 
 def _may_be_asked(now: datetime, spread_seconds: float) -> ColumnElement[bool]:

@@ -1,5 +1,6 @@
 """Claims of placements, and the leases on credentials that go with them."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -38,6 +39,13 @@ def claim(
     }
     taken = database.transact(lambda tx: tx.claims.claim(step, "alpha", limit, now=now, **(given | more)))
     return sorted(int(placement.id[-5:]) for placement in taken)
+
+
+def again_at(database: Database, n: int, at: datetime) -> None:
+    """Its close proved nothing, and is tried again then."""
+    placement = the_placement(database, n)
+    later = replace(placement, next_step_at=at, lease_token=None, lease_until=None)
+    database.transact(lambda tx: tx.placements.save(placement, later))
 
 
 def keep_closing(database: Database, *, serialised: bool, credentials: tuple[str, ...]) -> None:
@@ -146,6 +154,30 @@ def test_a_serialised_credential_takes_one_call_and_the_next_is_put_off_not_lost
     assert claim(database, now=T0 + SECOND, token="yours") == []  # the lease is held
     release(database, "mine", T0 + 2 * SECOND)
     assert claim(database, now=T0 + 2 * SECOND, token="yours") == [2]
+
+
+def test_calls_of_one_credential_take_turns_though_all_of_them_come_again(database: Database) -> None:
+    """More calls than the credential has time for: each is tried as often as the others."""
+    calls = 14
+    keep_closing(database, serialised=True, credentials=("env:A",) * calls)
+    taken: list[int] = []
+    for look in range(4 * calls):
+        now = T0 + 30 * look * SECOND
+        for n in claim(database, limit=50, now=now):
+            taken.append(n)
+            again_at(database, n, now + 300 * SECOND)
+        release(database, "mine", now)
+    counts = [taken.count(n) for n in range(1, calls + 1)]
+    assert max(counts) - min(counts) <= 1, counts
+
+
+def test_a_call_that_waits_for_its_credential_keeps_its_turn(database: Database) -> None:
+    keep_closing(database, serialised=True, credentials=("env:A",) * 3)
+    assert claim(database) == [1]
+    for second in range(1, 10):  # others look, and find the credential leased
+        assert claim(database, now=T0 + second * SECOND, token="yours") == []
+    assert the_placement(database, 2).next_step_at == T0 + SECOND
+    assert the_placement(database, 3).next_step_at == T0 + SECOND + timedelta(microseconds=1)
 
 
 def test_a_lease_that_ran_out_is_taken_over_and_the_credential_rests(database: Database) -> None:
