@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, case, exists, func, literal, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, case, func, literal, or_, select, update
 
 from orchestrator.rules.states import Step, StopReason
 from orchestrator.rules.values import Placement
@@ -17,8 +17,8 @@ CREDENTIALS = table_of(CredentialRow)
 SESSIONS = table_of(SessionRow)
 #: (id, credential, serialised)
 DueRow = Row[Any]
-#: A row that shares its credential with one that was claimed looks again after this, each a moment after the other.
-_BUSY, _NEXT = timedelta(seconds=1), timedelta(microseconds=1)
+#: Rows that wait for their credential keep their order by this.
+_BETWEEN = timedelta(microseconds=1)
 
 
 class Claims:
@@ -46,8 +46,7 @@ class Claims:
 
         Written with the claim: the step that follows silence (an open is followed by a resolve after
         `silence_seconds`, the others by themselves) and, for platforms where lifecycle calls of one credential
-        must not overlap, a lease on the credential. A row whose credential is leased to another stays as it is;
-        rows that share a credential with an earlier one of the same claim are put off for a moment, in their order.
+        must not overlap, a lease on the credential; a row whose credential is leased to another waits, in its turn.
         Credentials in `lacking` are left to other workers; a placement that is addressed by its key is claimed
         only where that very secret's fingerprint is among `held`. `spread_seconds`: see `may_be_asked`."""
         served = _of_those(lacking, held)
@@ -56,7 +55,7 @@ class Claims:
         due = self._due_rows(step, provider, limit, now, served)
         free = self._lease_credentials(due, now, token, lease_seconds, rest_seconds)
         ids = [row.id for row in due if not row.serialised or row.id in free]
-        self._put_off([row.id for row in due if row.id not in set(ids)], now + _BUSY)
+        self._put_off([row.id for row in due if row.id not in set(ids)], now)
         if not ids:
             return []
         silence = now + timedelta(seconds=max(silence_seconds, lease_seconds))
@@ -103,7 +102,7 @@ class Claims:
         query = (
             select(PLACEMENTS.c.id, PLACEMENTS.c.credential, PLACEMENTS.c.serialised)
             .where(PLACEMENTS.c.next_step == step, PLACEMENTS.c.next_step_at <= now)
-            .where(PLACEMENTS.c.provider == provider, served, _credential_is_free(now))
+            .where(PLACEMENTS.c.provider == provider, served)
             .order_by(PLACEMENTS.c.next_step_at)
             .limit(limit)
             .with_for_update(skip_locked=True)
@@ -150,26 +149,15 @@ class Claims:
         free = update(CREDENTIALS).where(mine, CREDENTIALS.c.lease_token.is_(None))
         return self._connection.execute(free.values(lease_token=token, lease_until=until)).rowcount == 1
 
-    def _put_off(self, ids: Sequence[str], until: datetime) -> None:
-        """They keep their order: with equal times the same row could be overtaken for ever."""
+    def _put_off(self, ids: Sequence[str], now: datetime) -> None:
+        """Let them be due from now on, in their order: behind all that waited before them for another credential, and
+        before all that comes later. With equal times one row could be overtaken for ever."""
         if not ids:
             return
-        until_of = {
-            id_: literal(until + n * _NEXT, PLACEMENTS.c.next_step_at.type) for n, id_ in enumerate(ids)
-        }
+        time = PLACEMENTS.c.next_step_at.type
+        due_at = {id_: literal(now - n * _BETWEEN, time) for n, id_ in enumerate(reversed(ids))}
         put_off = update(PLACEMENTS).where(PLACEMENTS.c.id.in_(ids))
-        self._connection.execute(put_off.values(next_step_at=case(until_of, value=PLACEMENTS.c.id)))
-
-
-def _credential_is_free(now: datetime) -> ColumnElement[bool]:
-    """No lifecycle call under it is under way, or calls under it may overlap."""
-    leased = exists().where(
-        CREDENTIALS.c.provider == PLACEMENTS.c.provider,
-        CREDENTIALS.c.ref == PLACEMENTS.c.credential,
-        CREDENTIALS.c.lease_token.is_not(None),
-        CREDENTIALS.c.lease_until > now,
-    )
-    return or_(PLACEMENTS.c.serialised.is_(False), ~leased)
+        self._connection.execute(put_off.values(next_step_at=case(due_at, value=PLACEMENTS.c.id)))
 
 
 def _may_be_asked(now: datetime, spread_seconds: float) -> ColumnElement[bool]:

@@ -148,7 +148,7 @@ def test_a_serialised_credential_takes_one_call_and_the_next_is_put_off_not_lost
     keep_closing(database, serialised=True, credentials=("env:A", "env:A", "env:B"))
     assert claim(database) == [1, 3]
     waiting = the_placement(database, 2)
-    assert (waiting.next_step, waiting.next_step_at) == (Step.CLOSE, T0 + SECOND)
+    assert (waiting.next_step, waiting.next_step_at) == (Step.CLOSE, T0)
     assert (waiting.lease_token, waiting.attempts) == (None, 0)
 
     assert claim(database, now=T0 + SECOND, token="yours") == []  # the lease is held
@@ -172,12 +172,18 @@ def test_calls_of_one_credential_take_turns_though_all_of_them_come_again(databa
 
 
 def test_a_call_that_waits_for_its_credential_keeps_its_turn(database: Database) -> None:
+    """What comes later does not overtake it, however often others look meanwhile."""
     keep_closing(database, serialised=True, credentials=("env:A",) * 3)
     assert claim(database) == [1]
-    for second in range(1, 10):  # others look, and find the credential leased
+    for second in range(1, 10):
+        if second == 4:
+            due_at = T0 + 3.5 * SECOND
+            late = a_closing(4, session_id=None, serialised=True, next_step_at=due_at, credential="env:A")
+            keep(database, late)
         assert claim(database, now=T0 + second * SECOND, token="yours") == []
-    assert the_placement(database, 2).next_step_at == T0 + SECOND
-    assert the_placement(database, 3).next_step_at == T0 + SECOND + timedelta(microseconds=1)
+    for n in (2, 3, 4):
+        release(database, "mine", T0 + 10 * SECOND)
+        assert claim(database, now=T0 + 10 * SECOND) == [n]
 
 
 def test_a_lease_that_ran_out_is_taken_over_and_the_credential_rests(database: Database) -> None:
