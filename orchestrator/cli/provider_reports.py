@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.rules.alarms import Alarm
 from orchestrator.rules.events import rfc3339
+from orchestrator.rules.installation_alarms import InstallationAlarm, InstallationAlarmKind
+from orchestrator.rules.network import concerns
 from orchestrator.rules.values import Brake, Credential, Meter
 
 if TYPE_CHECKING:
@@ -22,6 +24,8 @@ class Known:
     in_use: Mapping[tuple[str, str], int]
     brakes: Sequence[Brake]
     alarms: Sequence[Alarm]
+    network: Sequence[InstallationAlarm]
+    """What holds over all providers of a host, or over one."""
     meters: Mapping[str, Meter]
     waits: Mapping[str, datetime]
     secrets: "SecretStore"
@@ -61,6 +65,7 @@ def known_of(tx: "Transaction", secrets: "SecretStore") -> Known:
         in_use=tx.credentials.in_use(),
         brakes=tx.brakes.listed(),
         alarms=tx.alarms.listed(),
+        network=tx.installation_alarms.listed(InstallationAlarmKind.NETWORK_DOWN),
         meters={meter.provider: meter for meter in tx.meters.listed()},
         waits=tx.waits.holding(now),
         secrets=secrets,
@@ -114,6 +119,7 @@ def _health(known: Known, provider: str) -> dict[str, Any]:
     meter = known.meters.get(provider, Meter(provider=provider))
     return {
         "brakes": [_brake(brake) for brake in known.brakes if brake.provider == provider],
+        "network": [_network(one) for one in known.network if concerns(one.about, provider)],
         "wait_until": rfc3339(known.waits.get(provider)),
         "alarms": [_alarm(alarm) for alarm in known.alarms if alarm.provider == provider],
         "pings": {"count": meter.pings, "tokens": meter.tokens, "cost_usd": f"{meter.cost_usd:f}"},
@@ -128,6 +134,10 @@ def _brake(brake: Brake) -> dict[str, Any]:
         "until": rfc3339(brake.until),
         "reason": brake.reason,
     }
+
+
+def _network(alarm: InstallationAlarm) -> dict[str, Any]:
+    return {"from": alarm.about, "since": rfc3339(alarm.since), "reason": alarm.reason}
 
 
 def _alarm(alarm: Alarm) -> dict[str, Any]:

@@ -24,7 +24,7 @@ _COLUMNS = ("provider", "driver", "base url", "at most in flight", "pings", "cos
 
 
 def listed(providers: Sequence[dict[str, Any]], now: datetime) -> Iterator["RenderableType"]:
-    """Providers, their credentials, and the brakes that hold."""
+    """Providers, their credentials, and what holds: brakes, the brake over all where the network is down, alarms."""
     yield table(_COLUMNS, [_provider(one, now) for one in providers])
     keys = [_credential(one["name"], key, now) for one in providers for key in one["credentials"]]
     keys += [_waiting(one) for one in providers if one["wait_until"]]
@@ -32,6 +32,11 @@ def listed(providers: Sequence[dict[str, Any]], now: datetime) -> Iterator["Rend
     brakes = [_brake(one["name"], brake, now) for one in providers for brake in one["brakes"]]
     if brakes:
         yield table(("braked", "credential", "since", "until", "why"), brakes, title="brakes")
+    network = {one["from"]: _network(one, now) for provider in providers for one in provider["network"]}
+    if network:
+        yield table(
+            ("not reached", "since", "why"), list(network.values()), title="network: no death counts there"
+        )
     alarms = [_alarm(one["name"], alarm, now) for one in providers for alarm in one["alarms"]]
     if alarms:
         yield table(("alarm", "provider", "credential", "model", "since", "why"), alarms, title="alarms")
@@ -89,6 +94,10 @@ def _brake(provider: str, brake: dict[str, Any], now: datetime) -> tuple[Any, ..
         when(brake["until"], now),
         brake["reason"],
     )
+
+
+def _network(one: dict[str, Any], now: datetime) -> tuple[Any, ...]:
+    return coloured(f"from {one['from']}", "red"), when(one["since"], now), one["reason"]
 
 
 def _alarm(provider: str, alarm: dict[str, Any], now: datetime) -> tuple[Any, ...]:

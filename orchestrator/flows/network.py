@@ -19,6 +19,7 @@ from orchestrator.rules.network import (
     NotKnown,
     is_believed,
     judge,
+    subject_of,
 )
 from orchestrator.rules.pings import may_be_the_last
 from orchestrator.rules.states import State, Step
@@ -65,7 +66,7 @@ def _note(
     for provider in sorted(reached):
         if turns.take_turn(("reached", provider), now, WRITTEN_FOR):
             tx.contacts.note_reached(host, provider, now)
-            for about in (host, _about(host, provider)):
+            for about in (subject_of(host), subject_of(host, provider)):
                 close_alarm(tx, InstallationAlarmKind.NETWORK_DOWN, about, f"{provider} answers {host} again")
     for provider in sorted(failed):
         turns.forget_turn(("reached", provider))
@@ -110,7 +111,7 @@ def _give_way(
     provider = pinged.placement.provider
     tx.pings.release([pinged.session.id], pinged.token, now)
     services.cooldowns.begin(Step.PING, provider, now)
-    about = services.host if finding.provider is None else _about(services.host, provider)
+    about = subject_of(services.host, finding.provider)
     if services.cooldowns.take_turn(("network", about), now, WRITTEN_FOR):
         reason = (
             f"{finding.why}: the network of {services.host} is at fault, not the sessions. No session pinged from there"
@@ -142,7 +143,3 @@ def _waits_for_others(
 
 def _is_of(contact: Contact, host: str, provider: str) -> bool:
     return (contact.host, contact.provider) == (host, provider)
-
-
-def _about(host: str, provider: str) -> str:
-    return f"{host} to {provider}"

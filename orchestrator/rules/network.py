@@ -10,6 +10,7 @@ WINDOW = timedelta(seconds=60)
 GRACE = timedelta(seconds=15)
 #: A contact of which nothing was seen for so long is forgotten.
 FORGOTTEN_AFTER = timedelta(hours=1)
+_TO = " to "
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,6 +107,17 @@ def judge(evidence: Evidence) -> Finding:
         answers = evidence.canary_answers
         return ProviderFails() if answers else NetworkFails("the canary does not answer", is_proven=True)
     return _compared(mine, others, evidence.now)
+
+
+def subject_of(host: str, provider: str | None = None) -> str:
+    """Return what an alarm of the network is about: a host, or its way to the only provider that it does not reach."""
+    return host if provider is None else f"{host}{_TO}{provider}"
+
+
+def concerns(subject: str, provider: str) -> bool:
+    """Return whether an alarm about this subject freezes deaths at the provider: a host's own alarm does at all."""
+    _, to_one, only = subject.rpartition(_TO)
+    return not to_one or only == provider
 
 
 def is_believed(finding: NetworkFails, contacts: Iterable[Contact], now: datetime, most: timedelta) -> bool:

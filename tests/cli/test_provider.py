@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from orchestrator.flows.installation_alarms import open_alarm
 from orchestrator.rules.alarms import AlarmKind, alarm
+from orchestrator.rules.installation_alarms import InstallationAlarmKind
 from orchestrator.rules.values import Brake
 from orchestrator.store.brakes import scope_of
 from orchestrator.store.unit import Transaction
@@ -323,3 +325,19 @@ def test_a_session_shows_where_orphans_may_be(cli: Cli, world: World) -> None:
     with world.services.database.engine.begin() as connection:
         connection.exec_driver_sql("UPDATE placements SET possible_orphans = 1")
     assert "possible orphans" in cli("session", "show", session_id).out
+
+
+def test_the_list_shows_where_the_network_is_down(cli: Cli, world: World) -> None:
+    assert {len(one["network"]) for one in cli("provider", "list", "--json").json} == {0}
+    for about, reason in (("near", "no provider answers"), ("far to morph", "others reach it")):
+        world.services.database.transact(
+            lambda tx: open_alarm(tx, InstallationAlarmKind.NETWORK_DOWN, about, reason, world.clock.now)  # noqa: B023
+        )
+    found = {
+        one["name"]: [here["from"] for here in one["network"]]
+        for one in cli("provider", "list", "--json").json
+    }
+    assert found == {"alpha": ["near"], "morph": ["far to morph", "near"]}
+    text = cli("provider", "list").out
+    assert text.count("from near") == 1
+    assert "no provider answers" in text

@@ -15,8 +15,10 @@ from orchestrator.rules.network import (
     NothingToCompare,
     NotKnown,
     ProviderFails,
+    concerns,
     is_believed,
     judge,
+    subject_of,
 )
 from tests.rules.builders import HOUR, MINUTE, SECOND, T0
 
@@ -174,3 +176,15 @@ def test_any_evidence_has_one_finding(seen: list[Contact], canary: bool | None) 
     if not seen and canary is None:
         assert found == NothingToCompare()
     assert judge(replace(evidence(*seen, canary=canary), provider="alpha")) == found
+
+
+@pytest.mark.parametrize(
+    ("subject", "concerned"),
+    [
+        pytest.param(subject_of(HERE), {"alpha", "beta"}, id="no provider is reached"),
+        pytest.param(subject_of(HERE, "beta"), {"beta"}, id="one is not reached"),
+        pytest.param(subject_of("road to nowhere", "beta"), {"beta"}, id="whatever a host is called"),
+    ],
+)
+def test_an_alarm_of_the_network_concerns_what_is_not_reached(subject: str, concerned: set[str]) -> None:
+    assert {name for name in ("alpha", "beta") if concerns(subject, name)} == concerned
