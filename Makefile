@@ -103,6 +103,7 @@ proof: check test test-rest mutations  ## everything, for hours: every crash poi
 	@$(MAKE) --no-print-directory simulation SEEDS=1000
 	@$(MAKE) --no-print-directory chaos SECONDS=1800
 	@$(MAKE) --no-print-directory fuzz-messages
+	@$(MAKE) --no-print-directory one-slot
 
 check: $(READY)  ## format, lint, types, layers, coverage of the rules: the one definition of clean
 	@$(MAKE) --no-print-directory --jobs $(JOBS) check-types check-rules check-format check-layers

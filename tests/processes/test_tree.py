@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.rules.liveness import CONTROL
+from orchestrator.tasks.pools import POOLS
 from tests.processes.platform import Running, eventually
 
 SCRIPT = """
@@ -99,3 +101,14 @@ def test_children_leave_when_their_parent_is_killed(trees: Trees) -> None:
     tree.wait()
     eventually(lambda: "finished" in tree.text(), "a child that drains and leaves")
     eventually(lambda: not tree.tree(), "the end of the other one, once its grace is over")
+
+
+def test_the_page_about_deploying_counts_the_kinds_of_work_and_their_connections() -> None:
+    page = (Path(__file__).parents[2] / "docs/deploying.md").read_text()
+    most = {kind: 2 * pool.connections for kind, pool in POOLS.items()}
+    others = {count for kind, count in most.items() if kind != CONTROL}
+    assert len(POOLS) == 5, "the page says five"
+    assert f"*control* opens at most {most[CONTROL]} connections" in page
+    assert len(others) == 1
+    assert f"each other\n{others.pop()}: {sum(most.values())} in all" in page
+    assert f"{sum(most.values())} for each `orchestrator worker` (five processes" in page
