@@ -123,7 +123,9 @@ class JobClient:
 
         try:
             yield
-        except (OperationalError, BackendError, RedisError, OSError) as error:
+        # AttributeError: kombu replaces its channel where declaring the queue fails at first, and publishes on the old
+        # one, which is closed.
+        except (OperationalError, BackendError, RedisError, OSError, AttributeError) as error:
             broker, result = (redacted_url(url) for url in self._urls)
             both = result not in (broker, _NO_RESULTS)
             where = f"broker {broker}" + (f" or result store {result}" if both else "")
@@ -148,6 +150,8 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 def _cause(error: BaseException) -> str:
     """What lies beneath: Celery wraps it, with nothing said."""
+    if isinstance(error, AttributeError):
+        return "the connection was lost while sending"
     while error.__cause__ is not None:
         error = error.__cause__
     words = str(error).strip().splitlines()

