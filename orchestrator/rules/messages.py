@@ -26,6 +26,11 @@ LARGEST_ENTRY = 16 * 2**20
 LATEST_ETA = timedelta(days=1)
 #: Headers of our own begin so.
 OWN_HEADER = "orchestrator_"
+#: The header of a job that is tried again: seconds that the worker which takes it waits first. Unlike an eta, it
+#: compares no two clocks.
+RETRY_AFTER = "orchestrator_retry_after"
+#: Seconds; a worker holds the message while it waits.
+LONGEST_RETRY_AFTER = 60
 
 
 class Unreadable(Exception):
@@ -99,7 +104,7 @@ def clean_entry(entry: Any, queue: str, tag: str) -> dict[str, Any]:
 
 
 def read_task(headers: Any, payload: Any, now: datetime) -> TaskMessage:
-    """Return the task of a decoded message, in any version of Celery's protocol."""
+    """Return the task of a decoded message, in any version of Celery's protocol. `now`: by this machine's clock."""
     fields = _fields(headers, payload)
     args, kwargs = _contents(payload)
     _check_name(fields.get("task"))
@@ -110,7 +115,7 @@ def read_task(headers: Any, payload: Any, now: datetime) -> TaskMessage:
         if fields.get(name) is not None and not fits(fields[name]):
             raise Unreadable(f"the header {name} is not {wanted}")
     _check_eta(fields.get("eta"), now)
-    return TaskMessage(headers=_kept(fields), args=args, kwargs=kwargs)
+    return TaskMessage(headers=_kept(fields) | _retried(fields, now), args=args, kwargs=kwargs)
 
 
 def _object(parent: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -197,6 +202,12 @@ def _kept(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {**own, **known, "task": fields["task"], "id": fields["id"], "lang": "py"}
 
 
+def _retried(fields: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    """When a job that is tried again may begin, by the clock of the machine that waits."""
+    seconds = fields.get(RETRY_AFTER)
+    return {"eta": (now + timedelta(seconds=seconds)).isoformat()} if seconds else {}
+
+
 def _is_own(name: Any) -> bool:
     return isinstance(name, str) and name.startswith(OWN_HEADER) and name.isprintable()
 
@@ -217,6 +228,11 @@ def _is_any_text(value: Any) -> bool:
 
 def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31
+
+
+def _is_short_wait(value: Any) -> bool:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and 0 <= value <= LONGEST_RETRY_AFTER
 
 
 def _is_flag(value: Any) -> bool:
@@ -265,6 +281,7 @@ _HEADERS: Mapping[str, _Check] = {
     **dict.fromkeys(("ignore_result", "utc"), (_is_flag, "true or false")),
     **dict.fromkeys(("eta", "expires"), (_is_instant, "an instant as ISO 8601 writes it")),
     "timelimit": (_are_limits, "a pair of seconds"),
+    RETRY_AFTER: (_is_short_wait, f"a number of seconds up to {LONGEST_RETRY_AFTER}"),
     "stamped_headers": (_are_texts, "a list of names"),
     "stamps": (_is_object, "a JSON object"),
 }

@@ -12,6 +12,7 @@ from redis.exceptions import RedisError
 
 from orchestrator.rules.messages import LARGEST_ENTRY, Unreadable, clean_entry
 from orchestrator.tasks.parking import Parking, Refused
+from orchestrator.tasks.visibility import timed_by_broker
 
 
 def guarded_transport(transport: type[Any], parking: Parking) -> type[Any]:
@@ -33,6 +34,7 @@ def _guarded_channel(channel: type[Any], parking: Parking) -> type[Any]:
     class Guarded(channel):  # type: ignore[misc]
         """Remembers the entry that it reads, so that it can be parked whatever fails on it."""
 
+        QoS = timed_by_broker(channel.QoS)
         _entry: tuple[str, bytes] | None
 
         def _create_client(self, *args: Any, **kwargs: Any) -> Any:

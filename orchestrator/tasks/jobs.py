@@ -13,6 +13,7 @@ from orchestrator.client.requests import JOBS
 from orchestrator.flows.failures import tell as told
 from orchestrator.flows.jobs import failed_at_every_try, give_up, perform
 from orchestrator.flows.services import Services
+from orchestrator.rules.messages import RETRY_AFTER
 from orchestrator.store.database import StoreError, StoreOutage
 from orchestrator.store.error_classes import ErrorClass, error_class
 
@@ -37,7 +38,6 @@ def register(app: Celery, services: Callable[[], Services]) -> None:
             typing=False,  # wrong arguments are an outcome too
             ignore_result=False,
             max_retries=None,
-            default_retry_delay=RETRY_SECONDS,
         )(_job(name, services))
         task.backend = Results(app)
     app.task(name=NOOP, shared=False, typing=False, ignore_result=False)(_nothing)
@@ -60,6 +60,9 @@ class Results:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._app.backend, name)
+
+    def mark_as_retry(self, *_: Any, **__: Any) -> None:
+        """Put nothing there: the outcome is still to come."""
 
     def mark_as_done(self, task_id: str, *args: Any, **kwargs: Any) -> None:
         try:
@@ -106,12 +109,12 @@ def _defect(task: "Task[..., Any]", services: Services, name: str, error: Except
     task_id, failures = str(task.request.id), _failures(task) + 1
     if failures < TRIES_OF_A_DEFECT:
         log.warning("job %s failed, try %d of %d: %s", task_id, failures, TRIES_OF_A_DEFECT, _kind(error))
-        _again(task, error, headers={FAILURES: failures})
+        _again(task, error, failures=failures)
     told(log, error, f"job {task_id} ({name}) failed at every try; its outcome says so")
     try:
         return give_up(services, task_id, name, _kind(error))
     except StoreOutage as down:  # then the outcome waits for its turn
-        _again(task, down, headers={FAILURES: failures - 1})
+        _again(task, down, failures=failures - 1)
     except (
         StoreError
     ) as refused:  # the database cannot hold what the job brings: its outcome is not kept either
@@ -133,11 +136,14 @@ def _failures(task: "Task[..., Any]") -> int:
     return failures if isinstance(failures, int) else 0
 
 
-def _again(task: "Task[..., Any]", error: Exception, **options: Any) -> NoReturn:
-    """Send it once more, for later. The error may carry the statement's parameters: only its kind leaves the
-    process."""
+def _again(task: "Task[..., Any]", error: Exception, *, failures: int | None = None) -> NoReturn:
+    """Send it once more; the worker that takes it waits first. Celery's own countdown would become an eta, which a
+    worker whose clock is behind holds for hours. `failures`: how often the job itself has failed; none: as before.
+
+    The error may carry the statement's parameters: only its kind leaves the process."""
+    headers: Any = {FAILURES: _failures(task) if failures is None else failures, RETRY_AFTER: RETRY_SECONDS}
     try:
-        raise task.retry(exc=RuntimeError(f"not done yet: {_kind(error)}"), **options)
+        raise task.retry(exc=RuntimeError(f"not done yet: {_kind(error)}"), countdown=0, headers=headers)
     except Reject as unsent:  # nor can it be sent: it stays where it is, and is delivered again
         raise Reject(unsent.args[0], requeue=True) from None
 

@@ -14,13 +14,14 @@ from redis import ConnectionError as Gone
 from sqlalchemy.exc import DataError, OperationalError
 
 from orchestrator.flows.services import Services
+from orchestrator.rules.messages import RETRY_AFTER
 from orchestrator.settings import ConfigurationError, Settings
 from orchestrator.store.database import Database, StoreError, StoreOutage
 from orchestrator.store.error_classes import ErrorClass
 from orchestrator.store.unit import Transaction
 from orchestrator.tasks import jobs
 from orchestrator.tasks.app import make_app
-from orchestrator.tasks.jobs import FAILURES, Results
+from orchestrator.tasks.jobs import FAILURES, RETRY_SECONDS, Results
 from orchestrator.tasks.outage import Outage
 
 
@@ -36,17 +37,23 @@ class Backend:
     def mark_as_done(self, *_: Any, **__: Any) -> None:
         raise Gone("closed by server")
 
+    def mark_as_retry(self, *_: Any, **__: Any) -> None:
+        raise Gone("closed by server")
+
     def mark_as_failure(self, task_id: str, *_: Any, **__: Any) -> None:
         self.failures.append(task_id)
+
+    def remove_pending_result(self, _result: Any) -> None:
+        """None waits here."""
 
     def process_cleanup(self) -> None:
         """Nothing is held."""
 
 
-def traced(app: Any, name: str, kwargs: dict[str, Any]) -> Any:
+def traced(app: Any, name: str, kwargs: dict[str, Any], backend: Backend | None = None) -> Any:
     """What a worker makes of such a message."""
     task: Any = app.tasks[name]
-    task.backend = Results(SimpleNamespace(backend=Backend()))
+    task.backend = Results(SimpleNamespace(backend=backend or Backend()))
     request = {"id": "job-1", "delivery_info": {"is_eager": False}, "root_id": "job-1"}
     trace: Any = build_tracer(name, task, app=app)
     return trace("job-1", [], kwargs, request)
@@ -118,6 +125,21 @@ def test_a_job_waits_for_a_database_that_is_down_however_long() -> None:
     with pytest.raises(Retry) as again:
         tried("memory://", down, retries=100_000, failures=59)
     assert counted(again.value) == 59, "and no try is counted"
+
+
+def test_a_job_that_is_tried_again_carries_no_instant_of_its_sender() -> None:
+    with pytest.raises(Retry) as again:
+        tried("memory://", down)
+    raised: Any = again.value
+    options = raised.sig.options
+    assert (options["countdown"], options["eta"], options["headers"][RETRY_AFTER]) == (0, None, RETRY_SECONDS)
+
+
+def test_a_job_that_is_tried_again_has_not_failed_where_the_result_store_is_gone() -> None:
+    app, backend = Celery("jobs", broker="memory://", set_as_current=False), Backend()
+    jobs.register(app, down)
+    done = traced(app, "orchestrator.account.credit", {"account_id": "acme"}, backend)
+    assert (done.info.state, backend.failures) == ("RETRY", [])
 
 
 @pytest.mark.parametrize("error", [ConfigurationError([]), DOWN])

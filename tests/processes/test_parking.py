@@ -1,5 +1,6 @@
 """Parking keeps a message aside whatever is down: the database, the broker, or the sender's result store."""
 
+import logging
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -104,6 +105,7 @@ def test_a_broker_that_keeps_nothing_is_no_reason_to_lose_it(door: Door) -> None
 
 
 def test_a_sender_that_can_be_answered_is_told_why(door: Door, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING)
     answers: list[tuple[str, str]] = []
 
     def answer(task_id: str, outcome: dict[str, Any]) -> None:

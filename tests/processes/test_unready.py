@@ -24,7 +24,9 @@ PUT = {"account_id": "a1", "plan": "payg", "currency": "USD"}
 def run(monkeypatch: pytest.MonkeyPatch, valkey_url: str, tmp_path: Path) -> Any:
     """Starts a worker of jobs in this process, on a database, with a configuration."""
     monkeypatch.setattr(jobs, "RETRY_SECONDS", 0.2)
+    level = logging.getLogger().level  # which Celery's helper sets, and leaves
     with ExitStack() as stack:
+        stack.callback(logging.getLogger().setLevel, level)
 
         def start(database_url: str, said: str = "") -> tuple[Celery, Path]:
             config = tmp_path / "orchestrator.toml"

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.rules.message_head import shape_of, shown_name
-from orchestrator.rules.messages import Unreadable, clean_entry, read_task, task_id_fault
+from orchestrator.rules.messages import RETRY_AFTER, Unreadable, clean_entry, read_task, task_id_fault
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 BODY = [[], {"session_id": "s"}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}]
@@ -139,6 +139,18 @@ def test_a_job_may_wait_a_while(eta: str) -> None:
     assert read(eta=eta).headers["eta"] == eta
 
 
+@pytest.mark.parametrize(("seconds", "begins"), [(5, "00:00:05"), (0.5, "00:00:00.500000"), (60, "00:01:00")])
+@pytest.mark.parametrize("eta", [None, "2026-01-01T02:00:05+00:00"])
+def test_a_job_that_is_tried_again_waits_by_the_clock_of_the_worker_that_takes_it(
+    seconds: float, begins: str, eta: str | None
+) -> None:
+    assert read(eta=eta, **{RETRY_AFTER: seconds}).headers["eta"] == f"2026-01-01T{begins}+00:00"
+
+
+def test_a_job_that_waits_for_nothing_begins_at_once() -> None:
+    assert "eta" not in read(**{RETRY_AFTER: 0}).headers
+
+
 BODIES: list[Any] = [
     {},
     {"a": 1},
@@ -175,6 +187,7 @@ WRONG_HEADERS: dict[str, tuple[Any, ...]] = {
     "stamped_headers": ("x", [1]),
     "stamps": ([],),
     "utc": ("yes",),
+    RETRY_AFTER: ("5", -1, 60.5, 1e300, float("nan"), True, [], {}),
 }
 
 
