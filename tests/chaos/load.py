@@ -5,6 +5,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from celery.exceptions import CeleryError
@@ -14,8 +15,8 @@ from redis import RedisError
 from tests.processes.platform import Jobs, Unseen
 
 Outcome = Mapping[str, Any]
-#: What a client meets where the broker is down.
-BROKER_DOWN = (RedisError, KombuError, CeleryError, OSError)
+#: What a client meets where the broker is down; AttributeError: where kombu publishes on a channel that it has closed.
+BROKER_DOWN = (RedisError, KombuError, CeleryError, OSError, AttributeError)
 #: Seconds after which a client gives its job up.
 GIVES_UP = 600.0
 #: How often each is asked for.
@@ -47,8 +48,9 @@ class Load:
         """Task id → the outcomes that a client was told; one in ten asks again for what it knows already."""
         self.asked_again = 0
         self.outcomes: Counter[str] = Counter()
+        self._failed: list[Exception] = []
         self._clients = [
-            threading.Thread(target=self._client, args=(n, random.Random(f"{seed}-{n}")), daemon=True)
+            threading.Thread(target=self._guarded, args=(n, random.Random(f"{seed}-{n}")), daemon=True)
             for n in range(clients)
         ]
 
@@ -62,10 +64,19 @@ class Load:
         for client in self._clients:
             client.join(GIVES_UP)
             assert not client.is_alive(), "a client waits for an outcome in vain"
+        if self._failed:
+            raise ExceptionGroup("clients that went on no further", self._failed)
 
     @property
     def jobs(self) -> int:
         return len(self.answers)
+
+    def _guarded(self, number: int, rng: random.Random) -> None:
+        try:
+            self._client(number, rng)
+        except Exception as error:  # noqa: BLE001  (it is raised where the load is stopped)
+            error.add_note(f"client {number} at {datetime.now(UTC):%H:%M:%S}")
+            self._failed.append(error)
 
     def _client(self, number: int, rng: random.Random) -> None:
         jobs = Jobs(self._broker_url)

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from tests.chaos.proxy import Proxy
-from tests.chaos.servers import BreakablePostgres, Valkey
+from tests.chaos.servers import REFUSALS, BreakablePostgres, Valkey
 from tests.processes.platform import Platform, Running
+from tests.processes.skewed import SKEWED, skewed
 
 #: How often each trouble is chosen.
 TROUBLES = {
@@ -23,6 +24,9 @@ TROUBLES = {
     "pause of a scheduler beyond its lease": 1,
     "kill -9 of Redis": 2,
     "kill -9 of Redis, its data lost": 2,
+    "Redis gone for long": 1,
+    "Redis refuses writes": 2,
+    "every scheduler dead": 1,
     "restart of PostgreSQL (fast)": 1,
     "restart of PostgreSQL (immediate)": 1,
     "kill -9 of PostgreSQL": 1,
@@ -31,10 +35,27 @@ TROUBLES = {
     "connections to the platforms cut": 3,
     "connections to the platforms stalled": 1,
 }
+#: Stops need neither messages nor schedulers: these troubles excuse no late stop.
+EXCUSES_NO_STOP = frozenset(
+    {
+        "kill -9 of a scheduler",
+        "pause of a scheduler beyond its lease",
+        "every scheduler dead",
+        "kill -9 of Redis",
+        "kill -9 of Redis, its data lost",
+        "connections to Redis cut",
+        "Redis gone for long",
+        "Redis refuses writes",
+    }
+)
 #: Seconds: longer than any lease of the hasty policy; how long a server stays down; between two troubles.
-PAUSE, DOWN, REST = 12.0, (0.5, 3.0), (1.0, 3.0)
+PAUSE, DOWN, REST = 12.0, (0.5, 3.0), (0.5, 2.5)
+#: Seconds for which Redis is gone for long, for which it refuses writes, and for which no scheduler lives.
+GONE, REFUSES, UNSCHEDULED = 20.0, (6.0, 10.0), 12.0
+#: Seconds by which the wall clock of a machine may be off, either way.
+CLOCKS_DIFFER = 7200.0
 #: After every so many troubles there is peace for so long: nothing excuses a late stop then. Seconds.
-PEACE_EVERY, PEACE = 4, 20.0
+PEACE_EVERY, PEACE = 6, 12.0
 #: What follows a trouble is late for as long: processes start again, connections are made anew.
 AFTERWARDS = timedelta(seconds=10)
 
@@ -52,9 +73,12 @@ class Monkey:
     rng: random.Random
     done: Counter[str] = field(default_factory=Counter)
     troubles: list[tuple[datetime, datetime]] = field(default_factory=list)
+    """When a stop may be late, and for how long."""
     flushes: list[datetime] = field(default_factory=list)
     """When Redis lost what it held."""
     story: list[str] = field(default_factory=list)
+    clocks: dict[str, float] = field(default_factory=dict)
+    """How far the wall clock of each worker's and scheduler's machine is ahead of the truth, in seconds."""
     _copies: Counter[str] = field(default_factory=Counter)
 
     def run(self, seconds: float) -> None:
@@ -68,7 +92,8 @@ class Monkey:
             self.story.append(f"{begun:%H:%M:%S} {name}")
             self._acts[name]()
             self.done[name] += 1
-            self.troubles.append((begun, datetime.now(UTC) + AFTERWARDS))
+            if name not in EXCUSES_NO_STOP:
+                self.troubles.append((begun, datetime.now(UTC) + AFTERWARDS))
             peace = sum(self.done.values()) % PEACE_EVERY == 0
             time.sleep(PEACE if peace else self.rng.uniform(*REST))
 
@@ -88,8 +113,10 @@ class Monkey:
                 self._again(running)
 
     def start(self, kind: str, number: int) -> Running:
-        """`orchestrator KIND`, the first of this number."""
-        return self.platform.start(kind, name=f"{kind}-{number}")
+        """`orchestrator KIND`, the first of this number, on a machine with a clock of its own."""
+        name = f"{kind}-{number}"
+        self.clocks[name] = self.rng.uniform(-CLOCKS_DIFFER, CLOCKS_DIFFER)
+        return self._start(name, name)
 
     @property
     def _acts(self) -> dict[str, Callable[[], None]]:
@@ -102,6 +129,9 @@ class Monkey:
             "pause of a scheduler beyond its lease": lambda: self._pause("scheduler"),
             "kill -9 of Redis": lambda: self._kill_redis(lost=False),
             "kill -9 of Redis, its data lost": lambda: self._kill_redis(lost=True),
+            "Redis gone for long": lambda: self._kill_redis(lost=False, seconds=GONE),
+            "Redis refuses writes": self._refuse_writes,
+            "every scheduler dead": self._kill_every_scheduler,
             "restart of PostgreSQL (fast)": lambda: self._stop_postgres("fast"),
             "restart of PostgreSQL (immediate)": lambda: self._stop_postgres("immediate"),
             "kill -9 of PostgreSQL": lambda: self._stop_postgres("kill"),
@@ -124,8 +154,11 @@ class Monkey:
     def _again(self, running: Running) -> None:
         number = running.name.partition(".")[0]
         self._copies[number] += 1
-        kind = number.partition("-")[0]
-        self.platform.start(kind, name=f"{number}.{self._copies[number]}")
+        self._start(number, f"{number}.{self._copies[number]}")
+
+    def _start(self, number: str, name: str) -> Running:
+        kind, as_seen = number.partition("-")[0], skewed(self.clocks[number])
+        return self.platform.start(kind, name=name, module=SKEWED, **as_seen)
 
     def _kill(self, kind: str) -> None:
         victim = self._one(kind)
@@ -153,12 +186,25 @@ class Monkey:
         for pid in sorted(paused & victim.tree()):
             os.kill(pid, signal.SIGCONT)
 
-    def _kill_redis(self, *, lost: bool) -> None:
+    def _kill_every_scheduler(self) -> None:
+        self.heal()
+        victims = self._running("scheduler")
+        for victim in victims:
+            victim.kill_all()
+        time.sleep(UNSCHEDULED)
+        for victim in victims:
+            self._again(victim)
+
+    def _refuse_writes(self) -> None:
+        with self.valkey.refusing_writes(self.rng.choice(REFUSALS)):
+            time.sleep(self.rng.uniform(*REFUSES))
+
+    def _kill_redis(self, *, lost: bool, seconds: float | None = None) -> None:
         self.valkey.kill()
         if lost:
             self.flushes.append(datetime.now(UTC))
             self.valkey.forget()
-        time.sleep(self.rng.uniform(*DOWN))
+        time.sleep(self.rng.uniform(*DOWN) if seconds is None else seconds)
         self.valkey.start()
 
     def _stop_postgres(self, mode: str) -> None:

@@ -14,6 +14,9 @@ from tests.cluster import Cluster, cluster
 from tests.processes.platform import eventually
 from tests.servers import Postgres
 
+#: Settings with which Redis refuses writes: as one does that is full, and as one does that lost its replicas.
+REFUSALS = ("maxmemory", "min-replicas-to-write")
+
 
 class Valkey:
     """On one port for life. What it has answered is on its disk, so that only who takes the disk takes anything."""
@@ -52,6 +55,14 @@ class Valkey:
     def forget(self) -> None:
         """What a disk does that is lost. Only while it is down."""
         shutil.rmtree(self._directory)
+
+    @contextmanager
+    def refusing_writes(self, setting: str) -> Iterator[None]:
+        """Reads are answered as before. `setting`: one of REFUSALS."""
+        with Redis(port=self.port, socket_timeout=5) as redis:
+            redis.config_set(setting, 1)
+            yield
+            redis.config_set(setting, 0)
 
     def _answers(self) -> bool:
         with Redis(port=self.port, socket_timeout=5) as redis, suppress(RedisError):
