@@ -37,6 +37,10 @@ class Unreadable(Exception):
     """The message cannot be carried out; the text says why, without its contents."""
 
 
+class Unsupported(Unreadable):
+    """The message is sound and asks for what is not done here: its sender is answered, and no operator must look."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ParkedMessage:
     """What is known of a message that was kept aside, and may be shown."""
@@ -106,7 +110,7 @@ def clean_entry(entry: Any, queue: str, tag: str) -> dict[str, Any]:
 def read_task(headers: Any, payload: Any, now: datetime) -> TaskMessage:
     """Return the task of a decoded message, in any version of Celery's protocol. `now`: by this machine's clock."""
     fields = _fields(headers, payload)
-    args, kwargs = _contents(payload)
+    args, kwargs, follows = _contents(payload)
     _check_name(fields.get("task"))
     fault = task_id_fault(fields.get("id"))
     if fault is not None:
@@ -115,6 +119,8 @@ def read_task(headers: Any, payload: Any, now: datetime) -> TaskMessage:
         if fields.get(name) is not None and not fits(fields[name]):
             raise Unreadable(f"the header {name} is not {wanted}")
     _check_eta(fields.get("eta"), now)
+    if follows is not None:
+        raise Unsupported(f"{follows} is not supported: wait for the job's outcome, then send the next")
     return TaskMessage(headers=_kept(fields) | _retried(fields, now), args=args, kwargs=kwargs)
 
 
@@ -161,7 +167,8 @@ def _fields(headers: Any, payload: Any) -> Mapping[str, Any]:
     return headers
 
 
-def _contents(payload: Any) -> tuple[list[Any], dict[str, Any]]:
+def _contents(payload: Any) -> tuple[list[Any], dict[str, Any], str | None]:
+    """The arguments, and by which name other tasks are to follow, if any."""
     if isinstance(payload, dict) and not _NAMED.isdisjoint(payload):
         args, kwargs, embed = payload.get("args") or [], payload.get("kwargs") or {}, payload
     elif isinstance(payload, list | tuple) and len(payload) == 3:
@@ -172,17 +179,24 @@ def _contents(payload: Any) -> tuple[list[Any], dict[str, Any]]:
         raise Unreadable("the arguments are not a list")
     if not isinstance(kwargs, dict) or not all(isinstance(key, str) for key in kwargs):
         raise Unreadable("the keyword arguments are not a JSON object")
-    _check_embedded(embed)
-    return list(args), kwargs
+    return list(args), kwargs, _following(embed)
 
 
-def _check_embedded(embed: Any) -> None:
-    """A task may name others that follow it; none is carried out, for they would go to our own queue."""
+def _following(embed: Any) -> str | None:
+    """A task may name others that follow it. None is sent from here: they are for queues that this application does
+    not know, and one that cannot be sent would make a failure of a job that is done."""
     if embed is not None and not isinstance(embed, dict):
         raise Unreadable("the third part of the body is not a JSON object")
-    for name in _FOLLOWING:
-        if (embed or {}).get(name):
-            raise Unreadable(f"{name} is not supported: wait for the job's outcome, then send the next")
+    given = {name: (embed or {}).get(name) for name in (*_FOLLOWING, _AFTER_A_FAILURE)}
+    for name, value in given.items():
+        if value and not _names_tasks(value):
+            raise Unreadable(f"{name} names no tasks")
+    return next((name for name in _FOLLOWING if given[name]), None)
+
+
+def _names_tasks(value: Any) -> bool:
+    tasks = value if isinstance(value, list | tuple) else [value]
+    return all(isinstance(one, dict) and _is_text(one.get("task")) for one in tasks)
 
 
 def _check_name(name: Any) -> None:
@@ -285,7 +299,8 @@ _HEADERS: Mapping[str, _Check] = {
     "stamped_headers": (_are_texts, "a list of names"),
     "stamps": (_is_object, "a JSON object"),
 }
-_FOLLOWING = ("callbacks", "errbacks", "chain", "chord")
+#: Tasks that follow one that is done, and those that follow one that failed: no job fails here, it has an outcome.
+_FOLLOWING, _AFTER_A_FAILURE = ("callbacks", "chain", "chord"), "errbacks"
 #: Headers that a request needs. Not the texts of the arguments, which logs would repeat.
 _PASSED_ON = (
     "root_id",

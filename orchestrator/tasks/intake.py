@@ -17,7 +17,7 @@ from kombu import compression
 from kombu.serialization import dumps
 
 from orchestrator.rules.message_head import shown_name
-from orchestrator.rules.messages import LARGEST_ENTRY, Unreadable, read_task
+from orchestrator.rules.messages import LARGEST_ENTRY, Unreadable, Unsupported, read_task
 from orchestrator.tasks.entries import guarded_transport, is_of_the_broker, reason_of
 from orchestrator.tasks.parking import Parking, Refused
 
@@ -55,6 +55,8 @@ class GuardedConsumer(Consumer):
         def on_task_received(message: Any) -> None:
             try:
                 _make_clean(message)
+            except Unsupported as error:
+                self.decline(message, str(error))
             except Exception as error:  # noqa: BLE001  (whatever the message holds)
                 self.refuse(message, reason_of(error))
             else:
@@ -67,6 +69,11 @@ class GuardedConsumer(Consumer):
         self.parking.park(_refused(message, reason))
         if not message.acknowledged:
             message.reject_log_error(log, self.connection_errors, requeue=False)
+
+    def decline(self, message: Any, reason: str) -> None:
+        """Answer the sender of a sound message that asks for what is not done here."""
+        self.parking.decline(_refused(message, reason))
+        message.ack_log_error(log, self.connection_errors)
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
         """The body cannot be decoded."""

@@ -11,7 +11,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, TypeAlias
+from typing import Any
 
 from orchestrator.client.outcomes import refused
 from orchestrator.client.parsing import schema
@@ -68,8 +68,14 @@ class Parking:
 
     def park(self, message: Refused) -> None:
         """Keep the message aside; returns at once and raises nothing, so that it may be acknowledged."""
+        self._take(message, _Waiting(_parked(message, self._kept(message)), message.task_id))
+
+    def decline(self, message: Refused) -> None:
+        """Answer the sender, and keep nothing; returns at once and raises nothing."""
+        self._take(message, _Waiting(_parked(message, None), message.task_id, is_kept=False))
+
+    def _take(self, message: Refused, waiting: "_Waiting") -> None:
         metrics.MESSAGES_REFUSED.labels(message.queue).inc()
-        waiting = _parked(message, self._kept(message)), message.task_id
         with self._changed:
             self._waiting.append(waiting)
             if self._thread is None:
@@ -109,9 +115,9 @@ class Parking:
                 pause.wait(_PAUSE)
 
     def _write(self, batch: Sequence["_Waiting"]) -> bool:
-        messages = [message for message, _ in batch]
+        messages = [one.message for one in batch if one.is_kept]
         try:
-            dropped = self._database().transact(lambda tx: park(tx, messages))
+            dropped = self._database().transact(lambda tx: park(tx, messages)) if messages else 0
         except Exception as error:  # noqa: BLE001  (a database that is down comes back)
             log.warning("%d parked messages wait for the database: %s", len(batch), type(error).__name__)
             return False
@@ -120,23 +126,31 @@ class Parking:
             reasons = Counter(message.reason for message in messages if message.queue == queue)
             said = "; ".join(f"{reason} ({count})" for reason, count in reasons.most_common(_REASONS_SAID))
             log.error("parked messages of %s: %s: see `orchestrator messages list`", queue, said)
-        for message, task_id in batch:
-            self._tell_sender(message, task_id)
+        for one in batch:
+            self._answer_sender(one)
         return True
 
-    def _tell_sender(self, message: ParkedMessage, task_id: Any) -> None:
+    def _answer_sender(self, waiting: "_Waiting") -> None:
         """Answer a sender that waits for an outcome, where an outcome can be kept under its task id."""
-        if task_id_fault(task_id) is not None:
+        if task_id_fault(waiting.task_id) is not None:
             return
-        text = f"the message cannot be carried out: {message.reason}; it is parked as {message.id}"
+        message = waiting.message
+        text = f"the message cannot be carried out: {message.reason}"
+        text += f"; it is parked as {message.id}" if waiting.is_kept else ""
         try:
-            self._answer(task_id, refused(Refusal(ErrorCode.INVALID_REQUEST, text, faults=[])))
-        except Exception as error:  # noqa: BLE001  (the alarm names the message all the same)
-            log.warning("cannot answer the sender of a parked message: %s", type(error).__name__)
+            self._answer(waiting.task_id, refused(Refusal(ErrorCode.INVALID_REQUEST, text, faults=[])))
+        except Exception as error:  # noqa: BLE001  (the alarm names a parked message all the same)
+            log.warning("cannot answer the sender of a refused message: %s", type(error).__name__)
 
 
-#: A message, and the task id as it came: under that its sender waits.
-_Waiting: TypeAlias = tuple[ParkedMessage, Any]
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A message that is refused, until that is written and its sender is answered."""
+
+    message: ParkedMessage
+    task_id: Any
+    """As it came: under it the sender waits."""
+    is_kept: bool = True
 
 
 def known_keys() -> frozenset[str]:

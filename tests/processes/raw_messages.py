@@ -163,8 +163,6 @@ WRONG: Mapping[str, bytes] = {
     "stamps a list": with_header(stamps=[1], stamped_headers=[1]),
     **{f"{name} a number": with_body([[], {}, {name: 7}]) for name in EMBED},
     **{f"{name} of none": with_body([[], {}, {name: [{}]}]) for name in EMBED},
-    "a task follows": with_body([[], {"session_id": "x"}, {"callbacks": [{"task": "x"}]}]),
-    "a chord follows": with_body([[], {"session_id": "x"}, {"chord": {"task": "x"}}]),
     "compression unknown": with_header(compression="application/x-none"),
     "compression a dict": with_header(compression={"a": 1}),
     "compression of a plain body": with_header(compression="application/x-gzip"),
@@ -186,9 +184,12 @@ WRONG: Mapping[str, bytes] = {
     ),
     "first protocol of a list": raw(valid() | {"headers": {}}),
 }
-#: These are odd, and carried out or dropped all the same.
+#: These are odd, and carried out, answered or dropped all the same.
 ODD: Mapping[str, bytes] = {
     "valid": raw(valid()),
+    "a task follows a failure": with_body([[], {"session_id": "x"}, {"errbacks": [{"task": "x"}]}]),
+    "a task follows": with_body([[], {"session_id": "x"}, {"callbacks": [{"task": "x"}]}]),
+    "a chord follows": with_body([[], {"session_id": "x"}, {"chord": {"task": "x"}}]),
     "duplicate keys": raw(valid())[:-1] + b', "content-type": "application/json"}',
     "content encoding unknown": raw(valid() | {"content-encoding": "utf-99"}),
     "delivery_tag missing": without("delivery_tag", "properties"),

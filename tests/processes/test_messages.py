@@ -3,9 +3,11 @@
 import os
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import redis
+from celery import Celery
 
 from orchestrator.rules.installation_alarms import InstallationAlarmKind
 from orchestrator.tasks.parked_copies import LARGEST_KEPT, STREAM
@@ -18,6 +20,7 @@ SHARE = int(os.environ.get("FUZZED_MESSAGES", "300"))
 SOON = 10.0
 #: Messages that a busy machine takes in a second.
 SLOWEST = 50.0
+PREFIX = "orchestrator.session."
 _NO_DAMAGE = ("Traceback", "Unrecoverable error", "WorkerLostError")
 
 
@@ -42,6 +45,15 @@ class Broker:
     def put(self, *entries: bytes, queue: str = JOBS) -> None:
         """Put raw entries into a queue, in this order."""
         self.redis.lpush(queue, *entries)
+
+    def chained(self) -> str:
+        """Send a job that another one is to follow, as Celery does; return its task id."""
+        app = Celery(broker=self.platform.env["ORCHESTRATOR_BROKER_URL"], set_as_current=False)
+        close = app.signature(f"{PREFIX}close", kwargs={"session_id": "unknown"}, queue=JOBS)
+        chain: Any = close | app.signature(f"{PREFIX}delete", queue=JOBS)
+        sent = chain.apply_async()
+        app.close()
+        return str(sent.parent.id)
 
     def answers(self, what: str = "") -> None:
         """A job is answered soon, and by the processes that were there before."""
@@ -87,6 +99,9 @@ def test_every_odd_message_is_carried_out_or_dropped(worker: Broker) -> None:
     for name, entry in ODD.items():
         worker.put(entry)
         worker.answers(name)
+    outcome = worker.platform.jobs.outcome(worker.chained())
+    assert outcome["error"]["code"] == "invalid_request"
+    assert "chain is not supported: wait for the job's outcome" in outcome["error"]["message"]
     worker.rests()
     assert worker.parked() == 0
 

@@ -122,3 +122,17 @@ def test_a_sender_that_can_be_answered_is_told_why(door: Door, caplog: pytest.Lo
     assert answers == [("gone", "invalid_request"), ("x" * 255, "invalid_request")]
     assert "cannot answer the sender" in caplog.text
     assert SECRET not in caplog.text
+
+
+def test_a_sender_whose_job_is_declined_is_answered_and_nothing_is_kept(door: Door) -> None:
+    answers: dict[str, dict[str, Any]] = {}
+    broker = fakeredis.FakeRedis()
+    parks = Parking(door, ParkedCopies(broker), answers.__setitem__)
+    parks.decline(message(task_id="chained", reason="chain is not supported"))
+    eventually(lambda: answers, "the answer, though the database is down")
+    assert answers["chained"]["error"] == {
+        "code": "invalid_request",
+        "message": "the message cannot be carried out: chain is not supported",
+        "details": {"faults": []},
+    }
+    assert (door.tried, door.parked(), broker.xlen(STREAM)) == (0, [], 0)

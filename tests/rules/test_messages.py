@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.rules.message_head import shape_of, shown_name
-from orchestrator.rules.messages import RETRY_AFTER, Unreadable, clean_entry, read_task, task_id_fault
+from orchestrator.rules.messages import (
+    RETRY_AFTER,
+    Unreadable,
+    Unsupported,
+    clean_entry,
+    read_task,
+    task_id_fault,
+)
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 BODY = [[], {"session_id": "s"}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}]
@@ -211,10 +218,29 @@ def test_a_header_that_no_request_can_take(name: str, value: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["callbacks", "errbacks", "chain", "chord"])
-@pytest.mark.parametrize("value", ["x", 1, [1], [{"task": "next"}], {"task": "next"}])
-def test_no_task_follows_a_job(name: str, value: Any) -> None:
-    with pytest.raises(Unreadable, match=f"{name} is not supported"):
+@pytest.mark.parametrize("value", ["x", 1, [1], [{}], {"task": 7}, [{"task": "next"}, {"task": "a\nb"}]])
+def test_what_follows_a_job_must_be_tasks(name: str, value: Any) -> None:
+    with pytest.raises(Unreadable, match=f"{name} names no tasks") as refused:
         read(payload=[[], {}, {name: value}])
+    assert not isinstance(refused.value, Unsupported)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("callbacks", [{"task": "next"}]), ("chain", [{"task": "next"}]), ("chord", {"task": "next"})],
+)
+def test_a_job_that_others_are_to_follow_is_refused_and_its_sender_knows_why(name: str, value: Any) -> None:
+    with pytest.raises(Unsupported, match=f"{name} is not supported: wait for the job's outcome"):
+        read(payload=[[], {}, {name: value}])
+    with pytest.raises(Unreadable, match="task id") as unanswerable:
+        read(payload=[[], {}, {name: value}], id="a\nb")
+    assert not isinstance(unanswerable.value, Unsupported), "it is parked"
+
+
+def test_what_follows_a_failure_is_left_out_for_no_job_fails() -> None:
+    assert read(payload=[[], {"session_id": "s"}, {"errbacks": [{"task": "next"}]}]).kwargs == {
+        "session_id": "s"
+    }
 
 
 def test_headers_must_be_an_object() -> None:
