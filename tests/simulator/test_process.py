@@ -1,14 +1,13 @@
 """The simulator as a process of its own."""
 
-import asyncio
 import json
+import resource
 import signal
 import socket
 import subprocess
 import sys
 from pathlib import Path
 
-import aiohttp
 import httpx
 import pytest
 
@@ -75,21 +74,44 @@ def test_a_port_that_is_taken_is_an_error() -> None:
     assert "Traceback" not in ended.stderr
 
 
-def test_hundreds_of_slow_calls_wait_side_by_side(server: SimulatorServer, openai_url: str) -> None:
-    """Both ends of each are files of this process, which may have 1,024."""
-    server.fault("slow", seconds=0.2, operation="models")
-    statuses = asyncio.run(_ask_at_once(f"{openai_url}/models", 400))
-    assert statuses == [200] * 400
-    assert len(server.log(operation="models", status=200)) == 400
+def test_a_thousand_slow_calls_wait_side_by_side(tmp_path: Path) -> None:
+    """Each end is a process of its own that may have 1,024 files, as an ordinary user's."""
+    preload, times = tmp_path / "world.json", 1000
+    world = {
+        "upstreams": {"alpha": {"kind": "openai", "keys": ["sk"], "models": ["llama"]}},
+        "faults": [{"name": "slow", "operation": "models", "params": {"seconds": 1}}],
+    }
+    preload.write_text(json.dumps(world))
+    with subprocess.Popen([*COMMAND, "--preload", str(preload)], stdout=subprocess.PIPE, text=True) as server:
+        resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (FILES, FILES))
+        assert server.stdout is not None
+        url = json.loads(server.stdout.readline())["url"]
+        asking = [sys.executable, "-c", ASK_AT_ONCE, f"{url}/alpha/v1/models", str(times), str(FILES)]
+        asked = subprocess.run(asking, capture_output=True, text=True, check=False)
+        with httpx.Client(trust_env=False) as http:
+            calls = http.get(f"{url}/control/log", params={"operation": "models"}).json()
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(timeout=60) == 0
+    assert asked.stdout.split() == ["200"] * times, asked.stderr[-2000:]
+    assert [call["status"] for call in calls] == [200] * times
 
 
-async def _ask_at_once(url: str, times: int) -> list[int]:
-    connector = aiohttp.TCPConnector(limit=0)
-    async with aiohttp.ClientSession(connector=connector) as http:
-        return await asyncio.gather(*(_ask(http, url) for _ in range(times)))
+#: What an ordinary user's process may have open.
+FILES = 1024
+ASK_AT_ONCE = """
+import asyncio, resource, sys, aiohttp
 
-
-async def _ask(http: aiohttp.ClientSession, url: str) -> int:
-    async with http.get(url, headers={"Authorization": "Bearer sk-one"}) as answer:
+async def ask(http, url):
+    async with http.get(url, headers={"Authorization": "Bearer sk"}) as answer:
         await answer.read()
         return answer.status
+
+async def ask_at_once(url, times):
+    timeout = aiohttp.ClientTimeout(total=None)
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=timeout) as http:
+        return await asyncio.gather(*(ask(http, url) for _ in range(times)))
+
+url, times, files = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
+print(*asyncio.run(ask_at_once(url, times)))
+"""
