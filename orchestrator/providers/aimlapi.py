@@ -48,7 +48,10 @@ class AimlapiDriver(AlwaysOn):
         self._http = http
         self._pinger = Pinger(http)
         self._dialect = Dialect(
-            rules=options.rules, most_tokens=options.ping_most_tokens, cost_header=COST_HEADER
+            rules=options.rules,
+            most_tokens=options.ping_most_tokens,
+            cost_header=COST_HEADER,
+            looks=options.looks,
         )
 
     async def open(self, order: Order) -> Placed:

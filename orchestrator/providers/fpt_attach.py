@@ -53,7 +53,9 @@ class AttachDriver:
         self.card = card
         self._options = options
         self._pinger = Pinger(http)
-        self._dialect = Dialect(rules=options.ping_rules, most_tokens=options.ping_most_tokens)
+        self._dialect = Dialect(
+            rules=options.ping_rules, most_tokens=options.ping_most_tokens, looks=options.looks
+        )
 
     async def open(self, order: Order) -> Placed:
         """One look: what may become alive is placed, and the first good ping is the proof."""

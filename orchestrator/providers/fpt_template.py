@@ -55,7 +55,9 @@ class TemplateDriver:
         self._control = Control(options, http)
         self._options = options
         self._pinger = Pinger(http)
-        self._dialect = Dialect(rules=options.ping_rules, most_tokens=options.ping_most_tokens)
+        self._dialect = Dialect(
+            rules=options.ping_rules, most_tokens=options.ping_most_tokens, looks=options.looks
+        )
 
     async def open(self, order: Order) -> Placed:
         body = await self._control.open(values_of_order(order), order.secret)

@@ -173,7 +173,10 @@ class MorpheusDriver:
         endpoint = target.endpoint or self._endpoint(target.model, target.secret)
         extras = {"session_id": target.handle} if target.handle else {}
         dialect = Dialect(
-            extras=extras, rules=self._options.rules, most_tokens=self._options.ping_most_tokens
+            extras=extras,
+            rules=self._options.rules,
+            most_tokens=self._options.ping_most_tokens,
+            looks=self._options.looks,
         )
         return await self._pinger.probe(target, endpoint, dialect)
 

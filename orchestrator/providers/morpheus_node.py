@@ -108,6 +108,7 @@ class MorpheusNodeDriver:
             headers={"session_id": target.handle} if target.handle else {},
             rules=(*self._options.rules, *_RULES),
             most_tokens=self._options.ping_most_tokens,
+            looks=self._options.looks,
             streams=True,
         )
         return await self._pinger.probe(target, endpoint, dialect)

@@ -2,17 +2,19 @@
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 from pydantic import ValidationError
 
 from orchestrator.providers.chat import Dialect, Pinger
-from orchestrator.providers.driver import Auth, Endpoint, Probe, Secret, Target
+from orchestrator.providers.driver import Auth, Driver, Endpoint, Probe, Secret, Target
 from orchestrator.providers.http import HttpClient
 from orchestrator.providers.openai import OpenAIOptions
 from orchestrator.rules.busy import Silence
 from orchestrator.rules.values import ModelType, Verdict
 from tests.providers.rawserver import serving
+from tests.providers.stage import Stage
 
 HTML = b"<!doctype html><html></html>"
 
@@ -93,6 +95,33 @@ def test_a_server_that_answers_elsewhere_is_seen(
     assert asked is None or server.asked == asked
     assert all(key.endswith("Bearer sk-planted") for key in server.keys)
     assert len(server.keys) == len(server.asked)
+
+
+def ping_of(stage: Stage, server: OneSlot, **options: object) -> Probe:
+    """Ping an endpoint there, as this platform's driver does it."""
+
+    async def story(driver: Driver) -> Probe:
+        async with serving(server) as url:
+            return await driver.probe(replace(stage.elsewhere(f"{url}/v1"), timeout_seconds=0.3))
+
+    return stage.play(story, **options)
+
+
+def test_every_driver_looks_where_its_configuration_says(stage: Stage) -> None:
+    server = OneSlot({"/v1/status": (200, b"{}")})
+    probe = ping_of(stage, server, looks=("status",))
+    assert (probe.verdict, probe.silence) == (Verdict.TRANSIENT, Silence("status answers"))
+    assert server.asked == ["/v1/status"]
+
+
+#: Endpoints that are a server of one model. A gateway lists its models whatever becomes of one session.
+OF_ONE_MODEL = {"openai", "sesterce"}
+
+
+def test_by_default_only_a_server_of_one_model_is_looked_at(stage: Stage) -> None:
+    server = OneSlot({"/v1/models": (200, b"{}")})
+    ping_of(stage, server)
+    assert server.asked == (["/v1/models"] if stage.platform.driver in OF_ONE_MODEL else [])
 
 
 def test_without_looks_nothing_is_asked() -> None:
