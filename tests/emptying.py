@@ -1,21 +1,36 @@
-"""Empty a database for the next test, the ledger too, which nobody else can."""
+"""Empty a database for the next test, the ledger and its archive too, which nothing else can."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from sqlalchemy import Connection, text
 
 from orchestrator.store.tables import metadata
+from orchestrator.store.tables.archive_triggers import ON_ARCHIVED_LEDGER, ON_LEDGER
 from orchestrator.store.tables.money import APPEND_ONLY
 
+_GUARDS = (*APPEND_ONLY, *ON_LEDGER, *ON_ARCHIVED_LEDGER)
 
-def empty(connection: Connection) -> None:
-    """Delete every row of every table, in this transaction; the ledger is append-only again after it."""
+
+@contextmanager
+def unguarded(connection: Connection) -> Iterator[None]:
+    """Inside, in this transaction, the ledger and its archive can be changed; on PostgreSQL until the end of it."""
     dialect = connection.dialect.name
-    guards = [statement for kind, statement in APPEND_ONLY if kind == dialect == "sqlite"]
+    guards = [statement for kind, statement in _GUARDS if kind == dialect == "sqlite"]
     if dialect == "postgresql":
         connection.execute(text("SET LOCAL session_replication_role = replica"))
     for guard in guards:
         connection.execute(text(f"DROP TRIGGER {guard.split()[2]}"))
-    for table in reversed(metadata.sorted_tables):
-        connection.execute(table.delete())
-    connection.execute(text("DELETE FROM session_counts"))  # sessions that went may have been counted again
+    yield
     for guard in guards:
         connection.execute(text(guard))
+
+
+def empty(connection: Connection) -> None:
+    """Delete every row of every table, in this transaction; the ledger is append-only again after it."""
+    with unguarded(connection):
+        for table in reversed(metadata.sorted_tables):
+            connection.execute(table.delete())
+        connection.execute(
+            text("DELETE FROM session_counts")
+        )  # sessions that went may have been counted again

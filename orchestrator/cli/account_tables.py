@@ -110,7 +110,7 @@ def _ledger_row(line: Json, now: datetime) -> tuple[Any, ...]:
         when(line["at"], now),
         line["kind"],
         _money(line, "amount"),
-        line["balance"],
+        line["balance"] or "archived",
         line["debit"],
         line["credit"],
         line["session_id"] or "",

@@ -92,14 +92,15 @@ def _serve_metrics(settings: Settings, *, shared: bool) -> None:
     if settings.metrics_port is None:
         return
     database = wiring.open_database(settings)
-    providers = tuple(wiring.read_configuration(settings).providers)
+    configuration = wiring.read_configuration(settings)
+    providers = tuple(configuration.providers)
     begin_at_zero(providers)
     where = f"{settings.metrics_host}:{settings.metrics_port}"
     try:
         metrics.serve(
             settings.metrics_host,
             settings.metrics_port,
-            lambda: measure(database, providers),
+            lambda: measure(database, providers, configuration.retention),
             shared=shared,
         )
     except OSError as error:

@@ -43,8 +43,14 @@ def configured() -> "Configuration":
 
 
 def found_session(tx: "Transaction", session_id: str) -> Session:
-    """The session; a deleted one is shown as well, for what is left of it. Raises Refusal(unknown_session)."""
+    """The session; a deleted one is shown as well, for what is left of it. Raises Refusal(unknown_session), or, for one
+    that is archived, Refusal(invalid_state)."""
+    from orchestrator.flows import archived
+
     session = tx.sessions.get(session_id)
+    left = tx.archive.get(session_id) if session is None else None
+    if left is not None:
+        raise archived.refusal(left)
     if session is None:
         raise Refusal(ErrorCode.UNKNOWN_SESSION, f"session {session_id} is unknown", session_id=session_id)
     return session

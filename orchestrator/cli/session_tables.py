@@ -92,7 +92,7 @@ def _row(session: dict[str, Any], now: datetime) -> tuple[Any, ...]:
         session["id"],
         session["name"],
         session["account_id"],
-        session["model_id"],
+        session["model_id"] or "",
         _state_or_turn(session),
         session["provider"] or "",
         _stop_in_short(session, now),
@@ -124,6 +124,7 @@ def _life(session: dict[str, Any], now: datetime) -> list[tuple[str, Any]]:
         ("stopped for", _why(session)),
         ("ended", when(session["ended_at"], now)),
         ("deleted", when(session["deleted_at"], now)),
+        ("archived", when(session["archived_at"], now)),
     ]
 
 

@@ -38,12 +38,17 @@ def list_sessions(
         bool, typer.Option("--unproven", help="Closes nobody confirmed, orphans too; then those forced.")
     ] = False,
     forced: Annotated[bool, typer.Option("--forced", help="Closes that were forced, without proof.")] = False,
+    archived: Annotated[
+        bool, typer.Option("--archived", help="Of one account, those that retention has archived.")
+    ] = False,
     limit: Limit = 100,
     as_json: AsJson = False,
 ) -> None:
     """Sessions that are not deleted, newest first."""
     from orchestrator.flows import leftovers, views
 
+    if archived:
+        return _list_archived(account, limit, as_json=as_json)
     with reading() as tx:
         now = tx.now()
         if unproven or forced:
@@ -59,15 +64,30 @@ def list_sessions(
     return print_json(sessions) if as_json else show(tables.listed(sessions, now))
 
 
+def _list_archived(account: str | None, limit: int, *, as_json: bool) -> None:
+    from orchestrator.flows.archived import view
+
+    if account is None:
+        raise Misused("--archived lists the sessions of one account: name it with --account")
+    with reading() as tx:
+        now = tx.now()
+        sessions = [view(one, now) for one in tx.archive.listed(account, limit)]
+    return print_json(sessions) if as_json else show(tables.listed(sessions, now))
+
+
 @app.command("show")
 def show_session(session_id: SessionId, as_json: AsJson = False) -> None:
-    """One session with its placements and its latest events."""
-    from orchestrator.flows import views
+    """One session with its placements and its latest events; an archived one as it was."""
+    from orchestrator.flows import archived, views
 
     with reading() as tx:
         now = tx.now()
-        session = views.of_session(tx, found_session(tx, session_id), now)
-        placements = tx.placements.of_session(session_id)
+        left = archived.shown(tx, session_id, now)
+        if left is None:
+            session = views.of_session(tx, found_session(tx, session_id), now)
+            placements = tx.placements.of_session(session_id)
+        else:
+            session, placements = left
         events = tx.outbox.newest(subject=session_id, limit=_RECENT)
     if as_json:
         return print_json(session)

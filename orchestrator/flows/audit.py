@@ -21,13 +21,13 @@ LEASE, LEASE_SECONDS = "audit", 300.0
 #: Rows of each feed read in one look, and looks in one run: what is left waits for the next.
 PAGE, PAGES = 2000, 20
 #: Rows looked at in turn in each run, changed or not.
-SESSIONS_IN_TURN, ACCOUNTS_IN_TURN = 500, 100
+SESSIONS_IN_TURN, ACCOUNTS_IN_TURN, ARCHIVED_IN_TURN = 500, 100, 100
 #: Standing violations that are looked at again in each run.
 STANDING = 1000
 #: An event or entry this old has no late sibling any more: no transaction lasts so long.
 SETTLED_AFTER = timedelta(seconds=60)
 #: The feeds, and the turns.
-EVENTS, ENTRIES, SESSIONS, ACCOUNTS = "events", "entries", "sessions", "accounts"
+EVENTS, ENTRIES, SESSIONS, ACCOUNTS, ARCHIVED = "events", "entries", "sessions", "accounts", "archived"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,6 +70,9 @@ def audit_everything(services: Services, progress: Callable[[Report], None] = la
     for ids in _pages(services, lambda tx, after: tx.audit.accounts_after(after, CHUNK)):
         auditor.look_at((), ids)
         progress(_report(auditor))
+    for ids in _pages(services, lambda tx, after: tx.archive.after(after, CHUNK)):
+        auditor.look_at_archived(ids)
+        progress(_report(auditor))
     return _report(auditor)
 
 
@@ -92,8 +95,9 @@ class _Run:
             self._before = tx.findings.counts()
         self.auditor.look_at_what_is_late()
         subjects = {finding.subject for finding in self._standing}
-        sessions, accounts = self._in_turn()
+        sessions, accounts, archived = self._in_turn()
         self.auditor.look_at({*subjects, *sessions}, {*subjects, *accounts})
+        self.auditor.look_at_archived({*subjects, *archived})
         self._look_at_changes()
 
     def keep(self, tx: Transaction) -> None:
@@ -106,14 +110,16 @@ class _Run:
         tx.findings.remember_ledgers(self.auditor.ledgers)
         tx.outbox.add(turned(self._before, tx.findings.counts(), found))
 
-    def _in_turn(self) -> tuple[Sequence[str], Sequence[str]]:
+    def _in_turn(self) -> tuple[Sequence[str], Sequence[str], Sequence[str]]:
         """The next rows after the last ones; from the beginning again after the end."""
         with self._services.database.reading() as tx:
             sessions = tx.audit.sessions_after(self._cursors.get(SESSIONS, ""), SESSIONS_IN_TURN)
             accounts = tx.audit.accounts_after(self._cursors.get(ACCOUNTS, ""), ACCOUNTS_IN_TURN)
+            archived = tx.archive.after(self._cursors.get(ARCHIVED, ""), ARCHIVED_IN_TURN)
         self._cursors[SESSIONS] = sessions[-1] if len(sessions) == SESSIONS_IN_TURN else ""
         self._cursors[ACCOUNTS] = accounts[-1] if len(accounts) == ACCOUNTS_IN_TURN else ""
-        return sessions, accounts
+        self._cursors[ARCHIVED] = archived[-1] if len(archived) == ARCHIVED_IN_TURN else ""
+        return sessions, accounts, archived
 
     def _look_at_changes(self) -> None:
         event, entry = (int(self._cursors.get(feed, 0)) for feed in (EVENTS, ENTRIES))

@@ -1,17 +1,22 @@
 """Looks at what it is shown, each time as one moment saw it, and remembers what is wrong there."""
 
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 from orchestrator.flows.services import Services, close_lease, open_lease, ping_lease
-from orchestrator.rules.audit import AccountFacts, Check, Finding, Now
+from orchestrator.rules.audit import AccountFacts, ArchivedMoney, Check, Finding, Now
 from orchestrator.rules.judge import judge_account, judge_placement, judge_session
+from orchestrator.rules.judge_archive import ArchivedFacts, judge_archived
 from orchestrator.rules.over_quota import is_over_quota
 from orchestrator.rules.patience import Patience, patience
 from orchestrator.rules.states import Step
 from orchestrator.rules.values import Session
+from orchestrator.store.archive_records import digest_of
 from orchestrator.store.audit import Posted
+from orchestrator.store.ledger import Line, book_of
 from orchestrator.store.unit import Transaction
 from orchestrator.store.unreadable import is_about_a_row, unreadable
 
@@ -72,6 +77,11 @@ class Auditor:
         """These, and not their accounts, which it names."""
         return {owner for ids in _chunks(sessions) for owner in self._look(ids, self._look_at_sessions)}
 
+    def look_at_archived(self, sessions: Collection[str]) -> None:
+        """These archived sessions, as the archive holds them; others of these are no part of it."""
+        for ids in _chunks(sessions):
+            self._look(ids, self._look_at_archived)
+
     def _look(self, ids: Sequence[str], look: Look) -> Collection[str]:
         """At a page as one moment saw it; where a row of it cannot be read, at each half, down to that row."""
         try:
@@ -105,10 +115,20 @@ class Auditor:
         self.sessions += len(facts)
         return {one.session.account_id for one in facts}
 
+    def _look_at_archived(self, tx: Transaction, ids: Sequence[str]) -> Collection[str]:
+        found, entries = tx.archive.of(ids), tx.archive.entries(ids)
+        for session_id, tombstone in found.items():
+            record = tombstone.record
+            digest = None if record is None else digest_of(record, entries[session_id])
+            self._add(judge_archived(ArchivedFacts(tombstone=tombstone, digest=digest)))
+        self.sessions += len(found)
+        return ()
+
     def _look_at_accounts(self, tx: Transaction, ids: Sequence[str]) -> Collection[str]:
         now, ledgers = self._now(tx), dict(tx.audit.ledgers(ids, anew=self._anew))
         accounts, active = tx.audit.accounts(ids), self._active(tx, ids)
         at_rest = tx.audit.at_rest(ids, None if self._anew else MOST_AT_REST)
+        archived = archived_money(tx, ids, whole=self._anew)
         for account in accounts:
             if ledgers[account.id].balance != account.balance:  # a sum that was kept accuses nobody by itself
                 ledgers |= tx.audit.ledgers([account.id], anew=True)
@@ -118,6 +138,7 @@ class Auditor:
                 plan=self._services.config.terms_of(account).plan,
                 active=active.get(account.id),
                 at_rest=at_rest.get(account.id),
+                archived=archived[account.id],
             )
             self._add(judge_account(self._with_usage(tx, facts, now), now))
         self.accounts += len(accounts)
@@ -174,6 +195,31 @@ class Auditor:
     def _add(self, findings: Iterable[Finding]) -> None:
         for finding in findings:
             self._found.setdefault(finding.key, finding)
+
+
+def archived_money(tx: Transaction, ids: Sequence[str], *, whole: bool) -> Mapping[str, ArchivedMoney]:
+    """What left the ledgers of these accounts, and what opens them; `whole`: with all that the archive holds."""
+    books, openings = tx.archive.books(ids), tx.archive.openings(ids)
+    kept, unknown = (tx.archive.sums(ids), tx.archive.unknown(ids)) if whole else ({}, {})
+    return {
+        account_id: ArchivedMoney(
+            books=books[account_id],
+            openings=_by_book(openings[account_id], book_of(account_id)),
+            kept=kept.get(account_id),
+            unknown=unknown.get(account_id, ()),
+        )
+        for account_id in ids
+    }
+
+
+def _by_book(lines: Sequence[Line], mine: str) -> Mapping[str, Sequence[Decimal]]:
+    of: dict[str, list[Decimal]] = defaultdict(list)
+    for line in lines:
+        if line.credit == mine:
+            of[line.debit].append(line.amount)
+        else:
+            of[line.credit].append(-line.amount)
+    return of
 
 
 def _chunks(ids: Collection[str]) -> Iterable[list[str]]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from orchestrator.client.requests import CloseSession
-from orchestrator.flows import by_hand, found, leftovers, placing, views
+from orchestrator.flows import archived, by_hand, found, leftovers, placing, views
 from orchestrator.flows.account_work import AccountWork
 from orchestrator.flows.services import Services
 from orchestrator.rules.states import TERMINAL, State, StopReason
@@ -19,6 +19,10 @@ def close_session(services: Services, tx: Transaction, request: CloseSession) ->
     orphan = tx.leftovers.lock_orphan(request.session_id)
     if orphan is not None:
         return leftovers.of_close(by_hand.close_orphan(services, tx, orphan, request), tx.now())
+    over = archived.lock(services, tx, request.session_id)
+    if over is not None:
+        over[0].finish()
+        return {**archived.view(over[1], over[0].now), "found_state": over[1].state.value}
     work, session = found.session(services, tx, request.session_id)
     found_as = session.state
     if session.state not in TERMINAL | {State.STOPPING}:

@@ -2,11 +2,12 @@
 
 import hashlib
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from orchestrator.client.parsing import digest
 from orchestrator.client.requests import CreateSession
-from orchestrator.flows import admission, found, views
+from orchestrator.flows import admission, archived, found, views
 from orchestrator.flows.account_work import AccountWork
 from orchestrator.flows.services import Services
 from orchestrator.rules import names
@@ -19,10 +20,10 @@ from orchestrator.store.unit import Transaction
 def create_session(services: Services, tx: Transaction, request: CreateSession) -> Mapping[str, Any]:
     """The new session; or, for a session id that is there with the same content, that one as it is now."""
     work = found.account(services, tx, request.account_id)
-    known = _known(tx, request)
+    known = _known(tx, request, work.now)
     if known is not None:
         work.finish()
-        return views.of_session(tx, known, work.now)
+        return known
     model = found.model(tx, request.model_id)
     session = _new(work, request, model)
     admission.check_model(work, session, model)
@@ -36,14 +37,20 @@ def create_session(services: Services, tx: Transaction, request: CreateSession) 
     return views.of_session(tx, saved, work.now)
 
 
-def _known(tx: Transaction, request: CreateSession) -> Session | None:
+def _known(tx: Transaction, request: CreateSession, now: datetime) -> Mapping[str, Any] | None:
+    """What is there under this id, in the live tables or in the archive."""
     if request.session_id is None:
         return None
     known = tx.sessions.get(request.session_id)
-    if known is not None and known.request_digest != digest(request):
-        message = f"session {known.id} exists with other content: choose another session_id"
-        raise Refusal(ErrorCode.CONFLICT, message, session_id=known.id)
-    return known
+    left = tx.archive.get(request.session_id) if known is None else None
+    if known is not None and known.request_digest == digest(request):
+        return views.of_session(tx, known, now)
+    if left is not None and left.request_digest == digest(request):
+        return archived.view(left, now)
+    if known is None and left is None:
+        return None
+    message = f"session {request.session_id} exists with other content: choose another session_id"
+    raise Refusal(ErrorCode.CONFLICT, message, session_id=request.session_id)
 
 
 def _check_provider(services: Services, model: Model, request: CreateSession) -> None:
@@ -116,16 +123,21 @@ def _new(work: AccountWork, request: CreateSession, model: Model) -> Session:
 def _free_name(work: AccountWork, session_id: str) -> str:
     """Ids that callers choose may end alike: then the name ends in a digest of the whole id."""
     name = names.generate(work.now, session_id)
-    if work.tx.sessions.by_name(work.account.id, name) is None:
+    if _named(work.tx, work.account.id, name) is None:
         return name
     return names.generate(work.now, hashlib.sha256(session_id.encode()).hexdigest())
 
 
 def _check_name(tx: Transaction, session: Session) -> None:
-    other = tx.sessions.by_name(session.account_id, session.name)
+    other = _named(tx, session.account_id, session.name)
     if other is not None:
         message = f"name {session.name!r} is taken by session {other}: choose another, or delete that session"
         raise Refusal(ErrorCode.NAME_TAKEN, message, name=session.name, session_id=other)
+
+
+def _named(tx: Transaction, account_id: str, name: str) -> str | None:
+    """The id of the session that has this name, archived or not, among the not deleted."""
+    return tx.sessions.by_name(account_id, name) or tx.archive.by_name(account_id, name)
 
 
 def _invalid(loc: str, message: str) -> Refusal:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from orchestrator.client.requests import DeleteSession
-from orchestrator.flows import found, views
+from orchestrator.flows import archived, found, views
 from orchestrator.flows.services import Services
 from orchestrator.rules.states import TERMINAL, State, StopReason
 from orchestrator.store.unit import Transaction
@@ -13,6 +13,9 @@ from orchestrator.store.unit import Transaction
 
 def delete_session(services: Services, tx: Transaction, request: DeleteSession) -> Mapping[str, Any]:
     """The session as it is kept: ledger and tombstone."""
+    left = archived.delete(services, tx, request.session_id)
+    if left is not None:
+        return left
     work, session = found.session(services, tx, request.session_id)
     if session.state is State.QUEUED:
         session = work.stop(session, StopReason.USER, work.now, "deleted while it waited")

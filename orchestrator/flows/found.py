@@ -1,5 +1,6 @@
 """Finding what a job names, or refusing it."""
 
+from orchestrator.flows import archived
 from orchestrator.flows.account_work import AccountWork, on_account
 from orchestrator.flows.services import Services
 from orchestrator.rules.refusals import ErrorCode, Refusal
@@ -26,11 +27,15 @@ def model(tx: Transaction, model_id: str) -> Model:
 
 
 def session(services: Services, tx: Transaction, session_id: str) -> tuple[AccountWork, Session]:
-    """A session that is not deleted, locked after its account. Raises Refusal(unknown_session)."""
+    """A session that is not deleted, locked after its account. Raises Refusal(unknown_session), or, for one that is
+    archived, Refusal(invalid_state)."""
     account_id = tx.sessions.accounts_of([session_id]).get(session_id)
     work = on_account(services, tx, account_id) if account_id else None
     found = tx.sessions.lock(session_id) if work else None
     if work is None or found is None or found.deleted_at is not None:
+        left = tx.archive.get(session_id)
+        if left is not None and left.deleted_at is None:
+            raise archived.refusal(left)
         raise Refusal(ErrorCode.UNKNOWN_SESSION, f"session {session_id} is unknown", session_id=session_id)
     return work, found
 

@@ -6,6 +6,7 @@ from decimal import Decimal
 
 from orchestrator.client import JOBS
 from orchestrator.client.options import JOBS_QUEUE
+from orchestrator.flows.retention_lags import lags
 from orchestrator.flows.views import at_risk
 from orchestrator.observability import metrics
 from orchestrator.observability.metrics import Reading
@@ -15,6 +16,7 @@ from orchestrator.rules.lists import Kind
 from orchestrator.rules.refusals import ErrorCode
 from orchestrator.rules.states import Step, StopReason
 from orchestrator.rules.values import Verdict
+from orchestrator.settings.configuration import Retention
 from orchestrator.store.database import CAUSES, Database
 from orchestrator.store.unit import Transaction
 
@@ -41,13 +43,13 @@ def begin_at_zero(providers: tuple[str, ...]) -> None:
         metrics.STORE_GIVEN_UP.labels(cause)
 
 
-def measure(database: Database, providers: tuple[str, ...]) -> Reading:
+def measure(database: Database, providers: tuple[str, ...], retention: Retention | None = None) -> Reading:
     """The gauges' values now. `providers`: those that are configured, braked or not."""
     with database.reading() as tx:
-        return _reading(tx, providers)
+        return _reading(tx, providers, retention or Retention())
 
 
-def _reading(tx: Transaction, providers: tuple[str, ...]) -> Reading:
+def _reading(tx: Transaction, providers: tuple[str, ...], retention: Retention) -> Reading:
     now = tx.now()
     workers = tx.workers.listed(since=now - liveness.DEATHS_WITHIN)
     unproven = tx.placements.unproven()
@@ -73,6 +75,8 @@ def _reading(tx: Transaction, providers: tuple[str, ...]) -> Reading:
             (one.kind, one.host, str(one.pid)): one.clock_offset_seconds
             for one in liveness.alive(workers, now)
         },
+        oldest_job=tx.inbox.oldest(),
+        retention_lags={one.of: one.behind.total_seconds() for one in lags(tx, retention, now)},
         audit={check.value: 0 for check in Check} | tx.findings.counts(),
         last_audit=tx.findings.last_run(),
     )

@@ -58,9 +58,10 @@ def forecast(tx: Transaction, config: Configuration, account: Account, now: date
     }
 
 
-def ledger_line(line: Line, balance: Decimal) -> dict[str, Any]:
-    """One entry, with the account's balance after it."""
-    return {"id": line.id} | views.of_entry(line) | {"balance": views.as_text(balance)}
+def ledger_line(line: Line, balance: Decimal | None) -> dict[str, Any]:
+    """One entry, with the account's balance after it, where that is known."""
+    shown = None if balance is None else views.as_text(balance)
+    return {"id": line.id} | views.of_entry(line) | {"balance": shown}
 
 
 def _shown(tx: Transaction, account: Account) -> list[Session]:

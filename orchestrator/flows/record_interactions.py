@@ -1,6 +1,6 @@
 """Record interactions that whoever carries the traffic reports, in batches. A repeated batch counts once."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -28,7 +28,11 @@ def record_interactions(
     now = tx.now()
     works = {name: AccountWork(services, tx, account, now) for name, account in sorted(accounts.items())}
     sessions = {session_id: tx.sessions.lock(session_id) for session_id in sorted(account_of)}
-    recorder = _Recorder(works, {sid: session for sid, session in sessions.items() if session is not None})
+    archived = tx.archive.of({item.session_id for item in request.batch} - account_of.keys())
+    over = {one.id for one in archived.values() if one.deleted_at is None}
+    recorder = _Recorder(
+        works, {sid: session for sid, session in sessions.items() if session is not None}, over
+    )
     for index, item in enumerate(request.batch):
         recorder.record(index, item)
     recorder.save()
@@ -41,7 +45,10 @@ def record_interactions(
 class _Recorder:
     """Applies items to snapshots; saves each session once."""
 
-    def __init__(self, works: Mapping[str, AccountWork], sessions: Mapping[str, Session]) -> None:
+    def __init__(
+        self, works: Mapping[str, AccountWork], sessions: Mapping[str, Session], archived: Collection[str]
+    ) -> None:
+        self._archived = archived
         self._works = works
         self._before = dict(sessions)
         self._after = dict(sessions)
@@ -50,7 +57,10 @@ class _Recorder:
 
     def record(self, index: int, item: Interactions) -> None:
         session = self._after.get(item.session_id)
-        if session is None or session.deleted_at is not None:
+        if item.session_id in self._archived:
+            message = f"session {item.session_id} is archived: its interactions count no longer"
+            self._reject(index, item, ErrorCode.INVALID_STATE, message)
+        elif session is None or session.deleted_at is not None:
             self._reject(index, item, ErrorCode.UNKNOWN_SESSION, f"session {item.session_id} is unknown")
         elif session.state in {State.CREATED, State.QUEUED, State.FAILED}:
             message = f"session {session.id} is {session.state.value}: it never served anybody"

@@ -70,7 +70,7 @@ def forget_old_outcomes(services: Services) -> int:
     def forget(tx: Transaction) -> int:
         return tx.inbox.forget_before(tx.now() - KEEP_OUTCOMES)
 
-    return _until_done(services, forget)
+    return until_done(services, forget)
 
 
 def forget_old_events(services: Services) -> int:
@@ -85,11 +85,12 @@ def forget_old_events(services: Services) -> int:
             tx.findings.move({EVENTS_SINCE: max((*times, *([known] if known else ()))).isoformat()}, now)
         return len(times)
 
-    return _until_done(services, forget)
+    return until_done(services, forget)
 
 
-def _until_done(services: Services, batch: Callable[[Transaction], int]) -> int:
-    """Each batch in a short transaction of its own; a process that leaves begins no other."""
+def until_done(services: Services, batch: Callable[[Transaction], int]) -> int:
+    """Run each batch in a short transaction of its own, until one does nothing; a process that leaves begins no
+    other. Return the sum of what they did."""
     done = 0
     while not services.slots.closed and (gone := services.database.transact(batch)):
         done += gone

@@ -13,6 +13,44 @@ from orchestrator.rules.values import Account, Model, Placement, Session
 from orchestrator.store.ledger import Entry
 from orchestrator.store.unit import Transaction
 
+#: The contract's names of a session's fields, in their order.
+SESSION_KEYS = (
+    "id",
+    "account_id",
+    "name",
+    "description",
+    "model_id",
+    "nodes",
+    "state",
+    "stop_reason",
+    "stop_detail",
+    "created_at",
+    "running_at",
+    "stop_at",
+    "stop_at_reason",
+    "ended_at",
+    "interactions",
+    "cost",
+    "currency",
+    "price_per_node_hour",
+    "provider",
+    "placement",
+    "endpoint",
+    "failover",
+    "queue_position",
+    "queue_reason",
+    "next_step",
+    "next_step_at",
+    "last_ping",
+    "busy_since",
+    "unproven_since",
+    "money_at_risk",
+    "forced_closes",
+    "metadata",
+    "deleted_at",
+    "archived_at",
+)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SessionView:
@@ -63,6 +101,7 @@ class SessionView:
             "forced_closes": self._forced_closes(),
             "metadata": dict(session.metadata),
             "deleted_at": rfc3339(session.deleted_at),
+            "archived_at": None,
         }
 
     def _stop(self) -> tuple[datetime | None, StopReason | None]:

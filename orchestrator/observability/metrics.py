@@ -68,6 +68,10 @@ class Reading:
     """When the broker last accepted a wake-up of a scheduler."""
     clock_offsets: Mapping[tuple[str, str, str], float] = field(default_factory=dict)
     """(kind, host, pid) → seconds by which that process's clock is ahead of the store's."""
+    oldest_job: datetime | None = None
+    """When the oldest job came of which the outcome is kept."""
+    retention_lags: Mapping[str, float] = field(default_factory=dict)
+    """What is kept for a time → seconds by which the oldest is kept too long."""
     audit: Mapping[str, int] = field(default_factory=dict)
     """Check → violations that stand."""
     last_audit: datetime | None = None
@@ -114,6 +118,15 @@ class StoreCollector(Collector):
             "How far the store's clock is ahead of the measured time; healthy is 0.",
             [],
             {(): reading.clock_ahead},
+        )
+        oldest = reading.oldest_job or reading.now
+        age = max(0.0, (reading.now - oldest).total_seconds())
+        yield _gauge("orchestrator_inbox_oldest_seconds", "Age of the oldest job kept.", [], {(): age})
+        yield _gauge(
+            "orchestrator_retention_lag_seconds",
+            "By how much the oldest is kept too long; healthy is below a day.",
+            ["of"],
+            reading.retention_lags,
         )
         yield _gauge("orchestrator_audit_violations", "Healthy is 0.", ["check"], reading.audit)
         for name, help_text, at in (

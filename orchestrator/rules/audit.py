@@ -1,7 +1,7 @@
 """What must hold of what is stored, whatever has failed: each check finds what breaks it, and healthy is nothing."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 from orchestrator.rules.events import PREFIX, Event
 from orchestrator.rules.patience import Patience
+from orchestrator.rules.retention import ArchivedBook
 from orchestrator.rules.states import PlacementState, Step
 from orchestrator.rules.values import ZERO, Account, Plan, Session
 
@@ -36,6 +37,7 @@ class Check(StrEnum):
     WRITTEN_OFF = "written_off"
     ROWS = "rows"
     COUNTS = "counts"
+    ARCHIVE = "archive"
 
 
 MEANING: Mapping[Check, str] = MappingProxyType(
@@ -60,6 +62,7 @@ MEANING: Mapping[Check, str] = MappingProxyType(
         Check.WRITTEN_OFF: "nothing was written off in the last day",
         Check.ROWS: "every row can be read",
         Check.COUNTS: "sessions at rest are as many as were counted",
+        Check.ARCHIVE: "what left the live tables is archived as it was, and its sum opens the ledger",
     }
 )
 
@@ -150,6 +153,20 @@ class AtRest:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ArchivedMoney:
+    """What left an account's ledger, what stands for it there, and what the archive holds of it."""
+
+    books: Sequence[ArchivedBook] = ()
+    """As the database added it up when it left."""
+    openings: Mapping[str, Sequence[Decimal]] = field(default_factory=dict)
+    """Book → what the entries that open the ledger add to the account's book."""
+    kept: Mapping[str, tuple[Decimal, int]] | None = None
+    """Book → what the entries in the archive add up to, and how many they are; None where they were not read."""
+    unknown: Sequence[str] = ()
+    """Sessions with entries in the archive that the archive does not know."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class AccountFacts:
     """An account with all that belongs to it, as one moment saw them."""
 
@@ -168,6 +185,7 @@ class AccountFacts:
     """Of what it holds, read only where that is more than its plan allows now."""
     at_rest: AtRest | None = None
     """None where they are too many to be counted each minute: a full audit counts them."""
+    archived: ArchivedMoney = ArchivedMoney()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

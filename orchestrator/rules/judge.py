@@ -14,6 +14,7 @@ from orchestrator.rules.audit import (
     SessionFacts,
     Told,
 )
+from orchestrator.rules.judge_archive import archived_money
 from orchestrator.rules.over_quota import over_quota
 from orchestrator.rules.states import (
     SERVING,
@@ -75,6 +76,7 @@ def judge_account(facts: AccountFacts, now: Now) -> Iterator[Finding]:
         (Check.FUNDS, _funds(facts, now)),
         (Check.QUOTA, over_quota(facts)),
         (Check.COUNTS, _counts(facts)),
+        (Check.ARCHIVE, archived_money(facts.archived)),
     ):
         yield from (Finding(check, facts.account.id, problem) for problem in problems)
 

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from fnmatch import fnmatchcase
 from types import MappingProxyType
 from typing import Any
@@ -11,6 +12,7 @@ from urllib.parse import SplitResult, urlsplit
 from orchestrator.rules.addresses import Network, Reach, hides_an_address, is_address_or_local, is_loopback
 from orchestrator.rules.audit import Bounds
 from orchestrator.rules.quota import Terms, terms_of
+from orchestrator.rules.retention import DeleteAfter, SessionRetention, delete_after
 from orchestrator.rules.values import ZERO, Account, Plan, Policy
 from orchestrator.settings.secrets import is_reference
 
@@ -78,6 +80,19 @@ class Retention:
     """Delivered events are pruned after so long."""
     stream_bytes: int | None = None
     """What the events may take in the broker's memory; None: a quarter of its `maxmemory`."""
+    sessions: SessionRetention = SessionRetention.KEEP
+    """What becomes of sessions that ended long ago."""
+    sessions_kept_days: float | None = None
+    """How long a session that is over stays in the live tables; None: for ever."""
+    auto_delete_after_seconds: float | None = None
+    """After how long a session that ended is deleted, unless its account's plan says otherwise; None: never."""
+
+    @property
+    def sessions_kept(self) -> timedelta | None:
+        """How long sessions stay in the live tables; None: for ever."""
+        if self.sessions is SessionRetention.KEEP or self.sessions_kept_days is None:
+            return None
+        return timedelta(days=self.sessions_kept_days)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -117,6 +132,11 @@ class Configuration:
         return everywhere | {
             name: one.policy.cleanup_debt_after_seconds for name, one in self.providers.items()
         }
+
+    def delete_after(self) -> DeleteAfter:
+        """After how long the ended sessions of each plan's accounts are deleted."""
+        of_plans = {name: plan.auto_delete_after_seconds for name, plan in self.plans.items()}
+        return delete_after(self.retention.auto_delete_after_seconds, of_plans)
 
     @property
     def attach_reach(self) -> Reach:

@@ -75,6 +75,9 @@ def _read_plan(table: Table, base: Plan) -> Plan:
     }
     given["overdraft_limit"] = table.money("overdraft_limit", base.overdraft_limit)
     given |= {key: table.whole(key, getattr(base, key), least=least) for key, least in spans.items()}
+    given["auto_delete_after_seconds"] = table.whole(
+        "auto_delete_after_seconds", base.auto_delete_after_seconds, least=0
+    )
     table.taken |= set(QUOTAS)
     table.refuse_rest()
     return replace(base, **given)

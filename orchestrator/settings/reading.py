@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from orchestrator.rules.addresses import Network, whole_network
 from orchestrator.rules.audit import Bounds
+from orchestrator.rules.retention import LEAST_DAYS, SessionRetention
 from orchestrator.rules.values import Policy
 from orchestrator.settings.configuration import AttachRule, Configuration, Retention
 from orchestrator.settings.faults import ConfigurationError, Fault
@@ -140,8 +141,31 @@ def _read_retention(table: Table) -> Retention:
         table.fault(
             "stream_bytes", f"must be at least {_SMALLEST_STREAM}, or 0: a quarter of the broker's memory"
         )
+    sessions, kept_days = _read_session_retention(table)
+    delete_after = table.whole("auto_delete_after_seconds", None, least=0)
     table.refuse_rest()
-    return Retention(events_days=days, stream_bytes=int(most) or None)
+    return Retention(
+        events_days=days,
+        stream_bytes=int(most) or None,
+        sessions=sessions,
+        sessions_kept_days=kept_days,
+        auto_delete_after_seconds=delete_after or None,
+    )
+
+
+def _read_session_retention(table: Table) -> tuple[SessionRetention, float | None]:
+    """What happens to old sessions, and after how long: neither says anything without the other."""
+    days = table.number("sessions_kept_days", None, least=LEAST_DAYS)
+    text = table.text("sessions", SessionRetention.KEEP)
+    if text not in set(SessionRetention):
+        table.fault("sessions", 'must be "keep", "archive" or "delete"')
+        return SessionRetention.KEEP, None
+    sessions = SessionRetention(text)
+    if "sessions_kept_days" in table.values and sessions is SessionRetention.KEEP:
+        table.fault("sessions", 'must say what happens after sessions_kept_days: "archive" or "delete"')
+    if "sessions_kept_days" not in table.values and sessions is not SessionRetention.KEEP:
+        table.fault("sessions_kept_days", f"must say after how many days ({LEAST_DAYS} or more) to {text}")
+    return sessions, days
 
 
 def _read_catalog(table: Table) -> tuple[str, ...]:

@@ -12,7 +12,19 @@ from orchestrator.store.tables import PlacementRow, SessionRow, metadata
 
 SESSIONS, PLACEMENTS = table_of(SessionRow), table_of(PlacementRow)
 #: What happened stays as it was told, or is corrected row by row; the clock's own row is right.
-_LEFT = frozenset({"sessions", "placements", "accounts", "ledger", "inbox", "outbox", "clock"})
+_LEFT = frozenset(
+    {
+        "sessions",
+        "placements",
+        "accounts",
+        "ledger",
+        "archived_sessions",
+        "archived_ledger",
+        "inbox",
+        "outbox",
+        "clock",
+    }
+)
 #: Instants up to which a row waits; all others say when something happened.
 _AWAITED = frozenset({"until", "resting_until", "cool_until", "lease_until", "retry_at"})
 _ENDING = (State.STARTING, State.RUNNING, State.QUEUED, State.STOPPING)

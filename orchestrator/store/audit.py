@@ -3,7 +3,7 @@
 Nothing here writes, and nothing scans: every query finds its rows by a key, an index of what is due, or an index
 in which nothing may ever be."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
@@ -18,6 +18,7 @@ from orchestrator.rules.values import Account, Session
 from orchestrator.store.rows import snapshot, table_of
 from orchestrator.store.tables import (
     AccountRow,
+    ArchivedSessionRow,
     AuditBalanceRow,
     LedgerRow,
     OutboxRow,
@@ -29,7 +30,7 @@ from orchestrator.store.tables.counts import AT_REST
 
 ACCOUNTS, SESSIONS, PLACEMENTS = table_of(AccountRow), table_of(SessionRow), table_of(PlacementRow)
 LEDGER, OUTBOX, BALANCES = table_of(LedgerRow), table_of(OutboxRow), table_of(AuditBalanceRow)
-COUNTS = table_of(SessionCountRow)
+COUNTS, ARCHIVED = table_of(SessionCountRow), table_of(ArchivedSessionRow)
 _OF_SESSIONS = "orchestrator.session."
 
 
@@ -200,8 +201,11 @@ class Audit:
             SESSIONS.c.account_id.in_(few), SESSIONS.c.deleted_at.is_(None), SESSIONS.c.state.in_(AT_REST)
         )
         each = each.group_by(SESSIONS.c.account_id, SESSIONS.c.state, SESSIONS.c.provider)
-        there = self._by_place(each)
-        return {one: AtRest(counted=counted[one], there=there[one]) for one in few}
+        there, archived = self._by_place(each), self._by_place(_archived_at_rest(few))
+        return {
+            one: AtRest(counted=counted[one], there=Counter(there[one]) + Counter(archived[one]))
+            for one in few
+        }
 
     def _by_place(self, query: Select[Any]) -> Mapping[str, dict[str, int]]:
         of: dict[str, dict[str, int]] = defaultdict(dict)
@@ -250,6 +254,14 @@ class Audit:
                 told = Told(seq=seq, kind=kind.removeprefix(_OF_SESSIONS), previous=was, state=is_now)
                 of[subject].append(told)
         return of
+
+
+def _archived_at_rest(account_ids: Collection[str]) -> Select[Any]:
+    """How many archived sessions of these accounts count, by state and provider."""
+    place = (ARCHIVED.c.account_id, ARCHIVED.c.state, ARCHIVED.c.provider)
+    mine = (ARCHIVED.c.account_id.in_(account_ids), ARCHIVED.c.deleted_at.is_(None))
+    counts = ARCHIVED.c.state.in_(AT_REST)
+    return select(*place, func.count()).where(*mine, counts).group_by(*place)
 
 
 def columns_of_placement() -> Sequence[ColumnElement[Any]]:

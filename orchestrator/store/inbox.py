@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from orchestrator.store.rows import table_of
@@ -62,6 +62,11 @@ class Inbox:
     def settle(self, task_id: str, outcome: Mapping[str, Any]) -> None:
         """Keep the outcome, in the transaction of the effect."""
         self._connection.execute(update(INBOX).where(INBOX.c.task_id == task_id).values(outcome=outcome))
+
+    def oldest(self) -> datetime | None:
+        """When the oldest job came that is kept."""
+        at: datetime | None = self._connection.execute(select(func.min(INBOX.c.received_at))).scalar()
+        return at
 
     def forget_before(self, at: datetime, limit: int = 5_000) -> int:
         """Drop at most `limit` outcomes of before then; return how many."""

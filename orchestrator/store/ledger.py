@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from sqlalchemy import ColumnElement, Connection, func, insert, select
+from sqlalchemy import ColumnElement, Connection, func, insert, select, text
 
 from orchestrator.store.rows import snapshot, table_of, values_of
 from orchestrator.store.tables import AuditBalanceRow, LedgerRow
+from orchestrator.store.tables.money import IS_OPENING
 
 LEDGER, _KEPT = table_of(LedgerRow), table_of(AuditBalanceRow)
 
@@ -82,8 +83,9 @@ class Ledger:
 
     def lines(
         self, account_id: str, limit: int, *, since: datetime | None = None, before: int | None = None
-    ) -> Sequence[tuple[Line, Decimal]]:
-        """An account's entries with its balance after each, newest first; `before`: an entry's id."""
+    ) -> Sequence[tuple[Line, Decimal | None]]:
+        """An account's entries with its balance after each, newest first; `before`: an entry's id. None where entries
+        of that time are archived: what the others add up to was never the balance."""
         mine = [LEDGER.c.account_id == account_id]
         if since is not None:
             mine.append(LEDGER.c.at >= since)
@@ -92,9 +94,10 @@ class Ledger:
         rows = self._connection.execute(select(LEDGER).where(*mine).order_by(LEDGER.c.id.desc()).limit(limit))
         lines = [snapshot(Line, row) for row in rows]
         balance = self._balance_at(account_id, lines[0].id) if lines else Decimal(0)
-        found = []
+        exact_from = self._newest_opening(account_id)
+        found: list[tuple[Line, Decimal | None]] = []
         for line in lines:
-            found.append((line, balance))
+            found.append((line, balance if line.id >= exact_from else None))
             balance -= line.amount if line.credit == book_of(account_id) else -line.amount
         return found
 
@@ -106,6 +109,10 @@ class Ledger:
     def balance(self, account_id: str) -> Decimal:
         """What the entries add up to: the truth that the account's cached balance must equal."""
         return self._balance(account_id)
+
+    def _newest_opening(self, account_id: str) -> int:
+        query = select(func.max(LEDGER.c.id)).where(LEDGER.c.account_id == account_id, text(IS_OPENING))
+        return self._connection.execute(query).scalar() or 0
 
     def _balance_at(self, account_id: str, entry: int) -> Decimal:
         """What the entries up to this one add up to: from the sum that the audit keeps, forth or back."""

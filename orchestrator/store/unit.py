@@ -10,6 +10,7 @@ from orchestrator.rules.states import Step
 from orchestrator.store.accounts import Accounts
 from orchestrator.store.ahead import Ahead
 from orchestrator.store.alarms import Alarms
+from orchestrator.store.archive import Archive
 from orchestrator.store.audit import Audit
 from orchestrator.store.audit_findings import Findings
 from orchestrator.store.audit_live import LiveAudit
@@ -33,6 +34,7 @@ from orchestrator.store.parked import Parked
 from orchestrator.store.pings import Pings
 from orchestrator.store.placements import Placements
 from orchestrator.store.queues import Queues
+from orchestrator.store.retention import Retention
 from orchestrator.store.sessions import Sessions
 from orchestrator.store.sightings import Sightings
 from orchestrator.store.waits import Waits
@@ -76,6 +78,8 @@ class Transaction:
         self.waits = Waits(connection)
         self.workers = Workers(connection)
         self.meters = Meters(connection)
+        self.retention = Retention(connection)
+        self.archive = Archive(connection)
         self.audit = Audit(connection)
         self.live_audit = LiveAudit(connection)
         self.findings = Findings(connection)

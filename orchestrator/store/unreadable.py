@@ -9,7 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from orchestrator.rules.states import Step
 from orchestrator.rules.values import Placement, Session
-from orchestrator.store.audit import ACCOUNTS, LEDGER, OUTBOX, PLACEMENTS, SESSIONS
+from orchestrator.store.audit import ACCOUNTS, ARCHIVED, LEDGER, OUTBOX, PLACEMENTS, SESSIONS
 from orchestrator.store.error_classes import ErrorClass, error_class
 from orchestrator.store.rows import snapshot
 
@@ -22,6 +22,7 @@ _PLACES = (
     (ACCOUNTS, "id"),
     (LEDGER, "session_id"),
     (LEDGER, "account_id"),
+    (ARCHIVED, "id"),
 )
 #: What is read of each where it is claimed.
 _READ: dict[str, tuple[tuple[Table, str, type], ...]] = {

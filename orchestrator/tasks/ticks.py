@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.flows.admit_queued import admit_queued, let_queues_look
+from orchestrator.flows.archive_sessions import archive_sessions
 from orchestrator.flows.audit import audit_store
 from orchestrator.flows.brake import release_overdue
 from orchestrator.flows.close_due import CLOSE as CLOSE_FLOW
 from orchestrator.flows.close_due import close_due, mark_unserved
+from orchestrator.flows.delete_ended import delete_ended
 from orchestrator.flows.deliver_events import Sink, deliver_events
 from orchestrator.flows.funds_due import funds_due
 from orchestrator.flows.keys import retry_paused
@@ -100,6 +102,12 @@ TICKS: Mapping[str, Tick] = {
     ),
     "orchestrator.tick.forget_events": Tick(
         kind=CONTROL, every_seconds=3600, run=lambda a: forget_old_events(a.services)
+    ),
+    "orchestrator.tick.delete_ended": Tick(
+        kind=CONTROL, every_seconds=60, run=lambda a: delete_ended(a.services)
+    ),
+    "orchestrator.tick.archive": Tick(
+        kind=CONTROL, every_seconds=60, run=lambda a: archive_sessions(a.services)
     ),
     "orchestrator.tick.clock": Tick(kind=CONTROL, every_seconds=2, run=lambda a: watch_clock(a.services)),
     "orchestrator.tick.audit": Tick(kind=CONTROL, every_seconds=60, run=lambda a: audit_store(a.services)),

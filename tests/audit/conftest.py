@@ -2,15 +2,20 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import Table, text
 
+from orchestrator.flows.archive_sessions import archive_sessions
 from orchestrator.flows.audit import audit_store
 from orchestrator.flows.deliver_events import deliver_events
 from orchestrator.rules.audit import Check
+from orchestrator.rules.retention import SessionRetention
 from orchestrator.rules.values import Plan
+from orchestrator.settings.configuration import Retention
 from orchestrator.store.tables import metadata
 from tests.emptying import empty
 from tests.servers import Postgres
@@ -31,10 +36,12 @@ PLANS = {
 
 
 class Scene:
-    """`running`, `stopped`, `created` and `stopping` (its close is not proven) are sessions of `acme`."""
+    """`running`, `stopped`, `created` and `stopping` (its close is not proven) are sessions of `acme`; `archived` is a
+    session of `past` that ended long ago."""
 
     def __init__(self, world: World) -> None:
         self.world = world
+        self.archived = self._archived()
         world.done("account.put", account_id="idle", plan="payg", currency="USD")
         world.done("account.credit", account_id="idle", amount="5", currency="USD", key="opening")
         self.stopped = world.run_session("llama")
@@ -64,6 +71,21 @@ class Scene:
         return [
             (event.type.rpartition(".")[2], event.subject) for event in sorted(events, key=lambda e: e.seq)
         ]
+
+    def _archived(self) -> str:
+        self.world.done("account.put", account_id="past", plan="payg", currency="USD")
+        self.world.done("account.credit", account_id="past", amount="5", currency="USD", key="opening")
+        session_id = self.world.run_session("llama", account_id="past")
+        self.world.pass_time(2 * MINUTE)
+        self.world.done("session.close", session_id=session_id)
+        self.world.pass_time(MINUTE)
+        self.world.done("session.delete", session_id=session_id)
+        self.world.jump(timedelta(days=41))
+        retention = Retention(sessions=SessionRetention.ARCHIVE, sessions_kept_days=40)
+        services = self.world.services
+        worker = replace(services, config=replace(services.config, retention=retention))
+        assert archive_sessions(worker, rest=lambda _seconds: None) == 1
+        return session_id
 
     def put_back(self) -> None:
         """Every row as it was; what the audit keeps stays."""

@@ -12,6 +12,7 @@ from orchestrator.rules.audit import Check
 from orchestrator.store.audit import ACCOUNTS, LEDGER, OUTBOX, PLACEMENTS, SESSIONS
 from orchestrator.store.audit_live import CREDENTIALS, LEASES
 from tests.audit.conftest import Scene
+from tests.emptying import unguarded
 from tests.world import HOUR, MINUTE, SECOND
 
 Plant = Callable[[Connection, Scene], None]
@@ -94,6 +95,20 @@ def _write_off(ago: timedelta) -> Plant:
 def _forget_to_count(c: Connection, _scene: Scene) -> None:
     counted = "UPDATE session_counts SET n = n - 1 WHERE account_id = 'acme' AND state = 'stopped'"
     assert c.execute(text(counted)).rowcount == 1
+
+
+def _of_the_archive(statement: str, *, pays: str | None = None) -> Plant:
+    """What no trigger would let happen to the archive of `past`; `pays`: what that account's balance pays for it."""
+
+    def plant(c: Connection, scene: Scene) -> None:
+        with unguarded(c):
+            assert (
+                c.execute(text(statement), {"id": scene.archived} if ":id" in statement else {}).rowcount == 1
+            )
+        if pays is not None:
+            c.execute(text(f"UPDATE accounts SET balance = balance {pays} WHERE id = 'past'"))
+
+    return plant
 
 
 def _garble_an_account(c: Connection, _scene: Scene) -> None:
@@ -182,6 +197,25 @@ PLANTED: dict[str, tuple[Check, Plant]] = {
     "a scheduler that fell silent": (Check.SCHEDULER, _silence_the_scheduler),
     "an account that cannot be read": (Check.ROWS, _garble_an_account),
     "a session that was not counted": (Check.COUNTS, _forget_to_count),
+    "an archived session that was changed": (
+        Check.ARCHIVE,
+        _of_the_archive("""UPDATE archived_sessions SET record = '{"session": {}}' WHERE id = :id"""),
+    ),
+    "an archived session without its record": (
+        Check.ARCHIVE,
+        _of_the_archive("UPDATE archived_sessions SET record = NULL WHERE id = :id"),
+    ),
+    "an opening entry that was changed": (
+        Check.ARCHIVE,
+        _of_the_archive("UPDATE ledger SET amount = amount + 1 WHERE kind = 'opening'", pays="- 1"),
+    ),
+    "an opening entry that is missing": (
+        Check.ARCHIVE,
+        _of_the_archive(
+            "DELETE FROM ledger WHERE kind = 'opening'",
+            pays="- (SELECT sum(amount) FROM archived_books)",
+        ),
+    ),
     "a loss": (Check.WRITTEN_OFF, _write_off(HOUR)),
 }
 
@@ -248,6 +282,22 @@ def test_a_loss_stands_for_a_day(scene: Scene) -> None:
     with scene.world.services.database.engine.begin() as connection:
         _write_off(DAY + SECOND)(connection, scene)
     assert audit_everything(scene.world.services).found == []
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        pytest.param("DELETE FROM archived_ledger", id="an entry is missing"),
+        pytest.param("UPDATE archived_ledger SET amount = amount + 1", id="an entry has another amount"),
+        pytest.param("UPDATE archived_ledger SET note = 'x'", id="an entry has another note"),
+        pytest.param("DELETE FROM archived_sessions WHERE id = :id", id="the session is missing"),
+    ],
+)
+def test_what_is_missing_or_changed_in_the_archive_is_found(scene: Scene, statement: str) -> None:
+    """What only a full audit reads as a whole."""
+    with scene.world.services.database.engine.begin() as connection:
+        _of_the_archive(statement)(connection, scene)
+    assert {finding.check for finding in audit_everything(scene.world.services).found} == {Check.ARCHIVE}
 
 
 def test_every_check_has_its_violation() -> None:

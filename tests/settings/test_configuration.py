@@ -1,6 +1,7 @@
 """orchestrator.toml: what it says, and every fault by its path."""
 
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,18 @@ def test_the_example_is_valid_and_shows_the_defaults() -> None:
     assert configuration.providers["morpheus"].credentials == ("env:MORPHEUS_KEY_1",)
     assert configuration.providers["morpheus"].retired_credentials == ("env:MORPHEUS_KEY_2",)
     assert configuration.attach_permits("env:FPT_TOKEN_7", "https://api.gptcloud.com/aiam/v1")
+
+
+def test_retention_and_automatic_deletion_are_read(tmp_path: Path) -> None:
+    chosen = 'sessions = "archive"\nsessions_kept_days = 90\nauto_delete_after_seconds = 60\n'
+    plans = "[plans.payg]\nauto_delete_after_seconds = 0\n[plans.contract]\nauto_delete_after_seconds = 30\n"
+    configuration = read(tmp_path, f"[retention]\n{chosen}{plans}", require_secrets=False)
+    assert configuration.retention.sessions_kept == timedelta(days=90)
+    after = configuration.delete_after()
+    assert (after.others, after.plans) == (timedelta(seconds=60), {"contract": timedelta(seconds=30)})
+    assert after.own == {"payg", "contract"}
+    assert Configuration().retention.sessions_kept is None
+    assert Configuration().delete_after().others is None
 
 
 def test_ranges_that_attached_hosts_may_lead_to_are_read_and_checked(tmp_path: Path) -> None:
@@ -145,6 +158,31 @@ def test_single_keys_are_laid_over_what_holds_without_them(tmp_path: Path) -> No
             "[retention]\nevents_days = 0",
             "retention.events_days: must be between 1 and 3650 days",
             id="events that are gone at once",
+        ),
+        pytest.param(
+            '[retention]\nsessions = "archive"\nsessions_kept_days = 30',
+            "retention.sessions_kept_days: must be between 31 and 3650 days",
+            id="sessions that leave too soon",
+        ),
+        pytest.param(
+            '[retention]\nsessions = "delete"',
+            "retention.sessions_kept_days: must say after how many days (31 or more) to delete",
+            id="sessions that leave at an unknown time",
+        ),
+        pytest.param(
+            "[retention]\nsessions_kept_days = 90",
+            'retention.sessions: must say what happens after sessions_kept_days: "archive" or "delete"',
+            id="sessions that leave to nowhere",
+        ),
+        pytest.param(
+            '[retention]\nsessions = "burn"',
+            'retention.sessions: must be "keep", "archive" or "delete"',
+            id="sessions that are burnt",
+        ),
+        pytest.param(
+            "[plans.payg]\nauto_delete_after_seconds = -1",
+            "plans.payg.auto_delete_after_seconds: must be between 0 and 315360000 seconds",
+            id="sessions deleted before they end",
         ),
         pytest.param(
             "[policy]\nreconcile_max_share = 1.5",

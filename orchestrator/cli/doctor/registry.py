@@ -25,6 +25,7 @@ CHECKS: Sequence[Check] = (
     Check("jobs", processes.jobs, ["broker writes", "workers"]),
     Check("machine clocks", processes.machine_clocks, ["database", "writes"]),
     Check("work", work.overdue, ["database", "writes", "workers"]),
+    Check("retention", work.retention, ["configuration", "database", "revision", "writes", "workers"]),
     Check("machines", machines.own_faults, ["database"]),
     Check("network", machines.network, ["database"]),
     Check("messages", work.messages, ["database"]),

@@ -28,6 +28,26 @@ def overdue(_settings: "Settings") -> str:
     return "nothing is overdue"
 
 
+def retention(settings: "Settings") -> str:
+    """Does what is kept for a time go when that time is over?"""
+    from orchestrator import wiring
+    from orchestrator.flows.retention_lags import lags
+
+    kept = wiring.read_configuration(settings).retention
+    with reading() as tx:
+        now = tx.now()
+        found = lags(tx, kept, now)
+    late = [f"{one.of} by {span(one.behind.total_seconds())}" for one in found if one.is_red]
+    if late:
+        raise Complaint(
+            f"retention is behind ({', '.join(late)}): does a worker of kind control run, and what does its log say of"
+            " orchestrator.tick.archive, .outcomes and .forget_events?"
+        )
+    ages = [(one.of, now - one.oldest_at) for one in found if one.oldest_at is not None]
+    oldest = ", ".join(f"{of} {span(max(0.0, age.total_seconds()))}" for of, age in ages)
+    return f"nothing is older than it is kept; the oldest: {oldest}" if oldest else "nothing is kept yet"
+
+
 def messages(_settings: "Settings") -> str:
     """Do messages wait for an operator that no worker can carry out?"""
     with reading() as tx:

@@ -4,6 +4,7 @@ Times are aware and in UTC; money is `Decimal` in the named currency; durations 
 """
 
 from orchestrator.rules.values.accounts import Account
+from orchestrator.rules.values.archived import ArchivedSession
 from orchestrator.rules.values.models import Model, ModelSource, ModelType
 from orchestrator.rules.values.placements import Placement, RefusedBy
 from orchestrator.rules.values.providers import Brake, Credential, Meter, Sighting
@@ -15,6 +16,7 @@ from orchestrator.rules.values.zero import ZERO
 __all__ = [
     "ZERO",
     "Account",
+    "ArchivedSession",
     "Attach",
     "Brake",
     "Credential",

@@ -54,3 +54,5 @@ class Plan:
     min_funded_seconds: int = 600
     billing_block_seconds: int = 60
     queue_timeout_seconds: int = 3600
+    auto_delete_after_seconds: int | None = None
+    """After how long a session that ended is deleted; 0: never; None: as `[retention]` says."""

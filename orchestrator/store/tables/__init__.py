@@ -1,6 +1,7 @@
 """The tables. Importing this package registers every one of them with `metadata`."""
 
 from orchestrator.store.tables.alarms import AlarmRow, InstallationAlarmRow, WaitRow
+from orchestrator.store.tables.archive import ArchivedBookRow, ArchivedLedgerRow, ArchivedSessionRow
 from orchestrator.store.tables.audit import AuditBalanceRow, AuditCursorRow, AuditFindingRow
 from orchestrator.store.tables.base import metadata
 from orchestrator.store.tables.catalog import (
@@ -23,6 +24,9 @@ from orchestrator.store.tables.workers import WorkerRow
 __all__ = [
     "AccountRow",
     "AlarmRow",
+    "ArchivedBookRow",
+    "ArchivedLedgerRow",
+    "ArchivedSessionRow",
     "AuditBalanceRow",
     "AuditCursorRow",
     "AuditFindingRow",

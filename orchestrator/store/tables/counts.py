@@ -18,7 +18,7 @@ def _rests(row: str) -> str:
     return f"{row}.deleted_at IS NULL AND {row}.state IN ({_STATES})"
 
 
-def _one(row: str, sign: str) -> str:
+def one(row: str, sign: str) -> str:
     """Count one row, in a trigger for each."""
     return f"{_TARGET} VALUES ({row}.account_id, {row}.state, coalesce({row}.provider, ''), {sign}1) {_ADD};"
 
@@ -39,7 +39,7 @@ def _function(name: str, body: str) -> tuple[str, str]:
 def _on_sqlite(name: str, when: str, row: str, sign: str) -> tuple[str, str]:
     return (
         "sqlite",
-        f"CREATE TRIGGER {name} AFTER {when} ON sessions WHEN {_rests(row)} BEGIN {_one(row, sign)} END",
+        f"CREATE TRIGGER {name} AFTER {when} ON sessions WHEN {_rests(row)} BEGIN {one(row, sign)} END",
     )
 
 
@@ -53,7 +53,7 @@ COUNTING = (
     _function("count_sessions_that_go", _many("-")),
     _function(
         "count_a_session_that_changes",
-        f"IF {_rests('OLD')} THEN {_one('OLD', '-')} END IF; IF {_rests('NEW')} THEN {_one('NEW', '')} END IF;",
+        f"IF {_rests('OLD')} THEN {one('OLD', '-')} END IF; IF {_rests('NEW')} THEN {one('NEW', '')} END IF;",
     ),
     (
         "postgresql",

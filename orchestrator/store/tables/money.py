@@ -14,16 +14,14 @@ from orchestrator.store.tables.base import Row
 #: What the platform has lost: the index holds next to nothing.
 WRITTEN_OFF = "kind = 'write_off'"
 _OFF = text(WRITTEN_OFF)
-#: Nobody changes what was written, whoever they are: (dialect, statement).
+#: Entries that carry the sum of archived ones: one for each account and book.
+IS_OPENING = "kind = 'opening'"
+_OPENS = text(IS_OPENING)
+#: What was written is never changed; how it leaves is in `archive_triggers`. (dialect, statement).
 APPEND_ONLY = (
     (
         "sqlite",
         "CREATE TRIGGER ledger_is_never_changed BEFORE UPDATE ON ledger"
-        " BEGIN SELECT RAISE(ABORT, 'the ledger is append-only: post a new entry'); END",
-    ),
-    (
-        "sqlite",
-        "CREATE TRIGGER ledger_is_never_deleted BEFORE DELETE ON ledger"
         " BEGIN SELECT RAISE(ABORT, 'the ledger is append-only: post a new entry'); END",
     ),
     (
@@ -33,7 +31,7 @@ APPEND_ONLY = (
     ),
     (
         "postgresql",
-        "CREATE TRIGGER ledger_is_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON ledger"
+        "CREATE TRIGGER ledger_is_append_only BEFORE UPDATE OR TRUNCATE ON ledger"
         " FOR EACH STATEMENT EXECUTE FUNCTION ledger_is_append_only()",
     ),
 )
@@ -73,7 +71,8 @@ class AccountRow(Row, table=True):
 
 
 class LedgerRow(Row, table=True):
-    """One amount from one book to another: double entry in a single row. Append-only.
+    """One amount from one book to another: double entry in a single row. Append-only; retention alone takes the
+    entries of old sessions out, and leaves an opening entry with their sum.
 
     Books: `account:ID`, `revenue`, `granted`, `written_off`."""
 
@@ -84,6 +83,7 @@ class LedgerRow(Row, table=True):
         Index("uq_ledger_key", "key", unique=True),
         Index("ix_ledger_account", "account_id", "id"),
         Index("ix_ledger_session", "session_id"),
+        Index("ix_ledger_opening", "account_id", postgresql_where=_OPENS, sqlite_where=_OPENS),
         Index("ix_ledger_written_off", "at", postgresql_where=_OFF, sqlite_where=_OFF),
     )
 

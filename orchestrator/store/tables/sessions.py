@@ -17,6 +17,9 @@ _LIVE = text("next_step IS NOT NULL")
 _KEPT = text("deleted_at IS NULL")
 _RUNS = text("state = 'running'")
 _DIED = text("stop_reason = 'dead'")
+_ENDED = text("ended_at IS NOT NULL")
+_ENDED_AND_KEPT = text("ended_at IS NOT NULL AND deleted_at IS NULL")
+_NEVER_BEGAN = text("deleted_at IS NOT NULL AND ended_at IS NULL")
 #: What no session may ever be: the index is empty, and the audit finds in it at once what should not be there.
 IMPOSSIBLE_SESSION = (
     "(next_step IS NULL AND state IN ('queued', 'starting', 'running'))"
@@ -64,6 +67,17 @@ class SessionRow(Row, table=True):
         Index("ix_sessions_stop_at", "stop_at", postgresql_where=_LIVE, sqlite_where=_LIVE),
         Index("ix_sessions_running", "provider", "credential", postgresql_where=_RUNS, sqlite_where=_RUNS),
         Index("ix_sessions_died", "provider", "stopped_at", postgresql_where=_DIED, sqlite_where=_DIED),
+        Index("ix_sessions_ended", "ended_at", postgresql_where=_ENDED, sqlite_where=_ENDED),
+        Index(
+            "ix_sessions_never_began", "deleted_at", postgresql_where=_NEVER_BEGAN, sqlite_where=_NEVER_BEGAN
+        ),
+        Index(
+            "ix_sessions_account_ended",
+            "account_id",
+            "ended_at",
+            postgresql_where=_ENDED_AND_KEPT,
+            sqlite_where=_ENDED_AND_KEPT,
+        ),
         Index("ix_sessions_impossible", "id", postgresql_where=_IMPOSSIBLE, sqlite_where=_IMPOSSIBLE),
     )
 

@@ -1,0 +1,132 @@
+"""Named queries of retention: which sessions may leave the live tables, how they leave, and which are to be deleted."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+
+from sqlalchemy import Column, ColumnElement, Connection, and_, delete, exists, insert, or_, select
+
+from orchestrator.rules.retention import Candidate
+from orchestrator.rules.states import TERMINAL, State
+from orchestrator.rules.values import Placement, Session
+from orchestrator.store.archive import ARCHIVED, ARCHIVED_LEDGER
+from orchestrator.store.audit import ACCOUNTS, BALANCES, LEDGER, PLACEMENTS, SESSIONS
+from orchestrator.store.audit_findings import FINDINGS
+from orchestrator.store.ledger import Line
+from orchestrator.store.living import UNENDED
+from orchestrator.store.rows import snapshot, values_of
+
+#: A close that was forced is reported for good, with its session; what the audit has found stays as evidence.
+_STAYS = or_(
+    exists().where(
+        PLACEMENTS.c.session_id == SESSIONS.c.id, or_(UNENDED, PLACEMENTS.c.forced_at.is_not(None))
+    ),
+    exists().where(FINDINGS.c.subject == SESSIONS.c.id),
+)
+_KEPT = SESSIONS.c.deleted_at.is_(None)
+#: (which sessions are over, since when): those that ended, and those that were deleted without having begun.
+_OVER: tuple[tuple[ColumnElement[bool], Column[datetime]], ...] = (
+    (and_(SESSIONS.c.ended_at.is_not(None), SESSIONS.c.state.in_(sorted(TERMINAL))), SESSIONS.c.ended_at),
+    (
+        and_(~_KEPT, SESSIONS.c.ended_at.is_(None), SESSIONS.c.state == State.CREATED),
+        SESSIONS.c.deleted_at,
+    ),
+)
+
+
+class Retention:
+    """Queries and changes of retention, inside one transaction. The account is locked before anything leaves."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    # which may leave
+
+    def candidates(self, before: datetime, limit: int, skip: Collection[str] = ()) -> Sequence[Candidate]:
+        """Sessions that have been over since before then, the oldest first, with how many rows leave with each."""
+        rows = (1 + SESSIONS.c.placements + SESSIONS.c.charges).label("rows")
+        query = select(SESSIONS.c.id, SESSIONS.c.account_id, rows).where(~_STAYS, SESSIONS.c.id.not_in(skip))
+        found: list[Candidate] = []
+        for over, at in _OVER:
+            which = query.where(over, at < before).order_by(at).limit(limit - len(found))
+            found += [Candidate(*row) for row in self._connection.execute(which)]
+        return found
+
+    def oldest(self) -> datetime | None:
+        """Since when the oldest session has been over, of those that may leave."""
+        queries = [select(at).where(over, ~_STAYS).order_by(at).limit(1) for over, at in _OVER]
+        found = [self._connection.execute(query).scalar() for query in queries]
+        return min((at for at in found if at is not None), default=None)
+
+    def lock(self, ids: Collection[str], before: datetime) -> Sequence[Session]:
+        """Those of these that may still leave, locked, by id."""
+        over = or_(*(and_(over, at < before) for over, at in _OVER))
+        query = select(SESSIONS).where(SESSIONS.c.id.in_(ids), over, ~_STAYS).order_by(SESSIONS.c.id)
+        return [snapshot(Session, row) for row in self._connection.execute(query.with_for_update())]
+
+    # how they leave
+
+    def placements(self, ids: Collection[str]) -> Mapping[str, Sequence[Placement]]:
+        """session id → its placements, oldest first."""
+        of: dict[str, list[Placement]] = {session_id: [] for session_id in ids}
+        query = select(PLACEMENTS).where(PLACEMENTS.c.session_id.in_(ids)).order_by(PLACEMENTS.c.n)
+        for row in self._connection.execute(query):
+            of[row.session_id].append(snapshot(Placement, row))
+        return of
+
+    def entries(self, ids: Collection[str]) -> Mapping[str, Sequence[Line]]:
+        """session id → its entries in the ledger."""
+        of: dict[str, list[Line]] = {session_id: [] for session_id in ids}
+        query = select(LEDGER).where(LEDGER.c.session_id.in_(ids)).order_by(LEDGER.c.id)
+        for row in self._connection.execute(query):
+            of[row.session_id].append(snapshot(Line, row))
+        return of
+
+    def copy_entries(self, ids: Collection[str]) -> None:
+        """Copy the ledger entries of these sessions into the archive."""
+        names = [column.name for column in ARCHIVED_LEDGER.columns]
+        rows = select(*(LEDGER.c[name] for name in names)).where(LEDGER.c.session_id.in_(ids))
+        self._connection.execute(insert(ARCHIVED_LEDGER).from_select(names, rows))
+
+    def take_out(self, ids: Collection[str]) -> None:
+        """Take these sessions out of the live tables. The database adds up the ledger entries that leave, and refuses
+        one that is neither in the archive nor of a session whose record was deleted."""
+        self._connection.execute(delete(LEDGER).where(LEDGER.c.session_id.in_(ids)))
+        self._connection.execute(delete(PLACEMENTS).where(PLACEMENTS.c.session_id.in_(ids)))
+        self._connection.execute(delete(SESSIONS).where(SESSIONS.c.id.in_(ids)))
+
+    def put_opening(self, old: Line | None, new: Line) -> None:
+        """Put an opening entry in the place of the newest entry that it stands for, and drop the one before."""
+        if old is not None:
+            self._connection.execute(delete(LEDGER).where(LEDGER.c.id == old.id, LEDGER.c.kind == old.kind))
+        self._connection.execute(insert(LEDGER).values(**values_of(new)))
+
+    def forget_sum(self, account_id: str, before: int) -> None:
+        """Forget what the audit summed up to an entry before this one: part of it has left."""
+        mine = and_(BALANCES.c.account_id == account_id, BALANCES.c.ledger_id < before)
+        self._connection.execute(delete(BALANCES).where(mine))
+
+    # which are to be deleted
+
+    def accounts_with_ended(
+        self, plans: Collection[str], before: datetime, limit: int, *, others: bool = False
+    ) -> Sequence[str]:
+        """Accounts of these plans (`others`: of all other plans) with a session, archived or not, that ended before
+        then and is not deleted. Costs a look or two at an index for each account."""
+        of_plan = ACCOUNTS.c.plan.not_in(plans) if others else ACCOUNTS.c.plan.in_(plans)
+        ended = exists().where(SESSIONS.c.account_id == ACCOUNTS.c.id, _KEPT, SESSIONS.c.ended_at < before)
+        archived = exists().where(
+            ARCHIVED.c.account_id == ACCOUNTS.c.id,
+            ARCHIVED.c.deleted_at.is_(None),
+            ARCHIVED.c.ended_at < before,
+        )
+        query = (
+            select(ACCOUNTS.c.id).where(of_plan, or_(ended, archived)).order_by(ACCOUNTS.c.id).limit(limit)
+        )
+        return list(self._connection.execute(query).scalars())
+
+    def ended_before(self, account_id: str, before: datetime, limit: int) -> Sequence[str]:
+        """The account's sessions that ended before then and are not deleted, the oldest first."""
+        query = select(SESSIONS.c.id).where(
+            SESSIONS.c.account_id == account_id, _KEPT, SESSIONS.c.ended_at < before
+        )
+        return list(self._connection.execute(query.order_by(SESSIONS.c.ended_at).limit(limit)).scalars())
