@@ -163,5 +163,4 @@ def _cut(candidates: Sequence[Candidate], most_rows: int) -> Iterator[list[str]]
             ids, rows = [], 0
         ids.append(candidate.id)
         rows += candidate.rows
-    if ids:
-        yield ids
+    yield ids

@@ -12,6 +12,7 @@ import pytest
 from celery import Celery
 from celery.contrib.testing.worker import start_worker
 from redis import Redis
+from sqlalchemy import text
 
 from orchestrator import wiring
 from orchestrator.cli.doctor.registry import CHECKS
@@ -44,6 +45,7 @@ def healthy(cli: Cli, world: World, valkey_url: str, monkeypatch: pytest.MonkeyP
     app.conf.update(celery_options(), worker_pool="solo", worker_hijack_root_logger=False)
     register(app, lambda: world.services)
     change(all_report)
+    change(all_is_young)
     with start_worker(app, pool="solo", perform_ping_check=False, shutdown_timeout=20):
         yield cli
     app.close()
@@ -64,6 +66,16 @@ def change(act: Act) -> None:
 def all_report(tx: Transaction) -> None:
     for kind in (*KINDS, SCHEDULER):
         report(tx, kind)
+
+
+def all_is_young(tx: Transaction) -> None:
+    """The world's clock is behind the one that the command reads."""
+    for column in ("inbox SET received_at", "outbox SET time"):
+        tx.connection.execute(text(f"UPDATE {column} = :now"), {"now": tx.now()})
+
+
+def outcomes_stay(tx: Transaction) -> None:
+    tx.inbox.take("old", "orchestrator.session.create", tx.now() - timedelta(days=32))
 
 
 def report(
@@ -108,6 +120,7 @@ class Place:
             sql(
                 f"UPDATE {table} SET next_step_at = '2100-01-01 00:00:00.000000' WHERE next_step IS NOT NULL"
             )(self)
+        change(all_is_young)
 
 
 Fault = Callable[[Place], Any]
@@ -165,6 +178,11 @@ def file_is_gone(place: Place) -> None:
     place.config.unlink()
 
 
+def work_is_overdue(place: Place) -> None:
+    place.world.run_session()
+    change(all_is_young)
+
+
 def provider_is_gone(place: Place) -> None:
     place.run_session()
     configuration("[providers.alpha]", "[providers.omega]")(place)
@@ -212,7 +230,8 @@ FAULTS: Mapping[str, tuple[Fault, str]] = {
         "ORCHESTRATOR_RESULT_URL",
     ),
     "machine clocks": (in_the_database(lambda tx: report(tx, "ping", ahead=3600.0)), "run NTP"),
-    "work": (lambda place: place.world.run_session(), "is a worker running"),
+    "work": (work_is_overdue, "is a worker running"),
+    "retention": (in_the_database(outcomes_stay), "does a worker of kind control run"),
     "machines": (alarmed(InstallationAlarmKind.LOCAL_FAULT), "host-7: look at its name servers"),
     "network": (alarmed(InstallationAlarmKind.NETWORK_DOWN), "host-7: look at its name servers"),
     "messages": (in_the_database(message_is_parked), "orchestrator messages list"),

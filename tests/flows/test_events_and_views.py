@@ -27,7 +27,7 @@ CONTRACT = {
     *("provider", "placement", "endpoint", "failover", "queue_position", "next_step", "next_step_at"),
     *("last_ping", "unproven_since", "money_at_risk", "metadata"),
 }
-ADDED = {"busy_since", "forced_closes", "queue_reason", "deleted_at", "price_per_node_hour"}
+ADDED = {"archived_at", "busy_since", "forced_closes", "queue_reason", "deleted_at", "price_per_node_hour"}
 
 
 class _Sink:

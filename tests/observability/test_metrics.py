@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -50,6 +51,19 @@ def test_each_check_of_the_audit_is_a_number_whose_healthy_value_is_zero(world: 
     assert 'orchestrator_audit_violations{check="leaks"} 0.0' in scraped
     [last] = [line for line in scraped.splitlines() if line.startswith("orchestrator_audit_last_run")]
     assert float(last.split()[1]) == world.clock.now.timestamp()
+
+
+def test_retention_that_lags_behind_is_a_number(world: World) -> None:
+    def numbers() -> dict[str, float]:
+        lines = [line.split() for line in _scraped(world).splitlines() if not line.startswith("#")]
+        return {name.removeprefix("orchestrator_"): float(value) for name, value in lines}
+
+    assert numbers()["inbox_oldest_seconds"] == 0
+    assert numbers()['retention_lag_seconds{of="jobs"}'] == 0
+    world.jump(timedelta(days=32))
+    assert numbers()["inbox_oldest_seconds"] == 32 * 86_400
+    assert numbers()['retention_lag_seconds{of="jobs"}'] == 2 * 86_400
+    assert numbers()['retention_lag_seconds{of="sessions"}'] == 0
 
 
 def test_pings_and_jobs_are_counted(world: World) -> None:
