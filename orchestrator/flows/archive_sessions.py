@@ -103,11 +103,11 @@ class _Run:
         now = tx.now()
         sessions = tx.retention.lock(batch.session_ids, now - self._kept)
         if sessions:
-            _Removal(tx, batch.account_id, sessions, now).carry_out(self._services.config.retention.sessions)
+            Removal(tx, batch.account_id, sessions, now).carry_out(self._services.config.retention.sessions)
         return len(sessions)
 
 
-class _Removal:
+class Removal:
     """Locked sessions of one account that leave in this transaction."""
 
     def __init__(self, tx: Transaction, account_id: str, sessions: Sequence[Session], now: datetime) -> None:
