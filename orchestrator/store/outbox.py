@@ -94,9 +94,12 @@ class Outbox:
     def oldest(self) -> datetime | None:
         """The time of the first event in the order; None where it waits to be delivered, or is the only one and
         stays."""
-        query = select(OUTBOX.c.time, OUTBOX.c.delivered_at).order_by(OUTBOX.c.seq).limit(2)
-        first = self._connection.execute(query).all()
-        return first[0].time if len(first) > 1 and first[0].delivered_at is not None else None
+        first, last = (select(end(OUTBOX.c.seq)).scalar_subquery() for end in (func.min, func.max))
+        query = select(OUTBOX.c.time).where(
+            OUTBOX.c.seq == first, OUTBOX.c.delivered_at.is_not(None), last > first
+        )
+        at: datetime | None = self._connection.execute(query).scalar()
+        return at
 
     def _begins_before(self, at: datetime) -> bool:
         first = select(OUTBOX.c.time).where(OUTBOX.c.seq == select(func.min(OUTBOX.c.seq)).scalar_subquery())
