@@ -1,5 +1,6 @@
 """Short stories that together touch every flow; each is told again for every point at which its worker can die."""
 
+from tests.simulation.crash_archive import ARCHIVED
 from tests.simulation.crash_doubts import DOUBTS
 from tests.simulation.crash_stage import MINUTE, Plot, Stage, Story
 from tests.simulation.platforms import SESTERCE
@@ -238,4 +239,5 @@ STORIES: tuple[Story, ...] = (
     Story(name="reads balances for half a day", plot=_reads_balances, providers=("node",)),
     Story(name="provider is at fault", plot=_provider_is_at_fault, providers=("alpha", "beta")),
     *DOUBTS,
+    *ARCHIVED,
 )
