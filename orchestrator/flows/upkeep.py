@@ -91,8 +91,12 @@ def forget_old_events(services: Services) -> int:
 def until_done(services: Services, batch: Callable[[Transaction], int]) -> int:
     """Run each batch in a short transaction of its own, until one does nothing; a process that leaves begins no
     other. Return the sum of what they did."""
+
+    def once(tx: Transaction) -> int:
+        return batch(tx)
+
     done = 0
-    while not services.slots.closed and (gone := services.database.transact(batch)):
+    while not services.slots.closed and (gone := services.database.transact(once)):
         done += gone
     return done
 
