@@ -18,6 +18,7 @@ from tests.simulation.evidence import Evidence
 from tests.simulation.fates import COMES_BACK, FLAVOURS, Chaos, together
 from tests.simulation.invariants import violations
 from tests.simulation.kernel import VirtualLoop, run
+from tests.simulation.machines import LOCAL_FAULTS
 from tests.simulation.platforms import PLATFORMS
 from tests.simulation.storms import Storms
 from tests.simulation.universe import Universe, copy_of
@@ -95,6 +96,8 @@ class _Day:
         self._rng = rng
         if random.Random(f"{seed}/clock").random() < 0.5:
             self.flavours.append(CLOCK_JUMPS)
+        if random.Random(f"{seed}/machines fail").random() < 0.5:
+            self.flavours.append(LOCAL_FAULTS)
         self.universe = Universe(
             loop,
             database,
@@ -120,6 +123,7 @@ class _Day:
             self._replace_the_dead(),
             self._outages(),
             self._clock_jumps(),
+            world.machines.fail(),
         ):
             self._background = [*getattr(self, "_background", []), world.loop.create_task(forever)]
         driven = world.loop.create_task(self._drive_for_ever())
@@ -149,8 +153,10 @@ class _Day:
 
     def _switch(self, *, on: bool) -> None:
         self._chaos.active = self._customers.active = self._storms.active = on
+        self.universe.machines.active = on and LOCAL_FAULTS in self.flavours
         if not on:
             self._storms.clear()
+            self.universe.machines.clear()
             self._chaos.database_is_down = False
 
     async def _replace_the_dead(self) -> None:

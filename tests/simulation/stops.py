@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
+from orchestrator.rules.local_faults import RETRY_LAST
 from orchestrator.rules.values import Placement, Session
 from orchestrator.simulator import SimSession
 from tests.simulation.deaths import PINGS, is_about, is_bad, lied_about
@@ -15,6 +16,8 @@ Span = tuple[datetime, datetime]
 
 #: A stop lets a ping that was just claimed begin before the close does.
 PING_BEGINS = timedelta(seconds=2)
+#: After a fault of its own a worker leaves a provider alone for up to this long.
+COOLDOWN = timedelta(seconds=RETRY_LAST)
 #: Whoever waits for a key looks again after so long.
 KEY_COMES_FREE = timedelta(seconds=2)
 #: The waits between tries are spread by this share.
@@ -78,6 +81,21 @@ def _closing_since(placement: Placement | None) -> datetime | None:
 
 
 def _held_up(evidence: Evidence, placement: Placement, there: SimSession, until: datetime) -> Iterator[Span]:
+    """While it could not be brought about: neither here, nor there."""
+    yield from _failed_here(evidence, placement)
+    yield from _failed_there(evidence, placement, there, until)
+
+
+def _failed_here(evidence: Evidence, placement: Placement) -> Iterator[Span]:
+    """Each call of ours about it that failed before it left, with the wait after it."""
+    for at, about in evidence.failed_here:
+        if about == placement.id:
+            yield at, at + timedelta(seconds=RETRY_LAST * (1 + JITTER)) + COOLDOWN
+
+
+def _failed_there(
+    evidence: Evidence, placement: Placement, there: SimSession, until: datetime
+) -> Iterator[Span]:
     """While the platform did not do as it was told: each failed call about this end, with the wait after it, and those
     for which its key was kept."""
     policy, tries = evidence.config.policy_for(placement.provider), 0

@@ -30,6 +30,7 @@ from orchestrator.tasks.runner import JITTER, LOOK_EVERY
 from orchestrator.tasks.ticks import OF_STEP, TICKS, Surroundings
 from tests.simulation.evidence import Evidence, gather
 from tests.simulation.kernel import START, Killed, VirtualLoop
+from tests.simulation.machines import FailedHere, Machines
 from tests.simulation.platforms import MODEL, PLATFORMS, Platform
 from tests.simulation.wire import ORIGIN
 from tests.simulation.worker import Fate, Worker
@@ -113,6 +114,8 @@ class Universe:
         providers = {platform.name: self._provider(platform, policy) for platform in platforms}
         self.config = Configuration(policy=policy, plans=plans, providers=providers)
         self.platforms = {platform.name: platform for platform in platforms}
+        self.machines = Machines(self, random.Random(f"{seed}/machines"))
+        self.failed_here: list[FailedHere] = []
         self.workers: list[Worker] = []
         self.died = asyncio.Event()
         """Set when a worker dies."""
@@ -373,6 +376,7 @@ class Universe:
             exclusive=frozenset(p.name for p in self.platforms.values() if p.exclusive),
             clock_ahead=timedelta(seconds=self.clock_ahead),
             troubles=self.troubles,
+            failed_here=self.failed_here,
             answers=self.answers,
             delivered=self.delivered,
         )

@@ -21,6 +21,7 @@ from orchestrator.store.identity import Identity
 from orchestrator.store.stopwatch import Stopwatch
 from orchestrator.store.unit import Transaction
 from tests.simulation.kernel import FlowLoop, Killed, in_greenlet, wait_for
+from tests.simulation.machines import Resolver
 from tests.simulation.wire import Wire
 
 if TYPE_CHECKING:
@@ -55,7 +56,9 @@ class Worker:
         self._tasks: set[asyncio.Task[Any]] = set()
         database = SharedDatabase(universe.engine, self)
         http = HttpClient(
-            transport=Wire(universe.dispatcher, self._at_call, self._begins), clock=universe.loop.now
+            transport=Wire(universe.dispatcher, self._at_call, self._begins),
+            clock=universe.loop.now,
+            resolver=Resolver(partial(universe.machines.resolves, self)),
         )
         built = wiring.build(
             Settings(database_url=universe.url),
@@ -133,6 +136,8 @@ class Worker:
         self.must_live()
         await self.universe.fate.at_call(self, when, what)
         self.must_live()
+        if when == "before":
+            self.universe.machines.at_call(self, _ABOUT.get())
 
 
 class SharedDatabase(Database):

@@ -1,0 +1,114 @@
+"""What goes wrong on a worker's own machine, before a byte leaves it: no file, no port, no route, no resolver."""
+
+import asyncio
+import errno
+import random
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import aiohttp
+from aiohttp.client_reqrep import ConnectionKey
+
+from orchestrator.providers.resolver import WatchedResolver
+
+if TYPE_CHECKING:
+    from tests.simulation.universe import Universe
+    from tests.simulation.worker import Worker
+
+#: A flavour besides those of the fates.
+LOCAL_FAULTS = "machines fail"
+#: Seconds between two of them, on average, and for which one lasts.
+EVERY, LASTS = 2400.0, (60.0, 1800.0)
+_KEY = ConnectionKey("platforms.example", 80, False, True, None, None, None)
+
+
+def _of_socket(number: int) -> Callable[[], aiohttp.ClientConnectorError]:
+    return lambda: aiohttp.ClientConnectorError(_KEY, OSError(number, errno.errorcode[number]))
+
+
+def _of_resolver(number: int) -> Callable[[], aiohttp.ClientConnectorError]:
+    return lambda: aiohttp.ClientConnectorDNSError(_KEY, socket.gaierror(number, "no name is found"))
+
+
+#: What fails → the error of a call, as the transport raises it.
+ERRORS: Mapping[str, Callable[[], aiohttp.ClientConnectorError]] = {
+    "no file is free": _of_socket(errno.EMFILE),
+    "no port is free": _of_socket(errno.EADDRNOTAVAIL),
+    "there is no route": _of_socket(errno.ENETUNREACH),
+    "the resolver is silent": _of_resolver(socket.EAI_AGAIN),
+    "the resolver knows no name": _of_resolver(socket.EAI_NONAME),
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fault:
+    """One that is there now."""
+
+    what: str
+    share: float
+    """Of the calls that it befalls."""
+
+
+class Machines:
+    """One seed's weather at the workers' machines."""
+
+    def __init__(self, universe: "Universe", rng: random.Random) -> None:
+        self._universe = universe
+        self._rng = rng
+        self._faults: dict[str, Fault] = {}
+        self.active = False
+
+    async def fail(self) -> None:
+        """For ever: now and then a machine fails, or all but one, or all of them, for a while."""
+        while True:
+            await asyncio.sleep(self._rng.expovariate(1 / EVERY))
+            seconds, spared = self._rng.uniform(*LASTS), self._rng.choice((0, 1, 1, 2))
+            fault = Fault(what=self._rng.choice(sorted(ERRORS)), share=self._rng.choice((0.3, 1.0, 1.0)))
+            if self.active:
+                alive = self._universe.alive
+                self._begin(self._rng.sample(alive, max(len(alive) - spared, 0)), fault)
+                await asyncio.sleep(seconds)
+                self._faults.clear()
+
+    def clear(self) -> None:
+        """All of them work."""
+        self.active = False
+        self._faults.clear()
+
+    def at_call(self, worker: "Worker", about: str | None) -> None:
+        """Raise what the transport raises on this machine now. `about`: the placement that is asked about."""
+        fault = self._faults.get(worker.name)
+        if fault is not None and self._rng.random() < fault.share:
+            self._universe.told.faults[fault.what] += 1
+            self._universe.failed_here.append((self._universe.loop.now(), about))
+            error = ERRORS[fault.what]()
+            raise error
+
+    def resolves(self, worker: "Worker") -> bool:
+        """Does the machine find any name?"""
+        fault = self._faults.get(worker.name)
+        return fault is None or "resolver" not in fault.what
+
+    def _begin(self, workers: list["Worker"], fault: Fault) -> None:
+        for worker in workers:
+            self._faults[worker.name] = fault
+            self._universe.note(worker.name, f"{fault.what}, for {fault.share:.0%} of its calls")
+
+
+class Resolver(WatchedResolver):
+    """The resolver of a simulated machine, as far as it is asked for other names."""
+
+    def __init__(self, finds: Callable[[], bool]) -> None:
+        super().__init__()
+        self._finds = finds
+
+    async def answers_for_others(self, host: str) -> bool | None:
+        """Return whether other names are found now."""
+        return self._finds()
+
+
+#: When a call failed so, and the placement that it was about.
+FailedHere = tuple[datetime, str | None]
