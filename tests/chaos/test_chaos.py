@@ -52,8 +52,8 @@ def test_whatever_breaks_nothing_leaks_and_nothing_is_lost(nursery: Nursery, kee
         peace = monkey.unexcused(first, last)
         written = report(f"Chaos, seed {SEED}", monkey.done, load, evidence, broken, lasted)
         seconds = sum((until - since).total_seconds() for since, until in peace)
-        clocks = ", ".join(f"{name} {ahead:+.0f} s" for name, ahead in monkey.clocks.items())
-        written += f"\nMachines' clocks were off all the time: {clocks}.\n"
+        clocks = ", ".join(f"{name} {clock.ahead:+.0f} s" for name, clock in monkey.clocks.items())
+        written += f"\nMachines' clocks were off all the time, at the end by: {clocks}.\n"
         written += f"\nFor {seconds:.0f} s of it no trouble excused a late stop.\n"
         REPORT.write_text(written)
         (keeps_logs / "story.txt").write_text("\n".join(monkey.story))

@@ -1,55 +1,38 @@
 """The clock of a real PostgreSQL's host jumps by an hour under running sessions, and back: real workers, real time."""
 
-import tempfile
 import time
 from collections.abc import Iterator
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 
 from orchestrator.rules.states import State, StopReason
+from tests.clocks import Clock, clock
 from tests.cluster import Cluster, cluster
 from tests.processes.conftest import PlatformOn
 from tests.processes.platform import Platform, eventually, openai
 from tests.servers import Postgres
 
-#: Where Debian's package `libfaketime` puts it.
-LIBRARY = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), Path("libfaketime.so.1"))
 HOUR, DURATION = 3600, 60
 
 
 class Host:
     """The database's host; its clock can be set."""
 
-    def __init__(self, url: str, offset: Path) -> None:
+    def __init__(self, url: str, clock: Clock) -> None:
         self.url = url
-        self._offset = offset
-
-    def is_off(self, seconds: int) -> None:
-        """From now on its clock differs from the truth by so much."""
-        self._offset.write_text(f"{seconds:+d}\n")
+        self.is_off = clock.is_off
 
 
 @pytest.fixture
 def host() -> Iterator[Host]:
     """A PostgreSQL that reads its wall clock through libfaketime, and its monotonic one as it is."""
-    assert LIBRARY.exists(), "install Debian's package libfaketime: .ci/install"
-    with tempfile.NamedTemporaryFile("w", prefix="orchestrator-clock-") as offset:
-        path = Path(offset.name)
-        path.write_text("+0\n")
-        path.chmod(0o644)  # the server runs under another account
-        env = {
-            "LD_PRELOAD": str(LIBRARY),
-            "FAKETIME_TIMESTAMP_FILE": str(path),
-            "FAKETIME_NO_CACHE": "1",
-            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        }
-        with (
-            cluster(lambda place: Cluster(place, env)) as server,
-            Postgres(server.uri).fresh_database() as url,
-        ):
-            yield Host(url, path)
+    with (
+        clock() as its_clock,
+        cluster(lambda place: Cluster(place, its_clock.of_server())) as server,
+        Postgres(server.uri).fresh_database() as url,
+    ):
+        yield Host(url, its_clock)
 
 
 @pytest.mark.parametrize("jump", [HOUR, -HOUR])
