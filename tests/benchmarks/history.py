@@ -15,6 +15,7 @@ from orchestrator.flows.audit import audit_everything, audit_store
 from orchestrator.flows.measure import measure
 from orchestrator.flows.read_account import with_quota
 from tests.history.past import KEEPER, catch_up, give_a_past, open_account
+from tests.history.test_retention import DAY, one_batch
 from tests.money.stage import SECOND, Stage
 from tests.servers import postgres
 
@@ -41,6 +42,10 @@ def _measure(stage: Stage, size: int, *, audits: bool) -> None:
     _say(f"{_median(lambda n: _create_and_close(stage, n)):14.4f} s a create and a close")
     _say(f"{_median(lambda _: _show(stage)):14.4f} s an account show")
     _say(f"{_median(lambda _: measure(stage.services.database, ())):14.4f} s a scrape of the metrics")
+    if size:
+        stage.jump(41 * DAY)
+        _say(f"{_median(lambda _: one_batch(stage)):14.4f} s a batch of retention")
+        _say(f"{_median(lambda n: _create_and_close(stage, RUNS + n)):14.4f} s a create and a close after it")
     if audits:
         catch_up(stage)
         _say(f"{_median(lambda _: audit_store(stage.services)):14.4f} s a run of the audit")

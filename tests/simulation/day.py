@@ -6,13 +6,15 @@ import logging
 import random
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from orchestrator.rules.values import Plan, Policy
 from orchestrator.settings.configuration import BUILT_IN_PLANS
 from orchestrator.store import migrate
 from orchestrator.store.database import Database
+from tests.money.archiving import LEAVING, archive_for_a_moment
 from tests.simulation.customers import Customers
 from tests.simulation.evidence import Evidence
 from tests.simulation.fates import COMES_BACK, FLAVOURS, Chaos, together
@@ -42,6 +44,7 @@ class Result:
     opens: int = 0
     closes: int = 0
     jobs: int = 0
+    archived: int = 0
     faults: Counter[str] = field(default_factory=Counter)
     violations: list[str] = field(default_factory=list)
     last: list[str] = field(default_factory=list)
@@ -146,6 +149,17 @@ class _Day:
         if not await world.rests(6 * HOUR):
             result.violations += [f"{when}: never comes to rest: {row}" for row in world.pending()[:5]]
         result.violations += [f"{when}: {violation}" for violation in violations(world.evidence())]
+        result.violations += [f"{when}: {problem}" for problem in self._archived(result)]
+
+    def _archived(self, result: Result) -> Iterator[str]:
+        """What would change if everything that is over were archived now."""
+        for worker in self.universe.alive[:1]:
+            services = replace(worker.services, database=self.universe.database)
+            for retention in LEAVING:
+                try:
+                    result.archived += archive_for_a_moment(services, retention)
+                except AssertionError as problem:
+                    yield f"no sum changes with retention ({retention}): {problem}"
 
     async def _drive_for_ever(self) -> None:
         while True:

@@ -22,6 +22,7 @@ def test_a_seed_is_the_same_day_again_and_nothing_breaks_in_it(tmp_path: Path) -
     assert first.digest == again.digest != other.digest
     assert first.jobs > 30
     assert first.closes > 0
+    assert first.archived > 0
 
 
 def test_a_process_may_die_at_any_point_of_a_session(tmp_path: Path) -> None:
