@@ -43,9 +43,9 @@ class ArchivingMachine(MoneyMachine):
 
 
 @pytest.mark.timeout(900)
-def test_no_number_changes_whatever_is_archived_at_whatever_time(database_url: str) -> None:
+def test_no_number_changes_whatever_is_archived_at_whatever_time(sqlite_url: str) -> None:
     counts = Counter[str]()
-    with staged(database_url) as (stage, history):
+    with staged(sqlite_url) as (stage, history):
         here = {"stage": stage, "history": history, "counts": counts}
         run_state_machine_as_test(type("ArchivingHere", (ArchivingMachine,), here), settings=SOME)
     left = {retention: counts[retention] for retention in LEAVING}
