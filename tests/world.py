@@ -6,7 +6,7 @@ world.pass_time(10 * MINUTE)  # and everything that becomes due meanwhile, each 
 """
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -32,6 +32,7 @@ from orchestrator.flows.views import of_session
 from orchestrator.flows.warn_due import warn_due
 from orchestrator.providers.http import ClientOptions, HttpClient
 from orchestrator.providers.resolver import WatchedResolver
+from orchestrator.rules.states import Step
 from orchestrator.rules.values import Placement, Plan, Policy, Session
 from orchestrator.settings import Configuration, ProviderConfiguration, SecretStore, Settings
 from orchestrator.settings.configuration import BUILT_IN_PLANS
@@ -45,17 +46,17 @@ START = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 #: Where the providers are, in a world with a resolver.
 HOSTS = {"alpha": "alpha.example", "beta": "beta.test", "morph": "morph.invalid"}
 
-FLOWS: tuple[Callable[[Services], Tally], ...] = (
-    stop_due,
-    funds_due,
-    warn_due,
-    post_charges,
-    admit_queued,
-    open_due,
-    resolve_due,
-    ping_due,
-    close_due,
-)
+FLOWS: Mapping[Step, Callable[[Services], Tally]] = {
+    Step.STOP: stop_due,
+    Step.FUNDS: funds_due,
+    Step.WARN: warn_due,
+    Step.CHARGE: post_charges,
+    Step.ADMIT: admit_queued,
+    Step.OPEN: open_due,
+    Step.RESOLVE: resolve_due,
+    Step.PING: ping_due,
+    Step.CLOSE: close_due,
+}
 
 
 class Clock:
@@ -214,9 +215,15 @@ class World:
     def settle(self, worker: Services | None = None) -> None:
         """Do what is due until nothing is; close calls may wait for a ping to have begun."""
         for _ in range(100):
-            if not sum(flow(worker or self.services).claimed for flow in FLOWS):
+            due = {*self.due(), Step.STOP}
+            if not sum(FLOWS[step](worker or self.services).claimed for step in FLOWS if step in due):
                 return
         raise AssertionError("the world does not come to rest")
+
+    def due(self) -> set[Step]:
+        """The steps that are due now, by the right clock or by the store's."""
+        now = self.clock.now + max(self.clock.store_is_ahead, timedelta(0))
+        return {step for step, at in self._oldest_due() if at <= now}
 
     def jump(self, span: timedelta) -> None:
         """The clock moves and nobody works: downtime."""
@@ -327,6 +334,9 @@ class World:
         self.put_model("base", {"alpha": "base-3"}, learning_stage="Pre-trained")
 
     def _next_due(self) -> datetime | None:
+        return min((at for _, at in self._oldest_due()), default=None)
+
+    def _oldest_due(self) -> list[tuple[Step, datetime]]:
         with self.services.database.reading() as tx:
             families = (tx.sessions.oldest_due(), tx.placements.oldest_due(), tx.accounts.oldest_due())
-        return min((at for family in families for at in family.values()), default=None)
+        return [due for family in families for due in family.items()]

@@ -173,7 +173,7 @@ def test_what_a_person_made_by_hand_is_told_by_its_name_and_never_touched(
 def test_what_another_installation_opened_under_the_same_account_is_never_touched(
     platform: Platform, make_platforms: MakeWorld
 ) -> None:
-    world = make_platforms(platform)
+    world = make_platforms(platform, policy=QUIET)
     world.run_at(platform.name)
     before = open_there(world)
     theirs = {
@@ -190,7 +190,7 @@ def test_what_another_installation_opened_under_the_same_account_is_never_touche
 def test_what_a_release_opened_that_said_not_whose_it_is_is_reported_and_never_touched(
     platform: Platform, make_platforms: MakeWorld
 ) -> None:
-    world = make_platforms(platform)
+    world = make_platforms(platform, policy=QUIET)
     session_id = world.run_at(platform.name)
     untold = [f"5f0c0001-0000-4000-8000-00000000000{n}" for n in range(4)]
     theirs = {stranger(world, platform.name, labelled(platform, one)) for one in untold}

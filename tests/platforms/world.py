@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from orchestrator.rules.states import PlacementState, Step
+from orchestrator.rules.states import PlacementState
 from orchestrator.rules.values import Placement, Plan, Policy
 from orchestrator.settings import Configuration, ProviderConfiguration
 from orchestrator.settings.configuration import AttachRule
@@ -182,12 +182,6 @@ class PlatformWorld(World):
 
     def with_database(self, act: Any) -> Any:
         return self.services.database.transact(act)
-
-    def due(self) -> set[Step]:
-        """The steps that wait for somebody now."""
-        with self.services.database.reading() as tx:
-            families = (tx.sessions.oldest_due(), tx.placements.oldest_due(), tx.accounts.oldest_due())
-        return {step for family in families for step, at in family.items() if at <= self.clock.now}
 
     # inside
 
