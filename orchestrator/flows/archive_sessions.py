@@ -184,7 +184,7 @@ class Removal:
             credit=moved.credit,
             amount=moved.amount,
             currency=newest.currency,
-            note=f"{book.entries} archived entries",
+            note=f"archived entries: {book.entries}",
         )
         self._tx.retention.put_opening(old, new)
 
