@@ -53,11 +53,11 @@ EXCUSES_NO_STOP = frozenset(
     }
 )
 #: Seconds: longer than any lease of the hasty policy; how long a server stays down; between two troubles.
-PAUSE, DOWN, REST = 12.0, (0.5, 3.0), (0.5, 2.5)
+PAUSE, DOWN, REST = 12.0, (0.5, 3.0), (0.5, 2.0)
 #: Seconds for which Redis is gone for long, for which it refuses writes, and for which no scheduler lives.
-GONE, REFUSES, UNSCHEDULED = 20.0, (6.0, 10.0), 12.0
+GONE, REFUSES, UNSCHEDULED = 20.0, (5.0, 8.0), 10.0
 #: Seconds by which the wall clock of a machine may be off, either way; for how long the database's host's is.
-CLOCKS_DIFFER, JUMPED = 7200.0, 8.0
+CLOCKS_DIFFER, JUMPED = 7200.0, 6.0
 #: After every so many troubles there is peace for so long: nothing excuses a late stop then. Seconds.
 PEACE_EVERY, PEACE = 6, 12.0
 #: What follows a trouble is late for as long: processes start again, connections are made anew.
