@@ -15,6 +15,8 @@ SCHEDULER = "scheduler"
 GONE_AFTER = timedelta(seconds=15)
 #: So many deaths within this time are a crash loop.
 DEATHS, DEATHS_WITHIN = 3, timedelta(minutes=10)
+#: A tree starts a process that died again after half a minute at most, and it then takes some seconds to report.
+RESTARTED_WITHIN = timedelta(minutes=1)
 #: A scheduler sends, and each kind of work receives, several wake-ups a second.
 SILENT_AFTER = timedelta(seconds=15)
 #: Seconds by which the clock of a machine may differ from the store's.
@@ -42,6 +44,12 @@ def missing_kinds(workers: Iterable[Worker], now: datetime) -> list[str]:
     """Return the kinds of work for which no process is alive."""
     there = {one.kind for one in alive(workers, now)}
     return [kind for kind in KINDS if kind not in there]
+
+
+def restarting_kinds(workers: Sequence[Worker], now: datetime) -> list[str]:
+    """Return the missing kinds that a tree has restarted before and is about to start again."""
+    by_tree = {one.kind for one in workers if one.restarts and now - one.seen_at <= RESTARTED_WITHIN}
+    return [kind for kind in missing_kinds(workers, now) if kind in by_tree]
 
 
 def crash_loops(workers: Iterable[Worker], now: datetime) -> list[CrashLoop]:

@@ -51,9 +51,13 @@ class Drain:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, told)
 
+    def begin(self) -> None:
+        """Count `left` from now on where no signal has come: this process ends by itself."""
+        self._began = self._began or time.monotonic()
+
     def left(self, within: float) -> float:
-        """Seconds until `within` seconds after the signal; all of them before it."""
-        return max(within - (time.monotonic() - self._began), 0.0) if self.begun else within
+        """Seconds until `within` seconds after the signal, or after `begin`; all of them before either."""
+        return max(within - (time.monotonic() - self._began), 0.0) if self._began else within
 
     def wait(self, seconds: float | None = None) -> bool:
         """Sleep for so long, or until this process is told to leave; was it?"""
@@ -61,7 +65,7 @@ class Drain:
 
     def _watch(self, then: Callable[[], None]) -> None:
         os.read(self._told_read, 1)
-        self._began = time.monotonic()
+        self.begin()
         self._told.set()
         log.info("told to leave: nothing more is begun; what is under way has %g s", self._bound)
         threading.Thread(target=then, name="draining", daemon=True).start()

@@ -18,9 +18,15 @@ from orchestrator.tasks.liveness import Heartbeat
 from orchestrator.tasks.ticks import queue_of
 
 if TYPE_CHECKING:
+    from celery import Celery
+
     from orchestrator.tasks.app import Process
+    from orchestrator.tasks.worker import DrainingWorker
 
 log = logging.getLogger(__name__)
+
+#: What failed, in the last words of a process.
+_WORKER = "Celery's worker"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,23 +53,52 @@ def run_pool(kind: str, settings: Settings) -> int:
     from celery.exceptions import SecurityWarning
 
     from orchestrator.tasks.app import make_app
-    from orchestrator.tasks.worker import DrainingWorker, pool_that_drains
 
     warnings.filterwarnings("ignore", category=SecurityWarning)  # it is about pickle, and we speak JSON only
-    pool = POOLS[kind]
-    app, process = make_app(settings, kind, pool.connections)
+    app, process = make_app(settings, kind, POOLS[kind].connections)
     drain = Drain()
-
-    def begin() -> None:
-        process.leave()
-        time.sleep(PINGS_END_WITHIN)
-        process.drop()
-
-    drain.listen(at_once=DrainingWorker.stop_soon, then=begin)
+    worker = _worker(app, process, kind, drain)
+    drain.listen(at_once=worker.stop_soon, then=lambda: _drain(process))
     _prepare(process)
-    worker = DrainingWorker(
+    heartbeat = Heartbeat(lambda: process.services.database, process.pulse)
+    heartbeat.start()
+    process.runners.start()
+    try:
+        worker.start()
+    except BaseException as error:
+        heartbeat.last_words(_WORKER, error)
+        raise
+    return end(process, heartbeat, drain, worker.exitcode or 0, worker.fault)
+
+
+def end(
+    process: "Process", heartbeat: Heartbeat, drain: Drain, exit_code: int, fault: BaseException | None
+) -> int:
+    """Wait for claimed rows until one deadline, report how the worker ended, close the process; return the code.
+
+    `fault`: what ended a worker with an exit code other than 0. Its row stays, and counts as a death."""
+    drain.begin()
+    process.leave()
+    unfinished = process.runners.finish(lambda: drain.left(CALLS_END_WITHIN))
+    if unfinished:
+        log.warning(
+            "%d runs are still under way; their rows are claimed again when leases expire", unfinished
+        )
+    if exit_code:
+        heartbeat.last_words(_WORKER, fault or RuntimeError())
+    else:
+        heartbeat.leave()
+    process.close()
+    return exit_code
+
+
+def _worker(app: "Celery", process: "Process", kind: str, drain: Drain) -> "DrainingWorker":
+    from orchestrator.tasks.worker import DrainingWorker, pool_that_drains
+
+    pool = POOLS[kind]
+    return DrainingWorker(
         app=app,
-        pool=pool_that_drains(drain),
+        pool=pool_that_drains(drain, process.leave),
         concurrency=pool.threads,
         queues=list(pool.queues),
         hostname=f"{kind}-{os.getpid()}@{socket.gethostname()}",
@@ -73,22 +108,13 @@ def run_pool(kind: str, settings: Settings) -> int:
         without_heartbeat=True,
         quiet=True,
     )
-    heartbeat = Heartbeat(lambda: process.services.database, process.pulse)
-    heartbeat.start()
-    process.runners.start()
-    try:
-        worker.start()
-    except BaseException as error:
-        heartbeat.last_words("Celery's worker", error)
-        raise
-    unfinished = process.runners.finish(lambda: drain.left(CALLS_END_WITHIN))
-    if unfinished:
-        log.warning(
-            "%d rows are still under way; they are claimed again when their leases expire", unfinished
-        )
-    heartbeat.leave()
-    process.close()
-    return int(worker.exitcode or 0)
+
+
+def _drain(process: "Process") -> None:
+    """Called by the first signal, in a thread of its own."""
+    process.leave()
+    time.sleep(PINGS_END_WITHIN)
+    process.drop()
 
 
 def _prepare(process: "Process") -> None:

@@ -1,6 +1,8 @@
 """Celery's worker, told by nobody but us when to stop, and with a pool of threads that ends within a bound."""
 
 import logging
+import sys
+from collections.abc import Callable
 from concurrent.futures import Future, wait
 from typing import Any
 
@@ -17,6 +19,14 @@ class DrainingWorker(Worker):
     """Stops consuming when `stop_soon` was called, waits for its pool, and gives every message back that it has not
     acknowledged."""
 
+    fault: BaseException | None = None
+    """What ended this worker: Celery logs it and returns."""
+
+    def stop(self, in_sighandler: Any = False, exitcode: int | None = None) -> None:  # noqa: FBT002
+        """Called by Celery in the handler of what ended it."""
+        self.fault = sys.exception() if exitcode else None
+        super().stop(in_sighandler=in_sighandler, exitcode=exitcode)
+
     @staticmethod
     def stop_soon() -> None:
         """Fit for a signal's handler; the worker's loop looks at it every second."""
@@ -26,8 +36,10 @@ class DrainingWorker(Worker):
         """Signals are ours (`draining`): Celery's own would ignore a second one."""
 
 
-def pool_that_drains(drain: Drain) -> type[TaskPool]:
-    """Celery's pool of threads; what is prefetched and not begun when it stops goes back to its queue."""
+def pool_that_drains(drain: Drain, leave: Callable[[], None]) -> type[TaskPool]:
+    """Return Celery's pool of threads; what is prefetched and not begun when it stops goes back to its queue.
+
+    `leave` stops further claims: without a signal, this is the first notice that the worker ends."""
 
     class Draining(TaskPool):
         def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -41,6 +53,8 @@ def pool_that_drains(drain: Drain) -> type[TaskPool]:
             return result
 
         def on_stop(self) -> None:
+            drain.begin()
+            leave()
             held = list(self._running)
             self.executor.shutdown(wait=False, cancel_futures=True)  # type: ignore[attr-defined]
             begun = [future for future in held if not future.cancelled()]

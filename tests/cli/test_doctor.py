@@ -263,3 +263,16 @@ def test_a_fault_turns_its_own_line_red(
         found = red(healthy)
     assert found.keys() == {line} | IMPLIED.get(line, set()), found
     assert remedy in found[line]
+
+
+def test_a_kind_of_work_that_its_tree_restarts_again_and_again_turns_one_line_red(healthy: Cli) -> None:
+    def dies(tx: Transaction) -> None:
+        tx.workers.leave("stop")
+        for n in range(DEATHS):
+            report(tx, "stop", id_=f"dead-{n}", ago=(n + 1) * 20 * SECOND)
+        tx.connection.execute(text("UPDATE workers SET restarts = 5 WHERE id LIKE 'dead-%'"))
+
+    change(dies)
+    assert red(healthy).keys() == {"restarts"}
+    said = {one["check"]: one["detail"] for one in healthy("doctor", "--json").json}
+    assert "being restarted: stop" in said["workers"]

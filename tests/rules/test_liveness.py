@@ -12,6 +12,7 @@ from orchestrator.rules.liveness import (
     KINDS,
     OFFSET_ALLOWED,
     OFFSET_OVER,
+    RESTARTED_WITHIN,
     SCHEDULER,
     SILENT_AFTER,
     alive,
@@ -22,6 +23,7 @@ from orchestrator.rules.liveness import (
     off_clocks,
     off_hosts,
     offset_in_words,
+    restarting_kinds,
 )
 from orchestrator.rules.values import Worker
 
@@ -51,6 +53,23 @@ def worker(kind: str = "ping", seen_ago: timedelta = SECOND, **fields: Any) -> W
 )
 def test_a_process_lives_while_it_reports(seen_ago: timedelta, lives: bool) -> None:
     assert bool(alive([worker(seen_ago=seen_ago)], NOW)) is lives
+
+
+@pytest.mark.parametrize(
+    ("rows", "restarting"),
+    [
+        pytest.param([worker(seen_ago=20 * SECOND, restarts=2)], ["ping"], id="its tree starts it again"),
+        pytest.param([worker(seen_ago=RESTARTED_WITHIN, restarts=1)], ["ping"], id="its tree still pauses"),
+        pytest.param([worker(seen_ago=RESTARTED_WITHIN + SECOND, restarts=1)], [], id="its tree is gone"),
+        pytest.param([worker(seen_ago=20 * SECOND)], [], id="no tree has ever restarted it"),
+        pytest.param([worker(seen_ago=20 * SECOND, restarts=2), worker()], [], id="another lives"),
+        pytest.param([worker(SCHEDULER, 20 * SECOND, restarts=2)], [], id="a scheduler does no work"),
+    ],
+)
+def test_a_missing_kind_whose_tree_restarts_it_needs_no_other_start(
+    rows: list[Worker], restarting: list[str]
+) -> None:
+    assert restarting_kinds(rows, NOW) == restarting
 
 
 def test_every_kind_of_work_needs_a_process_and_a_scheduler_is_none() -> None:

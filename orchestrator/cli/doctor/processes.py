@@ -21,14 +21,16 @@ _ANSWER_WITHIN = 10.0
 def workers(_settings: "Settings") -> str:
     """Does a process of each kind of work live?"""
     rows, now = _rows()
-    missing = liveness.missing_kinds(rows, now)
+    restarting = liveness.restarting_kinds(rows, now)
+    missing = [kind for kind in liveness.missing_kinds(rows, now) if kind not in restarting]
     if missing:
         one = f"orchestrator worker --pool {missing[0]}"
         raise Complaint(
             f"no process does {', '.join(missing)}: start one (`orchestrator worker`, or `{one}`)"
         )
     working = [one for one in liveness.alive(rows, now) if one.kind in liveness.KINDS]
-    return f"{len(working)} processes on {len({one.host for one in working})} hosts"
+    alive = f"{len(working)} processes on {len({one.host for one in working})} hosts"
+    return f"{alive}; being restarted: {', '.join(restarting)}" if restarting else alive
 
 
 def restarts(_settings: "Settings") -> str:
