@@ -6,8 +6,9 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -20,11 +21,12 @@ START, STOP = 10.0, 10.0
 
 
 @contextmanager
-def running(settings: Settings) -> Iterator[None]:
-    """Start it, and stop it at the end. Does nothing where the broker is somebody else's."""
+def running(settings: Settings) -> Iterator[Callable[[], bool]]:
+    """Start it, and stop it at the end. Yield the question whether it is there, which raises OSError where this
+    process cannot find out. Where the broker is another's, nothing is started, and the answer is always yes."""
     socket = settings.private_socket
     if socket is None:
-        yield
+        yield lambda: True
         return
     data_dir = settings.data_dir.resolve()
     try:
@@ -37,16 +39,14 @@ def running(settings: Settings) -> Iterator[None]:
         process = _start(data_dir, socket)
         with _guarded(process.pid):
             try:
-                yield
+                yield partial(_is_there, process, socket)
             finally:
                 _stop(process)
 
 
-def answers(settings: Settings) -> bool:
-    """Is it there? Where the broker is somebody else's there is nothing to ask."""
-    socket = settings.private_socket
-    if socket is None:
-        return True
+def _is_there(process: "subprocess.Popen[bytes]", socket: Path) -> bool:
+    if process.poll() is not None:  # this needs no descriptor
+        return False
     client = redis.Redis(unix_socket_path=str(socket), socket_timeout=5, socket_connect_timeout=5)
     try:
         return bool(client.ping())

@@ -46,12 +46,12 @@ def run_up() -> int:
     """The embedded platform: private Valkey, migrated database, worker and scheduler, until Ctrl-C."""
     settings = load_settings()
     wiring.read_configuration(settings, require_secrets=True)
-    with private_valkey.running(settings):
+    with private_valkey.running(settings) as is_there:
         _migrate(settings)
         _checked()
         _announce(settings)
         targets = _pools(settings) | {"scheduler": partial(_scheduler, settings)}
-        code = Tree(targets, rests_on=lambda: private_valkey.answers(settings)).run()
+        code = Tree(targets, rests_on=is_there).run()
     say("stopped; what was due is due at the next start")
     return code
 

@@ -3,12 +3,14 @@
 import logging
 import multiprocessing
 import os
+import select
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing.process import BaseProcess
 
 from orchestrator.settings import ConfigurationError
@@ -24,8 +26,41 @@ LONGEST_PAUSE = 30.0
 _LOOK = 0.2
 #: Every so many looks it is asked whether what all rest on is there; so many misses in a row, and it is not.
 _LOOKS_APART, _MISSES = 10, 3
+#: The pause is at its longest from the sixth failure on.
+_MOST_DOUBLINGS = 5
 
 _fork = multiprocessing.get_context("fork")
+
+
+def pause_after(failures: int) -> float:
+    """Return the seconds before what failed so many times in a row is tried again."""
+    return min(2.0 ** min(failures - 1, _MOST_DOUBLINGS), LONGEST_PAUSE)
+
+
+class _Guard:
+    """Keeps the parent going: a step that raises is logged, and tried again after a pause that grows."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._failures = 0
+        self._again_at = 0.0
+
+    def run(self, step: Callable[[], object]) -> None:
+        """Run the step, unless its last failure was too short a while ago."""
+        now = time.monotonic()
+        if now < self._again_at:
+            return
+        try:
+            step()
+        except Exception as error:  # noqa: BLE001  (children must be supervised, and signals obeyed, whatever fails)
+            self._failures += 1
+            pause = pause_after(self._failures)
+            self._again_at = now + pause
+            log.error(
+                "cannot %s: %s: %s; trying again in %g s", self._what, type(error).__name__, error, pause
+            )
+        else:
+            self._failures = 0
 
 
 @dataclass
@@ -52,6 +87,8 @@ class Tree:
         """`rests_on`: what all of them need; when it is gone for good, so is the tree, with exit code 1."""
         self._rests_on = rests_on
         self._children = [_Child(name, target) for name, target in targets.items()]
+        self._guards = {name: _Guard(f"supervise process {name}") for name in targets}
+        self._misses, self._asking = 0, _Guard("find out whether the private Valkey answers")
         self._grace = grace
         self._signals = 0
         self._alive_read, self._alive_write = os.pipe()
@@ -60,43 +97,56 @@ class Tree:
         """Blocks. SIGTERM and SIGINT stop all with time to finish, a second one at once. Returns the exit code."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
-        missed, looks = 0, 0
-        while not self._signals and missed < _MISSES:
-            self._start_what_is_missing()
-            time.sleep(_LOOK)
+        try:
+            self._supervise()
+        except Exception:
+            log.exception("the processes here cannot be supervised any more: stopping all")
+            return 1
+        finally:
+            self._stop()
+        return int(self._misses >= _MISSES)
+
+    def _supervise(self) -> None:
+        looks = 0
+        while not self._signals and self._misses < _MISSES:
+            for child in self._children:
+                self._guards[child.name].run(partial(self._look_at, child))
+            _sleep(_LOOK)
             looks += 1
             if looks % _LOOKS_APART == 0:
-                missed = 0 if self._rests_on() else missed + 1
-        if missed:
+                self._asking.run(self._ask)
+        if self._misses >= _MISSES:
             log.error(
                 "what everything here rests on, the private Valkey, has ended: leaving, to be started again"
             )
-        return self._stop() or int(missed >= _MISSES)
+
+    def _ask(self) -> None:
+        self._misses = 0 if self._rests_on() else self._misses + 1
 
     def _on_signal(self, *_: object) -> None:
         self._signals += 1
 
-    def _start_what_is_missing(self) -> None:
+    def _look_at(self, child: _Child) -> None:
         now = time.monotonic()
-        for child in self._children:
-            if child.process is not None and not child.process.is_alive():
-                self._note_death(child, now)
-            if child.process is None and now >= child.start_at and not self._signals:
-                self._start(child)
+        if child.process is not None and not child.process.is_alive():
+            self._note_death(child, now)
+        if child.process is None and now >= child.start_at and not self._signals:
+            self._start(child)
 
     def _start(self, child: _Child) -> None:
-        child.process = _fork.Process(target=self._in_child, args=(child,), name=child.name)
-        child.process.start()
-        child.started = time.monotonic()
+        _check_that_a_process_can_start()
+        process = _fork.Process(target=self._in_child, args=(child,), name=child.name)
+        process.start()
+        child.process, child.started = process, time.monotonic()
 
     def _note_death(self, child: _Child, now: float) -> None:
         assert child.process is not None
         code = child.process.exitcode
         child.deaths = 1 if now - child.started > LONGEST_PAUSE else child.deaths + 1
-        pause = min(2.0 ** (child.deaths - 1), LONGEST_PAUSE)
-        log.warning("process %s ended with %s; starting it again in %g s", child.name, code, pause)
+        pause = pause_after(child.deaths)
         child.process, child.start_at = None, now + pause
         child.restarts += 1
+        log.warning("process %s ended with %s; starting it again in %g s", child.name, code, pause)
 
     def _in_child(self, child: _Child) -> None:
         """A group of its own, so that Ctrl-C reaches the parent alone; it ends when the parent does."""
@@ -110,20 +160,19 @@ class Tree:
         started_again(child.restarts)
         sys.exit(_ended(child.target))
 
-    def _stop(self) -> int:
+    def _stop(self) -> None:
         alive = self._alive()
         for child in alive:
             self._send(child, signal.SIGTERM)
         give_up_at = time.monotonic() + self._grace
         while self._alive() and self._signals < 2 and time.monotonic() < give_up_at:
-            time.sleep(_LOOK / 2)
+            _sleep(_LOOK / 2)
         for child in self._alive():
             log.warning("process %s did not finish in time; its leases bring its work back", child.name)
             self._send(child, signal.SIGKILL)
         for child in alive:
             if child.process is not None:
                 child.process.join(5)
-        return 0
 
     def _alive(self) -> list[_Child]:
         return [child for child in self._children if child.process is not None and child.process.is_alive()]
@@ -135,6 +184,32 @@ class Tree:
                 os.kill(child.process.pid, number)
             except ProcessLookupError:
                 log.debug("process %s had ended already", child.name)
+            except OSError as error:
+                log.warning("cannot send a signal to process %s: %s", child.name, error)
+
+
+def _sleep(seconds: float) -> None:
+    """Pause; where the machine refuses to, go on at once, and no loop here ends."""
+    try:
+        time.sleep(seconds)
+    except OSError:
+        select.select([], [], [], seconds)
+
+
+def _check_that_a_process_can_start() -> None:
+    """Raise OSError where there are too few descriptors, processes or memory for one more: a start that fails
+    halfway would leave its pipes open each time."""
+    ends: list[int] = []
+    try:
+        for _ in range(2):
+            ends.extend(os.pipe())
+        probe = os.fork()
+        if probe == 0:
+            os._exit(0)
+        os.waitpid(probe, 0)
+    finally:
+        for end in ends:
+            os.close(end)
 
 
 def _ended(target: Callable[[], int]) -> int:

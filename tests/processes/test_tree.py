@@ -1,5 +1,6 @@
 """A tree of processes, with targets that cost nothing to start."""
 
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.cli.tree import LONGEST_PAUSE, pause_after
 from orchestrator.rules.liveness import CONTROL
 from orchestrator.tasks.pools import POOLS
 from tests.processes.platform import Running, eventually
@@ -34,9 +36,55 @@ def crashes():
     say("started")
     raise SystemExit(3)
 
+HARM
+
 targets = {name: globals()[name] for name in sys.argv[2:]}
-sys.exit(Tree(targets, grace=float(sys.argv[1])).run())
+sys.exit(Tree(targets, grace=float(sys.argv[1]), rests_on=rests_on).run())
 """
+#: What may go wrong in the parent's loop while children run.
+HARMS = {
+    "nothing": "rests_on = lambda: True",
+    "no descriptor is left": """
+import resource, socket
+def rests_on():
+    resource.setrlimit(resource.RLIMIT_NOFILE, (6, 20000))
+    try:
+        return bool(socket.socket())
+    finally:
+        say("asked")
+        if os.path.exists("enough"):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (200, 20000))
+""",
+    "a defect": """
+def rests_on():
+    say("asked")
+    raise RuntimeError("a defect")
+""",
+    "no memory": """
+def rests_on():
+    say("asked")
+    raise MemoryError
+""",
+    "no process can start": """
+fork, calls = os.fork, []
+def refused():
+    calls.append(1)
+    if len(calls) in (3, 4):  # the first two start the first life
+        say("asked")
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+    return fork()
+os.fork, rests_on = refused, lambda: True
+""",
+    "no pause": """
+pause = time.sleep
+def refused(seconds):
+    say("asked")
+    raise OSError(22, "Invalid argument")
+def rests_on():
+    time.sleep = refused
+    return True
+""",
+}
 
 
 class Trees:
@@ -44,8 +92,9 @@ class Trees:
         self._directory = directory
         self.running: list[Running] = []
 
-    def start(self, *targets: str, grace: float = 60) -> Running:
-        command = [sys.executable, "-c", SCRIPT, str(grace), *targets]
+    def start(self, *targets: str, grace: float = 60, harm: str = "nothing") -> Running:
+        script = SCRIPT.replace("HARM", HARMS.get(harm, harm))
+        command = [sys.executable, "-c", script, str(grace), *targets]
         running = Running.command("tree", command, {}, self._directory)
         self.running.append(running)
         eventually(lambda: running.text().count("started") >= len(targets), "all targets")
@@ -66,6 +115,35 @@ def test_a_child_that_ends_is_started_again(trees: Trees) -> None:
     assert "process crashes ended with 3; starting it again in 1 s" in tree.text()
     tree.tell(signal.SIGTERM)
     assert tree.wait() == 0
+
+
+@pytest.mark.parametrize("harm", [name for name in HARMS if name != "nothing"])
+def test_whatever_fails_in_the_parent_children_are_started_again_and_signals_stop_all(
+    trees: Trees, tmp_path: Path, harm: str
+) -> None:
+    tree = trees.start("finishes", harm=harm)
+    eventually(lambda: "asked" in tree.text() or "no process" in harm, "the fault")
+    [child] = tree.children()
+    os.kill(child, signal.SIGKILL)
+    eventually(lambda: tree.text().count("asked") >= 2, "more of the fault, once the child is dead")
+    (tmp_path / "enough").touch()
+    eventually(lambda: tree.text().count("started") >= 2, "the child's second life")
+    tree.tell(signal.SIGTERM)
+    assert tree.wait() == 0
+    assert tree.tree() == set()
+    assert tree.text().count("trying again in") <= 20, "the log is bounded"
+
+
+def test_what_cannot_be_gone_on_from_stops_all(trees: Trees) -> None:
+    tree = trees.start("finishes", harm="def rests_on():\n    raise KeyboardInterrupt")
+    assert tree.wait() in {1, -signal.SIGINT}
+    assert "finished" in tree.text()
+    assert tree.tree() == set()
+
+
+@pytest.mark.parametrize("failures", [1, 2, 6, 7, 5000])
+def test_a_pause_grows_to_the_longest_however_often_it_failed(failures: int) -> None:
+    assert pause_after(failures) == min(2 ** (failures - 1), LONGEST_PAUSE)
 
 
 def test_ctrl_c_reaches_the_parent_alone_and_children_finish(trees: Trees) -> None:
