@@ -15,8 +15,8 @@ CORRECT_FOR = timedelta(seconds=20)
 
 
 def watch_clock(services: Services) -> int:
-    """Open or close the alarm of a jump; for a while after a correction, put right the rows that lie in the future.
-    Return how many were."""
+    """Open the alarm of a jump, or close it after its hold; for a while after a correction, put right the rows that
+    lie in the future. Return how many were."""
     with services.database.reading() as tx:
         known, alarms, now = tx.clock.known(), tx.installation_alarms.listed(JUMPED), tx.now()
     if known is None:
@@ -31,7 +31,9 @@ def watch_clock(services: Services) -> int:
 
 def _alarm(tx: Transaction) -> None:
     known = tx.clock.known()
-    if known is not None and known.jumped_at is not None:
+    if known is None:
+        return
+    if known.jumped_at is not None:
         open_alarm(tx, JUMPED, "", rule.in_words(known), tx.now())
-    else:
+    elif rule.alarm_may_end(known, tx.now()):
         close_alarm(tx, JUMPED, "", "the clock agrees with the measured time again")

@@ -12,6 +12,9 @@ from datetime import datetime, timedelta
 TOLERANCE = timedelta(seconds=5)
 #: A clock may run fast or slow by this share: twice what time synchronisation corrects by, and quartz is better.
 DRIFT = 0.001
+#: The alarm of a jump ends once no jump has stood for so long: where the clocks of two hosts disagree, each ends the
+#: jump that the other sees.
+ALARM_HOLD = timedelta(minutes=1)
 _NONE = timedelta(0)
 
 
@@ -158,6 +161,13 @@ def noted(known: Known | None, trust: Trust, reading: Reading, boot: str, host: 
     if before.jumped_at is None:
         return mine
     return replace(mine, jumped_at=None, correction=_NONE, corrected_at=trust.last, shift=_NONE)
+
+
+def alarm_may_end(known: Known, now: datetime) -> bool:
+    """Return whether the clock has agreed with the measured time for long enough to close the alarm."""
+    if known.jumped_at is not None:
+        return False
+    return known.corrected_at is None or abs(now - known.corrected_at) >= ALARM_HOLD
 
 
 def is_news(known: Known, after: Known, every: timedelta) -> bool:

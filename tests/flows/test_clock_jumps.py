@@ -174,11 +174,36 @@ def test_a_worker_that_starts_during_a_jump_does_no_harm(world: World, jump: tim
 @either_way
 def test_a_jump_is_alarmed_once_and_so_is_its_end(world: World, jump: timedelta) -> None:
     jumps_for(world, jump, 10 * MINUTE)
+    assert world.events("installation") == ["clock_jumped"]
+    world.pass_time(MINUTE)
+    watch_clock(world.services)
     watch_clock(world.services)
 
     assert measure(world.services.database, ()).clock_ahead == 0
     assert world.events("installation") == ["clock_jumped", "recovered"]
     assert known(world).seen_by == "host of boot-1"
+
+
+@either_way
+def test_a_host_with_another_clock_is_one_alarm_until_its_clock_has_agreed_for_a_minute(
+    world: World, jump: timedelta
+) -> None:
+    """On SQLite each worker reads its own host's clock: one sees the jump, the other ends it."""
+    elsewhere = world.another_worker()
+    for _ in range(60):
+        for services, off in ((elsewhere, jump), (world.services, timedelta(0))):
+            world.clock.now += 2 * SECOND
+            world.clock.store_is_ahead = off
+            services.database.prove_writes()
+            assert (known(world).jumped_at is not None) is bool(off)
+            watch_clock(services)
+    assert world.events("installation") == ["clock_jumped"]
+
+    for seconds, events in ((50, ["clock_jumped"]), (10, ["clock_jumped", "recovered"])):
+        world.clock.now += seconds * SECOND
+        world.services.database.prove_writes()
+        watch_clock(world.services)
+        assert world.events("installation") == events
 
 
 def test_what_an_operator_accepts_has_passed(world: World) -> None:

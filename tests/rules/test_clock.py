@@ -248,3 +248,20 @@ def test_a_jump_is_told_with_its_size_its_beginning_and_its_remedy(off: timedelt
 
     for part in (words, "2025-09-15 12:00:00Z", HOST, "`orchestrator clock accept`"):
         assert part in said
+
+
+@pytest.mark.parametrize(
+    ("changes", "ends"),
+    [
+        ({}, True),
+        ({"jumped_at": T0}, False),
+        ({"jumped_at": T0, "corrected_at": T0 - HOUR}, False),
+        ({"corrected_at": T0}, False),
+        ({"corrected_at": T0 - 59 * SECOND}, False),
+        ({"corrected_at": T0 - MINUTE}, True),
+        ({"corrected_at": T0 + 59 * SECOND}, False),
+        ({"corrected_at": T0 + HOUR}, True),
+    ],
+)
+def test_the_alarm_ends_once_no_jump_has_stood_for_a_minute(changes: dict[str, Any], ends: bool) -> None:
+    assert clock.alarm_may_end(known(**changes), T0) is ends
