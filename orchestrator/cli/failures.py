@@ -2,13 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from typer.core import TyperGroup
 
 from orchestrator.cli.output import say
 from orchestrator.rules.refusals import ErrorCode, Refusal
+
+if TYPE_CHECKING:
+    from orchestrator.store.database import StoreOutage
 
 #: Refused, or found wrong.
 REFUSED = 1
@@ -110,11 +113,11 @@ def _home(error: Exception) -> str:
     return type(error).__module__
 
 
-def _outage(error: Exception) -> str:
-    """What it is, and the database's own words."""
+def _outage(error: "StoreOutage") -> str:
+    """What it is, the database's own words, and what to do."""
     cause = getattr(error.__cause__, "orig", None)
     said = str(cause).strip().splitlines() if cause is not None else []
-    return f"{error}" + (f": {said[0]}" if said else "") + ". Check ORCHESTRATOR_DATABASE_URL"
+    return f"{error}" + (f": {said[0]}" if said else "") + (f". {error.remedy}" if error.remedy else "")
 
 
 def _of_database(error: Exception) -> str:

@@ -1,6 +1,7 @@
 """The engine, transactions that survive deadlocks, and the one clock."""
 
 import logging
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from orchestrator.store.engine import open_engine
 from orchestrator.store.error_classes import OUTAGES, ErrorClass, error_class
 from orchestrator.store.identity import Identity
 from orchestrator.store.pooler import is_pooled, timeouts
+from orchestrator.store.remedies import CHECK_THE_URL, file_fault, remedy
 from orchestrator.store.stopwatch import Stopwatch, machine_stopwatch
 from orchestrator.store.unit import Transaction
 
@@ -56,11 +58,6 @@ CONTENDED = (
 ATTEMPTS = 8
 #: The lease row that `check_writes` writes.
 WRITE_PROBE = "write_probe"
-#: For these the URL is right: the remedy is elsewhere.
-_SELF_EXPLAINING = frozenset(
-    {ErrorClass.READ_ONLY, ErrorClass.OVERLOADED, ErrorClass.OWN_LIMIT, ErrorClass.CONTENDED}
-)
-
 #: Every error of the database. What is no StoreOutage is about one row or statement.
 StoreError = SQLAlchemyError
 
@@ -73,6 +70,7 @@ class StoreOutage(SQLAlchemyError):
     def __init__(self, meaning: ErrorClass, cause: BaseException) -> None:
         super().__init__(f"{OUTAGES[meaning]} ({type(cause).__name__})")
         self.meaning = meaning
+        self.remedy = CHECK_THE_URL
 
 
 class StoreUnavailable(Exception):
@@ -130,7 +128,7 @@ class Database:
             cause = _cause(error)
             if cause is not None:
                 self.on_giving_up(cause)
-            raise outage_of(error) or error from error
+            raise self._outage_of(error) or error from error
         if due:
             self.on_commit(due)
         return result
@@ -147,7 +145,7 @@ class Database:
             with self.engine.connect().execution_options(**options) as connection:
                 yield Transaction(connection, self._clock_of(connection), self.identity)
         except SQLAlchemyError as error:
-            raise outage_of(error) or error from error
+            raise self._outage_of(error) or error from error
 
     def learn_time(self) -> None:
         """Find out what the time is, before a process begins that keeps it. May wait for some seconds."""
@@ -169,10 +167,12 @@ class Database:
     def check(self) -> None:
         """Raise StoreUnavailable where the database does not answer or lacks the tables."""
         path = self.file
-        if path is not None and not path.exists():  # to look into it would make an empty one
+        if path is not None and not os.path.exists(path):  # to look into it would make an empty one
+            fault = file_fault(path)
             raise StoreUnavailable(
                 f"the database {path} does not exist: run this where it is, or name it in"
                 " ORCHESTRATOR_DATABASE_URL; to make a new one here, run `orchestrator migrate`"
+                + (f". {fault}" if fault else "")
             )
         self._try("SELECT 1 FROM sessions WHERE 1 = 0")
 
@@ -212,10 +212,18 @@ class Database:
         cause = error.__cause__ if isinstance(error, StoreOutage) else error
         if _lacks_tables(cause):
             return f"the database {where} has no tables yet: run `orchestrator migrate`"
-        said = str(getattr(cause, "orig", cause)).strip().splitlines()[0]
-        if isinstance(error, StoreOutage) and error.meaning in _SELF_EXPLAINING:
-            return f"the database {where} cannot be used: {OUTAGES[error.meaning]}: {said}"
-        return f"the database {where} cannot be used: {said}. Check ORCHESTRATOR_DATABASE_URL"
+        what = _said(cause)
+        outage = error if isinstance(error, StoreOutage) else None
+        if outage is not None and outage.remedy != CHECK_THE_URL and self.file is None:
+            what = f"{OUTAGES[outage.meaning]}: {what}"
+        advice = CHECK_THE_URL if outage is None else outage.remedy
+        return f"the database {where} cannot be used: {what}" + (f". {advice}" if advice else "")
+
+    def _outage_of(self, error: SQLAlchemyError) -> StoreOutage | None:
+        outage = outage_of(error)
+        if outage is not None and outage is not error:
+            outage.remedy = remedy(outage.meaning, self.file, _said(error))
+        return outage
 
     def attempt(self, work: Callable[[Transaction], T]) -> tuple[T, frozenset[Step]]:
         """One write transaction: what `work` returned, and the steps that its commit made due."""
@@ -267,6 +275,12 @@ def outage_of(error: BaseException) -> StoreOutage | None:
     if meaning is None or meaning not in OUTAGES:
         return None
     return StoreOutage(meaning, getattr(error, "orig", None) or error)
+
+
+def _said(error: BaseException | None) -> str:
+    """The first line of the database's own words."""
+    lines = str(getattr(error, "orig", None) or error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
 
 
 def _lacks_tables(error: BaseException | None) -> bool:
