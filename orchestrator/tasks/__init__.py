@@ -7,6 +7,7 @@ runner   a bell and a runner for each wake-up: it works without messages too
 liveness the row that each process keeps of itself
 waker    sends wake-ups without ever delaying a commit
 intake   between the broker and the tasks: a message is carried out or parked
+any_arguments  lets a job have arguments of any name
 parking  keeps messages aside that cannot be carried out
 pools    the five kinds of work, and one process of each
 worker   Celery's worker as we run it: its signals, and its pool of threads

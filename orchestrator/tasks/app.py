@@ -17,6 +17,7 @@ from orchestrator.rules.liveness import KINDS
 from orchestrator.rules.states import Step
 from orchestrator.settings import Settings, load_settings
 from orchestrator.tasks import jobs, ticks
+from orchestrator.tasks.any_arguments import AnyArguments
 from orchestrator.tasks.file_room import make_room
 from orchestrator.tasks.intake import consumer_that_parks
 from orchestrator.tasks.liveness import Pulse
@@ -150,9 +151,15 @@ def make_app(
     app.conf.worker_consumer = consumer_that_parks(process.parking)
     app.set_default()
     for name in ticks.TICKS:
-        app.task(name=name, shared=False, ignore_result=True, acks_late=False, max_retries=0)(
-            _wake_up(process, name)
+        make_task: Any = app.task(
+            name=name,
+            base=AnyArguments,
+            shared=False,
+            ignore_result=True,
+            acks_late=False,
+            max_retries=0,
         )
+        make_task(_wake_up(process, name))
     jobs.register(app, lambda: process.services)
     for name in [name for name in app.tasks if name.startswith("celery.")]:
         app.tasks.unregister(name)  # what Celery brings along would run tasks of ours by the thousand

@@ -9,13 +9,16 @@ from celery import Celery, Task
 from celery.exceptions import Reject
 
 from orchestrator.client.options import NOOP
+from orchestrator.client.outcomes import refused, succeeded
 from orchestrator.client.requests import JOBS
 from orchestrator.flows.failures import tell as told
 from orchestrator.flows.jobs import failed_at_every_try, give_up, perform
 from orchestrator.flows.services import Services
 from orchestrator.rules.messages import RETRY_AFTER
+from orchestrator.rules.refusals import ErrorCode, Refusal
 from orchestrator.store.database import StoreError, StoreOutage
 from orchestrator.store.error_classes import ErrorClass, error_class
+from orchestrator.tasks.any_arguments import AnyArguments
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +36,7 @@ def register(app: Celery, services: Callable[[], Services]) -> None:
     for name in JOBS:
         task: Any = app.task(
             name=name,
+            base=AnyArguments,
             shared=False,
             bind=True,
             typing=False,  # wrong arguments are an outcome too
@@ -40,12 +44,14 @@ def register(app: Celery, services: Callable[[], Services]) -> None:
             max_retries=None,
         )(_job(name, services))
         task.backend = Results(app)
-    app.task(name=NOOP, shared=False, typing=False, ignore_result=False)(_nothing)
+    app.task(name=NOOP, base=AnyArguments, shared=False, typing=False, ignore_result=False)(_nothing)
 
 
-def _nothing(*_unexpected: object, **_arguments: object) -> dict[str, Any]:
+def _nothing(*args: object, **kwargs: object) -> dict[str, Any]:
     """Answer, and write no row: `orchestrator doctor` asks."""
-    return {"ok": True, "result": {}}
+    if args or kwargs:
+        return refused(Refusal(ErrorCode.INVALID_REQUEST, f"{NOOP} takes no arguments", faults=[]))
+    return succeeded({})
 
 
 class Results:
