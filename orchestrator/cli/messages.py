@@ -53,7 +53,7 @@ def list_messages(limit: Limit = 50, as_json: AsJson = False) -> None:
 def drop(ids: Ids = None, every: All = False, as_json: AsJson = False) -> None:
     """Drop parked messages for good."""
     with opened() as database, _copies() as copies:
-        chosen = _chosen(database, ids, every=every)
+        chosen = _chosen(database, ids, every=every, done="dropped")
         for message in chosen:
             if copies is not None and message.kept_as is not None:
                 copies.drop(message.kept_as)
@@ -65,7 +65,7 @@ def drop(ids: Ids = None, every: All = False, as_json: AsJson = False) -> None:
 def resend(ids: Ids = None, every: All = False, as_json: AsJson = False) -> None:
     """Put parked messages back into their queues, for workers that can carry them out by now."""
     with opened() as database, _copies() as copies:
-        chosen = _chosen(database, ids, every=every)
+        chosen = _chosen(database, ids, every=every, done="resent")
         sent = [message for message in reversed(chosen) if copies is not None and _sent(copies, message)]
         _remove(database, sent)
     _tell("resent", sent, as_json=as_json)
@@ -77,9 +77,13 @@ def resend(ids: Ids = None, every: All = False, as_json: AsJson = False) -> None
         )
 
 
-def _chosen(database: "Database", ids: Sequence[str] | None, *, every: bool) -> Sequence["ParkedMessage"]:
+def _chosen(
+    database: "Database", ids: Sequence[str] | None, *, every: bool, done: str
+) -> Sequence["ParkedMessage"]:
     """The messages that are named, each of which must be there. The newest first."""
-    if bool(ids) == every:
+    if ids and every:
+        raise Misused("give ids or --all, not both")
+    if not ids and not every:
         raise Misused("name the messages by their ids, or give --all")
     with database.reading() as tx:
         if every:
@@ -88,7 +92,8 @@ def _chosen(database: "Database", ids: Sequence[str] | None, *, every: bool) -> 
     missing = sorted(set(ids or []) - {message.id for message in found})
     if missing:
         raise Complaint(
-            f"no message {', '.join(missing)} is parked: `orchestrator messages list` shows all", _NOT_FOUND
+            f"none was {done}, as no message {', '.join(missing)} is parked: `orchestrator messages list` shows all",
+            _NOT_FOUND,
         )
     return list(reversed(found))
 
@@ -109,15 +114,15 @@ def _copies() -> Iterator["ParkedCopies | None"]:
     """The copies in the broker; None where it is no Redis. Raises Complaint where it does not answer."""
     from redis import RedisError
 
+    from orchestrator.client.sender import refused_writes
     from orchestrator.settings import load_settings
     from orchestrator.tasks.parked_copies import copies_behind
 
     try:
         yield copies_behind(load_settings())
     except RedisError as error:
-        raise Complaint(
-            f"the broker does not answer ({type(error).__name__}): nothing was removed that needs it"
-        ) from None
+        what = refused_writes(error) or f"does not answer ({type(error).__name__})"
+        raise Complaint(f"the broker {what}: nothing was removed that needs it") from None
 
 
 def _tell(what: str, messages: Sequence["ParkedMessage"], *, as_json: bool) -> None:

@@ -1,5 +1,6 @@
 """Sending jobs and reading their outcomes, over a plain Celery app."""
 
+import re
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -20,6 +21,9 @@ _ANSWER_TIMEOUT = 4
 #: Seconds between two looks for an outcome: the first, and the longest.
 _FIRST_LOOK, _LONGEST_LOOK = 0.005, 0.2
 _NO_RESULTS = "disabled://"
+#: How Redis refuses a write: by its client's errors, or by its own word, before which may stand the command.
+_WRITES_REFUSED = frozenset({"OutOfMemoryError", "ReadOnlyError"})
+_WRITES_REFUSED_WORDS = re.compile(r"(?:^|: )((?:OOM|READONLY|MISCONF|NOREPLICAS) .*)")
 
 
 class BrokerUnreachable(Exception):
@@ -129,11 +133,34 @@ class JobClient:
             broker, result = (redacted_url(url) for url in self._urls)
             both = result not in (broker, _NO_RESULTS)
             where = f"broker {broker}" + (f" or result store {result}" if both else "")
+            full = refused_writes(error)
+            if full is not None:
+                raise BrokerUnreachable(f"{where} {full}") from None
             kind = BrokerRefused if _refuses(error) else BrokerUnreachable
             raise kind(
                 f"{where} does not answer ({_cause(error)}): start it (`orchestrator up`), "
                 "or correct ORCHESTRATOR_BROKER_URL and ORCHESTRATOR_RESULT_URL"
             ) from None
+
+
+def writes_refused(words: str) -> str:
+    """Return what is wrong with a Redis that answers and takes no writes, and what to do."""
+    return (
+        f"refuses writes ({words[:200]}): give it memory or disk, or name its primary in ORCHESTRATOR_BROKER_URL;"
+        " until then jobs and events wait"
+    )
+
+
+def refused_writes(error: BaseException) -> str | None:
+    """Return `writes_refused` where this error says so: Redis is full, cannot save, or is a replica."""
+    if isinstance(error, AttributeError):  # what it was that kombu lost its channel by may be over
+        return None
+    for one in _chain(error):
+        words = (str(one).strip().splitlines() or [""])[0]
+        named = _WRITES_REFUSED_WORDS.search(words)
+        if named is not None or type(one).__name__ in _WRITES_REFUSED:
+            return writes_refused(named[1] if named else words)
+    return None
 
 
 def _refuses(error: BaseException) -> bool:

@@ -91,9 +91,46 @@ def test_a_message_without_a_copy_cannot_be_sent_again(cli: Cli, world: World, b
 def test_what_is_not_there_and_what_cannot_be_meant(cli: Cli, broker: "redis.Redis", command: str) -> None:
     said = cli("messages", command, "msg-9")
     assert (said.code, "no message msg-9 is parked" in said.err) == (3, True)
-    assert cli("messages", command).code == 2
-    assert cli("messages", command, "msg-9", "--all").code == 2
+    said = cli("messages", command)
+    assert (said.code, "name the messages by their ids, or give --all" in said.err) == (2, True)
+    said = cli("messages", command, "msg-9", "--all")
+    assert (said.code, "give ids or --all, not both" in said.err) == (2, True)
     assert cli("messages", command, "--all").out.startswith("0 ")
+
+
+@pytest.mark.parametrize(("command", "done"), [("drop", "dropped"), ("resend", "resent")])
+def test_one_unknown_id_leaves_all_as_they_are_and_says_so(
+    cli: Cli, world: World, broker: "redis.Redis", command: str, done: str
+) -> None:
+    parked(world, broker, "msg-1")
+    said = cli("messages", command, "nope", "msg-1")
+    assert said.code == 3
+    assert f"none was {done}, as no message nope is parked" in said.err
+    assert kept(world) == {"msg-1"}
+
+
+def test_the_event_of_parked_messages_names_their_queue(
+    cli: Cli, world: World, broker: "redis.Redis"
+) -> None:
+    parked(world, broker, "msg-1")
+    [line] = [line for line in cli("events").out.splitlines() if "messages_parked" in line]
+    assert QUEUE in line
+
+
+def test_a_broker_that_is_full_loses_nothing_and_is_said_to_refuse_writes(
+    cli: Cli, world: World, broker: "redis.Redis"
+) -> None:
+    parked(world, broker, "msg-1")
+    broker.config_set("maxmemory", 1)
+    try:
+        resent, pinged = cli("messages", "resend", "--all"), cli("session", "ping", "s-1")
+    finally:
+        broker.config_set("maxmemory", 0)
+    for said in (resent, pinged):
+        assert "refuses writes (" in said.err
+        assert "give it memory or disk" in said.err
+        assert "start it" not in said.err
+    assert kept(world) == {"msg-1"}
 
 
 def test_a_broker_that_is_down_loses_nothing(

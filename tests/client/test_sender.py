@@ -5,7 +5,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +146,26 @@ def test_a_client_says_that_it_lost_a_broker_that_takes_writes_again_while_it_se
             client.send("orchestrator.session.ping", {"session_id": "s"})
         client.send("orchestrator.session.ping", {"session_id": "s"})
         assert redis.llen(JOBS_QUEUE) == 1
+
+
+@pytest.mark.parametrize("setting", [{"maxmemory": 1}, {"min-replicas-to-write": 1}], ids=str)
+def test_a_broker_that_takes_no_writes_is_said_to_answer(
+    tmp_path_factory: pytest.TempPathFactory, setting: Mapping[str, int]
+) -> None:
+    path = tmp_path_factory.mktemp("v") / "valkey.sock"
+    url = socket_url(path)
+    with (
+        ValkeyServer(port=0, unix_socket_path=path),
+        Redis(unix_socket_path=str(path)) as redis,
+        JobClient(url, url) as client,
+    ):
+        for name, value in setting.items():
+            redis.config_set(name, value)
+        with pytest.raises(
+            BrokerUnreachable, match=r"refuses writes \(.+\): give it memory or disk"
+        ) as caught:
+            client.send("orchestrator.session.ping", {"session_id": "s"})
+    assert "does not answer" not in str(caught.value)
 
 
 @pytest.fixture

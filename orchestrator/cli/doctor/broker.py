@@ -21,6 +21,7 @@ def writes(settings: "Settings") -> str:
     """Does it take writes? One that is full, or a replica, answers every question."""
     from redis import RedisError
 
+    from orchestrator.client.sender import writes_refused
     from orchestrator.client.stream import connect
 
     stream = connect(settings.broker_url, sentinel_master=settings.sentinel_master)
@@ -29,10 +30,7 @@ def writes(settings: "Settings") -> str:
     try:
         stream.prove_writes()
     except RedisError as error:
-        raise Complaint(
-            f"it refuses writes ({str(error).splitlines()[0][:200]}): give it memory or disk, or name its primary in"
-            " ORCHESTRATOR_BROKER_URL; until then jobs and events wait"
-        ) from None
+        raise Complaint(f"it {writes_refused(str(error).splitlines()[0])}") from None
     finally:
         stream.close()
     return "a key was written"
