@@ -46,7 +46,7 @@ def as_json_of(known: "Known | None", now: "datetime") -> dict[str, Any]:
         "now": rfc3339(now),
         "jumped": known is not None and known.jumped_at is not None,
         "since": rfc3339(known.jumped_at) if known else None,
-        "ahead_seconds": -known.correction.total_seconds() if known else 0.0,
+        "ahead_seconds": (-known.correction).total_seconds() if known else 0.0,
         "seen_by": (known.seen_by or None) if known else None,
         "accepted": known.accepted if known else 0,
         "corrected_at": rfc3339(known.corrected_at) if known else None,
@@ -54,5 +54,26 @@ def as_json_of(known: "Known | None", now: "datetime") -> dict[str, Any]:
 
 
 def _print(known: "Known | None", now: "datetime", *, as_json: bool) -> None:
-    state = as_json_of(known, now)
-    print_json(state) if as_json else show(pairs(list(state.items())))
+    print_json(as_json_of(known, now)) if as_json else show(pairs(_rows(known, now)))
+
+
+def _rows(known: "Known | None", now: "datetime") -> list[tuple[str, str]]:
+    """The state of the clock, for people."""
+    rows = [("trusted time", f"{now:%Y-%m-%d %H:%M:%SZ}")]
+    if known is None:
+        return [*rows, ("store's clock", "not compared yet: no worker has run")]
+    if known.jumped_at is None:
+        rows += [("store's clock", "agrees with the measured time")]
+    else:
+        ahead = (-known.correction).total_seconds()
+        rows += [
+            (
+                "store's clock",
+                f"{abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} the measured time",
+            ),
+            ("since", f"{known.jumped_at:%Y-%m-%d %H:%M:%SZ}"),
+            ("seen by", known.seen_by),
+        ]
+    if known.corrected_at is not None:
+        rows += [("last jump ended", f"{known.corrected_at:%Y-%m-%d %H:%M:%SZ}")]
+    return [*rows, ("times accepted", str(known.accepted))]

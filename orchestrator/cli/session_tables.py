@@ -1,7 +1,7 @@
 """Sessions for people."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -78,8 +78,15 @@ def event_note(event: "WaitingEvent") -> str:
     data = event.data
     if event.type.endswith(".credited"):
         return f"{data['amount']} {data['currency']}"
+    if event.type.startswith("orchestrator.installation."):
+        return _about(data)
     found = (data.get(key) for key in ("stop_detail", "stop_reason", "last_answer", "proof"))
     return next((str(text) for text in found if text), "")
+
+
+def _about(alarm: Mapping[str, Any]) -> str:
+    """What an alarm of the installation concerns; else why it stands, or stood."""
+    return str(alarm.get("about") or alarm.get("ended_by") or alarm.get("reason") or "")
 
 
 def show_result(session: dict[str, Any]) -> None:

@@ -84,7 +84,7 @@ def _reading(tx: Transaction, providers: tuple[str, ...], retention: Retention) 
 
 def _clock_ahead(tx: Transaction) -> float:
     known = tx.clock.known()
-    return 0.0 if known is None else -known.correction.total_seconds()
+    return 0.0 if known is None else (-known.correction).total_seconds()
 
 
 def _oldest_due(tx: Transaction) -> dict[str, datetime]:

@@ -19,7 +19,8 @@ from orchestrator.providers.faults import Rule, has_error
 from orchestrator.providers.http import Call, HttpClient
 from orchestrator.providers.lifecycle import ask_reading, listed_models, refusal
 from orchestrator.providers.numbers import read_decimal
-from orchestrator.providers.options import URL, DriverOptions
+from orchestrator.providers.options import DriverOptions
+from orchestrator.providers.patterns import URL
 
 #: The exact price of one ping, in dollars.
 COST_HEADER = "x-aimlapi-usd-spent"

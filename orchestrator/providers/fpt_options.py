@@ -10,6 +10,7 @@ from pydantic_core.core_schema import ValidationInfo
 from orchestrator.providers.driver import Auth
 from orchestrator.providers.faults import Rule, rule
 from orchestrator.providers.options import DriverOptions, SecretRef
+from orchestrator.providers.patterns import ENDPOINT_URL, URL_OR_NONE
 from orchestrator.providers.template_faults import faults_of
 from orchestrator.providers.templates import CallTable, CloseTable, ListTable, OpenTable, StatusTable
 from orchestrator.rules.values import Verdict
@@ -19,7 +20,7 @@ _GONE_BY_STATUS = rule(Verdict.GONE, (401, 403), r"^(?!.*(?:credit|balance|billi
 
 
 class FptOptions(DriverOptions):
-    base_url: str = Field(default="", pattern=r"^(?:https?://[^/\s?#]+[^\s?#]*)?$")
+    base_url: str = Field(default="", pattern=URL_OR_NONE)
     """What relative URLs of the template begin with; not needed to attach."""
     mode: Literal["attach", "template"]
     endpoint_auth: Auth = Auth.BEARER
@@ -29,7 +30,7 @@ class FptOptions(DriverOptions):
     probe_before_proof: bool = True
     """attach: a wanted stop looks whether the endpoint says that it is gone; each look costs a ping."""
 
-    endpoint_url: str | None = Field(default=None, pattern=r"^https?://\S+$")
+    endpoint_url: str | None = Field(default=None, pattern=ENDPOINT_URL)
     """template: the endpoint, where answers do not tell it."""
     endpoint_secret_ref: SecretRef | None = None
     """template: the endpoint's own secret, by reference; the credential serves where there is none."""

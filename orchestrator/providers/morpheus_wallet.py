@@ -14,11 +14,12 @@ from orchestrator.providers.driver import NotPlaced, Order, Secret
 from orchestrator.providers.errors import OutcomeUnknown, ProviderError
 from orchestrator.providers.morpheus_chain import Chain, ChainSession
 from orchestrator.providers.options import DriverOptions
+from orchestrator.providers.patterns import ADDRESS
 from orchestrator.providers.secrets import brief
 
 
 class WalletOptions(DriverOptions):
-    user: str = Field(pattern=r"^0x[0-9a-fA-F]{40}$")
+    user: str = Field(pattern=ADDRESS)
     """The node's wallet: without it nothing could be listed, and no lost open be found."""
     open_within_seconds: float = Field(default=420, ge=0)
     """How long after it was sent an open can still be mined."""

@@ -9,11 +9,9 @@ from pydantic_core import PydanticCustomError
 from orchestrator.providers.answers import Answer
 from orchestrator.providers.faults import Rule, read_fault
 from orchestrator.providers.looks import LOOK_PATH
+from orchestrator.providers.patterns import URL
 from orchestrator.rules.values import Verdict
 from orchestrator.settings import is_reference
-
-#: An address without query or fragment.
-URL = r"^https?://[^/\s?#]+[^\s?#]*$"
 
 MIB = 1024 * 1024
 

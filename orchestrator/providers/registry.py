@@ -22,6 +22,7 @@ from orchestrator.providers.card import Card
 from orchestrator.providers.driver import Driver
 from orchestrator.providers.http import HttpClient
 from orchestrator.providers.options import DriverOptions
+from orchestrator.providers.patterns import WORDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,4 +82,6 @@ def driver_type(driver: str) -> DriverType:
 def _said(fault: ErrorDetails) -> str:
     if fault["type"] == "extra_forbidden":
         return "unknown key"
+    if fault["type"] == "string_pattern_mismatch" and fault["ctx"]["pattern"] in WORDS:
+        return WORDS[fault["ctx"]["pattern"]]
     return fault["msg"][:1].lower() + fault["msg"][1:]

@@ -9,7 +9,8 @@ from pydantic_core import PydanticCustomError
 
 from orchestrator.providers.card import Card
 from orchestrator.providers.looks import LOOK_PATH, SERVER_LOOKS
-from orchestrator.providers.options import URL, DriverOptions, SecretRef
+from orchestrator.providers.options import DriverOptions, SecretRef
+from orchestrator.providers.patterns import NAME_PREFIX, URL, URL_OR_NONE
 
 OnOpen = Literal["attach", "start", "create"]
 OnClose = Literal["stop", "delete", "leave"]
@@ -33,7 +34,7 @@ class InstanceOptions(BaseModel):
 
 
 class SesterceOptions(DriverOptions):
-    base_url: str = Field(default="", pattern=f"^$|{URL}")
+    base_url: str = Field(default="", pattern=URL_OR_NONE)
     """Not used: each instance has an address of its own."""
     control_url: str = Field(pattern=URL)
     """The host of `/ai-inference/instances`; documented nowhere, so without a default."""
@@ -63,7 +64,7 @@ class SesterceOptions(DriverOptions):
     """`provider_model_id` → the model's name at the endpoint, where that differs."""
     check_models: bool = True
     instance: InstanceOptions = InstanceOptions()
-    name_prefix: str = Field(default="orchestrator-", pattern=r"^[\w.-]{1,40}$")
+    name_prefix: str = Field(default="orchestrator-", pattern=NAME_PREFIX)
     """Before the names of what we create; what follows says which installation did."""
     max_nodes: int = Field(default=1, ge=1)
     """An instance counts as one node."""

@@ -16,6 +16,7 @@ from pydantic_core.core_schema import ValidationInfo
 from orchestrator.providers.driver import Auth, Life, Order, Secret, Target
 from orchestrator.providers.http import Call
 from orchestrator.providers.paths import JsonPath, read_path, read_text
+from orchestrator.providers.patterns import TEMPLATE_URL
 from orchestrator.providers.placeholders import check_known, filled, filled_tree, names_in, texts_of
 from orchestrator.settings.urls import base_url
 
@@ -36,7 +37,7 @@ class CallTable(BaseModel):
     changes: ClassVar[bool] = False
 
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
-    url: str = Field(pattern=r"^(?:https?://[^/\s{}]+)?/\S*$|^https?://[^/\s{}]+$")
+    url: str = Field(pattern=TEMPLATE_URL)
     """Absolute, or a path below `base_url`. No placeholder in the host: a secret goes where we say."""
     headers: Mapping[str, str] = Field(default_factory=dict)
     body: Any = None

@@ -49,6 +49,8 @@ def read_plans(table: Table) -> Mapping[str, Plan]:
     """The built-in plans, changed and joined by those of the file."""
     plans = dict(BUILT_IN_PLANS)
     for name, below in table.tables():
+        if not name.strip():
+            table.fault('""', "must have a name: accounts are put on a plan by it")
         plans[name] = _read_plan(below, plans.get(name, Plan(name=name)))
     return MappingProxyType(plans)
 

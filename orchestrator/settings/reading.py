@@ -188,12 +188,17 @@ def _read_networks(table: Table) -> tuple[Network, ...]:
 def _read_attach(table: Table) -> tuple[AttachRule, ...]:
     entries = table.take("allowed") or []
     table.refuse_rest()
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        table.fault("allowed", 'must be a list of tables ([{secret_ref = "env:NAME_*", host = "name"}])')
+    example = '{secret_ref = "env:NAME_*", host = "name"}'
+    if not isinstance(entries, list):
+        table.fault("allowed", f"must be a list of tables ([{example}])")
         return ()
+    for n, entry in enumerate(entries):
+        if not isinstance(entry, dict):
+            table.fault(f"allowed[{n}]", f"must be a table ({example})")
     return tuple(
         _read_rule(Table(path=f"{table.path}.allowed[{n}]", values=entry, faults=table.faults))
         for n, entry in enumerate(entries)
+        if isinstance(entry, dict)
     )
 
 

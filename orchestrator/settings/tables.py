@@ -148,9 +148,11 @@ def bounds_of(key: str, least: float, most: float | None = None) -> Bounds:
 
 def wrong_number(value: object, bounds: Bounds, *, whole: bool) -> str | None:
     """What is wrong with it, as a sentence; None where nothing is."""
-    kinds = int if whole else (int, float)
-    if isinstance(value, bool) or not isinstance(value, kinds) or not math.isfinite(value):
-        return f"must be a {'whole ' if whole else ''}number, not {_kind(value)}"
+    kind = "whole number" if whole else "number"
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"must be a finite {kind}, not {value}"
+    if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
+        return f"must be a {kind}, not {_kind(value)}"
     if not bounds.least <= value <= bounds.most:
         return f"must be {bounds}"
     return None

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.flows.measure import measure
 from orchestrator.rules.clock import Known
 from orchestrator.store.unit import Transaction
 from tests.cli.conftest import Cli
@@ -40,6 +41,7 @@ def test_a_jump_turns_one_line_of_doctor_red_with_its_remedy(
 
 def test_a_jump_is_shown_and_accepted(cli: Cli, world: World) -> None:
     assert cli("clock", "show", "--json").json["jumped"] is False
+    assert "not compared yet" in cli("clock", "show").out
     note(world, jumped_at=world.clock.now, correction=timedelta(hours=-1), seen_by="db-client-1")
 
     shown = cli("clock", "show", "--json").json
@@ -49,3 +51,23 @@ def test_a_jump_is_shown_and_accepted(cli: Cli, world: World) -> None:
     again = cli("clock", "accept")
     assert again.code == 1
     assert "nothing to accept" in again.err
+
+
+@pytest.mark.parametrize(
+    ("ahead", "words"), [(1, "3600 s ahead of the measured time"), (-1, "3600 s behind the measured time")]
+)
+def test_a_jump_is_shown_in_words(cli: Cli, world: World, ahead: int, words: str) -> None:
+    note(world, jumped_at=world.clock.now, correction=-ahead * timedelta(hours=1), seen_by="db-client-1")
+    shown = cli("clock", "show").out
+    assert words in shown
+    assert "db-client-1" in shown
+    assert "_" not in shown
+
+
+def test_a_clock_that_agrees_is_shown_so_and_never_as_minus_zero(cli: Cli, world: World) -> None:
+    note(world, corrected_at=world.clock.now)
+    shown = cli("clock", "show").out
+    assert "agrees with the measured time" in shown
+    assert "last jump ended" in shown
+    assert '"ahead_seconds": 0.0' in cli("clock", "show", "--json").out
+    assert str(measure(world.services.database, ()).clock_ahead) == "0.0"

@@ -1,6 +1,7 @@
 """Drivers by name."""
 
 import asyncio
+from collections.abc import Iterator
 
 import pytest
 from pydantic import ValidationError
@@ -8,6 +9,7 @@ from pydantic import ValidationError
 from orchestrator.providers import registry
 from orchestrator.providers.http import HttpClient
 from orchestrator.providers.morpheus import MorpheusDriver
+from orchestrator.providers.patterns import WORDS
 
 BASE = {"base_url": "https://api.example/v1"}
 
@@ -61,3 +63,27 @@ def test_cards_are_known_without_building() -> None:
 )
 def test_wrong_keys_are_named(options: dict[str, object], faults: list[tuple[str, str]]) -> None:
     assert registry.option_faults("morpheus", options) == faults
+
+
+def _patterns(schema: object) -> Iterator[str]:
+    """Every regular expression that a key's text must match."""
+    match schema:
+        case {"pattern": str(pattern), "type": "string"}:
+            yield pattern
+        case dict():
+            for below in schema.values():
+                yield from _patterns(below)
+        case list():
+            for below in schema:
+                yield from _patterns(below)
+
+
+@pytest.mark.parametrize("driver", registry.DRIVERS)
+def test_every_pattern_of_a_key_is_said_in_words(driver: str) -> None:
+    assert set(_patterns(registry.options_model(driver).model_json_schema())) <= WORDS.keys()
+
+
+def test_a_look_that_is_no_path_is_told_what_is_allowed() -> None:
+    [(key, message)] = registry.option_faults("openai", {"looks": ["\u202e"]})
+    assert key == "looks.0"
+    assert message.startswith('must be a path at the endpoint, such as "models" or "../health"')

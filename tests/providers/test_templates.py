@@ -125,7 +125,7 @@ def test_every_fault_is_named_at_once() -> None:
         (changed("open", body={"a": ["{modle}"]}), "open.body", "unknown placeholder {modle} in a.0"),
         (changed("open", body={"token": "{secret}"}), "open.body", "unknown placeholder {secret}"),
         (changed("open", url="/s?key={secret}"), "open.url", "unknown placeholder {secret}"),
-        (changed("open", url="https://{name}.example/s"), "open.url", "pattern"),
+        (changed("open", url="https://{name}.example/s"), "open.url", "without braces in the host"),
         (changed("open", headers={"x": "{handle}"}), "open.headers", "unknown placeholder {handle}"),
         (changed("close", url="/{nodes}"), "close.url", "unknown placeholder {nodes}"),
         (changed("open", handle=None), "open.handle", "string"),

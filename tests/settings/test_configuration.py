@@ -136,8 +136,33 @@ def test_single_keys_are_laid_over_what_holds_without_them(tmp_path: Path) -> No
         ),
         pytest.param(
             "[policy]\nping_interval_seconds = nan",
-            "policy.ping_interval_seconds: must be a number, not a fraction",
+            "policy.ping_interval_seconds: must be a finite number, not nan",
             id="not a number",
+        ),
+        pytest.param(
+            "[policy]\nping_interval_seconds = 1e400",
+            "policy.ping_interval_seconds: must be a finite number, not inf",
+            id="a number beyond all",
+        ),
+        pytest.param(
+            "[policy]\nmax_placements = 1e400",
+            "policy.max_placements: must be a finite whole number, not inf",
+            id="endless placements",
+        ),
+        pytest.param(
+            f"[policy]\nping_interval_seconds = 1{'0' * 400}",
+            "policy.ping_interval_seconds: must be between 0.001 and 315360000 seconds",
+            id="a number of 401 digits",
+        ),
+        pytest.param(
+            '[plans.""]',
+            'plans."": must have a name: accounts are put on a plan by it',
+            id="a plan without a name",
+        ),
+        pytest.param(
+            '[attach]\nallowed = [{secret_ref = "env:A_*", host = "h"}, "x"]',
+            'attach.allowed[1]: must be a table ({secret_ref = "env:NAME_*", host = "name"})',
+            id="one rule that is no table",
         ),
         pytest.param(
             "[policy]\nwarn_before_stop_seconds = [60, 0]",
@@ -221,7 +246,7 @@ def test_single_keys_are_laid_over_what_holds_without_them(tmp_path: Path) -> No
         ),
         pytest.param(
             "[attach]\nallowed = [1]",
-            'attach.allowed: must be a list of tables ([{secret_ref = "env:NAME_*", host = "name"}])',
+            'attach.allowed[0]: must be a table ({secret_ref = "env:NAME_*", host = "name"})',
             id="a rule as a number",
         ),
     ],
