@@ -1,11 +1,12 @@
 """Which messages may reach a task. A message that may not is parked: kept aside, and never delivered again by itself.
 
-Two questions, one for each place where a message is read:
+Three questions, one for each place where a message is read:
 
 clean_entry  a raw entry of a Redis list, before the transport makes a message of it
+read_unacked an entry of Redis' hash of unacknowledged messages, before it goes back to its queue
 read_task    a decoded message of any transport, before the worker makes a request of it
 
-Both return only what was checked, so that nothing else reaches the libraries behind them. Their errors say what is
+All return only what was checked, so that nothing else reaches the libraries behind them. Their errors say what is
 wrong by the names of fields, never by their contents.
 """
 
@@ -68,6 +69,22 @@ class TaskMessage:
     kwargs: dict[str, Any]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UnackedMessage:
+    """A message that its worker has not acknowledged, and where it was sent."""
+
+    message: Any
+    """As it stood in its queue; not checked."""
+    exchange: str
+    routing_key: str
+
+    def addressed_to(self, queue: str, tag: str) -> dict[str, Any]:
+        """Return the message with only what the transport needs, as one that is delivered again to `queue`."""
+        clean = clean_entry(self.message, queue, tag)
+        clean["properties"]["delivery_info"]["redelivered"] = True
+        return clean
+
+
 def task_id_fault(task_id: Any) -> str | None:
     """Say why no outcome can be kept under this task id; None where one can."""
     if not isinstance(task_id, str) or not task_id:
@@ -105,6 +122,16 @@ def clean_entry(entry: Any, queue: str, tag: str) -> dict[str, Any]:
             "delivery_info": {"exchange": "", "routing_key": queue, "redelivered": redelivered},
         },
     }
+
+
+def read_unacked(entry: Any) -> UnackedMessage:
+    """Return the message of an unacknowledged entry, and where it goes back."""
+    if not isinstance(entry, list) or len(entry) != 3:
+        raise Unreadable("the unacknowledged entry is not [message, exchange, routing key]")
+    message, exchange, routing_key = entry
+    if not _is_text(exchange) or not _is_text(routing_key) or not routing_key:
+        raise Unreadable("the unacknowledged entry names no queue")
+    return UnackedMessage(message=message, exchange=exchange, routing_key=routing_key)
 
 
 def read_task(headers: Any, payload: Any, now: datetime) -> TaskMessage:

@@ -8,10 +8,10 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from redis.exceptions import RedisError
-
 from orchestrator.rules.messages import LARGEST_ENTRY, Unreadable, clean_entry
 from orchestrator.tasks.parking import Parking, Refused
+from orchestrator.tasks.reasons import is_of_the_broker, reason_of
+from orchestrator.tasks.unacked import restoring_safely
 from orchestrator.tasks.visibility import timed_by_broker
 
 
@@ -34,7 +34,7 @@ def _guarded_channel(channel: type[Any], parking: Parking) -> type[Any]:
     class Guarded(channel):  # type: ignore[misc]
         """Remembers the entry that it reads, so that it can be parked whatever fails on it."""
 
-        QoS = timed_by_broker(channel.QoS)
+        QoS = restoring_safely(timed_by_broker(channel.QoS), parking)
         _entry: tuple[str, bytes] | None
 
         def _create_client(self, *args: Any, **kwargs: Any) -> Any:
@@ -71,21 +71,6 @@ def _watched(client: Any, seen: Callable[[bytes, bytes], None]) -> Any:
 
     client.parse_response = parse_response
     return client
-
-
-def reason_of(error: Exception) -> str:
-    """Why a message was refused, without its contents: the texts of other people's errors repeat them."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, Unreadable):
-            return str(cause)
-        cause = cause.__cause__ or cause.__context__
-    return f"the message cannot be read ({type(error).__name__})"
-
-
-def is_of_the_broker(error: Exception) -> bool:
-    """Did the connection fail, and not the message?"""
-    return isinstance(error, RedisError | OSError)
 
 
 def _refused(queue: str, entry: bytes, reason: str) -> Refused:

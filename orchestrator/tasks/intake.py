@@ -18,8 +18,9 @@ from kombu.serialization import dumps
 
 from orchestrator.rules.message_head import shown_name
 from orchestrator.rules.messages import LARGEST_ENTRY, Unreadable, Unsupported, read_task
-from orchestrator.tasks.entries import guarded_transport, is_of_the_broker, reason_of
+from orchestrator.tasks.entries import guarded_transport
 from orchestrator.tasks.parking import Parking, Refused
+from orchestrator.tasks.reasons import is_of_the_broker, reason_of
 
 log = logging.getLogger(__name__)
 

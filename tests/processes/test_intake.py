@@ -11,6 +11,7 @@ from celery.contrib.testing.worker import start_worker
 from kombu import Connection
 from redis.exceptions import TimeoutError as RedisTimeout
 
+from orchestrator.rules.unread_messages import reason_in_words
 from orchestrator.settings import Settings
 from orchestrator.tasks import intake
 from orchestrator.tasks.app import Process, make_app
@@ -144,8 +145,7 @@ def test_a_message_goes_back_where_this_machine_is_at_fault(
 def test_a_message_on_which_celery_fails_is_parked_without_its_contents(
     error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    why = f"the message cannot be read ({type(error).__name__})"
-    assert handed_over(error, monkeypatch) == (["rejected"], [why])
+    assert handed_over(error, monkeypatch) == (["rejected"], [reason_in_words([type(error).__name__])])
 
 
 @pytest.mark.parametrize("error", [ConnectionResetError(), RedisTimeout()])

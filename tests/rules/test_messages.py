@@ -16,6 +16,7 @@ from orchestrator.rules.messages import (
     Unsupported,
     clean_entry,
     read_task,
+    read_unacked,
     task_id_fault,
 )
 
@@ -305,3 +306,38 @@ def test_no_text_is_shown(value: Any) -> None:
     assert "sk-secret" not in shape_of(
         {"sk-secret": value, "a": ["sk-secret"], "b": {"sk-secret": 1}}, {"a", "b"}
     )
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        *(
+            None,
+            7,
+            "text",
+            {},
+            [],
+            [1],
+            [{}, 1, 2],
+            [{}, "", ""],
+            [{}, "", None],
+            [{}, [], "q"],
+            [{}, "", "q", 1],
+        ),
+        *([{}, "", "a\nb"], [{}, "\ud800", "q"], [{}, "", "\ud800"], [{}, "", "x" * 2000]),
+    ],
+)
+def test_an_unacknowledged_entry_of_another_shape_is_unreadable(entry: Any) -> None:
+    with pytest.raises(Unreadable, match="the unacknowledged entry"):
+        read_unacked(entry)
+
+
+def test_an_unacknowledged_message_goes_back_as_one_delivered_again() -> None:
+    message = {"body": "e30=", "properties": {"body_encoding": "base64", "delivery_info": None}}
+    clean = read_unacked([message, "", "jobs"]).addressed_to("jobs", "tag")
+    assert clean["properties"]["delivery_info"] == {
+        "exchange": "",
+        "routing_key": "jobs",
+        "redelivered": True,
+    }
+    assert (clean["body"], clean["properties"]["delivery_tag"]) == ("e30=", "tag")

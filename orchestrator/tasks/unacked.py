@@ -1,0 +1,87 @@
+"""The third place where a message is read: what a dead worker has not acknowledged goes back to its queue.
+
+kombu trusts what Redis holds in `unacked`: an entry of another shape ends every worker that looks there."""
+
+import uuid
+from typing import Any
+
+from kombu.utils.json import dumps, loads
+
+from orchestrator.client.options import JOBS_QUEUE
+from orchestrator.rules.liveness import KINDS
+from orchestrator.rules.messages import UnackedMessage, Unreadable, read_unacked
+from orchestrator.tasks.parking import Parking, Refused
+from orchestrator.tasks.reasons import is_of_the_broker, reason_of
+from orchestrator.tasks.ticks import queue_of
+
+#: Where an entry comes from that does not name a queue of ours.
+NO_QUEUE = "unacked"
+_QUEUES = frozenset({JOBS_QUEUE, *map(queue_of, KINDS)})
+
+
+def restoring_safely(qos: type[Any], parking: Parking) -> type[Any]:
+    """Return kombu's class for Redis that keeps what is unacknowledged; what it cannot restore is parked."""
+
+    class Safe(qos):  # type: ignore[misc]
+        def restore_by_tag(self, tag: Any, client: Any = None, leftmost: Any = False) -> None:  # noqa: FBT002
+            """Put the message back into its queue, or park it; either way it is no longer unacknowledged."""
+            entry: bytes | None = None
+
+            def restore(pipe: Any) -> None:
+                nonlocal entry
+                entry = pipe.hget(self.unacked_key, tag)
+                pushed = _restored(self.channel, entry, leftmost=leftmost) if entry is not None else []
+                pipe.multi()
+                self._remove_from_indices(tag, pipe)
+                for command, key, message in pushed:
+                    pipe.execute_command(command, key, message)
+
+            with self.channel.conn_or_acquire(client) as connected:
+                try:
+                    connected.transaction(restore, self.unacked_key)
+                except Exception as error:
+                    if entry is None or is_of_the_broker(error):
+                        raise
+                    parking.park(_refused(entry, reason_of(error)))  # first: its entry is the only copy
+                    self._remove_from_indices(tag, connected.pipeline()).execute()
+
+    return Safe
+
+
+def _restored(channel: Any, entry: bytes, *, leftmost: bool) -> list[tuple[str, str, str]]:
+    """What puts the message back: command, key and value, for each of its queues."""
+    unacked = read_unacked(loads(entry))
+    queues = channel._lookup(unacked.exchange, unacked.routing_key)  # noqa: SLF001
+    if not queues:
+        raise Unreadable("no queue is bound to the message's exchange")
+    command = "LPUSH" if leftmost else "RPUSH"
+    pushed = []
+    for queue in queues:
+        message = unacked.addressed_to(queue, str(uuid.uuid4()))
+        key = channel._q_for_pri(queue, message["properties"]["priority"])  # noqa: SLF001
+        pushed.append((command, key, dumps(message)))
+    return pushed
+
+
+def _refused(entry: bytes, reason: str) -> Refused:
+    try:
+        return _named(read_unacked(loads(entry)), reason)
+    except Exception:  # noqa: BLE001  (it is what is wrong with it)
+        return Refused(queue=NO_QUEUE, reason=reason, raw=entry, shown=entry, sendable=False)
+
+
+def _named(unacked: UnackedMessage, reason: str) -> Refused:
+    """Only queues of ours are named: each name is a label of a metric."""
+    message = unacked.message
+    headers = message.get("headers") if isinstance(message, dict) else None
+    named = headers if isinstance(headers, dict) else {}
+    is_ours = unacked.routing_key in _QUEUES
+    return Refused(
+        queue=unacked.routing_key if is_ours else NO_QUEUE,
+        reason=reason,
+        raw=dumps(message).encode(),
+        shown=message,
+        task=named.get("task"),
+        task_id=named.get("id"),
+        sendable=is_ours,
+    )
