@@ -12,7 +12,7 @@ JOBS ?= 2
 SLOW := tests/simulation tests/platforms tests/providers tests/processes tests/cli/test_demo.py tests/cli/test_closed_pipes.py \
 	tests/audit tests/security \
 	tests/flows/test_failover.py tests/flows/test_events_and_views.py tests/store/test_old_workers.py tests/store/test_migrations.py \
-	tests/pooler tests/store/test_failover.py
+	tests/pooler tests/store/test_failover.py tests/history tests/flows/test_archive.py
 # What runs once more with PgBouncer in front of PostgreSQL: transactions, locks, claims, jobs, and whole processes.
 POOLED := tests/store/test_database.py tests/store/test_pings.py tests/store/test_placements.py tests/store/test_messages.py \
 	tests/store/test_migrations.py tests/processes/test_quota.py
