@@ -16,6 +16,7 @@ events        which events a change makes
 refusals      why a job was refused
 messages      which messages may reach a task
 message_head  what may be shown of one that may not
+unread_messages  why one may not on which a library failed
 
 Standard library only: no clock, no I/O, no logging. Whoever needs the time is given it.
 """
