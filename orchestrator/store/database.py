@@ -170,9 +170,10 @@ class Database:
         if path is not None and not os.path.exists(path):  # to look into it would make an empty one
             fault = file_fault(path)
             raise StoreUnavailable(
-                f"the database {path} does not exist: run this where it is, or name it in"
+                f"the database {path} cannot be opened. {fault}"
+                if fault
+                else f"the database {path} does not exist: run this where it is, or name it in"
                 " ORCHESTRATOR_DATABASE_URL; to make a new one here, run `orchestrator migrate`"
-                + (f". {fault}" if fault else "")
             )
         self._try("SELECT 1 FROM sessions WHERE 1 = 0")
 

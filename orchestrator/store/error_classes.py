@@ -38,8 +38,8 @@ class ErrorClass(StrEnum):
 #: These meet all work alike. In the words of logs and of `doctor`.
 OUTAGES: Mapping[ErrorClass, str] = {
     ErrorClass.DOWN: "the database is down or cannot be reached",
-    ErrorClass.READ_ONLY: "the database is read-only (a failover in progress, the URL names a standby, or"
-    " a file that cannot be written)",
+    ErrorClass.READ_ONLY: "the database is read-only (a failover in progress, or the URL names a standby; of"
+    " SQLite: its file cannot be written)",
     ErrorClass.OVERLOADED: "the database has no room left (connections, disk or memory)",
     ErrorClass.NOT_MIGRATED: "the database lacks a table or a column: run `orchestrator migrate`",
     ErrorClass.NO_RIGHTS: "the database refuses this user: check its password and its grants",

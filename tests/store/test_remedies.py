@@ -101,7 +101,7 @@ def test_a_path_that_is_no_file_is_named(file: Path, path: str, words: str) -> N
 def test_an_absent_file_is_named_with_its_directory(tmp_path: Path) -> None:
     database = Database(f"sqlite:///{tmp_path / 'absent' / 'orchestrator.db'}")
     with pytest.raises(
-        StoreUnavailable, match=r"does not exist: run this where it is.*The directory .*absent "
+        StoreUnavailable, match=r"orchestrator.db cannot be opened. The directory .*absent does not exist"
     ):
         database.check()
 
