@@ -6,6 +6,7 @@ READY := .venv/.ready
 # Worlds that the simulation plays, and the share of crash points that are tried; another TURN tries another share.
 SEEDS ?= 200
 EVERY ?= 100
+KINDS ?= 1
 TURN ?= 0
 # Two test processes: what the suite is measured on. More do no harm.
 JOBS ?= 2
@@ -81,7 +82,7 @@ simulation: $(READY)  ## SEEDS=200 days of random jobs and faults under one cloc
 	@$(BIN)/python -m tests.simulation seeds --seeds $(SEEDS) --turn $(TURN) --jobs $(JOBS) $(ARGS)
 
 crash-points: $(READY)  ## kill the process before and after each kind of commit and call to a provider; EVERY=1: at every single one
-	@$(BIN)/python -m tests.simulation crash-points --every $(EVERY) --turn $(TURN) --jobs $(JOBS) $(ARGS)
+	@$(BIN)/python -m tests.simulation crash-points --every $(EVERY) --kinds $(KINDS) --turn $(TURN) --jobs $(JOBS) $(ARGS)
 
 fuzz-messages: $(READY)  ## COUNT=20000 generated raw messages on each queue of a real worker: none ends it; SEED=… again
 	@FUZZED_MESSAGES=$(or $(COUNT),20000) SEED=$(SEED) $(BIN)/python -m pytest -q tests/processes/test_messages.py -k generated $(ARGS)

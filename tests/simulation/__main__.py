@@ -27,7 +27,10 @@ def main() -> int:
     parser.add_argument("what", choices=("seeds", "crash-points"))
     parser.add_argument("--seeds", type=int, default=200, help="how many")
     parser.add_argument("--first", type=int, help="the first seed; with --seeds 1 it is replayed")
-    parser.add_argument("--every", type=int, default=1, help="every n-th crash point, and each kind once")
+    parser.add_argument(
+        "--every", type=int, default=1, help="every n-th crash point, besides one of each kind"
+    )
+    parser.add_argument("--kinds", type=int, default=1, help="of every n-th kind of point one, in turns")
     parser.add_argument("--turn", type=int, default=0, help="another number tries another share of all")
     parser.add_argument("--story", default="", help="only stories whose name contains this")
     parser.add_argument("--jobs", type=int, default=2, help="processes")
@@ -65,7 +68,9 @@ def _crash_points(given: argparse.Namespace, directory: str) -> tuple[str, bool]
         _show(f"{telling.story}, without a crash", telling.broken, telling.last)
     tellings = {telling.story: telling for telling in whole}
     wanted = [
-        (n, at) for n in stories for at in sampled(tellings[STORIES[n].name].points, given.every, given.turn)
+        (n, at)
+        for n in stories
+        for at in sampled(tellings[STORIES[n].name].points, given.every, given.turn + n, given.kinds)
     ]
     crashed: list[Telling] = []
     for telling in _spread(given.jobs, partial(tell, directory), wanted):

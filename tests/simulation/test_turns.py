@@ -30,3 +30,11 @@ def test_each_turn_tries_every_kind(points: list[str], share: int, turn: int) ->
     chosen = sampled(points, share, turn)
     assert {points[at - 1] for at in chosen} == set(points)
     assert len(chosen) <= len(points) // share + 1 + len(set(points))
+
+
+@given(POINTS, st.integers(1, 20), st.integers(1, 4), st.integers(0, 2**40))
+def test_kinds_take_turns(points: list[str], share: int, kinds: int, turn: int) -> None:
+    tried = {at for one in range(turn, turn + kinds) for at in sampled(points, share, one, kinds)}
+    assert {points[at - 1] for at in tried} == set(points)
+    alone = sampled(points, share, turn, kinds)
+    assert len(alone) <= len(points) // share + 1 + len(set(points)) // kinds + 1

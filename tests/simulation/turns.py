@@ -12,10 +12,11 @@ def first_seed(turn: int, seeds: int) -> int:
     return 1 + turn % max(1, ALL_SEEDS // seeds) * seeds
 
 
-def sampled(points: Sequence[str], share: int, turn: int = 0) -> list[int]:
-    """Every `share`-th point, and one of each kind."""
-    kinds: dict[str, list[int]] = {}
+def sampled(points: Sequence[str], share: int, turn: int = 0, kinds: int = 1) -> list[int]:
+    """Every `share`-th point, and one of every `kinds`-th kind: of each in `kinds` turns."""
+    numbers_of: dict[str, list[int]] = {}
     for number, point in enumerate(points, 1):
-        kinds.setdefault(point, []).append(number)
-    one_of_each = (numbers[turn % len(numbers)] for numbers in kinds.values())
+        numbers_of.setdefault(point, []).append(number)
+    in_turn = list(numbers_of.values())[turn % kinds :: kinds]
+    one_of_each = (numbers[turn // kinds % len(numbers)] for numbers in in_turn)
     return sorted({*range(1 + turn % share, len(points) + 1, share), *one_of_each})
