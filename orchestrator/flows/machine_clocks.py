@@ -17,10 +17,14 @@ def alarm_off_clocks(services: Services) -> int:
     reports. Return how many are open."""
     with services.database.reading() as tx:
         due = bool(liveness.off_clocks(_reporting(tx), tx.now()) or tx.installation_alarms.listed(OFFSET))
-    return services.database.transact(_alarm) if due else 0
+
+    def alarm(tx: Transaction) -> int:
+        return _open_and_close(tx)
+
+    return services.database.transact(alarm) if due else 0
 
 
-def _alarm(tx: Transaction) -> int:
+def _open_and_close(tx: Transaction) -> int:
     workers, now = _reporting(tx), tx.now()
     alarmed = {alarm.about for alarm in tx.installation_alarms.listed(OFFSET)}
     off = liveness.off_hosts(workers, now, alarmed)

@@ -2,6 +2,7 @@
 
 from tests.simulation.crash_archive import ARCHIVED
 from tests.simulation.crash_doubts import DOUBTS
+from tests.simulation.crash_machines import MACHINES
 from tests.simulation.crash_stage import MINUTE, Plot, Stage, Story
 from tests.simulation.platforms import SESTERCE
 
@@ -240,4 +241,5 @@ STORIES: tuple[Story, ...] = (
     Story(name="provider is at fault", plot=_provider_is_at_fault, providers=("alpha", "beta")),
     *DOUBTS,
     *ARCHIVED,
+    *MACHINES,
 )
