@@ -46,6 +46,7 @@ START = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 #: Where the providers are, in a world with a resolver.
 HOSTS = {"alpha": "alpha.example", "beta": "beta.test", "morph": "morph.invalid"}
 
+#: What does each kind of due step, in the order of a worker's wake-ups; stops are looked for always.
 FLOWS: Mapping[Step, Callable[[Services], Tally]] = {
     Step.STOP: stop_due,
     Step.FUNDS: funds_due,

@@ -39,7 +39,7 @@ LONGEST_REST = 0.5
 def archive_sessions(
     services: Services, rest: Callable[[float], None] = time.sleep, most_rows: int = MOST_ROWS
 ) -> int:
-    """Return how many sessions left. It goes on until none is left that may leave, or the process is told to leave."""
+    """Return how many sessions left. Go on until none is left that may leave, or until the process begins to leave."""
     kept = services.config.retention.sessions_kept
     if kept is None:
         return 0

@@ -16,7 +16,7 @@ ACCOUNTS, SESSIONS = 100, 50
 
 
 def delete_ended(services: Services) -> int:
-    """Return how many were deleted. It goes on until none is left, or the process is told to leave."""
+    """Return how many were deleted. It goes on until none is left, or until the process begins to leave."""
     after = services.config.delete_after()
     done = sum(_delete(services, [plan], span) for plan, span in sorted(after.plans.items()))
     if after.others is not None:

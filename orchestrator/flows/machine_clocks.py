@@ -1,4 +1,4 @@
-"""Alarm a machine whose wall clock differs from the store's clock, by the rows that its processes keep."""
+"""Alarm a machine with a wall clock that differs from the store's, by the rows that its processes report."""
 
 from collections.abc import Sequence
 

@@ -16,21 +16,14 @@ from typing import Any
 from sqlalchemy import func, select
 
 from orchestrator import wiring
-from orchestrator.flows.admit_queued import admit_queued, let_queues_look
+from orchestrator.flows.admit_queued import let_queues_look
 from orchestrator.flows.brake import release_overdue
-from orchestrator.flows.close_due import close_due, mark_unserved
-from orchestrator.flows.funds_due import funds_due
+from orchestrator.flows.close_due import mark_unserved
 from orchestrator.flows.jobs import perform
 from orchestrator.flows.keys import retry_paused
-from orchestrator.flows.open_due import open_due
-from orchestrator.flows.ping_due import ping_due
-from orchestrator.flows.post_charges import post_charges
-from orchestrator.flows.resolve_due import resolve_due
 from orchestrator.flows.services import Services, no_jitter
 from orchestrator.flows.slots import Slots
-from orchestrator.flows.stop_due import stop_due
 from orchestrator.flows.upkeep import Tally, sync_credentials
-from orchestrator.flows.warn_due import warn_due
 from orchestrator.rules.states import Step
 from orchestrator.rules.values import Plan, Policy
 from orchestrator.settings import Configuration, ProviderConfiguration, SecretStore, Settings
@@ -41,22 +34,9 @@ from tests.emptying import empty
 from tests.money.inline import InlineLoop
 from tests.money.platforms import EndlessDriver, Mood, MoodyDriver, registered
 from tests.money.terms import MODELS, PLANS, POLICY
-from tests.world import START, Clock
+from tests.world import FLOWS, START, Clock
 
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
-
-#: What each kind of due step is done by; stops are looked for always.
-FLOWS: Mapping[Step, Callable[[Services], Tally]] = {
-    Step.STOP: stop_due,
-    Step.FUNDS: funds_due,
-    Step.WARN: warn_due,
-    Step.CHARGE: post_charges,
-    Step.ADMIT: admit_queued,
-    Step.OPEN: open_due,
-    Step.RESOLVE: resolve_due,
-    Step.PING: ping_due,
-    Step.CLOSE: close_due,
-}
 
 
 @dataclass(frozen=True, kw_only=True)

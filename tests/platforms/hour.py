@@ -1,30 +1,19 @@
 """A world in which hundreds of sessions live and end on every platform, while a worker looks twice a minute."""
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from orchestrator.flows.admit_queued import admit_queued
 from orchestrator.flows.brake import release_overdue
-from orchestrator.flows.close_due import close_due
-from orchestrator.flows.funds_due import funds_due
 from orchestrator.flows.keys import retry_paused
-from orchestrator.flows.open_due import open_due
-from orchestrator.flows.ping_due import ping_due
-from orchestrator.flows.post_charges import post_charges
-from orchestrator.flows.resolve_due import resolve_due
-from orchestrator.flows.services import Services
-from orchestrator.flows.stop_due import stop_due
-from orchestrator.flows.upkeep import Tally
-from orchestrator.flows.warn_due import warn_due
 from orchestrator.rules.states import TERMINAL, State, Step
 from orchestrator.rules.values import Attach, Placement, Policy, Session
 from orchestrator.simulator import SimSession
 from tests.platforms.weather import Weather
 from tests.platforms.world import Platform, PlatformWorld, platform_of
-from tests.world import SECOND
+from tests.world import FLOWS, SECOND
 
 #: How often the worker looks.
 TICK = 30 * SECOND
@@ -44,17 +33,6 @@ CROWD: Mapping[str, int] = {
 ACCOUNTS = tuple(f"account-{n}" for n in range(60))
 #: Of all sessions: closed by their users before their time; ended by the platform each tick, of a hundred.
 CLOSED_EARLY, ENDED_THERE = 0.2, 0.2
-#: What does the steps that are due, in the order of a worker's wake-ups.
-FLOWS: Mapping[Step, Callable[[Services], Tally]] = {
-    Step.FUNDS: funds_due,
-    Step.WARN: warn_due,
-    Step.CHARGE: post_charges,
-    Step.ADMIT: admit_queued,
-    Step.OPEN: open_due,
-    Step.RESOLVE: resolve_due,
-    Step.PING: ping_due,
-    Step.CLOSE: close_due,
-}
 _ALIVE = [state for state in State if state not in TERMINAL]
 
 
@@ -122,7 +100,7 @@ class Hour:
         """What is due is done, and what that makes due."""
         for _ in range(60):  # lifecycle calls under one key wait for each other
             due = self.world.due()
-            flows = (stop_due, *(flow for step, flow in FLOWS.items() if step in due))
+            flows = [flow for step, flow in FLOWS.items() if step in due or step is Step.STOP]
             if not sum(flow(self.world.services).claimed for flow in flows):
                 break
         release_overdue(self.world.services)
