@@ -124,10 +124,22 @@ def _was_refused(evidence: Evidence, placement: Placement, by: datetime) -> bool
 def _answered(evidence: Evidence, placement: Placement, at: datetime) -> Iterator[str]:
     """Why the policy does not call it dead: too few pings in vain, or for too short a time, since the last good one."""
     policy = evidence.config.policy_for(placement.provider)
-    in_vain = _pings_in_vain(evidence, placement, at)
-    if ended_there(evidence, placement, at) or _says_gone(in_vain) or _lists_nothing(evidence, placement, at):
+    since, answered = _pings_in_vain(evidence, placement, at)
+    if (
+        ended_there(evidence, placement, at)
+        or _says_gone(answered)
+        or _lists_nothing(evidence, placement, at)
+    ):
         return
-    first = evidence.at(in_vain[0].ended_at or in_vain[0].began_at) if in_vain else at
+    in_vain = sorted(
+        [evidence.at(call.ended_at or call.began_at) for call in answered]
+        + [
+            given_up
+            for given_up, about in evidence.never_arrived
+            if about == placement.id and since <= given_up <= at
+        ]
+    )
+    first = in_vain[0] if in_vain else at
     seconds = (at - first + STAMPS).total_seconds()
     failed = len(in_vain) >= policy.dead_after_failures and seconds >= policy.dead_after_seconds
     unusable = len(in_vain) > 1 and seconds >= policy.unusable_after_seconds
@@ -135,9 +147,11 @@ def _answered(evidence: Evidence, placement: Placement, at: datetime) -> Iterato
         yield f"{len(in_vain)} pings in vain over {(at - first).total_seconds():.0f} s; {_demanded(policy)}"
 
 
-def _pings_in_vain(evidence: Evidence, placement: Placement, at: datetime) -> Sequence[Call]:
-    """All since the last that was answered well; one whose answer may have got lost at our side ends nothing."""
+def _pings_in_vain(evidence: Evidence, placement: Placement, at: datetime) -> tuple[datetime, Sequence[Call]]:
+    """Return the last ping that was answered well (else the open) and those since then that were not. One whose
+    answer may have got lost at our side ends nothing."""
     found: list[Call] = []
+    since = placement.opened_at or placement.created_at
     for call in reversed(evidence.calls_at.get(placement.provider, ())):
         began = evidence.at(call.began_at)
         if call.operation not in PINGS or not is_about(evidence, call, placement) or began > at:
@@ -149,8 +163,9 @@ def _pings_in_vain(evidence: Evidence, placement: Placement, at: datetime) -> Se
         elif not _may_be_anothers(evidence, call) and not evidence.is_troubled(
             began, _settled(evidence, call)
         ):
+            since = max(since, began)
             break
-    return found[::-1]
+    return since, found[::-1]
 
 
 def _may_be_anothers(evidence: Evidence, call: Call) -> bool:

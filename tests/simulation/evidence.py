@@ -66,6 +66,8 @@ class Evidence:
     """When something that a stop needs was out of order: it excuses a late one, no longer than it lasted."""
     failed_here: Sequence[tuple[datetime, str | None]] = ()
     """When a call failed on the worker's own machine, before a byte left it, and the placement that it was about."""
+    never_arrived: Sequence[tuple[datetime, str | None]] = ()
+    """When a worker gave up a request that the network swallowed, and the placement that it was about."""
     answers: Mapping[str, Sequence[Outcome]] = field(default_factory=dict)
     """Task id → every outcome that somebody was told; nobody was told any: the job got lost."""
     delivered: Sequence[Mapping[str, Any]] | None = None

@@ -70,6 +70,22 @@ def test_a_death_with_a_good_ping_in_between_shows(world: World) -> None:
     assert f"{session}: dead: at" in broken_in(replace(told_apart, calls=calls))
 
 
+def test_a_death_by_requests_that_never_arrived_is_one(world: World) -> None:
+    session = world.run_session("llama")
+    world.server.fault("dead", upstream="alpha", operation="chat")
+    world.pass_time(3 * MINUTE)
+    evidence = evidence_of(world)
+    placement = evidence.of_session[session][0].id
+    told_apart = replace(evidence, asked={call.seq: placement for call in evidence.calls})
+    bad = [call for call in evidence.calls if call.operation == "chat" and call.fault == "dead"]
+    unseen = replace(told_apart, calls=[call for call in evidence.calls if call not in bad])
+    assert f"{session}: dead: at" in broken_in(unseen)
+    given_up = [(evidence.at(call.ended_at or call.began_at), placement) for call in bad]
+    assert violations(replace(unseen, never_arrived=given_up)) == []
+    others = [(at, "another") for at, _ in given_up]
+    assert f"{session}: dead: at" in broken_in(replace(unseen, never_arrived=others))
+
+
 def test_a_close_of_somebody_elses_session_shows(lived: World) -> None:
     evidence = evidence_of(lived)
     [closed, *_] = [there for there in evidence.upstream if there.closed_by == "client"]

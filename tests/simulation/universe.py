@@ -116,6 +116,7 @@ class Universe:
         self.platforms = {platform.name: platform for platform in platforms}
         self.machines = Machines(self, random.Random(f"{seed}/machines"))
         self.failed_here: list[FailedHere] = []
+        self.never_arrived: list[FailedHere] = []
         self.workers: list[Worker] = []
         self.died = asyncio.Event()
         """Set when a worker dies."""
@@ -377,6 +378,7 @@ class Universe:
             clock_ahead=timedelta(seconds=self.clock_ahead),
             troubles=self.troubles,
             failed_here=self.failed_here,
+            never_arrived=self.never_arrived,
             answers=self.answers,
             delivered=self.delivered,
         )

@@ -134,10 +134,15 @@ class Worker:
 
     async def _at_call(self, when: str, what: str) -> None:
         self.must_live()
-        await self.universe.fate.at_call(self, when, what)
-        self.must_live()
         if when == "before":
             self.universe.machines.at_call(self, _ABOUT.get())
+        try:
+            await self.universe.fate.at_call(self, when, what)
+        except asyncio.CancelledError:
+            if when == "before" and self.alive:
+                self.universe.never_arrived.append((self.universe.loop.now(), _ABOUT.get()))
+            raise
+        self.must_live()
 
 
 class SharedDatabase(Database):
