@@ -2,12 +2,15 @@
 
 Every transaction that changes an account's sessions or ledger goes through here."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
+from typing import TypeVar
 
 from orchestrator.flows import placing
 from orchestrator.flows.books import Books
+from orchestrator.flows.overdue import AT_ONCE, Overdue, StopsFirst
 from orchestrator.flows.services import Services
 from orchestrator.rules import events, funds, money
 from orchestrator.rules.decide import plan_steps
@@ -16,9 +19,11 @@ from orchestrator.rules.pings import at_rest
 from orchestrator.rules.quota import Terms
 from orchestrator.rules.refusals import ErrorCode
 from orchestrator.rules.states import ACTIVE, TERMINAL, UNENDED, State, StopReason, end_state
-from orchestrator.rules.stops import Candidate, next_stop
+from orchestrator.rules.stops import Candidate
 from orchestrator.rules.values import Account, Policy, Session
 from orchestrator.store.unit import Transaction
+
+T = TypeVar("T")
 
 
 class AccountWork:
@@ -33,7 +38,7 @@ class AccountWork:
         self._before = account
         self._books = Books(tx, self.now)
         self._active: dict[str, Metered] | None = None
-        self._overdue: dict[str, Session] = {}
+        self._overdue: Overdue | None = None
         self._freed = False
 
     @property
@@ -54,16 +59,25 @@ class AccountWork:
 
     # stops
 
-    def apply_due_stops(self) -> None:
-        """Stop what should have stopped by now, in the order of the instants; each takes effect at its own."""
+    def apply_due_stops(self, at_most: int | None = None) -> bool:
+        """Stop what should have stopped by now, in the order of the instants; each takes effect at its own. True
+        where more than `at_most` are due: those that come later still stand."""
         if not self._something_is_due():
-            return
-        self._overdue = {one.id: one for one in self.tx.sessions.overdue(self.account.id, self.now)}
-        end = self._funds_end(self.account.funds_end_at) if self.account.funds_end_at else None
-        while (due := self._earliest_due(end)) is not None:
-            session, candidate = due
-            self._carry_out(session, candidate)
-            end = self._funds_end(candidate.at)
+            return False
+        limit = None if at_most is None else at_most + 1
+        found = self.tx.sessions.overdue(self.account.id, self.now, limit)
+        self._overdue = Overdue(self.policy, self.now, found)
+        end, carried_out = self._funds_end_so_far(), 0
+        while (due := self._overdue.earliest(end, self.tx.sessions.get)) is not None:
+            if carried_out == at_most:
+                return True
+            self._carry_out(*due)
+            carried_out += 1
+            if end is not None:  # else it is not the funds that end: fewer sessions never use them up sooner
+                end = self._funds_end(due[1].at)
+        for session in self._overdue.not_due():
+            self.keep(session, self.planned(session))
+        return False
 
     def stop(self, session: Session, reason: StopReason, at: datetime, detail: str | None) -> Session:
         """Decide the end of a session, with effect at `at`; its placements are closed by others."""
@@ -143,9 +157,10 @@ class AccountWork:
     def remember(self, session: Session) -> None:
         """Keep the picture of the active sessions true."""
         live = session.state in ACTIVE
-        self._overdue.pop(session.id, None)
-        if live and session.stop_at is not None and session.stop_at <= self.now:
-            self._overdue[session.id] = session
+        if self._overdue is not None:
+            self._overdue.drop(session.id)
+            if live and session.stop_at is not None and session.stop_at <= self.now:
+                self._overdue.put(session)
         if self._active is None:
             return  # it is read when somebody needs it
         if live:
@@ -205,21 +220,10 @@ class AccountWork:
         ends = (self.account.funds_end_at, self.tx.sessions.earliest_stop(self.account.id))
         return any(end is not None and end <= self.now for end in ends)
 
-    def _earliest_due(self, end: money.FundsEnd | None) -> tuple[Session, Candidate] | None:
-        found = dict(self._overdue)
-        if end is not None and end.at <= self.now and end.session_id not in found:
-            last = self.tx.sessions.get(end.session_id)
-            assert last is not None
-            found[last.id] = last
-        due = []
-        for session in found.values():
-            forecast = next_stop(session, self.policy(session), end)
-            if forecast.stop_at is not None and forecast.stop_at <= self.now:
-                due.append((forecast.candidates[0], session))
-        if not due:
-            return None
-        candidate, session = min(due, key=lambda pair: (pair[0].at, pair[1].id))
-        return session, candidate
+    def _funds_end_so_far(self) -> money.FundsEnd | None:
+        """Where the funds have ended by now; None where they last."""
+        since = self.account.funds_end_at
+        return self._funds_end(since) if since is not None and since <= self.now else None
 
     def _carry_out(self, session: Session, due: Candidate) -> None:
         ended = due.reason is StopReason.PROVIDER_ENDED
@@ -244,10 +248,42 @@ def on_account(
     services: Services, tx: Transaction, account_id: str, *, waits: bool = True
 ) -> AccountWork | None:
     """Lock the account and apply its due stops; None where there is no such account. Without `waits`, for ticks,
-    also where somebody else is at it: what is due there is still due at the next tick, and nobody waits."""
+    also where another transaction holds it: what is due there is still due at the next tick.
+    Raises StopsFirst: run with `after_stops` what must not be put off."""
     account = tx.accounts.lock(account_id, waits=waits)
     if account is None:
         return None
     work = AccountWork(services, tx, account, tx.now())
-    work.apply_due_stops()
+    if work.apply_due_stops(AT_ONCE):
+        raise StopsFirst(account_id)
     return work
+
+
+def stop_some(services: Services, account_id: str, *, waits: bool) -> bool:
+    """Apply the first due stops of the account in a transaction of its own; True where more are due."""
+
+    def stop(tx: Transaction) -> bool:
+        account = tx.accounts.lock(account_id, waits=waits)
+        if account is None:
+            return False
+        work = AccountWork(services, tx, account, tx.now())
+        more = work.apply_due_stops(AT_ONCE)
+        work.finish()
+        return more
+
+    return services.database.transact(stop)
+
+
+def stop_all(services: Services, account_id: str) -> None:
+    """Apply every due stop of the account, some in each transaction."""
+    while stop_some(services, account_id, waits=True):
+        pass
+
+
+def after_stops(services: Services, work: Callable[[Transaction], T]) -> T:
+    """Run `work` in one transaction; where too many stops come first, apply these, and run it again."""
+    while True:
+        try:
+            return services.database.transact(work)
+        except StopsFirst as first:
+            stop_all(services, first.account_id)

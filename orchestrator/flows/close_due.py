@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from orchestrator.flows import placing
+from orchestrator.flows.account_work import after_stops
 from orchestrator.flows.claims import (
     Answer,
     Claimed,
@@ -87,7 +88,7 @@ def settle_close(services: Services, answer: Answer[Closed]) -> None:
             held.work.finish()
         return lag
 
-    lag = services.database.transact(settle)
+    lag = after_stops(services, settle)
     if lag is not None:
         metrics.CLOSE_LAG.observe(max(lag, 0.0))
 

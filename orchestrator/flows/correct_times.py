@@ -3,7 +3,7 @@ not pass. It may run twice, and beside everything else."""
 
 from datetime import datetime, timedelta
 
-from orchestrator.flows.account_work import AccountWork, on_account
+from orchestrator.flows.account_work import AccountWork, on_account, stop_all
 from orchestrator.flows.auditor import patience_at
 from orchestrator.flows.services import Services
 from orchestrator.flows.upkeep import PUT_OFF, each
@@ -25,6 +25,9 @@ def _correct_accounts(services: Services, shift: timedelta) -> int:
     """Sessions before their placements, which say when a stop was decided."""
     with services.database.reading() as tx:
         accounts = tx.ahead.accounts(tx.now())
+
+    for account_id in accounts:
+        stop_all(services, account_id)
 
     def correct(tx: Transaction, account_id: str) -> None:
         work = on_account(services, tx, account_id)

@@ -8,6 +8,7 @@ from orchestrator.client.outcomes import refused, succeeded
 from orchestrator.client.parsing import fingerprint as fingerprint_of
 from orchestrator.client.parsing import parse
 from orchestrator.client.requests import Request
+from orchestrator.flows.account_work import after_stops
 from orchestrator.flows.close_session import close_session
 from orchestrator.flows.create_session import create_session
 from orchestrator.flows.credit_account import credit_account
@@ -55,7 +56,7 @@ def perform(services: Services, task_id: str, name: str, kwargs: Any) -> dict[st
         tx.inbox.settle(task_id, outcome)
         return outcome
 
-    return _counted(name, services.database.transact(once))
+    return _counted(name, after_stops(services, once))
 
 
 def give_up(services: Services, task_id: str, name: str, why: str) -> dict[str, Any]:

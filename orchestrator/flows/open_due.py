@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from orchestrator.flows import alarms, keys, late_answers, placing
-from orchestrator.flows.account_work import AccountWork
+from orchestrator.flows.account_work import AccountWork, after_stops
 from orchestrator.flows.claims import Answer, Claimed, NotBegun, Terms, flow_of, under_lease
 from orchestrator.flows.giving_back import give_back
 from orchestrator.flows.pipeline import run_once
@@ -76,7 +76,7 @@ def settle_open(services: Services, answer: Outcome) -> None:
         if held.work is not None:
             held.work.finish()
 
-    services.database.transact(settle)
+    after_stops(services, settle)
 
 
 OPEN = flow_of(Step.OPEN, open_terms, _ask_to_open, settle_open)

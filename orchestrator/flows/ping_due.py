@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, assert_never
 
 from orchestrator.flows import brake, failures, network, own_faults, ping_notes, placing
-from orchestrator.flows.account_work import AccountWork, on_account
+from orchestrator.flows.account_work import AccountWork, after_stops, on_account
 from orchestrator.flows.loop import CHUNK
 from orchestrator.flows.ping_claims import Pinged, as_ping, claim_everywhere, free_slot, give_keys_back, send
 from orchestrator.flows.pipeline import Flow, run_once
@@ -169,7 +169,7 @@ def _settle_one(services: Services, pinged: Pinged) -> None:
             _carry_out(work, session, pinged)
         work.finish()
 
-    services.database.transact(settle_one)
+    after_stops(services, settle_one)
 
 
 def _carry_out(work: AccountWork, session: Session, pinged: Pinged) -> None:

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import assert_never
 
 from orchestrator.flows import failures, orphans, placing
-from orchestrator.flows.account_work import AccountWork, on_account
+from orchestrator.flows.account_work import AccountWork, after_stops, on_account
 from orchestrator.flows.ping_due import give_up
 from orchestrator.flows.services import Services
 from orchestrator.rules.decide import GiveUp, Stop, after_the_platforms_word
@@ -35,7 +35,7 @@ def carry_out(services: Services, provider: str, ref: str | None, finding: Findi
                 assert_never(unknown)
 
     try:
-        return services.database.transact(act)
+        return after_stops(services, act)
     except Exception as error:  # noqa: BLE001  (it is told, and the next look finds it again)
         failures.tell(log, error, f"nothing is done about {finding.handle} at {provider}")
         return False

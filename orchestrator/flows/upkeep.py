@@ -2,11 +2,13 @@
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
 
 from orchestrator.flows import alarms
+from orchestrator.flows.overdue import StopsFirst
 from orchestrator.flows.services import Services
 from orchestrator.rules.values import Credential
 from orchestrator.store.audit_findings import EVENTS_SINCE
@@ -37,7 +39,8 @@ def each(
     work: Callable[[Transaction, T], Any],
     put_off: Callable[[Transaction, T], None],
 ) -> Tally:
-    """Do `work` for each item in a transaction of its own; one that raises is logged and put off."""
+    """Do `work` for each item in a transaction of its own; one that raises is logged and put off. One whose account
+    has many stops to come first stays due."""
     claimed = settled = 0
     for item in items:
         if services.slots.closed:  # this process leaves; nothing is held, and what is due stays due
@@ -57,6 +60,8 @@ def _one(
         services.database.transact(lambda tx: work(tx, item))
     except StoreOutage:
         raise  # the database, not the row: the next tick tries again
+    except StopsFirst:
+        return False
     except Exception:  # a defect in one row must not keep the others from being stopped
         log.exception("work on %r failed; it is put off", item)
         services.database.transact(lambda tx: put_off(tx, item))
@@ -89,15 +94,16 @@ def forget_old_events(services: Services) -> int:
 
 
 def until_done(services: Services, batch: Callable[[Transaction], int]) -> int:
-    """Run each batch in a short transaction of its own, until one does nothing; a process that leaves begins no
-    other. Return the sum of what they did."""
+    """Run each batch in a short transaction of its own, until one does nothing or has stops to come first; a process
+    that leaves begins no other. Return the sum of what they did."""
 
     def once(tx: Transaction) -> int:
         return batch(tx)
 
     done = 0
-    while not services.slots.closed and (gone := services.database.transact(once)):
-        done += gone
+    with suppress(StopsFirst):
+        while not services.slots.closed and (gone := services.database.transact(once)):
+            done += gone
     return done
 
 

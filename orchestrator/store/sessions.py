@@ -13,6 +13,7 @@ from sqlalchemy import (
     exists,
     func,
     insert,
+    or_,
     select,
     true,
     union_all,
@@ -112,10 +113,12 @@ class Sessions:
         query = select(*_METERED).where(_of(account_id, *ACTIVE)).order_by(SESSIONS.c.id)
         return [Metered(**row._mapping) for row in self._connection.execute(query)]  # noqa: SLF001
 
-    def overdue(self, account_id: str, now: datetime) -> Sequence[Session]:
-        """An account's starting and running sessions whose own deadline has come, by id. Lock before writing."""
+    def overdue(self, account_id: str, now: datetime, limit: int | None = None) -> Sequence[Session]:
+        """Up to `limit` of an account's starting and running sessions whose own deadline has come, the longest overdue
+        first. Lock before writing."""
         query = select(SESSIONS).where(_of(account_id, *ACTIVE), SESSIONS.c.stop_at <= now)
-        return [snapshot(Session, row) for row in self._connection.execute(query.order_by(SESSIONS.c.id))]
+        ordered = query.order_by(SESSIONS.c.stop_at, SESSIONS.c.id).limit(limit)
+        return [snapshot(Session, row) for row in self._connection.execute(ordered)]
 
     def earliest_stop(self, account_id: str) -> datetime | None:
         """The nearest deadline among an account's starting and running sessions."""
@@ -181,16 +184,27 @@ class Sessions:
         )
         return [(row.id, row.account_id) for row in self._connection.execute(query)]
 
-    def due_to_stop(self, now: datetime, limit: int) -> Sequence[tuple[str, str]]:
-        """(session, account) of those whose stop has come, whatever their next step: a stop waits for no ping,
-        not even for one that is overdue because nobody pings."""
+    def accounts_to_stop(self, now: datetime, limit: int) -> Sequence[str]:
+        """Accounts with a session whose stop has come, whatever its next step, the longest overdue first: a stop
+        waits for no ping, not even for one that is overdue. Those that are put off are left out."""
         query = (
-            select(SESSIONS.c.id, SESSIONS.c.account_id)
-            .where(SESSIONS.c.next_step.in_([Step.STOP, Step.PING, Step.WARN]), SESSIONS.c.stop_at <= now)
-            .order_by(SESSIONS.c.stop_at)
+            select(SESSIONS.c.account_id)
+            .where(_stops_by(now), or_(SESSIONS.c.next_step != Step.STOP, SESSIONS.c.next_step_at <= now))
+            .group_by(SESSIONS.c.account_id)
+            .order_by(func.min(SESSIONS.c.stop_at), SESSIONS.c.account_id)
             .limit(limit)
         )
-        return [(row.id, row.account_id) for row in self._connection.execute(query)]
+        return list(self._connection.execute(query).scalars())
+
+    def put_off_stops(self, account_id: str, now: datetime, until: datetime) -> None:
+        """Put off all stops of an account that are due, counting the attempt."""
+        mine = select(SESSIONS.c.id).where(SESSIONS.c.account_id == account_id, _stops_by(now))
+        locked = (
+            mine.order_by(SESSIONS.c.id).with_for_update().cte("locked")
+        )  # in the order of all who lock them
+        put_off = update(SESSIONS).where(SESSIONS.c.id.in_(select(locked.c.id)))
+        later = {"next_step": Step.STOP, "next_step_at": until, "attempts": SESSIONS.c.attempts + 1}
+        self._connection.execute(put_off.values(**later))
 
     # for people
 
@@ -226,6 +240,10 @@ class Sessions:
             SESSIONS.c.next_step.is_not(None)
         )
         return {row[0]: row[1] for row in self._connection.execute(query.group_by(SESSIONS.c.next_step))}
+
+
+def _stops_by(now: datetime) -> ColumnElement[bool]:
+    return and_(SESSIONS.c.next_step.in_([Step.STOP, Step.PING, Step.WARN]), SESSIONS.c.stop_at <= now)
 
 
 def _newest(state: State, account_id: str | None, limit: int) -> Select[tuple[str]]:
