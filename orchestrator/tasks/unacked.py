@@ -3,9 +3,11 @@
 kombu trusts what Redis holds in `unacked`: an entry of another shape ends every worker that looks there."""
 
 import uuid
+from contextlib import suppress
 from typing import Any
 
 from kombu.utils.json import dumps, loads
+from redis.exceptions import ResponseError
 
 from orchestrator.client.options import JOBS_QUEUE
 from orchestrator.rules.liveness import KINDS
@@ -20,9 +22,18 @@ _QUEUES = frozenset({JOBS_QUEUE, *map(queue_of, KINDS)})
 
 
 def restoring_safely(qos: type[Any], parking: Parking) -> type[Any]:
-    """Return kombu's class for Redis that keeps what is unacknowledged; what it cannot restore is parked."""
+    """Return kombu's class for Redis that keeps what is unacknowledged; what it cannot restore is parked, and what it
+    cannot keep goes back to its queue."""
 
     class Safe(qos):  # type: ignore[misc]
+        def append(self, message: Any, delivery_tag: str) -> None:
+            """Note that the message is taken. Where Redis refuses (a key of another type), it is not."""
+            try:
+                super().append(message, delivery_tag)
+            except ResponseError:
+                _give_back(self, message, delivery_tag)
+                raise
+
         def restore_by_tag(self, tag: Any, client: Any = None, leftmost: Any = False) -> None:  # noqa: FBT002
             """Put the message back into its queue, or park it; either way it is no longer unacknowledged."""
             entry: bytes | None = None
@@ -46,6 +57,17 @@ def restoring_safely(qos: type[Any], parking: Parking) -> type[Any]:
                     self._remove_from_indices(tag, connected.pipeline()).execute()
 
     return Safe
+
+
+def _give_back(qos: Any, message: Any, tag: str) -> None:
+    """Put the message back into its queue; where that is refused too, its sender repeats it."""
+    delivery = message.delivery_info
+    entry = dumps([message._raw, delivery["exchange"], delivery["routing_key"]])  # noqa: SLF001
+    with suppress(Exception), qos.pipe_or_acquire() as pipe:
+        qos._remove_from_indices(tag, pipe)  # noqa: SLF001
+        for command, key, value in _restored(qos.channel, entry.encode(), leftmost=False):
+            pipe.execute_command(command, key, value)
+        pipe.execute(raise_on_error=False)
 
 
 def _restored(channel: Any, entry: bytes, *, leftmost: bool) -> list[tuple[str, str, str]]:

@@ -199,6 +199,11 @@ def broker_is_full(place: Place) -> Iterator[None]:
             redis.config_set("maxmemory", before)
 
 
+def key_has_another_type(place: Place) -> None:
+    with Redis.from_url(place.broker_url) as redis:
+        redis.set("unacked_index", "theirs")  # the worker here has nothing unacknowledged
+
+
 #: Line → a fault of its own, and a part of its remedy.
 FAULTS: Mapping[str, tuple[Fault, str]] = {
     "settings": (variable("ORCHESTRATOR_LOG", "loud"), "ORCHESTRATOR_LOG"),
@@ -216,6 +221,7 @@ FAULTS: Mapping[str, tuple[Fault, str]] = {
     ),
     "broker": (variable("ORCHESTRATOR_BROKER_URL", "redis://127.0.0.1:1/0"), "127.0.0.1:1"),
     "broker writes": (broker_is_full, "give it memory"),
+    "broker keys": (key_has_another_type, "`unacked_index` is a string and must be a zset"),
     "workers": (in_the_database(lambda tx: tx.workers.leave("stop")), "orchestrator worker --pool stop"),
     "restarts": (in_the_database(dies_again_and_again), "look into its log"),
     "scheduler": (in_the_database(lambda tx: tx.workers.leave(SCHEDULER)), "`orchestrator scheduler`"),

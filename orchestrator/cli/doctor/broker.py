@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from orchestrator.cli.doctor.check import Doubt
 from orchestrator.cli.failures import Complaint
 
 if TYPE_CHECKING:
@@ -34,3 +35,27 @@ def writes(settings: "Settings") -> str:
     finally:
         stream.close()
     return "a key was written"
+
+
+def keys(settings: "Settings") -> str:
+    """Does every key there have the type that we give it? Another program's value under one stops what uses it."""
+    from redis import RedisError
+
+    from orchestrator.client.stream import redis_behind
+    from orchestrator.tasks.broker_keys import wrong_keys
+
+    redis = redis_behind(settings.broker_url, sentinel_master=settings.sentinel_master)
+    if redis is None:
+        return "no Redis: it has queues alone"
+    try:
+        wrong = wrong_keys(redis)
+    except RedisError as error:
+        raise Doubt(f"it does not tell the types of its keys ({str(error).splitlines()[0]})") from None
+    finally:
+        redis.close()
+    if wrong:
+        raise Complaint(
+            f"another program writes to this Redis: {'; '.join(wrong)}. Delete the key (DEL) and give one of the two a"
+            " database of its own; until then due work is done without messages"
+        )
+    return "each has the type that it must have"

@@ -1,0 +1,56 @@
+"""The keys of ours in Redis, and the type that each must have: one of another type stops whatever uses it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from kombu.transport import redis as kombu_redis
+from redis import Redis
+
+from orchestrator.client import stream
+from orchestrator.client.options import JOBS_QUEUE
+from orchestrator.rules.liveness import KINDS
+from orchestrator.tasks import parked_copies
+from orchestrator.tasks.ticks import queue_of
+
+_CHANNEL: Any = kombu_redis.Channel  # its types name only some of its keys
+#: What Redis answers to the TTL of a key that never goes.
+_FOR_EVER = -1
+
+
+def expected_types() -> Mapping[str, str]:
+    """Return the type of each key, in Redis' words."""
+    types = {
+        stream.STREAM: "stream",
+        parked_copies.STREAM: "stream",
+        _CHANNEL.unacked_key: "hash",
+        _CHANNEL.unacked_index_key: "zset",
+        _CHANNEL.unacked_mutex_key: "string",
+    }
+    for queue in (JOBS_QUEUE, *map(queue_of, KINDS)):
+        types[_CHANNEL.keyprefix_queue % queue] = "set"
+        types[_CHANNEL.keyprefix_binding_permanent % queue] = "set"
+        types |= {queue + (f"{_CHANNEL.sep}{n}" if n else ""): "list" for n in kombu_redis.PRIORITY_STEPS}
+    return types
+
+
+def wrong_keys(redis: "Redis") -> Sequence[str]:
+    """Return what is wrong with each key that another program wrote. Raises redis.RedisError."""
+    return list(_wrong(redis))
+
+
+def _wrong(redis: "Redis") -> Iterator[str]:
+    expected = expected_types()
+    with redis.pipeline(transaction=False) as pipeline:
+        for key in expected:
+            pipeline.type(key)
+        pipeline.ttl(_CHANNEL.unacked_mutex_key)
+        *types, left = pipeline.execute()
+    for (key, kind), found in zip(expected.items(), map(_text, types), strict=True):
+        if found not in (kind, "none"):
+            yield f"`{key}` is a {found} and must be a {kind}"
+        elif key == _CHANNEL.unacked_mutex_key and left == _FOR_EVER:
+            yield f"`{key}` must expire and does not: what a dead worker had taken waits for it"
+
+
+def _text(answer: Any) -> str:
+    return answer.decode() if isinstance(answer, bytes) else str(answer)
