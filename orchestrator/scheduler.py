@@ -48,12 +48,12 @@ class Scheduler:
         self.pulse = Pulse(SCHEDULER)
         self._leads = True
         self._monotonic = monotonic
-        self._looked = monotonic()
+        self._looked = self._learned = monotonic()
         self._quiet = 0.0
         self._unsent, self._unkept = Sayer(monotonic), Sayer(monotonic)
 
     def beat(self) -> None:
-        """Keep the lease, and say in its row that somebody ticks. Without a database everybody ticks."""
+        """Keep the lease, and say in its row that somebody ticks. Without a database every scheduler ticks."""
         try:
             self._leads = self._database.transact(
                 lambda tx: tx.leases.hold(LEASE, self._holder, tx.now(), LEASE_SECONDS)
@@ -63,12 +63,13 @@ class Scheduler:
             self._unkept.failed(f"the scheduler's lease cannot be kept: {type(error).__name__}")
         else:
             self._unkept.worked()
+        self._learned = self._monotonic()
         if not self._leads:
             self._quiet = 0.0
 
     def tick(self, name: str) -> None:
-        """Send one wake-up, if it is ours to send."""
-        if not self._leads:
+        """Send one wake-up, if it is ours to send. What was learned of the lease holds for as long as the lease."""
+        if not self._leads and self._monotonic() - self._learned < LEASE_SECONDS:
             return
         try:
             sent = self._send(name)

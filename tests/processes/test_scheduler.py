@@ -128,6 +128,24 @@ def test_stuck_is_who_leads_and_finishes_no_tick(database: Database) -> None:
     assert not leader.look()
 
 
+def test_a_follower_sends_wake_ups_while_the_database_hangs(database: Database) -> None:
+    passed = 0.0
+    sent: list[str] = []
+    leader, follower = (Scheduler(database, sent.append, lambda: passed) for _ in range(2))
+    for one in (leader, follower):
+        one.beat()
+    follower.tick("too early")
+    for _ in range(int(STUCK_AFTER) + 1):
+        passed += 1  # and no beat ends
+        follower.tick("ping")
+        assert not follower.look(), "the broker answers"
+    assert set(sent) == {"ping"}
+    follower.beat()
+    sent.clear()
+    follower.tick("ping")
+    assert sent == [], "the other leads again"
+
+
 def test_a_process_that_was_stopped_for_ten_minutes_is_not_stuck(database: Database) -> None:
     passed = 0.0
     one = Scheduler(database, lambda _: None, lambda: passed)
