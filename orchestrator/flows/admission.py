@@ -117,12 +117,17 @@ def waiting(work: AccountWork, session: Session, model: Model, refusal: Refusal)
 
 
 def _priced(work: AccountWork, session: Session, model: Model) -> Session:
-    """Whoever waited pays the price of the day of admission, in the blocks of that day's plan."""
+    """Whoever waited pays the price of the day of admission, in the blocks of that day's plan, and is bound by the
+    limits of that day."""
+    plan = work.terms.plan
     return replace(
         session,
         price_per_node_hour=model.price_per_node_hour,
         currency=model.currency,
-        block_seconds=work.terms.plan.billing_block_seconds,
+        block_seconds=plan.billing_block_seconds,
+        model_max_duration_seconds=model.max_duration_seconds,
+        model_max_interactions=model.max_interactions,
+        plan_max_duration_seconds=plan.max_duration_seconds,
     )
 
 
@@ -176,7 +181,7 @@ def _freed_by_time(work: AccountWork, session: Session, model: Model, code: Erro
     match code:
         case ErrorCode.NO_CAPACITY:
             providers = list(places.providers_for(work.services, session, model))
-            return places.freed_by_time(work.tx, session, providers, work.now)
+            return next(iter(places.freed_by_time(work.tx, session, providers, work.now)), None)
         case ErrorCode.QUOTA_CONCURRENT_EXCEEDED | ErrorCode.QUOTA_NODES_EXCEEDED:
             debts = work.services.config.cleanup_debts()
             return work.tx.placements.in_debt_at(work.account.id, work.now, debts)

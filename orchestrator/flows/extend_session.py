@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from orchestrator.client.requests import ExtendSession
-from orchestrator.flows import found, views
+from orchestrator.flows import found, places, views
 from orchestrator.flows.services import Services
 from orchestrator.rules.refusals import ErrorCode, Refusal
 from orchestrator.rules.states import TERMINAL, State
@@ -21,7 +21,8 @@ def extend_session(services: Services, tx: Transaction, request: ExtendSession) 
     if session.state in TERMINAL | {State.STOPPING}:
         raise found.wrong_state(session, "a session that is not over can be extended")
     _check_raised(session, request)
-    _check_within(session, request)
+    moves = session.failover and places.attempts_left(tx, session, work.policy(session), work.now) > 0
+    _check_within(session, request, None if moves else _until_declared_end(session, work.now))
     given = request.model_dump(exclude={"session_id"}, exclude_none=True)
     longer = replace(session, **{name: getattr(request, name) for name in given})
     _check_not_over(longer, work.policy(session), work.now)
@@ -52,11 +53,11 @@ def _check_not_over(longer: Session, policy: Policy, now: datetime) -> None:
         raise Refusal(ErrorCode.INVALID_REQUEST, message, faults=[fault])
 
 
-def _check_within(session: Session, request: ExtendSession) -> None:
+def _check_within(session: Session, request: ExtendSession, declared: int | None) -> None:
     limits = (
         ("max_duration_seconds", "the plan", session.plan_max_duration_seconds),
         ("max_duration_seconds", "the model", session.model_max_duration_seconds),
-        ("max_duration_seconds", "the provider's declared end", _until_declared_end(session)),
+        ("max_duration_seconds", "the provider's declared end", declared),
         ("max_interactions", "the model", session.model_max_interactions),
     )
     for name, whose, limit in limits:
@@ -66,8 +67,8 @@ def _check_within(session: Session, request: ExtendSession) -> None:
             raise Refusal(ErrorCode.LIMIT_EXCEEDED, message, field=name, limit=limit)
 
 
-def _until_declared_end(session: Session) -> int | None:
-    """The longest total that the present placement can serve; a failover opens the next one at its end."""
-    if session.failover or session.declared_end_at is None or session.running_at is None:
+def _until_declared_end(session: Session, now: datetime) -> int | None:
+    """The longest total that the present placement can serve, in seconds; None where its provider declared no end."""
+    if session.declared_end_at is None:
         return None
-    return int((session.declared_end_at - session.running_at) / timedelta(seconds=1))
+    return int((session.declared_end_at - (session.running_at or now)) / timedelta(seconds=1))

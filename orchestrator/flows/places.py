@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from orchestrator.flows.services import Services
-from orchestrator.rules.places import Choice, choices, fared_ill
-from orchestrator.rules.values import Credential, Model, Placement, RefusedBy, Session
+from orchestrator.rules.places import Choice, attempts, choices, fared_ill, remembered
+from orchestrator.rules.values import Credential, Model, Placement, Policy, RefusedBy, Session
 from orchestrator.store.unit import Transaction
 
 #: (provider, credential) that another attempt need not look at.
@@ -44,7 +44,7 @@ def take_place(
     """Take a credential at the first provider that has a free one; None where none has.
 
     One whose brake holds, or where the session fared ill, is taken only where no other is possible."""
-    earlier = tx.placements.of_session(session.id)
+    earlier = remembered(tx.placements.of_session(session.id), now)
     tried = _tried(services, earlier)
     providers = [name for name in providers_for(services, session, model) if (name, EVERYWHERE) not in tried]
     for choice in choices(providers, tx.brakes.listed(), fared_ill(earlier, now)):
@@ -54,26 +54,31 @@ def take_place(
     return None
 
 
+def attempts_left(tx: Transaction, session: Session, policy: Policy, now: datetime) -> int:
+    """How many more placements the session may have."""
+    earlier = tx.placements.of_session(session.id)
+    return policy.max_placements - attempts(earlier, session.running_at, now)
+
+
 def take_place_by(
     services: Services, tx: Transaction, session: Session, model: Model, now: datetime, by: datetime
 ) -> Place | None:
     """The same for who may wait until `by`: one that was told to wait, or whose key has to rest, is a place too."""
-    place = take_place(services, tx, session, model, now)
-    if place is not None:
-        return place
-    freed_at = freed_by_time(tx, session, list(providers_for(services, session, model)), now)
-    if freed_at is None or freed_at > by:
-        return None
-    return take_place(services, tx, session, model, freed_at)
+    freed = freed_by_time(tx, session, list(providers_for(services, session, model)), now)
+    for at in [now, *(at for at in freed if at <= by)]:
+        place = take_place(services, tx, session, model, at)
+        if place is not None:
+            return place
+    return None
 
 
 def freed_by_time(
     tx: Transaction, session: Session, providers: Sequence[str], now: datetime
-) -> datetime | None:
-    """When one of these may be asked again that only was told to wait, or whose key only has to rest."""
-    rested = tx.credentials.rested_at(providers, now, ref=session.pinned_credential)
+) -> Sequence[datetime]:
+    """When these may be asked again that only were told to wait, or whose keys only have to rest, earliest first."""
+    rested = tx.credentials.rest_ends(providers, now, ref=session.pinned_credential)
     asked = (until for provider, until in tx.waits.holding(now).items() if provider in providers)
-    return min([*asked, *([rested] if rested else [])], default=None)
+    return sorted({*asked, *rested})
 
 
 def _take_at(

@@ -78,7 +78,7 @@ def next_attempt(work: "AccountWork", before: Session, noted: Session) -> Sessio
     """While STARTING: the next credential, then the model's next provider; None where nothing is left to try."""
     policy = work.policy(before)
     model = work.tx.models.get(before.model_id)
-    if model is None or before.placements >= policy.max_placements:
+    if model is None or places.attempts_left(work.tx, before, policy, work.now) < 1:
         return None
     for placement in work.tx.placements.unended(before.id):
         no_longer_wanted(work, placement, before)
@@ -95,13 +95,14 @@ def next_attempt(work: "AccountWork", before: Session, noted: Session) -> Sessio
 
 def move_on(work: "AccountWork", session: Session, at: datetime, detail: str, reason: StopReason) -> bool:
     """Failover of a running session, at `at`: only where the next place is there already. False: stop it."""
-    if not session.failover or session.placements >= work.policy(session).max_placements:
+    policy = work.policy(session)
+    if not session.failover or places.attempts_left(work.tx, session, policy, work.now) < 1:
         return False
     model = work.tx.models.get(session.model_id)
     before = work.tx.sessions.lock(session.id)
     if model is None or before is None or before.state is not State.RUNNING:
         return False
-    by = work.now + timedelta(seconds=work.policy(session).start_timeout_seconds)
+    by = work.now + timedelta(seconds=policy.start_timeout_seconds)
     place = places.take_place_by(work.services, work.tx, before, model, work.now, by)
     if place is None:
         return False

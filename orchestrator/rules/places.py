@@ -2,12 +2,14 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from orchestrator.rules.values import Brake, Placement
 
 #: (provider, credential); None: the provider has no credentials.
 Spot = tuple[str, str | None]
+#: A session that was served at one place for so long has begun well: what failed before that counts no more.
+WELL_SERVED = timedelta(hours=1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,6 +45,28 @@ def fared_ill(placements: Sequence[Placement], now: datetime) -> set[Spot]:
         for one in placements
         if one.refused_by is None and not _ended_as_declared(one, now)
     }
+
+
+def remembered(placements: Sequence[Placement], now: datetime) -> Sequence[Placement]:
+    """Return those, of a session's placements from the oldest on, that say where the next one should not go: from
+    the last one on that served for `WELL_SERVED`."""
+    served = (n for n, one in enumerate(placements) if _served(one, now) >= WELL_SERVED)
+    return placements[max(served, default=0) :]
+
+
+def attempts(placements: Sequence[Placement], running_at: datetime | None, now: datetime) -> int:
+    """Return how many of `max_placements` are used: all until the first RUNNING, then that one and its followers."""
+    counted = remembered(placements, now)
+    if running_at is None:
+        return len(counted)
+    before = (n for n, one in enumerate(counted) if one.created_at <= running_at)
+    return len(counted) - max(before, default=0)
+
+
+def _served(placement: Placement, now: datetime) -> timedelta:
+    if placement.opened_at is None:
+        return timedelta(0)
+    return (placement.lost_at or placement.closing_since or placement.ended_at or now) - placement.opened_at
 
 
 def _elsewhere_first(offered: Sequence[Choice], fared_ill: Collection[Spot]) -> list[Choice]:

@@ -50,17 +50,16 @@ class Credentials:
                 return taken
         return None
 
-    def rested_at(
+    def rest_ends(
         self, providers: Collection[str], now: datetime, *, ref: str | None = None
-    ) -> datetime | None:
-        """When the first credential that only time keeps from carrying a new placement may carry one."""
+    ) -> Sequence[datetime]:
+        """When each credential that only time keeps from carrying a new placement may carry one."""
         mine = and_(CREDENTIALS.c.provider.in_(providers), _carries_no_more_than_it_may())
         waits = or_(CREDENTIALS.c.resting_until > now, CREDENTIALS.c.cool_until > now)
         query = select(CREDENTIALS.c.resting_until, CREDENTIALS.c.cool_until).where(mine, waits)
         if ref is not None:
             query = query.where(CREDENTIALS.c.ref == ref)
-        ends = [max(at for at in row if at is not None) for row in self._connection.execute(query)]
-        return min(ends, default=None)
+        return [max(at for at in row if at is not None) for row in self._connection.execute(query)]
 
     def release(self, provider: str, ref: str | None, token: str, now: datetime, rest_seconds: float) -> None:
         """Give back the lease on a credential's lifecycle calls; one that was taken over rests first."""

@@ -3,6 +3,8 @@
 from datetime import timedelta
 from decimal import Decimal
 
+import pytest
+
 from orchestrator.rules.states import PlacementState, State, StopReason
 from orchestrator.rules.values import Policy
 from tests.flows.conftest import MakeWorld
@@ -107,6 +109,53 @@ def test_it_moves_no_more_often_than_the_policy_allows(make_world: MakeWorld) ->
     world.server.fault("dead", upstream="alpha", operation="chat")
     world.pass_time(2 * MINUTE)
     assert world.session(session_id).stop_reason is StopReason.DEAD
+
+
+def test_what_was_refused_before_it_ran_counts_as_no_move(make_world: MakeWorld) -> None:
+    world = make_world(policy=Policy(max_placements=3))
+    world.server.fault("no_bids", operation="open")
+    session_id = world.run_session("roam", failover=True)
+    assert [one.provider for one in world.placements(session_id)] == ["morph", "morph", "alpha"]
+    world.server.clear_faults()
+    world.put_model("roam", {"alpha": "llama-3", "beta": "llama-3"})
+    world.server.fault("dead", upstream="alpha", operation="chat")
+    world.pass_time(2 * MINUTE)
+    session = world.session(session_id)
+    assert (session.state, session.provider) == (State.RUNNING, "beta")
+
+
+def test_a_short_outage_now_and_then_is_forgotten_once_it_was_served_well(world: World) -> None:
+    session_id = world.run_session("pair", failover=True)
+    for there, left in [("beta", "alpha"), ("alpha", "beta"), ("beta", "alpha"), ("alpha", "beta")]:
+        world.server.fault("dead", upstream=left, operation="chat")
+        world.pass_time(3 * MINUTE)
+        world.server.clear_faults()
+        world.pass_time(61 * MINUTE)
+        session = world.session(session_id)
+        assert (session.state, session.provider) == (State.RUNNING, there)
+
+
+@pytest.mark.parametrize("moves_left", [True, False])
+def test_an_extension_past_the_declared_end_needs_a_move_that_is_left(
+    make_world: MakeWorld, moves_left: bool
+) -> None:
+    world = make_world(policy=Policy(max_placements=2 if moves_left else 1))
+    session_id = world.run_session("moral", failover=True, stop={"max_duration_seconds": 600})
+    longer = {"session_id": session_id, "max_duration_seconds": 7200}
+    if moves_left:
+        world.done("session.extend", **longer)
+    else:
+        assert world.refused("session.extend", **longer) == "limit_exceeded"
+
+
+def test_a_starting_session_is_not_extended_past_the_declared_end(world: World) -> None:
+    world.server.fault("loading", upstream="morph", operation="chat")
+    session_id = world.create_session("moral", stop={"max_duration_seconds": 600})
+    world.settle()
+    assert world.session(session_id).state is State.STARTING
+    assert world.session(session_id).declared_end_at is not None
+    longer = {"session_id": session_id, "max_duration_seconds": 7200}
+    assert world.refused("session.extend", **longer) == "limit_exceeded"
 
 
 def test_a_session_moves_on_at_the_end_that_its_provider_declared(make_world: MakeWorld) -> None:

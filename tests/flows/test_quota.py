@@ -1,6 +1,7 @@
 """Who may start now, who waits, and in which order."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
@@ -243,3 +244,27 @@ def test_a_queue_that_times_out_lets_the_next_one_look(make_world: MakeWorld) ->
     assert world.session(first).stopped_at == START + timedelta(seconds=601)
     assert _states(world, running, first, second) == [State.STOPPED, State.FAILED, State.RUNNING]
     assert world.session(first).charged == Decimal(0)
+
+
+def test_limits_bind_as_they_are_when_it_starts(any_world: MakeWorld) -> None:
+    world = any_world(plans={"short": Plan(name="short", max_duration_seconds=86400)})
+    world.done("account.put", account_id="acme", plan="short", currency="USD")
+    session_id = world.create_session("llama", start=False)
+    world.put_model("llama", {"alpha": "llama-3"}, max_duration_seconds=900, max_interactions=7)
+    world.services = replace(
+        world.services,
+        config=replace(
+            world.services.config,
+            plans={**world.services.config.plans, "short": Plan(name="short", max_duration_seconds=600)},
+        ),
+    )
+    world.done("session.start", session_id=session_id)
+    session = world.session(session_id)
+    limits = (
+        session.plan_max_duration_seconds,
+        session.model_max_duration_seconds,
+        session.model_max_interactions,
+    )
+    assert limits == (600, 900, 7)
+    world.pass_time(11 * MINUTE)
+    assert world.session(session_id).stop_reason == "max_duration"

@@ -1,12 +1,13 @@
 """Where does a session's next placement go?"""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.rules.places import Choice, choices, fared_ill
+from orchestrator.rules.places import WELL_SERVED, Choice, attempts, choices, fared_ill, remembered
 from orchestrator.rules.states import PlacementState
 from orchestrator.rules.values import Brake, ModelType, Placement, RefusedBy
 from orchestrator.rules.values.zero import ZERO
@@ -110,3 +111,53 @@ def a_placement(**changes: Any) -> Placement:
 )
 def test_where_a_session_fared_ill(changes: dict[str, Any], ill: bool) -> None:
     assert fared_ill([a_placement(**changes)], T0 + MINUTE) == ({("a", "env:A")} if ill else set())
+
+
+def served(begin: float, span: timedelta | None, **changes: Any) -> Placement:
+    """Created `begin` minutes after the start, and lost when it had served for so long; None: never opened."""
+    created = T0 + begin * MINUTE
+    if span is None:
+        return a_placement(created_at=created, state=PlacementState.NEVER_OPENED, ended_at=created, **changes)
+    return a_placement(created_at=created, opened_at=created, lost_at=created + span, **changes)
+
+
+@pytest.mark.parametrize(
+    ("placements", "running_at", "used", "kept"),
+    [
+        pytest.param([], None, 0, 0, id="nothing was tried"),
+        pytest.param([served(0, None), served(1, None)], None, 2, 2, id="it never ran"),
+        pytest.param(
+            [served(0, None), served(1, None), served(2, MINUTE)], 3, 1, 3, id="refused before it ran"
+        ),
+        pytest.param([served(0, MINUTE), served(2, MINUTE)], 1, 2, 2, id="it moved once"),
+        pytest.param(
+            [served(0, MINUTE), served(2, None), served(2, MINUTE)], 1, 3, 3, id="refused as it moved"
+        ),
+        pytest.param([served(0, MINUTE), served(2, WELL_SERVED)], 1, 1, 1, id="served well after a move"),
+        pytest.param(
+            [served(0, WELL_SERVED), served(61, MINUTE), served(63, None)],
+            1,
+            3,
+            3,
+            id="lost twice since then",
+        ),
+        pytest.param(
+            [served(0, WELL_SERVED - MINUTE), served(60, MINUTE)], 1, 2, 2, id="served for almost so long"
+        ),
+    ],
+)
+def test_what_counts_against_the_next_placement(
+    placements: list[Placement], running_at: float | None, used: int, kept: int
+) -> None:
+    now = T0 + 24 * HOUR
+    ran = None if running_at is None else T0 + running_at * MINUTE
+    assert attempts(placements, ran, now) == used
+    assert list(remembered(placements, now)) == placements[len(placements) - kept :]
+
+
+def test_what_serves_well_now_is_where_it_begins() -> None:
+    open_now = a_placement(opened_at=T0, created_at=T0)
+    closing = a_placement(opened_at=T0, created_at=T0, closing_since=T0 + MINUTE)
+    assert attempts([closing, open_now], T0 + MINUTE, T0 + WELL_SERVED) == 1
+    later = a_placement(opened_at=T0 + MINUTE, created_at=T0 + MINUTE)
+    assert attempts([closing, later], T0, T0 + WELL_SERVED) == 2
