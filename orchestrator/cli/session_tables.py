@@ -26,6 +26,7 @@ _COLOURS = {
 #: What a queued session lacks, in a word.
 _WAITS = {
     "quota_concurrent_exceeded": "a slot",
+    "queue_ahead": "its turn",
     "quota_nodes_exceeded": "nodes",
     "insufficient_balance": "funds",
     "no_capacity": "a credential",

@@ -14,7 +14,12 @@ from orchestrator.settings import is_reference
 
 #: What a session may wait for, when its caller chose to. Total and nodes are never waited for.
 WORTH_WAITING = frozenset(
-    {ErrorCode.QUOTA_CONCURRENT_EXCEEDED, ErrorCode.INSUFFICIENT_BALANCE, ErrorCode.NO_CAPACITY}
+    {
+        ErrorCode.QUOTA_CONCURRENT_EXCEEDED,
+        ErrorCode.QUEUE_AHEAD,
+        ErrorCode.INSUFFICIENT_BALANCE,
+        ErrorCode.NO_CAPACITY,
+    }
 )
 
 

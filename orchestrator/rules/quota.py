@@ -118,6 +118,8 @@ def check_concurrent(terms: Terms, usage: Usage) -> Refusal | None:
         message = f"{usage.queue_ahead} sessions of the account are queued before this one: queue it as well."
     else:
         return None
+    if limit is None:
+        return Refusal(ErrorCode.QUEUE_AHEAD, message, queue_ahead=usage.queue_ahead)
     return Refusal(
         ErrorCode.QUOTA_CONCURRENT_EXCEEDED,
         message,

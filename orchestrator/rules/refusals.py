@@ -16,6 +16,8 @@ class ErrorCode(StrEnum):
     NAME_TAKEN = "name_taken"
     QUOTA_TOTAL_EXCEEDED = "quota_total_exceeded"
     QUOTA_CONCURRENT_EXCEEDED = "quota_concurrent_exceeded"
+    QUEUE_AHEAD = "queue_ahead"
+    """Sessions of the account wait already, for something that is no quota: this one comes after them."""
     QUOTA_NODES_EXCEEDED = "quota_nodes_exceeded"
     INSUFFICIENT_BALANCE = "insufficient_balance"
     CURRENCY_MISMATCH = "currency_mismatch"

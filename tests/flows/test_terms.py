@@ -100,6 +100,20 @@ def test_a_queued_session_waits_for_nodes_that_others_took_before_its_turn(world
     assert {world.session(one).state for one in (second, behind)} == {State.RUNNING}
 
 
+def test_behind_one_that_waits_for_funds_no_quota_is_named(world: World) -> None:
+    world.done("account.put", account_id="poor", plan="contract", currency="USD")
+    poor = {"account_id": "poor", "model_id": "llama"}
+    first = world.create_session(account_id="poor", on_quota="queue")
+    assert world.session(first).queue_reason == "insufficient_balance"
+    world.jump(SECOND)
+    assert world.refused("session.create", **poor) == "queue_ahead"
+    second = world.create_session(account_id="poor", on_quota="queue")
+    assert world.session(second).queue_reason == "queue_ahead"
+    world.done("account.credit", account_id="poor", amount="10", currency="USD", key="late")
+    world.settle()
+    assert {world.session(one).state for one in (first, second)} == {State.RUNNING}
+
+
 def test_a_queued_session_that_the_terms_exclude_for_good_holds_up_nobody(world: World) -> None:
     world.run_session()
     world.run_session()

@@ -106,6 +106,7 @@ def nobody_waits_in_vain(
         nodes = sum(history.rows.sessions[one.id].nodes for one in held) + first.nodes
         lacks = {
             "quota_concurrent_exceeded": allowed.concurrent is not None and len(held) >= allowed.concurrent,
+            "queue_ahead": False,
             "quota_nodes_exceeded": allowed.nodes_total is not None and nodes > allowed.nodes_total,
             "insufficient_balance": _lacks_funds(history, account_id, first, allowed, now),
         }

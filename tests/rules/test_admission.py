@@ -85,9 +85,14 @@ def test_concurrent_sessions(plan: Terms, concurrent: int, ahead: int, says: str
         assert refusal is None
         return
     assert refusal is not None
-    assert refusal.code is ErrorCode.QUOTA_CONCURRENT_EXCEEDED
     assert says in refusal.message
-    assert refusal.details == {"limit": plan.plan.max_concurrent, "used": concurrent, "queue_ahead": ahead}
+    if plan is UNBOUND:
+        assert refusal.code is ErrorCode.QUEUE_AHEAD
+        assert refusal.details == {"queue_ahead": ahead}
+    else:
+        assert refusal.code is ErrorCode.QUOTA_CONCURRENT_EXCEEDED
+        limits = {"limit": plan.plan.max_concurrent, "used": concurrent, "queue_ahead": ahead}
+        assert refusal.details == limits
 
 
 def test_nodes_in_total_count_what_is_in_use() -> None:
