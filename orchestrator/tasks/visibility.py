@@ -11,6 +11,12 @@ from kombu.transport.virtual import QoS as VirtualQoS
 from kombu.utils.json import dumps
 from redis.exceptions import ResponseError
 
+from orchestrator.client.options import JOBS_QUEUE
+
+#: Seconds after which a job that a worker took and did not answer is given to another: it has one outcome however often
+#: it comes, and its sender waits.
+JOB_COMES_BACK_AFTER = 60.0
+
 
 def timed_by_broker(qos: type[Any]) -> type[Any]:
     """Return kombu's class for Redis that keeps what is unacknowledged, on the clock of Redis."""
@@ -23,6 +29,10 @@ def timed_by_broker(qos: type[Any]) -> type[Any]:
             delivery = message.delivery_info
             entry = dumps([message._raw, delivery["exchange"], delivery["routing_key"]])  # noqa: SLF001
             since = self._broker_time()
+            if (
+                delivery["routing_key"] == JOBS_QUEUE
+            ):  # it counts as old already, and comes back so much sooner
+                since -= max(0.0, self.channel.visibility_timeout - JOB_COMES_BACK_AFTER)
             with self.pipe_or_acquire() as pipe:
                 pipe.zadd(self.unacked_index_key, {delivery_tag: since})
                 pipe.hset(self.unacked_key, delivery_tag, entry)
