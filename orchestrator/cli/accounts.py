@@ -1,4 +1,4 @@
-"""`account list|show|put|credit|ledger|forecast`."""
+"""`account list|show|put|credit|debit|ledger|forecast`."""
 
 import uuid
 from datetime import UTC, datetime
@@ -93,10 +93,31 @@ def credit(
     key: Annotated[str | None, typer.Option(help="Credits once, however often it is repeated.")] = None,
 ) -> Json:
     """Give an account money."""
-    if key is None:
-        key = str(uuid.uuid4())
-        say(f"key {key}: repeat the command with --key {key}, and it credits once")
+    key = key or _fresh_key("credits")
     return given(account_id=account_id, amount=amount, currency=currency, key=key)
+
+
+@app.command()
+@sends("account.debit", account_tables.show_result)
+def debit(
+    account_id: AccountId,
+    amount: Annotated[str, typer.Option(help="A decimal, such as 25.00.")],
+    currency: Currency,
+    reason: Annotated[str, typer.Option(help="Why, in one line: it stays in the ledger.")],
+    author: Annotated[str, typer.Option(help="Who answers for it: it stays in the ledger.")],
+    key: Annotated[str | None, typer.Option(help="Debits once, however often it is repeated.")] = None,
+) -> Json:
+    """Take money back from an account, such as a mistyped credit; never what its sessions have cost."""
+    key = key or _fresh_key("debits")
+    return given(
+        account_id=account_id, amount=amount, currency=currency, reason=reason, author=author, key=key
+    )
+
+
+def _fresh_key(what: str) -> str:
+    key = str(uuid.uuid4())
+    say(f"key {key}: repeat the command with --key {key}, and it {what} once")
+    return key
 
 
 @app.command()

@@ -77,7 +77,7 @@ def events(rows: Sequence["WaitingEvent"], now: datetime, title: str | None = No
 def event_note(event: "WaitingEvent") -> str:
     """Why, or how much."""
     data = event.data
-    if event.type.endswith(".credited"):
+    if event.type.endswith((".credited", ".debited")):
         return f"{data['amount']} {data['currency']}"
     if event.type.startswith("orchestrator.installation."):
         return _about(data)

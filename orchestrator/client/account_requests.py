@@ -45,3 +45,16 @@ class CreditAccount(Request):
     currency: fields.Currency
     key: fields.Line
     """The same key credits once."""
+
+
+class DebitAccount(Request):
+    """Take back money that was credited by mistake, or refund it outside; never what running sessions have cost."""
+
+    account_id: fields.Identifier
+    amount: fields.Money
+    currency: fields.Currency
+    key: fields.Line
+    """The same key debits once."""
+    reason: fields.Line
+    author: fields.Line
+    """The person or service that answers for it."""

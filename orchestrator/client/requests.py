@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from orchestrator.client import fields
-from orchestrator.client.account_requests import CreditAccount, PutAccount, QuotaRequest
+from orchestrator.client.account_requests import CreditAccount, DebitAccount, PutAccount, QuotaRequest
 from orchestrator.client.model_requests import PutModel
 from orchestrator.client.parts import Part, Request
 from orchestrator.rules.values import Attach, OnQuota
@@ -18,6 +18,7 @@ __all__ = [
     "CloseSession",
     "CreateSession",
     "CreditAccount",
+    "DebitAccount",
     "DeleteSession",
     "ExtendSession",
     "Interactions",
@@ -188,6 +189,7 @@ JOBS: Mapping[str, type[Request]] = MappingProxyType(
         "orchestrator.session.record_interactions": RecordInteractions,
         "orchestrator.account.put": PutAccount,
         "orchestrator.account.credit": CreditAccount,
+        "orchestrator.account.debit": DebitAccount,
         "orchestrator.model.put": PutModel,
     }
 )

@@ -20,7 +20,7 @@ from orchestrator.rules.quota import Terms
 from orchestrator.rules.refusals import ErrorCode
 from orchestrator.rules.states import ACTIVE, TERMINAL, UNENDED, State, StopReason, end_state
 from orchestrator.rules.stops import Candidate
-from orchestrator.rules.values import Account, Policy, Session
+from orchestrator.rules.values import ZERO, Account, Policy, Session
 from orchestrator.store.unit import Transaction
 
 T = TypeVar("T")
@@ -178,6 +178,14 @@ class AccountWork:
         """Money arrives, under `key`; whoever waits for funds looks again."""
         self.account = self._books.credit(self.account, amount, key)
         self._freed = True
+
+    def debit(self, amount: Decimal, key: str, note: str) -> None:
+        """Money is taken back, under `key`."""
+        self.account = self._books.debit(self.account, amount, key, note)
+
+    def not_posted(self) -> Decimal:
+        """What the running sessions have cost by now and was not charged yet."""
+        return sum((money.uncharged(one, self.now) for one in self._running()), ZERO)
 
     def post_cost(self, session: Session, cost: Decimal) -> Session:
         """Charge what of `cost` is not charged yet."""

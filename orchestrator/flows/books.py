@@ -23,6 +23,13 @@ class Books:
         self._post(account, amount, kind="credit", key=key, debit="granted", credit=book_of(account.id))
         return replace(account, balance=account.balance + amount)
 
+    def debit(self, account: Account, amount: Decimal, key: str, note: str) -> Account:
+        """Money is taken back: it moves from the account to granted credit, under `key`."""
+        self._post(
+            account, amount, kind="debit", key=key, debit=book_of(account.id), credit="granted", note=note
+        )
+        return replace(account, balance=account.balance - amount)
+
     def charge(
         self, account: Account, session: Session, cost: Decimal, overdraft: Decimal
     ) -> tuple[Account, Session]:

@@ -12,6 +12,7 @@ from orchestrator.flows.account_work import after_stops
 from orchestrator.flows.close_session import close_session
 from orchestrator.flows.create_session import create_session
 from orchestrator.flows.credit_account import credit_account
+from orchestrator.flows.debit_account import debit_account
 from orchestrator.flows.delete_session import delete_session
 from orchestrator.flows.extend_session import extend_session
 from orchestrator.flows.ping_session import ping_session
@@ -37,6 +38,7 @@ EFFECTS: Mapping[str, Effect] = {
     "orchestrator.session.record_interactions": record_interactions,
     "orchestrator.account.put": put_account,
     "orchestrator.account.credit": credit_account,
+    "orchestrator.account.debit": debit_account,
     "orchestrator.model.put": put_model,
 }
 

@@ -167,11 +167,21 @@ def exhausted(account: Account, session: Session) -> Event:
 
 def credited(account: Account, amount: str, key: str) -> Event:
     """Money arrived; `balance` is what stands there now."""
-    data = {
+    data = _moved(account, amount, key)
+    return Event(type=f"{PREFIX}.account.credited", subject=account.id, data=data)
+
+
+def debited(account: Account, amount: str, key: str, reason: str, author: str) -> Event:
+    """Money was taken back; `balance` is what stands there now."""
+    data = _moved(account, amount, key) | {"reason": reason, "author": author}
+    return Event(type=f"{PREFIX}.account.debited", subject=account.id, data=data)
+
+
+def _moved(account: Account, amount: str, key: str) -> dict[str, str]:
+    return {
         "account_id": account.id,
         "amount": amount,
         "key": key,
         "balance": str(account.balance),
         "currency": account.currency,
     }
-    return Event(type=f"{PREFIX}.account.credited", subject=account.id, data=data)

@@ -47,6 +47,11 @@ def credit_key(account_id: str, key: str) -> str:
     return f"credit:{account_id.replace(':', '%3A')}:{key}"
 
 
+def debit_key(account_id: str, key: str) -> str:
+    """The ledger's key of a debit: the caller's, within the account."""
+    return f"debit:{account_id.replace(':', '%3A')}:{key}"
+
+
 def former_credit_key(account_id: str, key: str) -> str:
     """What it was before that; in the ledger it stays."""
     return f"credit:{account_id}:{key}"
@@ -71,6 +76,12 @@ class Ledger:
         """The credit of this account under the caller's key."""
         keys = credit_key(account_id, key), former_credit_key(account_id, key)
         query = select(LEDGER).where(LEDGER.c.key.in_(keys), LEDGER.c.account_id == account_id)
+        row = self._connection.execute(query).first()
+        return snapshot(Entry, row) if row else None
+
+    def debited(self, account_id: str, key: str) -> Entry | None:
+        """The debit of this account under the caller's key."""
+        query = select(LEDGER).where(LEDGER.c.key == debit_key(account_id, key))
         row = self._connection.execute(query).first()
         return snapshot(Entry, row) if row else None
 

@@ -181,6 +181,14 @@ SAMPLES: Mapping[str, dict[str, Any]] = {
     },
     "orchestrator.account.put": {"account_id": "acme", "plan": "payg", "currency": "USD"},
     "orchestrator.account.credit": {"account_id": "acme", "amount": "1", "currency": "USD", "key": "k"},
+    "orchestrator.account.debit": {
+        "account_id": "acme",
+        "amount": "1",
+        "currency": "USD",
+        "key": "k",
+        "reason": "mistyped",
+        "author": "ops",
+    },
     "orchestrator.model.put": {
         "id": "llama",
         "providers": ["alpha"],

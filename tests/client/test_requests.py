@@ -38,6 +38,14 @@ SMALLEST: dict[str, dict[str, Any]] = {
     "session.record_interactions": {"batch": [{**SESSION, "count": 1}]},
     "account.put": {"account_id": "acme", "plan": "payg", "currency": "USD"},
     "account.credit": {"account_id": "acme", "amount": "25.00", "currency": "USD", "key": "k"},
+    "account.debit": {
+        "account_id": "acme",
+        "amount": "25.00",
+        "currency": "USD",
+        "key": "k",
+        "reason": "a credit was mistyped",
+        "author": "ops",
+    },
     "model.put": MODEL,
 }
 
@@ -357,6 +365,10 @@ def test_a_create_with_everything() -> None:
         ),
         pytest.param("account.credit", {"amount": 0}, "amount", "money_format", id="a credit of nothing"),
         pytest.param("account.credit", {"key": ""}, "key", "string_too_short", id="a credit without a key"),
+        pytest.param(
+            "account.debit", {"reason": ""}, "reason", "string_too_short", id="a debit without a reason"
+        ),
+        pytest.param("account.debit", {"author": "a\nb"}, "author", "one_line", id="an author of two lines"),
         pytest.param("model.put", {"type": "TTS"}, "type", "enum", id="another type of model"),
         pytest.param(
             "model.put", {"providers": ["a"]}, "request", "providers", id="a provider named in both ways"

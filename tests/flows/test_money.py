@@ -108,6 +108,40 @@ def test_a_credit_that_comes_too_late_revives_nobody(any_world: MakeWorld) -> No
     assert world.balance("poor") == 5
 
 
+DEBIT = {"account_id": "poor", "currency": "USD", "reason": "a credit was mistyped", "author": "ops"}
+
+
+def test_a_debit_takes_a_mistyped_credit_back_once_and_says_why(any_world: MakeWorld) -> None:
+    world = any_world()
+    _account(world, "50")
+    for _ in range(3):
+        assert world.done("account.debit", **DEBIT, amount="45", key="typo")["balance"] == "5.00"
+    assert world.refused("account.debit", **DEBIT, amount="44", key="typo") == "conflict"
+    assert world.refused("account.debit", **DEBIT | {"author": "x"}, amount="45", key="typo") == "conflict"
+    assert (
+        world.refused("account.debit", **DEBIT | {"currency": "EUR"}, amount="1", key="k")
+        == "currency_mismatch"
+    )
+    [entry] = world.ledger("poor", kind="debit")
+    assert (entry.amount, entry.debit, entry.credit) == (Decimal(45), "account:poor", "granted")
+    assert entry.note == "a credit was mistyped (by ops)"
+    assert world.events("poor") == ["credited", "debited"]
+
+
+def test_no_debit_takes_what_sessions_have_cost_and_what_is_left_ends_them(any_world: MakeWorld) -> None:
+    world = any_world()
+    _account(world, "5")
+    session_id = world.run_session(**POOR)
+    world.pass_time(10 * MINUTE + SECOND)
+    assert world.balance("poor") == 5, "nothing is posted yet"
+    assert world.refused("account.debit", **DEBIT, amount="4.79", key="all") == "insufficient_balance"
+    world.done("account.debit", **DEBIT, amount="4.78", key="all")
+    world.pass_time(2 * MINUTE)
+    session = world.session(session_id)
+    assert (session.stop_reason, session.charged) == (StopReason.BALANCE_EXHAUSTED, Decimal("0.22"))
+    assert world.balance("poor") == 0
+
+
 def test_a_credit_counts_once_under_its_key(any_world: MakeWorld) -> None:
     world = any_world()
     credit = {"account_id": "acme", "currency": "USD", "key": "march"}

@@ -127,6 +127,8 @@ def test_low_balance(before: int | None, after: int | None, expected: list[str])
 
 def test_money_that_arrives_and_money_that_ends() -> None:
     assert events.credited(an_account(), "5.00", "k1").data["key"] == "k1"
+    debited = events.debited(an_account(), "5.00", "k1", "mistyped", "ops")
+    assert (debited.type, debited.data["author"]) == ("orchestrator.account.debited", "ops")
     session = a_session(state=State.STOPPING, stop_reason=StopReason.BALANCE_EXHAUSTED)
     assert events.exhausted(an_account(), session).data["session_id"] == session.id
 
