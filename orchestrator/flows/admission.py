@@ -93,8 +93,8 @@ def start(
     _check_max_cost(session)
     _check_quota(work, session, ahead_of)
     _check_funds(work, session)
-    overtakes = _is_waited_for(work, session, model, ahead_of)
-    place = None if overtakes else places.take_place(work.services, work.tx, session, model, work.now)
+    others = _waited_for(work, session, model, ahead_of)
+    place = places.take_place(work.services, work.tx, session, model, work.now, others)
     if place is None:
         raise Refusal(
             ErrorCode.NO_CAPACITY,
@@ -170,11 +170,16 @@ def _check_funds(work: AccountWork, session: Session) -> None:
         )
 
 
-def _is_waited_for(work: AccountWork, session: Session, model: Model, ahead_of: Session | None) -> bool:
-    """Whether somebody in the account's queue, who came before, waits for a provider that this one would take."""
+def _waited_for(work: AccountWork, session: Session, model: Model, ahead_of: Session | None) -> places.Spots:
+    """What sessions in the account's queue that came before wait for and can take, and this one must leave them."""
     cards = {name: work.services.card(name) for name in places.providers_for(work.services, session, model)}
     largest = {name: card.max_nodes for name, card in cards.items() if card is not None}
-    return work.tx.queues.is_waited_for(session, largest, ahead_of=ahead_of)
+    waiting = work.tx.queues.models_waiting(session, largest, ahead_of=ahead_of)
+    return {
+        spot
+        for provider, model_id in waiting
+        for spot in places.taken_by(work.services, work.tx, provider, model_id)
+    }
 
 
 def _usage(work: AccountWork, ahead_of: Session | None = None) -> quota.Usage:

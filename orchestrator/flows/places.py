@@ -1,6 +1,7 @@
 """Where a session may be served next: a provider of its model, and a credential there that is free."""
 
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -9,8 +10,8 @@ from orchestrator.rules.places import Choice, attempts, choices, fared_ill, reme
 from orchestrator.rules.values import Credential, Model, Placement, Policy, RefusedBy, Session
 from orchestrator.store.unit import Transaction
 
-#: (provider, credential) that another attempt need not look at.
-Tried = set[tuple[str, str | None]]
+#: (provider, credential) that a session must not be placed at.
+Spots = AbstractSet[tuple[str, str | None]]
 
 #: Stands for every credential of a provider that has refused as a whole.
 EVERYWHERE = "*"
@@ -38,14 +39,28 @@ def providers_for(services: Services, session: Session, model: Model) -> Iterato
             yield provider
 
 
+def taken_by(services: Services, tx: Transaction, provider: str, model_id: str) -> Spots:
+    """Where a session of this model that waits for `provider` may be placed there, sooner or later."""
+    refusing = tx.alarms.keys_refusing(provider, model_id)
+    if not refusing:
+        return {(provider, EVERYWHERE)}
+    return {(provider, ref) for ref in services.config.providers[provider].credentials if ref not in refusing}
+
+
 def take_place(
-    services: Services, tx: Transaction, session: Session, model: Model, now: datetime
+    services: Services,
+    tx: Transaction,
+    session: Session,
+    model: Model,
+    now: datetime,
+    others: Spots = frozenset(),
 ) -> Place | None:
-    """Take a credential at the first provider that has a free one; None where none has.
+    """Take a credential at the first provider that has a free one; None where none has. `others`: what is left to
+    others.
 
     One whose brake holds, or where the session fared ill, is taken only where no other is possible."""
     earlier = remembered(tx.placements.of_session(session.id), now)
-    tried = _tried(services, earlier)
+    tried = _tried(services, earlier) | others
     providers = [name for name in providers_for(services, session, model) if (name, EVERYWHERE) not in tried]
     for choice in choices(providers, tx.brakes.listed(), fared_ill(earlier, now)):
         place = _take_at(services, tx, session, choice, tried, now)
@@ -82,7 +97,7 @@ def freed_by_time(
 
 
 def _take_at(
-    services: Services, tx: Transaction, session: Session, choice: Choice, tried: Tried, now: datetime
+    services: Services, tx: Transaction, session: Session, choice: Choice, tried: Spots, now: datetime
 ) -> Place | None:
     provider = choice.provider
     avoiding = {ref for name, ref in tried if name == provider} | choice.avoiding
@@ -99,9 +114,9 @@ def _take_at(
     return None
 
 
-def _tried(services: Services, earlier: Sequence[Placement]) -> Tried:
+def _tried(services: Services, earlier: Sequence[Placement]) -> Spots:
     """Where another attempt would meet the same refusal, or the same dead endpoint."""
-    tried: Tried = set()
+    tried: set[tuple[str, str | None]] = set()
     for placement in earlier:
         card = services.card(placement.provider)
         if placement.refused_by is RefusedBy.PROVIDER:

@@ -13,20 +13,24 @@ from sqlalchemy import (
     cast,
     exists,
     func,
+    literal,
     or_,
     select,
     true,
+    union_all,
     update,
 )
 
+from orchestrator.rules.alarms import AlarmKind
 from orchestrator.rules.states import State, Step
 from orchestrator.rules.values import Session
 from orchestrator.store.rows import snapshot, table_of
-from orchestrator.store.tables import AccountRow, ModelRow, SessionRow
+from orchestrator.store.tables import AccountRow, AlarmRow, ModelRow, SessionRow
 
 _SESSIONS = table_of(SessionRow)
 _MODELS = table_of(ModelRow)
 _ACCOUNTS = table_of(AccountRow)
+_ALARMS = table_of(AlarmRow)
 #: What a queued session may wait for without holding up its account's queue.
 ELSEWHERE = "no_capacity"
 #: So many of these, at the head of a queue, look again at once.
@@ -40,18 +44,18 @@ class Queues:
         self._connection = connection
         self._due = due
 
-    def is_waited_for(
+    def models_waiting(
         self, session: Session, places: Mapping[str, int | None], *, ahead_of: Session | None = None
-    ) -> bool:
-        """Whether somebody else in this session's account waits for a provider that it would take.
+    ) -> set[tuple[str, str]]:
+        """(provider, model) of other sessions in this session's account that wait for a provider that it would take.
 
-        `places`: these providers, and the most nodes that each allows; None: any. Whoever waits for one certain
-        key waits for no other. `ahead_of`: a queued session, of whom only those count that came before."""
+        `places`: these providers, and the most nodes that each allows; None: any. A session that waits for one
+        certain key waits for no other. `ahead_of`: a queued session; only those count that came before it."""
         if not places:
-            return False
+            return set()
         attached = _SESSIONS.c.attach.is_not(None)
         pinned = _SESSIONS.c.pinned_credential
-        waits = exists().where(
+        waits = and_(
             _SESSIONS.c.account_id == session.account_id,
             _SESSIONS.c.state == State.QUEUED,
             _SESSIONS.c.deleted_at.is_(None),
@@ -60,10 +64,15 @@ class Queues:
             _MODELS.c.id == _SESSIONS.c.model_id,
             attached if session.attach is not None else ~attached,
             or_(pinned.is_(None), pinned == session.pinned_credential),
-            or_(*(_served_at(provider, most) for provider, most in sorted(places.items()))),
             true() if ahead_of is None else came_before(ahead_of),
         )
-        return bool(self._connection.execute(select(waits)).scalar())
+        each = (
+            select(literal(provider).label("provider"), _SESSIONS.c.model_id)
+            .where(waits, _served_at(provider, most))
+            .distinct()
+            for provider, most in sorted(places.items())
+        )
+        return {(row.provider, row.model_id) for row in self._connection.execute(union_all(*each))}
 
     def of_account(self, account_id: str) -> Sequence[Session]:
         """An account's queued sessions, first come first."""
@@ -97,12 +106,15 @@ class Queues:
     ) -> None:
         """A place at this provider is free: one session that waits for it and may take it looks again, round-robin.
 
-        What is known of the place: its key, whether it was for somebody's own endpoint, how many nodes it had.
+        What is known of the place: its key, whether it was for somebody's own endpoint, how many nodes it had. A
+        session whose model this key refuses now cannot take it.
         Where the first may not be able to take it for all that, one that surely is looks too."""
         pinned = _SESSIONS.c.pinned_credential
         waits = _waits_for(provider, now)
         if credential is not None:
-            waits = and_(waits, or_(pinned.is_(None), pinned == credential))
+            waits = and_(
+                waits, or_(pinned.is_(None), pinned == credential), ~_refused_by(provider, credential)
+            )
         if attached is not None:
             own = _SESSIONS.c.attach.is_not(None)
             waits = and_(waits, own if attached else ~own)
@@ -183,6 +195,17 @@ def _waits_for(provider: str, now: datetime) -> ColumnElement[bool]:
         _SESSIONS.c.next_step_at > now,  # who looks already must not be counted twice
         _SESSIONS.c.queue_reason == ELSEWHERE,
         _served_at(provider, None),
+    )
+
+
+def _refused_by(provider: str, credential: str) -> ColumnElement[bool]:
+    """The session's model is paused under this key."""
+    return exists().where(
+        _ALARMS.c.kind == AlarmKind.MODEL_PAUSED,
+        _ALARMS.c.provider == provider,
+        _ALARMS.c.credential == credential,
+        _ALARMS.c.model_id == _SESSIONS.c.model_id,
+        _ALARMS.c.retry_at.is_not(None),
     )
 
 

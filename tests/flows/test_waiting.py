@@ -2,7 +2,10 @@
 
 from decimal import Decimal
 
+import pytest
+
 from orchestrator.flows.admit_queued import admit_queued
+from orchestrator.rules.alarms import AlarmKind, alarm
 from orchestrator.rules.states import State, StopReason
 from orchestrator.rules.values import Plan, Policy
 from tests.flows.conftest import MakeWorld
@@ -225,3 +228,71 @@ def test_a_wait_that_is_too_long_fails_at_its_deadline(world: World) -> None:
     assert ended.stopped_at == START + HOUR + SECOND
     assert ended.charged == 0
     world.settle()
+
+
+def _refuse(world: World, model: str, *keys: str) -> None:
+    """The gateway takes no session of this model under these keys for now."""
+    for ref in keys:
+        refused = alarm(AlarmKind.MODEL_PAUSED, "morph", ref, model, "it said so", world.clock.now)
+        world.services.database.transact(lambda tx, one=refused: tx.alarms.raise_(one))  # type: ignore[misc]
+
+
+KEYS = ("env:MORPH_1", "env:MORPH_2")
+
+
+@pytest.mark.parametrize("refusing", [KEYS, KEYS[:1]])
+def test_one_whose_model_is_refused_by_the_free_keys_holds_up_no_other_model(
+    any_world: MakeWorld, refusing: tuple[str, ...]
+) -> None:
+    world = any_world(plans=OPEN_ENDED)
+    world.put_model("other", {"morph": "moral-2"})
+    if len(refusing) == 1:  # the key that would take it is in use
+        held = world.run_session("other")
+        if world.session(held).credential in refusing:
+            refusing = tuple(set(KEYS) - set(refusing))
+    _refuse(world, "moral", *refusing)
+    waiting = _queued(world, "moral")
+    assert world.view(waiting)["queue_reason"] == "no_capacity"
+    world.jump(SECOND)
+    other = world.create_session("other")
+    world.settle()
+    assert world.session(other).state is State.RUNNING
+    assert world.session(other).credential in refusing
+    assert world.session(waiting).state is State.QUEUED
+
+
+def test_a_key_that_is_waited_for_is_left_to_the_one_that_waits(any_world: MakeWorld) -> None:
+    world = any_world(plans=OPEN_ENDED)
+    world.put_model("other", {"morph": "moral-2"})
+    for ref in KEYS:
+        world.pause("morph", ref)
+    _refuse(world, "moral", KEYS[0])
+    waiting = _queued(world, "moral")
+    for ref in KEYS:
+        world.services.database.transact(lambda tx, one=ref: tx.credentials.unpause("morph", one))  # type: ignore[misc]
+    first = world.create_session("other")
+    assert world.session(first).credential == KEYS[0]
+    assert world.refused("session.create", account_id="acme", model_id="other") == "no_capacity"
+    world.look_at_queues()
+    world.settle()
+    assert world.session(waiting).credential == KEYS[1]
+
+
+def test_a_key_that_becomes_free_wakes_one_that_it_can_serve(any_world: MakeWorld) -> None:
+    world = any_world(morpheus_keys=1, plans=OPEN_ENDED)
+    world.put_model("other", {"morph": "moral-2"})
+    holder = world.run_session("moral")
+    refused, fit = _queued(world, "moral"), _queued(world, "other")
+    _refuse(world, "moral", KEYS[0])
+    world.done("session.close", session_id=holder, reason="operator", confirm=True)
+    world.settle()
+    assert [world.session(one).state for one in (refused, fit)] == [State.QUEUED, State.RUNNING]
+
+
+def test_one_may_be_served_where_nobody_waits(world: World) -> None:
+    """What waits for one provider holds up no session that another provider serves."""
+    for ref in KEYS:
+        world.pause("morph", ref)
+    waiting = _queued(world, "moral")
+    roams = world.run_session("roam")
+    assert (world.session(waiting).state, world.session(roams).provider) == (State.QUEUED, "alpha")

@@ -18,7 +18,9 @@ def is_waited_for(
 ) -> bool:
     before = None if ahead_of is None else the_session(database, ahead_of)
     session = before or a_created(9, **newcomer)
-    return database.transact(lambda tx: tx.queues.is_waited_for(session, places, ahead_of=before))
+    found = database.transact(lambda tx: tx.queues.models_waiting(session, places, ahead_of=before))
+    assert found <= {(place, "llama") for place in places}
+    return bool(found)
 
 
 def test_who_waits_for_a_provider_is_waited_for_there_and_nowhere_else(database: Database) -> None:
