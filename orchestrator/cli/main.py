@@ -1,5 +1,6 @@
 """`orchestrator`: every command by its name. What a command needs is imported when it runs."""
 
+import sys
 from enum import StrEnum
 from importlib.metadata import version
 from typing import Annotated
@@ -19,9 +20,9 @@ from orchestrator.cli import (
     upkeep,
 )
 from orchestrator.cli.doctor import doctor
-from orchestrator.cli.failures import ExplainingGroup
+from orchestrator.cli.failures import REFUSED, ExplainingGroup
 from orchestrator.cli.options import AsJson
-from orchestrator.cli.output import finish_output, print_json, print_line
+from orchestrator.cli.output import finish_output, is_full, print_json, print_line, say
 from orchestrator.observability import shared
 
 app = typer.Typer(
@@ -56,9 +57,15 @@ class Pool(StrEnum):
 def main() -> None:
     """The console script."""
     try:
-        app(prog_name="orchestrator")
-    finally:
-        finish_output()
+        try:
+            app(prog_name="orchestrator")
+        finally:
+            finish_output()
+    except OSError as error:
+        if not is_full(error):
+            raise
+        say(f"error: cannot write the output: {error.strerror}")
+        sys.exit(REFUSED)
 
 
 @app.callback()

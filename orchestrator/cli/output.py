@@ -4,6 +4,7 @@ Names, reasons and answers come from others: each text is escaped here, so that 
 cursor or reorder a line. No other module of the command line prints."""
 
 import csv
+import errno
 import json
 import os
 import shutil
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 _WIDE = 400
 #: From so many columns on, a terminal is wide.
 _ROOMY = 160
+#: What a file answers that takes no more.
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 
 def print_json(value: Any) -> None:
@@ -66,19 +69,27 @@ def say(line: str) -> None:
 
 
 def finish_output() -> None:
-    """Write what is still buffered. Discard it where the reader has closed its pipe: the interpreter would complain."""
+    """Write what is still buffered. Discard what cannot be written, for the interpreter would complain: without a word
+    where the reader has closed its pipe; else raise OSError."""
     for stream in (sys.__stdout__, sys.__stderr__):
         if stream is not None:
             _finish(stream)
 
 
+def is_full(error: OSError) -> bool:
+    """Return whether what was written to takes no more."""
+    return error.errno in _FULL
+
+
 def _finish(stream: TextIO) -> None:
     try:
         stream.flush()
-    except BrokenPipeError:
+    except OSError as error:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())
         os.close(nowhere)
+        if not isinstance(error, BrokenPipeError):
+            raise
 
 
 def table(

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -115,3 +116,19 @@ def test_no_command_complains_of_a_closed_pipe(cli: Cli, world: World) -> None:
         "account ledger acme",
         "events --follow",
     } <= silent
+
+
+@pytest.mark.parametrize("command", [["session", "list"], ["session", "list", "--json"]])
+def test_a_command_whose_output_finds_no_room_says_so(cli: Cli, world: World, command: list[str]) -> None:
+    world.run_session("moral", session_id="a-session")
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", "from orchestrator.cli.main import main; main()", *command],
+            check=False,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"PYTHONUNBUFFERED": ""},
+        )
+    assert done.returncode == 1
+    assert done.stderr == "error: cannot write the output: No space left on device\n"
