@@ -13,6 +13,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from orchestrator.settings import ConfigurationError, Fault, Settings
 
@@ -35,6 +37,7 @@ def running(settings: Settings) -> Iterator[Callable[[], bool]]:
         message = f"{data_dir} cannot be a directory of ours: {error.strerror}"
         raise ConfigurationError([Fault("ORCHESTRATOR_DATA_DIR", message)]) from None
     with _alone(data_dir):
+        _end_left_over(socket)
         socket.unlink(missing_ok=True)
         process = _start(data_dir, socket)
         with _guarded(process.pid):
@@ -97,6 +100,17 @@ def _guard(theirs: Connection, ours: Connection, valkey: int) -> None:
             while True:
                 os.kill(valkey, 0)
                 time.sleep(0.05)
+
+
+def _end_left_over(socket: Path) -> None:
+    """Stop what still answers there: its tree was killed, and the guard too, for the lock is ours. Two would write one
+    file."""
+    once = Retry(NoBackoff(), 0)  # mostly nothing answers
+    client = redis.Redis(
+        unix_socket_path=str(socket), socket_timeout=STOP, socket_connect_timeout=STOP, retry=once
+    )
+    with suppress(redis.RedisError):
+        client.shutdown()
 
 
 def _start(data_dir: Path, socket: Path) -> "subprocess.Popen[bytes]":
