@@ -50,11 +50,12 @@ POOLS: Mapping[str, Pool] = {
 
 def run_pool(kind: str, settings: Settings) -> int:
     """Run one Celery worker in this process until it is told to stop and has drained; return its exit code."""
-    from celery.exceptions import SecurityWarning
+    from celery.exceptions import CPendingDeprecationWarning, SecurityWarning
 
     from orchestrator.tasks.app import make_app
 
     warnings.filterwarnings("ignore", category=SecurityWarning)  # it is about pickle, and we speak JSON only
+    warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)  # about a setting that we chose
     app, process = make_app(settings, kind, POOLS[kind].connections)
     drain = Drain()
     worker = _worker(app, process, kind, drain)
