@@ -53,6 +53,8 @@ def _is_there(process: "subprocess.Popen[bytes]", socket: Path) -> bool:
     client = redis.Redis(unix_socket_path=str(socket), socket_timeout=5, socket_connect_timeout=5)
     try:
         return bool(client.ping())
+    except redis.ResponseError:  # it answers, and its disk is full: it mends itself once there is room
+        return True
     except redis.RedisError:
         return False
     finally:
