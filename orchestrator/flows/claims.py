@@ -218,15 +218,19 @@ def _claim_at(services: Services, step: Step, provider: str, limit: int, terms: 
         if step is Step.CLOSE and card is not None and card.asks_who_died:
             dead = tx.claims.stopped_as_dead({p.session_id for p in placements if p.session_id})
             return [replace(one, judged_dead=one.placement.session_id in dead) for one in fresh]
-        return [_telling_apart(tx, one) for one in fresh] if tells_apart else fresh
+        return _telling_apart(tx, provider, fresh) if tells_apart and fresh else fresh
 
     begin_by, send_by = began + max(terms.lease - terms.timeout, 1), began + terms.lease
     return list(claim_the_readable(services, step, provider, lambda: services.database.transact(claimed)))
 
 
-def _telling_apart(tx: Transaction, claimed: Claimed) -> Claimed:
+def _telling_apart(tx: Transaction, provider: str, fresh: Sequence[Claimed]) -> list[Claimed]:
     """With what a driver that lists must know to tell ours from others'."""
-    placement = claimed.placement
-    since = (placement.sent_at or placement.created_at) - REMEMBERED
-    handles = tx.placements.handles_since(placement.provider, since, placement.id)
-    return replace(claimed, handles=handles, rivals=tx.placements.rivals(placement))
+    since = {
+        one.placement.id: (one.placement.sent_at or one.placement.created_at) - REMEMBERED for one in fresh
+    }
+    handles = tx.placements.handles_since(provider, since)
+    return [
+        replace(one, handles=handles[one.placement.id], rivals=tx.placements.rivals(one.placement))
+        for one in fresh
+    ]

@@ -49,13 +49,17 @@ def deliver_events(services: Services, sinks: Sequence[Sink]) -> Tally:
     are named before it; one that raises keeps it from those that follow."""
     holder = services.database.identity.new_token()
     delivered = 0
-    while not services.slots.closed and (batch := services.database.transact(lambda tx: _take(tx, holder))):
-        events = [cloud_event(event) for event in batch]
-        for sink in sinks:
-            sink.send(events)
-        services.database.transact(lambda tx, done=batch: _delivered(tx, done))  # type: ignore[misc]
-        delivered += len(batch)
-    services.database.transact(lambda tx: tx.leases.give_back(LEASE, holder))
+    try:
+        while not services.slots.closed and (
+            batch := services.database.transact(lambda tx: _take(tx, holder))
+        ):
+            events = [cloud_event(event) for event in batch]
+            for sink in sinks:
+                sink.send(events)
+            services.database.transact(lambda tx, done=batch: _delivered(tx, done))  # type: ignore[misc]
+            delivered += len(batch)
+    finally:  # a sink that raises must not keep other workers from trying
+        services.database.transact(lambda tx: tx.leases.give_back(LEASE, holder))
     return Tally(claimed=delivered, settled=delivered)
 
 

@@ -82,15 +82,21 @@ class Placements:
 
     # what a lost open is told apart by
 
-    def handles_since(self, provider: str, since: datetime, but: str) -> Handles:
-        """Handles that placements of this provider other than `but` have or had since then."""
-        there = and_(
-            PLACEMENTS.c.provider == provider, PLACEMENTS.c.handle.is_not(None), PLACEMENTS.c.id != but
-        )
-        handles = select(PLACEMENTS.c.handle)
-        taken = self._connection.execute(handles.where(there, UNENDED)).scalars().all()
-        known = self._connection.execute(handles.where(there, PLACEMENTS.c.ended_at >= since)).scalars()
-        return Handles(known=frozenset(known) | frozenset(taken), taken=frozenset(taken))
+    def handles_since(self, provider: str, since: Mapping[str, datetime]) -> Mapping[str, Handles]:
+        """For each of these placements (by its id, and since when) the handles that others of this provider have, or
+        had since then: two statements, however many they are."""
+        there = and_(PLACEMENTS.c.provider == provider, PLACEMENTS.c.handle.is_not(None))
+        columns = select(PLACEMENTS.c.id, PLACEMENTS.c.handle, PLACEMENTS.c.ended_at)
+        live = self._connection.execute(columns.where(there, UNENDED)).all()
+        ended = self._connection.execute(
+            columns.where(there, PLACEMENTS.c.ended_at >= min(since.values()))
+        ).all()
+        found = {}
+        for mine, earliest in since.items():
+            taken = frozenset(row.handle for row in live if row.id != mine)
+            late = (row.handle for row in ended if row.id != mine and row.ended_at >= earliest)
+            found[mine] = Handles(known=taken | frozenset(late), taken=taken)
+        return found
 
     def rivals(self, placement: Placement) -> Rivals:
         """The other opens of the same model there whose outcome is not known."""

@@ -1,6 +1,7 @@
 """Whatever users, platforms, workers and time do: quotas hold, money adds up."""
 
 import logging
+import os
 from collections import Counter
 
 import pytest
@@ -12,8 +13,10 @@ from tests.money.machine import MoneyMachine
 from tests.money.stage import Stage
 
 log = logging.getLogger(__name__)
+#: Lives that are tried; `make proof` tries more.
+LIVES = int(os.environ.get("LIVES", "35"))
 THOROUGH = settings(
-    max_examples=55,
+    max_examples=LIVES,
     stateful_step_count=50,
     deadline=None,
     suppress_health_check=list(HealthCheck),

@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator.rules.states import PlacementState, Step
 from orchestrator.store.database import Database
-from orchestrator.store.placements import Rivals
+from orchestrator.store.placements import Handles, Rivals
 from tests.rules.builders import HOUR, MINUTE, SECOND, T0
 from tests.store.stage import (
     a_closing,
@@ -20,6 +20,7 @@ from tests.store.stage import (
     holding,
     keep,
     session_id,
+    statements,
     the_credential,
     the_placement,
 )
@@ -257,6 +258,29 @@ def test_releasing_twice_does_no_harm(database: Database) -> None:
     before = the_credential(database)
     release(database, "mine", T0 + HOUR)
     assert the_credential(database) == before
+
+
+def test_handles_of_others_are_read_in_two_statements_for_all_that_were_claimed(database: Database) -> None:
+    keep(database, *(a_created(n) for n in range(1, 6)))
+    mine = [an_opening(n, sent_at=T0) for n in (1, 2)]
+    over = {"state": PlacementState.CLOSED, "next_step": None, "next_step_at": None, "proof": "said so"}
+    keep(
+        database,
+        *mine,
+        an_opening(3, handle="lives"),
+        an_opening(4, handle="ended", ended_at=T0 + MINUTE, **over),
+        an_opening(5, handle="elsewhere", provider="beta"),
+    )
+    since = {mine[0].id: T0, mine[1].id: T0 + 2 * MINUTE}
+    with statements(database) as seen:
+        found = database.transact(lambda tx: tx.placements.handles_since("alpha", since))
+    assert len(seen) == 2
+    assert found[mine[0].id] == Handles(known=frozenset({"lives", "ended"}), taken=frozenset({"lives"}))
+    assert found[mine[1].id] == Handles(known=frozenset({"lives"}), taken=frozenset({"lives"}))
+    its_own = {an_opening(5).id: T0}
+    assert database.transact(lambda tx: tx.placements.handles_since("beta", its_own)) == {
+        an_opening(5).id: Handles()
+    }
 
 
 def test_rivals_are_the_lost_opens_of_the_same_model_told_apart_by_whether_they_are_wanted(
