@@ -28,7 +28,7 @@ THOROUGH = settings(
 MORE_RUNS = 4
 #: What must have happened over the runs for the rest to mean something; usually it is many times that in the first.
 HAPPENED = {
-    "steps": 2000,
+    "steps": 1000,
     "session.failed_over": 2,
     "session.unproven": 1,
     "admitted beside a debt": 1,
