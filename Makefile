@@ -10,7 +10,7 @@ KINDS ?= 1
 TURN ?= 0
 # Three test processes keep two cores busy: many tests wait for processes or servers. More do no harm.
 JOBS ?= 3
-SLOW := tests/simulation tests/platforms tests/providers tests/processes tests/cli/test_demo.py tests/cli/test_closed_pipes.py \
+SLOW := tests/simulation tests/platforms tests/providers tests/processes tests/cli/test_demo.py tests/cli/test_closed_pipes.py tests/cli/test_doctor.py \
 	tests/audit tests/security \
 	tests/flows/test_failover.py tests/flows/test_events_and_views.py tests/flows/test_clock_jumps.py tests/flows/test_wild_jobs.py \
 	tests/store/test_old_workers.py tests/store/test_migrations.py \
@@ -20,7 +20,7 @@ POOLED := tests/store/test_database.py tests/store/test_pings.py tests/store/tes
 	tests/store/test_migrations.py tests/processes/test_quota.py
 # What takes longest: an hour on every platform, SIGKILL at every kind of point, any life that money can have.
 LONG := tests/platforms/test_an_hour.py tests/processes/test_every_point.py tests/money/test_any_life.py tests/money/test_downtime.py
-MONEY := tests/money tests/flows/test_terms.py tests/flows/test_waiting.py
+MONEY := tests/money tests/flows/test_terms.py tests/flows/test_waiting.py tests/flows/test_money.py tests/flows/test_quota.py
 CHAOS := tests/chaos
 
 # Python keeps what it has compiled, and buffers its output, as it does by itself; the tests start many processes.

@@ -207,6 +207,14 @@ class World:
         assert self.session(session_id).state == "running", self.session(session_id)
         return session_id
 
+    def change_policy(self, provider: str, **changes: Any) -> None:
+        """A deploy gives the provider another policy."""
+        config = self.services.config
+        known = config.providers[provider]
+        changed = replace(known, policy=replace(known.policy, **changes))
+        providers = {**config.providers, provider: changed}
+        self.services = replace(self.services, config=replace(config, providers=providers))
+
     def pause(self, provider: str, ref: str) -> None:
         """An operator's hand: no new placement under this credential."""
         self.services.database.transact(lambda tx: tx.credentials.pause(provider, ref, "by hand", tx.now()))

@@ -135,6 +135,7 @@ def _unproven(
             next_step_at=again,
             lease_token=None,
             lease_until=None,
+            attempts=local_faults.attempts_after(failed_here_in(error), placement.attempts),
         ),
     )
 

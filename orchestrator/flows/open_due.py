@@ -218,6 +218,7 @@ def _again_later(
         lease_token=None,
         lease_until=None,
         sent_at=None if opening else placement.sent_at,
+        attempts=local_faults.attempts_after(failed_here_in(error), placement.attempts),
     )
     saved = work.tx.placements.save(placement, later)
     if opening and session.state is not State.STARTING:
@@ -250,6 +251,6 @@ def unknown(work: AccountWork, placement: Placement, error: ProviderError, step:
         next_step_at=work.now + timedelta(seconds=wait),
         lease_token=None,
         lease_until=None,
-        attempts=0 if first else placement.attempts,
+        attempts=0 if first else local_faults.attempts_after(failed_here_in(error), placement.attempts),
     )
     work.tx.placements.save(placement, later)

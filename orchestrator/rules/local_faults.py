@@ -46,6 +46,11 @@ def wait_after(fault: LocalFault | None, backoff_seconds: float) -> float:
     return backoff_seconds if fault is None else min(backoff_seconds, RETRY_LAST)
 
 
+def attempts_after(fault: LocalFault | None, attempts: int) -> int:
+    """Return how many attempts count for the next backoff: what failed here said nothing of the platform."""
+    return attempts if fault is None else max(attempts - 1, 0)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cooldown:
     """How long one process leaves one provider alone after faults of its own."""

@@ -11,7 +11,7 @@ from orchestrator.rules.states import State
 from orchestrator.store.unit import Transaction
 from tests.flows.conftest import MakeWorld
 from tests.flows.dumps import dump
-from tests.world import MINUTE, World
+from tests.world import MINUTE, SECOND, World
 
 CREATE = {"account_id": "acme", "model_id": "llama"}
 Kwargs = dict[str, Any]
@@ -137,6 +137,13 @@ def _crowded(world: World) -> Refused:
     return "session.create", CREATE
 
 
+def _behind(world: World) -> Refused:
+    world.done("account.put", account_id="poor", plan="contract", currency="USD")
+    world.create_session(account_id="poor", on_quota="queue")
+    world.jump(SECOND)
+    return "session.create", CREATE | {"account_id": "poor"}
+
+
 def _full(world: World) -> Refused:
     for _ in range(20):
         world.create_session(start=False)
@@ -216,6 +223,7 @@ def _just(name: str, **kwargs: Any) -> Callable[[World], Refused]:
         (_named, "name_taken"),
         (_full, "quota_total_exceeded"),
         (_crowded, "quota_concurrent_exceeded"),
+        (_behind, "queue_ahead"),
         (_just("session.create", **CREATE, nodes=3), "quota_nodes_exceeded"),
         (_poor, "insufficient_balance"),
         (_foreign, "currency_mismatch"),

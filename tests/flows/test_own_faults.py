@@ -103,6 +103,21 @@ def test_a_close_that_failed_here_is_tried_again_within_seconds(outage: Outage) 
     assert world.session(session_id).state is State.STOPPED
 
 
+def test_a_close_that_failed_here_for_long_and_then_there_is_tried_again_within_seconds(
+    outage: Outage,
+) -> None:
+    world = outage.world
+    session_id = world.run_session("moral")
+    outage.begin()
+    world.done("session.close", session_id=session_id)
+    world.pass_time(10 * MINUTE)
+    world.server.fault("close_fails", operation="close", times=1)
+    outage.end()
+    world.pass_time(15 * SECOND)
+    assert world.calls("close") > 1
+    assert world.session(session_id).state is State.STOPPED
+
+
 def test_own_faults_are_counted_and_do_not_spin(outage: Outage) -> None:
     world = outage.world
     world.run_session("llama")

@@ -1,6 +1,5 @@
 """What pings say, and what follows from it."""
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -76,10 +75,7 @@ def test_a_session_whose_declared_end_has_come_was_ended_by_its_provider(make_wo
     world = make_world()
     session_id = world.run_session("moral", failover=True, stop={"max_duration_seconds": 600})
     world.done("session.extend", session_id=session_id, max_duration_seconds=9000)
-    config = world.services.config
-    no_moves = replace(config.providers["morph"], policy=Policy(max_placements=1))  # from now on
-    providers = {**config.providers, "morph": no_moves}
-    world.services = replace(world.services, config=replace(config, providers=providers))
+    world.change_policy("morph", max_placements=1)  # no move is left
     world.pass_time(34 * MINUTE)
     world.jump(30 * SECOND)
     world.server.end_session(world.server.open_sessions()[0].id)

@@ -93,9 +93,10 @@ def test_no_session_outlives_its_plan(make_world: MakeWorld, let_pass: Pass) -> 
 
 @both_ways
 def test_a_session_ends_where_its_provider_said_it_would(make_world: MakeWorld, let_pass: Pass) -> None:
-    world = make_world(policy=Policy(max_placements=1))
+    world = make_world()
     session_id = world.run_session("moral", failover=True, stop={"max_duration_seconds": 600})
     world.done("session.extend", session_id=session_id, max_duration_seconds=9000)
+    world.change_policy("morph", max_placements=1)  # no move is left
     declared = world.session(session_id).declared_end_at
     assert declared == START + timedelta(seconds=1200 + 600 + 300)
     let_pass(world, 3 * HOUR)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from orchestrator.rules.local_faults import REMEDIES, Cooldown, LocalFault, cooled, wait_after
+from orchestrator.rules.local_faults import REMEDIES, Cooldown, LocalFault, attempts_after, cooled, wait_after
 from tests.rules.builders import MINUTE, SECOND, T0
 
 
@@ -34,6 +34,18 @@ def test_faults_within_one_cooldown_count_once() -> None:
 )
 def test_a_cooldown_covers_seconds(now: object, covered: bool) -> None:
     assert Cooldown(until=T0, times=9).covers(now) is covered  # type: ignore[arg-type]
+
+
+def test_what_failed_here_lengthens_no_later_wait() -> None:
+    assert [
+        attempts_after(None, 3),
+        attempts_after(LocalFault.FILES, 3),
+        attempts_after(LocalFault.FILES, 0),
+    ] == [
+        3,
+        2,
+        0,
+    ]
 
 
 def test_only_what_failed_here_is_tried_again_soon() -> None:
