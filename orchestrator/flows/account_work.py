@@ -267,24 +267,24 @@ def on_account(
     return work
 
 
-def stop_some(services: Services, account_id: str, *, waits: bool) -> bool:
-    """Apply the first due stops of the account in a transaction of its own; True where more are due."""
-
-    def stop(tx: Transaction) -> bool:
-        account = tx.accounts.lock(account_id, waits=waits)
-        if account is None:
-            return False
-        work = AccountWork(services, tx, account, tx.now())
-        more = work.apply_due_stops(AT_ONCE)
-        work.finish()
-        return more
-
-    return services.database.transact(stop)
+def stop_some(services: Services, tx: Transaction, account_id: str, *, waits: bool) -> bool:
+    """Apply the first due stops of the account; True where more are due."""
+    account = tx.accounts.lock(account_id, waits=waits)
+    if account is None:
+        return False
+    work = AccountWork(services, tx, account, tx.now())
+    more = work.apply_due_stops(AT_ONCE)
+    work.finish()
+    return more
 
 
 def stop_all(services: Services, account_id: str) -> None:
     """Apply every due stop of the account, some in each transaction."""
-    while stop_some(services, account_id, waits=True):
+
+    def stop(tx: Transaction) -> bool:
+        return stop_some(services, tx, account_id, waits=True)
+
+    while services.database.transact(stop):
         pass
 
 
