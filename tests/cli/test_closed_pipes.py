@@ -27,6 +27,8 @@ ARGUMENTS = {
     "plan": ("--plan", "payg"),
     "currency": ("--currency", "USD"),
     "amount": ("--amount", "1"),
+    "reason": ("--reason", "mistyped"),
+    "author": ("--author", "ops"),
 }
 #: Imports by running a few, then runs each command in a fork of its own, to the end of its interpreter.
 MOTHER = """

@@ -129,6 +129,8 @@ def steps(stage: Stage, name: str) -> Iterator[tuple[str, Callable[[], Any]]]:
     model = {"type": "LLM", "size": "8B", "learning_stage": "Instruction-tuned", "currency": "USD"}
     yield job("account.put", account_id="acme", plan=KEEPER.name, currency="USD")
     yield job("account.credit", account_id="acme", amount="5", currency="USD", key=name)
+    why = {"reason": "mistyped", "author": "ops"}
+    yield job("account.debit", account_id="acme", amount="0.01", currency="USD", key=name, **why)
     yield job(
         "model.put",
         id="llama",
