@@ -6,6 +6,8 @@ from datetime import datetime, timedelta
 from orchestrator.rules.local_faults import RETRY_LAST
 from orchestrator.rules.values import Placement, Session
 from orchestrator.simulator import SimSession
+from orchestrator.tasks.runner import JITTER as LOOK_JITTER
+from orchestrator.tasks.runner import LOOK_EVERY
 from tests.simulation.deaths import PINGS, is_about, is_bad, lied_about
 from tests.simulation.evidence import Evidence, stop_told
 from tests.simulation.fates import COMES_BACK
@@ -18,6 +20,8 @@ Span = tuple[datetime, datetime]
 PING_BEGINS = timedelta(seconds=2)
 #: After a fault of its own a worker leaves a provider alone for up to this long.
 COOLDOWN = timedelta(seconds=RETRY_LAST)
+#: Where no wake-up comes, a worker looks by itself for what is due; it finds each try so much later at most.
+LOOK = timedelta(seconds=LOOK_EVERY * (1 + LOOK_JITTER))
 #: Whoever waits for a key looks again after so long.
 KEY_COMES_FREE = timedelta(seconds=2)
 #: The waits between tries are spread by this share.
@@ -108,7 +112,7 @@ def _failed_there(
                 tries += 1
             made = tries + _lost_claims(evidence, placement, over)
             wait = min(2.0 ** min(made, 20), policy.close_retry_max_seconds) * (1 + JITTER)
-            yield evidence.at(call.began_at), over + timedelta(seconds=wait)
+            yield evidence.at(call.began_at), over + timedelta(seconds=wait) + LOOK
         elif placement.serialised and call.key == there.key:
             yield evidence.at(call.began_at), over + KEY_COMES_FREE
 

@@ -123,7 +123,7 @@ def test_a_try_that_died_before_it_asked_lengthens_the_next_wait(lived: World) -
     over = since.timestamp() + COMES_BACK + 10
     failed = replace(call, status=500, fault="close_fails", began_at=over - 10, ended_at=over)
     # after the wait of a first failure that would be late; after that of a second it is not
-    there = replace(closed, closed_at=over + 10)
+    there = replace(closed, closed_at=over + 13.5)
     late = replace(
         evidence,
         upstream=[there if one is closed else one for one in evidence.upstream],
