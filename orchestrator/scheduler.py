@@ -53,7 +53,7 @@ class Scheduler:
         self._unsent, self._unkept = Sayer(monotonic), Sayer(monotonic)
 
     def beat(self) -> None:
-        """Keep the lease, and say in its row that somebody ticks. Without a database every scheduler ticks."""
+        """Keep the lease, and record in its row that this scheduler ticks. Without a database every scheduler ticks."""
         try:
             self._leads = self._database.transact(
                 lambda tx: tx.leases.hold(LEASE, self._holder, tx.now(), LEASE_SECONDS)

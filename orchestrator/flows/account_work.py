@@ -66,18 +66,22 @@ class AccountWork:
             return False
         limit = None if at_most is None else at_most + 1
         found = self.tx.sessions.overdue(self.account.id, self.now, limit)
+        more = len(found) == limit
+        known_until = found[-1].stop_at if more else None  # what stops later than this was not read
         self._overdue = Overdue(self.policy, self.now, found)
         end, carried_out = self._funds_end_so_far(), 0
         while (due := self._overdue.earliest(end, self.tx.sessions.get)) is not None:
             if carried_out == at_most:
                 return True
+            if known_until is not None and due[1].at > known_until:
+                break
             self._carry_out(*due)
             carried_out += 1
             if end is not None:  # else it is not the funds that end: fewer sessions never use them up sooner
                 end = self._funds_end(due[1].at)
-        for session in self._overdue.not_due():
+        for session in self._overdue.planned_otherwise():
             self.keep(session, self.planned(session))
-        return False
+        return more
 
     def stop(self, session: Session, reason: StopReason, at: datetime, detail: str | None) -> Session:
         """Decide the end of a session, with effect at `at`; its placements are closed by others."""

@@ -122,8 +122,7 @@ def waiting(work: AccountWork, session: Session, model: Model, refusal: Refusal)
 
 
 def _priced(work: AccountWork, session: Session, model: Model) -> Session:
-    """Whoever waited pays the price of the day of admission, in the blocks of that day's plan, and is bound by the
-    limits of that day."""
+    """Set price, block length and limits as model and plan have them at the admission."""
     plan = work.terms.plan
     return replace(
         session,

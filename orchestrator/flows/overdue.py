@@ -50,9 +50,10 @@ class Overdue:
         stops = [stop for stop in (self._of_funds(end, load), self._of_rules()) if stop is not None]
         return min(stops, key=lambda stop: (stop[1].at, stop[0].id), default=None)
 
-    def not_due(self) -> list[Session]:
-        """Return the sessions that no rule stops by now: their policy has changed since it was worked out."""
-        return [one for one in self._sessions.values() if self._first(one, None) is None]
+    def planned_otherwise(self) -> list[Session]:
+        """Return the sessions that no rule stops at their `stop_at`: a policy has changed since it was planned."""
+        firsts = ((one, self._first(one, None)) for one in self._sessions.values())
+        return [one for one, first in firsts if first is None or first.at != one.stop_at]
 
     def _of_rules(self) -> Stop | None:
         while self._due:

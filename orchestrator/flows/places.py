@@ -90,7 +90,7 @@ def take_place_by(
 def freed_by_time(
     tx: Transaction, session: Session, providers: Sequence[str], now: datetime
 ) -> Sequence[datetime]:
-    """When these may be asked again that only were told to wait, or whose keys only have to rest, earliest first."""
+    """Return the instants at which a wait of these providers ends, or the rest of one of their keys; earliest first."""
     rested = tx.credentials.rest_ends(providers, now, ref=session.pinned_credential)
     asked = (until for provider, until in tx.waits.holding(now).items() if provider in providers)
     return sorted({*asked, *rested})

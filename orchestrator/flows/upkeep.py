@@ -39,8 +39,8 @@ def each(
     work: Callable[[Transaction, T], Any],
     put_off: Callable[[Transaction, T], None],
 ) -> Tally:
-    """Do `work` for each item in a transaction of its own; one that raises is logged and put off. One whose account
-    has many stops to come first stays due."""
+    """Do `work` for each item in a transaction of its own. An item that raises is logged and put off; an item that must
+    come after many stops of its account stays due."""
     claimed = settled = 0
     for item in items:
         if services.slots.closed:  # this process leaves; nothing is held, and what is due stays due

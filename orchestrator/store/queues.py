@@ -106,8 +106,8 @@ class Queues:
     ) -> None:
         """A place at this provider is free: one session that waits for it and may take it looks again, round-robin.
 
-        What is known of the place: its key, whether it was for somebody's own endpoint, how many nodes it had. A
-        session whose model this key refuses now cannot take it.
+        What is known of the place: its key, whether it was for a user's own endpoint, how many nodes it had. A session
+        cannot take a place if the key refuses its model now.
         Where the first may not be able to take it for all that, one that surely is looks too."""
         pinned = _SESSIONS.c.pinned_credential
         waits = _waits_for(provider, now)

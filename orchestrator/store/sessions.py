@@ -114,8 +114,8 @@ class Sessions:
         return [Metered(**row._mapping) for row in self._connection.execute(query)]  # noqa: SLF001
 
     def overdue(self, account_id: str, now: datetime, limit: int | None = None) -> Sequence[Session]:
-        """Up to `limit` of an account's starting and running sessions whose own deadline has come, the longest overdue
-        first. Lock before writing."""
+        """Return an account's starting and running sessions with a deadline that has come, longest overdue first, up
+        to `limit`. Lock before writing."""
         query = select(SESSIONS).where(_of(account_id, *ACTIVE), SESSIONS.c.stop_at <= now)
         ordered = query.order_by(SESSIONS.c.stop_at, SESSIONS.c.id).limit(limit)
         return [snapshot(Session, row) for row in self._connection.execute(ordered)]
@@ -185,8 +185,8 @@ class Sessions:
         return [(row.id, row.account_id) for row in self._connection.execute(query)]
 
     def accounts_to_stop(self, now: datetime, limit: int) -> Sequence[str]:
-        """Accounts with a session whose stop has come, whatever its next step, the longest overdue first: a stop
-        waits for no ping, not even for one that is overdue. Those that are put off are left out."""
+        """Return accounts with a session that must stop by now, the longest overdue first. The session's next step does
+        not matter: a stop waits for no ping. Accounts that are put off are left out."""
         query = (
             select(SESSIONS.c.account_id)
             .where(_stops_by(now), or_(SESSIONS.c.next_step != Step.STOP, SESSIONS.c.next_step_at <= now))
@@ -199,9 +199,8 @@ class Sessions:
     def put_off_stops(self, account_id: str, now: datetime, until: datetime) -> None:
         """Put off all stops of an account that are due, counting the attempt."""
         mine = select(SESSIONS.c.id).where(SESSIONS.c.account_id == account_id, _stops_by(now))
-        locked = (
-            mine.order_by(SESSIONS.c.id).with_for_update().cte("locked")
-        )  # in the order of all who lock them
+        in_order = mine.order_by(SESSIONS.c.id)  # as all transactions lock sessions
+        locked = in_order.with_for_update().cte("locked")
         put_off = update(SESSIONS).where(SESSIONS.c.id.in_(select(locked.c.id)))
         later = {"next_step": Step.STOP, "next_step_at": until, "attempts": SESSIONS.c.attempts + 1}
         self._connection.execute(put_off.values(**later))

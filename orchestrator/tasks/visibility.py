@@ -29,9 +29,8 @@ def timed_by_broker(qos: type[Any]) -> type[Any]:
             delivery = message.delivery_info
             entry = dumps([message._raw, delivery["exchange"], delivery["routing_key"]])  # noqa: SLF001
             since = self._broker_time()
-            if (
-                delivery["routing_key"] == JOBS_QUEUE
-            ):  # it counts as old already, and comes back so much sooner
+            if delivery["routing_key"] == JOBS_QUEUE:
+                # It counts as old already, and so comes back sooner.
                 since -= max(0.0, self.channel.visibility_timeout - JOB_COMES_BACK_AFTER)
             with self.pipe_or_acquire() as pipe:
                 pipe.zadd(self.unacked_index_key, {delivery_tag: since})

@@ -74,6 +74,22 @@ def test_a_job_comes_after_all_of_them(any_world: MakeWorld, job: str) -> None:
 
 
 @pytest.mark.usefixtures("small_batches")
+def test_many_that_a_new_policy_lets_go_on_hide_no_stop_behind_them(any_world: MakeWorld) -> None:
+    world = any_world()
+    world.done("account.put", account_id="acme", plan="contract", currency="USD")
+    stops = world.run_session(stop={"max_duration_seconds": 1500})
+    world.server.fault("loading", upstream="alpha", operation="chat")
+    starting = [world.create_session("llama") for _ in range(2 * BATCH + 3)]
+    world.settle()
+    world.change_policy("alpha", start_timeout_seconds=7200)
+    world.jump(1600 * SECOND)
+    world.done("account.credit", account_id="acme", amount="1", currency="USD", key="late")
+    assert world.session(stops).stop_reason is StopReason.MAX_DURATION
+    assert {world.session(one).state for one in starting} == {State.STARTING}
+    assert {world.session(one).stop_at for one in starting} == {START + timedelta(seconds=7200)}
+
+
+@pytest.mark.usefixtures("small_batches")
 def test_an_answer_is_settled_after_all_of_them(world: World) -> None:
     many = run_many(world)
     started = world.create_session("llama")
