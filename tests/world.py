@@ -17,10 +17,11 @@ from typing import Any, Self
 from aiohttp.abc import AbstractResolver
 
 from orchestrator import wiring
-from orchestrator.flows.admit_queued import admit_queued, let_queues_look
+from orchestrator.flows.admit_queued import admit_queued
 from orchestrator.flows.close_due import close_due
 from orchestrator.flows.funds_due import funds_due
 from orchestrator.flows.jobs import perform
+from orchestrator.flows.let_queues_look import let_queues_look
 from orchestrator.flows.open_due import open_due
 from orchestrator.flows.ping_due import ping_due
 from orchestrator.flows.post_charges import post_charges

@@ -8,7 +8,7 @@ admission        may this session start now
 jobs             one job: inbox, effect, events and outcome in one transaction
 *_session, record_interactions, put_*, credit_account
                  the effects of jobs
-admit_queued, open_due, resolve_due, ping_due, warn_due, stop_due, close_due, funds_due, post_charges
+admit_queued, let_queues_look, open_due, resolve_due, ping_due, warn_due, stop_due, close_due, funds_due, post_charges
                  what wake-ups do
 brake, keys, read_balances
                  providers at fault, keys that are refused or told to wait, the platform's own balance

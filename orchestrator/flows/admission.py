@@ -86,13 +86,8 @@ def start(
 ) -> Session:
     """Start `session` now: state STARTING, its price fixed, its first placement written. Raises Refusal, having
     written nothing."""
-    session = _priced(work, session, model)
-    check_model(work, session, model)
-    check_attach(work, session)
     ahead_of = None if newcomer else session
-    _check_max_cost(session)
-    _check_quota(work, session, ahead_of)
-    _check_funds(work, session)
+    session = allowed(work, session, model, ahead_of)
     others = _waited_for(work, session, model, ahead_of)
     place = places.take_place(work.services, work.tx, session, model, work.now, others)
     if place is None:
@@ -108,6 +103,18 @@ def start(
     placing.begin_placement(work.services, work.tx, saved, model, place, work.now)
     work.account = replace(work.account, last_admitted_at=work.now)
     return saved
+
+
+def allowed(work: AccountWork, session: Session, model: Model, ahead_of: Session | None) -> Session:
+    """The session with the price and limits of an admission now. Raises Refusal where its account or its model keeps
+    it from starting, whatever place is free. `ahead_of`: the queued session itself; None: a newcomer."""
+    session = _priced(work, session, model)
+    check_model(work, session, model)
+    check_attach(work, session)
+    _check_max_cost(session)
+    _check_quota(work, session, ahead_of)
+    _check_funds(work, session)
+    return session
 
 
 def waiting(work: AccountWork, session: Session, model: Model, refusal: Refusal) -> Session:

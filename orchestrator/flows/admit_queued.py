@@ -44,19 +44,6 @@ def _taking_turns(due: Sequence[Row]) -> list[Row]:
     return [row for _, row in sorted(placed, key=lambda turn: turn[0])]
 
 
-def let_queues_look(services: Services, limit: int = 1000) -> int:
-    """Make each account's first queued session due: what time alone frees (debt, rest) wakes nobody else."""
-
-    def look(tx: Transaction) -> int:
-        accounts = tx.queues.accounts_with_queue(limit, lot=int(tx.identity.new_token(), 16))
-        now = tx.now()
-        for account_id in accounts:
-            tx.queues.make_next_queued_due(account_id, now)
-        return len(accounts)
-
-    return services.database.transact(look)
-
-
 def _admit(work: AccountWork, session: Session) -> None:
     forecast = next_stop(session, work.policy(session))
     if forecast.stop_at is not None and forecast.stop_at <= work.now:

@@ -50,6 +50,12 @@ class Credentials:
                 return taken
         return None
 
+    def free(self, provider: str, now: datetime, limit: int) -> Sequence[str]:
+        """References of credentials that may carry a new placement now, the least recently used first."""
+        usable = select(CREDENTIALS.c.ref).where(_usable(provider, now, None, ()))
+        in_order = usable.order_by(CREDENTIALS.c.last_used_at.asc().nulls_first(), CREDENTIALS.c.id)
+        return list(self._connection.execute(in_order.limit(limit)).scalars())
+
     def rest_ends(
         self, providers: Collection[str], now: datetime, *, ref: str | None = None
     ) -> Sequence[datetime]:

@@ -93,7 +93,7 @@ class Queues:
         if len(heads) == _HEADS and all(head.queue_reason == ELSEWHERE for head in heads):
             here = _in_turn(and_(mine, _SESSIONS.c.queue_reason.is_distinct_from(ELSEWHERE)), 1)
             ids += [row.id for row in self._connection.execute(here)]
-        self._look_again(ids, now)
+        self.let_look(ids, now)
 
     def make_waiting_for_provider_due(
         self,
@@ -118,31 +118,47 @@ class Queues:
         if attached is not None:
             own = _SESSIONS.c.attach.is_not(None)
             waits = and_(waits, own if attached else ~own)
-        woken = self._first_in_turn(waits)
+        woken = self._first_in_turn(waits, now)
         too_large = nodes is not None and any(row.nodes > nodes for row in woken)
         if too_large or any(row.pinned_credential != credential for row in woken if row.pinned_credential):
             fits = true() if nodes is None else _SESSIONS.c.nodes <= nodes
             any_key = pinned.is_(None) if credential is None else true()
-            woken = [*woken, *self._first_in_turn(and_(waits, fits, any_key))]
-        self._look_again([row.id for row in woken], now)
+            woken = [*woken, *self._first_in_turn(and_(waits, fits, any_key), now)]
+        self.let_look([row.id for row in woken], now)
 
     def make_waiting_for_model_due(self, model_id: str, now: datetime) -> None:
         """The model has another price or other providers: whoever waits to be served by it looks again."""
         self._make_admissible(_SESSIONS.c.model_id == model_id, now)
 
-    def accounts_with_queue(self, limit: int, lot: int = 0) -> Sequence[str]:
-        """Accounts in which somebody waits; where there are more, those from a place on that `lot`, any number,
-        names, so that none is passed over for ever."""
-        waits = exists().where(_SESSIONS.c.account_id == _ACCOUNTS.c.id, _SESSIONS.c.next_step == Step.ADMIT)
-        query = select(_ACCOUNTS.c.id).where(waits).order_by(_ACCOUNTS.c.id)
-        total = self._connection.execute(
-            select(func.count()).select_from(_ACCOUNTS).where(waits)
-        ).scalar_one()
+    def somebody_waits_for(self, provider: str, now: datetime) -> bool:
+        """Does anybody wait for this provider who does not look again anyhow?"""
+        served = and_(_MODELS.c.id == _SESSIONS.c.model_id, _waits_for(provider, now))
+        return bool(self._connection.execute(select(exists().where(served))).scalar())
+
+    def accounts_held_up(self, now: datetime, limit: int, lot: int = 0) -> Sequence[str]:
+        """Accounts in which somebody waits for the account itself; where there are more, those from a place on that
+        `lot`, any number, names, so that none is passed over for ever."""
+        here = _SESSIONS.c.queue_reason.is_distinct_from(ELSEWHERE)
+        waits = and_(_SESSIONS.c.next_step == Step.ADMIT, _SESSIONS.c.next_step_at > now, here)
+        query = select(_SESSIONS.c.account_id).where(waits).distinct().order_by(_SESSIONS.c.account_id)
+        total = self._connection.execute(select(func.count()).select_from(query.subquery())).scalar_one()
         start = lot % total if total > limit else 0
         found = list(self._connection.execute(query.offset(start).limit(limit)).scalars())
         if start:
             found += self._connection.execute(query.limit(limit - len(found))).scalars()
         return found
+
+    def first_held_up(self, account_id: str) -> Session | None:
+        """The first in an account's queue that waits for the account itself."""
+        here = _SESSIONS.c.queue_reason.is_distinct_from(ELSEWHERE)
+        mine = select(_SESSIONS).where(_queued(account_id), here)
+        row = self._connection.execute(mine.order_by(_SESSIONS.c.queued_at, _SESSIONS.c.id).limit(1)).first()
+        return snapshot(Session, row) if row else None
+
+    def let_look(self, ids: Sequence[str], now: datetime) -> None:
+        """These look again."""
+        if ids:
+            self._make_admissible(_SESSIONS.c.id.in_(ids), now)
 
     def due_to_be_admitted(self, now: datetime, limit: int) -> Sequence[tuple[str, str]]:
         """Queued sessions that may look again, round-robin across accounts, first come first within one."""
@@ -155,20 +171,27 @@ class Queues:
         )
         return [(row.id, row.account_id) for row in self._connection.execute(query)]
 
-    def _first_in_turn(self, which: ColumnElement[bool]) -> Sequence[Row[str, int, str | None]]:
+    def _first_in_turn(
+        self, which: ColumnElement[bool], now: datetime
+    ) -> Sequence[Row[str, int, str | None]]:
+        """Accounts take turns: one in which somebody looks already comes after the others."""
+        looking = _SESSIONS.alias()
+        looks = and_(looking.c.next_step == Step.ADMIT, looking.c.next_step_at <= now)
+        its_turn_is_over = _SESSIONS.c.account_id.in_(select(looking.c.account_id).where(looks))
         query = (
             select(_SESSIONS.c.id, _SESSIONS.c.nodes, _SESSIONS.c.pinned_credential)
             .join(_ACCOUNTS, _ACCOUNTS.c.id == _SESSIONS.c.account_id)
             .join(_MODELS, _MODELS.c.id == _SESSIONS.c.model_id)
             .where(which)
-            .order_by(_ACCOUNTS.c.last_admitted_at.asc().nulls_first(), _SESSIONS.c.queued_at, _SESSIONS.c.id)
+            .order_by(
+                its_turn_is_over,
+                _ACCOUNTS.c.last_admitted_at.asc().nulls_first(),
+                _SESSIONS.c.queued_at,
+                _SESSIONS.c.id,
+            )
             .limit(1)
         )
         return self._connection.execute(query).all()
-
-    def _look_again(self, ids: Sequence[str], now: datetime) -> None:
-        if ids:
-            self._make_admissible(_SESSIONS.c.id.in_(ids), now)
 
     def _make_admissible(self, which: ColumnElement[bool], now: datetime) -> None:
         waits = and_(which, _SESSIONS.c.next_step == Step.ADMIT, _SESSIONS.c.next_step_at > now)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.flows.admit_queued import admit_queued, let_queues_look
+from orchestrator.flows.admit_queued import admit_queued
 from orchestrator.flows.archive_sessions import archive_sessions
 from orchestrator.flows.audit import audit_store
 from orchestrator.flows.brake import release_overdue
@@ -14,6 +14,7 @@ from orchestrator.flows.delete_ended import delete_ended
 from orchestrator.flows.deliver_events import Sink, deliver_events
 from orchestrator.flows.funds_due import funds_due
 from orchestrator.flows.keys import retry_paused
+from orchestrator.flows.let_queues_look import let_queues_look
 from orchestrator.flows.machine_clocks import alarm_off_clocks
 from orchestrator.flows.network import prune
 from orchestrator.flows.open_due import OPEN as OPEN_FLOW

@@ -1,14 +1,17 @@
 """Waiting: for a slot, a key or funds; in turn; no longer than a tick after what it waited for is there."""
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 
 from orchestrator.flows.admit_queued import admit_queued
+from orchestrator.flows.let_queues_look import let_queues_look
 from orchestrator.rules.alarms import AlarmKind, alarm
 from orchestrator.rules.states import State, StopReason
 from orchestrator.rules.values import Plan, Policy
 from tests.flows.conftest import MakeWorld
+from tests.store.stage import statements
 from tests.world import HOUR, MINUTE, SECOND, START, World
 
 OPEN_ENDED = {"payg": Plan(name="payg")}
@@ -296,3 +299,68 @@ def test_one_may_be_served_where_nobody_waits(world: World) -> None:
     waiting = _queued(world, "moral")
     roams = world.run_session("roam")
     assert (world.session(waiting).state, world.session(roams).provider) == (State.QUEUED, "alpha")
+
+
+def test_the_slow_look_wakes_nobody_for_whom_nothing_has_changed(any_world: MakeWorld) -> None:
+    narrow = Plan(name="narrow", max_concurrent=1, queue_timeout_seconds=7200)
+    world = any_world(morpheus_keys=1, plans={**OPEN_ENDED, "narrow": narrow})
+    world.run_session("moral")
+    for n in range(4):
+        _account(world, f"a{n}", plan="narrow")
+    waiting = [_queued(world, "moral", account_id=f"a{n}") for n in range(4) for _ in range(3)]
+    for n in range(4):
+        world.create_session("llama", account_id=f"a{n}")
+    waiting += [_queued(world, "llama", account_id=f"a{n}") for n in range(4)]
+    world.settle()
+    with statements(world.services.database) as seen:
+        let_queues_look(world.services)
+    assert not any(_is_due(world, one) for one in waiting)
+    assert not [one for one, _ in seen if one.startswith("UPDATE")]
+
+
+def test_the_slow_look_wakes_one_for_each_key_that_is_free(any_world: MakeWorld) -> None:
+    world = any_world(morpheus_keys=3, plans=OPEN_ENDED)
+    for n in (1, 2, 3):
+        world.pause("morph", f"env:MORPH_{n}")
+    for n in range(3):
+        _account(world, f"a{n}")
+    waiting = [_queued(world, "moral", account_id=f"a{n}") for n in range(3) for _ in range(2)]
+    for n in (1, 2):  # and nobody is told of it
+        world.services.database.transact(lambda tx, n=n: tx.credentials.unpause("morph", f"env:MORPH_{n}"))  # type: ignore[misc]
+    let_queues_look(world.services)
+    assert [_is_due(world, one) for one in waiting] == [True, False, True, False, False, False]
+    world.settle()
+    assert [world.session(one).state for one in waiting].count(State.RUNNING) == 2
+
+
+def test_the_slow_look_lets_in_whom_a_changed_plan_has_room_for(any_world: MakeWorld) -> None:
+    narrow = Plan(name="narrow", max_concurrent=1, queue_timeout_seconds=7200)
+    world = any_world(plans={"narrow": narrow})
+    for n in range(2):
+        _account(world, f"a{n}", plan="narrow")
+        world.run_session("llama", account_id=f"a{n}")
+    waiting = [_queued(world, "llama", account_id=f"a{n}") for n in range(2) for _ in range(2)]
+    world.look_at_queues()
+    assert {world.session(one).state for one in waiting} == {State.QUEUED}
+    config = world.services.config
+    plans = {**config.plans, "narrow": replace(narrow, max_concurrent=2)}
+    world.services = replace(world.services, config=replace(config, plans=plans))
+    world.look_at_queues()
+    states = [world.session(one).state for one in waiting]
+    assert states == [State.RUNNING, State.QUEUED, State.RUNNING, State.QUEUED]
+
+
+def test_the_slow_look_takes_a_few_accounts_at_a_time_and_passes_over_none(any_world: MakeWorld) -> None:
+    narrow = Plan(name="narrow", max_concurrent=1, queue_timeout_seconds=7200)
+    world = any_world(plans={"narrow": narrow})
+    for n in range(5):
+        _account(world, f"a{n}", plan="narrow")
+        world.run_session("llama", account_id=f"a{n}")
+    waiting = [_queued(world, "llama", account_id=f"a{n}") for n in range(5)]
+    plans = {**world.services.config.plans, "narrow": replace(narrow, max_concurrent=2)}
+    world.services = replace(world.services, config=replace(world.services.config, plans=plans))
+    assert let_queues_look(world.services, limit=2) == 2
+    assert sum(_is_due(world, one) for one in waiting) == 2
+    for _ in range(20):
+        let_queues_look(world.services, limit=2)
+    assert all(_is_due(world, one) for one in waiting)

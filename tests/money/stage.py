@@ -16,11 +16,11 @@ from typing import Any
 from sqlalchemy import func, select
 
 from orchestrator import wiring
-from orchestrator.flows.admit_queued import let_queues_look
 from orchestrator.flows.brake import release_overdue
 from orchestrator.flows.close_due import mark_unserved
 from orchestrator.flows.jobs import perform
 from orchestrator.flows.keys import retry_paused
+from orchestrator.flows.let_queues_look import let_queues_look
 from orchestrator.flows.services import Services, no_jitter
 from orchestrator.flows.slots import Slots
 from orchestrator.flows.upkeep import Tally, sync_credentials

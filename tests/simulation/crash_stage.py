@@ -114,6 +114,11 @@ class Stage:
         with closing(sqlite3.connect(str(self.universe.database.engine.url.database))) as hand, hand:
             hand.execute("UPDATE sessions SET attach = ? WHERE id = ?", (attach, session_id))
 
+    def retire_keys(self, *, retired: bool) -> None:
+        """A hand takes every key away, or gives it back, and tells nobody."""
+        with closing(sqlite3.connect(str(self.universe.database.engine.url.database))) as hand, hand:
+            hand.execute("UPDATE credentials SET retired = ?", (retired,))
+
     def fault(self, name: str, operation: str, *, times: int | None = 1, **params: Any) -> str:
         """At the first platform of the story."""
         upstream = self.story.providers[0]

@@ -69,6 +69,16 @@ async def _waits_for_its_turn(stage: Stage) -> None:
     await stage.passes(5 * MINUTE)
 
 
+async def _waits_for_a_key_that_nobody_tells_of(stage: Stage) -> None:
+    stage.retire_keys(retired=True)
+    session = await stage.create(on_quota="queue")
+    await stage.passes(MINUTE)
+    stage.retire_keys(retired=False)
+    await stage.passes(3 * MINUTE)
+    await stage.job("session.close", session_id=session)
+    await stage.passes(MINUTE)
+
+
 async def _funds_run_out(stage: Stage) -> None:
     await stage.create()
     await stage.passes(8 * MINUTE)
@@ -231,6 +241,11 @@ STORIES: tuple[Story, ...] = (
     ),
     Story(name="runs out", plot=_runs_out, providers=("morph",)),
     Story(name="waits for its turn", plot=_waits_for_its_turn, providers=("morph",), plan="payg"),
+    Story(
+        name="waits for a key that nobody tells of",
+        plot=_waits_for_a_key_that_nobody_tells_of,
+        providers=("morph",),
+    ),
     Story(name="funds run out", plot=_funds_run_out, providers=("alpha",), credit="0.2"),
     Story(name="runs for hours", plot=_runs_for_hours, providers=("alpha",)),
     Story(name="key is refused", plot=_key_is_refused, providers=("morph",)),
