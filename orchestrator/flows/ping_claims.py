@@ -11,7 +11,7 @@ from orchestrator.flows.bad_rows import claim_the_readable
 from orchestrator.flows.claims import where_due
 from orchestrator.flows.services import PING_BEGINS_WITHIN, Services, ping_lease
 from orchestrator.flows.targets import target_of
-from orchestrator.providers.driver import Driver, Life, Probe, Target
+from orchestrator.providers.driver import Driver, Life, Probe, Status, Target
 from orchestrator.rules.alarms import AlarmKind, alarm
 from orchestrator.rules.busy import may_hang
 from orchestrator.rules.patience import spread
@@ -44,6 +44,8 @@ class Pinged:
     token: str
     ended: str | None = None
     """What the platform's own status said, where it said that it has ended."""
+    expired: bool = False
+    """It said so too, and that it was by its own schedule."""
     lives: str | None = None
     """What it said, where it said that it lives."""
     canary_answers: bool | None = None
@@ -213,7 +215,8 @@ async def _sent(
         begin_by = await _still_to_begin(services, session, token, begin_by)
     target = target_of(services, placement, begin_by, to_ping=True, now=session.leased_at)
     probe = await _probed(driver, target)
-    life, said = await _platforms_word(services, driver, session, asked, probe)
+    status = await _platforms_word(services, driver, session, asked, probe)
+    life, said = status.life, status.detail or status.life.value
     canary_answers = await _canary(services, session, probe)
     return Pinged(
         session=session,
@@ -221,6 +224,7 @@ async def _sent(
         probe=probe,
         token=token,
         ended=said if life in _ENDED else None,
+        expired=status.expired,
         lives=said if life in _LIVES else None,
         canary_answers=canary_answers,
     )
@@ -259,12 +263,11 @@ async def _probed(driver: Driver, target: Target) -> Probe:
 
 async def _platforms_word(
     services: Services, driver: Driver, session: Session, asked: Target, probe: Probe
-) -> tuple[Life, str]:
+) -> Status:
     """A ping that may be the last one is checked against the platform's own status, where it has one."""
     if not driver.card.tells_status or probe.not_begun or not _may_end(services, session, probe):
-        return Life.UNKNOWN, ""
-    status = await driver.status(asked)
-    return status.life, status.detail or status.life.value
+        return Status(life=Life.UNKNOWN)
+    return await driver.status(asked)
 
 
 def _may_end(services: Services, session: Session, probe: Probe) -> bool:
@@ -278,4 +281,4 @@ def _may_end(services: Services, session: Session, probe: Probe) -> bool:
 def as_ping(probe: Probe, lives: str | None = None) -> Ping:
     """What the rules know of it."""
     waits = probe.retry_after_seconds
-    return Ping(probe.verdict, probe.latency_ms, probe.detail, waits, lives, probe.silence)
+    return Ping(probe.verdict, probe.latency_ms, probe.detail, waits, lives, probe.silence, probe.expired)

@@ -207,7 +207,7 @@ def _decision(work: AccountWork, noted: Session, pinged: Pinged) -> Decision:
     if pinged.asleep:
         return PingAgain(work.now + timedelta(seconds=policy.ping_interval_seconds))
     if pinged.ended is not None:
-        return after_the_platforms_word(noted, work.now, pinged.ended)
+        return after_the_platforms_word(noted, work.now, pinged.ended, expired=pinged.expired)
     waits = pinged.probe.retry_after_seconds
     return after_ping(noted, policy, work.now, work.services.jitter(), retry_after_seconds=waits)
 

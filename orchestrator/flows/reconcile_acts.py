@@ -90,7 +90,7 @@ def _end(services: Services, tx: Transaction, finding: Finding) -> bool:
     current = tx.placements.lock(placement.id)
     if work is None or session is None or current is None:
         return False
-    ended = _still_serves(session, current, finding) and _end_session(work, session, finding.why)
+    ended = _still_serves(session, current, finding) and _end_session(work, session, finding)
     work.finish()
     return ended
 
@@ -100,9 +100,9 @@ def _still_serves(session: Session, placement: Placement, finding: Finding) -> b
     return placement.state is PlacementState.OPEN and placement.handle == finding.handle and not answered
 
 
-def _end_session(work: AccountWork, session: Session, why: str) -> bool:
+def _end_session(work: AccountWork, session: Session, finding: Finding) -> bool:
     """As a ping does that hears the platform's own word: the brake of pings does not hold it."""
-    match after_the_platforms_word(session, work.now, why):
+    match after_the_platforms_word(session, work.now, finding.why, expired=finding.expired):
         case Stop(reason=reason, detail=detail):
             if not placing.move_on(work, session, work.now, detail, reason):
                 work.stop(session, reason, work.now, detail)

@@ -53,4 +53,4 @@ def _with_status(finding: Finding, status: Status | None) -> Finding:
     said = status.detail or status.life.value
     if status.life not in OVER:
         return replace(finding, kind=Kind.WAIT, why=f"{finding.why}, but its status does not say so: {said}")
-    return replace(finding, why=f"{finding.why}, and its status: {said}")
+    return replace(finding, why=f"{finding.why}, and its status: {said}", expired=status.expired)

@@ -11,7 +11,15 @@ from orchestrator.providers.answers import RETRY_AFTER_MAX, Answer, FirstEvent
 from orchestrator.providers.clock import monotonic
 from orchestrator.providers.driver import Endpoint, Probe, Target
 from orchestrator.providers.errors import NotSent
-from orchestrator.providers.faults import Rule, describe, effective_status, has_error, read_fault, verdict_of
+from orchestrator.providers.faults import (
+    Rule,
+    describe,
+    effective_status,
+    has_error,
+    read_fault,
+    says_expired,
+    verdict_of,
+)
 from orchestrator.providers.http import Call, HttpClient, NoAnswer, Unanswered
 from orchestrator.providers.ladder import Ladder, first_rung, ran_out_of_tokens
 from orchestrator.providers.looks import look
@@ -142,6 +150,7 @@ class _Ping:
             latency_ms=answer.elapsed_ms,
             detail="" if alive else describe(answer),
             retry_after_seconds=None if alive else _rest(answer),
+            expired=verdict is Verdict.GONE and says_expired(answer),
             variant=variant if alive else None,
             tokens=_tokens(answer),
             cost_usd=_cost(answer, self._dialect.cost_header),

@@ -89,6 +89,8 @@ class Probe:
     variant: str | None = None
     tokens: int = 0
     cost_usd: str | None = None
+    expired: bool = False
+    """It is GONE, and the platform says itself that its time was over."""
     foreign_handle: str | None = None  # what the key has instead of ours
     key_refused: str | None = None  # why its key can take no other session, whatever became of this one
     silence: Silence | None = None
@@ -169,6 +171,8 @@ class Status:
     life: Life
     detail: str = ""
     ends_at: datetime | None = None
+    expired: bool = False
+    """It has ended, by its own schedule."""
     price_per_hour: Decimal | None = None
     """What the platform charges while it runs, where it says so, in its own currency."""
 

@@ -115,6 +115,10 @@ _WRAPPED = re.compile(
     r"(?:^|: )([45]\d\d) (?=[A-Z{]|status)|\b(?:[Ss]tatus(?: [Cc]ode)?|[Ee]rror code|HTTP)[ :=]+([45]\d\d)\b"
 )
 
+#: An end by the platform's own schedule. What expires with 401 or 403 is a secret.
+_EXPIRED = re.compile(r"(?<![a-z])expired(?![a-z])", re.IGNORECASE)
+_OF_SECRETS = frozenset({401, 403})
+
 _SPEAKING_KEYS = ("error", "errors", "detail", "message", "msg")
 _CODE_KEYS = ("code", "type", "param")
 _STATUS_KEYS = ("code", "statusCode", "status")
@@ -134,6 +138,16 @@ def verdict_of(answer: Answer, rules: Sequence[Rule] = ()) -> Verdict:
     if status == 503 and "retry-after" in answer.headers:
         return Verdict.LOADING
     return _BY_STATUS.get(status, Verdict.TRANSIENT if status >= 500 else Verdict.MISCONFIGURED)
+
+
+def says_expired(answer: Answer) -> bool:
+    """Whether an answer that means GONE says that the time of what is gone was over."""
+    return effective_status(answer) not in _OF_SECRETS and names_expiry(read_fault(answer).text)
+
+
+def names_expiry(text: str) -> bool:
+    """Whether the words for an end say that it came by its own schedule."""
+    return bool(_EXPIRED.search(text))
 
 
 def effective_status(answer: Answer) -> int:

@@ -31,6 +31,7 @@ from orchestrator.providers.errors import (
     ProviderError,
     Throttled,
 )
+from orchestrator.providers.faults import names_expiry
 from orchestrator.providers.fpt_control import Control
 from orchestrator.providers.fpt_options import FptOptions, chat_base
 from orchestrator.providers.http import HttpClient
@@ -89,7 +90,8 @@ class TemplateDriver:
         except ProviderError as error:
             return Status(life=Life.UNKNOWN, detail=str(error))
         table = self._options.status
-        return Status(life=life, detail=said, ends_at=read_time(body, table.ends_at) if table else None)
+        ends_at = read_time(body, table.ends_at) if table else None
+        return Status(life=life, detail=said, ends_at=ends_at, expired=life in ENDED and names_expiry(said))
 
     async def close(self, target: Target) -> Closed:
         try:

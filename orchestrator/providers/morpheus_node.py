@@ -123,7 +123,12 @@ class MorpheusNodeDriver:
         if session is None:
             return Status(life=Life.GONE, detail="the node knows of no such session")
         ended = session.ended(now)
-        return Status(life=Life.GONE if ended else Life.RUNNING, detail=ended or "", ends_at=session.ends_at)
+        return Status(
+            life=Life.GONE if ended else Life.RUNNING,
+            detail=ended or "",
+            ends_at=session.ends_at,
+            expired=ended is not None and session.closed_at is None,
+        )
 
     async def close(self, target: Target) -> Closed:
         if target.handle is None:

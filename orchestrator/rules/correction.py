@@ -28,6 +28,7 @@ PAST_OF_SESSION = (
     "last_alive_at",
     "failing_since",
     "gone_since",
+    "expired_at",
     "loading_since",
     "unusable_since",
     "leased_at",

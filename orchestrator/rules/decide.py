@@ -109,12 +109,15 @@ def believed(retry_after_seconds: float | None, policy: Policy) -> float:
     return min(retry_after_seconds or 0.0, RETRY_AFTER_INTERVALS * policy.ping_interval_seconds)
 
 
-def after_the_platforms_word(session: Session, now: datetime, said: str) -> Decision:
-    """The platform's own status says that it has ended: no second ping is needed to believe it."""
+def after_the_platforms_word(
+    session: Session, now: datetime, said: str, *, expired: bool = False
+) -> Decision:
+    """The platform's own status says that it has ended, perhaps by its own schedule (`expired`): no second ping is
+    needed to believe it."""
     detail = f"the platform says so itself: {said}"
     match session.state:
         case State.RUNNING:
-            return _end(session, now, detail)
+            return _end(session, now, detail, expired=expired)
         case State.STARTING:
             return GiveUp(detail)
         case State.CREATED | State.QUEUED | State.STOPPING | State.STOPPED | State.FAILED:
@@ -219,9 +222,11 @@ def _unusable(session: Session, policy: Policy, now: datetime, interval: float) 
     return _end(session, now, detail)
 
 
-def _end(session: Session, now: datetime, detail: str) -> Stop:
-    """Before the end that the provider declared it is a death, from then on what was agreed."""
+def _end(session: Session, now: datetime, detail: str, *, expired: bool = False) -> Stop:
+    """Before the end that the provider declared it is a death, from then on what was agreed; so it is wherever the
+    provider says itself that the time of the session was over."""
     ended = session.declared_end_at is not None and now >= session.declared_end_at
+    ended = ended or expired or _says_expired(session)
     return Stop(StopReason.PROVIDER_ENDED if ended else StopReason.DEAD, detail)
 
 
@@ -229,6 +234,12 @@ def _confirmed(session: Session) -> bool:
     """Whether the last ping is at least the second that says GONE."""
     gone, seen = session.gone_since, session.last_ping_at
     return gone is not None and seen is not None and gone < seen
+
+
+def _says_expired(session: Session) -> bool:
+    """Whether the doubt that it is gone comes from words that call it expired."""
+    gone, expired = session.gone_since, session.expired_at
+    return gone is not None and expired is not None and gone <= expired
 
 
 def _backoff(session: Session, policy: Policy) -> float:

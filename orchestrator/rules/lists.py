@@ -107,3 +107,5 @@ class Finding:
     certain: bool = False
     """It was ours and has ended here: no mistake of a list can make it a healthy session."""
     live: Live | None = None
+    expired: bool = False
+    """Its own status says that it ended by its own schedule."""

@@ -24,6 +24,8 @@ class Ping:
     """What the platform's own status said, where it said that the session lives."""
     silence: Silence | None = None
     """It was accepted, and not answered in time."""
+    expired: bool = False
+    """It is GONE, and the platform says that its time was over."""
 
     @property
     def weighed(self) -> "Ping":
@@ -53,6 +55,7 @@ def note_ping(session: Session, ping: Ping, policy: Policy, now: datetime) -> Se
         failures=failures,
         failing_since=failing_since,
         gone_since=gone_since,
+        expired_at=now if ping.expired and verdict is Verdict.GONE else session.expired_at,
         loading_since=loading_since,
         unusable_since=unusable_since,
     )

@@ -70,8 +70,9 @@ class Claims:
         )
 
     def stopped_as_dead(self, session_ids: Collection[str]) -> set[str]:
-        """Those of the sessions that have stopped as dead."""
-        dead = SESSIONS.c.stop_reason == StopReason.DEAD
+        """Those of the sessions that have stopped as dead, or as gone from their provider by its own schedule."""
+        gone = and_(SESSIONS.c.stop_reason == StopReason.PROVIDER_ENDED, SESSIONS.c.gone_since.is_not(None))
+        dead = or_(SESSIONS.c.stop_reason == StopReason.DEAD, gone)
         query = select(SESSIONS.c.id).where(SESSIONS.c.id.in_(session_ids), dead)
         return set(self._connection.execute(query).scalars())
 

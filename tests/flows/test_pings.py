@@ -62,13 +62,49 @@ def test_gone_is_believed_when_it_is_said_twice(world: World, sights: int, state
     assert world.session(session_id).state is state
 
 
-def test_a_session_that_the_platform_ended_is_dead_before_its_declared_end(world: World) -> None:
+@pytest.mark.parametrize(
+    ("how", "reason", "said"),
+    [
+        ("forgotten", StopReason.DEAD, "session not found"),
+        ("expired", StopReason.PROVIDER_ENDED, "session expired"),
+    ],
+)
+def test_before_its_declared_end_a_session_that_is_gone_is_dead_unless_it_is_said_to_have_expired(
+    how: str, reason: StopReason, said: str, world: World
+) -> None:
     session_id = world.run_session("moral")
-    world.server.end_session(world.server.open_sessions()[0].id)
+    world.server.end_session(world.server.open_sessions()[0].id, how)
     world.pass_time(2 * MINUTE)
     session = world.session(session_id)
-    assert (session.state, session.stop_reason) == (State.STOPPED, StopReason.DEAD)
+    assert (session.state, session.stop_reason) == (State.STOPPED, reason)
+    assert said in (session.stop_detail or "")
     assert world.calls("close") == 2, "closed all the same"
+
+
+def test_what_has_expired_before_its_declared_end_is_moved_as_what_has_died(world: World) -> None:
+    session_id = world.run_session("roam", failover=True)
+    world.server.end_session(world.server.open_sessions()[0].id, "expired")
+    world.pass_time(2 * MINUTE)
+    session = world.session(session_id)
+    assert (session.state, session.provider) == (State.RUNNING, "alpha")
+    assert [one.lost_at for one in world.placements(session_id)] == [None, None], "nobody died there"
+
+
+def test_the_gateways_own_ping_says_expired_once_and_then_no_session(make_world: MakeWorld) -> None:
+    world = make_world(options={"ping": "native"})
+    session_id = world.run_session("moral")
+    world.server.end_session(world.server.open_sessions()[0].id, "expired")
+    world.pass_time(2 * MINUTE)
+    assert world.session(session_id).stop_reason is StopReason.PROVIDER_ENDED
+
+
+def test_many_that_expire_at_once_are_no_fault_of_the_provider(make_world: MakeWorld) -> None:
+    world = make_world(morpheus_keys=3)
+    ids = [world.run_session("moral") for _ in range(2)]
+    for there in world.server.open_sessions():
+        world.server.end_session(there.id, "expired")
+    world.pass_time(5 * MINUTE)
+    assert {world.session(one).stop_reason for one in ids} == {StopReason.PROVIDER_ENDED}
 
 
 def test_a_session_whose_declared_end_has_come_was_ended_by_its_provider(make_world: MakeWorld) -> None:

@@ -177,17 +177,20 @@ def test_a_chat_ping_leaves_the_key_alone(make_platforms: MakeWorld) -> None:
         assert [one.lease_token for one in tx.credentials.listed()] == [None, None]
 
 
+@pytest.mark.parametrize(
+    ("how", "reason"), [("expired", StopReason.PROVIDER_ENDED), ("forgotten", StopReason.DEAD)]
+)
 @pytest.mark.parametrize("asked", [True, False])
 def test_the_last_word_on_the_dead_is_asked_where_the_operator_wants_it(
-    asked: bool, make_platforms: MakeWorld
+    asked: bool, how: str, reason: StopReason, make_platforms: MakeWorld
 ) -> None:
     world = make_platforms(platform_of("morpheus").with_options(confirm_dead_with_pingsession=asked))
     session_id = world.run_at("morpheus")
-    world.end_there(session_id)
+    world.end_there(session_id, how)
     world.fault_at("morpheus", "close_fails", "close")
     world.pass_time(3 * MINUTE)
     session = world.session(session_id)
-    assert session.stop_reason is StopReason.DEAD
+    assert session.stop_reason is reason
     assert session.state is (State.STOPPED if asked else State.STOPPING)
     assert bool(world.calls("ping_native", "morpheus")) is asked
 

@@ -90,7 +90,7 @@ def test_a_stop_after_a_lost_open_closes_what_was_opened(
 
 @where_it_can_end
 @pytest.mark.parametrize("how", ["expired", "dead", "forgotten"])
-def test_what_the_platform_ends_by_itself_is_dead_and_closed(
+def test_what_the_platform_ends_by_itself_is_dead_or_has_expired_and_is_closed(
     platform: Platform, how: str, make_platforms: MakeWorld
 ) -> None:
     world = make_platforms(platform)
@@ -100,7 +100,8 @@ def test_what_the_platform_ends_by_itself_is_dead_and_closed(
     session = world.session(session_id)
     if platform.attaches and how == "forgotten":  # the key's next call begins another one there
         return
-    assert session.stop_reason is StopReason.DEAD, session
+    says_expired = how == "expired" and platform.says_expired
+    assert session.stop_reason is (StopReason.PROVIDER_ENDED if says_expired else StopReason.DEAD), session
     assert session.state is State.STOPPED, world.placements(session_id)
     assert world.server.report().pings_after_close == 0
 

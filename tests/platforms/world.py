@@ -41,6 +41,8 @@ class Platform:
     """Somebody else opens: each session brings a key of its own."""
     has_sessions: bool = True
     """The platform itself knows what a session is, and can end one."""
+    says_expired: bool = False
+    """It says so of what has ended by its schedule; others only say that it has ended."""
     opens: bool = True
     """The open is a request of its own, which can be lost; otherwise it only looks."""
 
@@ -82,13 +84,19 @@ PLATFORMS = (
     ),
     Platform(name="fpt-template", driver="fpt", opens_by="open", options=TEMPLATE),
     Platform(
-        name="morpheus", driver="morpheus", opens_by="open", options={"close_retry_seconds": 0.01}, keys=2
+        name="morpheus",
+        driver="morpheus",
+        opens_by="open",
+        options={"close_retry_seconds": 0.01},
+        keys=2,
+        says_expired=True,
     ),
     Platform(
         name="morpheus-node",
         driver="morpheus-node",
         opens_by="open",
         options={"user": WALLET, "open_within_seconds": 60, "list_lag_seconds": 0, "nonce_rest_seconds": 0.1},
+        says_expired=True,
     ),
 )
 

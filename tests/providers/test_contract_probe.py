@@ -60,6 +60,8 @@ def test_each_fault_has_its_verdict(
     if fault == "cut_in_body" and stage.platform.streams:
         expected = Verdict.ALIVE  # the first chunk arrived, and nobody waited for more
     assert answer.verdict is expected, answer
+    expired = answer.verdict is Verdict.GONE and "expired" in answer.detail
+    assert answer.expired is expired, "some only say that there is no such session"
     assert bool(answer.detail) is (answer.verdict is not Verdict.ALIVE)
     assert len(answer.detail) <= 300
 

@@ -353,7 +353,8 @@ def test_the_node_tells_the_state_of_a_session(stage: Stage, how: str | None, li
     placed = stage.open()
     if how:
         stage.server.end_session(placed.handle, how)
-    assert stage.play(lambda driver: driver.status(stage.target(placed))).life is life
+    status = stage.play(lambda driver: driver.status(stage.target(placed)))
+    assert (status.life, status.expired) == (life, how == "expired")
 
 
 def test_a_node_that_fails_says_nothing_of_the_session(stage: Stage) -> None:

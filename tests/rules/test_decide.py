@@ -340,6 +340,47 @@ def test_the_declared_end_makes_the_difference(
     assert decision.reason is reason
 
 
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        pytest.param([(V.GONE, True), (V.GONE, True)], StopReason.PROVIDER_ENDED, id="expired, twice"),
+        pytest.param([(V.GONE, True), (V.GONE, False)], StopReason.PROVIDER_ENDED, id="and then no session"),
+        pytest.param([(V.GONE, False), (V.GONE, True)], StopReason.PROVIDER_ENDED, id="the better word last"),
+        pytest.param([(V.GONE, False), (V.GONE, False)], StopReason.DEAD, id="gone, nobody says why"),
+        pytest.param(
+            [(V.GONE, True), *[(V.TRANSIENT, False)] * 3], StopReason.PROVIDER_ENDED, id="then silence"
+        ),
+        pytest.param(
+            [(V.GONE, True), (V.ALIVE, False), *[(V.GONE, False)] * 2], StopReason.DEAD, id="refuted since"
+        ),
+    ],
+)
+def test_who_is_said_to_have_expired_is_not_dead(
+    said: list[tuple[Verdict, bool]], reason: StopReason
+) -> None:
+    session = a_running_session(declared_end_at=NOW + HOUR)
+    for n, (verdict, expired) in enumerate(said):
+        ping = Ping(verdict, 7, "answer", expired=expired)
+        session = note_ping(session, ping, POLICY, NOW - 40 * SECOND * (len(said) - 1 - n))
+    decision = after_ping(session, POLICY, NOW)
+    assert isinstance(decision, Stop)
+    assert decision.reason is reason
+
+
+def test_a_status_that_contradicts_takes_the_word_expired_away() -> None:
+    session = a_running_session(declared_end_at=NOW + HOUR)
+    lives = Ping(V.GONE, 7, "session expired", lives="running", expired=True)
+    session = note_ping(session, lives, POLICY, NOW - MINUTE)
+    assert (session.gone_since, session.expired_at) == (None, None)
+
+
+@pytest.mark.parametrize(("expired", "reason"), [(True, StopReason.PROVIDER_ENDED), (False, StopReason.DEAD)])
+def test_the_platforms_own_word_says_whether_it_has_expired(expired: bool, reason: StopReason) -> None:
+    session = a_running_session(declared_end_at=NOW + HOUR)
+    decision = after_the_platforms_word(session, NOW, "ended", expired=expired)
+    assert decision == Stop(reason, "the platform says so itself: ended")
+
+
 @pytest.mark.parametrize("verdict", V)
 @pytest.mark.parametrize("state", [State.CREATED, State.QUEUED, State.STOPPING, State.STOPPED, State.FAILED])
 def test_a_ping_decides_nothing_for_others(state: State, verdict: Verdict) -> None:

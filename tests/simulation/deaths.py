@@ -69,6 +69,22 @@ def ended_there(evidence: Evidence, placement: Placement, by: datetime) -> bool:
     )
 
 
+def is_said_to_have_expired(evidence: Evidence, placement: Placement, by: datetime) -> bool:
+    """The platform ended it by its own schedule, or says so of what it has not ended."""
+    here = (one for one in evidence.upstream if one.upstream == placement.provider)
+    ended = any(
+        there.id == placement.handle
+        and there.closed_by == "expired"
+        and there.closed_at is not None
+        and evidence.at(there.closed_at) <= by
+        for there in here
+    )
+    return ended or any(
+        call.fault == "expired" and is_about(evidence, call, placement) and evidence.at(call.began_at) <= by
+        for call in evidence.calls_at.get(placement.provider, ())
+    )
+
+
 def lied_about(evidence: Evidence, placement: Placement) -> bool:
     """The platform said that it has nothing, while the end of this one was wanted."""
     until = placement.ended_at or evidence.now

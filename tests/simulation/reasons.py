@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from orchestrator.rules.states import TERMINAL, State, StopReason
 from orchestrator.rules.values import Session
-from tests.simulation.deaths import no_death, no_start
+from tests.simulation.deaths import is_said_to_have_expired, no_death, no_start
 from tests.simulation.evidence import Evidence, stop_told
 from tests.simulation.funds import pays_the_next_block
 from tests.simulation.treasury import STAMPS, cost_of_blocks, ended
@@ -31,11 +31,13 @@ def _nobody_asked(evidence: Evidence, session: Session, _at: datetime) -> Iterat
 
 
 def _not_its_end(evidence: Evidence, session: Session, at: datetime) -> Iterator[str]:
-    """Whoever sees an end from the declared one on; before it, it would be a death."""
+    """Whoever sees an end from the declared one on; before it, it would be a death but for the platform's own word."""
     placements = evidence.of_session.get(session.id, ())
     declared = placements[-1].declared_end_at if placements else None
     if declared is None or at < declared - STAMPS:
-        yield f"it took effect at {at}, the declared end is {declared}"
+        if not placements or not is_said_to_have_expired(evidence, placements[-1], at):
+            yield f"it took effect at {at}, the declared end is {declared}"
+        yield from no_death(evidence, session, at)
     elif at > declared + STAMPS:  # it was not the clock that ended it
         yield from no_death(evidence, session, at)
 

@@ -137,6 +137,8 @@ class Session:
     failing_since: datetime | None = None
     gone_since: datetime | None = None
     """The first of two sights that the provider says it is gone."""
+    expired_at: datetime | None = None
+    """When it last said so, and that its time was over; what is older than `gone_since` counts no more."""
     loading_since: datetime | None = None
     unusable_since: datetime | None = None
     busy_since: datetime | None = None

@@ -148,6 +148,7 @@ class SessionRow(Row, table=True):
     failures: int
     failing_since: datetime | None = None
     gone_since: datetime | None = None
+    expired_at: datetime | None = None
     loading_since: datetime | None = None
     unusable_since: datetime | None = None
     busy_since: datetime | None = None
