@@ -7,21 +7,23 @@ from orchestrator.flows.services import Services
 from orchestrator.providers.driver import Closed, Placed, Probe
 from orchestrator.providers.errors import ProviderError
 from orchestrator.rules.money import MICRO
-from orchestrator.store.unit import Transaction
 
 
-def count(tx: Transaction, provider: str, probes: Sequence[Probe]) -> None:
-    """Add them to the provider's meter; what had not begun cost nothing."""
+def count_apart(services: Services, provider: str, probes: Sequence[Probe]) -> None:
+    """Add them to the provider's meter, in a short transaction that locks nothing else; what had not begun cost
+    nothing."""
     sent = [probe for probe in probes if not probe.not_begun]
     if not sent:
         return
-    cost = sum((Decimal(probe.cost_usd) for probe in sent if probe.cost_usd), Decimal(0))
+    cost = sum((Decimal(probe.cost_usd) for probe in sent if probe.cost_usd), Decimal(0)).quantize(MICRO)
     tokens = sum(probe.tokens for probe in sent)
-    tx.meters.count(provider, pings=len(sent), tokens=tokens, cost_usd=cost.quantize(MICRO))
+    services.database.transact(
+        lambda tx: tx.meters.count(provider, pings=len(sent), tokens=tokens, cost_usd=cost)
+    )
 
 
 def count_of_answer(services: Services, provider: str, said: object) -> None:
     """The same of the ping by which an open or a close looked, where its driver sent one."""
     probe = said.probe if isinstance(said, Placed | Closed | ProviderError) else None
-    if probe is not None:  # on its own: no account waits for a meter
-        services.database.transact(lambda tx: count(tx, provider, [probe]))
+    if probe is not None:
+        count_apart(services, provider, [probe])

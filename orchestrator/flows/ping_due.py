@@ -68,7 +68,6 @@ def _settle(services: Services, chunk: Sequence[Pinged]) -> None:
     def settle_good(tx: Transaction) -> None:
         now = tx.now()
         give_keys_back(services, tx, chunk)
-        ping_notes.meter(tx, begun)
         good = {pinged.token: [] for pinged in begun}  # type: dict[str, list[GoodPing]]
         for pinged in begun:
             ping = _good(services, pinged, now)
@@ -87,6 +86,7 @@ def _settle(services: Services, chunk: Sequence[Pinged]) -> None:
     for pinged in begun:
         if pinged.session.id not in written | given_back:
             _settle_apart(services, pinged)
+    ping_notes.meter(services, begun)
 
 
 def _end_cooldowns(services: Services, begun: Sequence[Pinged]) -> None:

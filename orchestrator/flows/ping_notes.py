@@ -48,13 +48,13 @@ def note_own_faults(services: Services, tx: Transaction, late: Sequence[Pinged])
             own_faults.alarm(services, tx, provider, fault, one.probe.detail)
 
 
-def meter(tx: Transaction, begun: Sequence[Pinged]) -> None:
-    """Count what the pings of each provider took."""
-    for provider in sorted({pinged.placement.provider for pinged in begun}):
+def meter(services: Services, begun: Sequence[Pinged]) -> None:
+    """Count what the pings of each provider took, on its own: nobody's session waits for a meter."""
+    for provider in sorted({pinged.placement.provider for pinged in begun if not pinged.asleep}):
         probes = [
             pinged.probe for pinged in begun if pinged.placement.provider == provider and not pinged.asleep
         ]
-        metering.count(tx, provider, probes)
+        metering.count_apart(services, provider, probes)
 
 
 def measure(begun: Sequence[Pinged]) -> None:

@@ -4,6 +4,8 @@ from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
+from zlib import crc32
 
 from orchestrator.flows.services import Services
 from orchestrator.rules.places import Choice, attempts, choices, fared_ill, remembered
@@ -103,9 +105,12 @@ def _take_at(
     avoiding = {ref for name, ref in tried if name == provider} | choice.avoiding
     excluding = {ref for ref in avoiding if ref is not None}
     excluding |= tx.alarms.keys_refusing(provider, session.model_id)
-    credential = tx.credentials.take(
-        provider, now, ref=session.pinned_credential, excluding=sorted(excluding)
-    )
+    card = services.card(provider)
+    which: Any = {"ref": session.pinned_credential, "excluding": sorted(excluding)}
+    if card is not None and card.exclusive_credentials:
+        credential = tx.credentials.take(provider, now, **which)
+    else:
+        credential = tx.credentials.share(provider, now, crc32(session.id.encode()), **which)
     if credential is not None:
         return Place(provider=provider, credential=credential, at=now)
     keyless = not services.config.providers[provider].all_credentials and session.pinned_credential is None

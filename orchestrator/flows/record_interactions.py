@@ -1,72 +1,98 @@
-"""Record interactions that whoever carries the traffic reports, in batches. A repeated batch counts once."""
+"""Record interactions that whoever carries the traffic reports, in batches. A repeated batch counts once.
 
-from collections.abc import Collection, Mapping
+Each account is a transaction of its own (`flows/jobs.py`), so that no account waits for another."""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from orchestrator.client.requests import Interactions, RecordInteractions
+from orchestrator.flows import overdue
 from orchestrator.flows.account_work import AccountWork
 from orchestrator.flows.services import Services
 from orchestrator.rules.busy import note_begun, note_ended
 from orchestrator.rules.pings import note_success, ping_not_needed_until
 from orchestrator.rules.refusals import ErrorCode
-from orchestrator.rules.states import State
+from orchestrator.rules.states import State, Step
 from orchestrator.rules.stops import interactions_limit
 from orchestrator.rules.values import Policy, Session
 from orchestrator.store.unit import Transaction
 
+Result = Mapping[str, Any]
 
-def record_interactions(
-    services: Services, tx: Transaction, request: RecordInteractions
-) -> Mapping[str, Any]:
-    """How many were counted, and which were not and why.
 
-    Accounts, then sessions are locked in the order of their ids; items apply singly, before due stops."""
+def accounts_of(tx: Transaction, request: RecordInteractions) -> Sequence[str]:
+    """The accounts that a batch is about, in the order of their ids."""
+    return sorted(set(tx.sessions.accounts_of({item.session_id for item in request.batch}).values()))
+
+
+def record_of(services: Services, tx: Transaction, request: RecordInteractions, account_id: str) -> Result:
+    """How many of one account's were counted, and which were not and why.
+
+    Its sessions are locked in the order of their ids; items apply singly, and before due stops. Where many are due,
+    the first of them: the others are still due, and nothing waits for them."""
+    account = tx.accounts.lock(account_id)
+    assert account is not None  # accounts are never deleted
+    work = AccountWork(services, tx, account, tx.now())
     account_of = tx.sessions.accounts_of({item.session_id for item in request.batch})
-    accounts = tx.accounts.lock_all(set(account_of.values()))
-    now = tx.now()
-    works = {name: AccountWork(services, tx, account, now) for name, account in sorted(accounts.items())}
-    sessions = {session_id: tx.sessions.lock(session_id) for session_id in sorted(account_of)}
-    archived = tx.archive.of({item.session_id for item in request.batch} - account_of.keys())
-    over = {one.id for one in archived.values() if one.deleted_at is None}
-    recorder = _Recorder(
-        works, {sid: session for sid, session in sessions.items() if session is not None}, over
-    )
+    mine = {session_id for session_id, its_account in account_of.items() if its_account == account_id}
+    recorder = _Recorder(work, tx.sessions.lock_all(mine))
     for index, item in enumerate(request.batch):
-        recorder.record(index, item)
+        if item.session_id in mine:
+            recorder.record(index, item)
     recorder.save()
-    for _, work in sorted(works.items()):
-        work.apply_due_stops()
-        work.finish()
+    if work.apply_due_stops(overdue.AT_ONCE):
+        tx.sessions.wake(Step.STOP)
+    work.finish()
     return {"accepted": recorder.accepted, "rejected": recorder.rejected}
 
 
-class _Recorder:
-    """Applies items to snapshots; saves each session once."""
+def record_interactions(
+    services: Services, tx: Transaction, request: RecordInteractions, done: Mapping[str, Result] | None = None
+) -> Result:
+    """How many were counted, and which were not and why. `done`: what became of accounts that are done already."""
+    results = dict(done or {})
+    for account_id in accounts_of(tx, request):
+        if account_id not in results:
+            results[account_id] = record_of(services, tx, request, account_id)
+    rejected = [*_of_nobody(tx, request), *(one for result in results.values() for one in result["rejected"])]
+    first = {one["index"]: one for one in rejected}  # a session may have gone to the archive meanwhile
+    accepted = sum(result["accepted"] for result in results.values())
+    return {"accepted": accepted, "rejected": [first[index] for index in sorted(first)]}
 
-    def __init__(
-        self, works: Mapping[str, AccountWork], sessions: Mapping[str, Session], archived: Collection[str]
-    ) -> None:
-        self._archived = archived
-        self._works = works
+
+def _of_nobody(tx: Transaction, request: RecordInteractions) -> list[Result]:
+    """The items of sessions that are unknown, or in the archive."""
+    asked = {item.session_id for item in request.batch}
+    gone = asked - tx.sessions.accounts_of(asked).keys()
+    over = {one.id for one in tx.archive.of(gone).values() if one.deleted_at is None}
+    return [
+        _archived(index, item) if item.session_id in over else _unknown(index, item)
+        for index, item in enumerate(request.batch)
+        if item.session_id in gone
+    ]
+
+
+class _Recorder:
+    """Applies items to snapshots of one account's sessions; saves each session once."""
+
+    def __init__(self, work: AccountWork, sessions: Mapping[str, Session]) -> None:
+        self._work = work
         self._before = dict(sessions)
         self._after = dict(sessions)
         self.accepted = 0
-        self.rejected: list[dict[str, Any]] = []
+        self.rejected: list[Result] = []
 
     def record(self, index: int, item: Interactions) -> None:
         session = self._after.get(item.session_id)
-        if item.session_id in self._archived:
-            message = f"session {item.session_id} is archived: its interactions count no longer"
-            self._reject(index, item, ErrorCode.INVALID_STATE, message)
-        elif session is None or session.deleted_at is not None:
-            self._reject(index, item, ErrorCode.UNKNOWN_SESSION, f"session {item.session_id} is unknown")
+        if session is None or session.deleted_at is not None:
+            self.rejected.append(_unknown(index, item))
         elif session.state in {State.CREATED, State.QUEUED, State.FAILED}:
             message = f"session {session.id} is {session.state.value}: it never served anybody"
-            self._reject(index, item, ErrorCode.INVALID_STATE, message)
+            self.rejected.append(_rejected(index, item, ErrorCode.INVALID_STATE, message))
         else:
-            work = self._works[session.account_id]
+            work = self._work
             self._after[session.id] = _applied(session, item, work.policy(session), work.now)
             self.accepted += 1
 
@@ -74,13 +100,21 @@ class _Recorder:
         for session_id in sorted(self._after):
             before, after = self._before[session_id], self._after[session_id]
             if after != before:
-                work = self._works[after.account_id]
                 live = after.state in {State.STARTING, State.RUNNING}
-                work.keep(before, work.planned(after) if live else after)
+                self._work.keep(before, self._work.planned(after) if live else after)
 
-    def _reject(self, index: int, item: Interactions, code: ErrorCode, message: str) -> None:
-        rejected = {"index": index, "session_id": item.session_id, "code": code.value, "message": message}
-        self.rejected.append(rejected)
+
+def _unknown(index: int, item: Interactions) -> Result:
+    return _rejected(index, item, ErrorCode.UNKNOWN_SESSION, f"session {item.session_id} is unknown")
+
+
+def _archived(index: int, item: Interactions) -> Result:
+    message = f"session {item.session_id} is archived: its interactions count no longer"
+    return _rejected(index, item, ErrorCode.INVALID_STATE, message)
+
+
+def _rejected(index: int, item: Interactions, code: ErrorCode, message: str) -> Result:
+    return {"index": index, "session_id": item.session_id, "code": code.value, "message": message}
 
 
 def _applied(session: Session, item: Interactions, policy: Policy, now: datetime) -> Session:

@@ -38,7 +38,7 @@ def try_ping(subject: Subject, secret: Secret | None, served: Target | None) -> 
     probe = subject.services.loop.run(subject.driver.probe(target))
     if probe.not_begun:
         return [not_tried("ping", "too late to begin")]
-    subject.services.database.transact(lambda tx: metering.count(tx, subject.name, [probe]))
+    metering.count_apart(subject.services, subject.name, [probe])
     return [_pinged(target, probe), _price(probe)]
 
 

@@ -1,6 +1,6 @@
 """Named queries over accounts."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -50,13 +50,6 @@ class Accounts:
         query = select(ACCOUNTS).where(ACCOUNTS.c.id == account_id).with_for_update(skip_locked=not waits)
         row = self._connection.execute(query).first()
         return snapshot(Account, row) if row else None
-
-    def lock_all(self, account_ids: Collection[str]) -> dict[str, Account]:
-        """Several accounts, locked in the order of their ids."""
-        query = (
-            select(ACCOUNTS).where(ACCOUNTS.c.id.in_(account_ids)).order_by(ACCOUNTS.c.id).with_for_update()
-        )
-        return {row.id: snapshot(Account, row) for row in self._connection.execute(query)}
 
     def due(self, step: Step, now: datetime, limit: int) -> Sequence[str]:
         """Accounts whose step has come, the longest overdue first."""

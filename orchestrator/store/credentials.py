@@ -40,15 +40,32 @@ class Credentials:
     def take(
         self, provider: str, now: datetime, *, ref: str | None = None, excluding: Collection[str] = ()
     ) -> Credential | None:
-        """The least recently used credential of `provider` that may carry a new placement, or None.
+        """The least recently used exclusive credential of `provider` that may carry a new placement, or None.
 
-        An exclusive one carries at most one unclosed placement; paused, resting and retired ones carry none.
-        Locked ones are passed over at first, so that two admissions take two; then they are waited for."""
+        It carries at most one unclosed placement; paused, resting and retired ones carry none. Locked ones are passed
+        over at first, so that two admissions take two; then they are waited for."""
         for skip_locked in (True, False):
-            taken = self._take(_usable(provider, now, ref, excluding), now, skip_locked=skip_locked)
+            usable = and_(_usable(provider, now, ref, excluding), CREDENTIALS.c.exclusive)
+            taken = self._take(usable, now, skip_locked=skip_locked)
             if taken is not None:
                 return taken
         return None
+
+    def share(
+        self,
+        provider: str,
+        now: datetime,
+        lot: int,
+        *,
+        ref: str | None = None,
+        excluding: Collection[str] = (),
+    ) -> Credential | None:
+        """One of the shared credentials of `provider` that may carry a new placement, or None. Its row is neither
+        written nor locked: others take it at the same moment. `lot`, any number, spreads placements over them."""
+        usable = and_(_usable(provider, now, ref, excluding), ~CREDENTIALS.c.exclusive)
+        query = select(CREDENTIALS).where(usable).order_by(CREDENTIALS.c.id)
+        found = self._connection.execute(query).all()
+        return snapshot(Credential, found[lot % len(found)]) if found else None
 
     def free(self, provider: str, now: datetime, limit: int) -> Sequence[str]:
         """References of credentials that may carry a new placement now, the least recently used first."""

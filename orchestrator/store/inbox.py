@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import Connection, Select, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from orchestrator.store.rows import table_of
@@ -22,6 +22,9 @@ class KnownJob:
     fingerprint: str | None
     """Of its arguments; None: it came to an earlier release, or they have none."""
     outcome: Mapping[str, Any] | None
+    """None: it is under way, account by account."""
+    parts: Mapping[str, Any] | None = None
+    """What became of the accounts that are done, by their ids."""
 
     def is_another(self, name: str, fingerprint: str | None) -> bool:
         """Is this a job of another name, or with other arguments? Where either has no fingerprint, the name decides."""
@@ -48,9 +51,11 @@ class Inbox:
 
     def known(self, task_id: str) -> KnownJob | None:
         """The job under this task id, with its outcome; None where it is unknown."""
-        query = select(INBOX.c.name, INBOX.c.fingerprint, INBOX.c.outcome).where(INBOX.c.task_id == task_id)
-        row = self._connection.execute(query).mappings().first()
-        return KnownJob(**row) if row is not None else None
+        return self._read(_job(task_id))
+
+    def lock(self, task_id: str) -> KnownJob | None:
+        """The same, locked: nobody else does a part of it now."""
+        return self._read(_job(task_id).with_for_update())
 
     def outcome(self, task_id: str) -> Mapping[str, Any] | None:
         """What became of the job; None where it is unknown."""
@@ -61,7 +66,12 @@ class Inbox:
 
     def settle(self, task_id: str, outcome: Mapping[str, Any]) -> None:
         """Keep the outcome, in the transaction of the effect."""
-        self._connection.execute(update(INBOX).where(INBOX.c.task_id == task_id).values(outcome=outcome))
+        settled = update(INBOX).where(INBOX.c.task_id == task_id)
+        self._connection.execute(settled.values(outcome=outcome, parts=None))
+
+    def keep_parts(self, task_id: str, parts: Mapping[str, Any]) -> None:
+        """Keep what became of some of its accounts, in the transaction of the last of these."""
+        self._connection.execute(update(INBOX).where(INBOX.c.task_id == task_id).values(parts=parts))
 
     def oldest(self) -> datetime | None:
         """When the oldest job came that is kept."""
@@ -72,3 +82,12 @@ class Inbox:
         """Drop at most `limit` outcomes of before then; return how many."""
         old = select(INBOX.c.task_id).where(INBOX.c.received_at < at).limit(limit)
         return self._connection.execute(delete(INBOX).where(INBOX.c.task_id.in_(old))).rowcount
+
+    def _read(self, query: Select[Any]) -> KnownJob | None:
+        row = self._connection.execute(query).mappings().first()
+        return KnownJob(**row) if row is not None else None
+
+
+def _job(task_id: str) -> Select[Any]:
+    columns = INBOX.c.name, INBOX.c.fingerprint, INBOX.c.outcome, INBOX.c.parts
+    return select(*columns).where(INBOX.c.task_id == task_id)

@@ -22,13 +22,15 @@ class Meters:
 
     def count(self, provider: str, *, pings: int, tokens: int, cost_usd: Decimal) -> None:
         """Add what a batch of pings took."""
-        self._make(provider)
         added = {
             "pings": METERS.c.pings + pings,
             "tokens": METERS.c.tokens + tokens,
             "cost_usd": METERS.c.cost_usd + cost_usd,
         }
-        self._connection.execute(update(METERS).where(METERS.c.provider == provider).values(**added))
+        counted = update(METERS).where(METERS.c.provider == provider).values(**added)
+        if not self._connection.execute(counted).rowcount:
+            self._make(provider)
+            self._connection.execute(counted)
 
     def note_balance(
         self, provider: str, amount: Decimal, currency: str, now: datetime, *, is_low: bool

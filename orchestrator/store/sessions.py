@@ -92,6 +92,11 @@ class Sessions:
         row = self._connection.execute(query).first()
         return snapshot(Session, row) if row else None
 
+    def lock_all(self, session_ids: Collection[str]) -> dict[str, Session]:
+        """Several sessions, locked in the order of their ids."""
+        query = select(SESSIONS).where(SESSIONS.c.id.in_(session_ids)).order_by(SESSIONS.c.id)
+        return {row.id: snapshot(Session, row) for row in self._connection.execute(query.with_for_update())}
+
     def by_name(self, account_id: str, name: str) -> str | None:
         """The id of the session that has this name in this account, among the not deleted."""
         mine = and_(

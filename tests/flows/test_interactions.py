@@ -1,7 +1,12 @@
 """Interactions, as whoever carries the traffic reports them."""
 
 from datetime import timedelta
+from typing import Any
 
+import pytest
+from sqlalchemy import event
+
+from orchestrator.flows import jobs, overdue, record_interactions
 from orchestrator.rules.states import State, StopReason
 from tests.flows.conftest import MakeWorld
 from tests.flows.hands import Hands
@@ -184,3 +189,86 @@ def test_a_batch_touches_many_accounts(any_world: MakeWorld) -> None:
     assert [world.session(one).interactions for one in ids] == [1, 2, 3]
     assert {world.session(one).stop_reason for one in ids} == {StopReason.MAX_DURATION}
     world.settle()
+
+
+def _of_three_accounts(world: World) -> tuple[list[str], list[dict[str, Any]]]:
+    ids = []
+    for account in ("amy", "bob", "zoe"):
+        world.done("account.put", account_id=account, plan="payg", currency="USD")
+        world.done("account.credit", account_id=account, amount="5", currency="USD", key="1")
+        ids.append(world.run_session(account_id=account))
+    batch = [{"session_id": one, "count": 1} for one in (ids[2], "nobody", ids[0], ids[1], ids[2])]
+    return ids, batch
+
+
+def test_a_batch_that_breaks_off_counts_each_account_once(
+    any_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = any_world()
+    ids, batch = _of_three_accounts(world)
+    real = record_interactions.record_of
+    for fails_at in ("bob", "zoe"):
+
+        def breaks_off(*given: Any, at: str = fails_at) -> Any:
+            if given[3] == at:
+                raise RuntimeError("the worker dies here")
+            return real(*given)
+
+        for module in (jobs, record_interactions):
+            monkeypatch.setattr(module, "record_of", breaks_off)
+        with pytest.raises(RuntimeError):
+            world.job(RECORD, task_id="once", batch=batch)
+    assert [world.session(one).interactions for one in ids] == [1, 1, 0]
+    for module in (jobs, record_interactions):
+        monkeypatch.setattr(module, "record_of", real)
+    assert world.job(RECORD, task_id="once", batch=batch[:2])["error"]["code"] == "conflict"
+    outcomes = [world.job(RECORD, task_id="once", batch=batch) for _ in range(2)]
+    assert outcomes[0] == outcomes[1]
+    assert outcomes[0]["result"]["accepted"] == 4
+    assert [one["index"] for one in outcomes[0]["result"]["rejected"]] == [1]
+    assert [world.session(one).interactions for one in ids] == [1, 1, 2]
+
+
+def test_a_batch_that_is_given_up_says_that_a_part_was_counted(
+    any_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = any_world()
+    ids, batch = _of_three_accounts(world)
+    monkeypatch.setattr(record_interactions, "record_of", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        world.job(RECORD, task_id="once", batch=batch)
+    lost = jobs.give_up(world.services, "once", f"orchestrator.{RECORD}", "ZeroDivisionError")
+    assert "of some accounts was recorded" in lost["error"]["message"]
+    assert world.job(RECORD, task_id="once", batch=batch) == lost
+    assert [world.session(one).interactions for one in ids] == [1, 1, 0]
+
+
+def test_each_account_of_a_batch_is_locked_alone(any_world: MakeWorld) -> None:
+    world = any_world()
+    _, batch = _of_three_accounts(world)
+    commits: list[list[str]] = [[]]
+
+    def note(_c: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if "FROM accounts" in statement:
+            commits[-1] += [one for one in ("amy", "bob", "zoe") if one in str(parameters)]
+
+    engine = world.services.database.engine
+    event.listen(engine, "before_cursor_execute", note)
+    event.listen(engine, "commit", lambda _connection: commits.append([]))
+    world.done(RECORD, batch=batch)
+    event.remove(engine, "before_cursor_execute", note)
+    assert [set(one) for one in commits if one][:3] == [{"amy"}, {"bob"}, {"zoe"}]
+
+
+def test_many_due_stops_are_left_to_follow_a_batch(
+    any_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = any_world()
+    monkeypatch.setattr(overdue, "AT_ONCE", 2)
+    world.done("account.put", account_id="acme", plan="contract", currency="USD")
+    ids = [world.run_session(stop={"max_duration_seconds": 60 + n}) for n in range(5)]
+    world.jump(5 * MINUTE)
+    assert world.done(RECORD, batch=[{"session_id": ids[4], "count": 1}])["accepted"] == 1
+    assert [world.session(one).state is State.RUNNING for one in ids] == [False, False, True, True, True]
+    world.settle()
+    assert [world.session(one).stopped_at for one in ids] == [START + (60 + n) * SECOND for n in range(5)]

@@ -82,7 +82,8 @@ class Stage:
 
     async def create(self, **kwargs: Any) -> str:
         """The id of a new session."""
-        outcome = await self.job("session.create", account_id="acme", model_id="model", **kwargs)
+        wish = {"account_id": "acme", "model_id": "model", **kwargs}
+        outcome = await self.job("session.create", **wish)
         assert outcome["ok"], outcome
         return str(outcome["result"]["id"])
 

@@ -79,6 +79,19 @@ async def _waits_for_a_key_that_nobody_tells_of(stage: Stage) -> None:
     await stage.passes(MINUTE)
 
 
+async def _traffic_of_two_accounts_is_reported(stage: Stage) -> None:
+    await stage.job("account.put", account_id="other", plan="contract", currency="USD")
+    await stage.job("account.credit", account_id="other", amount="5", currency="USD", key="opening")
+    mine = await stage.create()
+    other = await stage.create(account_id="other")
+    await stage.passes(MINUTE)
+    batch = [{"session_id": one, "count": 2} for one in (mine, other)]
+    await stage.job("session.record_interactions", batch=batch)
+    for one in (mine, other):
+        await stage.job("session.close", session_id=one)
+    await stage.passes(2 * MINUTE)
+
+
 async def _funds_run_out(stage: Stage) -> None:
     await stage.create()
     await stage.passes(8 * MINUTE)
@@ -245,6 +258,11 @@ STORIES: tuple[Story, ...] = (
         name="waits for a key that nobody tells of",
         plot=_waits_for_a_key_that_nobody_tells_of,
         providers=("morph",),
+    ),
+    Story(
+        name="traffic of two accounts is reported",
+        plot=_traffic_of_two_accounts_is_reported,
+        providers=("alpha",),
     ),
     Story(name="funds run out", plot=_funds_run_out, providers=("alpha",), credit="0.2"),
     Story(name="runs for hours", plot=_runs_for_hours, providers=("alpha",)),

@@ -34,12 +34,17 @@ def take(database: Database, *, now: datetime = T0, **more: Any) -> str | None:
     return taken.ref if taken else None
 
 
+def share(database: Database, lot: int = 0, **more: Any) -> str | None:
+    found = database.transact(lambda tx: tx.credentials.share("alpha", T0, lot, **more))
+    return found.ref if found else None
+
+
 def test_the_least_recently_used_is_taken_first(database: Database) -> None:
     keep(
         database,
-        a_credential("env:A", exclusive=False, last_used_at=T0 - MINUTE),
-        a_credential("env:B", exclusive=False, last_used_at=T0 - HOUR),
-        a_credential("env:C", exclusive=False),
+        a_credential("env:A", last_used_at=T0 - MINUTE),
+        a_credential("env:B", last_used_at=T0 - HOUR),
+        a_credential("env:C"),
     )
     taken = [take(database, now=T0 + n * SECOND) for n in range(4)]
     assert taken == ["env:C", "env:B", "env:A", "env:C"]
@@ -58,6 +63,8 @@ def test_the_least_recently_used_is_taken_first(database: Database) -> None:
 def test_one_that_may_not_be_used_is_never_taken(database: Database, credential: Credential) -> None:
     keep(database, credential)
     assert take(database) is None
+    keep(database, replace(credential, id="shared", exclusive=False))
+    assert share(database) is None
 
 
 def test_one_that_has_rested_is_taken(database: Database) -> None:
@@ -82,7 +89,27 @@ def test_an_exclusive_one_carries_one_unclosed_placement(database: Database) -> 
 
 def test_a_shared_one_carries_many(database: Database) -> None:
     keep(database, a_credential(exclusive=False), a_created(1), a_placement(1))
-    assert take(database) == "env:A"
+    assert share(database) == "env:A"
+    assert take(database) is None, "it is nobody's alone"
+
+
+def test_shared_ones_are_spread_by_lot(database: Database) -> None:
+    keep(database, *(a_credential(f"env:{name}", exclusive=False) for name in "ABC"))
+    assert [share(database, lot) for lot in range(4)] == ["env:A", "env:B", "env:C", "env:A"]
+    assert share(database, 1, excluding=["env:B"]) == "env:C"
+    assert share(database, 1, ref="env:A") == "env:A"
+    assert the_credential(database, "env:A").last_used_at is None
+
+
+def test_a_shared_one_is_neither_locked_nor_waited_for(on_postgresql: Database) -> None:
+    keep(on_postgresql, a_credential(exclusive=False))
+    with on_postgresql.engine.connect() as other:
+        unit = Transaction(other, lambda: T0)
+        assert unit.credentials.share("alpha", T0, 0) is not None
+        assert on_postgresql.transact(lambda tx: tx.credentials.pause("alpha", "env:A", "by hand", T0))
+        assert on_postgresql.transact(lambda tx: tx.credentials.unpause("alpha", "env:A"))
+        unit.credentials.pause("alpha", "env:A", "held", T0)
+        assert share(on_postgresql) == "env:A"
 
 
 def test_an_orphan_does_not_occupy_an_exclusive_one(database: Database) -> None:

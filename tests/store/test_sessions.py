@@ -230,8 +230,6 @@ def test_due_accounts_come_longest_overdue_first(database: Database) -> None:
     database.transact(lambda tx: tx.accounts.put_off("acme", T0 + HOUR))
     assert database.transact(lambda tx: tx.accounts.due(Step.CHARGE, T0, 9)) == ["b", "a"]
     assert database.transact(lambda tx: tx.accounts.oldest_due()) == {Step.CHARGE: T0 - SECOND}
-    locked = database.transact(lambda tx: tx.accounts.lock_all(["c", "a", "nobody"]))
-    assert list(locked) == ["a", "c"]
     assert [account.id for account in database.transact(lambda tx: tx.accounts.listed(limit=2))] == [
         "a",
         "acme",

@@ -23,6 +23,8 @@ class InboxRow(Row, table=True):
     """Of the arguments; None in rows of an earlier release."""
     received_at: datetime
     outcome: Mapping[str, Any] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True)))
+    parts: Mapping[str, Any] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True)))
+    """What became of each account that is done, while the job is under way."""
 
 
 class ParkedRow(Row, table=True):

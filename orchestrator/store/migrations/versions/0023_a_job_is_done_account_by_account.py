@@ -1,0 +1,21 @@
+"""A job about several accounts keeps what became of those that are done.
+
+Revision: 0023
+Follows: 0021
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0023"
+down_revision = "0021"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.add_column("inbox", sa.Column("parts", sa.JSON(), nullable=True))
+
+
+def downgrade() -> None:
+    op.drop_column("inbox", "parts")
