@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from orchestrator.flows import wishes
 from orchestrator.flows.canary import Canary
+from orchestrator.flows.crowd import Crowd
 from orchestrator.flows.loop import EventLoop
 from orchestrator.flows.services import Services
 from orchestrator.flows.services import jitter as random_jitter
@@ -106,6 +107,7 @@ def build(
     http: HttpClient | None = None,
     loop: EventLoop | None = None,
     secrets: SecretStore | None = None,
+    crowd: Crowd | None = None,
 ) -> Built:
     """Everything that flows need in one process. Call it after the fork. What is given is not built."""
     database = database or open_database(
@@ -133,6 +135,7 @@ def build(
             most=calls_that_fit(file_limit()),
         ),
         wake=wake,
+        crowd=crowd or Crowd(),
         jitter=jitter or random_jitter,
         canary=Canary(http, configuration.canary_url) if configuration.canary_url else None,
     )

@@ -3,6 +3,7 @@
 services         what every flow is given
 loop, slots      the worker process's event loop, and how much of it one provider may hold
 account_work     one account locked, its due stops applied: every change of its sessions or money
+crowd            how many threads of this process may wait for accounts that others hold
 placing          the next placement of a session; a placement that is no longer wanted
 admission        may this session start now
 jobs             one job: inbox, effect, events and outcome in one transaction

@@ -256,13 +256,25 @@ class AccountWork:
         return funds.with_funds(account, self._funds_end(self.now), self.now, runs=bool(self._running()))
 
 
+def lock_account(
+    services: Services, tx: Transaction, account_id: str, *, waits: bool = True
+) -> Account | None:
+    """The account, locked; None where there is no such account, or, without `waits`, where another transaction holds
+    it. Raises AccountBusy where as many threads of this process wait for accounts as may."""
+    account = tx.accounts.lock(account_id, waits=False)
+    if account is not None or not waits or tx.accounts.get(account_id) is None:
+        return account
+    with services.crowd.waits_for(account_id):
+        return tx.accounts.lock(account_id)
+
+
 def on_account(
     services: Services, tx: Transaction, account_id: str, *, waits: bool = True
 ) -> AccountWork | None:
     """Lock the account and apply its due stops; None where there is no such account. Without `waits`, for ticks,
     also where another transaction holds it: what is due there is still due at the next tick.
-    Raises StopsFirst: run with `after_stops` what must not be put off."""
-    account = tx.accounts.lock(account_id, waits=waits)
+    Raises StopsFirst: run with `after_stops` what must not be put off; and AccountBusy."""
+    account = lock_account(services, tx, account_id, waits=waits)
     if account is None:
         return None
     work = AccountWork(services, tx, account, tx.now())
@@ -273,7 +285,7 @@ def on_account(
 
 def stop_some(services: Services, tx: Transaction, account_id: str, *, waits: bool) -> bool:
     """Apply the first due stops of the account; True where more are due."""
-    account = tx.accounts.lock(account_id, waits=waits)
+    account = lock_account(services, tx, account_id, waits=waits)
     if account is None:
         return False
     work = AccountWork(services, tx, account, tx.now())

@@ -9,7 +9,8 @@ from typing import Any, Generic, TypeVar
 from orchestrator.flows import failures, metering, own_faults
 from orchestrator.flows.account_work import AccountWork, on_account
 from orchestrator.flows.bad_rows import claim_the_readable
-from orchestrator.flows.pipeline import Flow
+from orchestrator.flows.crowd import AccountBusy
+from orchestrator.flows.pipeline import Flow, Postponed
 from orchestrator.flows.services import Services
 from orchestrator.providers.driver import Driver
 from orchestrator.providers.errors import NotSent, OutcomeUnknown, ProviderError, failed_here_in
@@ -131,22 +132,35 @@ def flow_of(
         return [ask(services, step, one, question) for one in claim(services, step, terms)]
 
     def settled(services: Services, answers: Sequence[Answer[T]]) -> int:
-        return sum([_settled(services, settle, answer) for answer in answers])
+        done, later = 0, []
+        for answer in answers:
+            try:
+                done += _settled(services, settle, answer)
+            except AccountBusy:  # its slot is held until it is settled
+                later.append(answer)
+        if later:
+            raise Postponed(later)
+        return done
 
     return Flow(claim=claimed, settle=settled)
 
 
 def _settled(services: Services, settle: Callable[[Services, Answer[T]], None], answer: Answer[T]) -> bool:
-    """Settle one; a failure is its own, and costs no other answer its handle."""
+    """Settle one; a failure is its own, and costs no other answer its handle. Raises AccountBusy."""
+    busy = False
     try:
         settle(services, answer)
         metering.count_of_answer(services, answer.claimed.placement.provider, answer.said)
         _note_own_fault(services, answer)
+    except AccountBusy:
+        busy = True
+        raise
     except Exception as error:  # noqa: BLE001  (it is logged, and the row is claimed again when its lease expires)
         failures.tell(log, error, f"an answer for placement {answer.claimed.placement.id} is not settled")
         return False
     finally:
-        services.slots.release(answer.claimed.step, answer.claimed.placement.provider)
+        if not busy:
+            services.slots.release(answer.claimed.step, answer.claimed.placement.provider)
     return True
 
 

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -51,6 +52,12 @@ class EventLoop:
         """Run all at once; put each result, or the error, into `done` as it comes. Returns at once."""
         if coroutines:
             self._running().call_soon_threadsafe(_start_all, coroutines, done)
+
+    def put_later(self, seconds: float, done: "queue.SimpleQueue[Any]", results: Sequence[Any]) -> None:
+        """Put these into `done` after some seconds. Returns at once."""
+        loop = self._running()
+        for result in results:
+            loop.call_soon_threadsafe(partial(loop.call_later, seconds, done.put, result))
 
     @contextmanager
     def may_be_dropped(self) -> Iterator[None]:

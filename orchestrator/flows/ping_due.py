@@ -8,6 +8,7 @@ from typing import Any, assert_never
 
 from orchestrator.flows import brake, failures, network, own_faults, ping_notes, placing
 from orchestrator.flows.account_work import AccountWork, after_stops, on_account
+from orchestrator.flows.crowd import AccountBusy
 from orchestrator.flows.loop import CHUNK
 from orchestrator.flows.ping_claims import Pinged, as_ping, claim_everywhere, free_slot, give_keys_back, send
 from orchestrator.flows.pipeline import Flow, run_once
@@ -150,8 +151,22 @@ def _settle_apart(services: Services, pinged: Pinged) -> None:
     """One that fails is logged, and its lease brings it back; the others are settled all the same."""
     try:
         _settle_one(services, pinged)
+    except AccountBusy:
+        _ping_again_soon(services, pinged)
     except Exception as error:  # noqa: BLE001  (it is told)
         failures.tell(log, error, f"a ping of session {pinged.session.id} is not settled")
+
+
+def _ping_again_soon(services: Services, pinged: Pinged) -> None:
+    """Its account is held by others, and nobody waits here: what this ping said is asked again in a moment."""
+
+    def release(tx: Transaction) -> None:
+        again_at = tx.now() + timedelta(
+            seconds=services.policy(pinged.session.provider).ping_timeout_seconds / 10
+        )
+        tx.pings.release([pinged.session.id], pinged.token, again_at)
+
+    services.database.transact(release)
 
 
 def _settle_one(services: Services, pinged: Pinged) -> None:

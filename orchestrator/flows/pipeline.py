@@ -2,10 +2,12 @@
 
 import queue
 import threading
+import time
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from orchestrator.flows.crowd import LOOK_AGAIN
 from orchestrator.flows.loop import drain
 from orchestrator.flows.services import Services
 from orchestrator.flows.upkeep import Tally
@@ -17,6 +19,14 @@ SETTLERS = 4
 _END = object()
 
 
+class Postponed(Exception):
+    """All but these are settled: others hold their accounts."""
+
+    def __init__(self, later: Sequence[Any]) -> None:
+        super().__init__(f"{len(later)} answers wait for their accounts")
+        self.later = later
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Flow(Generic[T]):
     """One kind of step at providers."""
@@ -25,7 +35,8 @@ class Flow(Generic[T]):
     """Lease what is due and can begin now. Each coroutine asks one provider; its slot is held until `settle`, and a
     coroutine that raises has released it itself."""
     settle: Callable[[Services, Sequence[T]], int]
-    """Write down what came back, release the slots in any case, and return how many were settled."""
+    """Write down what came back, release the slots in any case, and return how many were settled. Raises Postponed
+    with what has to wait for its account: the slots of these are still held."""
     chunk: int = 1
     """Results that one call of `settle` takes at most."""
 
@@ -36,10 +47,17 @@ def run_once(services: Services, flow: Flow[T]) -> Tally:
     errors: list[Exception] = []
     settled = 0
     for results in services.loop.stream(asked):
-        try:
-            settled += flow.settle(services, results)
-        except Exception as error:  # noqa: BLE001  (raised below: it must cost no other answer its settlement)
-            errors.append(error)
+        left: Sequence[T] = results
+        while left:
+            try:
+                settled += flow.settle(services, left)
+                left = ()
+            except Postponed as postponed:
+                left = postponed.later
+                time.sleep(LOOK_AGAIN)
+            except Exception as error:  # noqa: BLE001  (raised below: it must cost no other answer its settlement)
+                errors.append(error)
+                left = ()
     if errors:
         raise errors[0]
     return Tally(claimed=len(asked), settled=settled)
@@ -92,13 +110,17 @@ class Pipeline(Generic[T]):
         while True:
             chunk = drain(self._done, self._flow.chunk)
             results = [one for one in chunk if one is not _END and not isinstance(one, BaseException)]
+            later: Sequence[Any] = ()
             try:
                 if results:
                     self._flow.settle(self._services, results)
+            except Postponed as postponed:
+                later = postponed.later
+                self._services.loop.put_later(LOOK_AGAIN, self._done, later)
             except Exception as error:  # noqa: BLE001  (handed on: this thread must live)
                 self._failed(error)
             with self._changed:
-                self._under_way -= sum(one is not _END for one in chunk)
+                self._under_way -= sum(one is not _END for one in chunk) - len(later)
                 self._changed.notify_all()
             self._settled()
             if any(one is _END for one in chunk):

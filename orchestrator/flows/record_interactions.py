@@ -9,7 +9,7 @@ from typing import Any
 
 from orchestrator.client.requests import Interactions, RecordInteractions
 from orchestrator.flows import overdue
-from orchestrator.flows.account_work import AccountWork
+from orchestrator.flows.account_work import AccountWork, lock_account
 from orchestrator.flows.services import Services
 from orchestrator.rules.busy import note_begun, note_ended
 from orchestrator.rules.pings import note_success, ping_not_needed_until
@@ -32,7 +32,7 @@ def record_of(services: Services, tx: Transaction, request: RecordInteractions, 
 
     Its sessions are locked in the order of their ids; items apply singly, and before due stops. Where many are due,
     the first of them: the others are still due, and nothing waits for them."""
-    account = tx.accounts.lock(account_id)
+    account = lock_account(services, tx, account_id)
     assert account is not None  # accounts are never deleted
     work = AccountWork(services, tx, account, tx.now())
     account_of = tx.sessions.accounts_of({item.session_id for item in request.batch})

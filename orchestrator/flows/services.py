@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from orchestrator.flows.canary import Canary
 from orchestrator.flows.cooldowns import Cooldowns
+from orchestrator.flows.crowd import Crowd
 from orchestrator.flows.loop import EventLoop
 from orchestrator.flows.slots import Slots
 from orchestrator.flows.suspects import Suspects
@@ -67,6 +68,8 @@ class Services:
     jitter: Callable[[], float] = jitter
     cooldowns: Cooldowns = field(default_factory=Cooldowns)
     """Where this process fails by itself, and leaves the work to others for seconds."""
+    crowd: Crowd = field(default_factory=Crowd)
+    """Threads that wait for accounts; worker processes bound them."""
     suspects: Suspects = field(default_factory=Suspects)
     """Pings under way of sessions that failed last time."""
     host: str = field(default_factory=socket.gethostname)

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 from orchestrator.flows import alarms
+from orchestrator.flows.crowd import AccountBusy
 from orchestrator.flows.overdue import StopsFirst
 from orchestrator.flows.services import Services
 from orchestrator.rules.values import Credential
@@ -40,7 +41,7 @@ def each(
     put_off: Callable[[Transaction, T], None],
 ) -> Tally:
     """Do `work` for each item in a transaction of its own. An item that raises is logged and put off; an item that must
-    come after many stops of its account stays due."""
+    come after many stops of its account, or whose account is held, stays due."""
     claimed = settled = 0
     for item in items:
         if services.slots.closed:  # this process leaves; nothing is held, and what is due stays due
@@ -60,7 +61,7 @@ def _one(
         services.database.transact(lambda tx: work(tx, item))
     except StoreOutage:
         raise  # the database, not the row: the next tick tries again
-    except StopsFirst:
+    except (StopsFirst, AccountBusy):
         return False
     except Exception:  # a defect in one row must not keep the others from being stopped
         log.exception("work on %r failed; it is put off", item)

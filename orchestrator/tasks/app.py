@@ -10,6 +10,7 @@ from celery import Celery
 from orchestrator import wiring
 from orchestrator.client.options import JOBS_QUEUE, celery_options
 from orchestrator.client.stream import connect
+from orchestrator.flows.crowd import IN_ALL, PER_ACCOUNT, Crowd
 from orchestrator.flows.deliver_events import Sink, with_the_log
 from orchestrator.flows.services import Services
 from orchestrator.flows.upkeep import sync_credentials
@@ -121,7 +122,12 @@ class Process:
         make_room(configuration)
         connections = self._connections
         built = wiring.build(
-            self._settings, configuration, wake=self.wake, pool_size=connections, keeps_time=True
+            self._settings,
+            configuration,
+            wake=self.wake,
+            pool_size=connections,
+            keeps_time=True,
+            crowd=Crowd(PER_ACCOUNT, IN_ALL),
         )
         built.services.database.learn_time()
         built.services.slots.on_free = lambda step: self.runners.ring(ticks.OF_STEP[step])

@@ -11,6 +11,7 @@ from celery.exceptions import Reject
 from orchestrator.client.options import NOOP
 from orchestrator.client.outcomes import refused, succeeded
 from orchestrator.client.requests import JOBS
+from orchestrator.flows.crowd import LOOK_AGAIN, AccountBusy
 from orchestrator.flows.failures import tell as told
 from orchestrator.flows.jobs import failed_at_every_try, give_up, perform
 from orchestrator.flows.services import Services
@@ -92,6 +93,8 @@ def _job(name: str, services: Callable[[], Services]) -> Any:
             return perform(ready, task_id, name, list(args) if args else kwargs)
         except StoreOutage as error:
             _again(self, error)
+        except AccountBusy as error:  # this thread does the jobs of others meanwhile
+            _again(self, error, after=LOOK_AGAIN)
         except Exception as error:  # noqa: BLE001  (it is told, tried again, and has an outcome in the end)
             return _defect(self, ready, name, error)
 
@@ -142,12 +145,14 @@ def _failures(task: "Task[..., Any]") -> int:
     return failures if isinstance(failures, int) else 0
 
 
-def _again(task: "Task[..., Any]", error: Exception, *, failures: int | None = None) -> NoReturn:
+def _again(
+    task: "Task[..., Any]", error: Exception, *, failures: int | None = None, after: float = RETRY_SECONDS
+) -> NoReturn:
     """Send it once more; the worker that takes it waits first. Celery's own countdown would become an eta, which a
     worker whose clock is behind holds for hours. `failures`: how often the job itself has failed; none: as before.
 
     The error may carry the statement's parameters: only its kind leaves the process."""
-    headers: Any = {FAILURES: _failures(task) if failures is None else failures, RETRY_AFTER: RETRY_SECONDS}
+    headers: Any = {FAILURES: _failures(task) if failures is None else failures, RETRY_AFTER: after}
     try:
         raise task.retry(exc=RuntimeError(f"not done yet: {_kind(error)}"), countdown=0, headers=headers)
     except Reject as unsent:  # nor can it be sent: it stays where it is, and is delivered again

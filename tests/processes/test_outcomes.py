@@ -13,6 +13,7 @@ from celery.exceptions import Reject, Retry
 from redis import ConnectionError as Gone
 from sqlalchemy.exc import DataError, OperationalError
 
+from orchestrator.flows.crowd import LOOK_AGAIN, AccountBusy
 from orchestrator.flows.services import Services
 from orchestrator.rules.messages import RETRY_AFTER
 from orchestrator.settings import ConfigurationError, Settings
@@ -133,6 +134,14 @@ def test_a_job_that_is_tried_again_carries_no_instant_of_its_sender() -> None:
     raised: Any = again.value
     options = raised.sig.options
     assert (options["countdown"], options["eta"], options["headers"][RETRY_AFTER]) == (0, None, RETRY_SECONDS)
+
+
+def test_a_job_whose_account_is_held_comes_again_soon_and_has_not_failed(sqlite_url: str) -> None:
+    with pytest.raises(Retry) as again:
+        tried("memory://", lambda: Failing(AccountBusy("acme"), Database(sqlite_url)), failures=59)
+    raised: Any = again.value
+    headers = raised.sig.options["headers"]
+    assert (headers[RETRY_AFTER], headers[FAILURES]) == (LOOK_AGAIN, 59)
 
 
 def test_a_job_that_is_tried_again_has_not_failed_where_the_result_store_is_gone() -> None:
