@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 
 from orchestrator.rules.states import Step
 
-#: Calls under way at once in one process, for each kind of work. One provider holds at most half.
+#: Calls under way at once in one process, for each kind of work. One provider holds at most half, and however many
+#: hang, a share of its own is left to each of the others.
 TOTALS: Mapping[Step, int] = {Step.PING: 2048, Step.OPEN: 128, Step.RESOLVE: 128, Step.CLOSE: 256}
 
 
@@ -45,7 +46,7 @@ class Slots:
                 return 0
             cap = min(self._caps.get(provider, 1), max(1, self._totals[step] // 2))
             left = self._totals[step] - sum(n for (kind, _), n in self._held.items() if kind is step)
-            left = min(left, self._most - sum(self._held.values()))
+            left = min(left, self._most - sum(self._held.values())) - self._left_to_others(step, provider)
             free = max(0, min(cap - self._held[(step, provider)], left))
             self._held[(step, provider)] += free
             if not free:
@@ -66,3 +67,10 @@ class Slots:
         """Calls under way in this process."""
         with self._lock:
             return sum(self._held.values())
+
+    def _left_to_others(self, step: Step, provider: str) -> int:
+        """What of their shares the other providers do not hold: a quarter of all slots is shared out for good."""
+        total, providers = min(self._totals[step], self._most), len(self._caps)
+        least = 1 if 2 * providers <= total else 0  # else there are too few for a share each
+        share = max(total // (4 * max(providers, 1)), least)
+        return sum(max(share - self._held[(step, name)], 0) for name in self._caps if name != provider)

@@ -17,10 +17,42 @@ def test_a_provider_takes_up_to_its_cap() -> None:
 
 
 def test_one_provider_holds_at_most_half() -> None:
-    slots = Slots({"alpha": 1000, "beta": 1000, "gamma": 1000}, {Step.OPEN: 10})
+    slots = Slots({"alpha": 1000, "beta": 1000}, {Step.OPEN: 10})
     assert slots.take(Step.OPEN, "alpha") == 5
     assert slots.take(Step.OPEN, "beta") == 5
-    assert slots.take(Step.OPEN, "gamma") == 0
+    assert slots.take(Step.OPEN, "alpha") == 0
+
+
+@pytest.mark.parametrize("step", TOTALS)
+@pytest.mark.parametrize("providers", [2, 3, 7, 40])
+def test_however_many_hang_a_share_is_left_to_each_of_the_others(step: Step, providers: int) -> None:
+    names = [f"p{n}" for n in range(providers)]
+    slots = Slots(dict.fromkeys(names, 5000), TOTALS)
+    taken = [slots.take(step, name) for _ in range(2) for name in names]
+    assert min(taken[:providers]) >= max(1, TOTALS[step] // (4 * providers))
+    assert taken[0] == TOTALS[step] // 2, "the first that hangs"
+    assert taken[providers:] == [0] * providers
+    assert slots.held() <= TOTALS[step]
+    slots.release(step, names[-1], taken[providers - 1])
+    assert [slots.take(step, name) for name in names[:-1]] == [0] * (providers - 1)
+    assert slots.take(step, names[-1]) >= 1
+
+
+def test_a_share_is_left_where_there_are_few_files() -> None:
+    step = Step.CLOSE
+    slots = Slots(dict.fromkeys("abcd", 1000), TOTALS, most=64)
+    taken = [slots.take(step, name) for name in "abcd"]
+    assert min(taken) >= 4
+    assert sum(taken) <= 64
+
+
+@pytest.mark.parametrize(("step", "hang"), [(Step.OPEN, 2), (Step.CLOSE, 4)])
+def test_as_many_as_hung_together_once_leave_room_for_the_next(step: Step, hang: int) -> None:
+    names = [f"p{n}" for n in range(hang + 2)]
+    slots = Slots(dict.fromkeys(names, 64))
+    for name in names[:hang]:
+        slots.take(step, name)
+    assert all(slots.take(step, name) >= 8 - hang for name in names[hang:])
 
 
 def test_what_is_given_back_can_be_taken_again() -> None:
