@@ -6,7 +6,8 @@ import typer
 
 from orchestrator.cli.failures import Complaint
 from orchestrator.cli.options import AsJson
-from orchestrator.cli.output import pairs, print_json, show
+from orchestrator.cli.output import pairs, print_json, progress, show
+from orchestrator.cli.providers import services_here
 from orchestrator.cli.reading import opened
 
 if TYPE_CHECKING:
@@ -28,13 +29,17 @@ def show_clock(as_json: AsJson = False) -> None:
 @app.command()
 def accept(as_json: AsJson = False) -> None:
     """Accept the store's clock after a jump: its time is right, and has really passed. Charges, stops and pings
-    follow it from now on; what was charged for time that did not pass is reversed."""
+    follow it from now on; rows that lie in the future are brought back, and what was charged for time that did not
+    pass is reversed."""
     from orchestrator.flows.accept_clock import accept_clock
+    from orchestrator.flows.watch_clock import correct_rows
 
-    with opened() as database:
-        known = accept_clock(database)
+    with services_here() as services:
+        known = accept_clock(services.database)
         if known is None:
             raise Complaint("there is nothing to accept: the store's clock agrees with the measured time")
+        with progress("bringing rows back that lie in the future"):
+            correct_rows(services, known, known.at)
     _print(known, known.at, as_json=as_json)
 
 
@@ -50,6 +55,7 @@ def as_json_of(known: "Known | None", now: "datetime") -> dict[str, Any]:
         "seen_by": (known.seen_by or None) if known else None,
         "accepted": known.accepted if known else 0,
         "corrected_at": rfc3339(known.corrected_at) if known else None,
+        "correct_at": rfc3339(known.correct_at) if known else None,
     }
 
 
@@ -76,4 +82,6 @@ def _rows(known: "Known | None", now: "datetime") -> list[tuple[str, str]]:
         ]
     if known.corrected_at is not None:
         rows += [("last jump ended", f"{known.corrected_at:%Y-%m-%d %H:%M:%SZ}")]
+    if known.correct_at is not None:
+        rows += [("rows", "a worker still brings those back that lie in the future")]
     return [*rows, ("times accepted", str(known.accepted))]

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from orchestrator.flows.account_work import AccountWork, on_account, stop_all
 from orchestrator.flows.auditor import patience_at
 from orchestrator.flows.services import Services
-from orchestrator.flows.upkeep import PUT_OFF, each
+from orchestrator.flows.upkeep import PUT_OFF, Tally, each
 from orchestrator.rules import correction
 from orchestrator.rules.funds import POST_EVERY
 from orchestrator.rules.states import ACTIVE, State, Step
@@ -14,14 +14,16 @@ from orchestrator.rules.values import Session
 from orchestrator.store.unit import Transaction
 
 
-def correct_times(services: Services, shift: timedelta) -> int:
-    """`shift`: how far the time went back. Return how many accounts and placements were looked at."""
-    if shift > timedelta(0):
+def correct_times(services: Services, shift: timedelta, *, upkeep: bool = True) -> Tally:
+    """`shift`: how far the time went back. `upkeep`: the platform's own rows too, such as leases and pauses. Return how
+    many accounts and placements were looked at, and how many of them could not be put right."""
+    if upkeep and shift > timedelta(0):
         services.database.transact(lambda tx: tx.ahead.correct_upkeep(shift, tx.now()))
-    return _correct_accounts(services, shift) + _correct_placements(services, shift)
+    accounts, placements = _correct_accounts(services, shift), _correct_placements(services, shift)
+    return Tally(claimed=accounts.claimed + placements.claimed, failed=accounts.failed + placements.failed)
 
 
-def _correct_accounts(services: Services, shift: timedelta) -> int:
+def _correct_accounts(services: Services, shift: timedelta) -> Tally:
     """Sessions before their placements, which say when a stop was decided."""
     with services.database.reading() as tx:
         accounts = tx.ahead.accounts(tx.now())
@@ -39,9 +41,7 @@ def _correct_accounts(services: Services, shift: timedelta) -> int:
         work.look_at_funds()
         work.finish()
 
-    return each(
-        services, accounts, correct, lambda tx, row: tx.accounts.put_off(row, tx.now() + PUT_OFF)
-    ).claimed
+    return each(services, accounts, correct, lambda tx, row: tx.accounts.put_off(row, tx.now() + PUT_OFF))
 
 
 def _correct_session(work: AccountWork, session_id: str, shift: timedelta) -> None:
@@ -68,7 +68,7 @@ def _decided_at(work: AccountWork, session: Session) -> datetime | None:
     return min((at for at in wanted if at is not None and at > work.now), default=None)
 
 
-def _correct_placements(services: Services, shift: timedelta) -> int:
+def _correct_placements(services: Services, shift: timedelta) -> Tally:
     with services.database.reading() as tx:
         now = tx.now()
         furthest = max(
@@ -84,4 +84,4 @@ def _correct_placements(services: Services, shift: timedelta) -> int:
         longest = waits.get(before.next_step or Step.RESOLVE, waits[Step.RESOLVE])
         tx.placements.save(before, correction.corrected_placement(before, shift, tx.now(), longest))
 
-    return each(services, found, correct, lambda _tx, _row: None).claimed
+    return each(services, found, correct, lambda _tx, _row: None)

@@ -15,6 +15,10 @@ DRIFT = 0.001
 #: The alarm of a jump ends once no jump has stood for so long: where the clocks of two hosts disagree, each ends the
 #: jump that the other sees.
 ALARM_HOLD = timedelta(minutes=1)
+#: Every process hears of a correction within seconds, and may write by the time before until then.
+CORRECT_FOR = timedelta(seconds=20)
+#: What could not be put right, an unreadable row say, is tried again after this.
+CORRECT_AGAIN = timedelta(minutes=5)
 _NONE = timedelta(0)
 
 
@@ -86,6 +90,8 @@ class Known:
     """When the last jump ended."""
     shift: timedelta = _NONE
     """How far the trusted time went back when it was last accepted: rows written before may lie in the future."""
+    correct_at: datetime | None = None
+    """When rows that lie in the future are to be put right; None: they have been."""
 
 
 def away(reading: Reading, origin: datetime) -> timedelta:
@@ -160,7 +166,14 @@ def noted(known: Known | None, trust: Trust, reading: Reading, boot: str, host: 
         return replace(mine, jumped_at=since, correction=trust.last - reading.raw, seen_by=seen_by)
     if before.jumped_at is None:
         return mine
-    return replace(mine, jumped_at=None, correction=_NONE, corrected_at=trust.last, shift=_NONE)
+    return replace(
+        mine,
+        jumped_at=None,
+        correction=_NONE,
+        corrected_at=trust.last,
+        shift=_outstanding(before),
+        correct_at=trust.last,
+    )
 
 
 def alarm_may_end(known: Known, now: datetime) -> bool:
@@ -188,8 +201,33 @@ def accepted(known: Known, trust: Trust, reading: Reading, boot: str) -> Known:
         correction=_NONE,
         accepted=known.accepted + 1,
         corrected_at=reading.raw,
-        shift=max(_NONE, trust.last - reading.raw),
+        shift=_outstanding(known) + max(_NONE, trust.last - reading.raw),
+        correct_at=reading.raw,
     )
+
+
+def to_correct(known: Known, now: datetime) -> bool:
+    """Return whether rows that a corrected clock left in the future are to be put right now."""
+    return known.jumped_at is None and known.correct_at is not None and known.correct_at <= now
+
+
+def correction_is_late(known: Known, now: datetime) -> bool:
+    """Return whether rows wait to be put right for longer than that takes while a worker runs."""
+    since = known.corrected_at
+    return known.correct_at is not None and since is not None and now - since > 3 * CORRECT_FOR
+
+
+def is_first_correction(known: Known) -> bool:
+    """Return whether no pass since the correction has come to its end after all processes had heard of it."""
+    return known.correct_at == known.corrected_at
+
+
+def after_correction(known: Known, began: datetime, now: datetime, *, complete: bool) -> Known:
+    """What all are to know after a pass over the rows. Only one that began once every process had heard of the
+    correction is the last, and only where it was `complete`."""
+    if known.corrected_at is None or began < known.corrected_at + CORRECT_FOR:
+        return known
+    return replace(known, correct_at=None if complete else now + CORRECT_AGAIN)
 
 
 def in_words(known: Known) -> str:
@@ -201,6 +239,11 @@ def in_words(known: Known) -> str:
         " time. Correct the clock of the store's host; if its time is right and has really passed, run"
         " `orchestrator clock accept`"
     )
+
+
+def _outstanding(known: Known) -> timedelta:
+    """How far rows may still lie ahead that an earlier correction has not come to."""
+    return known.shift if known.correct_at is not None else _NONE
 
 
 def _followed(trust: Trust, reading: Reading) -> Trust:

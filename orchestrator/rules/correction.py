@@ -59,11 +59,12 @@ def corrected_session(session: Session, shift: timedelta, now: datetime, longest
 
 
 def corrected_stop(session: Session, decided_at: datetime | None, shift: timedelta, now: datetime) -> Session:
-    """A session whose stop took effect in the future: it was on until the stop was decided, and no longer.
+    """A session whose stop took effect, or was decided, in the future: it was on until then, and no longer.
 
     `decided_at`: by the clock that was ahead; None where that is not known any more."""
     stopped_at = session.stopped_at
-    if stopped_at is None or stopped_at <= now:
+    over = session.ended_at
+    if stopped_at is None or not any(at is not None and at > now for at in (stopped_at, over, decided_at)):
         return session
     began_ahead = session.running_at is not None and session.running_at > now
     ends = [now, stopped_at - shift] if began_ahead else [now, stopped_at]
@@ -72,7 +73,6 @@ def corrected_stop(session: Session, decided_at: datetime | None, shift: timedel
     end = min(ends)
     lost = _NONE if began_ahead else stopped_at - end
     ran = max(0, session.ran_microseconds - lost // timedelta(microseconds=1))
-    over = session.ended_at
     return replace(
         _happened(session, PAST_OF_SESSION, shift, now),
         stopped_at=end,

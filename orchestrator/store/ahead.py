@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import Column, Connection, DateTime, Table, or_, select, union, update
+from sqlalchemy import Column, ColumnElement, Connection, DateTime, Table, or_, select, union, update
 
 from orchestrator.rules.correction import PAST_OF_PLACEMENT
 from orchestrator.rules.states import State
@@ -37,15 +37,15 @@ class Ahead:
         self._connection = connection
 
     def accounts(self, now: datetime) -> Sequence[str]:
-        """Accounts with a session that is not over, or whose stop lies in the future."""
+        """Accounts with a session that is not over, or whose stop or end lies in the future."""
         going_on = select(SESSIONS.c.account_id).where(SESSIONS.c.state.in_(_ENDING))
-        stopped = select(SESSIONS.c.account_id).where(SESSIONS.c.stopped_at > now)
+        stopped = select(SESSIONS.c.account_id).where(_stopped_ahead(now))
         found = self._connection.execute(union(going_on, stopped)).scalars()
         return sorted(found)
 
     def sessions(self, account_id: str, now: datetime) -> Sequence[str]:
         """This account's sessions of that kind."""
-        of_kind = or_(SESSIONS.c.state.in_(_ENDING), SESSIONS.c.stopped_at > now)
+        of_kind = or_(SESSIONS.c.state.in_(_ENDING), _stopped_ahead(now))
         query = select(SESSIONS.c.id).where(SESSIONS.c.account_id == account_id, of_kind)
         return list(self._connection.execute(query.order_by(SESSIONS.c.id)).scalars())
 
@@ -77,3 +77,8 @@ class Ahead:
             self._connection.execute(
                 update(table).where(column == at).values({column.name: max(now, at - shift)})
             )
+
+
+def _stopped_ahead(now: datetime) -> "ColumnElement[bool]":
+    """A stop has effect at its own instant: one that was decided too early may lie in the past, its end does not."""
+    return or_(SESSIONS.c.stopped_at > now, SESSIONS.c.ended_at > now)

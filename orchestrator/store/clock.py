@@ -77,6 +77,7 @@ class StoreClock:
         trust, reading = self._met(connection, known)
         if not trust.jumped and known.jumped_at is None:
             return None
+        self._looked = float("-inf")  # the next transaction here goes by the accepted time
         return rule.accepted(known, trust, reading, self._stopwatch.boot)
 
     def look(self, engine: Engine) -> None:
@@ -185,6 +186,7 @@ def _known(row: Row[Any]) -> Known:
         accepted=row.accepted,
         corrected_at=row.corrected_at,
         shift=row.shift_microseconds * _MICROSECOND,
+        correct_at=row.correct_at,
     )
 
 
@@ -200,4 +202,5 @@ def _columns(known: Known) -> dict[str, Any]:
         "accepted": known.accepted,
         "corrected_at": known.corrected_at,
         "shift_microseconds": known.shift // _MICROSECOND,
+        "correct_at": known.correct_at,
     }

@@ -1,13 +1,16 @@
 """`orchestrator clock` and the doctor's line about it."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from orchestrator.flows.measure import measure
 from orchestrator.rules.clock import Known
+from orchestrator.store.accounts import ACCOUNTS
+from orchestrator.store.sessions import SESSIONS
 from orchestrator.store.unit import Transaction
 from tests.cli.conftest import Cli
 from tests.world import World
@@ -51,6 +54,35 @@ def test_a_jump_is_shown_and_accepted(cli: Cli, world: World) -> None:
     again = cli("clock", "accept")
     assert again.code == 1
     assert "nothing to accept" in again.err
+
+
+def test_rows_that_wait_to_be_corrected_are_shown_and_turn_the_line_red(cli: Cli, world: World) -> None:
+    began = world.clock.now - timedelta(minutes=2)
+    note(world, corrected_at=began, correct_at=began)
+
+    assert "still brings those back" in cli("clock", "show").out
+    assert cli("clock", "show", "--json").json["correct_at"] is not None
+    [found] = [one for one in cli("doctor", "--json").json if one["check"] == "clock"]
+    assert not found["ok"]
+    assert "start a worker of the kind control" in found["detail"]
+
+
+def test_who_accepts_the_time_corrects_the_rows_at_once(cli: Cli, world: World) -> None:
+    session_id = world.run_session()
+    now = datetime.now(UTC)
+    ahead = now + timedelta(minutes=59)
+    noted = now + timedelta(hours=1)
+    note(world, at=noted, jumped_at=noted, correction=timedelta(hours=1), seen_by="db-client-1")
+    with world.services.database.engine.begin() as connection:
+        times = dict.fromkeys(("running_at", "running_since", "last_ping_at", "last_alive_at"), ahead)
+        connection.execute(update(SESSIONS).values(**times, stop_at=ahead + timedelta(hours=1)))
+        connection.execute(update(ACCOUNTS).values(funds_end_at=None, funds_session_id=None))
+
+    assert cli("clock", "accept").code == 0
+    session = world.session(session_id)
+    assert session.running_since is not None
+    assert session.running_since == session.last_ping_at
+    assert abs(session.running_since - (now - timedelta(minutes=1))) < timedelta(seconds=30)
 
 
 @pytest.mark.parametrize(

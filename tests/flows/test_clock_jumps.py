@@ -309,6 +309,64 @@ def test_after_a_correction_pings_go_on_at_once(misled: tuple[World, list[str]])
         assert off(world.session(session_id).last_ping_at, world.clock.now) <= 3 * MINUTE
 
 
+@pytest.mark.parametrize("later", [0 * SECOND, MINUTE, 30 * MINUTE], ids=str)
+def test_a_correction_waits_for_the_next_worker_however_late_it_comes(
+    misled: tuple[World, list[str]], later: timedelta
+) -> None:
+    world, (kept, ended, begun) = misled
+    world.clock.store_is_ahead = timedelta(0)
+    assert accept_clock(world.another_worker("boot-2").database) is not None
+    world.clock.now += later  # no worker runs
+    world.services = world.another_worker("boot-2")
+    world.settle()
+    watch_clock(world.services)
+    assert nothing_lies_ahead(world)
+    assert world.ledger_of(kept) == Decimal("0.02") * ((7 * MINUTE + later) // MINUTE + 1)
+    assert {entry.session_id for entry in world.ledger(kind="reversal")} == {kept, ended}
+
+    pings = world.calls("chat", "alpha")
+    world.pass_time(5 * MINUTE)
+    assert world.calls("chat", "alpha") > pings
+    assert off(world.session(begun).last_ping_at, world.clock.now) <= 3 * MINUTE
+    assert off(world.session(begun).stop_at, world.clock.now + 53 * MINUTE - later) <= NEAR
+    watch_clock(world.services)
+    assert known(world).correct_at is None
+    assert not _wrong(world)
+
+
+def test_a_correction_is_done_with_the_first_whole_pass_that_begins_when_all_have_heard_of_it(
+    misled: tuple[World, list[str]],
+) -> None:
+    world, _ = misled
+    world.clock.store_is_ahead = timedelta(0)
+    world.settle()
+    accept_clock(world.services.database)
+    for seconds, done in ((2, False), (17, False), (1, True)):
+        world.clock.now += seconds * SECOND
+        watch_clock(world.services)
+        assert (known(world).correct_at is None) is done
+    assert watch_clock(world.services) == 0
+
+
+def test_a_process_that_leaves_in_the_middle_of_a_correction_has_not_done_it(
+    misled: tuple[World, list[str]],
+) -> None:
+    world, (kept, *_) = misled
+    world.clock.store_is_ahead = timedelta(0)
+    accept_clock(world.another_worker("boot-2").database)
+    world.clock.now += MINUTE
+    leaving = world.another_worker("boot-2")
+    leaving.slots.close()
+    watch_clock(leaving)
+    assert known(world).correct_at is not None
+    world.services = world.another_worker("boot-2")
+    world.clock.now += 6 * MINUTE
+    watch_clock(world.services)
+    assert nothing_lies_ahead(world)
+    assert world.session(kept).charged == Decimal("0.02") * 15
+    assert known(world).correct_at is None
+
+
 def nothing_lies_ahead(world: World) -> bool:
     """No session says that something happened later than now."""
     names = (

@@ -1,7 +1,7 @@
 """Which time a process goes by when the clock that it reads jumps."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -240,6 +240,50 @@ def test_accepting_ends_the_jump_and_says_how_far_the_time_went_back(
     assert (after.at, after.corrected_at, after.accepted) == (reading.raw, reading.raw, 1)
     assert (after.jumped_at, after.correction) == (None, NONE)
     assert abs(after.shift - shift) <= SECOND
+
+
+@pytest.mark.parametrize(
+    ("pending", "shift"), [(None, HOUR), (T0, HOUR + 2 * HOUR)], ids=["all rows are right", "rows wait"]
+)
+def test_what_is_not_corrected_yet_counts_at_the_next_correction(
+    pending: datetime | None, shift: timedelta
+) -> None:
+    before = known(jumped_at=T0, correction=HOUR, corrected_at=T0, correct_at=pending, shift=2 * HOUR)
+    during = clock.compared(trusted(), read(MINUTE, -HOUR))
+    accepted = clock.accepted(before, during, read(MINUTE, -HOUR), BOOT)
+    over = clock.noted(before, trusted(), read(SECOND), BOOT, HOST)
+
+    assert abs(accepted.shift - shift) <= SECOND
+    assert over.shift == (2 * HOUR if pending else NONE)
+    for after in (accepted, over):
+        assert after.correct_at == after.corrected_at
+        assert clock.is_first_correction(after)
+
+
+@pytest.mark.parametrize(
+    ("began", "complete", "due"),
+    [
+        (NONE, True, T0),
+        (19 * SECOND, True, T0),
+        (20 * SECOND, True, None),
+        (HOUR, True, None),
+        (19 * SECOND, False, T0),
+        (20 * SECOND, False, T0 + 25 * SECOND + clock.CORRECT_AGAIN),
+    ],
+)
+def test_only_a_whole_pass_that_began_when_all_had_heard_of_it_ends_a_correction(
+    began: timedelta, complete: bool, due: datetime | None
+) -> None:
+    before = known(corrected_at=T0, correct_at=T0)
+    after = clock.after_correction(before, T0 + began, T0 + 25 * SECOND, complete=complete)
+
+    assert after.correct_at == due
+    assert clock.to_correct(before, T0)
+    assert clock.to_correct(after, T0 + 25 * SECOND) is (due == T0)
+    assert not clock.to_correct(replace(before, jumped_at=T0), T0)
+    assert clock.correction_is_late(before, T0 + 61 * SECOND)
+    assert not clock.correction_is_late(before, T0 + MINUTE)
+    assert not clock.correction_is_late(replace(before, correct_at=None), T0 + HOUR)
 
 
 @pytest.mark.parametrize(("off", "words"), [(HOUR, "3600 s ahead of"), (-HOUR, "3600 s behind")])

@@ -78,6 +78,32 @@ def test_a_session_that_was_stopped_too_soon_costs_until_its_stop(
     assert correction.cost(after, T0) == Decimal((10 * MINUTE + end) // MINUTE)
 
 
+@pytest.mark.parametrize(
+    ("decided", "ended", "end"),
+    [
+        (T0 + 45 * MINUTE, T0 + 46 * MINUTE, -15 * MINUTE),
+        (T0 + 45 * MINUTE, None, -15 * MINUTE),
+        (None, T0 + 46 * MINUTE, -5 * MINUTE),
+    ],
+)
+def test_a_stop_with_effect_in_the_past_that_was_decided_in_the_future_came_when_it_was_decided(
+    decided: datetime | None, ended: datetime | None, end: timedelta
+) -> None:
+    session = a_session(
+        state=State.STOPPED,
+        created_at=T0 - HOUR,
+        running_at=T0 - 35 * MINUTE,
+        stopped_at=T0 - 5 * MINUTE,
+        ended_at=ended,
+        ran_microseconds=30 * 60 * 1_000_000,
+    )
+    after = correction.corrected_stop(session, decided, HOUR, T0)
+
+    assert after.stopped_at == T0 + end
+    assert after.ran_microseconds == (35 * MINUTE + end) // timedelta(microseconds=1)
+    assert after.ended_at is None or after.stopped_at <= after.ended_at <= T0
+
+
 def test_one_that_began_and_stopped_by_the_clock_that_was_ahead_costs_what_it_ran() -> None:
     session = a_session(
         state=State.STOPPED,

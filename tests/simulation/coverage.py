@@ -22,8 +22,10 @@ FLOWS = Path(orchestrator.flows.__file__).parent
 _NOWHERE = httpx.MockTransport(lambda _request: httpx.Response(404))
 #: Only the command line calls these: a person sees one fail, and calls it again.
 BY_HAND = frozenset({"brake.release_by_hand", "accept_clock.accept_clock"})
-#: Where a clock has jumped, each runs every two seconds, for twenty seconds after a correction.
-AFTER_A_JUMP = frozenset({"watch_clock.watch_clock", "correct_times.correct_times"})
+#: Where a clock has jumped, each runs every two seconds, and after a correction until a whole pass has succeeded.
+AFTER_A_JUMP = frozenset(
+    {"watch_clock.watch_clock", "watch_clock.correct_rows", "correct_times.correct_times"}
+)
 
 
 def unvisited(tellings: Sequence[Telling]) -> list[str]:

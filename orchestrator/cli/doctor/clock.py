@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 def agrees(_settings: "Settings") -> str:
     """Does the store's clock agree with the time that processes measure?"""
-    from orchestrator.rules.clock import in_words
+    from orchestrator.rules.clock import correction_is_late, in_words
 
     with reading() as tx:
         known, now = tx.clock.known(), tx.now()
@@ -20,6 +20,12 @@ def agrees(_settings: "Settings") -> str:
         return "not compared yet: no worker has run"
     if known.jumped_at is not None:
         raise Complaint(in_words(known))
+    if correction_is_late(known, now):
+        raise Complaint(
+            f"the clock was corrected at {known.corrected_at:%Y-%m-%d %H:%M:%S}Z, and not every row that lies in the"
+            " future has been brought back: start a worker of the kind control; where one runs,"
+            " `orchestrator audit --full` names the rows that it cannot read, and its log says why"
+        )
     return (
         f"agrees with the time measured, last compared {span(max(0.0, (now - known.at).total_seconds()))} ago"
     )

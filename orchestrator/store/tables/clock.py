@@ -24,3 +24,4 @@ class ClockRow(Row, table=True):
     accepted: int
     corrected_at: datetime | None = None
     shift_microseconds: int = Field(sa_column=Column(BigInteger, nullable=False))
+    correct_at: datetime | None = None
