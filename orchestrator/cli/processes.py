@@ -100,7 +100,7 @@ def _serve_metrics(settings: Settings, *, shared: bool) -> None:
         metrics.serve(
             settings.metrics_host,
             settings.metrics_port,
-            lambda: measure(database, providers, configuration.retention),
+            lambda: measure(database, providers, configuration),
             shared=shared,
         )
     except OSError as error:

@@ -1,49 +1,111 @@
 """Delete sessions that ended long enough ago, where the installation or the account's plan says so: they stop counting
 against `max_sessions`, and their names are free."""
 
-from collections.abc import Callable, Collection
+import logging
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
 from orchestrator.flows.account_work import AccountWork, on_account
+from orchestrator.flows.overdue import StopsFirst
 from orchestrator.flows.services import Services
-from orchestrator.flows.upkeep import until_done
 from orchestrator.rules.retention import deleted_event
+from orchestrator.store.retention import Skip
 from orchestrator.store.unit import Transaction
+from orchestrator.store.unreadable import is_about_a_row
+
+log = logging.getLogger(__name__)
 
 #: Accounts of one plan that are looked at together, and sessions of one account that are deleted in one transaction.
 ACCOUNTS, SESSIONS = 100, 50
 
 
 def delete_ended(services: Services) -> int:
-    """Return how many were deleted. It goes on until none is left, or until the process begins to leave."""
+    """Return how many were deleted. It goes on until none is left that can be, or until the process begins to leave."""
     after = services.config.delete_after()
-    done = sum(_delete(services, [plan], span) for plan, span in sorted(after.plans.items()))
+    run = _Run(services)
+    done = sum(run.plans([plan], span) for plan, span in sorted(after.plans.items()))
     if after.others is not None:
-        done += _delete(services, sorted(after.own), after.others, others=True)
+        done += run.plans(sorted(after.own), after.others, others=True)
     return done
 
 
-def _delete(services: Services, plans: Collection[str], span: timedelta, *, others: bool = False) -> int:
-    done = 0
-    while not services.slots.closed:
-        with services.database.reading() as tx:
-            found = tx.retention.accounts_with_ended(plans, tx.now() - span, ACCOUNTS, others=others)
-        deleted = sum(until_done(services, _batch(services, account_id, span)) for account_id in found)
-        if not deleted:
-            break
-        done += deleted
-    return done
+class _Run:
+    """One run: what it deletes, and what it could not read and leaves to the next."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._skip = Skip()
+
+    def plans(self, plans: Collection[str], span: timedelta, *, others: bool = False) -> int:
+        """Delete what ended so long ago at these plans' accounts, or at all others'."""
+        done = 0
+        while not self._services.slots.closed:
+            skipped = self._skip.number
+            with self._services.database.reading() as tx:
+                before = tx.now() - span
+                found = tx.retention.accounts_with_ended(
+                    plans, before, ACCOUNTS, others=others, skip=self._skip
+                )
+            deleted = sum(self._account(account_id, span) for account_id in found)
+            if not deleted and self._skip.number == skipped:
+                break
+            done += deleted
+        return done
+
+    def _account(self, account_id: str, span: timedelta) -> int:
+        """Batch by batch, each in a short transaction of its own, until one finds nothing that it can delete."""
+        done = 0
+        while not self._services.slots.closed and account_id not in self._skip.accounts:
+            skipped = self._skip.number
+            with self._services.database.reading() as tx:
+                ids = tx.retention.ended_before(account_id, tx.now() - span, SESSIONS, self._skip)
+            try:
+                gone = self._delete(account_id, ids) if ids else 0
+            except StopsFirst:  # stops of the account come first: the next run finds it
+                break
+            done += gone
+            if not gone and self._skip.number == skipped:
+                break
+        return done
+
+    def _delete(self, account_id: str, ids: Sequence[str]) -> int:
+        """In one transaction; where a row cannot be read, each half in its own, down to that row."""
+        try:
+            return self._services.database.transact(_deletion(self._services, account_id, ids))
+        except StopsFirst:
+            raise
+        except Exception as error:
+            if not is_about_a_row(error):
+                raise
+            return self._leave_out(account_id, ids, error)
+
+    def _leave_out(self, account_id: str, ids: Sequence[str], error: Exception) -> int:
+        if not ids:
+            log.error(
+                "no ended session of account %s is deleted: it failed (%s)", account_id, type(error).__name__
+            )
+            self._skip.accounts.add(account_id)
+            return 0
+        if len(ids) == 1:
+            self._delete(account_id, ())  # is it the account?
+            if account_id not in self._skip.accounts:
+                log.error("session %s is not deleted: it failed (%s)", ids[0], type(error).__name__)
+                self._skip.sessions.add(ids[0])
+            return 0
+        half = len(ids) // 2
+        done = self._delete(account_id, ids[:half])
+        return done if account_id in self._skip.accounts else done + self._delete(account_id, ids[half:])
 
 
-def _batch(services: Services, account_id: str, span: timedelta) -> Callable[[Transaction], int]:
+def _deletion(services: Services, account_id: str, ids: Sequence[str]) -> Callable[[Transaction], int]:
     """An account that is in use is left for the next run."""
 
     def delete(tx: Transaction) -> int:
         work = on_account(services, tx, account_id, waits=False)
         if work is None:
             return 0
-        deleted = _live(work, span) + _archived(work, span)
+        deleted = _live(work, ids) + _archived(work, ids)
         if deleted:
             work.place_freed()
         work.finish()
@@ -52,17 +114,17 @@ def _batch(services: Services, account_id: str, span: timedelta) -> Callable[[Tr
     return delete
 
 
-def _live(work: AccountWork, span: timedelta) -> int:
-    ids = work.tx.retention.ended_before(work.account.id, work.now - span, SESSIONS)
-    for session_id in sorted(ids):
-        session = work.tx.sessions.lock(session_id)
-        assert session is not None  # it leaves only under the account's lock
+def _live(work: AccountWork, ids: Sequence[str]) -> int:
+    """Decide on the rows as they are now: another run may have deleted or archived some of them."""
+    found = work.tx.sessions.lock_all(ids)
+    kept = [session for session in found.values() if session.deleted_at is None]
+    for session in kept:
         work.keep(session, replace(session, deleted_at=work.now))
-    return len(ids)
+    return len(kept)
 
 
-def _archived(work: AccountWork, span: timedelta) -> int:
-    found = work.tx.archive.ended_before(work.account.id, work.now - span, SESSIONS)
+def _archived(work: AccountWork, ids: Sequence[str]) -> int:
+    found = work.tx.archive.kept(ids)
     work.tx.archive.mark_deleted([one.id for one in found], work.now)
     work.tx.outbox.add(map(deleted_event, found))
     return len(found)

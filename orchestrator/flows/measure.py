@@ -16,7 +16,7 @@ from orchestrator.rules.lists import Kind
 from orchestrator.rules.refusals import ErrorCode
 from orchestrator.rules.states import Step, StopReason
 from orchestrator.rules.values import Verdict
-from orchestrator.settings.configuration import Retention
+from orchestrator.settings import Configuration
 from orchestrator.store.database import CAUSES, Database
 from orchestrator.store.unit import Transaction
 
@@ -43,13 +43,15 @@ def begin_at_zero(providers: tuple[str, ...]) -> None:
         metrics.STORE_GIVEN_UP.labels(cause)
 
 
-def measure(database: Database, providers: tuple[str, ...], retention: Retention | None = None) -> Reading:
+def measure(
+    database: Database, providers: tuple[str, ...], configuration: Configuration | None = None
+) -> Reading:
     """The gauges' values now. `providers`: those that are configured, braked or not."""
     with database.reading() as tx:
-        return _reading(tx, providers, retention or Retention())
+        return _reading(tx, providers, configuration or Configuration())
 
 
-def _reading(tx: Transaction, providers: tuple[str, ...], retention: Retention) -> Reading:
+def _reading(tx: Transaction, providers: tuple[str, ...], configuration: Configuration) -> Reading:
     now = tx.now()
     workers = tx.workers.listed(since=now - liveness.DEATHS_WITHIN)
     unproven = tx.placements.unproven()
@@ -76,7 +78,7 @@ def _reading(tx: Transaction, providers: tuple[str, ...], retention: Retention) 
             for one in liveness.alive(workers, now)
         },
         oldest_job=tx.inbox.oldest(),
-        retention_lags={one.of: one.behind.total_seconds() for one in lags(tx, retention, now)},
+        retention_lags={one.of: one.behind.total_seconds() for one in lags(tx, configuration, now)},
         audit={check.value: 0 for check in Check} | tx.findings.counts(),
         last_audit=tx.findings.last_run(),
     )

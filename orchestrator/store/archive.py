@@ -67,11 +67,12 @@ class Archive:
         query = select(ARCHIVED).where(_not_deleted(account_id)).order_by(ARCHIVED.c.ended_at.desc())
         return [snapshot(ArchivedSession, row) for row in self._connection.execute(query.limit(limit))]
 
-    def ended_before(self, account_id: str, before: datetime, limit: int) -> Sequence[ArchivedSession]:
-        """The account's archived sessions that ended before then and are not deleted, the oldest first."""
-        query = select(ARCHIVED).where(_not_deleted(account_id), ARCHIVED.c.ended_at < before)
-        rows = self._connection.execute(query.order_by(ARCHIVED.c.ended_at).limit(limit))
-        return [snapshot(ArchivedSession, row) for row in rows]
+    def kept(self, ids: Collection[str]) -> Sequence[ArchivedSession]:
+        """Those of these sessions that are archived and not deleted, by id."""
+        query = select(ARCHIVED).where(ARCHIVED.c.id.in_(ids), ARCHIVED.c.deleted_at.is_(None))
+        return [
+            snapshot(ArchivedSession, row) for row in self._connection.execute(query.order_by(ARCHIVED.c.id))
+        ]
 
     def mark_deleted(self, ids: Collection[str], now: datetime) -> None:
         """Delete archived sessions: they count no longer, and their names are free."""

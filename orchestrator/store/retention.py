@@ -1,9 +1,23 @@
 """Named queries of retention: which sessions may leave the live tables, how they leave, and which are to be deleted."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlalchemy import Column, ColumnElement, Connection, and_, delete, exists, insert, or_, select
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Table,
+    and_,
+    delete,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    true,
+)
 
 from orchestrator.rules.retention import Candidate
 from orchestrator.rules.states import TERMINAL, State
@@ -32,6 +46,23 @@ _OVER: tuple[tuple[ColumnElement[bool], Column[datetime]], ...] = (
         SESSIONS.c.deleted_at,
     ),
 )
+
+
+#: Where sessions are that have ended.
+_ENDED = (SESSIONS, ARCHIVED)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Skip:
+    """What could not be read, and is left out."""
+
+    accounts: set[str] = field(default_factory=set)
+    sessions: set[str] = field(default_factory=set)
+
+    @property
+    def number(self) -> int:
+        """How many there are."""
+        return len(self.accounts) + len(self.sessions)
 
 
 class Retention:
@@ -111,25 +142,69 @@ class Retention:
     # which are to be deleted
 
     def accounts_with_ended(
-        self, plans: Collection[str], before: datetime, limit: int, *, others: bool = False
+        self,
+        plans: Collection[str],
+        before: datetime,
+        limit: int,
+        *,
+        others: bool = False,
+        skip: "Skip | None" = None,
     ) -> Sequence[str]:
         """Accounts of these plans (`others`: of all other plans) with a session, archived or not, that ended before
         then and is not deleted. Costs a look or two at an index for each account."""
-        of_plan = ACCOUNTS.c.plan.not_in(plans) if others else ACCOUNTS.c.plan.in_(plans)
-        ended = exists().where(SESSIONS.c.account_id == ACCOUNTS.c.id, _KEPT, SESSIONS.c.ended_at < before)
-        archived = exists().where(
-            ARCHIVED.c.account_id == ACCOUNTS.c.id,
-            ARCHIVED.c.deleted_at.is_(None),
-            ARCHIVED.c.ended_at < before,
-        )
-        query = (
-            select(ACCOUNTS.c.id).where(of_plan, or_(ended, archived)).order_by(ACCOUNTS.c.id).limit(limit)
-        )
-        return list(self._connection.execute(query).scalars())
+        skip = skip or Skip()
+        old = [
+            exists().where(
+                table.c.account_id == ACCOUNTS.c.id, _ended(table, before), _not_among(table, skip)
+            )
+            for table in _ENDED
+        ]
+        query = select(ACCOUNTS.c.id).where(_of_plans(plans, others=others), or_(*old))
+        if skip.accounts:
+            query = query.where(ACCOUNTS.c.id.not_in(sorted(skip.accounts)))
+        return list(self._connection.execute(query.order_by(ACCOUNTS.c.id).limit(limit)).scalars())
 
-    def ended_before(self, account_id: str, before: datetime, limit: int) -> Sequence[str]:
-        """The account's sessions that ended before then and are not deleted, the oldest first."""
-        query = select(SESSIONS.c.id).where(
-            SESSIONS.c.account_id == account_id, _KEPT, SESSIONS.c.ended_at < before
-        )
-        return list(self._connection.execute(query.order_by(SESSIONS.c.ended_at).limit(limit)).scalars())
+    def ended_before(
+        self, account_id: str, before: datetime, limit: int, skip: "Skip | None" = None
+    ) -> Sequence[str]:
+        """The account's sessions, archived or not, that ended before then and are not deleted, the oldest first of
+        each."""
+        found: list[str] = []
+        for table in _ENDED:
+            mine = (
+                table.c.account_id == account_id,
+                _ended(table, before),
+                _not_among(table, skip or Skip()),
+            )
+            query = select(table.c.id).where(*mine).order_by(table.c.ended_at).limit(limit - len(found))
+            found += self._connection.execute(query).scalars()
+        return found
+
+    def oldest_not_deleted(self, plans: Collection[str], *, others: bool = False) -> datetime | None:
+        """When the session ended, archived or not, that has been over the longest and is not deleted, at accounts of
+        these plans (`others`: of all other plans)."""
+        oldest = [
+            select(func.min(table.c.ended_at))
+            .where(
+                table.c.account_id == ACCOUNTS.c.id,
+                table.c.deleted_at.is_(None),
+                table.c.ended_at.is_not(None),
+            )
+            .correlate(ACCOUNTS)
+            .scalar_subquery()
+            for table in _ENDED
+        ]
+        query = select(*map(func.min, oldest)).where(_of_plans(plans, others=others))
+        return min((at for at in self._connection.execute(query).one() if at is not None), default=None)
+
+
+def _of_plans(plans: Collection[str], *, others: bool) -> ColumnElement[bool]:
+    return ACCOUNTS.c.plan.not_in(plans) if others else ACCOUNTS.c.plan.in_(plans)
+
+
+def _ended(table: Table, before: datetime) -> ColumnElement[bool]:
+    return and_(table.c.deleted_at.is_(None), table.c.ended_at < before)
+
+
+def _not_among(table: Table, skip: Skip) -> ColumnElement[bool]:
+    return table.c.id.not_in(sorted(skip.sessions)) if skip.sessions else true()

@@ -1,11 +1,14 @@
 """Sessions that ended are deleted after a while, where the installation or the plan says so."""
 
+import logging
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import text
 
 from orchestrator.flows.delete_ended import delete_ended
+from orchestrator.flows.retention_lags import lags
 from orchestrator.flows.services import Services
 from orchestrator.rules.retention import SessionRetention
 from orchestrator.rules.values import Plan
@@ -63,3 +66,96 @@ def test_an_archived_session_is_deleted_as_well(any_world: MakeWorld, sessions: 
     assert numbers(world)["quota"]["sessions"][0] == 0
     assert delete_ended(deleting(world, 3600)) == 0
     assert findings(world) == []
+
+
+def garble(world: World, statement: str, row_id: str) -> None:
+    """Somebody writes into the database what no release can read."""
+    with world.services.database.engine.begin() as connection:
+        assert connection.execute(text(statement), {"id": row_id}).rowcount == 1
+
+
+def test_one_that_cannot_be_read_keeps_no_other_from_being_deleted(
+    any_world: MakeWorld, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = any_world()
+    *good, bad = _four_that_ended(world)
+    world.jump(3 * HOUR)
+    garble(world, "UPDATE sessions SET attach = '[7]' WHERE id = :id", bad)
+    _all_but_one_are_deleted(world, good, bad, caplog)
+    garble(world, "UPDATE sessions SET attach = NULL WHERE id = :id", bad)
+    assert delete_ended(deleting(world, 3600)) == 1
+
+
+def test_an_archived_one_that_cannot_be_read_keeps_no_other_from_being_deleted(
+    make_world: MakeWorld, caplog: pytest.LogCaptureFixture
+) -> None:
+    """On SQLite: PostgreSQL takes nothing that is not of the column's type."""
+    world = make_world()
+    *good, bad = _four_that_ended(world)
+    world.jump(41 * DAY)
+    assert archive(world) == 4
+    garble(world, "UPDATE archived_sessions SET record = 'garbage' WHERE id = :id", bad)
+    _all_but_one_are_deleted(world, good, bad, caplog)
+
+
+def _four_that_ended(world: World) -> list[str]:
+    """The last of them in the middle of an account's."""
+    world.done("account.put", account_id="zeta", plan="payg", currency="USD")
+    world.done("account.credit", account_id="zeta", amount="10", currency="USD", key="first")
+    before, bad, after = [ended(world) for _ in range(3)]
+    return [before, after, ended(world, account_id="zeta"), bad]
+
+
+def _all_but_one_are_deleted(
+    world: World, good: list[str], bad: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    for deleted in (3, 0):
+        caplog.clear()
+        assert delete_ended(deleting(world, 3600)) == deleted
+        told = [one.getMessage() for one in caplog.records if one.levelno == logging.ERROR]
+        assert len(told) == 1
+        assert bad in told[0]
+    for session_id in good:
+        assert world.events(session_id)[-1] == "deleted"
+    assert world.events(bad)[-1] == "stopped"
+
+
+def test_an_account_that_cannot_be_read_keeps_no_other_from_having_sessions_deleted(
+    any_world: MakeWorld, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = any_world()
+    world.done("account.put", account_id="zeta", plan="payg", currency="USD")
+    world.done("account.credit", account_id="zeta", amount="10", currency="USD", key="first")
+    mine, other = [ended(world) for _ in range(3)], ended(world, account_id="zeta")
+    world.jump(3 * HOUR)
+    garble(world, "UPDATE accounts SET quota = '[7]' WHERE id = :id", "acme")
+
+    assert delete_ended(deleting(world, 3600)) == 1
+    assert world.events(other)[-1] == "deleted"
+    told = [one.getMessage() for one in caplog.records if one.levelno == logging.ERROR]
+    assert len(told) == 1
+    assert "account acme" in told[0]
+    garble(world, "UPDATE accounts SET quota = NULL WHERE id = :id", "acme")
+    assert delete_ended(deleting(world, 3600)) == len(mine)
+
+
+@pytest.mark.parametrize("archived", [False, True])
+@pytest.mark.parametrize(("installation", "plan"), [(3600, None), (None, 3600)])
+def test_what_should_have_been_deleted_and_is_not_makes_retention_late(
+    any_world: MakeWorld, archived: bool, installation: float | None, plan: int | None
+) -> None:
+    world = any_world(plans={"payg": Plan(name="payg", auto_delete_after_seconds=plan)})
+    ended(world)
+    world.jump(41 * DAY)
+    if archived:
+        assert archive(world) == 1
+
+    def late() -> dict[str, timedelta]:
+        with world.services.database.reading() as tx:
+            found = lags(tx, deleting(world, installation).config, tx.now())
+        return {one.of: one.behind for one in found if one.is_red and one.of != "jobs"}
+
+    assert late().keys() == {"deletions"}
+    assert abs(late()["deletions"] - (41 * DAY - HOUR)) <= HOUR
+    assert delete_ended(deleting(world, installation)) == 1
+    assert late() == {}

@@ -33,15 +33,15 @@ def retention(settings: "Settings") -> str:
     from orchestrator import wiring
     from orchestrator.flows.retention_lags import lags
 
-    kept = wiring.read_configuration(settings).retention
+    configuration = wiring.read_configuration(settings)
     with reading() as tx:
         now = tx.now()
-        found = lags(tx, kept, now)
+        found = lags(tx, configuration, now)
     late = [f"{one.of} by {span(one.behind.total_seconds())}" for one in found if one.is_red]
     if late:
         raise Complaint(
             f"retention is behind ({', '.join(late)}): does a worker of kind control run, and what does its log say of"
-            " orchestrator.tick.archive, .outcomes and .forget_events?"
+            " orchestrator.tick.archive, .delete_ended, .outcomes and .forget_events?"
         )
     ages = [(one.of, now - one.oldest_at) for one in found if one.oldest_at is not None]
     oldest = ", ".join(f"{of} {span(max(0.0, age.total_seconds()))}" for of, age in ages)
