@@ -13,7 +13,7 @@ from orchestrator.flows.services import Services
 from orchestrator.flows.services import jitter as random_jitter
 from orchestrator.flows.slots import TOTALS, Slots
 from orchestrator.observability import metrics
-from orchestrator.providers import credential_faults, one_key, registry
+from orchestrator.providers import credential_faults, one_key, registry, timer_faults
 from orchestrator.providers.driver import Driver
 from orchestrator.providers.http import ClientOptions, HttpClient
 from orchestrator.providers.resolver import WatchedResolver
@@ -55,6 +55,7 @@ def read_configuration(settings: Settings, *, require_secrets: bool = False) -> 
             *wishes.faults_of(document, read),
             *one_key.faults_of(read, secrets),
             *credential_faults.faults_of(read),
+            *timer_faults.faults_of(read),
         ],
     )
 

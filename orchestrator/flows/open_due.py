@@ -12,9 +12,11 @@ from orchestrator.flows.pipeline import run_once
 from orchestrator.flows.services import Services, open_lease
 from orchestrator.flows.targets import order_of
 from orchestrator.flows.upkeep import Tally
+from orchestrator.providers.card import Card
 from orchestrator.providers.driver import Driver, NotPlaced, Placed
 from orchestrator.providers.errors import (
     CredentialRefused,
+    KeyNotFree,
     LacksSecret,
     Misconfigured,
     ModelMissing,
@@ -38,6 +40,8 @@ from orchestrator.store.unit import Transaction
 
 #: Seconds until something that was not sent, or throttled without a hint, is sent again; doubles up to the last.
 RETRY_FIRST = 2.0
+#: After so many claims in which its key could not be freed, an open goes to another one, where there is one.
+TRIES_TO_FREE = 2
 #: Refusals that concern more than the one session.
 _ALARMS = (OutOfBalance, AlarmKind.OUT_OF_BALANCE), (Misconfigured, AlarmKind.MISCONFIGURED)
 
@@ -45,13 +49,42 @@ _ALARMS = (OutOfBalance, AlarmKind.OUT_OF_BALANCE), (Misconfigured, AlarmKind.MI
 Outcome = Answer[Placed] | Answer[Placed | NotPlaced]
 
 
-async def _ask_to_open(services: Services, driver: Driver, one: Claimed) -> Placed:
+async def ask_to_open(services: Services, driver: Driver, one: Claimed) -> Placed:
     timeout = services.policy(driver.name).open_timeout_seconds
+    freeing = _Freeing(services, one)
     try:
         async with asyncio.timeout(timeout):
-            return await driver.open(order_of(services, one))
+            return await driver.open(replace(order_of(services, one), freed=freeing.is_over))
     except TimeoutError as error:
+        if driver.card.frees_key and not freeing.over:
+            raise KeyNotFree(
+                f"not opened, as the key was not free within {timeout:g} s", late=True
+            ) from error
         raise OutcomeUnknown(f"no answer to the open within {timeout:g} s", possible_orphans=True) from error
+
+
+class _Freeing:
+    """Of a key, before an open under it: once it is over, and that is written down, the open may be sent."""
+
+    def __init__(self, services: Services, one: Claimed) -> None:
+        self._services, self._one = services, one
+        self.over = False
+
+    async def is_over(self) -> None:
+        """Raises NotSent where the open is another worker's by now."""
+        placement, token = self._one.placement, self._one.token
+
+        def note(tx: Transaction) -> bool:
+            return tx.claims.note_freed(placement.id, token, tx.now())
+
+        if not await self._services.loop.beside(self._services.database.transact, note):
+            raise NotSent("the lease was lost while the key was freed")
+        self.over = True
+
+
+def never_sent(card: Card, placement: Placement) -> bool:
+    """Its key was not proven free, so that no open was sent: what the key has is not its own, and never adopted."""
+    return card.frees_key and placement.freed_at is None
 
 
 def open_terms(policy: Policy) -> Terms:
@@ -79,7 +112,7 @@ def settle_open(services: Services, answer: Outcome) -> None:
     after_stops(services, settle)
 
 
-OPEN = flow_of(Step.OPEN, open_terms, _ask_to_open, settle_open)
+OPEN = flow_of(Step.OPEN, open_terms, ask_to_open, settle_open)
 
 
 def open_due(services: Services) -> Tally:
@@ -98,13 +131,16 @@ def after_open(
     match answer.said:
         case Placed() as placed:
             opened(work, session, placement, placed, answer.claimed.step)
-        case NotPlaced(proof=proof):
-            not_opened(work, session, placement, proof)
+        case NotPlaced(proof=proof, ended_handle=ended):
+            own = None if _was_never_sent(work, placement) else ended
+            not_opened(work, session, placement, proof, ended=own)
         case Refused() as refusal:
             refused = replace(placement, refused_by=_refused_by(refusal), last_answer=str(refusal))
             current = work.tx.placements.save(placement, refused)
             _note_refusal(work, placement, refusal)
             not_opened(work, session, current, f"refused: {refusal}")
+        case KeyNotFree() as error if _is_stuck(work, session, placement):
+            not_opened(work, session, _refused_by_its_key(work, placement, error), str(error))
         case NotSent() | Throttled() as error:
             _note_lack(work, placement, error)
             _again_later(work, session, placement, error, answer.claimed.step)
@@ -135,15 +171,31 @@ def opened(
     work.keep(session, work.planned(ready))
 
 
-def not_opened(work: AccountWork, session: Session, placement: Placement, why: str) -> None:
-    """Nothing exists: try the next place, or give up starting; a stopping session may be over."""
-    placing.never_opened(work.tx, placement, why, work.now)
+def not_opened(
+    work: AccountWork, session: Session, placement: Placement, why: str, *, ended: str | None = None
+) -> None:
+    """Nothing exists, or no more (`ended`): try the next place, or give up starting; a stopping session may be over."""
+    if ended is not None and is_usable_handle(ended):
+        placing.found_and_ended(work.tx, placement, ended, why, work.now)
+    else:
+        placing.never_opened(work.tx, placement, why, work.now)
     if session.state is State.STARTING and session.placements == placement.n:
         if placing.next_attempt(work, session, session) is None:
             reason = StopReason.DEAD if session.ever_ran else StopReason.START_FAILED
             work.stop(session, reason, work.now, f"nowhere left to try; {placement.provider}: {why}")
         return
     placing.session_may_be_over(work, session)
+
+
+def _is_stuck(work: AccountWork, session: Session, placement: Placement) -> bool:
+    """Its key was not to be freed again, and the session has another place to go."""
+    starting = session.state is State.STARTING and session.placements == placement.n
+    return starting and placement.attempts >= TRIES_TO_FREE and placing.has_another(work, session, placement)
+
+
+def _refused_by_its_key(work: AccountWork, placement: Placement, error: KeyNotFree) -> Placement:
+    refused = replace(placement, refused_by=RefusedBy.CREDENTIAL, last_answer=str(error))
+    return work.tx.placements.save(placement, refused)
 
 
 def _refused_by(refusal: Refused) -> RefusedBy:
@@ -163,9 +215,16 @@ def _note_refusal(work: AccountWork, placement: Placement, refusal: Refused) -> 
 
 def _note_what_it_ended(work: AccountWork, placement: Placement, answer: Outcome) -> None:
     """It freed its key of what nobody here ever opened: somebody shares the key, and has lost a session."""
-    ended = None if isinstance(answer.said, NotPlaced) else answer.said.ended_handle
+    ended = answer.said.ended_handle
+    if isinstance(answer.said, NotPlaced) and not _was_never_sent(work, placement):
+        return  # that was its own
     if ended is not None and not work.tx.leftovers.may_be_ours(placement, ended, work.now):
         work.tx.outbox.add([ownership_lost(placement, ended)])
+
+
+def _was_never_sent(work: AccountWork, placement: Placement) -> bool:
+    card = work.services.card(placement.provider)
+    return card is not None and never_sent(card, placement)
 
 
 def _note_lack(work: AccountWork, placement: Placement, error: ProviderError) -> None:
@@ -206,7 +265,9 @@ def _again_later(
     hint = error.retry_after_seconds if isinstance(error, Throttled) else None
     told = believed(hint, work.services.policy(placement.provider))
     backoff = min(RETRY_FIRST * 2 ** min(placement.attempts - 1, 10), RETRY_LAST)
-    wait = max(told, local_faults.wait_after(failed_here_in(error), backoff))
+    late = isinstance(error, KeyNotFree) and error.late
+    rest = work.services.policy(placement.provider).credential_rest_seconds if late else 0.0
+    wait = max(told, rest, local_faults.wait_after(failed_here_in(error), backoff))
     opening = step is Step.OPEN
     keys.told_to_wait(work.tx, placement, told, work.now)
     later = replace(

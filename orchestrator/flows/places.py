@@ -78,12 +78,19 @@ def attempts_left(tx: Transaction, session: Session, policy: Policy, now: dateti
 
 
 def take_place_by(
-    services: Services, tx: Transaction, session: Session, model: Model, now: datetime, by: datetime
+    services: Services,
+    tx: Transaction,
+    session: Session,
+    model: Model,
+    now: datetime,
+    by: datetime,
+    *,
+    others: Spots = frozenset(),
 ) -> Place | None:
     """The same for who may wait until `by`: one that was told to wait, or whose key has to rest, is a place too."""
     freed = freed_by_time(tx, session, list(providers_for(services, session, model)), now)
     for at in [now, *(at for at in freed if at <= by)]:
-        place = take_place(services, tx, session, model, at)
+        place = take_place(services, tx, session, model, at, others)
         if place is not None:
             return place
     return None

@@ -93,6 +93,18 @@ def next_attempt(work: "AccountWork", before: Session, noted: Session) -> Sessio
     return saved
 
 
+def has_another(work: "AccountWork", session: Session, placement: Placement) -> bool:
+    """Whether a session that starts here may start at another place, in time."""
+    policy = work.policy(session)
+    model = work.tx.models.get(session.model_id)
+    if model is None or places.attempts_left(work.tx, session, policy, work.now) < 1:
+        return False
+    by = (session.starting_at or work.now) + timedelta(seconds=policy.start_timeout_seconds)
+    here = frozenset({(placement.provider, placement.credential)})
+    place = places.take_place_by(work.services, work.tx, session, model, work.now, by, others=here)
+    return place is not None
+
+
 def move_on(work: "AccountWork", session: Session, at: datetime, detail: str, reason: StopReason) -> bool:
     """Failover of a running session, at `at`: only where the next place is there already. False: stop it."""
     policy = work.policy(session)
@@ -139,6 +151,13 @@ def never_opened(tx: Transaction, placement: Placement, proof: str, now: datetim
     return _end(tx, placement, PlacementState.NEVER_OPENED, proof, now)
 
 
+def found_and_ended(
+    tx: Transaction, placement: Placement, handle: str, proof: str, now: datetime
+) -> Placement:
+    """Its open had made this, of which nobody had heard: it lived, and was closed as it was found."""
+    return _end(tx, replace(placement, handle=handle), PlacementState.CLOSED, proof, now, before=placement)
+
+
 def closed(tx: Transaction, placement: Placement, proof: str, now: datetime) -> Placement:
     """Proven closed."""
     return _end(tx, placement, PlacementState.CLOSED, proof, now)
@@ -183,7 +202,13 @@ def _begin_close(work: "AccountWork", placement: Placement, session: Session) ->
 
 
 def _end(
-    tx: Transaction, placement: Placement, state: PlacementState, proof: str, now: datetime
+    tx: Transaction,
+    placement: Placement,
+    state: PlacementState,
+    proof: str,
+    now: datetime,
+    *,
+    before: Placement | None = None,
 ) -> Placement:
     ended = replace(
         placement,
@@ -196,7 +221,7 @@ def _end(
         lease_until=None,
         attempts=0,
     )
-    saved = tx.placements.save(placement, ended)
+    saved = tx.placements.save(before or placement, ended)
     tx.queues.make_waiting_for_provider_due(
         placement.provider,
         now,

@@ -3,7 +3,7 @@
 import asyncio
 
 from orchestrator.flows.claims import Claimed, flow_of
-from orchestrator.flows.open_due import open_terms, settle_open
+from orchestrator.flows.open_due import never_sent, open_terms, settle_open
 from orchestrator.flows.pipeline import run_once
 from orchestrator.flows.services import Services
 from orchestrator.flows.targets import order_of
@@ -13,9 +13,9 @@ from orchestrator.providers.errors import OutcomeUnknown
 from orchestrator.rules.states import Step
 
 
-async def _ask_to_resolve(services: Services, driver: Driver, one: Claimed) -> Placed | NotPlaced:
+async def ask_to_resolve(services: Services, driver: Driver, one: Claimed) -> Placed | NotPlaced:
     timeout = services.policy(driver.name).open_timeout_seconds
-    unwanted = one.placement.closing_since is not None
+    unwanted = one.placement.closing_since is not None or never_sent(driver.card, one.placement)
     try:
         async with asyncio.timeout(timeout):
             return await driver.resolve(order_of(services, one), close=unwanted)
@@ -23,7 +23,7 @@ async def _ask_to_resolve(services: Services, driver: Driver, one: Claimed) -> P
         raise OutcomeUnknown(f"no answer to the resolve within {timeout:g} s") from error
 
 
-RESOLVE = flow_of(Step.RESOLVE, open_terms, _ask_to_resolve, settle_open)
+RESOLVE = flow_of(Step.RESOLVE, open_terms, ask_to_resolve, settle_open)
 
 
 def resolve_due(services: Services) -> Tally:

@@ -24,6 +24,9 @@ class Card:
     """Lifecycle calls of one credential run one at a time, under a lease on it."""
     repeats_open: bool = False
     """The identical open, sent again, adopts what the first one opened."""
+    frees_key: bool = False
+    """What a key carries would be taken for a new session: an open frees its key first, and sends nothing before it
+    has said so (`Order.freed`)."""
     max_nodes: int | None = None
     shortest_duration_seconds: int = 0
     """The shortest session that the platform accepts."""

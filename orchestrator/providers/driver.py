@@ -4,7 +4,7 @@ How it fails stands in `errors.py`, what its platform can do in `card.py`, what 
 `abilities.py`. Every call may be repeated; "already done" is success. Drivers keep no state that a crash could lose.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -45,6 +45,10 @@ class Endpoint:
     secret_ref: str | None
 
 
+#: Writes down that the key of an order is free. Raises NotSent where the order is another worker's by now.
+Freed = Callable[[], Awaitable[None]]
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Order:
     """What is to be opened, enough to send the identical call again."""
@@ -71,6 +75,8 @@ class Order:
     """By the store's clock; None: this machine's."""
     send_by: float | None = None
     """On the loop's clock: the lease ends. Nothing addressed by the key alone is sent after it."""
+    freed: Freed | None = field(default=None, repr=False, compare=False)
+    """Awaited once its key is proven free, before the open is sent; None: nobody wants to know."""
     rivals_sent_at: tuple[datetime, ...] = ()
     """When other opens for this model, bid or wallet were sent whose outcome is not known either."""
     unwanted_rivals_sent_at: tuple[datetime, ...] = ()
@@ -126,6 +132,8 @@ class NotPlaced:
     """`resolve` found that nothing was opened, or made it so; `proof` says how we know."""
 
     proof: str
+    ended_handle: str | None = None
+    """What it ended to make it so."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -57,6 +57,16 @@ class NotSent(ProviderError):
     """The request certainly never reached the platform: send it again later."""
 
 
+class KeyNotFree(NotSent):
+    """Nothing was sent, as its key still carries what an open would take for its own: free it first, or take another
+    key."""
+
+    def __init__(self, message: str, *, late: bool = False) -> None:
+        super().__init__(message)
+        self.late = late
+        """A close is on its way that may still come, and must not hit what is opened next."""
+
+
 class Unavailable(NotSent):
     """It was reached, failed for now, and changed nothing: send it again later."""
 

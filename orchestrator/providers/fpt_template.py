@@ -73,7 +73,8 @@ class TemplateDriver:
             if not close:
                 return self._placed(order, found)
             values = values_of_order(order) | ({"handle": found.handle} if found.handle else {})
-            return NotPlaced(proof=(await self._control.close(values, order.secret)).proof)
+            closed = await self._control.close(values, order.secret)
+            return NotPlaced(proof=closed.proof, ended_handle=closed.closed_handle)
         except (OutcomeUnknown, NotSent, Throttled):
             raise
         except ProviderError as error:

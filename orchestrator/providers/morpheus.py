@@ -29,10 +29,10 @@ from orchestrator.providers.driver import (
 from orchestrator.providers.errors import (
     CallsRetired,
     CannotAsk,
+    KeyNotFree,
     Misconfigured,
     ModelMissing,
     NotClosed,
-    NotSent,
     OutcomeUnknown,
     ProviderError,
     ProviderFull,
@@ -62,6 +62,8 @@ class MorpheusDriver:
         secret = _needed(order.secret)
         model_id = await self._model_id(order, secret)
         ended = await self._free(secret, until)
+        if order.freed is not None:
+            await order.freed()
         try:
             placed = await self._placed(order, model_id, until)
         except ProviderError as error:
@@ -73,7 +75,8 @@ class MorpheusDriver:
         """Never says Refused but for want of bids: what refuses now may have opened before."""
         try:
             if close or order.options.get("bid_id"):
-                return NotPlaced(proof=(await self._close(_needed(order.secret), order.send_by)).proof)
+                closed = await self._close(_needed(order.secret), order.send_by)
+                return NotPlaced(proof=closed.proof, ended_handle=closed.closed_handle)
             return await self._adopt(order)
         except (OutcomeUnknown, ProviderFull, Throttled):
             raise
@@ -140,8 +143,9 @@ class MorpheusDriver:
         """A leftover session would be adopted with its nearer end, or leak under a bid open. Returns its id."""
         try:
             return (await self._close(secret, until, repeat_lost=False)).closed_handle
-        except (NotClosed, OutcomeUnknown) as error:  # a close that is late must not hit what we open next
-            raise NotSent(f"not opened, as the key could not be freed: {error}") from error
+        except (NotClosed, OutcomeUnknown) as error:
+            late = isinstance(error, OutcomeUnknown)
+            raise KeyNotFree(f"not opened, as the key could not be freed: {error}", late=late) from error
 
     async def _close(self, secret: Secret, latest: float | None, *, repeat_lost: bool = True) -> Closed:
         """Close until it succeeds or nothing was active, within the timeout and a few attempts."""

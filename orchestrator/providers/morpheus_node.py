@@ -95,7 +95,8 @@ class MorpheusNodeDriver:
                 return found
             if close:
                 closed = [await self._close(one.id, order.secret) for one in found]
-                return NotPlaced(proof="; ".join(one.proof for one in closed))
+                ended = next((one.closed_handle for one in closed if one.closed_handle), None)
+                return NotPlaced(proof="; ".join(one.proof for one in closed), ended_handle=ended)
             return self._adopted(order, found[0])
         except (OutcomeUnknown, NotSent, Throttled):
             raise

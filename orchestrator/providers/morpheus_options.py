@@ -28,6 +28,7 @@ def card(options: MorpheusOptions) -> Card:
         exclusive_credentials=True,
         serialised=True,
         repeats_open=True,
+        frees_key=True,
         shortest_duration_seconds=SHORTEST_SECONDS,
         resolve_after_seconds=options.opens_settle_within_seconds,
         asks_who_died=options.confirm_dead_with_pingsession,

@@ -225,7 +225,7 @@ class SesterceDriver:
             return NotPlaced(proof=f"{found.id} is another session's")
         if self._options.on_open == "start" and order.rivals_sent_at:
             raise OutcomeUnknown(f"{found.said}: this open or another's may have started it")
-        return NotPlaced(proof=(await self._ended(order.secret, found.id)).proof)
+        return NotPlaced(proof=(await self._ended(order.secret, found.id)).proof, ended_handle=found.id)
 
     # closing
 

@@ -36,6 +36,7 @@ PAST_OF_SESSION = (
 PAST_OF_PLACEMENT = (
     "created_at",
     "sent_at",
+    "freed_at",
     "opened_at",
     "closing_since",
     "lost_at",

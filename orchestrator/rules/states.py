@@ -79,10 +79,20 @@ SESSION_TRANSITIONS: Mapping[State, frozenset[State]] = MappingProxyType(
 PLACEMENT_TRANSITIONS: Mapping[PlacementState, frozenset[PlacementState]] = MappingProxyType(
     {
         PlacementState.OPENING: frozenset(
-            {PlacementState.OPEN, PlacementState.UNKNOWN, PlacementState.NEVER_OPENED}
+            {
+                PlacementState.OPEN,
+                PlacementState.UNKNOWN,
+                PlacementState.CLOSED,  # found by a resolve, and ended by it
+                PlacementState.NEVER_OPENED,
+            }
         ),
         PlacementState.UNKNOWN: frozenset(
-            {PlacementState.OPEN, PlacementState.CLOSING, PlacementState.NEVER_OPENED}
+            {
+                PlacementState.OPEN,
+                PlacementState.CLOSING,
+                PlacementState.CLOSED,
+                PlacementState.NEVER_OPENED,
+            }
         ),
         PlacementState.OPEN: frozenset({PlacementState.CLOSING}),
         PlacementState.CLOSING: frozenset({PlacementState.CLOSED}),

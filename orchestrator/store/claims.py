@@ -69,6 +69,12 @@ class Claims:
             placement.id, placement.credential, now, token, lease_seconds, rest_seconds
         )
 
+    def note_freed(self, placement_id: str, token: str, now: datetime) -> bool:
+        """The key of an open that this token still holds is free; False where it is another's by now."""
+        mine = and_(PLACEMENTS.c.id == placement_id, PLACEMENTS.c.lease_token == token)
+        alive = and_(mine, PLACEMENTS.c.lease_until > now)
+        return self._connection.execute(update(PLACEMENTS).where(alive).values(freed_at=now)).rowcount == 1
+
     def stopped_as_dead(self, session_ids: Collection[str]) -> set[str]:
         """Those of the sessions that have stopped as dead, or as gone from their provider by its own schedule."""
         gone = and_(SESSIONS.c.stop_reason == StopReason.PROVIDER_ENDED, SESSIONS.c.gone_since.is_not(None))
@@ -81,7 +87,8 @@ class Claims:
     ) -> Sequence[Placement]:
         """Theirs until then; what follows silence is due at `silence`."""
         following = Step.RESOLVE if step is Step.OPEN else step
-        sent = {"sent_at": func.coalesce(PLACEMENTS.c.sent_at, now)} if step is Step.OPEN else {}
+        first = {"sent_at": func.coalesce(PLACEMENTS.c.sent_at, now), "freed_at": None}
+        sent = first if step is Step.OPEN else {}
         claim = (
             update(PLACEMENTS)
             .where(PLACEMENTS.c.id.in_(ids))

@@ -7,8 +7,9 @@ from orchestrator.flows import ping_due
 from orchestrator.flows.claims import Answer, Claimed, ask, claim
 from orchestrator.flows.close_due import _terms as close_terms
 from orchestrator.flows.close_due import settle_close
-from orchestrator.flows.open_due import open_terms, settle_open
+from orchestrator.flows.open_due import ask_to_open, open_terms, settle_open
 from orchestrator.flows.ping_claims import Pinged, claim_pings, send
+from orchestrator.flows.resolve_due import ask_to_resolve
 from orchestrator.flows.services import Services
 from orchestrator.flows.targets import order_of, target_of
 from orchestrator.providers.driver import Driver, Placed
@@ -42,15 +43,22 @@ class Hands:
         async def question(_services: Services, driver: Driver, one: Claimed) -> Any:
             match one.step:
                 case Step.OPEN:
-                    return await driver.open(order_of(self._services, one))
+                    return await ask_to_open(self._services, driver, one)
                 case Step.RESOLVE:
-                    unwanted = one.placement.closing_since is not None
-                    return await driver.resolve(order_of(self._services, one), close=unwanted)
+                    return await ask_to_resolve(self._services, driver, one)
                 case _:
                     target = target_of(
                         self._services, one.placement, None, to_ping=False, now=one.at, send_by=one.send_by
                     )
                     return await driver.close(target)
+
+        return self._services.loop.run(ask(self._services, claimed.step, claimed, question))
+
+    def act_all_the_same(self, claimed: Claimed) -> Answer[Any]:
+        """Send the open, though the lease was lost after the last look at it."""
+
+        async def question(_services: Services, driver: Driver, one: Claimed) -> Any:
+            return await driver.open(order_of(self._services, one))
 
         return self._services.loop.run(ask(self._services, claimed.step, claimed, question))
 

@@ -119,7 +119,7 @@ def test_no_open_is_sent_while_another_call_of_its_key_is_under_way(make_world: 
     assert world.refused("session.create", account_id="acme", model_id="moral") == "no_capacity"
     assert world.calls("open") == 0
     world.server.fault("no_bids", operation="open", times=1)
-    slow.settle(slow.act(claimed))
+    slow.settle(slow.act_all_the_same(claimed))
     assert world.session(world.run_session("moral")).state is State.RUNNING
 
 

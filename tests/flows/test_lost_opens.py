@@ -166,7 +166,7 @@ def test_the_late_handle_of_an_open_that_was_given_up_is_kept_as_an_orphan(make_
     world.done("session.close", session_id=session_id)
     world.pass_time(RESOLVE_AFTER)
     assert world.session(session_id).state is State.STOPPED
-    late = slow.act(claimed)  # it slept past its lease, and its request went out all the same
+    late = slow.act_all_the_same(claimed)  # it slept past its lease, and its request went out all the same
     slow.settle(late)
     assert world.events("morph") == ["orphan_found"]
     assert world.session(session_id).state is State.STOPPED

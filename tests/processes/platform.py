@@ -39,7 +39,7 @@ HASTY: Mapping[str, Any] = {
     "ping_timeout_seconds": 2,
     "start_timeout_seconds": 60,
     "open_timeout_seconds": 3,
-    "close_timeout_seconds": 3,
+    "close_timeout_seconds": 2,
     "resolve_after_seconds": 3,
     "credential_rest_seconds": 0,
     "close_retry_max_seconds": 1,

@@ -31,7 +31,7 @@ def two_workers(platform: Platform) -> tuple[Running, Running]:
 def test_a_worker_killed_during_opens_loses_and_doubles_nothing(platform: Platform) -> None:
     simulator = platform.simulate(morph=morpheus(*KEYS))
     hasty = {"opens_settle_within_seconds": 0, "close_retry_seconds": 0.05}
-    platform.configure({"open_timeout_seconds": 2}, morph=hasty)
+    platform.configure({"open_timeout_seconds": 2, "close_timeout_seconds": 1}, morph=hasty)
     first, _ = two_workers(platform)
     platform.put_model("moral", "morph", "moral-1")
     simulator.fault("slow", operation="open", times=len(KEYS), params={"seconds": 1})

@@ -8,6 +8,7 @@ import pytest
 from orchestrator.providers.driver import Driver, Life, NotPlaced, Placed
 from orchestrator.providers.errors import (
     CallsRetired,
+    KeyNotFree,
     Misconfigured,
     ModelMissing,
     NotClosed,
@@ -171,7 +172,7 @@ def test_while_resolving_a_refusal_proves_nothing(stage: Stage, fault: str) -> N
 def test_a_key_that_cannot_be_freed_is_not_used(stage: Stage) -> None:
     leftover = stage.open()
     stage.fault("close_fails", operation="close")
-    with pytest.raises(NotSent):
+    with pytest.raises(KeyNotFree):
         stage.open(model=OTHER_MODEL)
     assert live(stage) == [leftover.handle]
     assert len(stage.calls("close")) == 1 + 3
@@ -192,10 +193,36 @@ def test_a_sender_that_comes_to_itself_after_its_time_sends_nothing_more(stage: 
     assert (stage.calls("close"), stage.calls("open")) == ([], [])
 
 
+def test_nothing_is_sent_before_it_is_known_that_the_key_is_free(stage: Stage) -> None:
+    seen: list[list[str]] = []
+
+    async def freed() -> None:
+        seen.append(operations(stage))
+
+    stage.open()
+    stage.server.clear_log()
+    stage.open(freed=freed)
+    assert seen == [["models", "close"]]
+
+    async def anothers() -> None:
+        raise NotSent("the lease was lost")
+
+    with pytest.raises(NotSent, match="lease was lost"):
+        stage.open(freed=anothers)
+    assert len(stage.calls("open")) == 1
+
+
+def test_what_a_resolve_closed_is_named(stage: Stage) -> None:
+    placed = stage.open()
+    found = [stage.resolve(close=True) for _ in range(2)]
+    assert [one.ended_handle for one in found] == [placed.handle, None]
+
+
 def test_a_close_that_may_come_late_forbids_the_open(stage: Stage) -> None:
     stage.fault("cut_before_effect", operation="close", times=1)
-    with pytest.raises(NotSent):
+    with pytest.raises(KeyNotFree) as raised:
         stage.open()
+    assert raised.value.late
     assert stage.calls("open") == []
 
 

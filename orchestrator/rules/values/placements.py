@@ -58,6 +58,8 @@ class Placement:
     created_at: datetime
     sent_at: datetime | None = None
     """When the open was first claimed; None: certainly nothing was sent."""
+    freed_at: datetime | None = None
+    """Where an open frees its key first: when the key was proven free. None: the open itself was not sent yet."""
     opened_at: datetime | None = None
     declared_end_at: datetime | None = None
     closing_since: datetime | None = None

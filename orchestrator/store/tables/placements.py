@@ -129,6 +129,7 @@ class PlacementRow(Row, table=True):
     secret_ref: str | None = None
     created_at: datetime
     sent_at: datetime | None = None
+    freed_at: datetime | None = None
     opened_at: datetime | None = None
     declared_end_at: datetime | None = None
     closing_since: datetime | None = None
