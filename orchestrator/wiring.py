@@ -13,7 +13,7 @@ from orchestrator.flows.services import Services
 from orchestrator.flows.services import jitter as random_jitter
 from orchestrator.flows.slots import TOTALS, Slots
 from orchestrator.observability import metrics
-from orchestrator.providers import credential_faults, one_key, registry, timer_faults
+from orchestrator.providers import credential_faults, one_key, registry, timer_faults, witness_faults
 from orchestrator.providers.driver import Driver
 from orchestrator.providers.http import ClientOptions, HttpClient
 from orchestrator.providers.resolver import WatchedResolver
@@ -56,6 +56,7 @@ def read_configuration(settings: Settings, *, require_secrets: bool = False) -> 
             *one_key.faults_of(read, secrets),
             *credential_faults.faults_of(read),
             *timer_faults.faults_of(read),
+            *witness_faults.faults_of(read),
         ],
     )
 

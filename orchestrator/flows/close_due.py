@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from orchestrator.flows import placing
+from orchestrator.flows import placing, witness
 from orchestrator.flows.account_work import after_stops
 from orchestrator.flows.claims import (
     Answer,
@@ -21,7 +21,7 @@ from orchestrator.flows.services import Services, close_lease
 from orchestrator.flows.targets import target_of
 from orchestrator.flows.upkeep import Tally
 from orchestrator.observability import metrics
-from orchestrator.providers.driver import Closed, Driver
+from orchestrator.providers.driver import Closed, Driver, Target
 from orchestrator.providers.errors import NotClosed, ProviderError, failed_here_in
 from orchestrator.rules import local_faults
 from orchestrator.rules.decide import JITTER
@@ -42,9 +42,16 @@ async def _ask_to_close(services: Services, driver: Driver, one: Claimed) -> Clo
     try:
         async with asyncio.timeout(timeout):
             target = target_of(services, placement, None, to_ping=False, now=one.at, send_by=one.send_by)
-            return await driver.close(replace(target, judged_dead=one.judged_dead))
+            return await _closed(services, driver, one, replace(target, judged_dead=one.judged_dead))
     except TimeoutError as error:
         raise NotClosed(f"no answer to the close within {timeout:g} s") from error
+
+
+async def _closed(services: Services, driver: Driver, one: Claimed, target: Target) -> Closed:
+    try:
+        return await driver.close(target)
+    except NotClosed as error:
+        return await witness.closed_or_ended(services, driver, one.placement, error, one.at)
 
 
 def _terms(policy: Policy) -> Terms:

@@ -131,9 +131,9 @@ def after_open(
     match answer.said:
         case Placed() as placed:
             opened(work, session, placement, placed, answer.claimed.step)
-        case NotPlaced(proof=proof, ended_handle=ended):
-            own = None if _was_never_sent(work, placement) else ended
-            not_opened(work, session, placement, proof, ended=own)
+        case NotPlaced() as found:
+            own = found.ended_handle if _is_own(work, placement, found) else None
+            not_opened(work, session, placement, found.proof, ended=own)
         case Refused() as refusal:
             refused = replace(placement, refused_by=_refused_by(refusal), last_answer=str(refusal))
             current = work.tx.placements.save(placement, refused)
@@ -194,6 +194,11 @@ def _is_stuck(work: AccountWork, session: Session, placement: Placement) -> bool
 
 
 def _refused_by_its_key(work: AccountWork, placement: Placement, error: KeyNotFree) -> Placement:
+    """Others do not come by at once to try it too."""
+    if placement.credential is not None:
+        rests = work.services.policy(placement.provider).close_retry_max_seconds
+        until = work.now + timedelta(seconds=rests)
+        work.tx.credentials.rest(placement.provider, placement.credential, until)
     refused = replace(placement, refused_by=RefusedBy.CREDENTIAL, last_answer=str(error))
     return work.tx.placements.save(placement, refused)
 
@@ -216,15 +221,16 @@ def _note_refusal(work: AccountWork, placement: Placement, refusal: Refused) -> 
 def _note_what_it_ended(work: AccountWork, placement: Placement, answer: Outcome) -> None:
     """It freed its key of what nobody here ever opened: somebody shares the key, and has lost a session."""
     ended = answer.said.ended_handle
-    if isinstance(answer.said, NotPlaced) and not _was_never_sent(work, placement):
-        return  # that was its own
+    if isinstance(answer.said, NotPlaced) and _is_own(work, placement, answer.said):
+        return
     if ended is not None and not work.tx.leftovers.may_be_ours(placement, ended, work.now):
         work.tx.outbox.add([ownership_lost(placement, ended)])
 
 
-def _was_never_sent(work: AccountWork, placement: Placement) -> bool:
+def _is_own(work: AccountWork, placement: Placement, found: NotPlaced) -> bool:
+    """What a resolve ended was what the open had made."""
     card = work.services.card(placement.provider)
-    return card is not None and never_sent(card, placement)
+    return not found.foreign and (card is None or not never_sent(card, placement))
 
 
 def _note_lack(work: AccountWork, placement: Placement, error: ProviderError) -> None:

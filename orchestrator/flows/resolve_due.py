@@ -2,6 +2,7 @@
 
 import asyncio
 
+from orchestrator.flows import witness
 from orchestrator.flows.claims import Claimed, flow_of
 from orchestrator.flows.open_due import never_sent, open_terms, settle_open
 from orchestrator.flows.pipeline import run_once
@@ -18,7 +19,11 @@ async def ask_to_resolve(services: Services, driver: Driver, one: Claimed) -> Pl
     unwanted = one.placement.closing_since is not None or never_sent(driver.card, one.placement)
     try:
         async with asyncio.timeout(timeout):
-            return await driver.resolve(order_of(services, one), close=unwanted)
+            order = order_of(services, one)
+            found = await driver.resolve(order, close=unwanted)
+            if unwanted or isinstance(found, NotPlaced):
+                return found
+            return await witness.adopted(services, driver, one.placement, order, found)
     except TimeoutError as error:
         raise OutcomeUnknown(f"no answer to the resolve within {timeout:g} s") from error
 

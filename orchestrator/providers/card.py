@@ -37,6 +37,8 @@ class Card:
     """The configured ping can close the session, so it runs under the credential's lease."""
     asks_who_died: bool = False
     """A close is told whether its session was judged dead."""
+    witness: str | None = None
+    """Another provider, whose `status` knows the sessions here by their handles: asked what this one does not tell."""
     names_create: bool = False
     """A create carries our name, by which it can be found again."""
     tells_status: bool = False

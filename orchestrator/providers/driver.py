@@ -134,6 +134,8 @@ class NotPlaced:
     proof: str
     ended_handle: str | None = None
     """What it ended to make it so."""
+    foreign: bool = False
+    """That was not what the order had opened."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

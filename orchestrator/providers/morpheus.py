@@ -45,6 +45,9 @@ from orchestrator.providers.morpheus_options import MorpheusOptions, card
 from orchestrator.providers.morpheus_slot import Slot, asked_seconds, native_probe, says_no_session
 from orchestrator.rules.values import Verdict
 
+#: So many pings in a row must say that it is gone, before that is a proof.
+_SIGHTS = 2
+
 
 class MorpheusDriver:
     """One Morpheus gateway. Its credentials are exclusive, their calls serialised by the flows."""
@@ -93,10 +96,13 @@ class MorpheusDriver:
 
     async def close(self, target: Target) -> Closed:
         until = _deadline(self._options.close_timeout_seconds, target.send_by)
+        calls_until = _deadline(self._options.close_call_seconds, target.send_by)
         try:
-            closed = await self._close(_needed(target.secret), until)
+            closed = await self._close(_needed(target.secret), calls_until)
+        except NotClosed as error:
+            return await self._seen_gone(target, error, until)
         except ProviderError as error:
-            return await self._last_word(target, error, until)
+            raise NotClosed(str(error)) from error
         if target.handle is None or closed.closed_handle in (None, target.handle):
             return closed
         said = (
@@ -210,17 +216,32 @@ class MorpheusDriver:
         chat = await self._chat(replace(target, begin_by=None, timeout_seconds=max(left, 0.1)))
         return replace(chat, key_refused=said)
 
-    async def _last_word(self, target: Target, error: ProviderError, until: float) -> Closed:
-        """Not after `until`: this ping can close, and the key may have its next user by then."""
-        if self.card.asks_who_died and target.judged_dead and isinstance(error, NotClosed):
+    async def _seen_gone(self, target: Target, error: NotClosed, until: float) -> Closed:
+        """What the node has ended already no close can end: each is answered with an error. A ping that says that it
+        is gone, twice, is the proof then."""
+        if await self._says_no_session(target, until):
+            return Closed(proof="the gateway says no_session", nothing_was_open=True)
+        for n in range(_SIGHTS):
+            await asyncio.sleep(self._options.close_retry_seconds if n else 0)
             left = min(self._options.read_timeout_seconds, until - monotonic())
-            try:
-                answer = await self._slot.ping(target.secret, left)
-            except ProviderError:
-                raise NotClosed(str(error)) from error
-            if says_no_session(answer):
-                return Closed(proof="the gateway says no_session", nothing_was_open=True)
-        raise NotClosed(str(error)) from error
+            if target.handle is None or left <= 0:
+                raise error
+            error.probe = seen = await self._chat(replace(target, begin_by=None, timeout_seconds=left))
+            if seen.verdict is not Verdict.GONE:
+                raise error
+        proof = f"its ping says that it is gone: {seen.detail}; the close was answered: {error}"
+        return Closed(proof=proof, closed_handle=target.handle, probe=seen)
+
+    async def _says_no_session(self, target: Target, until: float) -> bool:
+        """The gateway's own ping, where an operator wants it, for the dead alone. Not after `until`: it can close, and
+        the key may have its next user by then."""
+        left = min(self._options.read_timeout_seconds, until - monotonic())
+        if not (self.card.asks_who_died and target.judged_dead) or left <= 0:
+            return False
+        try:
+            return says_no_session(await self._slot.ping(target.secret, left))
+        except ProviderError:
+            return False
 
     def _endpoint(self, model: str, secret: Secret | None) -> Endpoint:
         return Endpoint(

@@ -17,6 +17,9 @@ class MorpheusOptions(DriverOptions):
     close_attempts: int = Field(default=3, ge=1)
     """How often one call tries to free the key, before the flow's own backoff."""
     close_retry_seconds: float = Field(default=1, ge=0)
+    node: str | None = Field(default=None, min_length=1)
+    """Another provider of this configuration, a Morpheus node: asked what the chain has of a session, where the gateway
+    does not tell."""
     opens_settle_within_seconds: float = Field(default=900, ge=0)
     """After a lost answer the gateway may go on opening for so long: no resolve before."""
 
@@ -31,6 +34,7 @@ def card(options: MorpheusOptions) -> Card:
         frees_key=True,
         shortest_duration_seconds=SHORTEST_SECONDS,
         resolve_after_seconds=options.opens_settle_within_seconds,
+        witness=options.node,
         asks_who_died=options.confirm_dead_with_pingsession,
         native_ping_is_lifecycle=options.ping == "native",
     )

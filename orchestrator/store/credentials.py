@@ -118,6 +118,12 @@ class Credentials:
         shorter = or_(CREDENTIALS.c.cool_until.is_(None), CREDENTIALS.c.cool_until < until)
         self._connection.execute(update(CREDENTIALS).where(mine, shorter).values(cool_until=until))
 
+    def rest(self, provider: str, ref: str, until: datetime) -> None:
+        """No new placement here until then; a longer rest that stands already stays."""
+        mine = and_(CREDENTIALS.c.provider == provider, CREDENTIALS.c.ref == ref)
+        shorter = or_(CREDENTIALS.c.resting_until.is_(None), CREDENTIALS.c.resting_until < until)
+        self._connection.execute(update(CREDENTIALS).where(mine, shorter).values(resting_until=until))
+
     def paused_unchecked_since(
         self, provider: str, since: datetime, now: datetime, *, lacking: Collection[str] = ()
     ) -> Sequence[Credential]:

@@ -89,6 +89,8 @@ class PlatformUnderTest:
     """The identical open, sent again, opens another one: a lost answer must be resolved."""
     unknown_model: type[Refused] = ModelMissing
     """How it says that it does not serve a model."""
+    ping_proves_close: bool = False
+    """What a close was answered and a ping calls gone is closed."""
     streams: bool = False
     """Its pings end with the first chunk of a stream: nothing that comes later is seen."""
 
@@ -115,7 +117,12 @@ PLATFORMS = (
         },
         url_option="control_url",
     ),
-    PlatformUnderTest(driver="morpheus", open_operation="open", options={"close_retry_seconds": 0.01}),
+    PlatformUnderTest(
+        driver="morpheus",
+        open_operation="open",
+        options={"close_retry_seconds": 0.01},
+        ping_proves_close=True,
+    ),
     PlatformUnderTest(
         driver="morpheus-node",
         open_operation="open",

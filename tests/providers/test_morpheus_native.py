@@ -20,7 +20,6 @@ def stage(server: SimulatorServer) -> Stage:
 
 def test_the_last_word_is_asked_only_where_configured(stage: Stage) -> None:
     placed = stage.open()
-    stage.play(lambda driver: driver.close(stage.target(placed)))
     stage.fault("error_before", operation="close")
     with pytest.raises(NotClosed):
         stage.play(lambda driver: driver.close(stage.target(placed)))
@@ -29,6 +28,8 @@ def test_the_last_word_is_asked_only_where_configured(stage: Stage) -> None:
     with pytest.raises(NotClosed):
         stage.play(lambda driver: driver.close(stage.target(placed)), **asked)
     assert stage.calls("ping_native") == [], "only of the dead: it kills who is healthy and busy"
+    stage.server.end_session(placed.handle, "forgotten")
+    stage.fault("error_before", operation="chat")
     closed = stage.play(lambda driver: driver.close(stage.target(placed, judged_dead=True)), **asked)
     assert closed.nothing_was_open
 
@@ -102,7 +103,7 @@ def test_the_last_word_is_not_asked_for_after_the_closes_time(stage: Stage) -> N
 
     async def too_late(driver: Driver) -> Closed:
         assert isinstance(driver, MorpheusDriver)
-        return await driver._last_word(
+        return await driver._seen_gone(
             stage.target(placed, judged_dead=True), NotClosed("still open"), time.monotonic()
         )
 

@@ -29,6 +29,8 @@ class Options(BaseModel):
     list_lag_seconds: float = Field(default=0, ge=0)
     #: trouble with a streamed chat comes as an event with status 200
     errors_as_events: bool = False
+    #: gateways that open on the same chain: whoever names a session of theirs is shown it
+    chain_of: list[str] = Field(default_factory=list)
     #: wei, and what each live session locks of them
     mor: int = 10**24
     stake: int = 10**18
@@ -86,7 +88,7 @@ def close(world: Simulator, ask: Ask) -> Reply:
 
 
 def show(world: Simulator, ask: Ask) -> Reply:
-    session = known(world, ask.upstream, ask.named["id"])
+    session = known(world, ask.upstream, ask.named["id"]) or _of_a_gateway(world, ask)
     if session is None:
         return error("session not found")
     return Reply(payload={"session": _written(ask.upstream, session)}, headers=_date(world))
@@ -110,6 +112,11 @@ def balance(world: Simulator, ask: Ask) -> Reply:
 def error(text: str, *, status: int = 500) -> Reply:
     """The node's one error body."""
     return Reply(status=status, payload={"error": text})
+
+
+def _of_a_gateway(world: Simulator, ask: Ask) -> SimSession | None:
+    session = world.sessions.get(ask.named["id"])
+    return session if session and session.upstream in options_of(ask.upstream).chain_of else None
 
 
 def _refused(world: Simulator, ask: Ask) -> Reply | None:

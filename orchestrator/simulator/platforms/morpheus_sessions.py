@@ -27,6 +27,8 @@ class Options(BaseModel):
     bids: dict[str, str] = Field(default_factory=dict)
     #: a native ping takes a session that is busy with a chat for dead
     busy_ping_kills: bool = True
+    #: what the node has ended by itself stays with its key, and no close of it succeeds, until its time is over
+    keeps_rows: bool = False
 
 
 def options_of(upstream: Upstream) -> Options:
@@ -154,6 +156,9 @@ def pinged(status: str, message: str, **more: str) -> Reply:
 
 def close_active(world: Simulator, ask: Ask) -> Reply:
     active = world.sessions.active(ask.upstream.name, ask.key or "")
+    held = world.sessions.held(ask.upstream.name, ask.key or "")
+    if active is None and held and options_of(ask.upstream).keeps_rows and held.ends_at > world.clock():
+        return detail(500, f"Error closing session: {ROUTER} execution reverted")
     world.sessions.release(ask.upstream.name, ask.key or "")
     if active is None:
         return closed(None, "No active session to close")
