@@ -63,7 +63,7 @@ def known_of(tx: "Transaction", secrets: "SecretStore") -> Known:
     return Known(
         rows={(row.provider, row.ref): row for row in tx.credentials.listed()},
         in_use=tx.credentials.in_use(),
-        brakes=tx.brakes.listed(),
+        brakes=tx.brakes.holding(now),
         alarms=tx.alarms.listed(),
         network=tx.installation_alarms.listed(InstallationAlarmKind.NETWORK_DOWN),
         meters={meter.provider: meter for meter in tx.meters.listed()},

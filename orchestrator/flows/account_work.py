@@ -135,12 +135,13 @@ class AccountWork:
         return self.keep(before, self.planned(running))
 
     def stop_running(self, session: Session, at: datetime) -> Session:
-        """The interval ends at `at` and is charged; the state is the caller's to set."""
+        """The interval ends at `at` and is charged, or what was charged beyond it is given back; the state is the
+        caller's to set."""
         if session.running_since is None:
             return session
         cost = money.cost_if_stopped_at(session, at)
         ended = replace(session, ran_microseconds=money.ran_by(session, at), running_since=None)
-        return self.post_cost(ended, cost)
+        return self.reverse_cost(self.post_cost(ended, cost), cost, "charged for time after its end")
 
     def planned(self, session: Session) -> Session:
         """With its stop, warning and next step worked out anew."""
@@ -197,9 +198,9 @@ class AccountWork:
         self.account, charged = self._books.charge(self.account, session, cost, overdraft)
         return charged
 
-    def reverse_cost(self, session: Session, cost: Decimal) -> Session:
+    def reverse_cost(self, session: Session, cost: Decimal, why: str) -> Session:
         """Give back what was charged beyond `cost`."""
-        self.account, corrected = self._books.reverse(self.account, session, cost)
+        self.account, corrected = self._books.reverse(self.account, session, cost, why)
         self._freed = self._freed or corrected is not session
         return corrected
 
@@ -239,7 +240,7 @@ class AccountWork:
 
     def _carry_out(self, session: Session, due: Candidate) -> None:
         ended = due.reason is StopReason.PROVIDER_ENDED
-        if ended and placing.move_on(self, session, due.at, due.detail, due.reason):
+        if ended and placing.move_on(self, session, due.at, due.detail):
             return
         self.stop(session, due.reason, due.at, due.detail)
 

@@ -11,7 +11,7 @@ from orchestrator.rules.audit import AccountFacts, ArchivedMoney, Check, Finding
 from orchestrator.rules.judge import judge_account, judge_placement, judge_session
 from orchestrator.rules.judge_archive import ArchivedFacts, judge_archived
 from orchestrator.rules.over_quota import is_over_quota
-from orchestrator.rules.patience import Patience, patience
+from orchestrator.rules.patience import Patience, longest_unwell, patience
 from orchestrator.rules.states import Step
 from orchestrator.rules.values import Session
 from orchestrator.store.archive_records import digest_of
@@ -63,6 +63,7 @@ class Auditor:
             self._add(live.written_off(now.at - WRITTEN_OFF_FOR))
             self._add(live.silent_scheduler(now.at - timedelta(seconds=bounds.scheduler_after_seconds)))
             sessions = {*live.impossible_sessions(), *live.sessions_put_off(ahead)}
+            sessions |= {*live.not_well(now.at - self._shortest_unwell())}
             placements = {*live.impossible_placements(), *live.placements_put_off(ahead)}
         self._look(sorted(id_ for id_, session_id in placements if session_id is None), self._look_at_orphans)
         self.look_at(sessions | {session_id for _, session_id in placements if session_id is not None}, ())
@@ -188,6 +189,11 @@ class Auditor:
         """No step lies further ahead at any provider."""
         of_all = [self._patience(provider).waits for provider in (None, *self._services.config.providers)]
         return {step: now.at + max(waits[step] for waits in of_all) for step in of_all[0]}
+
+    def _shortest_unwell(self) -> timedelta:
+        """What has given proof of life within it is well enough at every provider."""
+        providers = (None, *self._services.config.providers)
+        return min(longest_unwell(self._services.policy(provider)) for provider in providers)
 
     def _patience(self, provider: str | None) -> Patience:
         return patience_at(self._services, provider)

@@ -56,7 +56,7 @@ class Books:
         charged = replace(account, balance=balance, charged_under=-lowest)
         return charged, replace(session, charged=cost, charges=n)
 
-    def reverse(self, account: Account, session: Session, cost: Decimal) -> tuple[Account, Session]:
+    def reverse(self, account: Account, session: Session, cost: Decimal, why: str) -> tuple[Account, Session]:
         """What was charged beyond `cost` moves back to the account, under the key (session, n) of the next posting."""
         amount = session.charged - cost
         if amount <= ZERO:
@@ -70,7 +70,7 @@ class Books:
             debit="revenue",
             credit=book_of(account.id),
             session_id=session.id,
-            note="charged by a clock that was ahead",
+            note=why,
         )
         back = replace(account, balance=account.balance + amount)
         return back, replace(session, charged=cost, charges=n)

@@ -50,7 +50,8 @@ def _correct_session(work: AccountWork, session_id: str, shift: timedelta) -> No
         return
     after = _corrected(work, before, shift)
     if after.ever_ran:
-        after = work.reverse_cost(after, correction.cost(after, work.now))
+        cost = correction.cost(after, work.now)
+        after = work.reverse_cost(after, cost, "charged by a clock that was ahead")
     if after != before:
         work.keep(before, after)
 

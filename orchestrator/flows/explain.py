@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, assert_never
 
+from orchestrator.rules.brake import held_by
 from orchestrator.rules.events import rfc3339
 from orchestrator.rules.money import FundsEnd
 from orchestrator.rules.states import State, Step, StopReason
@@ -104,5 +105,10 @@ def _doubts(tx: Transaction, session: Session, policy: Policy) -> Iterator[str]:
         if since is not None:
             yield f"{what} (since {rfc3339(since)})"
     if session.state is State.RUNNING and session.provider is not None:
-        for brake in tx.brakes.holding(session.provider, session.credential):
-            yield f"a brake holds there until {rfc3339(brake.until)}, nothing dies meanwhile: {brake.reason}"
+        held = held_by(tx.brakes.at(session.provider, session.credential), session, tx.now())
+        if held is not None:
+            yield f"a brake holds there until {rfc3339(held.until)}, nothing dies meanwhile: {held.reason}"
+    if session.held_since is not None:
+        held_since, alive = rfc3339(session.held_since), rfc3339(session.last_alive_at)
+        ends = f"if it ends as dead, its cost ends with the last proof of life, {alive}"
+        yield f"held by a brake since {held_since}: {ends}"

@@ -59,7 +59,7 @@ def _reading(tx: Transaction, providers: tuple[str, ...], configuration: Configu
     for placement in unproven:
         money[placement.currency] = money.get(placement.currency, Decimal(0)) + at_risk(placement, now)
     possible = Counter(one.provider for one in tx.leftovers.possible_orphans(now))
-    held = {brake.provider for brake in tx.brakes.listed()}
+    held = {brake.provider for brake in tx.brakes.holding(now)}
     counted = tx.sessions.count_by_state()
     return Reading(
         now=now,

@@ -6,14 +6,25 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, assert_never
 
-from orchestrator.flows import brake, failures, network, own_faults, ping_notes, placing
+from orchestrator.flows import (
+    brake,
+    deaths,
+    failures,
+    network,
+    own_faults,
+    ping_failures,
+    ping_notes,
+    placing,
+)
 from orchestrator.flows.account_work import AccountWork, after_stops, on_account
+from orchestrator.flows.brake import Sign
 from orchestrator.flows.crowd import AccountBusy
 from orchestrator.flows.loop import CHUNK
 from orchestrator.flows.ping_claims import Pinged, as_ping, claim_everywhere, free_slot, give_keys_back, send
 from orchestrator.flows.pipeline import Flow, run_once
 from orchestrator.flows.services import Services
 from orchestrator.flows.upkeep import Tally
+from orchestrator.rules.brake import doubted_since, held_by, is_confirmed
 from orchestrator.rules.decide import (
     BecomeRunning,
     Decision,
@@ -23,6 +34,7 @@ from orchestrator.rules.decide import (
     Stop,
     after_ping,
     after_the_platforms_word,
+    given_back,
     is_well,
     note_ping,
     plan_steps,
@@ -66,7 +78,7 @@ def _settle(services: Services, chunk: Sequence[Pinged]) -> None:
     written: set[str] = set()
     given_back: set[str] = set()
 
-    def settle_good(tx: Transaction) -> None:
+    def settle_good(tx: Transaction) -> datetime:
         now = tx.now()
         give_keys_back(services, tx, chunk)
         good = {pinged.token: [] for pinged in begun}  # type: dict[str, list[GoodPing]]
@@ -80,14 +92,25 @@ def _settle(services: Services, chunk: Sequence[Pinged]) -> None:
         ping_notes.end_alarms(services, tx, begun)
         given_back.clear()
         given_back.update(network.note_and_judge(services, tx, begun))
+        return now
 
-    services.database.transact(settle_good)
+    now = services.database.transact(settle_good)
     _end_cooldowns(services, [pinged for pinged in begun if pinged.session.id not in given_back])
     ping_notes.measure(begun)
-    for pinged in begun:
-        if pinged.session.id not in written | given_back:
-            _settle_apart(services, pinged)
+    _settle_rest(services, [one for one in begun if one.session.id not in written | given_back], now)
     ping_notes.meter(services, begun)
+
+
+def _settle_rest(services: Services, chunk: Sequence[Pinged], now: datetime) -> None:
+    """Those that were not good. What they say of where they are served is looked at once all are settled."""
+    failing = ping_failures.settle(services, chunk)
+    said = [(spot, Sign.ILL) for spot in failing.values()]
+    for pinged in chunk:
+        sign = _settle_apart(services, pinged) if pinged.session.id not in failing else None
+        if sign is not None:
+            said.append(((pinged.placement.provider, pinged.placement.credential), sign))
+    if said:
+        brake.after_pings(services, said, now)
 
 
 def _end_cooldowns(services: Services, begun: Sequence[Pinged]) -> None:
@@ -147,14 +170,16 @@ def _good(services: Services, pinged: Pinged, now: datetime) -> GoodPing | None:
     )
 
 
-def _settle_apart(services: Services, pinged: Pinged) -> None:
+def _settle_apart(services: Services, pinged: Pinged) -> Sign | None:
     """One that fails is logged, and its lease brings it back; the others are settled all the same."""
     try:
-        _settle_one(services, pinged)
+        return _settle_one(services, pinged)
     except AccountBusy:
         _ping_again_soon(services, pinged)
+        return None
     except Exception as error:  # noqa: BLE001  (it is told)
         failures.tell(log, error, f"a ping of session {pinged.session.id} is not settled")
+        return None
 
 
 def _ping_again_soon(services: Services, pinged: Pinged) -> None:
@@ -169,25 +194,27 @@ def _ping_again_soon(services: Services, pinged: Pinged) -> None:
     services.database.transact(release)
 
 
-def _settle_one(services: Services, pinged: Pinged) -> None:
+def _settle_one(services: Services, pinged: Pinged) -> Sign | None:
     """Account, session, placement locked; due stops applied; then decided on what is true now."""
 
-    def settle_one(tx: Transaction) -> None:
+    def settle_one(tx: Transaction) -> Sign | None:
         work = on_account(services, tx, pinged.session.account_id)
         session = tx.sessions.lock(pinged.session.id) if work else None
         if work is None or session is None:
-            return
+            return None
+        sign = None
         if session.lease_token == pinged.token:  # else a stop, or another ping, took it over
             _remember_variant(tx, pinged)
             _remember_sleep(tx, pinged, work.now)
             ping_notes.note_answer(work, session, pinged)
-            _carry_out(work, session, pinged)
+            sign = _carry_out(work, session, pinged)
         work.finish()
+        return sign
 
-    after_stops(services, settle_one)
+    return after_stops(services, settle_one)
 
 
-def _carry_out(work: AccountWork, session: Session, pinged: Pinged) -> None:
+def _carry_out(work: AccountWork, session: Session, pinged: Pinged) -> Sign | None:
     policy = work.policy(session)
     noted = (
         without_doubts(session)
@@ -196,25 +223,31 @@ def _carry_out(work: AccountWork, session: Session, pinged: Pinged) -> None:
     )
     match _decision(work, noted, pinged):
         case PingAgain(at=at):
-            _go_on(work, session, _free(noted, ping_at=at))
+            return _go_on(work, session, _free(noted, ping_at=at))
         case BecomeRunning():
             interval = after_ping(
                 replace(noted, state=State.RUNNING), policy, work.now, work.services.jitter()
             )
             at = interval.at if isinstance(interval, PingAgain) else work.now
             work.start_running(session, replace(noted, ping_at=at))
-        case Stop(reason=reason, detail=detail):
+        case Stop() as ending:
             saved = work.keep(session, _free(noted, ping_at=noted.ping_at))
-            if pinged.ended is None and reason is StopReason.DEAD and brake.holds(work, saved):
-                work.keep(saved, brake.slowed(work, saved))
-            elif not placing.move_on(work, saved, work.now, detail, reason):
-                work.stop(saved, reason, work.now, detail)
+            own_key = pinged.placement.exclusive or _pings_natively(work.services, pinged)
+            confirmed = is_confirmed(saved, platform_says=pinged.ended is not None, own_key=own_key)
+            if not deaths.end(work, saved, ending, confirmed=confirmed):
+                return Sign.FROZEN
         case GiveUp(detail=detail):
             give_up(work, session, noted, detail)
         case Rest():
             work.keep(session, _free(session, ping_at=session.ping_at))
         case unknown:
             assert_never(unknown)
+    return None
+
+
+def _pings_natively(services: Services, pinged: Pinged) -> bool:
+    card = services.card(pinged.placement.provider)
+    return card is not None and card.native_ping_is_lifecycle
 
 
 def _decision(work: AccountWork, noted: Session, pinged: Pinged) -> Decision:
@@ -227,21 +260,22 @@ def _decision(work: AccountWork, noted: Session, pinged: Pinged) -> Decision:
     return after_ping(noted, policy, work.now, work.services.jitter(), retry_after_seconds=waits)
 
 
-def _go_on(work: AccountWork, before: Session, noted: Session) -> None:
+def _go_on(work: AccountWork, before: Session, noted: Session) -> Sign | None:
     """It lives on; who falls ill or recovers tells something of its provider, who sleeps tells nothing."""
+    ill = doubted_since(noted) is not None
+    held = ill and noted.provider is not None and _held(work, noted, noted.provider)
+    if held:
+        noted = brake.slowed(noted, work.policy(noted).ping_interval_seconds, work.now)
     saved = work.keep(before, work.planned(noted))
-    if saved.last_ping_at == before.last_ping_at:
-        return
-    if saved.state is not State.RUNNING or not (_ill(before) or _ill(saved)):
-        return
-    if not _ill(saved):
-        brake.note_recovery(work, saved)
-    elif brake.holds(work, saved):
-        work.keep(saved, brake.slowed(work, saved))
+    if saved.last_ping_at == before.last_ping_at or saved.state is not State.RUNNING:
+        return None
+    if ill:
+        return Sign.ILL
+    return Sign.RECOVERED if doubted_since(before) is not None else None
 
 
-def _ill(session: Session) -> bool:
-    return session.failures > 0 or session.gone_since is not None
+def _held(work: AccountWork, session: Session, provider: str) -> bool:
+    return held_by(work.tx.brakes.at(provider, session.credential), session, work.now) is not None
 
 
 def give_up(work: AccountWork, session: Session, noted: Session, detail: str) -> None:
@@ -254,7 +288,7 @@ def give_up(work: AccountWork, session: Session, noted: Session, detail: str) ->
 
 def _free(session: Session, *, ping_at: datetime | None) -> Session:
     """The lease given back."""
-    return replace(session, ping_at=ping_at, lease_token=None, leased_at=None, lease_until=None, attempts=0)
+    return replace(given_back(session), ping_at=ping_at)
 
 
 def _remember_variant(tx: Transaction, pinged: Pinged) -> None:

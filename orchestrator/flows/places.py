@@ -56,15 +56,19 @@ def take_place(
     model: Model,
     now: datetime,
     others: Spots = frozenset(),
+    *,
+    beside_brakes: bool = False,
 ) -> Place | None:
     """Take a credential at the first provider that has a free one; None where none has. `others`: what is left to
     others.
 
-    One whose brake holds, or where the session fared ill, is taken only where no other is possible."""
+    One at a brake, or where the session fared ill, is taken only where no other is possible; `beside_brakes`: never
+    one at a brake."""
     earlier = remembered(tx.placements.of_session(session.id), now)
     tried = _tried(services, earlier) | others
     providers = [name for name in providers_for(services, session, model) if (name, EVERYWHERE) not in tried]
-    for choice in choices(providers, tx.brakes.listed(), fared_ill(earlier, now)):
+    ill = fared_ill(earlier, now)
+    for choice in choices(providers, tx.brakes.all(), ill, beside_brakes=beside_brakes):
         place = _take_at(services, tx, session, choice, tried, now)
         if place is not None:
             return place
@@ -86,11 +90,12 @@ def take_place_by(
     by: datetime,
     *,
     others: Spots = frozenset(),
+    beside_brakes: bool = False,
 ) -> Place | None:
     """The same for who may wait until `by`: one that was told to wait, or whose key has to rest, is a place too."""
     freed = freed_by_time(tx, session, list(providers_for(services, session, model)), now)
     for at in [now, *(at for at in freed if at <= by)]:
-        place = take_place(services, tx, session, model, at, others)
+        place = take_place(services, tx, session, model, at, others, beside_brakes=beside_brakes)
         if place is not None:
             return place
     return None

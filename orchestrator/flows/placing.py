@@ -8,7 +8,7 @@ from orchestrator.flows import places
 from orchestrator.flows.places import Place
 from orchestrator.flows.services import PING_BEGINS_WITHIN, Services
 from orchestrator.rules.pings import without_doubts
-from orchestrator.rules.states import UNENDED, PlacementState, State, Step, StopReason, end_state
+from orchestrator.rules.states import UNENDED, PlacementState, State, Step, end_state
 from orchestrator.rules.stops import ask_duration
 from orchestrator.rules.values import Model, Placement, Session
 from orchestrator.store.unit import Transaction
@@ -105,8 +105,18 @@ def has_another(work: "AccountWork", session: Session, placement: Placement) -> 
     return place is not None
 
 
-def move_on(work: "AccountWork", session: Session, at: datetime, detail: str, reason: StopReason) -> bool:
-    """Failover of a running session, at `at`: only where the next place is there already. False: stop it."""
+def move_on(
+    work: "AccountWork",
+    session: Session,
+    at: datetime,
+    detail: str,
+    *,
+    lost: bool = False,
+    beside_brakes: bool = False,
+) -> bool:
+    """Failover of a running session, at `at`: only where the next place is there already. False: stop it.
+
+    `lost`: held for dead, on what pings say. `beside_brakes`: only to where no brake is."""
     policy = work.policy(session)
     if not session.failover or places.attempts_left(work.tx, session, policy, work.now) < 1:
         return False
@@ -115,19 +125,26 @@ def move_on(work: "AccountWork", session: Session, at: datetime, detail: str, re
     if model is None or before is None or before.state is not State.RUNNING:
         return False
     by = work.now + timedelta(seconds=policy.start_timeout_seconds)
-    place = places.take_place_by(work.services, work.tx, before, model, work.now, by)
+    place = places.take_place_by(
+        work.services, work.tx, before, model, work.now, by, beside_brakes=beside_brakes
+    )
     if place is None:
         return False
+    if lost:
+        note_lost(work.tx, before, work.now)
     for placement in work.tx.placements.unended(before.id):
-        lost_at = work.now if reason is StopReason.DEAD else None
-        no_longer_wanted(
-            work, work.tx.placements.save(placement, replace(placement, lost_at=lost_at)), before
-        )
+        no_longer_wanted(work, placement, before)
     interrupted = replace(work.stop_running(before, at), stop_detail=detail)
     after = starting_at(interrupted, place, work.now)
     saved = work.keep(before, work.planned(after))
     begin_placement(work.services, work.tx, saved, model, place, work.now)
     return True
+
+
+def note_lost(tx: Transaction, session: Session, now: datetime) -> None:
+    """Its provider is left by a session that is held for dead: a brake there counts it."""
+    for placement in tx.placements.unended(session.id):
+        tx.placements.save(placement, replace(placement, lost_at=now))
 
 
 def no_longer_wanted(work: "AccountWork", placement: Placement, session: Session) -> Placement:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import assert_never
 
-from orchestrator.flows import failures, orphans, placing
+from orchestrator.flows import deaths, failures, orphans
 from orchestrator.flows.account_work import AccountWork, after_stops, on_account
 from orchestrator.flows.ping_due import give_up
 from orchestrator.flows.services import Services
@@ -103,9 +103,8 @@ def _still_serves(session: Session, placement: Placement, finding: Finding) -> b
 def _end_session(work: AccountWork, session: Session, finding: Finding) -> bool:
     """As a ping does that hears the platform's own word: the brake of pings does not hold it."""
     match after_the_platforms_word(session, work.now, finding.why, expired=finding.expired):
-        case Stop(reason=reason, detail=detail):
-            if not placing.move_on(work, session, work.now, detail, reason):
-                work.stop(session, reason, work.now, detail)
+        case Stop() as ending:
+            deaths.end(work, session, ending, confirmed=True)
         case GiveUp(detail=detail):
             give_up(work, session, session, detail)
         case _:

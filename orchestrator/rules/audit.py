@@ -31,6 +31,8 @@ class Check(StrEnum):
     BALANCE = "balance"
     POSTED = "posted"
     COST = "cost"
+    PAID = "paid"
+    ALIVE = "alive"
     FUNDS = "funds"
     OUTBOX = "outbox"
     SCHEDULER = "scheduler"
@@ -56,6 +58,8 @@ MEANING: Mapping[Check, str] = MappingProxyType(
         Check.BALANCE: "a balance is what its ledger adds up to, and not below the overdraft of its last charge",
         Check.POSTED: "what a session says it was charged is what the ledger says",
         Check.COST: "a session was charged what the formula says",
+        Check.PAID: "who was found dead after a hold pays until its last proof of life, and no longer",
+        Check.ALIVE: "nothing runs without a proof of life for longer than any verdict and a hold together allow",
         Check.FUNDS: "an account's funds end when the formula says",
         Check.OUTBOX: "events leave soon",
         Check.SCHEDULER: "a scheduler ticks",

@@ -1,37 +1,125 @@
-"""The brake: when most of a provider's sessions fall ill at once, the provider is at fault, not the sessions."""
+"""The brake: when most of a provider's sessions fall ill at once, the provider is at fault, not the sessions.
 
+A doubt is a streak of failed pings, or a first GONE. It counts however long ago it began, until a session answers.
+"""
+
+from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-#: Doubts and deaths count together that began within this time.
-WINDOW = timedelta(minutes=2)
-#: With fewer running sessions than this, all of them must be in doubt, and at least two.
-MANY, FEW = 5, 2
+from orchestrator.rules.values import Brake, Policy, Session, Verdict
+
+#: With fewer sessions than this, all of them must be ill, and at least `brake_min_sessions`.
+MANY = 5
 #: While braked, sessions in doubt are pinged this much less often.
 SLOWDOWN = 2.0
+#: So many sessions leave a braked provider at once; more, once these run elsewhere.
+FIRST_MOVES = 3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Health:
-    """Of the sessions of one provider, or of one credential, within the window."""
+    """Of the sessions of one provider, or of one credential. Each counts once."""
 
-    running: int
-    """Running now, in doubt or not."""
+    well: int
+    """Running, and answered lately. Counted no further than it takes to decide."""
     doubtful: int
-    """Of these: suspect, once said to be gone, or lost and placed here again, since the window began."""
+    """Running and in doubt."""
     died: int
-    """Stopped as dead, or moved on from here as dead, since the window began."""
+    """Held for dead lately, whether stopped or moved on; what the platform confirmed is not among them."""
+
+    @property
+    def ill(self) -> int:
+        return self.doubtful + self.died
+
+    @property
+    def seen(self) -> int:
+        """All of whom something is known lately: one whose ping is still under way says nothing."""
+        return self.well + self.ill
 
 
-def is_well_again(recovered: int, still_ill: int, wanted: int) -> bool:
-    """As many answer again as it takes, or as are still ill there: of a few, fewer than `wanted` can ever recover,
-    and who is dead among them must not live on the brake."""
-    return recovered >= min(wanted, max(still_ill, 1))
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recovery:
+    """What has become of the sessions at a brake."""
+
+    recovered: int
+    """In doubt there, and answered since it began."""
+    doubtful: int
+    """Running there, and in doubt."""
+    running: int
+    """Running there. Counted no further than `MANY`."""
+    answers: bool
+    """One that runs there, and is not in doubt, has answered since it began."""
 
 
-def is_at_fault(health: Health) -> bool:
-    """More than half are ill; of a few, all."""
-    total, ill = health.running + health.died, health.doubtful + health.died
-    if total >= MANY:
-        return 2 * ill > total
-    return total >= FEW and ill == total
+def is_at_fault(health: Health, smallest: int) -> bool:
+    """Return whether more than half are ill; of a few, all."""
+    if health.seen >= MANY:
+        return 2 * health.ill > health.seen
+    return health.seen >= smallest and health.ill == health.seen
+
+
+def why_over(seen: Recovery, wanted: int) -> str | None:
+    """Return why a brake ends before its time; None while it holds.
+
+    Of a few, fewer than `wanted` can ever recover, and the dead among them must not live on the brake."""
+    if seen.doubtful == 0:
+        return "no session there is in doubt any more"
+    if seen.recovered >= min(wanted, seen.doubtful):
+        return f"{seen.recovered} there answer again, {seen.doubtful} do not"
+    if seen.running < MANY and seen.answers:
+        return f"one of {seen.running} there answers"
+    return None
+
+
+def may_move(under_way: int, arrived: int) -> bool:
+    """Return whether one more session may leave a braked provider. `under_way`: left it, and start elsewhere;
+    `arrived`: left it, and run elsewhere."""
+    return under_way < max(FIRST_MOVES, arrived)
+
+
+def is_holding(brake: Brake, now: datetime) -> bool:
+    """Return whether it freezes deaths; once its time is over, the sessions in doubt are judged."""
+    return brake.expired_at is None and now < brake.until
+
+
+def judged_since(brakes: Collection[Brake], now: datetime) -> datetime | None:
+    """Return the end of the last of these holds that has expired: whoever was in doubt then is held no more."""
+    return max((one.expired_at or one.until for one in brakes if not is_holding(one, now)), default=None)
+
+
+def doubted_since(session: Session) -> datetime | None:
+    """Return since when the session is in doubt; None where it is not."""
+    return min((at for at in (session.failing_since, session.gone_since) if at is not None), default=None)
+
+
+def held_by(brakes: Collection[Brake], session: Session, now: datetime) -> Brake | None:
+    """Return which of the brakes at its provider and credential holds the session."""
+    judged, doubted = judged_since(brakes, now), doubted_since(session)
+    if judged is not None and doubted is not None and doubted <= judged:
+        return None
+    return next((one for one in brakes if is_holding(one, now)), None)
+
+
+def is_confirmed(session: Session, *, platform_says: bool, own_key: bool) -> bool:
+    """Return whether a death is more than what pings suppose. `platform_says`: its status, or its list. `own_key`: a
+    key that serves this session alone, so that GONE can mean no other."""
+    return platform_says or (own_key and session.last_verdict is Verdict.GONE)
+
+
+def paid_until(session: Session, now: datetime) -> datetime:
+    """Return when the cost of a session ends that is found dead now: after a hold, at its last proof of life."""
+    if session.held_since is None or session.last_alive_at is None:
+        return now
+    return min(session.last_alive_at, now)
+
+
+def window(policy: Policy) -> timedelta:
+    """Return how long an answer tells of a session, and a death of its provider: every running session is pinged
+    at least once within it."""
+    round_of_pings = SPREAD * policy.ping_interval_seconds + policy.ping_timeout_seconds
+    return timedelta(seconds=max(policy.brake_window_seconds, round_of_pings))
+
+
+#: The longest wait between two pings, in intervals: they are spread by a tenth, and begin within a moment.
+SPREAD = 1.2

@@ -31,6 +31,8 @@ PAST_OF_SESSION = (
     "expired_at",
     "loading_since",
     "unusable_since",
+    "not_well_since",
+    "held_since",
     "leased_at",
 )
 PAST_OF_PLACEMENT = (

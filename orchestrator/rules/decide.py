@@ -11,6 +11,8 @@ from typing import assert_never
 from orchestrator.rules.busy import SLOWDOWN, is_busy, is_dead
 from orchestrator.rules.pings import (
     Ping,
+    given_back,
+    is_unwell_too_long,
     is_well,
     note_ping,
     note_success,
@@ -31,6 +33,7 @@ __all__ = [
     "Stop",
     "after_ping",
     "believed",
+    "given_back",
     "is_well",
     "note_ping",
     "note_success",
@@ -97,7 +100,9 @@ def after_ping(
         case State.STARTING:
             return _while_starting(session, policy, now, retry_after_seconds)
         case State.RUNNING:
-            return _while_running(session, policy, now, jitter, retry_after_seconds)
+            decision = _while_running(session, policy, now, jitter, retry_after_seconds)
+            goes_on = isinstance(decision, PingAgain)
+            return _unwell(session, now) if goes_on and is_unwell_too_long(session, policy, now) else decision
         case State.CREATED | State.QUEUED | State.STOPPING | State.STOPPED | State.FAILED:
             return Rest()  # its stop is decided, or nothing is placed: no ping changes that
         case unknown:
@@ -220,6 +225,12 @@ def _unusable(session: Session, policy: Policy, now: datetime, interval: float) 
         return _again(now, interval)
     detail = f"unusable for {seconds:.0f} s, the last: {session.last_verdict} {session.last_ping_detail}"
     return _end(session, now, detail)
+
+
+def _unwell(session: Session, now: datetime) -> Decision:
+    seconds = _since(session.not_well_since or now, now)
+    last = f"{session.last_verdict} {session.last_ping_detail}".strip()
+    return _end(session, now, f"no proof of life for {seconds:.0f} s, the last answer: {last}")
 
 
 def _end(session: Session, now: datetime, detail: str, *, expired: bool = False) -> Stop:

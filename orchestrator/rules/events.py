@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from orchestrator.rules.states import State
@@ -118,7 +118,21 @@ def _session_data(before: Session | None, after: Session) -> dict[str, Any]:
         data["busy_since"] = rfc3339(after.busy_since)
     if after.warned_seconds is not None:
         data["seconds_left"] = after.warned_seconds
+    if before is not None:
+        data |= _end_of_run(before, after)
     return data
+
+
+def _end_of_run(before: Session, after: Session) -> dict[str, Any]:
+    """Until when the RUNNING time that ends here is paid, and what a brake had to do with it."""
+    if before.running_since is None or after.running_since is not None:
+        return {}
+    ran = timedelta(microseconds=after.ran_microseconds - before.ran_microseconds)
+    told: dict[str, Any] = {"paid_until": rfc3339(before.running_since + ran)}
+    if before.held_since is not None:
+        told["held_since"] = rfc3339(before.held_since)
+        told["last_alive_at"] = rfc3339(before.last_alive_at)
+    return told
 
 
 def _orphan_events(before: Placement | None, after: Placement) -> Iterator[Event]:

@@ -16,6 +16,7 @@ from orchestrator.rules.audit import (
 )
 from orchestrator.rules.judge_archive import archived_money
 from orchestrator.rules.over_quota import over_quota
+from orchestrator.rules.patience import longest_unwell
 from orchestrator.rules.states import (
     SERVING,
     TERMINAL,
@@ -23,6 +24,7 @@ from orchestrator.rules.states import (
     IllegalTransition,
     PlacementState,
     State,
+    StopReason,
     checked,
 )
 from orchestrator.rules.stops import next_stop
@@ -42,6 +44,8 @@ def judge_session(facts: SessionFacts, now: Now) -> Iterator[Finding]:
         (Check.DELETED, _deleted(session)),
         (Check.POSTED, _posted(facts)),
         (Check.COST, _cost(session, now)),
+        (Check.PAID, _paid(session)),
+        (Check.ALIVE, _alive(session, now)),
     ):
         yield from (Finding(check, session.id, problem) for problem in problems)
     for placement in facts.placements:
@@ -219,6 +223,23 @@ def _cost(session: Session, now: Now) -> Iterator[str]:
         yield f"it was charged {session.charged} and has cost {most} so far"
     if session.charged < least:
         yield f"it was charged {session.charged} and had cost {least} an hour ago"
+
+
+def _paid(session: Session) -> Iterator[str]:
+    alive, ended = session.last_alive_at, session.stopped_at
+    if session.stop_reason is not StopReason.DEAD or session.held_since is None:
+        return
+    if alive is not None and ended is not None and ended > alive:
+        yield f"a brake held it, and it pays until {_when(ended)}, its last proof of life is of {_when(alive)}"
+
+
+def _alive(session: Session, now: Now) -> Iterator[str]:
+    since = session.not_well_since
+    if session.state is not State.RUNNING or since is None:
+        return
+    longest = longest_unwell(now.patience(session.provider).policy)
+    if now.at > since + longest + timedelta(seconds=now.bounds.overdue_after_seconds):
+        yield f"it runs, and has given no proof of life since {_when(since)}"
 
 
 def _balance(facts: AccountFacts) -> Iterator[str]:

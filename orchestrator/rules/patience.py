@@ -33,6 +33,19 @@ def patience(policy: Policy, leases: Mapping[Step, float], resolve_after_seconds
     return Patience(policy, {step: timedelta(seconds=waits[step] + leases[step]) for step in waits})
 
 
+def longest_unwell(policy: Policy) -> timedelta:
+    """Return after how long without a proof of life no session runs any more: the longest that a verdict is allowed,
+    a hold, and the pings in between."""
+    allowed = max(
+        policy.unusable_after_seconds,
+        policy.throttled_after_seconds,
+        policy.busy_dead_after_seconds,
+        policy.start_timeout_seconds + policy.dead_after_seconds,
+    )
+    waits = (RETRY_AFTER_INTERVALS + policy.dead_after_failures) * policy.ping_interval_seconds
+    return timedelta(seconds=allowed + policy.brake_max_seconds + waits)
+
+
 def spread(policy: Policy) -> float:
     """Seconds within which those that a Retry-After held together go again, each at a moment of its own."""
     return policy.ping_interval_seconds * JITTER

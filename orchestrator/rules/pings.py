@@ -45,19 +45,22 @@ def note_ping(session: Session, ping: Ping, policy: Policy, now: datetime) -> Se
     failures, failing_since = _streak(session, verdict, now)
     believed = session if ping.lives is None else replace(session, gone_since=None)
     gone_since, loading_since, unusable_since = _doubts(believed, verdict, now)
+    is_alive = verdict is Verdict.ALIVE
     noted = replace(
         session,
         last_ping_at=now,
         last_verdict=verdict,
         last_latency_ms=ping.latency_ms,
         last_ping_detail=f"still loading after {loading:.0f} s" if overdue else ping.detail,
-        last_alive_at=now if verdict is Verdict.ALIVE else session.last_alive_at,
+        last_alive_at=now if is_alive else session.last_alive_at,
         failures=failures,
         failing_since=failing_since,
         gone_since=gone_since,
         expired_at=now if ping.expired and verdict is Verdict.GONE else session.expired_at,
         loading_since=loading_since,
         unusable_since=unusable_since,
+        not_well_since=None if is_alive else session.not_well_since or now,
+        held_since=None if is_alive else session.held_since,
     )
     if verdict in _SIGNS_OF_LIFE:
         return without_busy(noted)
@@ -68,6 +71,8 @@ def note_ping(session: Session, ping: Ping, policy: Policy, now: datetime) -> Se
 def may_be_the_last(session: Session, ping: Ping, policy: Policy, now: datetime) -> bool:
     """Whether this ping may end the session, so that the platform's own status, where it has one, is asked first."""
     noted = note_ping(session, ping, policy, now)
+    if is_unwell_too_long(noted, policy, now):
+        return True
     match noted.last_verdict:
         case Verdict.GONE:
             return True
@@ -93,22 +98,31 @@ def note_success(session: Session, at: datetime) -> Session:
         gone_since=_unless_outlived(session.gone_since, at),
         loading_since=_unless_outlived(session.loading_since, at),
         unusable_since=_unless_outlived(session.unusable_since, at),
+        not_well_since=_unless_outlived(session.not_well_since, at),
+        held_since=_unless_outlived(session.held_since, at),
     )
+
+
+def is_unwell_too_long(session: Session, policy: Policy, now: datetime) -> bool:
+    """Return whether no proof of life came for longer than the last verdict allows, whatever came before it.
+
+    A failed ping says nothing of the session: of these, the streak decides."""
+    since, verdict = session.not_well_since, session.last_verdict
+    if since is None or verdict is None or verdict is Verdict.ALIVE:
+        return False
+    if verdict is Verdict.TRANSIENT and not is_busy(session):
+        return False
+    return since < now and _since(since, now) >= _allowed(verdict, policy)
+
+
+def given_back(session: Session) -> Session:
+    """The lease of a claim given back."""
+    return replace(session, lease_token=None, leased_at=None, lease_until=None, attempts=0)
 
 
 def at_rest(session: Session) -> Session:
     """Nobody has to do anything for it any more."""
-    return replace(
-        session,
-        ping_at=None,
-        warn_at=None,
-        next_step=None,
-        next_step_at=None,
-        lease_token=None,
-        leased_at=None,
-        lease_until=None,
-        attempts=0,
-    )
+    return replace(given_back(session), ping_at=None, warn_at=None, next_step=None, next_step_at=None)
 
 
 def without_doubts(session: Session) -> Session:
@@ -120,6 +134,8 @@ def without_doubts(session: Session) -> Session:
         gone_since=None,
         loading_since=None,
         unusable_since=None,
+        not_well_since=None,
+        held_since=None,
     )
 
 
@@ -144,6 +160,7 @@ def is_well(session: Session) -> bool:
             session.loading_since,
             session.unusable_since,
             session.busy_since,
+            session.not_well_since,
         )
     )
 
@@ -177,6 +194,16 @@ def _doubts(
             return None, loading, unusable or now
         case unknown:
             assert_never(unknown)
+
+
+def _allowed(verdict: Verdict, policy: Policy) -> float:
+    """Seconds without a proof of life: the one bound, or what this kind of doubt is allowed where that is longer."""
+    own = {
+        Verdict.THROTTLED: policy.throttled_after_seconds,
+        Verdict.LOADING: policy.start_timeout_seconds,
+        Verdict.TRANSIENT: policy.busy_dead_after_seconds,
+    }
+    return max(own.get(verdict, 0.0), policy.unusable_after_seconds)
 
 
 def _unless_outlived(doubt_since: datetime | None, at: datetime) -> datetime | None:

@@ -22,18 +22,22 @@ class Choice:
 
 
 def choices(
-    providers: Sequence[str], brakes: Collection[Brake], fared_ill: Collection[Spot] = ()
+    providers: Sequence[str],
+    brakes: Collection[Brake],
+    fared_ill: Collection[Spot] = (),
+    *,
+    beside_brakes: bool = False,
 ) -> list[Choice]:
     """Where a new placement goes, best first: what a brake holds is at fault, and comes last.
 
     Within that, first where the session has not been, then other keys where it fared ill, then the same ones.
-    All come: whoever has no other provider is served there as soon as it is well again."""
+    All come, but for `beside_brakes`: whoever has no other provider is served there as soon as it is well again."""
     held = {brake.provider for brake in brakes}
     braked = {brake.provider for brake in brakes if brake.credential is None}
     well = [
         Choice(provider=name, avoiding=_keys_held(name, brakes)) for name in providers if name not in braked
     ]
-    ill = [Choice(provider=name) for name in providers if name in held]
+    ill = [Choice(provider=name) for name in providers if name in held and not beside_brakes]
     return _elsewhere_first(well, fared_ill) + _elsewhere_first(ill, fared_ill)
 
 

@@ -10,6 +10,7 @@ from orchestrator.rules.audit import Check, Finding
 from orchestrator.rules.judge import judge_lateness
 from orchestrator.rules.states import Step
 from orchestrator.store.audit import ACCOUNTS, LEDGER, OUTBOX, PLACEMENTS, SESSIONS
+from orchestrator.store.living import RUNS
 from orchestrator.store.rows import table_of
 from orchestrator.store.tables import CredentialRow, LeaseRow
 from orchestrator.store.tables.money import WRITTEN_OFF
@@ -37,6 +38,12 @@ class LiveAudit:
     def sessions_put_off(self, beyond: Mapping[Step, datetime]) -> Sequence[str]:
         """Sessions whose step is due later than any of its kind."""
         return [row.id for step, at in beyond.items() for row in self._put_off(SESSIONS, step, at)]
+
+    def not_well(self, before: datetime) -> Sequence[str]:
+        """Sessions that run without a proof of life since before then."""
+        query = select(SESSIONS.c.id).where(RUNS, SESSIONS.c.not_well_since < before)
+        ordered = query.order_by(SESSIONS.c.not_well_since).limit(self._limit)
+        return list(self._connection.execute(ordered).scalars())
 
     def impossible_placements(self) -> Sequence[Pair]:
         """Placements that no constraint would let in, orphans among them."""

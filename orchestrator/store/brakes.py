@@ -1,15 +1,31 @@
-"""Named queries over brakes: is a provider ill, and who is held there."""
+"""Named queries over brakes: is a provider ill, and who is held there.
+
+Those in doubt stand in an index of their own, and those that are well are counted no further than it takes, so that no
+question costs what lives."""
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, case, delete, func, not_, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    and_,
+    delete,
+    false,
+    func,
+    not_,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
-from orchestrator.rules.brake import WINDOW, Health
-from orchestrator.rules.states import StopReason
+from orchestrator.rules.brake import MANY, Health, Recovery
+from orchestrator.rules.states import State
 from orchestrator.rules.values import Brake
-from orchestrator.store.living import RUNS
+from orchestrator.store.living import IN_DOUBT, RUNS
 from orchestrator.store.rows import snapshot, table_of, values_of
 from orchestrator.store.tables import BrakeRow, PlacementRow, SessionRow
 
@@ -29,86 +45,143 @@ class Brakes:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def listed(self) -> Sequence[Brake]:
-        """Every brake that holds."""
-        return [
-            snapshot(Brake, row) for row in self._connection.execute(select(BRAKES).order_by(BRAKES.c.scope))
-        ]
+    def all(self) -> Sequence[Brake]:
+        """Every brake, by scope: those that hold, and those that have expired and were not forgotten yet."""
+        return self._found(select(BRAKES).order_by(BRAKES.c.scope))
 
-    def holding(self, provider: str, credential: str | None) -> Sequence[Brake]:
-        """The brakes that hold a session there: the provider's, its credential's."""
+    def holding(self, now: datetime) -> Sequence[Brake]:
+        """Every brake that holds, by scope."""
+        holds = BRAKES.c.expired_at.is_(None), BRAKES.c.until > now
+        return self._found(select(BRAKES).where(*holds).order_by(BRAKES.c.scope))
+
+    def at(self, provider: str, credential: str | None) -> Sequence[Brake]:
+        """What holds, or has expired, where a session is served: the provider's, its credential's."""
         scopes = [scope_of(provider)] + ([scope_of(provider, credential)] if credential else [])
-        query = select(BRAKES).where(BRAKES.c.scope.in_(scopes))
-        return [snapshot(Brake, row) for row in self._connection.execute(query)]
+        return self._found(select(BRAKES).where(BRAKES.c.scope.in_(scopes)).order_by(BRAKES.c.scope))
 
-    def health(self, provider: str, credential: str | None, now: datetime) -> Health:
-        """How many run there, and how many of these fell ill within the window. Each session counts once."""
-        since = now - WINDOW
-        there, lost = [SESSIONS.c.provider == provider], [PLACEMENTS.c.provider == provider]
-        if credential is not None:
-            there.append(SESSIONS.c.credential == credential)
-            lost.append(PLACEMENTS.c.credential == credential)
-        lost_there = select(PLACEMENTS.c.session_id).where(*lost, PLACEMENTS.c.lost_at >= since)
-        ill = or_(_in_doubt(since), SESSIONS.c.id.in_(lost_there))
-        runs = and_(*there, RUNS)
-        died = and_(*there, SESSIONS.c.stop_reason == StopReason.DEAD, SESSIONS.c.stopped_at >= since)
-        moved_on = and_(
-            SESSIONS.c.id.in_(lost_there), *(not_(func.coalesce(told, False)) for told in (runs, died))
+    def health(
+        self,
+        provider: str,
+        credential: str | None,
+        *,
+        since: datetime,
+        judged: datetime | None,
+        gone_counts: bool,
+    ) -> Health:
+        """Who is ill there, and how many of the others are well.
+
+        `since`: an answer and a death count from then on. `judged`: doubts that began by then count no more.
+        `gone_counts`: a first GONE is a doubt; else it is the platform's own word."""
+        there, lost_there = _at(provider, credential)
+        failing = and_(SESSIONS.c.failures > 0, _after(SESSIONS.c.failing_since, judged))
+        gone = _after(SESSIONS.c.gone_since, judged) if gone_counts else false()
+        lost = select(PLACEMENTS.c.session_id).where(*lost_there, PLACEMENTS.c.lost_at >= since)
+        doubtful = self._how_many(*there, RUNS, IN_DOUBT, or_(failing, gone))
+        in_doubt_here = and_(*there, RUNS, IN_DOUBT)
+        died = self._how_many(SESSIONS.c.id.in_(lost), not_(func.coalesce(in_doubt_here, False)))
+        answered = or_(SESSIONS.c.last_ping_at >= since, SESSIONS.c.last_alive_at >= since)
+        is_well = not_(IN_DOUBT), answered, SESSIONS.c.id.not_in(lost)
+        well = self._how_many(*there, RUNS, *is_well, at_most=doubtful + died + MANY)
+        return Health(well=well, doubtful=doubtful, died=died)
+
+    def recovery(self, brake: Brake) -> Recovery:
+        """What has become of those that it holds."""
+        there, _ = _at(brake.provider, brake.credential)
+        answered = not_(IN_DOUBT), SESSIONS.c.last_alive_at > brake.since
+        return Recovery(
+            recovered=brake.successes,
+            doubtful=self._how_many(*there, RUNS, IN_DOUBT),
+            running=self._how_many(*there, RUNS, at_most=MANY),
+            answers=self._how_many(*there, RUNS, *answered, at_most=1) > 0,
         )
-        running, doubtful = self._connection.execute(
-            select(func.count(), func.sum(case((ill, 1), else_=0))).select_from(SESSIONS).where(runs)
-        ).one()
-        deaths = sum(self._how_many(which) for which in (died, moved_on))
-        return Health(running=running, doubtful=int(doubtful or 0), died=deaths)
 
-    def _how_many(self, which: ColumnElement[bool]) -> int:
-        return self._connection.execute(select(func.count()).select_from(SESSIONS).where(which)).scalar_one()
+    def moved(self, brake: Brake) -> tuple[int, int]:
+        """Of the sessions that left there while it holds: how many start elsewhere, and how many run."""
+        _, lost_there = _at(brake.provider, brake.credential)
+        left = select(PLACEMENTS.c.session_id).where(*lost_there, PLACEMENTS.c.lost_at >= brake.since)
+        mine = SESSIONS.c.id.in_(left)
+        elsewhere = SESSIONS.c.provider != brake.provider
+        return (
+            self._how_many(mine, SESSIONS.c.state == State.STARTING),
+            self._how_many(mine, SESSIONS.c.state == State.RUNNING, elsewhere),
+        )
+
+    def has_answered(self, provider: str, credential: str | None, since: datetime) -> bool:
+        """Whether a session that runs there has given proof of life since then."""
+        there, _ = _at(provider, credential)
+        return self._how_many(*there, RUNS, SESSIONS.c.last_alive_at > since, at_most=1) > 0
+
+    def doubted_by(self, provider: str, credential: str | None, at: datetime) -> bool:
+        """Whether a session there is in doubt since then or longer."""
+        there, _ = _at(provider, credential)
+        since = or_(SESSIONS.c.failing_since <= at, SESSIONS.c.gone_since <= at)
+        return self._how_many(*there, RUNS, IN_DOUBT, since, at_most=1) > 0
 
     def engage(self, brake: Brake) -> bool:
-        """Hold everybody there; False where somebody did already."""
+        """Hold everybody there; False where somebody did already. One that has expired holds anew."""
         dialect = postgresql if self._connection.dialect.name == "postgresql" else sqlite
-        statement = dialect.insert(BRAKES).values(**values_of(brake)).on_conflict_do_nothing()
+        row = values_of(brake)
+        anew = {name: value for name, value in row.items() if name not in {"scope", "provider", "credential"}}
+        expired = or_(BRAKES.c.expired_at.is_not(None), BRAKES.c.until <= brake.since)
+        statement = dialect.insert(BRAKES).values(**row)
+        statement = statement.on_conflict_do_update(index_elements=["scope"], set_=anew, where=expired)
         return self._connection.execute(statement.returning(BRAKES.c.scope)).first() is not None
 
-    def succeeded(self, scope: str) -> int:
-        """One more session in doubt answered well; return how many did."""
-        counted = update(BRAKES).where(BRAKES.c.scope == scope).values(successes=BRAKES.c.successes + 1)
-        found = self._connection.execute(counted.returning(BRAKES.c.successes)).scalar()
-        return int(found or 0)
+    def succeeded(self, scope: str, recovered: int) -> Brake | None:
+        """So many more sessions in doubt answered; return the brake as it is now, locked, where there is one."""
+        counted = update(BRAKES).where(BRAKES.c.scope == scope)
+        counted = counted.values(successes=BRAKES.c.successes + recovered)
+        row = self._connection.execute(counted.returning(BRAKES)).first()
+        return snapshot(Brake, row) if row else None
 
-    def still_ill(self, provider: str, credential: str | None) -> int:
-        """How many run there and are in doubt, since whenever."""
-        there = [SESSIONS.c.provider == provider, RUNS]
-        if credential is not None:
-            there.append(SESSIONS.c.credential == credential)
-        return self._how_many(and_(*there, or_(SESSIONS.c.failures > 0, SESSIONS.c.gone_since.is_not(None))))
+    def expire(self, brake: Brake, now: datetime) -> bool:
+        """Its time is over. False where it no longer holds."""
+        mine = BRAKES.c.scope == brake.scope, BRAKES.c.since == brake.since, BRAKES.c.expired_at.is_(None)
+        return self._connection.execute(update(BRAKES).where(*mine).values(expired_at=now)).rowcount == 1
 
-    def release(self, brake: Brake) -> bool:
-        """Lift it, and let every streak there start anew. False where it was lifted already."""
-        gone = delete(BRAKES).where(BRAKES.c.scope == brake.scope).returning(BRAKES.c.scope)
-        if self._connection.execute(gone).first() is None:
-            return False
-        there = [SESSIONS.c.provider == brake.provider, RUNS]
-        if brake.credential is not None:
-            there.append(SESSIONS.c.credential == brake.credential)
-        ill = or_(
-            SESSIONS.c.failures > 0,
-            SESSIONS.c.gone_since.is_not(None),
-            SESSIONS.c.unusable_since.is_not(None),
+    def forget(self, brake: Brake) -> bool:
+        """Remove the row. False where it is not there any more, or holds anew."""
+        mine = BRAKES.c.scope == brake.scope, BRAKES.c.since == brake.since
+        return self._connection.execute(delete(BRAKES).where(*mine)).rowcount == 1
+
+    def begin_anew(self, brake: Brake) -> None:
+        """Let every streak and every doubt there begin anew. Sessions are locked in the order of their ids."""
+        there, _ = _at(brake.provider, brake.credential)
+        ill = or_(IN_DOUBT, SESSIONS.c.unusable_since.is_not(None), SESSIONS.c.not_well_since.is_not(None))
+        ids = (
+            select(SESSIONS.c.id)
+            .where(*there, RUNS, ill)
+            .order_by(SESSIONS.c.id)
+            .with_for_update()
+            .cte("ill")
         )
-        ids = select(SESSIONS.c.id).where(*there, ill).order_by(SESSIONS.c.id).with_for_update().cte("ill")
-        anew = {"failures": 0, "failing_since": None, "gone_since": None, "unusable_since": None}
+        anew = {
+            "failures": 0,
+            "failing_since": None,
+            "gone_since": None,
+            "unusable_since": None,
+            "not_well_since": None,
+        }
         self._connection.execute(
             update(SESSIONS).where(SESSIONS.c.id == ids.c.id).values(revision=SESSIONS.c.revision + 1, **anew)
         )
-        return True
 
-    def overdue(self, now: datetime) -> Sequence[Brake]:
-        """Brakes that have held for as long as they may."""
-        query = select(BRAKES).where(BRAKES.c.until <= now)
+    def _found(self, query: Select[Any]) -> Sequence[Brake]:
         return [snapshot(Brake, row) for row in self._connection.execute(query)]
 
+    def _how_many(self, *which: ColumnElement[bool], at_most: int | None = None) -> int:
+        some = select(SESSIONS.c.id).where(*which).limit(at_most).subquery()
+        return self._connection.execute(select(func.count()).select_from(some)).scalar_one()
 
-def _in_doubt(since: datetime) -> ColumnElement[bool]:
-    failing = and_(SESSIONS.c.failures > 0, SESSIONS.c.failing_since >= since)
-    return or_(failing, SESSIONS.c.gone_since >= since)
+
+def _at(provider: str, credential: str | None) -> tuple[list[ColumnElement[bool]], list[ColumnElement[bool]]]:
+    """Sessions that are served there, and placements there."""
+    there, placed = [SESSIONS.c.provider == provider], [PLACEMENTS.c.provider == provider]
+    if credential is not None:
+        there.append(SESSIONS.c.credential == credential)
+        placed.append(PLACEMENTS.c.credential == credential)
+    return there, placed
+
+
+def _after(column: ColumnElement[datetime | None], at: datetime | None) -> ColumnElement[bool]:
+    return column.is_not(None) if at is None else column > at

@@ -4,7 +4,7 @@ States and steps are written out or compared, and are no bare parameters: SQLite
 
 from typing import Any
 
-from sqlalchemy import and_, literal_column
+from sqlalchemy import and_, literal_column, or_
 
 from orchestrator.rules.states import UNENDED as _STATES
 from orchestrator.rules.states import PlacementState, State, Step
@@ -19,5 +19,7 @@ ENDED, UNENDED = _PLACEMENTS.c.state.in_(_ENDS), _PLACEMENTS.c.state.not_in(_END
 PENDING = _PLACEMENTS.c.next_step.in_([Step.OPEN, Step.RESOLVE, Step.CLOSE])
 #: Sessions that run.
 RUNS = _SESSIONS.c.state == literal_column(f"'{State.RUNNING.value}'")
+#: Suspect, or once said to be gone. Together with `RUNS`, these words stand in an index.
+IN_DOUBT = or_(_SESSIONS.c.failures > literal_column("0"), _SESSIONS.c.gone_since.is_not(None))
 #: Sessions that start or run: each has a next step.
 SERVED = and_(_SESSIONS.c.state.in_([State.STARTING, State.RUNNING]), _SESSIONS.c.next_step.in_(Step))

@@ -31,7 +31,7 @@ _LOCK = 7_264_310_552
 #: Seconds that a migration waits for a lock, and others behind it; then it steps back, so often.
 LOCK_TIMEOUT, ATTEMPTS = 2.0, 60
 #: Indexes in whose place others have come; dropped once those are there.
-SUPERSEDED = ("ix_sessions_account_state", "ix_sessions_created", "ix_placements_handle")
+SUPERSEDED = ("ix_sessions_account_state", "ix_sessions_created", "ix_placements_handle", "ix_sessions_died")
 _LOCK_NOT_AVAILABLE = "55P03"
 
 Say = Callable[[str], None]

@@ -9,6 +9,7 @@ from sqlalchemy import (
     Connection,
     Select,
     and_,
+    bindparam,
     case,
     exists,
     func,
@@ -34,6 +35,34 @@ from orchestrator.store.tables import SessionCountRow, SessionRow
 
 SESSIONS = table_of(SessionRow)
 _COUNTS = table_of(SessionCountRow)
+#: What the ping of a running session may change that it does not end.
+_NOTED = (
+    "ping_at",
+    "last_ping_at",
+    "last_verdict",
+    "last_latency_ms",
+    "last_ping_detail",
+    "failures",
+    "failing_since",
+    "gone_since",
+    "loading_since",
+    "unusable_since",
+    "busy_since",
+    "busy_warned_at",
+    "not_well_since",
+    "held_since",
+    "stop_at",
+    "stop_at_reason",
+    "warn_at",
+    "warned_seconds",
+    "next_step",
+    "next_step_at",
+    "lease_token",
+    "leased_at",
+    "lease_until",
+    "attempts",
+)
+_NOTE = update(SESSIONS).where(SESSIONS.c.id == bindparam("its_id"))
 _METERED = tuple(SESSIONS.c[field.name] for field in fields(Metered))
 
 
@@ -66,6 +95,26 @@ class Sessions:
         self._connection.execute(update(SESSIONS).where(SESSIONS.c.id == after.id).values(**changed))
         self._outbox.add(events.of_session(before, after))
         return replace(after, revision=before.revision + 1)
+
+    def save_all(self, changed: Sequence[tuple[Session, Session]], token: str) -> set[str]:
+        """Write what pings left behind, before and after, with its events, where token and revision still stand; return
+        the ids of the sessions written. Rows are locked in the order of their ids."""
+        if not changed:
+            return set()
+        leased = SESSIONS.c.id.in_([before.id for before, _ in changed]), SESSIONS.c.lease_token == token
+        locked = select(SESSIONS.c.id, SESSIONS.c.revision).where(*leased).order_by(SESSIONS.c.id)
+        as_read = {row.id: row.revision for row in self._connection.execute(locked.with_for_update())}
+        kept = [(before, after) for before, after in changed if as_read.get(before.id) == before.revision]
+        if kept:
+            noted = [{name: getattr(after, name) for name in _NOTED} for _, after in kept]
+            rows = [
+                {"its_id": before.id, "revision": before.revision + 1, **values}
+                for (before, _), values in zip(kept, noted, strict=True)
+            ]
+            self._connection.execute(_NOTE, rows)
+        for before, after in kept:
+            self._outbox.add(events.of_session(before, after))
+        return {before.id for before, _ in kept}
 
     def wake(self, *steps: Step) -> None:
         """These steps became due with this transaction: its commit says so."""

@@ -4,10 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from orchestrator.flows import brake
 from orchestrator.flows.admit_queued import admit_queued
 from orchestrator.flows.archive_sessions import archive_sessions
 from orchestrator.flows.audit import audit_store
-from orchestrator.flows.brake import release_overdue
 from orchestrator.flows.close_due import CLOSE as CLOSE_FLOW
 from orchestrator.flows.close_due import close_due, mark_unserved
 from orchestrator.flows.delete_ended import delete_ended
@@ -58,7 +58,7 @@ class Tick:
 
 
 def _look_at_brakes(services: Services) -> None:
-    release_overdue(services)
+    brake.review(services)
     end_alarms(services)
     prune(services)
     alarm_off_clocks(services)

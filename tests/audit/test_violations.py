@@ -192,6 +192,11 @@ PLANTED: dict[str, tuple[Check, Plant]] = {
     "a balance below zero": (Check.BALANCE, _spend_what_is_not_there),
     "a charge that was not posted": (Check.POSTED, of_session("stopped", charges=9)),
     "minutes that were not charged": (Check.COST, of_session("stopped", ran_microseconds=7_200_000_000)),
+    "a dead one that pays for its hold": (
+        Check.PAID,
+        of_session("stopped", stop_reason="dead", held_since=-HOUR, last_alive_at=-DAY),
+    ),
+    "one that runs without a proof of life": (Check.ALIVE, of_session("running", not_well_since=-DAY)),
     "funds that end at another time": (Check.FUNDS, of_account("acme", funds_end_at=HOUR + SECOND)),
     "an event that stays": (Check.OUTBOX, _hold_an_event_back),
     "a scheduler that fell silent": (Check.SCHEDULER, _silence_the_scheduler),

@@ -3,7 +3,7 @@
 Nothing here is taken from `rules/money.py`; what is compared are its results, in rows and ledger."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal, localcontext
 from itertools import pairwise
@@ -77,6 +77,19 @@ def begun(life: Life, row: Session, until: datetime) -> Iterator[Begun]:
         left = at - (end or until)
 
 
+def begun_and_given_back(life: Life, row: Session, seq: int) -> Iterator[Begun]:
+    """Blocks that had begun when event `seq` was decided, and were given back by a later one: a brake held a session
+    that was dead."""
+    for n, run in enumerate(life.runs):
+        if run.given_back is not None and run.given_back[0] > seq:
+            held = replace(run, end=run.given_back[1])
+            longer = replace(life, runs=[*life.runs[:n], held])
+            kept = {
+                block.at for block in begun(replace(life, runs=life.runs[: n + 1]), row, run.given_back[1])
+            }
+            yield from (one for one in begun(longer, row, run.given_back[1]) if one.at not in kept)
+
+
 def check_books(
     history: History, now: datetime, overdrafts: Mapping[str, Overdraft], *, settled: bool
 ) -> None:
@@ -105,7 +118,8 @@ def _check_ledger(history: History) -> None:
         assert came == told, f"{account_id}: {came} arrived, events told of {told}"
     for session_id, row in rows.sessions.items():
         mine = [entry for entry in rows.ledger if entry.session_id == session_id]
-        assert sum((entry.amount for entry in mine), ZERO) == row.charged, session_id
+        moved = (-entry.amount if entry.kind == "reversal" else entry.amount for entry in mine)
+        assert sum(moved, ZERO) == row.charged, session_id
         assert [entry.key for entry in mine] == [f"charge:{session_id}:{n + 1}" for n in range(row.charges)]
 
 
@@ -138,8 +152,9 @@ def _check_stop(life: Life, row: Session) -> None:
         assert reason == "balance_exhausted" or instants[reason] == ended, f"{life.id} at {ended}: {instants}"
         assert ended <= min(instants.values()), f"{life.id} ran on until {ended}: {instants}"
     else:
-        assert ended == life.stopped_told, f"{life.id} stopped at {ended}, told at {life.stopped_told}"
-        assert ended < min(instants.values()), f"{life.id} ran on until {ended}: {instants}"
+        decided = run.given_back[1] if run.given_back and reason == "dead" else ended
+        assert decided == life.stopped_told, f"{life.id} stopped at {ended}, told at {life.stopped_told}"
+        assert decided < min(instants.values()), f"{life.id} ran on until {ended}: {instants}"
 
 
 def _instants(life: Life, row: Session, run: Run) -> Iterator[tuple[str, datetime]]:
@@ -202,10 +217,13 @@ def _check_shortage(
     there = limit + sum(
         (c.amount for c in history.credits[life.account] if c.time <= ended and c.seq < decided), ZERO
     )
+    rows = history.rows.sessions
+    others = (one for one in history.lives.values() if one.account == life.account)
+    returned = [block for one in others for block in begun_and_given_back(one, rows[one.id], decided)]
     spent = sum(
         (
             b.amount
-            for b in blocks
+            for b in [*blocks, *returned]
             if b.seq < decided and (b.at, b.seq == 0, b.session_id) < (ended, True, life.id)
         ),
         ZERO,

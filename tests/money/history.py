@@ -41,6 +41,8 @@ class Run:
     start: datetime
     declared_end: datetime | None
     end: datetime | None = None
+    given_back: tuple[int, datetime] | None = None
+    """What it cost after its end was given back, by which event and when."""
 
 
 @dataclass(kw_only=True)
@@ -168,11 +170,20 @@ class History:
     def _end_run(life: Life, row: Session, told: Told) -> None:
         run = life.runs[-1]
         if told.kind == "session.failed_over":
-            run.end = min(told.time, run.declared_end or told.time)
+            run.end = datetime.fromisoformat(told.data["paid_until"])
+            ends = {min(told.time, run.declared_end or told.time)} | _held(told)
+            assert run.end in ends, f"{life.id} moved at {told.time}, and pays until {run.end}"
         else:
             assert row.stopped_at is not None
             run.end = row.stopped_at
+        if run.end in _held(told):
+            run.given_back = told.seq, told.time
         assert run.start <= run.end <= told.time, f"{life.id} stopped with effect at {run.end}"
+
+
+def _held(told: Told) -> set[datetime]:
+    """Where the cost ends of who is found dead after a brake held it."""
+    return {datetime.fromisoformat(told.data["last_alive_at"])} if "held_since" in told.data else set()
 
 
 def _declared_end(rows: Rows, session_id: str) -> datetime | None:

@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import func, select
 
 from orchestrator import wiring
-from orchestrator.flows.brake import release_overdue
+from orchestrator.flows.brake import review as review_brakes
 from orchestrator.flows.close_due import mark_unserved
 from orchestrator.flows.jobs import perform
 from orchestrator.flows.keys import retry_paused
@@ -149,7 +149,7 @@ class Stage:
 
     def upkeep(self) -> None:
         """The slow ticks."""
-        for look in (let_queues_look, release_overdue, mark_unserved, retry_paused):
+        for look in (let_queues_look, review_brakes, mark_unserved, retry_paused):
             look(self.services)
             self.after_each()
         self.settle()

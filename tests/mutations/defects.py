@@ -148,9 +148,9 @@ DEFECTS: Sequence[Defect] = (
         edits=[
             Edit(
                 file="orchestrator/rules/brake.py",
-                sound="    if total >= MANY:\n        return 2 * ill > total\n"
-                "    return total >= FEW and ill == total\n",
-                broken="    return total < 0 and ill > MANY + FEW\n",
+                sound="    if health.seen >= MANY:\n        return 2 * health.ill > health.seen\n"
+                "    return health.seen >= smallest and health.ill == health.seen\n",
+                broken="    return health.seen < 0 and smallest > MANY\n",
             )
         ],
         found_by=story("provider is at fault"),

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from orchestrator.flows.brake import release_overdue
+from orchestrator.flows.brake import review as review_brakes
 from orchestrator.flows.keys import retry_paused
 from orchestrator.rules.states import TERMINAL, State, Step
 from orchestrator.rules.values import Attach, Placement, Policy, Session
@@ -103,7 +103,7 @@ class Hour:
             flows = [flow for step, flow in FLOWS.items() if step in due or step is Step.STOP]
             if not sum(flow(self.world.services).claimed for flow in flows):
                 break
-        release_overdue(self.world.services)
+        review_brakes(self.world.services)
         retry_paused(self.world.services)
         self._operate_the_console()
         self.world.clock.now += TICK

@@ -116,6 +116,10 @@ def test_every_check_says_what_it_means_and_counts_a_subject_once() -> None:
         pytest.param(
             running(next_step=Step.STOP, next_step_at=T0 + timedelta(days=1)), [], id="a stop may be far"
         ),
+        pytest.param(running(not_well_since=NOW.at - HOUR), [], id="unwell, and within every bound"),
+        pytest.param(
+            running(not_well_since=NOW.at - 24 * HOUR), [Check.ALIVE], id="no proof of life for a day"
+        ),
     ],
 )
 def test_a_session_by_itself(session: Session, expected: list[Check]) -> None:
@@ -293,6 +297,23 @@ def test_whoever_came_after_the_pruning_has_events(since: Any) -> None:
 )
 def test_what_was_charged_is_what_the_formula_says(session: Session, at: Any, expected: list[Check]) -> None:
     assert problems(session, replace(NOW, at=at)) == expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        pytest.param({"held_since": T0 + MINUTE}, [Check.PAID], id="it pays for the hold"),
+        pytest.param({"held_since": T0 + MINUTE, "stopped_at": T0}, [], id="it pays until it was last alive"),
+        pytest.param({}, [], id="nothing held it"),
+        pytest.param({"held_since": T0, "stop_reason": StopReason.USER}, [], id="it was closed by its user"),
+    ],
+)
+def test_who_died_after_a_hold_pays_until_its_last_proof_of_life(
+    changes: dict[str, Any], expected: list[Check]
+) -> None:
+    died: dict[str, Any] = {"stop_reason": StopReason.DEAD, "stopped_at": T0 + HOUR, "last_alive_at": T0}
+    session = a_session(state=State.STOPPED, **(died | changes))
+    assert [one for one in problems(session) if one is Check.PAID] == expected
 
 
 def test_what_a_session_says_it_was_charged_is_what_the_ledger_says() -> None:

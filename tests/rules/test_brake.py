@@ -1,48 +1,154 @@
-"""When is the provider at fault, and not its sessions?"""
+"""When is the provider at fault, and not its sessions? And when is that over?"""
+
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from orchestrator.rules.brake import Health, is_at_fault, is_well_again
+from orchestrator.rules.brake import (
+    FIRST_MOVES,
+    MANY,
+    Health,
+    Recovery,
+    doubted_since,
+    held_by,
+    is_at_fault,
+    is_confirmed,
+    is_holding,
+    judged_since,
+    may_move,
+    paid_until,
+    why_over,
+    window,
+)
+from orchestrator.rules.values import Brake, Policy, Verdict
+from tests.rules.builders import MINUTE, SECOND, T0, a_running_session
+
+counts = st.integers(0, 12)
 
 
 @pytest.mark.parametrize(
-    ("running", "doubtful", "died", "expected"),
+    ("well", "doubtful", "died", "expected"),
     [
         pytest.param(0, 0, 0, False, id="nothing runs"),
-        pytest.param(1, 1, 0, False, id="one alone may just be dead"),
+        pytest.param(0, 1, 0, False, id="one alone may just be dead"),
         pytest.param(0, 0, 1, False, id="one alone that died"),
-        pytest.param(2, 1, 0, False, id="one of two"),
-        pytest.param(2, 2, 0, True, id="both"),
-        pytest.param(1, 1, 1, True, id="both, one of them dead already"),
-        pytest.param(4, 3, 0, False, id="three of four"),
-        pytest.param(4, 4, 0, True, id="all four"),
-        pytest.param(6, 3, 0, False, id="half of six"),
-        pytest.param(6, 4, 0, True, id="more than half of six"),
-        pytest.param(5, 2, 1, False, id="half of six, one dead"),
-        pytest.param(5, 3, 1, True, id="more than half of six, one dead"),
-        pytest.param(1000, 501, 0, True, id="more than half of many"),
+        pytest.param(1, 1, 0, False, id="one of two"),
+        pytest.param(0, 2, 0, True, id="both"),
+        pytest.param(0, 1, 1, True, id="both, one of them dead already"),
+        pytest.param(1, 3, 0, False, id="three of four"),
+        pytest.param(0, 4, 0, True, id="all four"),
+        pytest.param(3, 3, 0, False, id="half of six"),
+        pytest.param(2, 4, 0, True, id="more than half of six"),
+        pytest.param(3, 2, 1, False, id="half of six, one dead"),
+        pytest.param(2, 3, 1, True, id="more than half of six, one dead"),
+        pytest.param(499, 501, 0, True, id="more than half of many"),
+        pytest.param(0, 256, 0, True, id="of a thousand that hang, those whose ping has ended"),
     ],
 )
-def test_is_the_provider_at_fault(running: int, doubtful: int, died: int, expected: bool) -> None:
-    assert is_at_fault(Health(running=running, doubtful=doubtful, died=died)) is expected
+def test_is_the_provider_at_fault(well: int, doubtful: int, died: int, expected: bool) -> None:
+    assert is_at_fault(Health(well=well, doubtful=doubtful, died=died), 2) is expected
+
+
+@given(counts, counts, counts, st.integers(1, 5))
+def test_one_more_that_answers_never_puts_a_provider_at_fault(
+    well: int, doubtful: int, died: int, smallest: int
+) -> None:
+    health = Health(well=well, doubtful=doubtful, died=died)
+    more = replace(health, well=well + 1)
+    if is_at_fault(more, smallest) and not is_at_fault(health, smallest):
+        assert health.seen == MANY - 1, "of a few, all must be ill; of many, more than half"
+
+
+def test_the_smallest_number_is_the_operators() -> None:
+    both = Health(well=0, doubtful=2, died=0)
+    assert is_at_fault(both, 2)
+    assert not is_at_fault(both, 3)
+    assert is_at_fault(Health(well=0, doubtful=1, died=0), 1)
 
 
 @pytest.mark.parametrize(
-    ("recovered", "still_ill", "wanted", "well"),
+    ("recovered", "doubtful", "running", "answers", "over"),
     [
-        (1, 5, 3, False),
-        (2, 4, 3, False),
-        (3, 3, 3, True),
-        (3, 97, 3, True),
-        (1, 2, 3, False),
-        (2, 1, 3, True),
-        (1, 1, 3, True),
-        (1, 0, 3, True),
-        (0, 0, 3, False),
-        (1, 5, 1, True),
+        pytest.param(1, 5, 10, True, False, id="one of three is too few"),
+        pytest.param(3, 3, 10, True, True, id="as many as are wanted"),
+        pytest.param(3, 97, 100, True, True, id="as many as are wanted, of many"),
+        pytest.param(2, 2, 10, True, True, id="as many as are still in doubt"),
+        pytest.param(0, 0, 10, False, True, id="nobody is in doubt"),
+        pytest.param(0, 0, 0, False, True, id="nobody is left"),
+        pytest.param(0, 1, 2, True, True, id="of a few, one answers"),
+        pytest.param(0, 4, 4, False, False, id="of a few, none answers"),
+        pytest.param(0, 6, 10, True, False, id="those of many that were never ill prove nothing"),
     ],
 )
-def test_it_is_well_again_once_enough_recovered_or_as_many_as_are_ill(
-    recovered: int, still_ill: int, wanted: int, well: bool
-) -> None:
-    assert is_well_again(recovered, still_ill, wanted) is well
+def test_when_a_brake_is_over(recovered: int, doubtful: int, running: int, answers: bool, over: bool) -> None:
+    seen = Recovery(recovered=recovered, doubtful=doubtful, running=min(running, MANY), answers=answers)
+    assert (why_over(seen, 3) is not None) is over
+
+
+@pytest.mark.parametrize(
+    ("under_way", "arrived", "may"), [(0, 0, True), (2, 0, True), (3, 0, False), (3, 3, False), (9, 10, True)]
+)
+def test_a_few_leave_first_and_more_once_these_run(under_way: int, arrived: int, may: bool) -> None:
+    assert may_move(under_way, arrived) is may
+    assert FIRST_MOVES == 3
+
+
+def _brake(**known: object) -> Brake:
+    held = Brake(
+        scope="provider:p", provider="p", credential=None, since=T0, until=T0 + 30 * MINUTE, reason="6 of 10"
+    )
+    return replace(held, **known)  # type: ignore[arg-type]
+
+
+def test_it_holds_until_its_time_is_over_whoever_looks() -> None:
+    assert is_holding(_brake(), T0 + 29 * MINUTE)
+    assert not is_holding(_brake(), T0 + 30 * MINUTE)
+    assert not is_holding(_brake(expired_at=T0 + MINUTE), T0 + 2 * MINUTE)
+
+
+def test_who_was_in_doubt_when_it_expired_is_held_no_more() -> None:
+    now = T0 + 40 * MINUTE
+    expired = _brake()
+    anew = _brake(scope="credential:p:k", credential="k", since=T0 + 35 * MINUTE, until=T0 + 65 * MINUTE)
+    old = a_running_session(failures=9, failing_since=T0 + MINUTE)
+    young = a_running_session(failures=2, failing_since=T0 + 34 * MINUTE)
+    assert judged_since([expired, anew], now) == T0 + 30 * MINUTE
+    assert held_by([expired, anew], old, now) is None
+    assert held_by([expired, anew], young, now) == anew
+    assert held_by([expired], young, now) is None
+    assert held_by([anew], old, now) == anew
+
+
+def test_a_doubt_is_as_old_as_its_first_sign() -> None:
+    assert doubted_since(a_running_session()) is None
+    assert doubted_since(a_running_session(failing_since=T0 + SECOND, gone_since=T0)) == T0
+
+
+@pytest.mark.parametrize(
+    ("verdict", "platform_says", "own_key", "confirmed"),
+    [
+        (Verdict.TRANSIENT, True, False, True),
+        (Verdict.GONE, False, True, True),
+        (Verdict.GONE, False, False, False),
+        (Verdict.TRANSIENT, False, True, False),
+    ],
+)
+def test_what_confirms_a_death(verdict: Verdict, platform_says: bool, own_key: bool, confirmed: bool) -> None:
+    session = a_running_session(last_verdict=verdict)
+    assert is_confirmed(session, platform_says=platform_says, own_key=own_key) is confirmed
+
+
+def test_after_a_hold_a_death_costs_nothing_beyond_the_last_proof_of_life() -> None:
+    now = T0 + 40 * MINUTE
+    session = a_running_session(last_alive_at=T0 + MINUTE)
+    assert paid_until(session, now) == now
+    assert paid_until(replace(session, held_since=T0 + 2 * MINUTE), now) == T0 + MINUTE
+
+
+def test_each_running_session_is_pinged_within_the_window() -> None:
+    assert window(Policy()) == timedelta(seconds=66)
+    assert window(Policy(brake_window_seconds=300)) == timedelta(seconds=300)
+    assert window(Policy(ping_interval_seconds=600)) == timedelta(seconds=750)

@@ -222,3 +222,14 @@ def test_a_lost_key_is_told_with_both_sessions() -> None:
     assert (told.type, told.subject) == ("orchestrator.provider.ownership_lost", "morpheus")
     assert (told.data["credential"], told.data["handle"]) == ("env:K", "0xours")
     assert told.data["foreign_handle"] == "0xtheirs"
+
+
+def test_the_end_of_a_run_tells_until_when_it_is_paid_and_what_held_it() -> None:
+    running = a_running_session(running_since=T0, held_since=T0 + MINUTE, last_alive_at=T0 + SECOND)
+    stopped = replace(running, state=State.STOPPING, running_since=None, ran_microseconds=1_000_000)
+    data = events.of_session(running, stopped)[0].data
+    assert data["paid_until"] == data["last_alive_at"] == "2025-09-15T12:00:01Z"
+    assert data["held_since"] == "2025-09-15T12:01:00Z"
+    plain = events.of_session(replace(running, held_since=None), stopped)[0].data
+    assert "held_since" not in plain
+    assert "paid_until" not in events.of_session(stopped, replace(stopped, state=State.STOPPED))[0].data

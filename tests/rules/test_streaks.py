@@ -3,17 +3,19 @@
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.rules.decide import Ping, PingAgain, Stop, after_ping, note_ping
+from orchestrator.rules.states import StopReason
 from orchestrator.rules.values import Session, Verdict
 from tests.rules.builders import POLICY, SECOND, T0, a_running_session
 
 V = Verdict
-LIFELESS = [verdict for verdict in Verdict if verdict not in (V.ALIVE, V.THROTTLED)]
-#: A session in which something is wrong at every ping is over by then.
-BOUND = timedelta(seconds=2 * (POLICY.start_timeout_seconds + POLICY.unusable_after_seconds))
+LIFELESS = [verdict for verdict in Verdict if verdict is not V.ALIVE]
+#: A session in which something is wrong at every ping is over by then: the longest that one kind is allowed.
+BOUND = timedelta(seconds=max(POLICY.throttled_after_seconds, POLICY.start_timeout_seconds))
 
 
 def live(session: Session, verdicts: list[Verdict], every: timedelta) -> tuple[list[Verdict], Stop | None]:
@@ -52,7 +54,49 @@ def test_one_failure_after_another_verdict_is_the_first(verdict: Verdict, failur
 @given(st.lists(st.sampled_from(LIFELESS), min_size=1, max_size=6))
 def test_no_pattern_without_a_sign_of_life_goes_on_for_ever(pattern: list[Verdict]) -> None:
     every = 30 * SECOND
-    pings = int(BOUND / every)
+    pings = int(BOUND / every) + 1 + POLICY.dead_after_failures
     repeated = (pattern * pings)[:pings]
     _, end = live(a_running_session(), repeated, every)
     assert end is not None
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        (V.LOADING, V.CREDENTIALS),
+        (V.LOADING, V.MISCONFIGURED),
+        (V.GONE, V.LOADING),
+        (V.GONE, V.CREDENTIALS),
+        (V.OUT_OF_BALANCE, V.LOADING, V.THROTTLED),
+    ],
+)
+def test_verdicts_that_take_turns_end_within_the_one_bound(pattern: tuple[Verdict, ...]) -> None:
+    used, end = live(a_running_session(), list(pattern) * 60, 30 * SECOND)
+    assert end is not None
+    assert end.reason is StopReason.DEAD
+    within = POLICY.unusable_after_seconds / 30
+    assert within <= len(used) <= within + len(pattern)
+
+
+@given(st.lists(st.sampled_from(LIFELESS), max_size=29))
+def test_a_proof_of_life_begins_the_bound_anew(verdicts: list[Verdict]) -> None:
+    """However long it was not well before."""
+    session = a_running_session(not_well_since=T0 - timedelta(hours=9))
+    well = note_ping(session, Ping(V.ALIVE, 7, ""), POLICY, T0)
+    assert well.not_well_since is None
+    _, end = live(well, [one for one in verdicts if one not in (V.TRANSIENT, V.GONE)], 30 * SECOND)
+    assert end is None
+
+
+def test_throttled_alone_has_a_longer_bound() -> None:
+    used, end = live(a_running_session(), [V.THROTTLED] * 200, 30 * SECOND)
+    assert end is not None
+    assert len(used) == POLICY.throttled_after_seconds / 30 + 1
+    assert end.detail.startswith("no proof of life for 3600 s, the last answer: THROTTLED")
+
+
+def test_a_failed_ping_is_judged_by_its_streak_alone() -> None:
+    """After half an hour of "too many requests" one failure is no death."""
+    session = a_running_session(not_well_since=T0 - timedelta(minutes=30))
+    noted = note_ping(session, Ping(V.TRANSIENT, 7, "503"), POLICY, T0)
+    assert isinstance(after_ping(noted, POLICY, T0), PingAgain)

@@ -42,7 +42,8 @@ def no_death(evidence: Evidence, session: Session, at: datetime) -> Iterator[str
     elif told.data.get("previous_state") == State.STARTING:
         yield from _can_begin_again(evidence, session, at)
     else:
-        yield from (f"at {at}, {why}" for why in _answered(evidence, placements[-1], at))
+        decided = told.at if session.held_since is not None else at  # after a hold it takes effect before
+        yield from (f"at {at}, {why}" for why in _answered(evidence, placements[-1], decided))
 
 
 def no_start(evidence: Evidence, session: Session, at: datetime) -> Iterator[str]:

@@ -34,7 +34,11 @@ def _with_the_next(evidence: Evidence, session: Session) -> Decimal:
 
 def _cost_by(evidence: Evidence, session: Session, at: datetime) -> Decimal:
     """What has begun of it by then."""
-    if ended(session) and session.stopped_at is not None and session.stopped_at <= at:
+    if (
+        ended(session)
+        and session.stopped_at is not None
+        and max(session.stopped_at, _decided(evidence, session)) <= at
+    ):
         return session.charged
     ran, runs = timedelta(0), False
     for since, until in _intervals(evidence, session):
@@ -54,8 +58,14 @@ def _intervals(evidence: Evidence, session: Session) -> Iterator[tuple[datetime,
         if event.kind == "session.running":
             since = event.at
         elif since is not None and event.kind in _OVER:
-            moved = event.kind == "session.failed_over"
-            yield since, event.at if moved or session.stopped_at is None else session.stopped_at
+            moved, held = event.kind == "session.failed_over", "held_since" in event.data
+            yield since, event.at if moved or held or session.stopped_at is None else session.stopped_at
             since = None
     if since is not None:
         yield since, evidence.now
+
+
+def _decided(evidence: Evidence, session: Session) -> datetime:
+    """When its end was told: what a brake held has cost until then, and is given back then."""
+    told = [event.at for event in evidence.told_of.get(session.id, ()) if "held_since" in event.data]
+    return max(told, default=evidence.at(0))

@@ -32,7 +32,7 @@ def alarms(settings: "Settings") -> str:
     with reading() as tx:
         paused = [one for one in tx.credentials.listed() if one.paused_since and not one.retired]
         alarms = [one for one in tx.alarms.listed() if one.provider in configured]
-        brakes = [one for one in tx.brakes.listed() if one.provider in configured]
+        brakes = [one for one in tx.brakes.holding(tx.now()) if one.provider in configured]
     said = [f"{one.provider} {one.credential or ''}".strip() + f" is braked: {one.reason}" for one in brakes]
     said += [f"{one.provider} {one.ref} is paused: {one.paused_reason}" for one in paused]
     for alarm in alarms:

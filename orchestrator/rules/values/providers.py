@@ -40,10 +40,12 @@ class Brake:
     """None: the whole provider."""
     since: datetime
     until: datetime
-    """It lifts then at the latest."""
+    """It expires then, unless it is over before."""
     reason: str
     successes: int = 0
     """Sessions in doubt there that answered well since."""
+    expired_at: datetime | None = None
+    """When it was seen to have expired; the row is kept until those that it held have been judged."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

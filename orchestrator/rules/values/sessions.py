@@ -145,6 +145,10 @@ class Session:
     """Since when its server accepts pings, answers none, and is busy all the same."""
     busy_warned_at: datetime | None = None
     """When that was first worth an event."""
+    not_well_since: datetime | None = None
+    """The first ping that was not ALIVE since the last proof of life, whatever it said."""
+    held_since: datetime | None = None
+    """Since when a brake keeps it from being found dead; until the next proof of life."""
 
     next_step: Step | None = None
     next_step_at: datetime | None = None

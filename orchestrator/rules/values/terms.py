@@ -23,7 +23,10 @@ class Policy:
     cleanup_debt_after_seconds: float = 600
     brake_release_successes: int = 3
     brake_max_seconds: float = 1800
+    brake_window_seconds: float = 60
+    brake_min_sessions: int = 2
     unusable_after_seconds: float = 900
+    throttled_after_seconds: float = 3600
     busy_warn_after_seconds: float = 300
     busy_dead_after_seconds: float = 1800
     credential_rest_seconds: float = 30

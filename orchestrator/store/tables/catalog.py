@@ -67,7 +67,7 @@ class InstallationRow(Row, table=True):
 
 
 class BrakeRow(Row, table=True):
-    """A provider or credential whose deaths are frozen now."""
+    """A provider or credential whose deaths are frozen, or were until lately."""
 
     __tablename__ = "brakes"
 
@@ -78,6 +78,7 @@ class BrakeRow(Row, table=True):
     until: datetime
     reason: str
     successes: int
+    expired_at: datetime | None = None
 
 
 class MeterRow(Row, table=True):

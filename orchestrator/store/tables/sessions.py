@@ -16,7 +16,10 @@ from orchestrator.store.tables.base import Row
 _LIVE = text("next_step IS NOT NULL")
 _KEPT = text("deleted_at IS NULL")
 _RUNS = text("state = 'running'")
-_DIED = text("stop_reason = 'dead'")
+#: Suspect, or once said to be gone: what a brake counts.
+IN_DOUBT_AND_RUNS = "state = 'running' AND (failures > 0 OR gone_since IS NOT NULL)"
+_IN_DOUBT = text(IN_DOUBT_AND_RUNS)
+_NOT_WELL = text("state = 'running' AND not_well_since IS NOT NULL")
 _ENDED = text("ended_at IS NOT NULL")
 _ENDED_AND_KEPT = text("ended_at IS NOT NULL AND deleted_at IS NULL")
 _NEVER_BEGAN = text("deleted_at IS NOT NULL AND ended_at IS NULL")
@@ -66,7 +69,14 @@ class SessionRow(Row, table=True):
         Index("ix_sessions_state_created", "state", "created_at", postgresql_where=_KEPT, sqlite_where=_KEPT),
         Index("ix_sessions_stop_at", "stop_at", postgresql_where=_LIVE, sqlite_where=_LIVE),
         Index("ix_sessions_running", "provider", "credential", postgresql_where=_RUNS, sqlite_where=_RUNS),
-        Index("ix_sessions_died", "provider", "stopped_at", postgresql_where=_DIED, sqlite_where=_DIED),
+        Index(
+            "ix_sessions_in_doubt",
+            "provider",
+            "credential",
+            postgresql_where=_IN_DOUBT,
+            sqlite_where=_IN_DOUBT,
+        ),
+        Index("ix_sessions_not_well", "not_well_since", postgresql_where=_NOT_WELL, sqlite_where=_NOT_WELL),
         Index("ix_sessions_ended", "ended_at", postgresql_where=_ENDED, sqlite_where=_ENDED),
         Index(
             "ix_sessions_never_began", "deleted_at", postgresql_where=_NEVER_BEGAN, sqlite_where=_NEVER_BEGAN
@@ -153,6 +163,8 @@ class SessionRow(Row, table=True):
     unusable_since: datetime | None = None
     busy_since: datetime | None = None
     busy_warned_at: datetime | None = None
+    not_well_since: datetime | None = None
+    held_since: datetime | None = None
 
     next_step: Step | None = Field(default=None, sa_column=enum(Step, nullable=True))
     next_step_at: datetime | None = None
