@@ -7,15 +7,15 @@ where it still lies further ahead than anything waits."""
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from orchestrator.rules import money
 from orchestrator.rules.values import Account, Placement, Session
 
-Row = TypeVar("Row", Session, Placement)
+Row = TypeVar("Row", Session, Placement, Account)
 
 _NONE = timedelta(0)
-#: When things happened.
+#: When things happened, or a collection of such instants.
 PAST_OF_SESSION = (
     "created_at",
     "queued_at",
@@ -23,6 +23,7 @@ PAST_OF_SESSION = (
     "running_at",
     "running_since",
     "last_interaction_at",
+    "under_way",
     "limit_reached_at",
     "last_ping_at",
     "last_alive_at",
@@ -33,7 +34,10 @@ PAST_OF_SESSION = (
     "unusable_since",
     "not_well_since",
     "held_since",
+    "busy_since",
+    "busy_warned_at",
     "leased_at",
+    "deleted_at",
 )
 PAST_OF_PLACEMENT = (
     "created_at",
@@ -44,7 +48,27 @@ PAST_OF_PLACEMENT = (
     "lost_at",
     "unproven_since",
     "asleep_since",
+    "ended_at",
+    "forced_at",
 )
+PAST_OF_ACCOUNT = ("created_at", "last_admitted_at")
+#: All others: planned anew from those above, brought back where they lie too far ahead, corrected by a rule of their
+#: own (`corrected_stop`), or somebody else's word.
+ELSE_OF_SESSION = frozenset(
+    {
+        "queue_deadline_at",
+        "declared_end_at",
+        "stop_at",
+        "warn_at",
+        "stopped_at",
+        "ended_at",
+        "ping_at",
+        "next_step_at",
+        "lease_until",
+    }
+)
+ELSE_OF_PLACEMENT = frozenset({"declared_end_at", "next_step_at", "lease_until"})
+ELSE_OF_ACCOUNT = frozenset({"funds_end_at", "next_charge_at", "next_step_at"})
 
 
 def corrected_session(session: Session, shift: timedelta, now: datetime, longest: timedelta) -> Session:
@@ -68,7 +92,7 @@ def corrected_stop(session: Session, decided_at: datetime | None, shift: timedel
     stopped_at = session.stopped_at
     over = session.ended_at
     if stopped_at is None or not any(at is not None and at > now for at in (stopped_at, over, decided_at)):
-        return session
+        return _happened(session, PAST_OF_SESSION, shift, now)
     began_ahead = session.running_at is not None and session.running_at > now
     ends = [now, stopped_at - shift] if began_ahead else [now, stopped_at]
     if decided_at is not None and decided_at - shift <= now:
@@ -101,10 +125,8 @@ def corrected_placement(
 
 def corrected_account(account: Account, shift: timedelta, now: datetime, longest: timedelta) -> Account:
     """The account as if the clock had been right; its funds are worked out by whoever keeps it."""
-    admitted = account.last_admitted_at
     return replace(
-        account,
-        last_admitted_at=min(admitted, now) if admitted is not None else None,
+        _happened(account, PAST_OF_ACCOUNT, shift, now),
         next_charge_at=_awaited(account.next_charge_at, shift, now, longest),
     )
 
@@ -117,8 +139,15 @@ def cost(session: Session, now: datetime) -> Decimal:
 
 
 def _happened(row: Row, names: tuple[str, ...], shift: timedelta, now: datetime) -> Row:
-    ahead = {name: at for name in names if (at := getattr(row, name)) is not None and at > now}
-    return replace(row, **{name: min(now, at - shift) for name, at in ahead.items()})
+    def back(at: datetime) -> datetime:
+        return min(now, at - shift) if at > now else at
+
+    told: dict[str, Any] = {name: value for name in names if (value := getattr(row, name)) is not None}
+    right: dict[str, Any] = {
+        name: tuple(map(back, value)) if isinstance(value, tuple) else back(value)
+        for name, value in told.items()
+    }
+    return replace(row, **right) if right != told else row
 
 
 def _awaited(at: datetime | None, shift: timedelta, now: datetime, longest: timedelta) -> datetime | None:

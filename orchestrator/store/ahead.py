@@ -5,12 +5,12 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Column, ColumnElement, Connection, DateTime, Table, or_, select, union, update
 
-from orchestrator.rules.correction import PAST_OF_PLACEMENT
+from orchestrator.rules.correction import PAST_OF_ACCOUNT, PAST_OF_PLACEMENT
 from orchestrator.rules.states import State
 from orchestrator.store.rows import table_of
-from orchestrator.store.tables import PlacementRow, SessionRow, metadata
+from orchestrator.store.tables import AccountRow, PlacementRow, SessionRow, metadata
 
-SESSIONS, PLACEMENTS = table_of(SessionRow), table_of(PlacementRow)
+SESSIONS, PLACEMENTS, ACCOUNTS = table_of(SessionRow), table_of(PlacementRow), table_of(AccountRow)
 #: What happened stays as it was told, or is corrected row by row; the clock's own row is right.
 _LEFT = frozenset(
     {
@@ -37,24 +37,24 @@ class Ahead:
         self._connection = connection
 
     def accounts(self, now: datetime) -> Sequence[str]:
-        """Accounts with a session that is not over, or whose stop or end lies in the future."""
+        """Accounts in which something lies in the future, and those with a session that goes on, or that says so."""
         going_on = select(SESSIONS.c.account_id).where(SESSIONS.c.state.in_(_ENDING))
-        stopped = select(SESSIONS.c.account_id).where(_stopped_ahead(now))
-        found = self._connection.execute(union(going_on, stopped)).scalars()
+        ahead = select(SESSIONS.c.account_id).where(_lies_ahead(now))
+        own = select(ACCOUNTS.c.id).where(or_(*(ACCOUNTS.c[name] > now for name in PAST_OF_ACCOUNT)))
+        found = self._connection.execute(union(going_on, ahead, own)).scalars()
         return sorted(found)
 
     def sessions(self, account_id: str, now: datetime) -> Sequence[str]:
         """This account's sessions of that kind."""
-        of_kind = or_(SESSIONS.c.state.in_(_ENDING), _stopped_ahead(now))
+        of_kind = or_(SESSIONS.c.state.in_(_ENDING), _lies_ahead(now))
         query = select(SESSIONS.c.id).where(SESSIONS.c.account_id == account_id, of_kind)
         return list(self._connection.execute(query.order_by(SESSIONS.c.id)).scalars())
 
     def placements(self, now: datetime, furthest: datetime) -> Sequence[str]:
-        """Placements that are not over and in which something lies in the future, or waits for later than
-        `furthest`."""
+        """Placements in which something lies in the future, and those that wait for later than `furthest`."""
         happened = [PLACEMENTS.c[name] > now for name in PAST_OF_PLACEMENT]
         awaited = [PLACEMENTS.c.next_step_at > furthest, PLACEMENTS.c.lease_until > furthest]
-        query = select(PLACEMENTS.c.id).where(PLACEMENTS.c.ended_at.is_(None), or_(*happened, *awaited))
+        query = select(PLACEMENTS.c.id).where(or_(*happened, *awaited))
         return list(self._connection.execute(query.order_by(PLACEMENTS.c.id)).scalars())
 
     def correct_upkeep(self, shift: timedelta, now: datetime) -> None:
@@ -79,6 +79,8 @@ class Ahead:
             )
 
 
-def _stopped_ahead(now: datetime) -> "ColumnElement[bool]":
-    """A stop has effect at its own instant: one that was decided too early may lie in the past, its end does not."""
-    return or_(SESSIONS.c.stopped_at > now, SESSIONS.c.ended_at > now)
+def _lies_ahead(now: datetime) -> ColumnElement[bool]:
+    """Of a session that may be at rest. A stop has effect at its own instant: where one that was decided too early lies
+    in the past, its end does not."""
+    columns = (SESSIONS.c.stopped_at, SESSIONS.c.ended_at, SESSIONS.c.created_at, SESSIONS.c.deleted_at)
+    return or_(*(column > now for column in columns))

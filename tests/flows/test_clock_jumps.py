@@ -11,9 +11,10 @@ from orchestrator.flows.measure import measure
 from orchestrator.flows.watch_clock import watch_clock
 from orchestrator.rules.audit import Check
 from orchestrator.rules.clock import Known
+from orchestrator.rules.correction import PAST_OF_ACCOUNT, PAST_OF_PLACEMENT, PAST_OF_SESSION
 from orchestrator.rules.states import State, StopReason
 from orchestrator.rules.values import Policy
-from orchestrator.store.sessions import SESSIONS
+from orchestrator.store.audit import ACCOUNTS, PLACEMENTS, SESSIONS
 from tests.flows.conftest import MakeWorld
 from tests.world import HOUR, MINUTE, SECOND, START, World
 
@@ -367,22 +368,39 @@ def test_a_process_that_leaves_in_the_middle_of_a_correction_has_not_done_it(
     assert known(world).correct_at is None
 
 
+def test_what_was_reported_and_what_ended_meanwhile_is_corrected(misled: tuple[World, list[str]]) -> None:
+    world, (kept, _, begun) = misled
+    used_at = world.clock.now + HOUR
+    began = used_at.isoformat().replace("+00:00", "Z")
+    world.done("session.record_interactions", batch=[{"session_id": kept, "count": 1, "began": began}])
+    idle, old = world.create_session(start=False), world.create_session(start=False)
+    world.done("session.delete", session_id=old)
+    world.done("session.close", session_id=begun)
+    world.settle()
+    world.clock.store_is_ahead = timedelta(0)
+    accept_clock(world.services.database)
+    world.clock.now += 2 * SECOND
+    watch_clock(world.services)
+
+    assert world.session(kept).under_way == (used_at - HOUR,)
+    assert world.session(idle).created_at <= world.clock.now
+    assert nothing_lies_ahead(world)
+
+
 def nothing_lies_ahead(world: World) -> bool:
-    """No session says that something happened later than now."""
-    names = (
-        "running_since",
-        "last_ping_at",
-        "last_alive_at",
-        "stopped_at",
-        "ended_at",
-        "starting_at",
-        "created_at",
+    """Nothing says that something happened later than now."""
+    happened = (
+        (SESSIONS, (*PAST_OF_SESSION, "stopped_at", "ended_at")),
+        (PLACEMENTS, PAST_OF_PLACEMENT),
+        (ACCOUNTS, PAST_OF_ACCOUNT),
     )
     with world.services.database.reading() as tx:
-        rows = tx.connection.execute(SESSIONS.select()).all()
-    return not [
-        (row.id, name)
-        for row in rows
+        rows = {table.name: tx.connection.execute(table.select()).all() for table, _ in happened}
+    found = [
+        (table.name, row.id, name)
+        for table, names in happened
+        for row in rows[table.name]
         for name in names
-        if (at := getattr(row, name)) and at > world.clock.now
+        if (at := getattr(row, name)) and (max(at) if isinstance(at, tuple) else at) > world.clock.now
     ]
+    return not found

@@ -1,15 +1,16 @@
 """What becomes of instants that a clock wrote which was ahead by an hour, once the time went back."""
 
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, get_args, get_origin, get_type_hints
 
 import pytest
 
 from orchestrator.rules import correction
 from orchestrator.rules.states import PlacementState, State, Step
-from orchestrator.rules.values import Account, ModelType, Placement
+from orchestrator.rules.values import Account, ModelType, Placement, Session
 from tests.rules.builders import HOUR, MINUTE, SECOND, T0, a_session
 
 LONGEST = 10 * MINUTE
@@ -202,3 +203,59 @@ def test_an_account_is_charged_within_the_hour(admitted: datetime | None, after:
 
     assert corrected.next_charge_at == T0 + 30 * MINUTE
     assert corrected.last_admitted_at == after
+
+
+AN_ACCOUNT = Account(id="acme", plan="payg", currency="USD", balance=Decimal(1), created_at=T0 - HOUR)
+#: (what may lie in the future, what happened, everything else, how it is corrected)
+ROWS: dict[type, tuple[Any, Collection[str], Collection[str], Callable[[Any], Any]]] = {
+    Session: (
+        a_session(),
+        correction.PAST_OF_SESSION,
+        correction.ELSE_OF_SESSION,
+        lambda row: correction.corrected_session(row, HOUR, T0, LONGEST),
+    ),
+    Placement: (
+        a_placement(),
+        correction.PAST_OF_PLACEMENT,
+        correction.ELSE_OF_PLACEMENT,
+        lambda row: correction.corrected_placement(row, HOUR, T0, LONGEST),
+    ),
+    Account: (
+        AN_ACCOUNT,
+        correction.PAST_OF_ACCOUNT,
+        correction.ELSE_OF_ACCOUNT,
+        lambda row: correction.corrected_account(row, HOUR, T0, LONGEST),
+    ),
+}
+
+
+def instants_of(kind: type) -> dict[str, Any]:
+    """Fields that are an instant, or a collection of them, by name."""
+
+    def tells_time(hint: Any) -> bool:
+        return hint is datetime or any(map(tells_time, get_args(hint)))
+
+    return {name: hint for name, hint in get_type_hints(kind).items() if tells_time(hint)}
+
+
+@pytest.mark.parametrize("kind", ROWS)
+def test_of_every_instant_it_is_said_whether_it_happened(kind: type) -> None:
+    _, past, rest, _ = ROWS[kind]
+    assert len(past) == len(set(past))
+    assert {*past} & {*rest} == set()
+    assert {*past, *rest} == instants_of(kind).keys()
+
+
+@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind in ROWS for name in ROWS[kind][1]])
+def test_whatever_happened_in_the_future_happened_that_much_earlier(kind: type, name: str) -> None:
+    row, _, _, correct = ROWS[kind]
+    many = get_origin(instants_of(kind)[name]) is tuple
+    for at, right in ((T0 + 50 * MINUTE, T0 - 10 * MINUTE), (T0 + 2 * HOUR, T0), (T0 - MINUTE, T0 - MINUTE)):
+        told, wanted = ((T0 - MINUTE, at), (T0 - MINUTE, right)) if many else (at, right)
+        assert getattr(correct(replace(row, **{name: told})), name) == wanted
+
+
+@pytest.mark.parametrize("name", ["created_at", "deleted_at"])
+def test_what_is_at_rest_is_corrected_as_well(name: str) -> None:
+    session = a_session(state=State.STOPPED, **{name: T0 + 50 * MINUTE})
+    assert getattr(correction.corrected_stop(session, None, HOUR, T0), name) == T0 - 10 * MINUTE
