@@ -227,6 +227,13 @@ class AccountWork:
         self.account = self.tx.accounts.save(self._before, after, self.now)
         return self.account
 
+    def finish_without_funds(self) -> None:
+        """Where not every session of the account can be read: keep its money, and leave the end of its funds as it
+        was."""
+        if self._freed:
+            self.tx.queues.make_next_queued_due(self.account.id, self.now)
+        self.account = self.tx.accounts.save(self._before, self.account, self.now)
+
     # inside
 
     def _something_is_due(self) -> bool:

@@ -51,6 +51,10 @@ class Accounts:
         row = self._connection.execute(query).first()
         return snapshot(Account, row) if row else None
 
+    def hold(self, account_id: str) -> None:
+        """Lock the account without reading it: its row may be one that cannot be read."""
+        self._connection.execute(select(ACCOUNTS.c.id).where(ACCOUNTS.c.id == account_id).with_for_update())
+
     def due(self, step: Step, now: datetime, limit: int) -> Sequence[str]:
         """Accounts whose step has come, the longest overdue first."""
         query = (

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import Column, ColumnElement, Connection, DateTime, Table, or_, select, union, update
+from sqlalchemy import Column, ColumnElement, Connection, DateTime, Table, func, or_, select, union, update
 
 from orchestrator.rules.correction import PAST_OF_ACCOUNT, PAST_OF_PLACEMENT
 from orchestrator.rules.states import State
@@ -49,6 +49,17 @@ class Ahead:
         of_kind = or_(SESSIONS.c.state.in_(_ENDING), _lies_ahead(now))
         query = select(SESSIONS.c.id).where(SESSIONS.c.account_id == account_id, of_kind)
         return list(self._connection.execute(query.order_by(SESSIONS.c.id)).scalars())
+
+    def decided_at(self, session_id: str, now: datetime) -> datetime | None:
+        """When the session's stop was decided, where a clock that was ahead says so: its placements tell since when
+        their end is wanted."""
+        wanted = (PLACEMENTS.c.session_id == session_id, PLACEMENTS.c.closing_since > now)
+        return self._connection.execute(select(func.min(PLACEMENTS.c.closing_since)).where(*wanted)).scalar()
+
+    def lies_ahead(self, session_id: str, now: datetime) -> bool:
+        """Does the session's stop still lie in the future?"""
+        query = select(SESSIONS.c.id).where(SESSIONS.c.id == session_id, _lies_ahead(now))
+        return self._connection.execute(query).first() is not None
 
     def placements(self, now: datetime, furthest: datetime) -> Sequence[str]:
         """Placements in which something lies in the future, and those that wait for later than `furthest`."""

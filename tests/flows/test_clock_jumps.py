@@ -4,11 +4,13 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 import pytest
+from sqlalchemy import text
 
 from orchestrator.flows.accept_clock import accept_clock
 from orchestrator.flows.audit import audit_everything
 from orchestrator.flows.measure import measure
 from orchestrator.flows.watch_clock import watch_clock
+from orchestrator.rules import clock
 from orchestrator.rules.audit import Check
 from orchestrator.rules.clock import Known
 from orchestrator.rules.correction import PAST_OF_ACCOUNT, PAST_OF_PLACEMENT, PAST_OF_SESSION
@@ -385,6 +387,61 @@ def test_what_was_reported_and_what_ended_meanwhile_is_corrected(misled: tuple[W
     assert world.session(kept).under_way == (used_at - HOUR,)
     assert world.session(idle).created_at <= world.clock.now
     assert nothing_lies_ahead(world)
+
+
+#: What cannot be read, and how it became so.
+UNREADABLE = {
+    "a session": "UPDATE sessions SET attach = '[7]' WHERE id = :id",
+    "a session that is due": "UPDATE sessions SET attach = '[7]', stop_at = created_at WHERE id = :id",
+    "its placement": "UPDATE placements SET attach = '[7]' WHERE session_id = :id",
+    "its account": "UPDATE accounts SET quota = '[7]' WHERE id = 'acme' AND :id <> ''",
+}
+
+
+@pytest.mark.parametrize("statement", UNREADABLE.values(), ids=UNREADABLE)
+def test_a_row_that_cannot_be_read_keeps_no_other_uncorrected(
+    misled: tuple[World, list[str]], statement: str
+) -> None:
+    world, (kept, ended, begun) = misled
+    world.done("account.put", account_id="acme", plan="contract", currency="USD")
+    bad, good = world.run_session(), world.run_session()
+    ran_since = world.session(good).running_since
+    assert ran_since is not None
+    _write(world, statement, bad)
+    world.clock.store_is_ahead = timedelta(0)
+    accept_clock(world.another_worker("boot-2").database)
+    world.services = world.another_worker("boot-2")
+    world.clock.now += MINUTE
+    watch_clock(world.services)
+
+    for session_id in (kept, begun, good):
+        session = world.session(session_id)
+        happened = (session.running_since, session.last_ping_at, session.created_at)
+        assert all(at is not None and at <= world.clock.now for at in happened)
+        assert session.stop_at is None or session.stop_at <= world.clock.now + 24 * HOUR
+    assert off(world.session(good).running_since, ran_since - HOUR) <= NEAR
+    if "accounts" not in statement:
+        assert off(world.session(ended).ended_at, world.clock.now) <= 4 * MINUTE
+        assert world.ledger_of(kept) <= Decimal("0.18")
+        assert world.account("acme").balance == Decimal(100) - sum(map(world.ledger_of, _charged(world)))
+    assert known(world).correct_at is not None, "it is tried again"
+
+    _write(world, statement.replace("'[7]'", "NULL").replace(", stop_at = created_at", ""), bad)
+    world.clock.now += clock.CORRECT_AGAIN
+    watch_clock(world.services)
+    assert known(world).correct_at is None
+    assert nothing_lies_ahead(world)
+    assert world.ledger_of(kept) <= Decimal("0.28")
+    assert world.ledger_of(ended) <= Decimal("0.12")
+
+
+def _charged(world: World) -> set[str]:
+    return {entry.session_id for entry in world.ledger() if entry.session_id is not None}
+
+
+def _write(world: World, statement: str, session_id: str) -> None:
+    with world.services.database.engine.begin() as connection:
+        assert connection.execute(text(statement), {"id": session_id}).rowcount == 1
 
 
 def nothing_lies_ahead(world: World) -> bool:
