@@ -8,7 +8,7 @@ from orchestrator.cli.failures import Complaint
 from orchestrator.cli.options import AsJson
 from orchestrator.cli.output import pairs, print_json, progress, show
 from orchestrator.cli.providers import services_here
-from orchestrator.cli.reading import opened
+from orchestrator.cli.reading import clock_of, opened
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -22,7 +22,7 @@ app = typer.Typer()
 def show_clock(as_json: AsJson = False) -> None:
     """Show the trusted time, and a jump of the store's clock that stands."""
     with opened() as database, database.reading() as tx:
-        known, now = tx.clock.known(), tx.now()
+        known, now = clock_of(database, tx), tx.now()
     _print(known, now, as_json=as_json)
 
 

@@ -8,6 +8,7 @@ from orchestrator.rules.refusals import ErrorCode, Refusal
 from orchestrator.rules.values import Account, Session
 
 if TYPE_CHECKING:
+    from orchestrator.rules.clock import Known
     from orchestrator.settings import Configuration
     from orchestrator.store.database import Database
     from orchestrator.store.unit import Transaction
@@ -32,6 +33,12 @@ def reading() -> Iterator["Transaction"]:
     """One transaction that only reads."""
     with opened() as database, database.reading() as tx:
         yield tx
+
+
+def clock_of(database: "Database", tx: "Transaction") -> "Known | None":
+    """What processes know of the store's clock, compared with it right now; None where none has compared it yet."""
+    known = tx.clock.known()
+    return None if known is None else database.time.as_it_is(tx.connection, known)
 
 
 def configured() -> "Configuration":

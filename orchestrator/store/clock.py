@@ -80,6 +80,12 @@ class StoreClock:
         self._looked = float("-inf")  # the next transaction here goes by the accepted time
         return rule.accepted(known, trust, reading, self._stopwatch.boot)
 
+    def as_it_is(self, connection: Connection, known: Known) -> Known:
+        """What is known, with a jump that stands right now by what this process measures, though nobody has noted it:
+        no worker runs, say."""
+        trust, reading = self._met(connection, known)
+        return self._noted(known, trust, reading) if trust.jumped and known.jumped_at is None else known
+
     def look(self, engine: Engine) -> None:
         """Meet what the others know, when it is time for it, in a transaction of its own; one thread at once."""
         if self._stopwatch.seconds() - self._looked < self.look_every and self._trust is not None:

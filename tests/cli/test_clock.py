@@ -11,6 +11,7 @@ from orchestrator.flows.measure import measure
 from orchestrator.rules.clock import Known
 from orchestrator.store.accounts import ACCOUNTS
 from orchestrator.store.sessions import SESSIONS
+from orchestrator.store.stopwatch import machine_stopwatch
 from orchestrator.store.unit import Transaction
 from tests.cli.conftest import Cli
 from tests.world import World
@@ -40,6 +41,27 @@ def test_a_jump_turns_one_line_of_doctor_red_with_its_remedy(
     [found] = [one for one in findings if one["check"] == "clock"]
     assert words in found["detail"]
     assert "orchestrator clock accept" in found["detail"]
+
+
+@pytest.mark.parametrize(("ahead", "words"), [(1, "3600 s ahead"), (-1, "3600 s behind")])
+def test_a_jump_that_no_worker_has_seen_is_told_of_all_the_same(
+    cli: Cli, world: World, ahead: int, words: str
+) -> None:
+    """The row tells what this machine measured; since then its clock was set, and nobody runs."""
+    watch, hour = machine_stopwatch(), timedelta(hours=1)
+    note(world, at=datetime.now(UTC) - ahead * hour, boot=watch.boot, boot_seconds=watch.seconds())
+
+    shown = cli("clock", "show", "--json").json
+    assert shown["jumped"]
+    assert shown["ahead_seconds"] == pytest.approx(ahead * 3600, abs=5)
+    assert words in cli("clock", "show").out.replace(str(round(abs(shown["ahead_seconds"]))), "3600")
+    [found] = [one for one in cli("doctor", "--json").json if one["check"] == "clock"]
+    assert not found["ok"]
+    assert "orchestrator clock accept" in found["detail"]
+    with world.services.database.reading() as tx:
+        known = tx.clock.known()
+    assert known is not None
+    assert known.jumped_at is None, "who only looks writes nothing"
 
 
 def test_a_jump_is_shown_and_accepted(cli: Cli, world: World) -> None:

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from orchestrator.cli.failures import Complaint
-from orchestrator.cli.reading import reading
+from orchestrator.cli.reading import clock_of, opened
 from orchestrator.cli.times import span
 
 if TYPE_CHECKING:
@@ -14,8 +14,8 @@ def agrees(_settings: "Settings") -> str:
     """Does the store's clock agree with the time that processes measure?"""
     from orchestrator.rules.clock import correction_is_late, in_words
 
-    with reading() as tx:
-        known, now = tx.clock.known(), tx.now()
+    with opened() as database, database.reading() as tx:
+        known, now = clock_of(database, tx), tx.now()
     if known is None:
         return "not compared yet: no worker has run"
     if known.jumped_at is not None:
