@@ -6,10 +6,10 @@ from urllib.parse import urlsplit
 
 import httpx
 from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.resolver import ThreadedResolver
 
 from orchestrator.providers.errors import NotSent
 from orchestrator.providers.local_faults import causes
+from orchestrator.providers.name_threads import NameThreads
 from orchestrator.rules.addresses import Reach, hides_an_address, parsed
 
 
@@ -26,7 +26,7 @@ class CheckedResolver(AbstractResolver):
 
     def __init__(self, reach: Reach, resolver: AbstractResolver | None = None) -> None:
         self._reach = reach
-        self._resolver = resolver or ThreadedResolver()
+        self._resolver = resolver or NameThreads()
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET

@@ -1,19 +1,21 @@
 """The resolver of one process: the system's, and what is known of whether it answers.
 
 A name that is not found is the provider's fault where other names are found, and this machine's where none is. So after
-a failure names that were found before are looked up again, once for all calls that failed meanwhile.
+a failure names that were found before are looked up again, once for all calls that failed meanwhile, in threads that no
+other name can hold.
 """
 
 import asyncio
 import socket
 from collections import Counter, OrderedDict
 from collections.abc import Collection
+from functools import partial
 from pathlib import Path
 
 from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.resolver import ThreadedResolver
 
 from orchestrator.providers.clock import monotonic
+from orchestrator.providers.name_threads import SLOW, Lookup, NameThreads, domain, in_a_thread, look_up
 from orchestrator.rules.addresses import parsed
 
 #: Names that were found, remembered for the control question; and how many of them it asks about.
@@ -33,13 +35,17 @@ class WatchedResolver(AbstractResolver):
         *,
         names: Collection[str] = (),
         hosts_file: Path = HOSTS_FILE,
+        lookup: Lookup = look_up,
     ) -> None:
-        """`names`: hosts that are there as a rule, for the time in which none was found yet."""
-        self._given = resolver
+        """`names`: hosts that are there as a rule, for the time in which none was found yet. `lookup`: how the system
+        is asked, where no other `resolver` is given."""
+        self._resolver = resolver or NameThreads(lookup)
+        self._for_control = resolver or NameThreads(lookup)
         self._names = [name for name in names if parsed(name) is None]
         self._hosts_file = hosts_file
         self._found: OrderedDict[str, frozenset[int]] = OrderedDict()
         self._pending: Counter[str] = Counter()
+        self._since: dict[str, float] = {}
         self._given_up: dict[str, float] = {}
         self._question: asyncio.Task[bool | None] | None = None
         self._asked_at = 0.0
@@ -49,17 +55,20 @@ class WatchedResolver(AbstractResolver):
     ) -> list[ResolveResult]:
         """Raises OSError where there is no answer."""
         self._pending[host] += 1
+        self._since.setdefault(host, monotonic())
         try:
-            found = await self._resolver().resolve(host, port, family)
+            found = await self._resolver.resolve(host, port, family)
         except asyncio.CancelledError:
             self._given_up[host] = monotonic()
             raise
         finally:
             self._pending[host] -= 1
-            self._pending += Counter()  # forgets those that are zero
+            if not self._pending[host]:
+                del self._pending[host]
+                del self._since[host]
+        self._given_up.pop(host, None)
         self._found[host] = frozenset(result["family"] for result in found)
         self._found.move_to_end(host)
-        self._given_up.pop(host, None)
         while len(self._found) > REMEMBERED:
             self._found.popitem(last=False)
         return found
@@ -83,33 +92,36 @@ class WatchedResolver(AbstractResolver):
         return await asyncio.shield(self._question)
 
     async def _ask_for_others(self, host: str) -> bool | None:
-        from_file = await asyncio.to_thread(_names_in, self._hosts_file)
-        known = dict.fromkeys([*reversed(self._found), *self._names])
-        others = [name for name in known if _domain(name) != _domain(host) and name not in from_file]
-        if not others:
-            return None
-        asked = [asyncio.ensure_future(self._is_found(name)) for name in others[:ASKED]]
+        asked: list[asyncio.Future[bool]] = []
         try:
             async with asyncio.timeout(CONTROL_TIMEOUT):
+                others = await self._others(host)
+                if not others:
+                    return None
+                asked += [asyncio.ensure_future(self._is_found(name)) for name in others[:ASKED]]
                 return any(await asyncio.gather(*asked))
+        except RuntimeError:  # no thread can be started
+            return None
         except TimeoutError:
-            return any(one.done() and not one.cancelled() and one.result() for one in asked)
+            return (
+                any(one.done() and not one.cancelled() and one.result() for one in asked) if asked else None
+            )
+
+    async def _others(self, host: str) -> list[str]:
+        """Names of other domains that name servers know, first those that do not hang themselves, the newest first."""
+        from_file = await in_a_thread(partial(_names_in, self._hosts_file))
+        known = dict.fromkeys([*reversed(self._found), *self._names])
+        others = [name for name in known if domain(name) != domain(host) and name not in from_file]
+        return sorted(others, key=self._hangs)
+
+    def _hangs(self, host: str) -> bool:
+        return host in self._given_up or monotonic() - self._since.get(host, float("inf")) >= SLOW / 2
 
     async def _is_found(self, host: str) -> bool:
         try:
-            return bool(await self._resolver().resolve(host, 0, socket.AF_UNSPEC))
+            return bool(await self._for_control.resolve(host, 0, socket.AF_UNSPEC))
         except (OSError, RuntimeError):  # no answer, or no thread to ask in
             return False
-
-    def _resolver(self) -> AbstractResolver:
-        if self._given is None:  # made on the loop that uses it
-            self._given = ThreadedResolver()
-        return self._given
-
-
-def _domain(host: str) -> list[str]:
-    """Names of one domain fail together where its own name servers do."""
-    return host.lower().rstrip(".").split(".")[-2:]
 
 
 def _names_in(hosts_file: Path) -> frozenset[str]:

@@ -1,0 +1,192 @@
+"""The system's resolver in threads of its own: names that hang take no thread from other names, nor from anybody else.
+
+The system's resolver blocks, for half a minute or for ever, and cannot be called off. So each name that is asked for
+has one thread at most, however many calls wait for it; names in doubt, which were slow the last time or are so now,
+share a number of threads, and all others have as many that no name in doubt ever holds."""
+
+import asyncio
+import socket
+import threading
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeVar
+
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+#: Names in doubt that are looked up at once, and all others; and of those the names of one domain.
+AT_ONCE, OF_ONE_DOMAIN = 64, 16
+#: Threads in all: each of those that began in good faith may turn out to hang.
+MOST = 512
+#: A name without an answer after this many seconds is in doubt.
+SLOW = 1.0
+#: Names in doubt that are remembered.
+REMEMBERED = 1024
+
+_NUMERIC = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+#: (family, protocol, address, scope) of each address of a name.
+Found = Sequence[tuple[socket.AddressFamily, int, str]]
+T = TypeVar("T")
+Lookup = Callable[[str, socket.AddressFamily], Found]
+
+
+def look_up(host: str, family: socket.AddressFamily) -> Found:
+    """Ask the system; it may take long. Raises OSError where there is no answer."""
+    infos = socket.getaddrinfo(host, 0, family, socket.SOCK_STREAM, 0, socket.AI_ADDRCONFIG)
+    return [
+        (of, proto, _numeric(address)) for of, _, proto, _, address in infos if isinstance(address[0], str)
+    ]
+
+
+def domain(host: str) -> str:
+    """Names of one domain fail together where its own name servers do."""
+    return ".".join(host.lower().rstrip(".").split(".")[-2:])
+
+
+@dataclass(eq=False, slots=True)
+class _Question:
+    """One name that is asked for."""
+
+    host: str
+    family: socket.AddressFamily
+    answer: "asyncio.Future[Found]"
+    in_doubt: bool
+    callers: int = 0
+    began: float | None = None
+    """None: it waits for a thread."""
+    of: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.of = domain(self.host)
+
+
+class NameThreads(AbstractResolver):
+    """Belongs to one event loop."""
+
+    def __init__(self, lookup: Lookup = look_up) -> None:
+        self._lookup = lookup
+        self._open: dict[tuple[str, socket.AddressFamily], _Question] = {}
+        self._doubtful: OrderedDict[str, None] = OrderedDict()
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        """Raises OSError where there is no answer, RuntimeError where no thread can be started."""
+        question = self._open.get((host, family))
+        if question is None:
+            question = self._ask(host, family)
+        question.callers += 1
+        try:
+            found = await asyncio.shield(question.answer)
+        finally:
+            question.callers -= 1
+            if not question.callers and question.began is None:
+                self._close(question)  # nobody waits for it any more, and no thread is on it
+        return [
+            ResolveResult(hostname=host, host=address, port=port, family=of, proto=proto, flags=_NUMERIC)
+            for of, proto, address in found
+        ]
+
+    async def close(self) -> None:
+        """A thread ends with its answer, or with the process."""
+
+    def _ask(self, host: str, family: socket.AddressFamily) -> _Question:
+        loop = asyncio.get_running_loop()
+        question = _Question(
+            host=host, family=family, answer=loop.create_future(), in_doubt=host in self._doubtful
+        )
+        question.answer.add_done_callback(_is_known)
+        self._open[host, family] = question
+        self._begin_what_may()
+        return question
+
+    def _begin_what_may(self) -> None:
+        """In the order in which they came."""
+        running = Counter(one.in_doubt for one in self._open.values() if one.began is not None)
+        of_domain = Counter((one.in_doubt, one.of) for one in self._open.values() if one.began is not None)
+        for question in [one for one in self._open.values() if one.began is None]:
+            kind, mine = question.in_doubt, (question.in_doubt, question.of)
+            if running.total() < MOST and running[kind] < AT_ONCE and of_domain[mine] < OF_ONE_DOMAIN:
+                running[kind] += 1
+                of_domain[mine] += 1
+                self._begin(question)
+
+    def _begin(self, question: _Question) -> None:
+        loop = asyncio.get_running_loop()
+
+        question.began = loop.time()
+        try:
+            _start(partial(self._lookup, question.host, question.family), partial(self._answered, question))
+        except RuntimeError as error:  # no more threads
+            del self._open[question.host, question.family]
+            question.answer.set_exception(error)
+            return
+        loop.call_later(SLOW, self._is_slow, question)
+
+    def _answered(self, question: _Question, answer: Found | Exception) -> None:
+        self._close(question)
+        if question.began is not None and asyncio.get_running_loop().time() - question.began < SLOW:
+            self._doubtful.pop(question.host, None)
+        _settle(question.answer, answer)
+
+    def _is_slow(self, question: _Question) -> None:
+        """From now on it takes no room from names that are not in doubt."""
+        if self._open.get((question.host, question.family)) is not question:
+            return
+        question.in_doubt = True
+        self._doubtful[question.host] = None
+        self._doubtful.move_to_end(question.host)
+        while len(self._doubtful) > REMEMBERED:
+            self._doubtful.popitem(last=False)
+        self._begin_what_may()
+
+    def _close(self, question: _Question) -> None:
+        if self._open.get((question.host, question.family)) is question:
+            del self._open[question.host, question.family]
+            self._begin_what_may()
+
+
+async def in_a_thread(work: Callable[[], T]) -> T:
+    """Run what may block, in a thread that nobody else waits for. Raises RuntimeError where none can be started."""
+    answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+    _start(work, partial(_settle, answer))
+    return await answer
+
+
+def _start(work: Callable[[], T], told: Callable[[T | Exception], None]) -> None:
+    """In a thread that ends with the process; `told` runs on the loop."""
+    loop = asyncio.get_running_loop()
+
+    def run() -> None:
+        try:
+            answer: T | Exception = work()
+        except Exception as error:  # noqa: BLE001  handed to whoever waits for it
+            answer = error
+        with suppress(RuntimeError):  # the loop is closed: nobody waits
+            loop.call_soon_threadsafe(told, answer)
+
+    threading.Thread(target=run, name="resolver", daemon=True).start()
+
+
+def _settle(waiting: "asyncio.Future[T]", answer: T | Exception) -> None:
+    if waiting.done():
+        return
+    if isinstance(answer, Exception):
+        waiting.set_exception(answer)
+    else:
+        waiting.set_result(answer)
+
+
+def _numeric(address: tuple[object, ...]) -> str:
+    """An address of a link bears the link's number."""
+    if len(address) > 3 and address[3]:
+        return socket.getnameinfo(address, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)[0]  # type: ignore[arg-type]
+    return str(address[0])
+
+
+def _is_known(answer: "asyncio.Future[Found]") -> None:
+    """Nobody may wait for it any more: an error is not told of as one that was forgotten."""
+    if not answer.cancelled():
+        answer.exception()
