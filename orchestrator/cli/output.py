@@ -7,6 +7,7 @@ import csv
 import errno
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 _WIDE = 400
 #: From so many columns on, a terminal is wide.
 _ROOMY = 160
+#: How texts begin that spreadsheets take for formulas, also in the wide letters of East Asian keyboards.
+_FORMULAS = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
 #: What a file answers that takes no more.
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
@@ -51,9 +55,7 @@ def print_table_as_csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]
     writer = csv.DictWriter(sys.stdout, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     for row in rows:
-        writer.writerow(
-            {key: escape(value) if isinstance(value, str) else value for key, value in row.items()}
-        )
+        writer.writerow({key: _csv_cell(value) for key, value in row.items()})
 
 
 def show(*parts: "RenderableType") -> None:
@@ -151,6 +153,16 @@ def _console(*, stderr: bool) -> "Console":
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() else _WIDE
     return Console(stderr=stderr, width=width, markup=False, highlight=False, emoji=False)
+
+
+def _csv_cell(value: Any) -> Any:
+    """Spreadsheets run a text that looks like a formula, and such a text may come from others: an apostrophe before it
+    makes it text. Numbers stay numbers."""
+    if not isinstance(value, str):
+        return value
+    told = escape(value)
+    is_formula = told.lstrip().startswith(_FORMULAS) and not _NUMBER.fullmatch(told)
+    return f"'{told}" if is_formula else told
 
 
 def _cell(value: Any) -> Any:

@@ -1,9 +1,14 @@
 """Commands that read: JSON is the object itself, tables are for people."""
 
+import csv
+from decimal import Decimal, InvalidOperation
+
 import pytest
 
+from orchestrator.cli.output import print_table_as_csv
 from orchestrator.flows import views
 from orchestrator.flows.deliver_events import deliver_events
+from orchestrator.rules.text import escape
 from tests.cli.conftest import Cli
 from tests.world import MINUTE, World
 
@@ -141,6 +146,49 @@ def test_the_ledger_comes_as_csv(cli: Cli, world: World) -> None:
     head, line = cli("account", "ledger", "acme", "--csv").out.splitlines()
     assert head.startswith("id,at,kind,amount,currency,debit,credit,balance")
     assert ",credit,100.00,USD,granted,account:acme,100.00,," in line
+
+
+FORMULAS = (
+    '=HYPERLINK("http://evil.example","x")',
+    "=1+1",
+    "+1+cmd|' /C calc'!A0",
+    "-2+3",
+    "@SUM(A1)",
+    " =1+1",
+    "\t=1+1",
+    "\uff1d1+1",
+    "-",
+)
+
+
+@pytest.mark.parametrize("text", [*FORMULAS, "a=b", "1-2", "-0.02", "+7", "2026-01-01T12:00:00Z", ""])
+def test_no_text_of_a_csv_is_a_formula_and_numbers_stay_numbers(
+    text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    print_table_as_csv(("text", "amount", "n"), [{"text": text, "amount": Decimal("-0.02"), "n": -3}])
+    _, [told, amount, n] = csv.reader(capsys.readouterr().out.splitlines())
+    assert told == ("'" if text in FORMULAS else "") + escape(text)
+    assert (amount, n) == ("-0.02", "-3")
+
+
+def test_a_reason_that_is_a_formula_is_text_in_the_ledger_as_csv(cli: Cli, world: World) -> None:
+    formula = '=HYPERLINK("http://evil.example","x")'
+    world.done(
+        "account.debit", account_id="acme", amount="1", currency="USD", key="d", reason=formula, author="@me"
+    )
+    rows = list(csv.DictReader(cli("account", "ledger", "acme", "--csv").out.splitlines()))
+    assert formula in rows[0]["note"]
+    assert not [
+        cell for row in rows for cell in row.values() if cell[:1] in set("=+-@") and not _is_a_number(cell)
+    ]
+
+
+def _is_a_number(cell: str) -> bool:
+    try:
+        Decimal(cell)
+    except InvalidOperation:
+        return False
+    return True
 
 
 def test_a_forecast_tells_how_long_the_money_lasts(cli: Cli, world: World) -> None:
