@@ -76,13 +76,19 @@ def _as_it_ended(session: dict[str, Any]) -> str:
     return f"{said}, since {when(session['ended_at'], datetime.now(UTC))}: nothing is left to close"
 
 
+def _state(one: dict[str, Any]) -> str:
+    state = f"{'orphan, ' if one['orphan'] else ''}{one.get('placement_state', one['state'])}"
+    more = one["orphans_at_most"]
+    return f"{state}, perhaps {more} more" if more else state
+
+
 def _row(one: dict[str, Any]) -> tuple[Any, ...]:
     return (
         one["id"],
         one["account_id"] or "",
         one["provider"],
         one["handle"] or "",
-        f"{'orphan, ' if one['orphan'] else ''}{one.get('placement_state', one['state'])}",
+        _state(one),
         str(timedelta(seconds=one["age_seconds"])),
         one["attempts"],
         _money(one),

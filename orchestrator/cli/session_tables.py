@@ -215,7 +215,10 @@ def _ping(session: dict[str, Any], now: datetime) -> str:
 def _answer(placement: "Placement") -> str:
     """What the provider said last; an open whose answer was lost may have left more there than we know of."""
     said = placement.proof or placement.last_answer or ""
-    return f"{said} (possible orphans at the provider)".strip() if placement.possible_orphans else said
+    if not placement.possible_orphans:
+        return said
+    most = f", {placement.orphans_at_most} at most" if placement.orphans_at_most else ""
+    return f"{said} (possible orphans at the provider{most})".strip()
 
 
 def _step(step: str | None, at: str | None, now: datetime) -> str:

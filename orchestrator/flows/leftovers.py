@@ -33,6 +33,7 @@ def of_close(placement: Placement, now: datetime) -> dict[str, Any]:
         "currency": placement.currency,
         "next_try_at": rfc3339(placement.next_step_at),
         "possible_orphans": placement.possible_orphans,
+        "orphans_at_most": views.orphans_of(placement),
         "forced": views.forced(placement),
     }
 
@@ -69,7 +70,12 @@ def orphans(tx: Transaction, now: datetime, provider: str | None = None) -> list
 def possible(tx: Transaction, now: datetime, provider: str | None = None) -> list[dict[str, Any]]:
     """Opens after which more may live at their provider than we know of, newest first."""
     rows = tx.leftovers.possible_orphans(now)
-    return [of_close(row, now) for row in rows if provider in (None, row.provider)]
+    return [_of_possible(row, now) for row in rows if provider in (None, row.provider)]
+
+
+def _of_possible(placement: Placement, now: datetime) -> dict[str, Any]:
+    risk = views.as_text(views.orphans_at_risk(placement, now))
+    return of_close(placement, now) | {"money_at_risk": risk}
 
 
 def _wanted(

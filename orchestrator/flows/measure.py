@@ -7,7 +7,7 @@ from decimal import Decimal
 from orchestrator.client import JOBS
 from orchestrator.client.options import JOBS_QUEUE
 from orchestrator.flows.retention_lags import lags
-from orchestrator.flows.views import at_risk
+from orchestrator.flows.views import at_risk, orphans_at_risk, orphans_of
 from orchestrator.observability import metrics
 from orchestrator.observability.metrics import Reading
 from orchestrator.rules import liveness
@@ -58,7 +58,11 @@ def _reading(tx: Transaction, providers: tuple[str, ...], configuration: Configu
     money = dict.fromkeys(tx.models.currencies(), Decimal(0))
     for placement in unproven:
         money[placement.currency] = money.get(placement.currency, Decimal(0)) + at_risk(placement, now)
-    possible = Counter(one.provider for one in tx.leftovers.possible_orphans(now))
+    possible: Counter[str] = Counter()
+    for placement in tx.leftovers.possible_orphans(now):
+        possible[placement.provider] += orphans_of(placement)
+        risk = orphans_at_risk(placement, now)
+        money[placement.currency] = money.get(placement.currency, Decimal(0)) + risk
     held = {brake.provider for brake in tx.brakes.holding(now)}
     counted = tx.sessions.count_by_state()
     return Reading(

@@ -82,6 +82,13 @@ class _Freeing:
         self.over = True
 
 
+def is_to_be_closed(card: Card, placement: Placement) -> bool:
+    """Its resolve ends what it finds: nobody wants it any more, it is not its own, or to find it by repeating the open
+    might open as many more as the failed one may have left."""
+    failed = placement.orphans_at_most is not None
+    return placement.closing_since is not None or failed or never_sent(card, placement)
+
+
 def never_sent(card: Card, placement: Placement) -> bool:
     """Its key was not proven free, so that no open was sent: what the key has is not its own, and never adopted."""
     return card.frees_key and placement.freed_at is None
@@ -307,13 +314,17 @@ def unknown(work: AccountWork, placement: Placement, error: ProviderError, step:
     first = step is Step.OPEN
     backoff = min(RETRY_LAST * 2 ** min(placement.attempts, 6), policy.close_retry_max_seconds)
     wait = lag if first else local_faults.wait_after(failed_here_in(error), backoff)
+    if isinstance(error, OutcomeUnknown) and error.answered:
+        wait = min(wait, max(RETRY_FIRST, policy.credential_rest_seconds))
     orphans = isinstance(error, OutcomeUnknown) and error.possible_orphans
+    left = error.at_most if isinstance(error, OutcomeUnknown) else 0
     later = replace(
         placement,
         state=PlacementState.UNKNOWN,
         last_answer=str(error),
         unproven_since=_unproven_since(placement, step, work.now),
         possible_orphans=placement.possible_orphans or orphans,
+        orphans_at_most=((placement.orphans_at_most or 0) + left) or None,
         next_step=Step.RESOLVE,
         next_step_at=work.now + timedelta(seconds=wait),
         lease_token=None,

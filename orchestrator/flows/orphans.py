@@ -22,7 +22,9 @@ _NOT_INHERITED: Mapping[str, Any] = {
         (
             "session_id",
             "candidate",
+            "freed_at",
             "opened_at",
+            "orphans_at_most",
             "lost_at",
             "unproven_since",
             "ended_at",

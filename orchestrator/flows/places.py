@@ -1,5 +1,6 @@
 """Where a session may be served next: a provider of its model, and a credential there that is free."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from orchestrator.store.unit import Transaction
 #: (provider, credential) that a session must not be placed at.
 Spots = AbstractSet[tuple[str, str | None]]
 
+#: An open that failed at its platform, and may have left sessions there, is sent again so often under one key.
+REPEATS = 1
 #: Stands for every credential of a provider that has refused as a whole.
 EVERYWHERE = "*"
 
@@ -133,7 +136,8 @@ def _take_at(
 
 def _tried(services: Services, earlier: Sequence[Placement]) -> Spots:
     """Where another attempt would meet the same refusal, or the same dead endpoint."""
-    tried: set[tuple[str, str | None]] = set()
+    failed = Counter((one.provider, one.credential) for one in earlier if one.orphans_at_most is not None)
+    tried = {spot for spot, times in failed.items() if times > REPEATS}
     for placement in earlier:
         card = services.card(placement.provider)
         if placement.refused_by is RefusedBy.PROVIDER:

@@ -172,7 +172,12 @@ def found_and_ended(
     tx: Transaction, placement: Placement, handle: str, proof: str, now: datetime
 ) -> Placement:
     """Its open had made this, of which nobody had heard: it lived, and was closed as it was found."""
-    return _end(tx, replace(placement, handle=handle), PlacementState.CLOSED, proof, now, before=placement)
+    left = placement.orphans_at_most
+    more = placement.possible_orphans and left != 1  # this one was one of them
+    known = replace(
+        placement, handle=handle, possible_orphans=more, orphans_at_most=left - 1 if left else left
+    )
+    return _end(tx, known, PlacementState.CLOSED, proof, now, before=placement)
 
 
 def closed(tx: Transaction, placement: Placement, proof: str, now: datetime) -> Placement:

@@ -4,7 +4,7 @@ import asyncio
 
 from orchestrator.flows import witness
 from orchestrator.flows.claims import Claimed, flow_of
-from orchestrator.flows.open_due import never_sent, open_terms, settle_open
+from orchestrator.flows.open_due import is_to_be_closed, open_terms, settle_open
 from orchestrator.flows.pipeline import run_once
 from orchestrator.flows.services import Services
 from orchestrator.flows.targets import order_of
@@ -16,7 +16,7 @@ from orchestrator.rules.states import Step
 
 async def ask_to_resolve(services: Services, driver: Driver, one: Claimed) -> Placed | NotPlaced:
     timeout = services.policy(driver.name).open_timeout_seconds
-    unwanted = one.placement.closing_since is not None or never_sent(driver.card, one.placement)
+    unwanted = is_to_be_closed(driver.card, one.placement)
     try:
         async with asyncio.timeout(timeout):
             order = order_of(services, one)

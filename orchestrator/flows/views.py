@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -194,6 +194,21 @@ def at_risk(placement: Placement, now: datetime) -> Decimal:
     since = placement.closing_since or placement.created_at
     until = placement.forced_at or now
     return money.money_at_risk(placement.price_per_node_hour, placement.nodes, since, until)
+
+
+def orphans_at_risk(placement: Placement, now: datetime) -> Decimal:
+    """What the sessions may have cost so far that its open may have left, until what was asked for is over."""
+    since = placement.sent_at or placement.created_at
+    until = min(now, since + timedelta(seconds=placement.duration_seconds))
+    each = money.money_at_risk(placement.price_per_node_hour, placement.nodes, since, until)
+    return orphans_of(placement) * each
+
+
+def orphans_of(placement: Placement) -> int:
+    """How many its open may have left; one, where nobody knows."""
+    if not placement.possible_orphans:
+        return 0
+    return 1 if placement.orphans_at_most is None else placement.orphans_at_most
 
 
 def forced(placement: Placement) -> dict[str, Any] | None:

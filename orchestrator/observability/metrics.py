@@ -95,11 +95,16 @@ class StoreCollector(Collector):
         yield _gauge("orchestrator_sessions", "Sessions.", ["state", "provider"], reading.sessions)
         yield _gauge("orchestrator_oldest_overdue_seconds", "The step most overdue.", ["step"], overdue)
         yield _gauge("orchestrator_unproven_closes", "Closes without proof.", [], {(): reading.unproven})
-        yield _gauge("orchestrator_money_at_risk", "What these may have cost.", ["currency"], reading.at_risk)
+        yield _gauge(
+            "orchestrator_money_at_risk",
+            "What these and possible orphans may cost.",
+            ["currency"],
+            reading.at_risk,
+        )
         yield _gauge("orchestrator_forced_closes", "Closes forced without proof.", [], {(): reading.forced})
         yield _gauge(
             "orchestrator_possible_orphans",
-            "Opens that may have left more than is known.",
+            "Sessions that opens may have left unknown.",
             ["provider"],
             reading.possible_orphans,
         )

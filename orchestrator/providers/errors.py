@@ -86,9 +86,15 @@ class Throttled(ProviderError):
 class OutcomeUnknown(ProviderError):
     """It may or may not have happened: resolve first, never send blindly again."""
 
-    def __init__(self, message: str, *, possible_orphans: bool = False) -> None:
+    def __init__(
+        self, message: str, *, possible_orphans: bool = False, at_most: int = 0, answered: bool = False
+    ) -> None:
         super().__init__(message)
         self.possible_orphans = possible_orphans
+        self.at_most = at_most
+        """So many it may have opened, where that is known: to repeat the open may open as many more."""
+        self.answered = answered
+        """The platform itself has answered: nothing goes on there."""
 
 
 class NotClosed(ProviderError):

@@ -57,7 +57,7 @@ class MorpheusDriver:
         self.card = card(options)
         self._options = options
         self._http = http
-        self._slot = Slot(http, options.base_url)
+        self._slot = Slot(http, options.base_url, options.tries_below)
         self._pinger = Pinger(http)
 
     async def open(self, order: Order) -> Placed:

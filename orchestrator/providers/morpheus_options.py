@@ -20,6 +20,8 @@ class MorpheusOptions(DriverOptions):
     node: str | None = Field(default=None, min_length=1)
     """Another provider of this configuration, a Morpheus node: asked what the chain has of a session, where the gateway
     does not tell."""
+    tries_below: int = Field(default=3, ge=1)
+    """How often the gateway tries by itself within one open: after a failure so many sessions may live."""
     opens_settle_within_seconds: float = Field(default=900, ge=0)
     """After a lost answer the gateway may go on opening for so long: no resolve before."""
 

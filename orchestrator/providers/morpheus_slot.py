@@ -26,9 +26,10 @@ _NATIVE = {
 class Slot:
     """Sends the calls that are addressed by the key; each on a connection of its own."""
 
-    def __init__(self, http: HttpClient, base_url: str) -> None:
+    def __init__(self, http: HttpClient, base_url: str, tries_below: int) -> None:
         self._http = http
         self._base_url = base_url.rstrip("/")
+        self._tries_below = tries_below
 
     async def open(self, order: Order, model_id: str, timeout_seconds: float) -> str:
         """Open or adopt, and return the session's id. Raises what `Driver.open` may raise."""
@@ -41,7 +42,8 @@ class Slot:
             "directPayment": bool(order.options.get("direct_payment", False)),
             "failover": bool(order.options.get("failover", False)),
         }
-        return _opened(await self._post(path, order.secret, timeout_seconds, params=params, json=wish))
+        answer = await self._post(path, order.secret, timeout_seconds, params=params, json=wish)
+        return _opened(answer, self._tries_below)
 
     async def close(self, secret: Secret | None, timeout_seconds: float) -> Closed:
         """Close whatever the key has. Raises NotClosed where it says that it did not."""
@@ -111,7 +113,7 @@ def _offered(answer: Answer) -> Answer:
     return answer
 
 
-def _opened(answer: Answer) -> str:
+def _opened(answer: Answer, tries_below: int) -> str:
     body = _body(answer)
     session_id = body.get("session_id")
     if (
@@ -124,7 +126,10 @@ def _opened(answer: Answer) -> str:
     if "no bids available" in read_fault(answer).text.lower():
         raise ProviderFull(describe(answer))
     if answer.status >= 500:  # it retries by itself below: each try may have opened a session on the chain
-        raise OutcomeUnknown(describe(answer), possible_orphans=True)
+        own = (
+            answer.status == 500 and not answer.is_html
+        )  # else it stands in front, and the gateway may go on
+        raise OutcomeUnknown(describe(answer), possible_orphans=True, at_most=tries_below, answered=own)
     if may_have_happened(answer):
         raise OutcomeUnknown(describe(answer))
     raise refusal(answer)

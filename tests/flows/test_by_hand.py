@@ -180,8 +180,9 @@ def test_an_open_that_may_have_left_more_is_told_of_until_that_has_ended(world: 
     world.settle()
     [possible] = orphans(world)
     assert (possible["orphan"], possible["possible_orphans"], possible["id"]) == (False, True, session_id)
+    assert possible["orphans_at_most"] == 3
     database, known = world.services.database, ("morph", "alpha")
-    assert measure(database, known).possible_orphans == {"morph": 1, "alpha": 0}
+    assert measure(database, known).possible_orphans == {"morph": 3, "alpha": 0}
     world.pass_time(3 * HOUR)
     assert orphans(world) == []
     assert measure(database, known).possible_orphans == {"morph": 0, "alpha": 0}

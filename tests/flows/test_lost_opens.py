@@ -39,9 +39,7 @@ def test_a_stop_during_an_open_that_is_refused_leaves_nothing_to_close(world: Wo
     assert len(world.placements(session_id)) == 1, "nobody tries the next credential"
 
 
-@pytest.mark.parametrize(
-    "lost", ["cut_before_effect", "cut_after_effect", "cut_in_body", "error_after_effect"]
-)
+@pytest.mark.parametrize("lost", ["cut_before_effect", "cut_after_effect", "cut_in_body"])
 def test_a_lost_answer_is_found_by_repeating_the_open(world: World, lost: str) -> None:
     world.server.fault(lost, operation="open", times=1)
     session_id = world.create_session("moral")

@@ -407,7 +407,10 @@ def test_possible_orphans_are_recorded(make_platforms: MakeWorld) -> None:
     assert world.placement(session_id).possible_orphans
     world.pass_time(19 * MINUTE)
     assert world.session(session_id).state is State.RUNNING
-    assert world.placement(session_id).possible_orphans, "what else it may have opened is not known"
+    first, _ = world.placements(session_id)
+    assert (first.state, first.orphans_at_most) == (PlacementState.CLOSED, 2), (
+        "what else it opened is not known"
+    )
 
 
 # the platform's own word

@@ -49,6 +49,7 @@ def chat(http: httpx.Client, openai_url: str) -> Chat:
         ("empty_choices", {}, 200, '"choices": []'),
         ("redirect", {"location": "http://127.0.0.1:1/"}, 307, ""),
         ("no_bids", {}, 500, "no bids available"),
+        ("fails_below", {}, 500, "failed to initiate session"),
         ("close_fails", {}, 500, "Error closing session"),
         ("probe_fails", {}, 500, "did not respond"),
         ("status", {"status": 418, "body": {"tea": "pot"}}, 418, '{"tea": "pot"}'),

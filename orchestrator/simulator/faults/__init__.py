@@ -38,6 +38,7 @@ FAULTS: dict[str, Fault] = {
         answers.empty_list,
         answers.redirect,
         answers.no_bids,
+        answers.fails_below,
         answers.close_fails,
         answers.probe_fails,
         answers.status,

@@ -139,6 +139,12 @@ def no_bids(turn: Turn) -> Reply:
     return turn.refuse(Refusal(status=500, message=text, type="server_error"))
 
 
+def fails_below(turn: Turn) -> Reply:
+    """It tries several times by itself, leaves what that opened, and says that it failed."""
+    text = "Error from proxy router: failed to initiate session"
+    return turn.quirk("fails_below") or turn.refuse(Refusal(status=500, message=text))
+
+
 def close_fails(turn: Turn) -> Reply:
     """Still open, and to be closed again."""
     text = "Error closing session: transaction failed"

@@ -162,5 +162,9 @@ PLATFORM = Platform(
     unauthorized=_unauthorized,
     not_found=_not_found,
     gone=_gone,
-    quirks={"probe_fails": sessions.probe_fails, "close_fails": sessions.close_fails},
+    quirks={
+        "probe_fails": sessions.probe_fails,
+        "close_fails": sessions.close_fails,
+        "fails_below": sessions.fails_below,
+    },
 )

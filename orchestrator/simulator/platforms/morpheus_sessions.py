@@ -10,6 +10,8 @@ from orchestrator.simulator.wire import Ask, Reply
 from orchestrator.simulator.world import Simulator
 
 ROUTER = "Error from proxy router:"
+#: How often the gateway tries by itself within one open.
+TRIES = 3
 
 
 class Options(BaseModel):
@@ -136,6 +138,21 @@ def close_fails(world: Simulator, ask: Ask) -> Reply:
         return detail(500, f"Error closing session: {ROUTER} transaction failed")
     held = world.sessions.active(ask.upstream.name, ask.key or "")
     return _dead(held) if held else ping(world, ask)
+
+
+def fails_below(world: Simulator, ask: Ask) -> Reply:
+    """The gateway tries thrice: each session is on the chain, and the gateway has lost track of all."""
+    if ask.operation != "open":
+        return ping(world, ask)
+    model = ask.upstream.model(ask.query.get("model_id", "")) or _default_model(ask.upstream)
+    if model is None:
+        return no_bids()
+    left = [_start(world, ask, model).id for _ in range(TRIES)]
+    for session_id in left:
+        world.sessions.leak(session_id)
+    world.sessions.release(ask.upstream.name, ask.key or "")
+    answer = detail(500, f"{ROUTER} failed to initiate session")
+    return replace(answer, effect=f"leaked {', '.join(left)}")
 
 
 def _kill(world: Simulator, session: SimSession) -> Reply:

@@ -140,6 +140,7 @@ class PlacementRow(Row, table=True):
     last_answer: str | None = None
     refused_by: RefusedBy | None = Field(default=None, sa_column=enum(RefusedBy, nullable=True))
     possible_orphans: bool
+    orphans_at_most: int | None = None
     forced_at: datetime | None = None
     forced_by: str | None = None
     forced_why: str | None = None
