@@ -104,6 +104,22 @@ def take_place_by(
     return None
 
 
+def frees_a_place(services: Services, tx: Transaction, session: Session, model: Model, now: datetime) -> bool:
+    """Whether the proven end of what serves this session frees a key that may carry it again: one that carries one at
+    a time is in use until then, and by nobody else."""
+    tried = _tried(services, remembered(tx.placements.of_session(session.id), now))
+    providers = {name for name in providers_for(services, session, model) if (name, EVERYWHERE) not in tried}
+    return any(
+        placement.exclusive
+        and placement.credential is not None
+        and placement.provider in providers
+        and (placement.provider, placement.credential) not in tried
+        and placement.credential not in tx.alarms.keys_refusing(placement.provider, session.model_id)
+        and tx.credentials.takes_placements(placement.provider, placement.credential)
+        for placement in tx.placements.unended(session.id)
+    )
+
+
 def freed_by_time(
     tx: Transaction, session: Session, providers: Sequence[str], now: datetime
 ) -> Sequence[datetime]:

@@ -8,7 +8,7 @@ from orchestrator.flows import places
 from orchestrator.flows.places import Place
 from orchestrator.flows.services import PING_BEGINS_WITHIN, Services
 from orchestrator.rules.pings import without_doubts
-from orchestrator.rules.states import UNENDED, PlacementState, State, Step, end_state
+from orchestrator.rules.states import SERVING, UNENDED, PlacementState, State, Step, StopReason, end_state
 from orchestrator.rules.stops import ask_duration
 from orchestrator.rules.values import Model, Placement, Session
 from orchestrator.store.unit import Transaction
@@ -74,8 +74,24 @@ def starting_at(session: Session, place: Place, now: datetime) -> Session:
     )
 
 
+def waiting_at(session: Session, now: datetime) -> Session:
+    """The session as it enters STARTING, to be placed where its own end makes room: `session_may_be_over` goes on."""
+    return replace(
+        without_doubts(session),
+        state=State.STARTING,
+        starting_at=now,
+        declared_end_at=None,
+        ping_at=None,
+        lease_token=None,
+        leased_at=None,
+        lease_until=None,
+        attempts=0,
+    )
+
+
 def next_attempt(work: "AccountWork", before: Session, noted: Session) -> Session | None:
-    """While STARTING: the next credential, then the model's next provider; None where nothing is left to try."""
+    """While STARTING: the next credential, then the model's next provider, or the key that its own end frees, once that
+    is proven; None where nothing is left to try."""
     policy = work.policy(before)
     model = work.tx.models.get(before.model_id)
     if model is None or places.attempts_left(work.tx, before, policy, work.now) < 1:
@@ -86,7 +102,10 @@ def next_attempt(work: "AccountWork", before: Session, noted: Session) -> Sessio
     by = first_entry + timedelta(seconds=policy.start_timeout_seconds)
     place = places.take_place_by(work.services, work.tx, before, model, work.now, by)
     if place is None:
-        return None
+        if not places.frees_a_place(work.services, work.tx, before, model, work.now):
+            return None
+        waiting = replace(waiting_at(noted, work.now), starting_at=first_entry)
+        return work.keep(before, work.planned(waiting))
     after = replace(starting_at(noted, place, work.now), starting_at=first_entry)
     saved = work.keep(before, work.planned(after))
     begin_placement(work.services, work.tx, saved, model, place, work.now)
@@ -114,7 +133,8 @@ def move_on(
     lost: bool = False,
     beside_brakes: bool = False,
 ) -> bool:
-    """Failover of a running session, at `at`: only where the next place is there already. False: stop it.
+    """Failover of a running session, at `at`: only where the next place is there already, or comes free by the end of
+    this one, once that is proven. False: stop it.
 
     `lost`: held for dead, on what pings say. `beside_brakes`: only to where no brake is."""
     policy = work.policy(session)
@@ -128,13 +148,18 @@ def move_on(
     place = places.take_place_by(
         work.services, work.tx, before, model, work.now, by, beside_brakes=beside_brakes
     )
-    if place is None:
+    if place is None and (
+        beside_brakes or not places.frees_a_place(work.services, work.tx, before, model, work.now)
+    ):
         return False
     if lost:
         note_lost(work.tx, before, work.now)
     for placement in work.tx.placements.unended(before.id):
         no_longer_wanted(work, placement, before)
     interrupted = replace(work.stop_running(before, at), stop_detail=detail)
+    if place is None:
+        work.keep(before, work.planned(waiting_at(interrupted, work.now)))
+        return True
     after = starting_at(interrupted, place, work.now)
     saved = work.keep(before, work.planned(after))
     begin_placement(work.services, work.tx, saved, model, place, work.now)
@@ -186,13 +211,27 @@ def closed(tx: Transaction, placement: Placement, proof: str, now: datetime) -> 
 
 
 def session_may_be_over(work: "AccountWork", session: Session) -> Session:
-    """A stopping session whose placements have all ended has stopped."""
+    """A stopping session whose placements have all ended has stopped; one that waited for that end goes on."""
+    if session.state is State.STARTING:
+        return _placed_again(work, session)
     if session.state is not State.STOPPING or session.stop_reason is None:
         return session
     if any(placement.state in UNENDED for placement in work.tx.placements.unended(session.id)):
         return session
     state = end_state(session.stop_reason, ever_ran=session.ever_ran)
     return work.keep(session, replace(session, state=state, ended_at=work.now))
+
+
+def _placed_again(work: "AccountWork", session: Session) -> Session:
+    """What it waited for has ended: its next place is the one that this freed, unless another came free sooner."""
+    current = work.tx.sessions.lock(session.id)
+    if current is None or any(one.state in SERVING for one in work.tx.placements.unended(current.id)):
+        return session
+    placed = next_attempt(work, current, current)
+    if placed is not None:
+        return placed
+    reason = StopReason.DEAD if current.ever_ran else StopReason.START_FAILED
+    return work.stop(current, reason, work.now, current.stop_detail or "nowhere left to try")
 
 
 def let_another_look(work: "AccountWork", session: Session) -> None:

@@ -73,6 +73,12 @@ class Credentials:
         in_order = usable.order_by(CREDENTIALS.c.last_used_at.asc().nulls_first(), CREDENTIALS.c.id)
         return list(self._connection.execute(in_order.limit(limit)).scalars())
 
+    def takes_placements(self, provider: str, ref: str) -> bool:
+        """Whether it may carry a placement at all, whatever it carries now."""
+        mine = CREDENTIALS.c.provider == provider, CREDENTIALS.c.ref == ref
+        may = CREDENTIALS.c.retired.is_(False), CREDENTIALS.c.paused_since.is_(None)
+        return self._connection.execute(select(CREDENTIALS.c.id).where(*mine, *may)).first() is not None
+
     def rest_ends(
         self, providers: Collection[str], now: datetime, *, ref: str | None = None
     ) -> Sequence[datetime]:
