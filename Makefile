@@ -7,6 +7,7 @@ READY := .venv/.ready
 SEEDS ?= 200
 EVERY ?= 100
 KINDS ?= 1
+DEFECTS ?= 1
 TURN ?= 0
 # Three test processes keep two cores busy: many tests wait for processes or servers. More do no harm.
 JOBS ?= 3
@@ -74,8 +75,8 @@ test-rest: $(READY)  ## the three above in one run, which begins with what takes
 	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(LONG) $(SLOW) $(MONEY) $(ARGS)
 	@$(MAKE) --no-print-directory test-pooler
 
-mutations: $(READY)  ## deliberate defects, each in a copy of the tree: is each found?
-	@$(BIN)/python -m tests.mutations --jobs $(JOBS) $(ARGS)
+mutations: $(READY)  ## deliberate defects, each in a copy of the tree: is each found? DEFECTS=2: of every two one, in turns
+	@$(BIN)/python -m tests.mutations --jobs $(JOBS) --every $(DEFECTS) --turn $(TURN) $(ARGS)
 
 chaos: $(READY)  ## break real servers and processes for SECONDS=150 under load, then check every invariant; SEED=… again
 	@SECONDS=$(or $(SECONDS),150) SEED=$(SEED) $(BIN)/python -m pytest $(CHAOS) -q -p no:cacheprovider -s $(ARGS)

@@ -38,6 +38,32 @@ MISJUDGEMENTS: Sequence[Defect] = (
         found_as=HEALTHY,
     ),
     Defect(
+        name="hold-is-billed",
+        what="who is found dead after a hold pays for the hold",
+        edits=[
+            Edit(
+                file="orchestrator/rules/brake.py",
+                sound="    return min(session.last_alive_at, now)\n",
+                broken="    return now\n",
+            )
+        ],
+        found_by=("pytest", "tests/flows/test_brake.py", "-k", "cost_nothing_beyond and sqlite"),
+        found_as="test_after_a_hold_the_dead_cost_nothing_beyond_their_last_proof_of_life[sqlite]",
+    ),
+    Defect(
+        name="verdicts-take-turns",
+        what="each kind of doubt begins the bound anew, so that a session which is never well never ends",
+        edits=[
+            Edit(
+                file="orchestrator/rules/pings.py",
+                sound="not_well_since=None if is_alive else session.not_well_since or now,",
+                broken="not_well_since=None if is_alive else now,",
+            )
+        ],
+        found_by=("pytest", "tests/rules/test_streaks.py", "-k", "take_turns"),
+        found_as="test_verdicts_that_take_turns_end_within_the_one_bound",
+    ),
+    Defect(
         name="full-file-table-is-a-failed-ping",
         what="a ping for which no file descriptor was free counts as one that failed",
         edits=[

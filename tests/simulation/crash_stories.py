@@ -144,7 +144,7 @@ async def _next_rung_comes_too_late(stage: Stage) -> None:
 
 
 async def _provider_is_at_fault(stage: Stage) -> None:
-    sessions = [await stage.create(failover=True) for _ in range(2)]
+    sessions = [await stage.create(failover=moves) for moves in (False, False, True)]
     await stage.passes(MINUTE)
     fault = stage.fault("dead", "chat", times=None)
     for session in sessions:  # their doubts begin together
