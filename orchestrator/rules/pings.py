@@ -106,11 +106,9 @@ def note_success(session: Session, at: datetime) -> Session:
 def is_unwell_too_long(session: Session, policy: Policy, now: datetime) -> bool:
     """Return whether no proof of life came for longer than the last verdict allows, whatever came before it.
 
-    A failed ping says nothing of the session: of these, the streak decides."""
+    A failed ping says nothing of the session: the streak decides, or how long it has been busy."""
     since, verdict = session.not_well_since, session.last_verdict
-    if since is None or verdict is None or verdict is Verdict.ALIVE:
-        return False
-    if verdict is Verdict.TRANSIENT and not is_busy(session):
+    if since is None or verdict is None or verdict in {Verdict.ALIVE, Verdict.TRANSIENT}:
         return False
     return since < now and _since(since, now) >= _allowed(verdict, policy)
 
@@ -198,11 +196,7 @@ def _doubts(
 
 def _allowed(verdict: Verdict, policy: Policy) -> float:
     """Seconds without a proof of life: the one bound, or what this kind of doubt is allowed where that is longer."""
-    own = {
-        Verdict.THROTTLED: policy.throttled_after_seconds,
-        Verdict.LOADING: policy.start_timeout_seconds,
-        Verdict.TRANSIENT: policy.busy_dead_after_seconds,
-    }
+    own = {Verdict.THROTTLED: policy.throttled_after_seconds, Verdict.LOADING: policy.start_timeout_seconds}
     return max(own.get(verdict, 0.0), policy.unusable_after_seconds)
 
 

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.rules.decide import Ping, PingAgain, Stop, after_ping, note_ping
+from orchestrator.rules.pings import may_be_the_last
 from orchestrator.rules.states import StopReason
 from orchestrator.rules.values import Session, Verdict
 from tests.rules.builders import POLICY, SECOND, T0, a_running_session
@@ -100,3 +101,9 @@ def test_a_failed_ping_is_judged_by_its_streak_alone() -> None:
     session = a_running_session(not_well_since=T0 - timedelta(minutes=30))
     noted = note_ping(session, Ping(V.TRANSIENT, 7, "503"), POLICY, T0)
     assert isinstance(after_ping(noted, POLICY, T0), PingAgain)
+
+
+@pytest.mark.parametrize(("hours", "last"), [(0.5, False), (1, True)])
+def test_the_platform_is_asked_before_the_bound_ends_a_session(hours: float, last: bool) -> None:
+    session = a_running_session(not_well_since=T0 - timedelta(hours=hours))
+    assert may_be_the_last(session, Ping(V.THROTTLED, 7, "429"), POLICY, T0) is last
