@@ -97,7 +97,7 @@ def test_jobs_that_have_begun_are_finished_and_not_done_again(platform: Platform
     platform.simulate(alpha=openai("sk-alpha"))
     platform.configure()
     worker = ready(platform, "control")
-    platform.open_account("acme")
+    open_accounts(platform, 8)
     with locked(platform, "accounts"):
         begun = [credit(platform, n) for n in range(8)]  # a thread for each
         wait_until_blocked(platform.database, 8)
@@ -113,7 +113,7 @@ def test_jobs_behind_busy_threads_are_left_to_another_worker_at_once(platform: P
     platform.simulate(alpha=openai("sk-alpha"))
     platform.configure()
     worker = ready(platform, "control")
-    platform.open_account("acme")
+    open_accounts(platform, 16)
     with locked(platform, "accounts"):
         begun = [credit(platform, n) for n in range(8)]  # a thread for each
         wait_until_blocked(platform.database, 8)
@@ -128,8 +128,14 @@ def test_jobs_behind_busy_threads_are_left_to_another_worker_at_once(platform: P
     assert waiting(platform) == (0, 0)
 
 
+def open_accounts(platform: Platform, count: int) -> None:
+    """One for each job: of those that wait for one account, all but one come again later."""
+    for n in range(count):
+        platform.open_account(f"a{n}")
+
+
 def credit(platform: Platform, n: int) -> str:
-    job = {"account_id": "acme", "amount": "1", "currency": "USD", "key": f"n{n}"}
+    job = {"account_id": f"a{n}", "amount": "1", "currency": "USD", "key": f"n{n}"}
     return platform.jobs.send("account.credit", **job)
 
 
