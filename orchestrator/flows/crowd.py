@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-#: In a worker process, this many threads may wait for one account, and for all accounts together: there are four that
-#: settle answers, and eight that do jobs.
-PER_ACCOUNT, IN_ALL = 1, 2
+#: So many threads of a worker process may wait for one account, and for all accounts together: of the four that settle
+#: answers, and of the eight that do jobs. A burst of jobs of one account goes through those that wait, in turns.
+OF_ANSWERS, OF_JOBS = (1, 2), (4, 6)
 #: Seconds until what could not wait is tried again.
 LOOK_AGAIN = 0.5
 

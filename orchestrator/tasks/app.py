@@ -10,11 +10,11 @@ from celery import Celery
 from orchestrator import wiring
 from orchestrator.client.options import JOBS_QUEUE, celery_options
 from orchestrator.client.stream import connect
-from orchestrator.flows.crowd import IN_ALL, PER_ACCOUNT, Crowd
+from orchestrator.flows.crowd import OF_ANSWERS, OF_JOBS, Crowd
 from orchestrator.flows.deliver_events import Sink, with_the_log
 from orchestrator.flows.services import Services
 from orchestrator.flows.upkeep import sync_credentials
-from orchestrator.rules.liveness import KINDS
+from orchestrator.rules.liveness import CONTROL, KINDS
 from orchestrator.rules.states import Step
 from orchestrator.settings import Settings, load_settings
 from orchestrator.tasks import jobs, ticks
@@ -42,6 +42,7 @@ class Process:
         self._leaving = False
         self._sinks: Sequence[Sink] = ()
         self.outage = Outage()
+        self._kind = kind
         self.pulse = Pulse(kind or "")
         self.runners = Runners(
             kind or "", lambda: self.surroundings, self.outage, self.pulse, prove=self.prove_writes
@@ -127,7 +128,7 @@ class Process:
             wake=self.wake,
             pool_size=connections,
             keeps_time=True,
-            crowd=Crowd(PER_ACCOUNT, IN_ALL),
+            crowd=Crowd(*(OF_JOBS if self._kind == CONTROL else OF_ANSWERS)),
         )
         built.services.database.learn_time()
         built.services.slots.on_free = lambda step: self.runners.ring(ticks.OF_STEP[step])
