@@ -16,6 +16,7 @@ from orchestrator.flows.pipeline import Pipeline
 from orchestrator.flows.services import Services
 from orchestrator.flows.stop_due import stop_due
 from orchestrator.rules.states import PlacementState, State, StopReason
+from orchestrator.rules.values import Verdict
 from orchestrator.store.unit import Transaction
 from tests.flows.conftest import MakeWorld, _worlds
 from tests.store.stage import PATIENCE, meanwhile, wait_until_blocked
@@ -130,7 +131,7 @@ def test_answers_of_others_are_settled_while_an_account_is_held(pg_world: MakeWo
 def test_a_ping_whose_account_is_held_is_sent_again_soon(pg_world: MakeWorld) -> None:
     world = pg_world()
     session_id = world.run_session()
-    world.server.fault("error_before", upstream="alpha", operation="chat")
+    world.server.fault("throttled", upstream="alpha", operation="chat")  # a failed one needs no account
     worker = crowded(world)
     world.jump(MINUTE)
     with held(world) as let_go, meanwhile(lambda: credit(worker, "acme", "1")) as waits:
@@ -139,6 +140,6 @@ def test_a_ping_whose_account_is_held_is_sent_again_soon(pg_world: MakeWorld) ->
         let_go()
         assert waits.result(PATIENCE)["ok"]
     session = world.session(session_id)
-    assert (session.lease_token, session.failures) == (None, 0)
+    assert (session.lease_token, session.last_verdict) == (None, Verdict.ALIVE)
     world.pass_time(5 * SECOND)
-    assert world.session(session_id).failures > 0
+    assert world.session(session_id).last_verdict is Verdict.THROTTLED
