@@ -102,9 +102,8 @@ def test_another_key_serves_the_model_meanwhile(make_platforms: MakeWorld) -> No
     world = make_platforms(replace(platform_of("openai"), keys=2))
     world.server.add_openai("openai", ["sk-openai-1", "sk-openai-2"], ["llama-3", "qwen-2"])
     world.put_model("costly", {"openai": "qwen-2"})
-    for _ in range(2):  # one on each key
-        world.run_at("openai")
-        world.pass_time(SECOND)
+    for ref in ("env:OPENAI_1", "env:OPENAI_2"):
+        world.run_at("openai", credential=ref)
     first = world.create_session("costly")
     world.settle()
     refused = world.session(first).credential

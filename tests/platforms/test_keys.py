@@ -306,7 +306,7 @@ def test_a_wait_that_is_no_number_holds_nobody(make_platforms: MakeWorld) -> Non
 
 def test_another_key_of_the_pool_is_not_held(make_platforms: MakeWorld) -> None:
     world = make_platforms(replace(platform_of("openai"), keys=2))
-    world.run_at("openai")
+    world.run_at("openai", credential="env:OPENAI_1")
     world.fault_at("openai", "throttled", times=1, retry_after=200, key="sk-openai-1")
     world.pass_time(30 * SECOND)
     session_id = world.run_at("openai")
