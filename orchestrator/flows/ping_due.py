@@ -1,7 +1,7 @@
 """Ping what is due: hundreds at once, settled in bulk as they finish. Carries out what `rules/decide.py` decides."""
 
 import logging
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, assert_never
@@ -40,8 +40,10 @@ from orchestrator.rules.decide import (
     plan_steps,
     without_doubts,
 )
+from orchestrator.rules.places import Spot
 from orchestrator.rules.states import State, Step, StopReason
 from orchestrator.rules.values import Session, Verdict
+from orchestrator.store.database import StoreOutage
 from orchestrator.store.pings import GoodPing
 from orchestrator.store.unit import Transaction
 
@@ -98,19 +100,32 @@ def _settle(services: Services, chunk: Sequence[Pinged]) -> None:
     _end_cooldowns(services, [pinged for pinged in begun if pinged.session.id not in given_back])
     ping_notes.measure(begun)
     _settle_rest(services, [one for one in begun if one.session.id not in written | given_back], now)
-    ping_notes.meter(services, begun)
+    try:
+        ping_notes.meter(services, begun)
+    except StoreOutage as error:  # what they cost is lost, and nothing else
+        log.warning("%d pings are not metered: %s", len(begun), error)
 
 
 def _settle_rest(services: Services, chunk: Sequence[Pinged], now: datetime) -> None:
     """Those that were not good. What they say of where they are served is looked at once all are settled."""
-    failing = ping_failures.settle(services, chunk)
+    failing = _settle_failing(services, chunk)
     said = [(spot, Sign.ILL) for spot in failing.values()]
     for pinged in chunk:
         sign = _settle_apart(services, pinged) if pinged.session.id not in failing else None
         if sign is not None:
             said.append(((pinged.placement.provider, pinged.placement.credential), sign))
-    if said:
+    try:
         brake.after_pings(services, said, now)
+    except Exception as error:  # noqa: BLE001  (it is told; the next ping of any of them looks again)
+        failures.tell(log, error, "the brakes are not looked at")
+
+
+def _settle_failing(services: Services, chunk: Sequence[Pinged]) -> Mapping[str, Spot]:
+    """Return what was settled in bulk; where that fails, nothing: each is then settled apart, and tells of itself."""
+    try:
+        return ping_failures.settle(services, chunk)
+    except Exception:  # noqa: BLE001  (each tells of itself)
+        return {}
 
 
 def _end_cooldowns(services: Services, begun: Sequence[Pinged]) -> None:
