@@ -115,14 +115,10 @@ def build(
     database = database or open_database(
         settings, pool_size=pool_size, clock=clock, stopwatch=stopwatch, keeps_time=keeps_time
     )
-    database.on_commit = wake
-    database.on_retry = lambda cause: metrics.STORE_RETRIES.labels(cause).inc()
-    database.on_giving_up = lambda cause: metrics.STORE_GIVEN_UP.labels(cause).inc()
+    _listen(database, wake)
     secrets = secrets or secret_store(settings)
-    options = ClientOptions(max_connections=sum(TOTALS.values()))
     providers = configuration.providers
-    resolver = WatchedResolver(names=_hosts(configuration))
-    http = http or HttpClient(options, hidden=Hidden(secrets.resolved), resolver=resolver)
+    http = http or _client(configuration, secrets)
     services = Services(
         database=database,
         config=configuration,
@@ -142,6 +138,20 @@ def build(
         canary=Canary(http, configuration.canary_url) if configuration.canary_url else None,
     )
     return Built(services=services, http=http)
+
+
+def _client(configuration: Configuration, secrets: SecretStore) -> HttpClient:
+    """The one client of the process; no secret leaves it in a message."""
+    options = ClientOptions(max_connections=sum(TOTALS.values()))
+    resolver = WatchedResolver(names=_hosts(configuration))
+    return HttpClient(options, hidden=Hidden(secrets.resolved), resolver=resolver)
+
+
+def _listen(database: Database, wake: Callable[[frozenset[Step]], None]) -> None:
+    """Each commit wakes whom it made due; what the database runs again is counted."""
+    database.on_commit = wake
+    database.on_retry = lambda cause: metrics.STORE_RETRIES.labels(cause).inc()
+    database.on_giving_up = lambda cause: metrics.STORE_GIVEN_UP.labels(cause).inc()
 
 
 def _hosts(configuration: Configuration) -> list[str]:

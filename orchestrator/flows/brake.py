@@ -38,8 +38,7 @@ def freezes(work: AccountWork, session: Session) -> bool:
     there = work.tx.brakes.at(session.provider, session.credential)
     if rule.held_by(there, session, work.now) is not None:
         return True
-    judged, doubted = rule.judged_since(there, work.now), rule.doubted_since(session)
-    if judged is not None and doubted is not None and doubted <= judged:
+    if rule.is_judged(there, session, work.now):
         return False
     scopes = _scopes((session.provider, session.credential))
     return any(_why(work.services, work.tx, *scope, work.now) is not None for scope in scopes)
@@ -50,12 +49,6 @@ def may_leave(work: AccountWork, session: Session) -> bool:
     assert session.provider is not None
     holding = rule.held_by(work.tx.brakes.at(session.provider, session.credential), session, work.now)
     return holding is not None and rule.may_move(*work.tx.brakes.moved(holding))
-
-
-def slowed(session: Session, interval_seconds: float, now: datetime) -> Session:
-    """Return the session, pinged less often; what its claim wrote for the case of silence counts no more."""
-    again = now + timedelta(seconds=interval_seconds * rule.SLOWDOWN)
-    return replace(session, ping_at=again, held_since=session.held_since or now)
 
 
 def after_pings(services: Services, said: Collection[tuple[Spot, Sign]], now: datetime) -> None:
@@ -72,12 +65,15 @@ def after_pings(services: Services, said: Collection[tuple[Spot, Sign]], now: da
 
 
 def review(services: Services) -> int:
-    """End the brakes whose cause or time is over, and forget those whose sessions have been judged; return how many."""
+    """End the brakes whose cause or time is over, and forget those whose sessions have been judged, each in a
+    transaction of its own; return how many."""
+    with services.database.reading() as tx:
+        found = tx.brakes.all()
 
-    def look(tx: Transaction) -> int:
-        return sum(_reviewed(services, tx, brake, tx.now()) for brake in tx.brakes.all())
+    def look(brake: Brake) -> bool:
+        return services.database.transact(lambda tx: _reviewed(services, tx, brake, tx.now()))
 
-    return services.database.transact(look)
+    return sum(look(brake) for brake in found)
 
 
 def release_by_hand(services: Services, provider: str) -> int:
@@ -136,7 +132,7 @@ def _why(
         judged=judged,
         gone_counts=card is None or not card.exclusive_credentials,
     )
-    if not health.doubtful or not rule.is_at_fault(health, policy.brake_min_sessions):
+    if not rule.is_at_fault(health, policy.brake_min_sessions):
         return None
     died = f", {health.died} died within {window.total_seconds():.0f} s" if health.died else ""
     return f"{health.doubtful} sessions are in doubt{died}, {health.well} answer"
@@ -161,11 +157,12 @@ def _reviewed(services: Services, tx: Transaction, brake: Brake, now: datetime) 
             why = "it held for as long as it may: those in doubt are judged"
             tx.outbox.add([_event("released", replace(brake, reason=why), now)])
         return expired
-    if tx.brakes.doubted_by(brake.provider, brake.credential, brake.expired_at):
-        return False
-    longest = timedelta(seconds=services.policy(brake.provider).brake_max_seconds)
-    answers = tx.brakes.has_answered(brake.provider, brake.credential, brake.expired_at)
-    return (answers or now >= brake.expired_at + longest) and tx.brakes.forget(brake)
+    since = brake.provider, brake.credential, brake.expired_at
+    doubted, answered = tx.brakes.doubted_by(*since), tx.brakes.has_answered(*since)
+    policy = services.policy(brake.provider)
+    return rule.is_forgotten(brake, policy, now, doubted=doubted, answered=answered) and tx.brakes.forget(
+        brake
+    )
 
 
 def _end_if_over(services: Services, tx: Transaction, brake: Brake, now: datetime) -> bool:

@@ -2,7 +2,7 @@
 
 from orchestrator.flows import brake, placing
 from orchestrator.flows.account_work import AccountWork
-from orchestrator.rules.brake import paid_until
+from orchestrator.rules.brake import paid_until, slowed
 from orchestrator.rules.decide import Stop
 from orchestrator.rules.states import StopReason
 from orchestrator.rules.values import Session
@@ -29,6 +29,5 @@ def end(work: AccountWork, session: Session, ending: Stop, *, confirmed: bool) -
 
 def _held(work: AccountWork, session: Session) -> bool:
     """Keep it running, and ping it less often."""
-    interval = work.policy(session).ping_interval_seconds
-    work.keep(session, work.planned(brake.slowed(session, interval, work.now)))
+    work.keep(session, work.planned(slowed(session, work.policy(session), work.now)))
     return False

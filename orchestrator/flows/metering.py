@@ -1,5 +1,6 @@
 """What pings took at a provider, whichever step sent them."""
 
+import logging
 from collections.abc import Sequence
 from decimal import Decimal
 
@@ -7,6 +8,9 @@ from orchestrator.flows.services import Services
 from orchestrator.providers.driver import Closed, Placed, Probe
 from orchestrator.providers.errors import ProviderError
 from orchestrator.rules.money import MICRO
+from orchestrator.store.database import StoreOutage
+
+log = logging.getLogger(__name__)
 
 
 def count_apart(services: Services, provider: str, probes: Sequence[Probe]) -> None:
@@ -17,9 +21,12 @@ def count_apart(services: Services, provider: str, probes: Sequence[Probe]) -> N
         return
     cost = sum((Decimal(probe.cost_usd) for probe in sent if probe.cost_usd), Decimal(0)).quantize(MICRO)
     tokens = sum(probe.tokens for probe in sent)
-    services.database.transact(
-        lambda tx: tx.meters.count(provider, pings=len(sent), tokens=tokens, cost_usd=cost)
-    )
+    try:
+        services.database.transact(
+            lambda tx: tx.meters.count(provider, pings=len(sent), tokens=tokens, cost_usd=cost)
+        )
+    except StoreOutage as error:  # their cost is lost; the answers are still to be settled
+        log.warning("%d pings at %s are not metered: %s", len(sent), provider, error)
 
 
 def count_of_answer(services: Services, provider: str, said: object) -> None:

@@ -24,7 +24,7 @@ from orchestrator.flows.ping_claims import Pinged, as_ping, claim_everywhere, fr
 from orchestrator.flows.pipeline import Flow, run_once
 from orchestrator.flows.services import Services
 from orchestrator.flows.upkeep import Tally
-from orchestrator.rules.brake import doubted_since, held_by, is_confirmed
+from orchestrator.rules.brake import doubted_since, is_confirmed, slowed_where_held
 from orchestrator.rules.decide import (
     BecomeRunning,
     Decision,
@@ -43,7 +43,6 @@ from orchestrator.rules.decide import (
 from orchestrator.rules.places import Spot
 from orchestrator.rules.states import State, Step, StopReason
 from orchestrator.rules.values import Session, Verdict
-from orchestrator.store.database import StoreOutage
 from orchestrator.store.pings import GoodPing
 from orchestrator.store.unit import Transaction
 
@@ -100,10 +99,7 @@ def _settle(services: Services, chunk: Sequence[Pinged]) -> None:
     _end_cooldowns(services, [pinged for pinged in begun if pinged.session.id not in given_back])
     ping_notes.measure(begun)
     _settle_rest(services, [one for one in begun if one.session.id not in written | given_back], now)
-    try:
-        ping_notes.meter(services, begun)
-    except StoreOutage as error:  # what they cost is lost, and nothing else
-        log.warning("%d pings are not metered: %s", len(begun), error)
+    ping_notes.meter(services, begun)
 
 
 def _settle_rest(services: Services, chunk: Sequence[Pinged], now: datetime) -> None:
@@ -124,7 +120,8 @@ def _settle_failing(services: Services, chunk: Sequence[Pinged]) -> Mapping[str,
     """Return what was settled in bulk; where that fails, nothing: each is then settled apart, and tells of itself."""
     try:
         return ping_failures.settle(services, chunk)
-    except Exception:  # noqa: BLE001  (each tells of itself)
+    except Exception as error:  # noqa: BLE001  (each tells of itself)
+        log.warning("failed pings are settled one by one: %s", type(error).__name__)
         return {}
 
 
@@ -277,20 +274,15 @@ def _decision(work: AccountWork, noted: Session, pinged: Pinged) -> Decision:
 
 def _go_on(work: AccountWork, before: Session, noted: Session) -> Sign | None:
     """It lives on; who falls ill or recovers tells something of its provider, who sleeps tells nothing."""
-    ill = doubted_since(noted) is not None
-    held = ill and noted.provider is not None and _held(work, noted, noted.provider)
-    if held:
-        noted = brake.slowed(noted, work.policy(noted).ping_interval_seconds, work.now)
-    saved = work.keep(before, work.planned(noted))
+    in_doubt = doubted_since(noted) is not None
+    brakes = work.tx.brakes.at(noted.provider, noted.credential) if noted.provider and in_doubt else ()
+    after = slowed_where_held(noted, brakes, work.policy(noted), work.now)
+    saved = work.keep(before, work.planned(after))
     if saved.last_ping_at == before.last_ping_at or saved.state is not State.RUNNING:
         return None
-    if ill:
+    if doubted_since(saved) is not None:
         return Sign.ILL
     return Sign.RECOVERED if doubted_since(before) is not None else None
-
-
-def _held(work: AccountWork, session: Session, provider: str) -> bool:
-    return held_by(work.tx.brakes.at(provider, session.credential), session, work.now) is not None
 
 
 def give_up(work: AccountWork, session: Session, noted: Session, detail: str) -> None:

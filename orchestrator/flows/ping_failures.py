@@ -4,10 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from orchestrator.flows import brake
 from orchestrator.flows.ping_claims import Pinged, as_ping
 from orchestrator.flows.services import Services
-from orchestrator.rules.brake import held_by
+from orchestrator.rules.brake import slowed_where_held
 from orchestrator.rules.decide import PingAgain, after_ping, given_back, note_ping, plan_steps
 from orchestrator.rules.places import Spot
 from orchestrator.rules.states import State
@@ -54,9 +53,7 @@ def _noted(
     decision = after_ping(noted, policy, now, services.jitter())
     if not isinstance(decision, PingAgain):
         return None
-    after = replace(given_back(noted), ping_at=decision.at)
-    if held_by(brakes, noted, now) is not None:
-        after = brake.slowed(after, policy.ping_interval_seconds, now)
+    after = slowed_where_held(replace(given_back(noted), ping_at=decision.at), brakes, policy, now)
     return before, plan_steps(after, policy, now, ping_at=after.ping_at)
 
 

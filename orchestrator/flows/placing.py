@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, assert_never
 from orchestrator.flows import places
 from orchestrator.flows.places import Place
 from orchestrator.flows.services import PING_BEGINS_WITHIN, Services
-from orchestrator.rules.pings import without_doubts
+from orchestrator.rules.pings import given_back, without_doubts
 from orchestrator.rules.states import SERVING, UNENDED, PlacementState, State, Step, StopReason, end_state
 from orchestrator.rules.stops import ask_duration
 from orchestrator.rules.values import Model, Placement, Session
@@ -57,35 +57,23 @@ def begin_placement(
 def starting_at(session: Session, place: Place, now: datetime) -> Session:
     """The session as it enters STARTING for its next placement there."""
     return replace(
-        without_doubts(session),
-        state=State.STARTING,
-        starting_at=now,
+        waiting_at(session, now),
         queue_reason=None,
         queue_deadline_at=None,
         placements=session.placements + 1,
         provider=place.provider,
         credential=place.credential.ref if place.credential else None,
-        declared_end_at=None,
-        ping_at=None,
-        lease_token=None,
-        leased_at=None,
-        lease_until=None,
-        attempts=0,
     )
 
 
 def waiting_at(session: Session, now: datetime) -> Session:
     """The session as it enters STARTING, to be placed where its own end makes room: `session_may_be_over` goes on."""
     return replace(
-        without_doubts(session),
+        given_back(without_doubts(session)),
         state=State.STARTING,
         starting_at=now,
         declared_end_at=None,
         ping_at=None,
-        lease_token=None,
-        leased_at=None,
-        lease_until=None,
-        attempts=0,
     )
 
 

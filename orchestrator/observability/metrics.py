@@ -89,6 +89,12 @@ class StoreCollector(Collector):
 
     def collect(self) -> Iterable[Metric]:
         reading = self._read()
+        yield from self._of_work(reading)
+        yield from self._of_surroundings(reading)
+        yield from self._of_history(reading)
+
+    @staticmethod
+    def _of_work(reading: Reading) -> Iterable[Metric]:
         overdue = {
             step: max(0.0, (reading.now - at).total_seconds()) for step, at in reading.oldest_due.items()
         }
@@ -108,6 +114,9 @@ class StoreCollector(Collector):
             ["provider"],
             reading.possible_orphans,
         )
+
+    @staticmethod
+    def _of_surroundings(reading: Reading) -> Iterable[Metric]:
         yield _gauge(
             "orchestrator_provider_braked", "1: deaths are frozen there.", ["provider"], reading.braked
         )
@@ -124,6 +133,9 @@ class StoreCollector(Collector):
             [],
             {(): reading.clock_ahead},
         )
+
+    @staticmethod
+    def _of_history(reading: Reading) -> Iterable[Metric]:
         oldest = reading.oldest_job or reading.now
         age = max(0.0, (reading.now - oldest).total_seconds())
         yield _gauge("orchestrator_inbox_oldest_seconds", "Age of the oldest job kept.", [], {(): age})

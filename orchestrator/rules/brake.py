@@ -4,7 +4,7 @@ A doubt is a streak of failed pings, or a first GONE. It counts however long ago
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from orchestrator.rules.values import Brake, Policy, Session, Verdict
@@ -53,7 +53,9 @@ class Recovery:
 
 
 def is_at_fault(health: Health, smallest: int) -> bool:
-    """Return whether more than half are ill; of a few, all."""
+    """Return whether more than half are ill; of a few, all. Where none is in doubt, there is nobody to hold."""
+    if not health.doubtful:
+        return False
     if health.seen >= MANY:
         return 2 * health.ill > health.seen
     return health.seen >= smallest and health.ill == health.seen
@@ -93,12 +95,37 @@ def doubted_since(session: Session) -> datetime | None:
     return min((at for at in (session.failing_since, session.gone_since) if at is not None), default=None)
 
 
+def is_judged(brakes: Collection[Brake], session: Session, now: datetime) -> bool:
+    """Return whether the session was in doubt already when a hold over it expired: none holds it again."""
+    judged, doubted = judged_since(brakes, now), doubted_since(session)
+    return judged is not None and doubted is not None and doubted <= judged
+
+
 def held_by(brakes: Collection[Brake], session: Session, now: datetime) -> Brake | None:
     """Return which of the brakes at its provider and credential holds the session."""
-    judged, doubted = judged_since(brakes, now), doubted_since(session)
-    if judged is not None and doubted is not None and doubted <= judged:
+    if is_judged(brakes, session, now):
         return None
     return next((one for one in brakes if is_holding(one, now)), None)
+
+
+def is_forgotten(brake: Brake, policy: Policy, now: datetime, *, doubted: bool, answered: bool) -> bool:
+    """Return whether nothing depends any more on a hold that has expired. `doubted`: a session there is in doubt since
+    then; `answered`: one has answered since."""
+    if brake.expired_at is None or doubted:
+        return False
+    return answered or now >= brake.expired_at + timedelta(seconds=policy.brake_max_seconds)
+
+
+def slowed(session: Session, policy: Policy, now: datetime) -> Session:
+    """Return a session that is held: it is pinged less often, whatever its claim wrote for the case of silence."""
+    again = now + timedelta(seconds=policy.ping_interval_seconds * SLOWDOWN)
+    return replace(session, ping_at=again, held_since=session.held_since or now)
+
+
+def slowed_where_held(session: Session, brakes: Collection[Brake], policy: Policy, now: datetime) -> Session:
+    """Return the session after its ping, slowed down where it is in doubt and a brake holds it."""
+    held = doubted_since(session) is not None and held_by(brakes, session, now) is not None
+    return slowed(session, policy, now) if held else session
 
 
 def is_confirmed(session: Session, *, platform_says: bool, own_key: bool) -> bool:

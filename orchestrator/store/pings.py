@@ -65,21 +65,8 @@ class Pings:
         due = _due(provider, limit, now, lately, lacking).where(asked)
         due = due if suspects else due.where(SESSIONS.c.failures == 0, SESSIONS.c.busy_since.is_(None))
         once = due.cte("due")  # a subquery may be run for each row, and then claims more than `limit`
-        step, at = _after_silence(until)
-        claim = (
-            update(SESSIONS)
-            .where(SESSIONS.c.id.in_(select(once.c.id)))
-            .values(
-                lease_token=token,
-                leased_at=now,
-                lease_until=until,
-                attempts=SESSIONS.c.attempts + 1,
-                ping_at=until,
-                next_step=step,
-                next_step_at=at,
-            )
-            .returning(SESSIONS)
-        )
+        claim = update(SESSIONS).where(SESSIONS.c.id.in_(select(once.c.id)))
+        claim = claim.values(_leased(token, now, until)).returning(SESSIONS)
         claimed = [snapshot(Session, row) for row in self._connection.execute(claim)]
         return self._with_placements(claimed)
 
@@ -201,6 +188,19 @@ class Pings:
             .returning(SESSIONS.c.id)
         )
         return set(self._connection.execute(statement).scalars())
+
+
+def _leased(token: str, now: datetime, until: datetime) -> dict[str, object]:
+    step, at = _after_silence(until)
+    return {
+        "lease_token": token,
+        "leased_at": now,
+        "lease_until": until,
+        "attempts": SESSIONS.c.attempts + 1,
+        "ping_at": until,
+        "next_step": step,
+        "next_step_at": at,
+    }
 
 
 def _good(

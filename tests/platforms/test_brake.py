@@ -403,7 +403,7 @@ def test_deaths_that_the_platform_confirms_are_no_evidence_against_it(
     assert world.told_of(name) == []
 
 
-def test_window_and_smallest_number_are_settings(make_platforms: MakeWorld) -> None:
+def test_fewer_than_the_smallest_number_say_nothing_of_their_provider(make_platforms: MakeWorld) -> None:
     policy = Policy(brake_min_sessions=3)
     world = make_platforms(platform_of("fpt-template"), policy=policy)
     sessions = world.run_many_at("fpt-template", 2)

@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.rules.brake import (
-    FIRST_MOVES,
     MANY,
     Health,
     Recovery,
@@ -16,10 +15,12 @@ from orchestrator.rules.brake import (
     held_by,
     is_at_fault,
     is_confirmed,
+    is_forgotten,
     is_holding,
     judged_since,
     may_move,
     paid_until,
+    slowed_where_held,
     why_over,
     window,
 )
@@ -35,6 +36,7 @@ counts = st.integers(0, 12)
         pytest.param(0, 0, 0, False, id="nothing runs"),
         pytest.param(0, 1, 0, False, id="one alone may just be dead"),
         pytest.param(0, 0, 1, False, id="one alone that died"),
+        pytest.param(0, 0, 6, False, id="many died, and nobody is in doubt"),
         pytest.param(1, 1, 0, False, id="one of two"),
         pytest.param(0, 2, 0, True, id="both"),
         pytest.param(0, 1, 1, True, id="both, one of them dead already"),
@@ -93,7 +95,6 @@ def test_when_a_brake_is_over(recovered: int, doubtful: int, running: int, answe
 )
 def test_a_few_leave_first_and_more_once_these_run(under_way: int, arrived: int, may: bool) -> None:
     assert may_move(under_way, arrived) is may
-    assert FIRST_MOVES == 3
 
 
 def _brake(**known: object) -> Brake:
@@ -120,6 +121,34 @@ def test_who_was_in_doubt_when_it_expired_is_held_no_more() -> None:
     assert held_by([expired, anew], young, now) == anew
     assert held_by([expired], young, now) is None
     assert held_by([anew], old, now) == anew
+
+
+@pytest.mark.parametrize(
+    ("brake", "minutes", "doubted", "answered", "forgotten"),
+    [
+        pytest.param({}, 40, False, True, False, id="it was not seen to expire"),
+        pytest.param({"expired_at": T0 + 30 * MINUTE}, 40, True, True, False, id="one is still to be judged"),
+        pytest.param({"expired_at": T0 + 30 * MINUTE}, 40, False, True, True, id="one there answered"),
+        pytest.param({"expired_at": T0 + 30 * MINUTE}, 40, False, False, False, id="nobody answered yet"),
+        pytest.param({"expired_at": T0 + 30 * MINUTE}, 60, False, False, True, id="nobody answered for long"),
+    ],
+)
+def test_when_a_hold_that_expired_is_forgotten(
+    brake: dict[str, object], minutes: int, doubted: bool, answered: bool, forgotten: bool
+) -> None:
+    now = T0 + minutes * MINUTE
+    assert is_forgotten(_brake(**brake), Policy(), now, doubted=doubted, answered=answered) is forgotten
+
+
+def test_only_who_is_in_doubt_is_slowed_down_by_a_brake() -> None:
+    """A busy session failed no ping: it is pinged as before, and pays as before."""
+    ill = a_running_session(failures=1, failing_since=T0, ping_at=T0 + SECOND)
+    busy = a_running_session(busy_since=T0, ping_at=T0 + SECOND)
+    slow = slowed_where_held(ill, [_brake()], Policy(), T0 + SECOND)
+    assert (slow.ping_at, slow.held_since) == (T0 + 61 * SECOND, T0 + SECOND)
+    assert slowed_where_held(slow, [_brake()], Policy(), T0 + MINUTE).held_since == T0 + SECOND
+    assert slowed_where_held(busy, [_brake()], Policy(), T0 + SECOND) == busy
+    assert slowed_where_held(ill, [], Policy(), T0 + SECOND) == ill
 
 
 def test_a_doubt_is_as_old_as_its_first_sign() -> None:

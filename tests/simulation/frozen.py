@@ -15,7 +15,7 @@ Found = Iterator[tuple[str, str]]
 MANY, FEW = 5, 2
 _DEATHS = frozenset({StopReason.DEAD, StopReason.PROVIDER_ENDED})
 _OVER = frozenset({"session.stopping", "session.stopped", "session.failed", "session.failed_over"})
-#: With so long since a brake began, its release is its expiry: those in doubt are judged.
+#: What the event says where a hold has expired, so that those in doubt are judged.
 _EXPIRED = "held for as long as it may"
 
 

@@ -12,7 +12,7 @@ from orchestrator.store.brakes import scope_of
 from orchestrator.store.database import Database
 from tests.history.test_flat import counting
 from tests.rules.builders import HOUR, MINUTE, SECOND, T0
-from tests.store.stage import a_placement, a_running, at_once, keep, session_id, the_session
+from tests.store.stage import a_placement, a_running, at_once, keep, the_session
 
 WINDOW = MINUTE
 ILL: dict[str, Any] = {"failures": 2, "failing_since": T0 - HOUR}
@@ -152,4 +152,3 @@ def test_what_left_there_is_counted_where_it_starts_and_runs(database: Database)
         a_placement(3, lost_at=T0 - timedelta(hours=1)),
     )
     assert database.transact(lambda tx: tx.brakes.moved(a_brake())) == (1, 1)
-    assert session_id(1) != session_id(2)
