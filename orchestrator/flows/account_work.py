@@ -269,6 +269,8 @@ def lock_account(
 ) -> Account | None:
     """The account, locked; None where there is no such account, or, without `waits`, where another transaction holds
     it. Raises AccountBusy where as many threads of this process wait for accounts as may."""
+    if waits:
+        services.crowd.comes_to(account_id)
     account = tx.accounts.lock(account_id, waits=False)
     if account is not None or not waits or tx.accounts.get(account_id) is None:
         return account

@@ -12,6 +12,7 @@ from orchestrator.flows.account_work import after_stops
 from orchestrator.flows.close_session import close_session
 from orchestrator.flows.create_session import create_session
 from orchestrator.flows.credit_account import credit_account
+from orchestrator.flows.crowd import AccountBusy
 from orchestrator.flows.debit_account import debit_account
 from orchestrator.flows.delete_session import delete_session
 from orchestrator.flows.extend_session import extend_session
@@ -46,23 +47,31 @@ EFFECTS: Mapping[str, Effect] = {
 
 def perform(services: Services, task_id: str, name: str, kwargs: Any) -> dict[str, Any]:
     """The job's outcome: the first one, however often it comes. Always an outcome, never an exception of the
-    caller's making."""
+    caller's making. Raises AccountBusy where too many wait for its account: it is to be done later."""
     fault = task_id_fault(task_id)
     if fault is not None:  # no row can be kept under it
         return refused(Refusal(ErrorCode.INVALID_REQUEST, fault))
     job = _Job.of(name, kwargs)
+    try:
+        return _perform(services, task_id, job)
+    except AccountBusy as busy:
+        with services.crowd.turn(busy.account_id):
+            return _perform(services, task_id, job)
+
+
+def _perform(services: Services, task_id: str, job: "_Job") -> dict[str, Any]:
     for account_id in _accounts_before_the_last(services, job):
         _do_part(services, task_id, job, account_id)
 
     def once(tx: Transaction) -> dict[str, Any]:
         under_way = _take(tx, task_id, job)
         if under_way is None:
-            return _known(tx, task_id, name, job.fingerprint)
+            return _known(tx, task_id, job.name, job.fingerprint)
         outcome = _outcome(services, tx, job, under_way.parts)
         tx.inbox.settle(task_id, outcome)
         return outcome
 
-    return _counted(name, after_stops(services, once))
+    return _counted(job.name, after_stops(services, once))
 
 
 def _accounts_before_the_last(services: Services, job: "_Job") -> Sequence[str]:

@@ -18,7 +18,10 @@ CHUNK = 500
 class EventLoop:
     """Starts with its first use, so that it is never made before a fork."""
 
-    def __init__(self) -> None:
+    def __init__(self, lost: Callable[[BaseException], None] = lambda _error: None) -> None:
+        """`lost`: called in the loop's thread with the error that ended it. Nothing can be asked any more, and what
+        was under way holds its slots for ever: a worker process ends then."""
+        self._lost = lost
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._droppable: set[asyncio.Task[Any]] = set()
@@ -101,16 +104,17 @@ class EventLoop:
         with self._lock:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
-                threading.Thread(target=_run, args=(self._loop,), name="loop", daemon=True).start()
+                threading.Thread(target=self._run, args=(self._loop,), name="loop", daemon=True).start()
             return self._loop
 
-
-def _run(loop: asyncio.AbstractEventLoop) -> None:
-    asyncio.set_event_loop(loop)
-    try:
-        loop.run_forever()
-    finally:
-        loop.close()
+    def _run(self, loop: asyncio.AbstractEventLoop) -> None:
+        asyncio.set_event_loop(loop)
+        try:
+            loop.run_forever()
+        except BaseException as error:  # noqa: BLE001  (a coroutine may raise SystemExit, and memory may run out)
+            self._lost(error)
+        finally:
+            loop.close()
 
 
 def _start_all(

@@ -10,8 +10,9 @@ from celery import Celery
 from orchestrator import wiring
 from orchestrator.client.options import JOBS_QUEUE, celery_options
 from orchestrator.client.stream import connect
-from orchestrator.flows.crowd import OF_ANSWERS, OF_JOBS, Crowd
+from orchestrator.flows.crowd import LINES_OF_JOBS, OF_ANSWERS, OF_JOBS, Crowd
 from orchestrator.flows.deliver_events import Sink, with_the_log
+from orchestrator.flows.loop import EventLoop
 from orchestrator.flows.services import Services
 from orchestrator.flows.upkeep import sync_credentials
 from orchestrator.rules.liveness import CONTROL, KINDS
@@ -44,6 +45,8 @@ class Process:
         self.outage = Outage()
         self._kind = kind
         self.pulse = Pulse(kind or "")
+        self.lost: Callable[[BaseException], None] = _end_at_once
+        """Called with the error that ended this process's event loop; ends the process."""
         self.runners = Runners(
             kind or "", lambda: self.surroundings, self.outage, self.pulse, prove=self.prove_writes
         )
@@ -118,6 +121,9 @@ class Process:
             self.runners.ring(name)
         self._waker(names)
 
+    def _event_loop_ended(self, error: BaseException) -> None:
+        self.lost(error)
+
     def _build(self) -> wiring.Built:
         configuration = wiring.read_configuration(self._settings)
         make_room(configuration)
@@ -128,7 +134,8 @@ class Process:
             wake=self.wake,
             pool_size=connections,
             keeps_time=True,
-            crowd=Crowd(*(OF_JOBS if self._kind == CONTROL else OF_ANSWERS)),
+            loop=EventLoop(self._event_loop_ended),
+            crowd=Crowd(*OF_JOBS, LINES_OF_JOBS) if self._kind == CONTROL else Crowd(*OF_ANSWERS),
         )
         built.services.database.learn_time()
         built.services.slots.on_free = lambda step: self.runners.ring(ticks.OF_STEP[step])
@@ -140,6 +147,10 @@ class Process:
         self._sinks = with_the_log(stream)
         sync_credentials(built.services)
         return built
+
+
+def _end_at_once(_error: BaseException) -> None:
+    os._exit(os.EX_SOFTWARE)
 
 
 def make_app(

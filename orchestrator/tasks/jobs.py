@@ -1,6 +1,7 @@
 """Jobs of other services: one task each, which keeps its one outcome in the inbox and returns it."""
 
 import logging
+import random
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NoReturn
@@ -25,6 +26,9 @@ log = logging.getLogger(__name__)
 
 #: Seconds until a job that could not be done is tried again.
 RETRY_SECONDS = 5
+#: Seconds that a job of a busy account waits at most. It waits twice as long each time: in a long line, jobs that look
+#: without hope cost more than the work (200 creates of one account: 13 s with a wait of half a second).
+LONGEST_LOOK_AGAIN = 4.0
 #: A database that is down comes back, however late, and the job waits for it. What fails while it is up, and on
 #: this job alone, is a defect: it is tried so often, and then its outcome is `internal_error`.
 TRIES_OF_A_DEFECT = 60
@@ -94,7 +98,7 @@ def _job(name: str, services: Callable[[], Services]) -> Any:
         except StoreOutage as error:
             _again(self, error)
         except AccountBusy as error:  # this thread does the jobs of others meanwhile
-            _again(self, error, after=LOOK_AGAIN)
+            _again(self, error, after=_longer_than_last(self))
         except Exception as error:  # noqa: BLE001  (it is told, tried again, and has an outcome in the end)
             return _defect(self, ready, name, error)
 
@@ -143,6 +147,13 @@ def _failures(task: "Task[..., Any]") -> int:
     """How often this job itself has failed: an outage that it waited out is not counted."""
     failures = (task.request.headers or {}).get(FAILURES, 0)
     return failures if isinstance(failures, int) else 0
+
+
+def _longer_than_last(task: "Task[..., Any]") -> float:
+    """Seconds until a job of a busy account looks again, spread so that those that came together part."""
+    last: float = (task.request.headers or {}).get(RETRY_AFTER, 0)
+    wait: float = min(max(LOOK_AGAIN, 2 * last), LONGEST_LOOK_AGAIN)
+    return wait * random.uniform(0.75, 1.0)
 
 
 def _again(

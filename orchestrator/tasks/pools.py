@@ -7,7 +7,7 @@ import time
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from orchestrator.client.options import JOBS_QUEUE
 from orchestrator.rules.liveness import CLOSE, CONTROL, OPEN, PING, STOP
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 #: What failed, in the last words of a process.
-_WORKER = "Celery's worker"
+_WORKER, _EVENT_LOOP = "Celery's worker", "the event loop"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,7 +43,7 @@ class Pool:
 
 
 POOLS: Mapping[str, Pool] = {
-    CONTROL: Pool(queues=(JOBS_QUEUE, queue_of(CONTROL)), threads=8, connections=8),
+    CONTROL: Pool(queues=(JOBS_QUEUE, queue_of(CONTROL)), threads=24, connections=8),
     **{kind: Pool(queues=(queue_of(kind),)) for kind in (STOP, CLOSE, OPEN, PING)},
 }
 
@@ -62,6 +62,7 @@ def run_pool(kind: str, settings: Settings) -> int:
     drain.listen(at_once=worker.stop_soon, then=lambda: _drain(process))
     _prepare(process)
     heartbeat = Heartbeat(lambda: process.services.database, process.pulse)
+    process.lost = lambda error: _without_event_loop(heartbeat, error)
     heartbeat.start()
     process.runners.start()
     try:
@@ -91,6 +92,14 @@ def end(
         heartbeat.leave()
     process.close()
     return exit_code
+
+
+def _without_event_loop(heartbeat: Heartbeat, error: BaseException) -> NoReturn:
+    """End this process at once: it can ask no provider, and whoever watches it starts another. The leases of what was
+    under way bring it back."""
+    log.critical("the event loop ended (%s): this process leaves, to be started again", type(error).__name__)
+    heartbeat.last_words(_EVENT_LOOP, error)
+    os._exit(os.EX_SOFTWARE)
 
 
 def _worker(app: "Celery", process: "Process", kind: str, drain: Drain) -> "DrainingWorker":

@@ -1,6 +1,7 @@
 """An account that others hold: as few threads wait for it as may, and nobody else's work waits with them."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from threading import Event
@@ -19,6 +20,7 @@ from orchestrator.rules.states import PlacementState, State, StopReason
 from orchestrator.rules.values import Verdict
 from orchestrator.store.unit import Transaction
 from tests.flows.conftest import MakeWorld, _worlds
+from tests.processes.platform import eventually
 from tests.store.stage import PATIENCE, meanwhile, wait_until_blocked
 from tests.world import MINUTE, SECOND, World
 
@@ -66,6 +68,64 @@ def test_few_wait_for_one_account_and_few_in_all() -> None:
             pass
     with crowd.waits_for("a"):
         pass
+
+
+def test_jobs_stand_in_line_and_hold_nothing() -> None:
+    crowd = Crowd(1, 2, lines=(2, 3))
+    inside, leave = Event(), Event()
+
+    def stand() -> None:
+        with crowd.turn("a"), crowd.waits_for("a"):
+            inside.set()
+            assert leave.wait(PATIENCE)
+
+    crowd.comes_to("a")
+    with (
+        crowd.waits_for("a"),
+        meanwhile(stand) as first,
+    ):  # one that came before there was a line, and the first of it
+        assert inside.wait(PATIENCE)
+        with pytest.raises(AccountBusy):
+            crowd.comes_to("a")
+        crowd.comes_to("b")
+        with crowd.turn("b"), pytest.raises(AccountBusy), crowd.waits_for("b"):
+            pass  # two wait in all
+        with meanwhile(stand) as second:
+            eventually(lambda: lined(crowd, "a") == 2, "the second stands in line")
+            with pytest.raises(AccountBusy), crowd.turn("a"):
+                pass
+            leave.set()
+            second.result(PATIENCE)
+        first.result(PATIENCE)
+    crowd.comes_to("a")
+
+
+def lined(crowd: Crowd, account_id: str) -> int:
+    return crowd._lined._of[account_id]
+
+
+def test_a_job_leaves_a_line_that_does_not_move(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orchestrator.flows.crowd.TURN_WITHIN", 0.01)
+    crowd = Crowd(1, 2, lines=(2, 3))
+
+    def stand() -> None:
+        with crowd.turn("a"):
+            pass
+
+    with crowd.turn("a"), meanwhile(stand) as second, pytest.raises(AccountBusy):
+        second.result(PATIENCE)
+
+
+def test_a_burst_of_jobs_of_a_held_account_waits_in_line_and_is_done(pg_world: MakeWorld) -> None:
+    world = pg_world()
+    of_others(world)
+    worker = replace(world.another_worker(), crowd=Crowd(1, 2, lines=(8, 8)))
+    with held(world) as let_go, ThreadPoolExecutor(8) as threads:
+        jobs = [threads.submit(credit, worker, "acme", str(n)) for n in range(8)]
+        wait_until_blocked(world.services.database)
+        assert credit(worker, "other", "mine")["ok"]
+        let_go()
+        assert [job.result(PATIENCE)["ok"] for job in jobs] == [True] * 8
 
 
 def test_one_job_waits_for_a_held_account_and_the_others_come_again(pg_world: MakeWorld) -> None:

@@ -1,6 +1,7 @@
 """One event loop for each worker process."""
 
 import asyncio
+import queue
 import threading
 from collections.abc import Coroutine, Iterator
 from typing import Any
@@ -124,3 +125,20 @@ def test_stop_cancels_what_runs_and_ends_the_thread() -> None:
 
 def test_stop_without_a_start_is_nothing() -> None:
     EventLoop().stop()
+
+
+def test_what_ends_the_loop_is_told_and_stop_is_not() -> None:
+    lost: list[BaseException] = []
+    loop = EventLoop(lost.append)
+
+    async def exits() -> int:
+        raise SystemExit(3)
+
+    loop.start([exits()], queue.SimpleQueue())
+    eventually(lambda: lost, "the loss")
+    assert isinstance(lost[0], SystemExit)
+    stopped = EventLoop(lost.append)
+    assert stopped.run(said(1)) == 1
+    stopped.stop()
+    eventually(lambda: "loop" not in {thread.name for thread in threading.enumerate()}, "the thread's end")
+    assert len(lost) == 1

@@ -13,7 +13,7 @@ from celery.exceptions import Reject, Retry
 from redis import ConnectionError as Gone
 from sqlalchemy.exc import DataError, OperationalError
 
-from orchestrator.flows.crowd import LOOK_AGAIN, AccountBusy
+from orchestrator.flows.crowd import LOOK_AGAIN, AccountBusy, Crowd
 from orchestrator.flows.services import Services
 from orchestrator.rules.messages import RETRY_AFTER
 from orchestrator.settings import ConfigurationError, Settings
@@ -22,7 +22,7 @@ from orchestrator.store.error_classes import ErrorClass
 from orchestrator.store.unit import Transaction
 from orchestrator.tasks import jobs
 from orchestrator.tasks.app import make_app
-from orchestrator.tasks.jobs import FAILURES, RETRY_SECONDS, Results
+from orchestrator.tasks.jobs import FAILURES, LONGEST_LOOK_AGAIN, RETRY_SECONDS, Results
 from orchestrator.tasks.outage import Outage
 
 
@@ -85,6 +85,7 @@ class Failing:
     def __init__(self, error: Exception, real: Database) -> None:
         self._error, self._real = error, real
         self.database = self
+        self.crowd = Crowd()
 
     def transact(self, work: Any) -> Any:
         if "give_up" in work.__qualname__:
@@ -96,14 +97,19 @@ class Failing:
 
 
 def tried(
-    broker: str, services: Callable[[], Any], *, retries: int = 0, failures: int | None = None
+    broker: str,
+    services: Callable[[], Any],
+    *,
+    retries: int = 0,
+    failures: int | None = None,
+    waited: float | None = None,
 ) -> dict[str, Any]:
     """A job that was sent so often already, and failed so often by itself, once more."""
     app = Celery("jobs", broker=broker, set_as_current=False)
     app.conf.task_publish_retry = False
     jobs.register(app, services)
     task: Any = app.tasks["orchestrator.account.credit"]
-    headers = None if failures is None else {FAILURES: failures}
+    headers = None if failures is None else {FAILURES: failures} | ({RETRY_AFTER: waited} if waited else {})
     task.push_request(id="job-1", retries=retries, called_directly=False, args=[], kwargs={}, headers=headers)
     try:
         outcome: dict[str, Any] = task.run(account_id="acme")
@@ -136,12 +142,24 @@ def test_a_job_that_is_tried_again_carries_no_instant_of_its_sender() -> None:
     assert (options["countdown"], options["eta"], options["headers"][RETRY_AFTER]) == (0, None, RETRY_SECONDS)
 
 
-def test_a_job_whose_account_is_held_comes_again_soon_and_has_not_failed(sqlite_url: str) -> None:
+@pytest.mark.parametrize(
+    ("waited", "longest"),
+    [(None, LOOK_AGAIN), (0.5, 1), (RETRY_SECONDS, LONGEST_LOOK_AGAIN), (60, LONGEST_LOOK_AGAIN)],
+)
+def test_a_job_whose_account_is_held_comes_again_soon_and_has_not_failed(
+    sqlite_url: str, waited: float | None, longest: float
+) -> None:
     with pytest.raises(Retry) as again:
-        tried("memory://", lambda: Failing(AccountBusy("acme"), Database(sqlite_url)), failures=59)
+        tried(
+            "memory://",
+            lambda: Failing(AccountBusy("acme"), Database(sqlite_url)),
+            failures=59,
+            waited=waited,
+        )
     raised: Any = again.value
     headers = raised.sig.options["headers"]
-    assert (headers[RETRY_AFTER], headers[FAILURES]) == (LOOK_AGAIN, 59)
+    assert 0.7 * longest < headers[RETRY_AFTER] <= longest
+    assert headers[FAILURES] == 59
 
 
 def test_a_job_that_is_tried_again_has_not_failed_where_the_result_store_is_gone() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from celery import Celery
 
+from orchestrator.rules.states import State
 from orchestrator.rules.values import Worker
 from orchestrator.store.database import Database
 from orchestrator.tasks.draining import CALLS_END_WITHIN, Drain
@@ -18,6 +19,7 @@ from orchestrator.tasks.pools import end
 from orchestrator.tasks.runner import Runners
 from orchestrator.tasks.ticks import Surroundings, Tick
 from orchestrator.tasks.worker import DrainingWorker, pool_that_drains
+from tests.processes.platform import Platform, eventually, openai
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::DeprecationWarning", "ignore::celery.exceptions.SecurityWarning"
@@ -122,3 +124,26 @@ def test_a_consumer_that_cannot_go_on_ends_its_worker_which_keeps_the_fault() ->
     worker.start()
     assert (worker.exitcode, type(worker.fault), calls) == (1, ValueError, ["leave"])
     assert drain.left(17) < 17
+
+
+@pytest.mark.slow
+def test_a_process_that_loses_its_event_loop_ends_and_is_started_again(platform: Platform) -> None:
+    platform.simulate(alpha=openai("sk-alpha"))
+    platform.configure()
+    losing = platform.directory / "losing"
+    worker = platform.start("worker", module="tests.processes.losing", LOSING=str(losing))
+    platform.start("scheduler")
+    platform.open_account()
+    platform.put_model("llama", "alpha", "llama-3")
+    session_id = platform.create("llama")
+    platform.until_running(session_id)
+    losing.touch()
+    eventually(lambda: not losing.exists(), "a ping that ends the loop")
+    with platform.database.reading() as tx:
+        lost_at = tx.now()
+    eventually(lambda: "the event loop ended (SystemExit)" in worker.text(), "its last words")
+    eventually(
+        lambda: (platform.session(session_id).last_alive_at or lost_at) > lost_at, "a ping of the next one"
+    )
+    assert platform.session(session_id).state is State.RUNNING
+    assert "the event loop: SystemExit" in {row.last_fault for row in rows(platform.database)}
