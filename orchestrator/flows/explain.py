@@ -7,6 +7,7 @@ from typing import Any, assert_never
 from orchestrator.rules.brake import held_by
 from orchestrator.rules.events import rfc3339
 from orchestrator.rules.money import FundsEnd
+from orchestrator.rules.pings import unwell_bound
 from orchestrator.rules.states import State, Step, StopReason
 from orchestrator.rules.stops import interactions_limit, next_stop
 from orchestrator.rules.values import Policy, Session
@@ -104,6 +105,10 @@ def _doubts(tx: Transaction, session: Session, policy: Policy) -> Iterator[str]:
     ):
         if since is not None:
             yield f"{what} (since {rfc3339(since)})"
+    allowed = unwell_bound(session, policy)
+    if session.not_well_since is not None and allowed is not None:
+        unwell = f"no proof of life since {rfc3339(session.not_well_since)}"
+        yield f"{unwell}: {allowed:g} s of it are death where the last answer is {session.last_verdict}"
     if session.state is State.RUNNING and session.provider is not None:
         held = held_by(tx.brakes.at(session.provider, session.credential), session, tx.now())
         if held is not None:

@@ -104,13 +104,18 @@ def note_success(session: Session, at: datetime) -> Session:
 
 
 def is_unwell_too_long(session: Session, policy: Policy, now: datetime) -> bool:
-    """Return whether no proof of life came for longer than the last verdict allows, whatever came before it.
+    """Return whether no proof of life came for longer than the last verdict allows, whatever came before it."""
+    since, allowed = session.not_well_since, unwell_bound(session, policy)
+    return since is not None and allowed is not None and since < now and _since(since, now) >= allowed
 
-    A failed ping says nothing of the session: the streak decides, or how long it has been busy."""
-    since, verdict = session.not_well_since, session.last_verdict
-    if since is None or verdict is None or verdict in {Verdict.ALIVE, Verdict.TRANSIENT}:
-        return False
-    return since < now and _since(since, now) >= _allowed(verdict, policy)
+
+def unwell_bound(session: Session, policy: Policy) -> float | None:
+    """Return for how many seconds its last verdict allows it to give no proof of life. None where other counts decide:
+    a failed ping says nothing of the session itself, but its streak, or how long it has been busy, does."""
+    verdict = session.last_verdict
+    if verdict is None or verdict in {Verdict.ALIVE, Verdict.TRANSIENT}:
+        return None
+    return _allowed(verdict, policy)
 
 
 def given_back(session: Session) -> Session:

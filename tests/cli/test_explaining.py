@@ -28,6 +28,17 @@ def test_a_doubt_is_told_with_what_would_make_it_a_death(cli: Cli, world: World)
     assert doubt.endswith("3 over 60 s are death")
 
 
+def test_doubts_of_several_kinds_are_told_with_the_one_bound_that_they_share(cli: Cli, world: World) -> None:
+    session_id = world.run_session()
+    for fault in ("loading", "throttled"):
+        world.server.fault(fault, upstream="alpha", operation="chat", times=1)
+        world.jump(MINUTE)
+        world.settle()
+    doubts = cli("session", "explain", session_id, "--json").json["doubts"]
+    [shared] = [doubt for doubt in doubts if doubt.startswith("no proof of life since ")]
+    assert shared.endswith(": 3600 s of it are death where the last answer is THROTTLED")
+
+
 def test_a_stopped_session_tells_who_and_why(cli: Cli, world: World) -> None:
     session_id = world.run_session()
     world.done("session.close", session_id=session_id, reason="operator", detail="maintenance")

@@ -20,6 +20,7 @@ from tests.simulation.evidence import Evidence
 from tests.simulation.fates import COMES_BACK, FLAVOURS, Chaos, together
 from tests.simulation.invariants import violations
 from tests.simulation.kernel import VirtualLoop, run
+from tests.simulation.lasting import Lasting
 from tests.simulation.machines import LOCAL_FAULTS
 from tests.simulation.platforms import PLATFORMS
 from tests.simulation.storms import Storms
@@ -113,6 +114,8 @@ class _Day:
             checks_time=CLOCK_JUMPS in self.flavours,
         )
         self._storms = Storms(self.universe, random.Random(f"{seed}/storms"))
+        self._lasting = Lasting(self.universe, seed)
+        self.flavours += self._lasting.flavours
         self._customers = Customers(self.universe, random.Random(f"{seed}/customers"))
 
     async def live(self, result: Result) -> None:
@@ -131,6 +134,7 @@ class _Day:
             self._background = [*getattr(self, "_background", []), world.loop.create_task(forever)]
         driven = world.loop.create_task(self._drive_for_ever())
         await self._customers.arrive()
+        self._background.append(world.loop.create_task(self._lasting.rage()))
         for number in itertools.count(1):
             self._switch(on=True)
             await asyncio.sleep(STORM)
@@ -166,7 +170,7 @@ class _Day:
             await self.universe.drive(self.universe.seconds + 24 * HOUR)
 
     def _switch(self, *, on: bool) -> None:
-        self._chaos.active = self._customers.active = self._storms.active = on
+        self._chaos.active = self._customers.active = self._storms.active = self._lasting.active = on
         self.universe.machines.active = on and LOCAL_FAULTS in self.flavours
         if not on:
             self._storms.clear()

@@ -4,6 +4,7 @@ session itself?"""
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
+from orchestrator.rules.patience import longest_unwell
 from orchestrator.rules.states import PlacementState, State
 from orchestrator.rules.values import Placement, Policy, Session
 from orchestrator.simulator import Call
@@ -31,6 +32,20 @@ def every_move_has_its_reason(evidence: Evidence) -> Found:
             elif left.declared_end_at is None or event.at < left.declared_end_at - STAMPS:
                 for why in _answered(evidence, left, event.at):
                     yield session.id, f"moved at {event.at}: {why}"
+
+
+def none_runs_without_a_proof_of_life(evidence: Evidence) -> Found:
+    """Whatever its pings said: for longer than any verdict and a hold allow, counted once more after a hold's end."""
+    for session in evidence.sessions.values():
+        told = stop_told(evidence, session)
+        until = evidence.now if told is None else told.at
+        before = session.state if told is None else told.data.get("previous_state")
+        if before != State.RUNNING or session.last_alive_at is None:
+            continue
+        troubled = evidence.trouble_between(session.last_alive_at, until)
+        longest = 2 * longest_unwell(evidence.config.policy_for(session.provider))
+        if until - session.last_alive_at > longest + troubled + evidence.late:
+            yield session.id, f"it ran until {until}, its last proof of life is of {session.last_alive_at}"
 
 
 def no_death(evidence: Evidence, session: Session, at: datetime) -> Iterator[str]:

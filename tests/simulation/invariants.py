@@ -36,6 +36,7 @@ INVARIANTS: dict[str, Sequence[Check]] = {
         stops.decided_in_time,
         stops.closed_in_time,
     ),
+    "nothing runs for ever without a proof of life": (deaths.none_runs_without_a_proof_of_life,),
     "every job has exactly one outcome": (stories.one_outcome_a_job,),
     "each second of RUNNING charged once": (treasury.running_is_charged_once,),
     "balance never below zero": (treasury.balance_is_never_below_zero,),

@@ -1,0 +1,94 @@
+"""What lasts longer than weather: a provider that is dead for good, pings whose verdicts alternate for hours, and an
+account with very many sessions. Each with chances of its own, so that it changes nothing else of a seed's day."""
+
+import asyncio
+import random
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any
+
+from orchestrator.simulator import BadInput
+from tests.simulation.platforms import ASKS, OPENS, PINGS
+from tests.simulation.universe import Universe
+
+HOUR = 3600.0
+DEAD_FOR_GOOD, ALTERNATING, GIANT = "a provider dies for good", "verdicts alternate", "a giant account"
+#: How likely each is on a day.
+CHANCES: Mapping[str, float] = {DEAD_FOR_GOOD: 0.3, ALTERNATING: 0.3, GIANT: 0.2}
+#: Pings end so in turns, and none of them is a proof of life.
+VERDICTS = ("loading", "unauthorized", "throttled", "error_before", "out_of_balance", "gone")
+#: More than end in one transaction, and than are asked at once.
+CROWD = 130
+
+
+class Lasting:
+    """One seed's. `active` is the switch of a storm: at its end every fault is cleared."""
+
+    def __init__(self, universe: Universe, seed: int) -> None:
+        self._universe = universe
+        self._rng = random.Random(f"{seed}/lasting")
+        self.flavours = [name for name, chance in CHANCES.items() if self._rng.random() < chance]
+        self.active = False
+
+    async def rage(self) -> None:
+        """For ever: in each storm, once at most, each thing that this day has."""
+        happenings: Mapping[str, Callable[[], Coroutine[Any, Any, None]]] = {
+            DEAD_FOR_GOOD: self._die_for_good,
+            ALTERNATING: self._alternate,
+            GIANT: self._crowd,
+        }
+        if GIANT in self.flavours:
+            await self._open_giant_account()
+        left = list(self.flavours)
+        while self.flavours:
+            await asyncio.sleep(self._rng.uniform(1, 6) * HOUR)
+            if not self.active:
+                left = list(self.flavours)
+            elif left:
+                what = left.pop(self._rng.randrange(len(left)))
+                self._universe.told.faults[what] += 1
+                await happenings[what]()
+
+    async def _die_for_good(self) -> None:
+        """Nothing that is asked there is answered until the end of the storm."""
+        upstream = self._rng.choice(sorted(self._universe.platforms))
+        self._universe.note(upstream, "dies for good")
+        for operation in (*PINGS, *ASKS, *OPENS):
+            self._fault(upstream, operation, "dead", 1.0)
+
+    async def _alternate(self) -> None:
+        upstream = self._rng.choice(sorted(self._universe.platforms))
+        verdicts = self._rng.sample(VERDICTS, self._rng.choice((2, 3)))
+        self._universe.note(upstream, f"its pings alternate: {', '.join(verdicts)}")
+        share = self._rng.choice((0.3, 1.0))
+        for n, verdict in enumerate(verdicts, 1):
+            self._fault(upstream, "chat", verdict, share * n / len(verdicts))
+
+    async def _open_giant_account(self) -> None:
+        world = self._universe
+        await world.done("account.put", account_id="giant", plan="contract", currency="USD")
+        await world.done("account.credit", account_id="giant", amount="90000", currency="USD", key="opening")
+
+    async def _crowd(self) -> None:
+        """They begin together, most end at one instant, and one in four is closed before."""
+        shared = sorted(
+            name for name, p in self._universe.platforms.items() if p.driver in {"openai", "aimlapi"}
+        )
+        model_id, seconds = self._rng.choice(shared), self._rng.choice((900, 2700))
+        self._universe.note("giant", f"{CROWD} sessions of {model_id}, {seconds} s each")
+        for n in range(CROWD):
+            self._universe.spawn(self._one_of_many(model_id, seconds, closes=n % 4 == 0), "giant")
+
+    async def _one_of_many(self, model_id: str, seconds: int, *, closes: bool) -> None:
+        given = {"account_id": "giant", "model_id": model_id, "stop": {"max_duration_seconds": seconds}}
+        outcome = await self._universe.job("session.create", **given)
+        if closes and outcome["ok"]:
+            await asyncio.sleep(seconds / 2)
+            await self._universe.job("session.close", session_id=outcome["result"]["id"])
+
+    def _fault(self, upstream: str, operation: str, name: str, probability: float) -> None:
+        spec = {"name": name, "upstream": upstream, "operation": operation, "probability": probability}
+        params: Mapping[str, Sequence[Any] | float] = {"retry_after": 30} if name == "throttled" else {}
+        try:
+            self._universe.operator.add_fault({**spec, "params": dict(params)})
+        except BadInput:
+            return  # this platform has no such call
