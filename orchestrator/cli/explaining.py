@@ -24,8 +24,15 @@ def explained(told: dict[str, Any], now: datetime) -> Iterator["RenderableType"]
     ]
     yield pairs(rows)
     if told["stops"]:
-        stops = [(stop["reason"], when(stop["at"], now), stop["detail"]) for stop in told["stops"]]
+        stops = [(stop["reason"], when(stop["at"], now), _why(stop, now)) for stop in told["stops"]]
         yield table(("would stop for", "at", "why"), stops, title="the earliest stops it")
+
+
+def _why(stop: dict[str, Any], now: datetime) -> str:
+    """An idle stop is decided later than it takes effect."""
+    if stop["decided_at"] == stop["at"]:
+        return str(stop["detail"])
+    return f"{stop['detail']}; decided {when(stop['decided_at'], now)}, unless a late report moves it"
 
 
 def _of(used: Any, limit: Any) -> str:

@@ -153,7 +153,8 @@ class Interactions(Part):
     count: fields.Count
     ok: bool = True
     at: fields.Timestamp | None = None
-    """None: now."""
+    """When it was used; None: now. Only what is known to lie before an idle stop moves it, however late that is
+    reported."""
     began: fields.Timestamp | None = None
     """Without `ended`: under way since then, and not counted before it has ended."""
     ended: fields.Timestamp | None = None

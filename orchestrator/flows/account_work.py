@@ -19,7 +19,7 @@ from orchestrator.rules.pings import at_rest
 from orchestrator.rules.quota import Terms
 from orchestrator.rules.refusals import ErrorCode
 from orchestrator.rules.states import ACTIVE, TERMINAL, UNENDED, State, StopReason, end_state
-from orchestrator.rules.stops import Candidate
+from orchestrator.rules.stops import Candidate, idle_by
 from orchestrator.rules.values import ZERO, Account, Policy, Session
 from orchestrator.store.unit import Transaction
 
@@ -60,8 +60,8 @@ class AccountWork:
     # stops
 
     def apply_due_stops(self, at_most: int | None = None) -> bool:
-        """Stop what should have stopped by now, in the order of the instants; each takes effect at its own. True
-        where more than `at_most` are due: those that come later still stand."""
+        """Stop what should have stopped by now, each with effect at its rule's instant. True where more than `at_most`
+        are due: those that come later still stand."""
         if not self._something_is_due():
             return False
         limit = None if at_most is None else at_most + 1
@@ -70,43 +70,26 @@ class AccountWork:
         known_until = found[-1].stop_at if more else None  # what stops later than this was not read
         self._overdue = Overdue(self.policy, self.now, found)
         end, carried_out = self._funds_end_so_far(), 0
-        while (due := self._overdue.earliest(end, self.tx.sessions.get)) is not None:
+        while (stop := self._overdue.earliest(end, self.tx.sessions.get)) is not None:
             if carried_out == at_most:
                 return True
-            if known_until is not None and due[1].at > known_until:
+            if known_until is not None and stop.due > known_until:
                 break
-            self._carry_out(*due)
+            self._carry_out(stop.session, stop.rule)
             carried_out += 1
             if end is not None:  # else it is not the funds that end: fewer sessions never use them up sooner
-                end = self._funds_end(due[1].at)
+                end = self._funds_end(stop.due)
         for session in self._overdue.planned_otherwise():
             self.keep(session, self.planned(session))
         return more
 
     def stop(self, session: Session, reason: StopReason, at: datetime, detail: str | None) -> Session:
-        """Decide the end of a session, with effect at `at`; its placements are closed by others."""
-        before = self.tx.sessions.lock(session.id)
-        assert before is not None
-        placements = [
-            placing.no_longer_wanted(self, placement, before)
-            for placement in self.tx.placements.unended(before.id)
-        ]
-        over = not any(placement.state in UNENDED for placement in placements)
-        state = end_state(reason, ever_ran=before.ever_ran) if over else State.STOPPING
-        stopped = replace(
-            self.stop_running(before, at),
-            state=state,
-            stop_reason=reason,
-            stop_detail=detail,
-            stopped_at=at,
-            ended_at=self.now if over else None,
-        )
-        saved = self.keep(before, at_rest(stopped))
-        if before.queue_reason == ErrorCode.NO_CAPACITY:
-            placing.let_another_look(self, before)
-        if reason is StopReason.BALANCE_EXHAUSTED:
-            self.tx.outbox.add([events.exhausted(self.account, saved)])
-        return saved
+        """Decide the end of a session, with effect at `at`, or when its idle time ran out by then; its placements are
+        closed by others."""
+        idle = idle_by(session, self.policy(session), at)
+        if idle is not None:
+            return self._end(session, idle.reason, idle.at, idle.detail)
+        return self._end(session, reason, at, detail)
 
     def look_at_funds(self) -> None:
         """Read the active sessions, so that `finish` works the funds out anew."""
@@ -249,7 +232,31 @@ class AccountWork:
         ended = due.reason is StopReason.PROVIDER_ENDED
         if ended and placing.move_on(self, session, due.at, due.detail):
             return
-        self.stop(session, due.reason, due.at, due.detail)
+        self._end(session, due.reason, due.at, due.detail)
+
+    def _end(self, session: Session, reason: StopReason, at: datetime, detail: str | None) -> Session:
+        before = self.tx.sessions.lock(session.id)
+        assert before is not None
+        placements = [
+            placing.no_longer_wanted(self, placement, before)
+            for placement in self.tx.placements.unended(before.id)
+        ]
+        over = not any(placement.state in UNENDED for placement in placements)
+        state = end_state(reason, ever_ran=before.ever_ran) if over else State.STOPPING
+        stopped = replace(
+            self.stop_running(before, at),
+            state=state,
+            stop_reason=reason,
+            stop_detail=detail,
+            stopped_at=at,
+            ended_at=self.now if over else None,
+        )
+        saved = self.keep(before, at_rest(stopped))
+        if before.queue_reason == ErrorCode.NO_CAPACITY:
+            placing.let_another_look(self, before)
+        if reason is StopReason.BALANCE_EXHAUSTED:
+            self.tx.outbox.add([events.exhausted(self.account, saved)])
+        return saved
 
     def _running(self) -> list[Metered]:
         return [one for one in self.active.values() if one.state is State.RUNNING]

@@ -5,6 +5,7 @@ from orchestrator.flows.account_work import AccountWork
 from orchestrator.rules.brake import paid_until, slowed
 from orchestrator.rules.decide import Stop
 from orchestrator.rules.states import StopReason
+from orchestrator.rules.stops import idle_by
 from orchestrator.rules.values import Session
 
 
@@ -17,7 +18,8 @@ def end(work: AccountWork, session: Session, ending: Stop, *, confirmed: bool) -
     at = paid_until(session, work.now) if ending.reason is StopReason.DEAD else work.now
     if frozen and not brake.may_leave(work, session):
         return _held(work, session)
-    if placing.move_on(work, session, at, ending.detail, lost=lost, beside_brakes=frozen):
+    idle = idle_by(session, work.policy(session), at) is not None  # it ends as that, and need not move
+    if not idle and placing.move_on(work, session, at, ending.detail, lost=lost, beside_brakes=frozen):
         return True
     if frozen:
         return _held(work, session)

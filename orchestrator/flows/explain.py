@@ -25,7 +25,13 @@ def explain(tx: Transaction, session: Session, policy: Policy, now: datetime) ->
         "next_step": step.value if step else None,
         "next_step_at": rfc3339(at),
         "stops": [
-            {"reason": c.reason.value, "at": rfc3339(c.at), "detail": c.detail, "overdue": c.at <= now}
+            {
+                "reason": c.reason.value,
+                "at": rfc3339(c.at),
+                "decided_at": rfc3339(c.decided_at),
+                "detail": c.detail,
+                "overdue": c.decided_at <= now,
+            }
             for c in forecast.candidates
         ],
         "used": _used(session),

@@ -1,7 +1,11 @@
-"""The stops of one account that are due, earliest first, and what has to wait for them."""
+"""The stops of one account that are due, and what has to wait for them.
+
+They come in the order in which they are to be decided, whatever the instants at which they take effect. Until the grace
+of an idle session is over it uses up the funds of its account, and so it does however late that is looked at."""
 
 import heapq
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from datetime import datetime
 
 from orchestrator.rules.money import FundsEnd
@@ -10,7 +14,15 @@ from orchestrator.rules.values import Policy, Session
 
 #: Stops of one account in one transaction: its jobs, and the stops of other accounts, wait that long at most.
 AT_ONCE = 100
-Stop = tuple[Session, Candidate]
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """A session that has to stop: `due` is when that is decided, and its rule says with effect at which instant."""
+
+    session: Session
+    due: datetime
+    rule: Candidate
 
 
 class StopsFirst(Exception):
@@ -30,16 +42,16 @@ class Overdue:
         self._policy = policy
         self._now = now
         self._sessions: dict[str, Session] = {}
-        self._due: list[tuple[datetime, str, Candidate]] = []
+        self._due: list[tuple[datetime, str]] = []
         for session in sessions:
             self.put(session)
 
     def put(self, session: Session) -> None:
         """Judge this session, as it is now."""
         self._sessions[session.id] = session
-        due = self._first(session, None)
-        if due is not None:
-            heapq.heappush(self._due, (due.at, session.id, due))
+        stop = self._first(session, None)
+        if stop is not None:
+            heapq.heappush(self._due, (stop.due, session.id))
 
     def drop(self, session_id: str) -> None:
         """Forget this session: it has stopped."""
@@ -48,19 +60,20 @@ class Overdue:
     def earliest(self, end: FundsEnd | None, load: Callable[[str], Session | None]) -> Stop | None:
         """Return the stop that comes first, with the end of the funds among them."""
         stops = [stop for stop in (self._of_funds(end, load), self._of_rules()) if stop is not None]
-        return min(stops, key=lambda stop: (stop[1].at, stop[0].id), default=None)
+        return min(stops, key=lambda stop: (stop.due, stop.session.id), default=None)
 
     def planned_otherwise(self) -> list[Session]:
         """Return the sessions that no rule stops at their `stop_at`: a policy has changed since it was planned."""
         firsts = ((one, self._first(one, None)) for one in self._sessions.values())
-        return [one for one, first in firsts if first is None or first.at != one.stop_at]
+        return [one for one, first in firsts if first is None or first.due != one.stop_at]
 
     def _of_rules(self) -> Stop | None:
         while self._due:
-            _, session_id, due = self._due[0]
+            due, session_id = self._due[0]
             session = self._sessions.get(session_id)
-            if session is not None and self._first(session, None) == due:
-                return session, due
+            stop = None if session is None else self._first(session, None)
+            if stop is not None and stop.due == due:
+                return stop
             heapq.heappop(self._due)  # it has stopped or changed since
         return None
 
@@ -69,11 +82,10 @@ class Overdue:
             return None
         session = self._sessions.get(end.session_id) or load(end.session_id)
         assert session is not None  # the funds are worked out from the account's own sessions
-        due = self._first(session, end)
-        return None if due is None else (session, due)
+        return self._first(session, end)
 
-    def _first(self, session: Session, end: FundsEnd | None) -> Candidate | None:
+    def _first(self, session: Session, end: FundsEnd | None) -> Stop | None:
         forecast = next_stop(session, self._policy(session), end)
-        return (
-            forecast.candidates[0] if forecast.stop_at is not None and forecast.stop_at <= self._now else None
-        )
+        if forecast.stop_at is None or forecast.stop_at > self._now:
+            return None
+        return Stop(session, forecast.stop_at, forecast.candidates[0])

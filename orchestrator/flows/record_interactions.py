@@ -15,7 +15,7 @@ from orchestrator.rules.busy import note_begun, note_ended
 from orchestrator.rules.pings import note_success, ping_not_needed_until
 from orchestrator.rules.refusals import ErrorCode
 from orchestrator.rules.states import State, Step
-from orchestrator.rules.stops import interactions_limit
+from orchestrator.rules.stops import interactions_limit, proves_use
 from orchestrator.rules.values import Policy, Session
 from orchestrator.store.unit import Transaction
 
@@ -30,7 +30,8 @@ def accounts_of(tx: Transaction, request: RecordInteractions) -> Sequence[str]:
 def record_of(services: Services, tx: Transaction, request: RecordInteractions, account_id: str) -> Result:
     """How many of one account's were counted, and which were not and why.
 
-    Its sessions are locked in the order of their ids; items apply singly, and before due stops. Where many are due,
+    Its sessions are locked in the order of their ids; items apply singly, in the order of their instants and before due
+    stops. Where many are due,
     the first of them: the others are still due, and nothing waits for them."""
     account = lock_account(services, tx, account_id)
     assert account is not None  # accounts are never deleted
@@ -38,7 +39,7 @@ def record_of(services: Services, tx: Transaction, request: RecordInteractions, 
     account_of = tx.sessions.accounts_of({item.session_id for item in request.batch})
     mine = {session_id for session_id, its_account in account_of.items() if its_account == account_id}
     recorder = _Recorder(work, tx.sessions.lock_all(mine))
-    for index, item in enumerate(request.batch):
+    for index, item in sorted(enumerate(request.batch), key=lambda pair: _began(pair[1], work.now)):
         if item.session_id in mine:
             recorder.record(index, item)
     recorder.save()
@@ -121,24 +122,31 @@ def _applied(session: Session, item: Interactions, policy: Policy, now: datetime
     """What is under way is use, and counts once it has ended."""
     if item.is_under_way and item.began is not None:
         return _under_way(session, min(item.began, now), policy, now)
+    used = proves_use(session, policy, _began(item, now))
     ended = session if item.began is None else note_ended(session, item.began)
-    return _counted(ended, item, policy, now)
+    return _counted(ended, item, policy, now, used=used)
+
+
+def _began(item: Interactions, now: datetime) -> datetime:
+    """When the use began that is reported; without an instant, as late as it can have."""
+    return min(item.began or item.ended or item.at or now, now)
 
 
 def _under_way(session: Session, began: datetime, policy: Policy, now: datetime) -> Session:
-    if session.state is not State.RUNNING:
+    if session.state is not State.RUNNING or not proves_use(session, policy, began):
         return session
     used = replace(session, last_interaction_at=max(began, session.last_interaction_at or began))
     return note_begun(used, began, policy, now)
 
 
-def _counted(session: Session, item: Interactions, policy: Policy, now: datetime) -> Session:
-    """Every interaction counts and is activity; only a success proves life."""
+def _counted(session: Session, item: Interactions, policy: Policy, now: datetime, *, used: bool) -> Session:
+    """Every interaction counts; what proves use is activity, and only a success proves life."""
     at = min(item.ended or item.at or now, now)
     counted = replace(session, interactions=session.interactions + item.count)
     if session.state not in {State.STARTING, State.RUNNING}:
         return counted
-    counted = replace(counted, last_interaction_at=max(at, session.last_interaction_at or at))
+    if used:
+        counted = replace(counted, last_interaction_at=max(at, session.last_interaction_at or at))
     limit = interactions_limit(counted)
     if limit is not None and session.interactions < limit[0] <= counted.interactions:
         counted = replace(counted, limit_reached_at=now)

@@ -172,11 +172,11 @@ class SessionView:
 
 def stop_of(session: Session, account: Account | None) -> tuple[datetime | None, StopReason | None]:
     """Its own deadline, or the end of the account's funds where that is its end and comes first."""
-    mine = session.stop_at, session.stop_at_reason
+    mine = session.ends_at, session.stop_at_reason
     if account is None or account.funds_session_id != session.id or session.state is not State.RUNNING:
         return mine
     if account.funds_end_at is None or (
-        session.stop_at is not None and session.stop_at <= account.funds_end_at
+        session.ends_at is not None and session.ends_at <= account.funds_end_at
     ):
         return mine
     return account.funds_end_at, StopReason.BALANCE_EXHAUSTED

@@ -31,9 +31,9 @@ def warn_due(services: Services, limit: int = 500) -> Tally:
 
 
 def _warned(work: AccountWork, session: Session) -> Session:
-    if session.stop_at is None:
+    if session.ends_at is None:
         return session
-    warning = next_warning(session.stop_at, session.warned_seconds, work.policy(session), work.now)
+    warning = next_warning(session.ends_at, session.warned_seconds, work.policy(session), work.now)
     if warning is None or warning[0] > work.now:
         return session
     return replace(session, warned_seconds=warning[1])

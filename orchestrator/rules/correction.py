@@ -59,6 +59,7 @@ ELSE_OF_SESSION = frozenset(
         "queue_deadline_at",
         "declared_end_at",
         "stop_at",
+        "idle_ends_at",
         "warn_at",
         "stopped_at",
         "ended_at",

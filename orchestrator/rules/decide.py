@@ -134,12 +134,13 @@ def after_the_platforms_word(
 def plan_steps(session: Session, policy: Policy, now: datetime, *, ping_at: datetime | None) -> Session:
     """The session with its stop, its warning and its one next step; the funds stay on the account."""
     forecast = next_stop(session, policy)
-    warned = session.warned_seconds if forecast.stop_at == session.stop_at else None
-    warn_at = _warn_at(session, forecast.stop_at, policy, now)
+    warned = session.warned_seconds if forecast.ends_at == session.ends_at else None
+    warn_at = _warn_at(session, forecast.ends_at, policy, now)
     step, step_at = _next_step(session.state, forecast.stop_at, warn_at, ping_at, now)
     return replace(
         session,
         stop_at=forecast.stop_at,
+        idle_ends_at=forecast.ends_at if forecast.reason is StopReason.IDLE else None,
         stop_at_reason=forecast.reason,
         warn_at=warn_at,
         warned_seconds=warned,
@@ -265,17 +266,17 @@ def _since(instant: datetime, now: datetime) -> float:
     return (now - instant).total_seconds()
 
 
-def _warn_at(session: Session, stop_at: datetime | None, policy: Policy, now: datetime) -> datetime | None:
+def _warn_at(session: Session, ends_at: datetime | None, policy: Policy, now: datetime) -> datetime | None:
     """Only users of a running session are warned; of a stop that has moved, anew.
 
     A warning planned for the same stop is kept, however late it is looked at.
     """
-    if session.state is not State.RUNNING or stop_at is None:
+    if session.state is not State.RUNNING or ends_at is None:
         return None
-    if stop_at != session.stop_at:
-        warning = next_warning(stop_at, None, policy, now, known_at=now)
+    if ends_at != session.ends_at:
+        warning = next_warning(ends_at, None, policy, now, known_at=now)
     else:
-        warning = next_warning(stop_at, session.warned_seconds, policy, now, known_at=session.warn_at or now)
+        warning = next_warning(ends_at, session.warned_seconds, policy, now, known_at=session.warn_at or now)
     return warning[0] if warning else None
 
 

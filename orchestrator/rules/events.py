@@ -100,7 +100,7 @@ def _session_data(before: Session | None, after: Session) -> dict[str, Any]:
         "previous_state": before.state.value if before else None,
         "provider": after.provider,
         "interactions": after.interactions,
-        "stop_at": rfc3339(after.stop_at),
+        "stop_at": rfc3339(after.ends_at),
         "stop_at_reason": after.stop_at_reason,
         "stop_reason": after.stop_reason,
         "stop_detail": after.stop_detail,

@@ -27,7 +27,7 @@ from orchestrator.rules.states import (
     StopReason,
     checked,
 )
-from orchestrator.rules.stops import next_stop
+from orchestrator.rules.stops import Forecast, next_stop
 from orchestrator.rules.values import ZERO, Session
 
 
@@ -114,8 +114,15 @@ def _plan(session: Session, now: Now) -> Iterator[str]:
     if session.state not in {State.QUEUED, State.RUNNING}:
         return
     stop = next_stop(session, now.patience(session.provider).policy)
-    if (session.stop_at, session.stop_at_reason) != (stop.stop_at, stop.reason):
-        yield f"it is to stop {_when(session.stop_at)}, by its rules {_when(stop.stop_at)}"
+    if (session.ends_at, session.stop_at_reason) != (stop.ends_at, stop.reason):
+        yield f"it is to stop {_when(session.ends_at)}, by its rules {_when(stop.ends_at)}"
+    elif session.stop_at is not None and session.stop_at > _latest(stop, session.stop_at):
+        yield f"its stop is decided {_when(session.stop_at)}, later than another of its rules allows"
+
+
+def _latest(stop: Forecast, at: datetime) -> datetime:
+    """How long an idle session may be kept for late reports, whatever the grace was when that was planned."""
+    return min((rule.at for rule in stop.candidates if rule.reason is not StopReason.IDLE), default=at)
 
 
 def _too_far(row: Session | PlacementFacts, end: datetime | None, now: Now) -> Iterator[str]:

@@ -37,30 +37,59 @@ PRECEDENCE = (
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One rule that will stop the session, when, and the evidence as a sentence."""
+    """One rule that will stop the session, when, and the evidence as a sentence.
+
+    The stop takes effect at `at` and is decided `grace` later: what has happened before may be reported until then."""
 
     reason: StopReason
     at: datetime
     detail: str
+    grace: timedelta = timedelta(0)
+
+    @property
+    def decided_at(self) -> datetime:
+        return self.at + self.grace
 
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """The stop to come, as things are, and every rule that was asked, the earliest first."""
+    """The stop to come, as things are, and every rule that was asked, the earliest first.
+
+    At `stop_at` it is decided, with effect at `ends_at`: these differ only while idle time has its grace."""
 
     stop_at: datetime | None
+    ends_at: datetime | None
     reason: StopReason | None
     detail: str | None
     candidates: tuple[Candidate, ...]
 
 
 def next_stop(session: Session, policy: Policy, funds_end: FundsEnd | None = None) -> Forecast:
-    """The one pure rule behind `stop_at`."""
+    """The one pure rule behind `stop_at`: the first rule that is decided ends the session, with effect at the
+    earliest instant of any. So an idle time that has run out before another rule's instant has no grace beyond it."""
     candidates = tuple(sorted(_candidates(session, policy, funds_end), key=_urgency))
     if not candidates:
-        return Forecast(None, None, None, ())
+        return Forecast(None, None, None, None, ())
     first = candidates[0]
-    return Forecast(first.at, first.reason, first.detail, candidates)
+    decided_at = min(candidate.decided_at for candidate in candidates)
+    return Forecast(decided_at, first.at, first.reason, first.detail, candidates)
+
+
+def idle_end(session: Session, policy: Policy) -> Candidate | None:
+    """When the idle time of a running session runs out, as far as use is known; None where nothing limits it."""
+    return next(_idle(session, policy), None) if session.state is State.RUNNING else None
+
+
+def idle_by(session: Session, policy: Policy, at: datetime) -> Candidate | None:
+    """The idle end that a stop with effect at `at` finds: that is what ended the session, and it has no more grace."""
+    idle = idle_end(session, policy)
+    return idle if idle is not None and idle.at <= at else None
+
+
+def proves_use(session: Session, policy: Policy, began: datetime) -> bool:
+    """Whether use that began then keeps a session from being idle: not once its idle time has run out."""
+    idle = idle_end(session, policy)
+    return idle is None or began < idle.at
 
 
 def interactions_limit(session: Session) -> tuple[int, StopReason] | None:
@@ -172,13 +201,13 @@ def _idle(session: Session, policy: Policy) -> Iterator[Candidate]:
     began = [at for at in (session.running_at, session.running_since) if at is not None]
     if seconds is None or not began:
         return
+    grace = timedelta(seconds=policy.idle_grace_seconds)
     if used is not None and used >= max(began):
-        yield Candidate(
-            StopReason.IDLE, _later(used, seconds), f"idle for {seconds} s since the last interaction"
-        )
+        detail = f"idle for {seconds} s since the last interaction"
+        yield Candidate(StopReason.IDLE, _later(used, seconds), detail, grace)
     else:
         detail = f"idle for {seconds} s since it began to run"
-        yield Candidate(StopReason.IDLE, _later(max(began), seconds), detail)
+        yield Candidate(StopReason.IDLE, _later(max(began), seconds), detail, grace)
 
 
 def _used_until(session: Session, policy: Policy) -> datetime | None:

@@ -20,6 +20,7 @@ _MAY_BE_ZERO = frozenset(
         "cleanup_debt_after_seconds",
         "brake_max_seconds",
         "unusable_after_seconds",
+        "idle_grace_seconds",
         "credential_rest_seconds",
         "reconcile_min_age_seconds",
         "reconcile_confirm_seconds",

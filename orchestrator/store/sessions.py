@@ -52,6 +52,7 @@ _NOTED = (
     "not_well_since",
     "held_since",
     "stop_at",
+    "idle_ends_at",
     "stop_at_reason",
     "warn_at",
     "warned_seconds",

@@ -16,6 +16,7 @@ def test_a_running_session_is_told_with_every_rule_that_may_stop_it(cli: Cli, wo
     assert all(
         words in text for words in ("placement 1 at alpha answers", "0 of 5", "its own limit of 600 s")
     )
+    assert "unless a late report moves it" in " ".join(text.split())
 
 
 def test_a_doubt_is_told_with_what_would_make_it_a_death(cli: Cli, world: World) -> None:

@@ -97,7 +97,7 @@ def test_an_interaction_under_way_proves_use(make_world: MakeWorld) -> None:
     report(world, session_id, began=began, ended="2026-01-01T12:05:00Z")
     session = world.session(session_id)
     assert (session.under_way, session.interactions, session.busy_since) == ((), 1, None)
-    assert session.stop_at == START + 7 * MINUTE
+    assert session.ends_at == START + 7 * MINUTE
     world.pass_time(3 * MINUTE)
     assert world.session(session_id).stop_reason is StopReason.IDLE
 
@@ -106,7 +106,7 @@ def test_one_whose_end_is_never_reported_counts_for_a_bounded_time(make_world: M
     world = make_world(policy=QUICK)
     session_id = world.run_session(stop={"idle_seconds": 120})
     report(world, session_id, began="2030-01-01T00:00:00Z")
-    assert world.session(session_id).stop_at == START + 32 * MINUTE
+    assert world.session(session_id).ends_at == START + 32 * MINUTE
     world.pass_time(33 * MINUTE)
     assert world.session(session_id).stop_reason is StopReason.IDLE
 

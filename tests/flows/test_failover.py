@@ -198,7 +198,7 @@ def test_interactions_end_the_idle_time_of_the_new_placement_only(world: World) 
     world.server.fault("dead", upstream="alpha", operation="chat")
     world.pass_time(2 * MINUTE)
     assert world.session(session_id).state is State.RUNNING
-    assert world.session(session_id).stop_at == DEAD_AT + 100 * SECOND
+    assert world.session(session_id).ends_at == DEAD_AT + 100 * SECOND
 
 
 def test_a_move_repeats_no_warning_of_a_shortage(world: World) -> None:

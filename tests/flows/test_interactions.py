@@ -49,7 +49,7 @@ def test_nobody_interacts_in_the_future(world: World) -> None:
     world.done(RECORD, batch=[{"session_id": session_id, "count": 1, "at": "2030-01-01T00:00:00Z"}])
     session = world.session(session_id)
     assert session.last_interaction_at == world.clock.now
-    assert session.stop_at == START + 6 * MINUTE
+    assert session.ends_at == START + 6 * MINUTE
 
 
 def test_old_interactions_move_nothing_back(world: World) -> None:
@@ -59,7 +59,7 @@ def test_old_interactions_move_nothing_back(world: World) -> None:
     world.done(RECORD, batch=[{"session_id": session_id, "count": 1, "at": "2026-01-01T12:01:00Z"}])
     world.done(RECORD, batch=[{"session_id": session_id, "count": 1, "at": "0001-01-01T00:00:00Z"}])
     session = world.session(session_id)
-    assert (session.interactions, session.stop_at) == (3, START + 7 * MINUTE)
+    assert (session.interactions, session.ends_at) == (3, START + 7 * MINUTE)
 
 
 def test_a_failed_interaction_is_activity_but_no_sign_of_life(world: World) -> None:
@@ -70,7 +70,7 @@ def test_a_failed_interaction_is_activity_but_no_sign_of_life(world: World) -> N
     world.done(RECORD, batch=[{"session_id": session_id, "count": 1, "ok": False}])
     session = world.session(session_id)
     assert (session.last_alive_at, session.interactions) == (alive, 1)
-    assert session.stop_at == START + 7 * MINUTE + 10 * SECOND
+    assert session.ends_at == START + 7 * MINUTE + 10 * SECOND
 
 
 def test_a_success_ends_the_doubts(world: World) -> None:
@@ -147,7 +147,7 @@ def test_interactions_during_a_ping_survive_its_settlement(world: World) -> None
     world.done(RECORD, batch=[{"session_id": session_id, "count": 10}])
     hands.settle_pings(pinged)
     session = world.session(session_id)
-    assert (session.interactions, session.stop_at) == (10, START + 330 * SECOND)
+    assert (session.interactions, session.ends_at) == (10, START + 330 * SECOND)
     assert (session.lease_token, session.ping_at) == (None, START + MINUTE)
 
 
@@ -173,7 +173,7 @@ def test_buffered_activity_is_heard_before_the_idle_stop(world: World) -> None:
     batch = [{"session_id": session_id, "count": 1, "at": "2026-01-01T12:04:00Z"}]
     world.done(RECORD, batch=batch)
     assert world.session(session_id).state is State.RUNNING
-    assert world.session(session_id).stop_at == START + 9 * MINUTE
+    assert world.session(session_id).ends_at == START + 9 * MINUTE
 
 
 def test_a_batch_touches_many_accounts(any_world: MakeWorld) -> None:

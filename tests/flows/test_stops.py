@@ -152,7 +152,7 @@ def test_activity_pushes_the_idle_stop(world: World) -> None:
     for _ in range(3):
         world.pass_time(4 * MINUTE)
         world.done("session.record_interactions", batch=[{"session_id": session_id, "count": 1}])
-    assert world.session(session_id).stop_at == START + 17 * MINUTE
+    assert world.session(session_id).ends_at == START + 17 * MINUTE
     world.pass_time(10 * MINUTE)
     assert world.session(session_id).stopped_at == START + 17 * MINUTE
 

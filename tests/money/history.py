@@ -42,7 +42,7 @@ class Run:
     declared_end: datetime | None
     end: datetime | None = None
     given_back: tuple[int, datetime] | None = None
-    """What it cost after its end was given back, by which event and when."""
+    """What it cost after its end was given back, by which event and when: a brake held it, or it was idle."""
 
 
 @dataclass(kw_only=True)
@@ -176,7 +176,7 @@ class History:
         else:
             assert row.stopped_at is not None
             run.end = row.stopped_at
-        if run.end in _held(told):
+        if run.end in _held(told) or told.data["stop_reason"] == "idle":
             run.given_back = told.seq, told.time
         assert run.start <= run.end <= told.time, f"{life.id} stopped with effect at {run.end}"
 

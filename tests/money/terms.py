@@ -49,6 +49,7 @@ POLICY = Policy(
     cleanup_debt_after_seconds=240,
     brake_max_seconds=600,
     unusable_after_seconds=500,
+    idle_grace_seconds=45,
     warn_before_stop_seconds=(300, 60),
 )
 #: model → (providers, price per node and hour)

@@ -68,20 +68,12 @@ def told(stage: Stage, story: Story, downs: list[bool]) -> tuple[list[End], Deci
     stage.settle()
     for n, (gap, deed, which) in enumerate(story.deeds):
         pass_time(stage, gap, down=downs[n])
-        if not _keeps_the_idle_alive(story, deed, which):
-            tell(stage, n, deed, f"s{which}")
+        tell(stage, n, deed, f"s{which}")
     pass_time(stage, DAY, down=downs[-1])
     stage.settle()
     with stage.services.database.reading() as tx:
         found = sorted(tx.sessions.listed(account_id="acme"), key=lambda session: session.id)
     return [(s.id, s.stop_reason, s.stopped_at, s.charged) for s in found], stage.balance("acme")
-
-
-def _keeps_the_idle_alive(story: Story, deed: Deed, which: int) -> bool:
-    """Reports are heard before due stops: one that comes while nobody works is activity of a session that a worker
-    would have stopped as idle before. That is meant, and no other total."""
-    idle = any("idle_seconds" in stop for _, stop in story.sessions[which : which + 1])
-    return idle and deed[0] == "record_interactions"
 
 
 def pass_time(stage: Stage, span: timedelta, *, down: bool) -> None:

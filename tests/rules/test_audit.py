@@ -64,6 +64,15 @@ def running(**changes: Any) -> Session:
     return a_running_session(**(charged | stop | changes))
 
 
+def idle(kept: int, **changes: Any) -> Session:
+    """Idle ten minutes from NOW on, kept for reports for so many seconds; five minutes later its time is over."""
+    ends = NOW.at + 10 * MINUTE
+    asked = {"idle_seconds": 600, "last_interaction_at": NOW.at}
+    stop = {"stop_at": ends + kept * SECOND, "stop_at_reason": StopReason.IDLE, "idle_ends_at": ends}
+    longest = int((ends + 5 * MINUTE - T0) / SECOND)
+    return running(**asked, max_duration_seconds=longest, **(stop | changes))
+
+
 def told(*changes: tuple[str | None, str]) -> list[Told]:
     return [
         Told(seq=n, kind="created" if n == 1 else is_now, previous=was, state=is_now)
@@ -113,6 +122,11 @@ def test_every_check_says_what_it_means_and_counts_a_subject_once() -> None:
             running(stop_at=T0 + timedelta(days=3650)), [Check.STEPS], id="a stop later than its rules say"
         ),
         pytest.param(running(stop_at_reason=StopReason.IDLE), [Check.STEPS], id="a stop of another rule"),
+        pytest.param(idle(30), [], id="an idle stop in its grace"),
+        pytest.param(idle(300), [], id="one whose grace was longer when it was planned"),
+        pytest.param(idle(0, idle_ends_at=None), [], id="one that an earlier release planned"),
+        pytest.param(idle(301), [Check.STEPS], id="an idle stop that outlives another rule"),
+        pytest.param(idle(30, idle_ends_at=T0), [Check.STEPS], id="idle at another time"),
         pytest.param(
             running(next_step=Step.STOP, next_step_at=T0 + timedelta(days=1)), [], id="a stop may be far"
         ),

@@ -142,9 +142,9 @@ def test_it_is_worth_one_event_after_its_time() -> None:
 def test_an_interaction_under_way_keeps_idle_away_until_its_end() -> None:
     session = a_running_session(idle_seconds=300, running_at=T0, running_since=T0, last_interaction_at=T0)
     began = note_begun(session, NOW, POLICY, NOW)
-    assert next_stop(began, POLICY).stop_at == NOW + 35 * MINUTE
+    assert next_stop(began, POLICY).ends_at == NOW + 35 * MINUTE
     ended = replace(note_ended(began, NOW), last_interaction_at=NOW + MINUTE)
-    assert next_stop(ended, POLICY).stop_at == NOW + 6 * MINUTE
+    assert next_stop(ended, POLICY).ends_at == NOW + 6 * MINUTE
     assert under_way_until(ended, POLICY) is None
 
 

@@ -491,6 +491,20 @@ def test_a_warning_too_late_when_the_stop_became_known_stays_skipped() -> None:
     assert planned(session, now=T0 + 100 * SECOND).warn_at == T0 + 300 * SECOND
 
 
+def test_the_idle_end_is_warned_of_and_not_when_it_is_decided() -> None:
+    session = planned(a_running_session(idle_seconds=1000))
+    assert (session.warn_at, session.ends_at) == (T0 + 100 * SECOND, T0 + 1000 * SECOND)
+    assert session.stop_at == T0 + 1030 * SECOND
+    at_another_grace = replace(POLICY, idle_grace_seconds=5)
+    again = plan_steps(replace(session, warned_seconds=900), at_another_grace, T0, ping_at=T0)
+    assert (again.stop_at, again.warned_seconds) == (T0 + 1005 * SECOND, 900)
+
+
+def test_what_stops_for_another_reason_has_no_idle_end() -> None:
+    session = planned(a_running_session(idle_seconds=1000, max_duration_seconds=900))
+    assert (session.ends_at, session.idle_ends_at) == (session.stop_at, None)
+
+
 def test_a_stop_that_moved_is_warned_of_anew() -> None:
     session = replace(planned(a_running_session(max_duration_seconds=1000)), warned_seconds=60)
     moved = planned(replace(session, max_duration_seconds=5000), now=T0 + 950 * SECOND)

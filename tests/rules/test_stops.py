@@ -13,9 +13,11 @@ from orchestrator.rules.stops import (
     ASK_MARGIN_SECONDS,
     PRECEDENCE,
     ask_duration,
+    idle_by,
     interactions_limit,
     next_stop,
     next_warning,
+    proves_use,
 )
 from orchestrator.rules.values import Policy, Session
 from tests.rules.builders import (
@@ -128,7 +130,7 @@ def test_a_running_session_stops(
     changes: dict[str, Any], reason: StopReason, after: timedelta, detail: str
 ) -> None:
     forecast = next_stop(a_running_session(**changes), POLICY)
-    assert (forecast.reason, forecast.stop_at) == (reason, T0 + after)
+    assert (forecast.reason, forecast.ends_at) == (reason, T0 + after)
     assert detail in (forecast.detail or "")
 
 
@@ -192,6 +194,56 @@ def test_idleness_needs_a_beginning() -> None:
     assert next_stop(session, POLICY).stop_at is None
 
 
+IDLE = {"idle_seconds": 60, "last_interaction_at": T0}
+
+
+@pytest.mark.parametrize(
+    ("changes", "funds", "decided", "reason", "at"),
+    [
+        pytest.param({}, None, 90, StopReason.IDLE, 60, id="it is decided after its grace"),
+        pytest.param({"max_duration_seconds": 50}, None, 50, StopReason.MAX_DURATION, 50, id="not before it"),
+        pytest.param(
+            {"max_duration_seconds": 70}, None, 70, StopReason.IDLE, 60, id="its end ends the grace"
+        ),
+        pytest.param({"max_duration_seconds": 60}, None, 60, StopReason.MAX_DURATION, 60, id="both at once"),
+        pytest.param({"max_duration_seconds": 90}, None, 90, StopReason.IDLE, 60, id="as late as the grace"),
+        pytest.param({"declared_end_at": T0 + 80 * SECOND}, None, 80, StopReason.IDLE, 60, id="declared end"),
+        pytest.param({}, 75, 75, StopReason.IDLE, 60, id="nobody pays for the rest of the grace"),
+        pytest.param({}, 55, 55, StopReason.BALANCE_EXHAUSTED, 55, id="nobody pays until then"),
+    ],
+)
+def test_an_idle_end_waits_for_late_reports_and_no_longer_than_any_other(
+    changes: dict[str, Any], funds: int | None, decided: int, reason: StopReason, at: int
+) -> None:
+    end = None if funds is None else FundsEnd(T0 + funds * SECOND, MINE)
+    forecast = next_stop(a_running_session(**IDLE, **changes), POLICY, end)
+    assert (forecast.stop_at, forecast.reason) == (T0 + decided * SECOND, reason)
+    assert forecast.ends_at == T0 + at * SECOND
+
+
+def test_use_that_began_before_the_idle_end_moves_it() -> None:
+    session = a_running_session(**IDLE)
+    assert proves_use(session, POLICY, T0 + 59 * SECOND)
+    assert not proves_use(session, POLICY, T0 + 60 * SECOND)
+    assert proves_use(a_running_session(), POLICY, T0 + DAY), "nothing limits its idle time"
+    assert proves_use(a_starting_session(**IDLE), POLICY, T0 + DAY), "it is being moved"
+
+
+def test_a_stop_finds_the_idle_end_that_lies_before_it() -> None:
+    session = a_running_session(**IDLE)
+    assert idle_by(session, POLICY, T0 + 59 * SECOND) is None
+    found = idle_by(session, POLICY, T0 + 60 * SECOND)
+    assert found is not None
+    assert (found.reason, found.at) == (StopReason.IDLE, T0 + MINUTE)
+    assert idle_by(a_running_session(), POLICY, T0 + DAY) is None
+    assert idle_by(a_starting_session(**IDLE), POLICY, T0 + DAY) is None
+
+
+def test_without_grace_an_idle_end_is_decided_at_once() -> None:
+    forecast = next_stop(a_running_session(**IDLE), replace(POLICY, idle_grace_seconds=0))
+    assert forecast.stop_at == forecast.ends_at == T0 + MINUTE
+
+
 def test_every_reason_has_its_precedence() -> None:
     assert set(PRECEDENCE) == set(StopReason)
 
@@ -218,9 +270,9 @@ LIVE = st.builds(
 @given(LIVE, INSTANTS)
 def test_the_stop_is_the_earliest_of_its_candidates(session: Session, funds: Any) -> None:
     forecast = next_stop(session, POLICY, FundsEnd(funds, MINE) if funds else None)
-    assert forecast.stop_at == min(candidate.at for candidate in forecast.candidates)
+    assert forecast.stop_at == min(candidate.decided_at for candidate in forecast.candidates)
     first = forecast.candidates[0]
-    assert (forecast.stop_at, forecast.reason, forecast.detail) == (first.at, first.reason, first.detail)
+    assert (forecast.ends_at, forecast.reason, forecast.detail) == (first.at, first.reason, first.detail)
     assert [c.at for c in forecast.candidates] == sorted(c.at for c in forecast.candidates)
 
 

@@ -30,6 +30,7 @@ open_timeout_seconds = 20
 close_timeout_seconds = 10
 close_retry_max_seconds = 2
 warn_before_stop_seconds = [2]
+idle_grace_seconds = 1
 
 [plans.payg]                          # 20 sessions, 2 at once, 2 nodes each: the built-in quota
 max_duration_seconds = 120

@@ -112,10 +112,13 @@ class Session:
 
     # its stop: foreseen, and once decided, what took effect
     stop_at: datetime | None = None
+    """When that is decided."""
+    idle_ends_at: datetime | None = None
+    """When its idle time runs out, where that is its stop: it takes effect then, before it is decided."""
     stop_at_reason: StopReason | None = None
     warn_at: datetime | None = None
     warned_seconds: int | None = None
-    """The nearest warning sent for the present `stop_at`."""
+    """The nearest warning sent for the stop that is foreseen at present."""
     stop_reason: StopReason | None = None
     stop_detail: str | None = None
     stopped_at: datetime | None = None
@@ -158,6 +161,15 @@ class Session:
     attempts: int = 0
     """Claims since the last settle."""
     revision: int = 0
+
+    @property
+    def ends_at(self) -> datetime | None:
+        """When the stop that is foreseen takes effect."""
+        return (
+            self.idle_ends_at
+            if self.stop_at_reason is StopReason.IDLE and self.idle_ends_at
+            else self.stop_at
+        )
 
     @property
     def ever_ran(self) -> bool:

@@ -27,6 +27,8 @@ class Policy:
     brake_min_sessions: int = 2
     unusable_after_seconds: float = 900
     throttled_after_seconds: float = 3600
+    idle_grace_seconds: float = 30
+    """An idle stop is decided so much later than it takes effect: reports of use may be late."""
     busy_warn_after_seconds: float = 300
     busy_dead_after_seconds: float = 1800
     credential_rest_seconds: float = 30

@@ -140,6 +140,7 @@ class SessionRow(Row, table=True):
     declared_end_at: datetime | None = None
 
     stop_at: datetime | None = None
+    idle_ends_at: datetime | None = None
     stop_at_reason: StopReason | None = Field(default=None, sa_column=enum(StopReason, nullable=True))
     warn_at: datetime | None = None
     warned_seconds: int | None = None
