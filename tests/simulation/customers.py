@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 from tests.simulation.platforms import MODEL
@@ -72,6 +73,7 @@ class Customers:
         kinds = {
             "create": 30,
             "interactions": 22,
+            "late report": 8,
             "close": 9,
             "extend": 8,
             "ping": 4,
@@ -93,6 +95,8 @@ class Customers:
         elif kind == "interactions":
             items = [self._interactions() for _ in range(self._rng.randint(1, 4))]
             await self._universe.job("session.record_interactions", batch=items)
+        elif kind == "late report":
+            await self._report_late(self._rng.choice(known[-12:]))
         else:
             session_id = self._rng.choice(known if kind == "delete" else known[-12:])
             await self._universe.job(f"session.{kind}", session_id=session_id, **self._more(kind))
@@ -104,6 +108,20 @@ class Customers:
             )
             return {name: value}
         return {"reason": self._rng.choice(("user", "operator"))} if kind == "close" else {}
+
+    async def _report_late(self, session_id: str) -> None:
+        """Use it shortly before its idle time runs out, and report that about when it has."""
+        world = self._universe
+        idle_end = world.idle_end(session_id)
+        if idle_end is None:
+            return
+        used = idle_end - timedelta(seconds=self._rng.uniform(0.5, 20))
+        reported = used + timedelta(seconds=self._rng.uniform(0, 45))
+        await asyncio.sleep(max(0.0, (reported - world.store_now()).total_seconds()))
+        item = {"session_id": session_id, "count": 1, "at": used.isoformat()}
+        outcome = await world.job("session.record_interactions", batch=[item])
+        if outcome["ok"] and outcome["result"]["accepted"]:
+            world.uses.append((session_id, used, world.loop.now()))
 
     def _interactions(self) -> Mapping[str, Any]:
         rng = self._rng

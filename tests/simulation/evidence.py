@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Table, select
 
+from orchestrator.rules.states import StopReason
 from orchestrator.rules.values import Account, Placement, Session
 from orchestrator.settings import Configuration
 from orchestrator.simulator import Call, SimSession
@@ -68,6 +69,8 @@ class Evidence:
     """When a call failed on the worker's own machine, before a byte left it, and the placement that it was about."""
     never_arrived: Sequence[tuple[datetime, str | None]] = ()
     """When a worker gave up a request that the network swallowed, and the placement that it was about."""
+    uses: Sequence[tuple[str, datetime, datetime]] = ()
+    """Session, when it was used, and by when a report of that was recorded."""
     answers: Mapping[str, Sequence[Outcome]] = field(default_factory=dict)
     """Task id → every outcome that somebody was told; nobody was told any: the job got lost."""
     delivered: Sequence[Mapping[str, Any]] | None = None
@@ -160,6 +163,11 @@ def stop_told(evidence: Evidence, session: Session) -> Told | None:
     """The event of its stop."""
     kinds = {"session.stopping", "session.stopped", "session.failed"}
     return next((e for e in evidence.told_of.get(session.id, ()) if e.kind in kinds), None)
+
+
+def given_back(event: Told) -> bool:
+    """Whether a session ended with effect long before: it cost until the event, and that was given back."""
+    return "held_since" in event.data or event.data.get("stop_reason") == StopReason.IDLE
 
 
 def total(entries: Iterable[Entry]) -> Decimal:

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from orchestrator.rules.values import Session
-from tests.simulation.evidence import Evidence
+from tests.simulation.evidence import Evidence, given_back
 from tests.simulation.treasury import cost, cost_of_blocks, ended
 
 _OVER = frozenset({"session.stopping", "session.stopped", "session.failed_over"})
@@ -58,14 +58,14 @@ def _intervals(evidence: Evidence, session: Session) -> Iterator[tuple[datetime,
         if event.kind == "session.running":
             since = event.at
         elif since is not None and event.kind in _OVER:
-            moved, held = event.kind == "session.failed_over", "held_since" in event.data
-            yield since, event.at if moved or held or session.stopped_at is None else session.stopped_at
+            until_told = event.kind == "session.failed_over" or given_back(event)
+            yield since, event.at if until_told or session.stopped_at is None else session.stopped_at
             since = None
     if since is not None:
         yield since, evidence.now
 
 
 def _decided(evidence: Evidence, session: Session) -> datetime:
-    """When its end was told: what a brake held has cost until then, and is given back then."""
-    told = [event.at for event in evidence.told_of.get(session.id, ()) if "held_since" in event.data]
+    """When its end was told: what a brake held, or was idle, has cost until then, and is given back then."""
+    told = [event.at for event in evidence.told_of.get(session.id, ()) if given_back(event)]
     return max(told, default=evidence.at(0))

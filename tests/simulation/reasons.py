@@ -69,6 +69,15 @@ def _ran(session: Session) -> Iterator[str]:
         yield f"it ran from {session.running_at} on"
 
 
+def _was_in_use(evidence: Evidence, session: Session, at: datetime) -> Iterator[str]:
+    """What was reported before the stop was decided has moved it, however late it was reported."""
+    yield from _not_at_its_instant(evidence, session, at)
+    told, idle = stop_told(evidence, session), timedelta(seconds=session.idle_seconds or 0)
+    for session_id, used, heard in evidence.uses:
+        if session_id == session.id and told is not None and heard < told.at and at < used + idle - STAMPS:
+            yield f"it took effect at {at}, used at {used}, as was heard by {heard}"
+
+
 def _not_at_its_instant(evidence: Evidence, session: Session, at: datetime) -> Iterator[str]:
     assert session.stop_reason is not None
     instants = list(_instants(evidence, session, session.stop_reason))
@@ -118,7 +127,7 @@ _UNTRUE: Mapping[StopReason, Callable[[Evidence, Session, datetime], Iterator[st
     StopReason.OPERATOR: _nobody_asked,
     StopReason.MAX_DURATION: _not_at_its_instant,
     StopReason.MAX_INTERACTIONS: _not_at_its_instant,
-    StopReason.IDLE: _not_at_its_instant,
+    StopReason.IDLE: _was_in_use,
     StopReason.MAX_COST: _is_within_its_cost,
     StopReason.MODEL_LIMIT: _not_at_its_instant,
     StopReason.BALANCE_EXHAUSTED: _is_funded,

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from orchestrator.rules.local_faults import RETRY_LAST
+from orchestrator.rules.states import StopReason
 from orchestrator.rules.values import Placement, Session
 from orchestrator.simulator import SimSession
 from orchestrator.tasks.runner import JITTER as LOOK_JITTER
@@ -49,12 +50,18 @@ def decided_in_time(evidence: Evidence) -> Found:
 
 
 def lateness(evidence: Evidence) -> Iterator[tuple[Session, timedelta, timedelta]]:
-    """Of each stop, how much later than its instant it was decided, and how much of that was trouble."""
+    """Of each stop, how much later than its instant it was decided, and how much of that was trouble. An idle one has
+    its grace."""
     for session in evidence.sessions.values():
         told = stop_told(evidence, session)
         if told is not None and session.stopped_at is not None:
-            troubled = evidence.trouble_between(session.stopped_at, told.at)
-            yield session, told.at - session.stopped_at, troubled
+            due = session.stopped_at + _grace(evidence, session)
+            yield session, told.at - due, evidence.trouble_between(due, told.at)
+
+
+def _grace(evidence: Evidence, session: Session) -> timedelta:
+    idle = session.stop_reason is StopReason.IDLE
+    return timedelta(seconds=evidence.config.policy_for(session.provider).idle_grace_seconds if idle else 0)
 
 
 def closed_in_time(evidence: Evidence) -> Found:

@@ -145,6 +145,16 @@ def test_a_stop_at_another_instant_than_its_rule_says_shows(lived: World) -> Non
     )
 
 
+def test_an_idle_stop_of_what_was_known_to_be_in_use_shows(lived: World) -> None:
+    session = lived.run_session("llama", stop={"idle_seconds": 60})
+    lived.pass_time(2 * MINUTE)
+    evidence = evidence_of(lived)
+    assert broken_in(evidence) == ""
+    [used, heard, too_late] = [lived.clock.now - n * SECOND for n in (80, 50, 20)]
+    assert f"{session}: idle: it took effect" in broken_in(replace(evidence, uses=[(session, used, heard)]))
+    assert broken_in(replace(evidence, uses=[(session, used, too_late), ("another", used, heard)])) == ""
+
+
 def test_a_stop_that_came_late_shows_unless_something_was_out_of_order(lived: World) -> None:
     session = lived.run_session("llama", stop={"max_duration_seconds": 60})
     lived.jump(2 * MINUTE)

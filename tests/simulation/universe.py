@@ -117,6 +117,7 @@ class Universe:
         self.machines = Machines(self, random.Random(f"{seed}/machines"))
         self.failed_here: list[FailedHere] = []
         self.never_arrived: list[FailedHere] = []
+        self.uses: list[tuple[str, datetime, datetime]] = []
         self.workers: list[Worker] = []
         self.died = asyncio.Event()
         """Set when a worker dies."""
@@ -253,6 +254,12 @@ class Universe:
             n for n, driver in drivers.items() if driver.card.can_list and driver.card.closes_by_id
         )
 
+    def idle_end(self, session_id: str) -> datetime | None:
+        """When the idle time of a running session runs out, where that ends it."""
+        query = "SELECT idle_ends_at FROM sessions WHERE id = ? AND state = 'running'"
+        row = self._eye.execute(query, (session_id,)).fetchone()
+        return None if row is None or row[0] is None else datetime.fromisoformat(row[0]).replace(tzinfo=UTC)
+
     def installation(self) -> str | None:
         """Whose names are ours; None before the first placement."""
         row = self._eye.execute("SELECT id FROM installation").fetchone()
@@ -379,6 +386,7 @@ class Universe:
             troubles=self.troubles,
             failed_here=self.failed_here,
             never_arrived=self.never_arrived,
+            uses=self.uses,
             answers=self.answers,
             delivered=self.delivered,
         )
