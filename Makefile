@@ -17,7 +17,7 @@ SLOW := tests/simulation tests/platforms tests/providers tests/processes tests/c
 	tests/flows/test_busy.py tests/flows/test_delete_ended.py tests/flows/test_many_stops.py \
 	tests/store/test_old_workers.py tests/store/test_migrations.py \
 	tests/pooler tests/store/test_failover.py tests/history tests/flows/test_archive.py tests/flows/test_brake.py \
-	tests/flows/test_freeing_keys.py tests/flows/test_freed_places.py tests/flows/test_failed_opens.py
+	tests/flows/test_any_queue.py tests/flows/test_freeing_keys.py tests/flows/test_freed_places.py tests/flows/test_failed_opens.py
 # What runs once more with PgBouncer in front of PostgreSQL: transactions, locks, claims, jobs, and whole processes.
 POOLED := tests/store/test_database.py tests/store/test_pings.py tests/store/test_placements.py tests/store/test_messages.py \
 	tests/store/test_migrations.py tests/processes/test_quota.py
