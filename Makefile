@@ -3,10 +3,12 @@ PYTHON ?= python3
 UV_VERSION := 0.13.8
 BIN := .venv/bin
 READY := .venv/.ready
-# Worlds that the simulation plays, and the share of crash points that are tried; another TURN tries another share.
+# Worlds that the simulation plays, and the share of crash points and of each test's parameter sets that are tried;
+# another TURN tries another share.
 SEEDS ?= 200
 EVERY ?= 100
 KINDS ?= 1
+SHARE ?= 1
 DEFECTS ?= 1
 TURN ?= 0
 # Three test processes keep two cores busy: many tests wait for processes or servers. More do no harm.
@@ -73,7 +75,7 @@ one-slot: $(READY)  ## a real server with one slot, busy with an answer of SECON
 	@ONE_SLOT_SECONDS=$(or $(SECONDS),120) $(BIN)/python -m pytest -q tests/platforms/test_one_slot_server.py $(ARGS)
 
 test-rest: $(READY)  ## the three above in one run, which begins with what takes longest
-	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(LONG) $(SLOW) $(MONEY) $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(LONG) $(SLOW) $(MONEY) --share $(SHARE) --turn $(TURN) $(ARGS)
 	@$(MAKE) --no-print-directory test-pooler
 
 mutations: $(READY)  ## deliberate defects, each in a copy of the tree: is each found? DEFECTS=2: of every two one, in turns

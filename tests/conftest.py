@@ -9,7 +9,7 @@ from hypothesis import settings
 
 from orchestrator.store import migrate
 from orchestrator.store.database import Database
-from tests import servers
+from tests import servers, shares
 from tests.world import World
 
 settings.register_profile("patient", deadline=None)  # a busy machine says nothing about a rule
@@ -19,8 +19,14 @@ settings.load_profile("patient")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the tests that may take longest, so that no core waits for them at the end."""
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """See `tests.shares`."""
+    shares.add_options(parser)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Run this turn's share. Begin with the tests that may take longest, so that no core waits for them at the end."""
+    shares.keep_share(config, items)
     items.sort(key=_seconds_allowed, reverse=True)
 
 

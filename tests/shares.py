@@ -1,0 +1,44 @@
+"""`--share N --turn T`: of the parameter sets of each test, run every N-th, in turns; all turns together run them all.
+
+A test with no more than N of them always runs with all of them, so that each test is part of every run."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from zlib import crc32
+
+import pytest
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Both are 1 and 0 by themselves: everything."""
+    parser.addoption(
+        "--share", type=int, default=1, help="of each test's parameter sets run every so many-th"
+    )
+    parser.addoption("--turn", type=int, default=0, help="another number runs another share")
+
+
+def keep_share(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselect what is not in turn."""
+    share, turn = config.getoption("--share"), config.getoption("--turn")
+    sets: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for item in items:
+        sets[_test_of(item)].append(item.nodeid)
+    chosen = {nodeid for ids in sets.values() for nodeid in in_turn(ids, share, turn)}
+    left = [item for item in items if item.nodeid not in chosen]
+    if left:
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if item.nodeid in chosen]
+
+
+def in_turn(names: Sequence[str], share: int, turn: int) -> Iterable[str]:
+    """Return every `share`-th, in an order in which neighbours have nothing in common."""
+    return names if len(names) <= share else sorted(names, key=_mixed)[turn % share :: share]
+
+
+def _test_of(item: pytest.Item) -> tuple[str, str]:
+    name: str = getattr(item, "originalname", None) or item.name
+    return item.nodeid.split("::", 1)[0], name
+
+
+def _mixed(name: str) -> tuple[int, str]:
+    return crc32(name.encode()), name
