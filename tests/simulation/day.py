@@ -30,6 +30,9 @@ HOUR = 3600.0
 #: A storm lasts so long; two of them, each followed by a quiet, are a day.
 STORM = 11 * HOUR
 WORKERS = 3
+#: Workers that die, pause or rest note no time for as long as this. Who begins then beside a clock that is behind by
+#: less cannot see that it is behind. Seconds.
+NOTICED = 1200.0
 #: A flavour besides those of the fates.
 CLOCK_JUMPS = "the clock jumps"
 
@@ -219,6 +222,8 @@ class _Day:
             )
             if not self._chaos.active:
                 continue
+            if ahead < 0:
+                ahead -= NOTICED
             world.told.faults[CLOCK_JUMPS] += 1
             world.note("clock", f"jumps by {ahead:+.0f} s for {seconds:.0f} s")
             world.store_is_ahead = ahead
