@@ -9,6 +9,8 @@ SEEDS ?= 200
 EVERY ?= 100
 KINDS ?= 1
 SHARE ?= 1
+# Of what an hour on every platform has as many sessions as this, in percent.
+CROWD ?= 100
 DEFECTS ?= 1
 TURN ?= 0
 # Three test processes keep two cores busy: many tests wait for processes or servers. More do no harm.
@@ -19,7 +21,10 @@ SLOW := tests/simulation tests/platforms tests/providers tests/processes tests/c
 	tests/flows/test_busy.py tests/flows/test_delete_ended.py tests/flows/test_many_stops.py \
 	tests/store/test_old_workers.py tests/store/test_migrations.py \
 	tests/pooler tests/store/test_failover.py tests/history tests/flows/test_archive.py tests/flows/test_brake.py \
-	tests/flows/test_any_queue.py tests/flows/test_freeing_keys.py tests/flows/test_freed_places.py tests/flows/test_failed_opens.py
+	tests/flows/test_any_queue.py tests/flows/test_freeing_keys.py tests/flows/test_freed_places.py tests/flows/test_failed_opens.py \
+	tests/flows/test_own_faults.py tests/flows/test_ended_by_the_node.py tests/flows/test_by_hand.py tests/flows/test_closes.py \
+	tests/flows/test_late_reports.py tests/flows/test_bad_rows.py tests/flows/test_crowded.py tests/flows/test_leaving.py \
+	tests/store/test_brakes.py tests/cli/test_planted_escapes.py tests/cli/test_process.py tests/cli/test_private_valkey.py
 # What runs once more with PgBouncer in front of PostgreSQL: transactions, locks, claims, jobs, and whole processes.
 POOLED := tests/store/test_database.py tests/store/test_pings.py tests/store/test_placements.py tests/store/test_messages.py \
 	tests/store/test_migrations.py tests/processes/test_quota.py
@@ -75,7 +80,7 @@ one-slot: $(READY)  ## a real server with one slot, busy with an answer of SECON
 	@ONE_SLOT_SECONDS=$(or $(SECONDS),120) $(BIN)/python -m pytest -q tests/platforms/test_one_slot_server.py $(ARGS)
 
 test-rest: $(READY)  ## the three above in one run, which begins with what takes longest
-	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(LONG) $(SLOW) $(MONEY) --share $(SHARE) --turn $(TURN) $(ARGS)
+	@CROWD=$(CROWD) $(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(LONG) $(SLOW) $(MONEY) --share $(SHARE) --turn $(TURN) $(ARGS)
 	@$(MAKE) --no-print-directory test-pooler
 
 mutations: $(READY)  ## deliberate defects, each in a copy of the tree: is each found? DEFECTS=2: of every two one, in turns

@@ -181,8 +181,8 @@ DEFECTS: Sequence[Defect] = (
         edits=[
             Edit(
                 file="orchestrator/flows/account_work.py",
-                sound="        self.stop(session, due.reason, due.at, due.detail)",
-                broken="        self.stop(session, due.reason, self.now, due.detail)",
+                sound="        self._end(session, due.reason, due.at, due.detail)",
+                broken="        self._end(session, due.reason, self.now, due.detail)",
             )
         ],
         found_by=story("ends while nobody works, at alpha"),
@@ -194,8 +194,8 @@ DEFECTS: Sequence[Defect] = (
         edits=[
             Edit(
                 file="orchestrator/flows/jobs.py",
-                sound="            return _known(tx, task_id, name, job.fingerprint)\n",
-                broken="            return _outcome(services, tx, job)\n",
+                sound="            return _known(tx, task_id, job.name, job.fingerprint)\n",
+                broken="            return _outcome(services, tx, job, None)\n",
             )
         ],
         found_by=story("lives and is closed, at alpha"),

@@ -1,5 +1,6 @@
 """A world in which hundreds of sessions live and end on every platform, while a worker looks twice a minute."""
 
+import os
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -19,15 +20,16 @@ from tests.world import FLOWS, SECOND
 TICK = 30 * SECOND
 #: Five minutes between pings, and a short timeout for them: what hangs here hangs in real time.
 POLICY = Policy(ping_interval_seconds=300, ping_timeout_seconds=3)
-#: Sessions that live at one time on each; the two ways of `fpt` share a hundred.
+#: Of a hundred, so many live at one time on each; the two ways of `fpt` share them.
+PERCENT = int(os.environ.get("CROWD") or 100)
 CROWD: Mapping[str, int] = {
-    "openai": 100,
-    "aimlapi": 100,
-    "sesterce": 100,
-    "fpt-attach": 50,
-    "fpt-template": 50,
-    "morpheus": 100,
-    "morpheus-node": 100,
+    "openai": PERCENT,
+    "aimlapi": PERCENT,
+    "sesterce": PERCENT,
+    "fpt-attach": PERCENT // 2,
+    "fpt-template": PERCENT // 2,
+    "morpheus": PERCENT,
+    "morpheus-node": PERCENT,
 }
 #: Who pays for them.
 ACCOUNTS = tuple(f"account-{n}" for n in range(60))
