@@ -14,6 +14,7 @@ from orchestrator.rules.values import Brake, Credential, Meter
 if TYPE_CHECKING:
     from orchestrator.settings import Configuration, ProviderConfiguration, SecretStore
     from orchestrator.store.unit import Transaction
+    from orchestrator.store.waits import ModelWait
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,6 +29,7 @@ class Known:
     """What holds over all providers of a host, or over one."""
     meters: Mapping[str, Meter]
     waits: Mapping[str, datetime]
+    model_waits: "Sequence[ModelWait]"
     secrets: "SecretStore"
     now: datetime
 
@@ -68,6 +70,7 @@ def known_of(tx: "Transaction", secrets: "SecretStore") -> Known:
         network=tx.installation_alarms.listed(InstallationAlarmKind.NETWORK_DOWN),
         meters={meter.provider: meter for meter in tx.meters.listed()},
         waits=tx.waits.holding(now),
+        model_waits=tx.waits.of_models(now),
         secrets=secrets,
         now=now,
     )
@@ -121,10 +124,15 @@ def _health(known: Known, provider: str) -> dict[str, Any]:
         "brakes": [_brake(brake) for brake in known.brakes if brake.provider == provider],
         "network": [_network(one) for one in known.network if concerns(one.about, provider)],
         "wait_until": rfc3339(known.waits.get(provider)),
+        "model_waits": [_model_wait(one) for one in known.model_waits if one.provider == provider],
         "alarms": [_alarm(alarm) for alarm in known.alarms if alarm.provider == provider],
         "pings": {"count": meter.pings, "tokens": meter.tokens, "cost_usd": f"{meter.cost_usd:f}"},
         "balance": _balance(meter),
     }
+
+
+def _model_wait(wait: "ModelWait") -> dict[str, Any]:
+    return {"credential": wait.credential, "model": wait.model_id, "wait_until": rfc3339(wait.until)}
 
 
 def _brake(brake: Brake) -> dict[str, Any]:

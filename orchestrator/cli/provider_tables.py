@@ -29,6 +29,9 @@ def listed(providers: Sequence[dict[str, Any]], now: datetime) -> Iterator["Rend
     keys = [_credential(one["name"], key, now) for one in providers for key in one["credentials"]]
     keys += [_waiting(one) for one in providers if one["wait_until"]]
     yield table(("credential", "provider", "state", "placements", "last used", ""), keys)
+    waits = [_model_wait(one["name"], wait, now) for one in providers for wait in one["model_waits"]]
+    if waits:
+        yield table(("model", "provider", "credential", "until"), waits, title="told to wait")
     brakes = [_brake(one["name"], brake, now) for one in providers for brake in one["brakes"]]
     if brakes:
         yield table(("braked", "credential", "since", "until", "why"), brakes, title="brakes")
@@ -84,6 +87,11 @@ def _waiting(one: dict[str, Any]) -> tuple[Any, ...]:
     """A provider without credentials."""
     state = "told to wait"
     return "", one["name"], coloured(state, _COLOURS[state]), "", "", f"until {one['wait_until']}"
+
+
+def _model_wait(provider: str, wait: dict[str, Any], now: datetime) -> tuple[Any, ...]:
+    model = coloured(wait["model"], _COLOURS["told to wait"])
+    return model, provider, wait["credential"] or "", when(wait["wait_until"], now)
 
 
 def _brake(provider: str, brake: dict[str, Any], now: datetime) -> tuple[Any, ...]:

@@ -184,7 +184,7 @@ def _waited_for(work: AccountWork, session: Session, model: Model, ahead_of: Ses
     return {
         spot
         for provider, model_id in waiting
-        for spot in places.taken_by(work.services, work.tx, provider, model_id)
+        for spot in places.taken_by(work.services, work.tx, provider, model_id, work.now)
     }
 
 

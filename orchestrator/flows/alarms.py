@@ -47,6 +47,7 @@ def let_retry(tx: Transaction) -> int:
     now = tx.now()
     for alarm in tx.alarms.forget(now - rule.FORGOTTEN_AFTER):
         _over(tx, alarm, "nothing was seen of it for a day")
+    tx.waits.forget(now - rule.FORGOTTEN_AFTER)
     due = tx.alarms.let_retry(now)
     for alarm in due:
         tx.queues.make_waiting_for_provider_due(alarm.provider, now)

@@ -8,7 +8,7 @@ from orchestrator.rules.brake import held_by
 from orchestrator.rules.events import rfc3339
 from orchestrator.rules.money import FundsEnd
 from orchestrator.rules.pings import unwell_bound
-from orchestrator.rules.states import State, Step, StopReason
+from orchestrator.rules.states import ACTIVE, State, Step, StopReason
 from orchestrator.rules.stops import interactions_limit, next_stop
 from orchestrator.rules.values import Policy, Session
 from orchestrator.store.unit import Transaction
@@ -119,7 +119,22 @@ def _doubts(tx: Transaction, session: Session, policy: Policy) -> Iterator[str]:
         held = held_by(tx.brakes.at(session.provider, session.credential), session, tx.now())
         if held is not None:
             yield f"a brake holds there until {rfc3339(held.until)}, nothing dies meanwhile: {held.reason}"
+    yield from _told_to_wait(tx, session)
     if session.held_since is not None:
         held_since, alive = rfc3339(session.held_since), rfc3339(session.last_alive_at)
         ends = f"if it ends as dead, its cost ends with the last proof of life, {alive}"
         yield f"held by a brake since {held_since}: {ends}"
+
+
+def _told_to_wait(tx: Transaction, session: Session) -> Iterator[str]:
+    """What of its model or its key keeps its pings waiting."""
+    if session.state not in ACTIVE or session.provider is None:
+        return
+    under, now = session.credential or session.provider, tx.now()
+    until = tx.waits.holding(now).get(session.provider) if session.credential is None else None
+    until = until or tx.credentials.cooling(session.provider, session.credential, now)
+    if until is not None:
+        yield f"{under} was told to wait until {rfc3339(until)}"
+    for one in tx.waits.of_models(now, session.provider):
+        if (one.credential, one.model_id) == (session.credential, session.model_id):
+            yield f"{one.model_id} was told to wait under {under} until {rfc3339(one.until)}"

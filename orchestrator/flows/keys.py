@@ -60,16 +60,22 @@ def _pause(tx: Transaction, provider: str, ref: str, said: str, now: datetime) -
         tx.outbox.add([paused])
 
 
-def told_to_wait(tx: Transaction, placement: Placement, seconds: float, now: datetime) -> None:
-    """A Retry-After holds for everything under this key but closes, in every worker; for a provider without keys
-    as a whole. An attached endpoint speaks for itself alone."""
-    if not 0 < seconds < math.inf:  # NaN is neither
+def told_to_wait(
+    tx: Transaction, placement: Placement, seconds: float, now: datetime, *, whole_key: bool
+) -> None:
+    """A Retry-After holds for everything of this model under this key but closes, in every worker; for the key as a
+    whole where the platform says so, and so for a provider without keys. An attached endpoint speaks for itself
+    alone."""
+    provider, ref = placement.provider, placement.credential
+    if not 0 < seconds < math.inf or (ref is None and placement.attach is not None):  # NaN is neither
         return
     until = now + timedelta(seconds=seconds)
-    if placement.credential is not None:
-        tx.credentials.cool(placement.provider, placement.credential, until)
-    elif placement.attach is None:
-        tx.waits.hold(placement.provider, until)
+    if not whole_key:
+        tx.waits.hold_model(provider, ref, placement.model_id, until)
+    elif ref is not None:
+        tx.credentials.cool(provider, ref, until)
+    else:
+        tx.waits.hold(provider, until)
 
 
 def retry_paused(services: Services) -> Tally:

@@ -282,7 +282,8 @@ def _again_later(
     rest = work.services.policy(placement.provider).credential_rest_seconds if late else 0.0
     wait = max(told, rest, local_faults.wait_after(failed_here_in(error), backoff))
     opening = step is Step.OPEN
-    keys.told_to_wait(work.tx, placement, told, work.now)
+    whole_key = isinstance(error, Throttled) and error.whole_key
+    keys.told_to_wait(work.tx, placement, told, work.now, whole_key=whole_key)
     later = replace(
         placement,
         last_answer=str(error),

@@ -14,7 +14,7 @@ from orchestrator.flows.targets import target_of
 from orchestrator.providers.driver import Driver, Life, Probe, Status, Target
 from orchestrator.rules.alarms import AlarmKind, alarm
 from orchestrator.rules.busy import may_hang
-from orchestrator.rules.patience import spread
+from orchestrator.rules.patience import held_at_most, spread
 from orchestrator.rules.pings import Ping, may_be_the_last
 from orchestrator.rules.states import State, Step
 from orchestrator.rules.values import Placement, Session, Verdict
@@ -103,6 +103,7 @@ def _claimed(
         lease_seconds=lease,
         begins_within_seconds=PING_BEGINS_WITHIN * 1.1,
         spread_seconds=spread(policy),
+        held_seconds=held_at_most(policy),
         lacking=services.lacking(provider),
         suspects=room > 0,
     )

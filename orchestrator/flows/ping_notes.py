@@ -31,7 +31,8 @@ def note_answer(work: AccountWork, session: Session, pinged: Pinged) -> None:
         where = placement.provider, placement.credential, session.model_id
         alarms.raised(work.tx, alarm(kind, *where, probe.detail, work.now))
     if probe.verdict is Verdict.THROTTLED:
-        keys.told_to_wait(work.tx, placement, believed(probe.retry_after_seconds, policy), work.now)
+        wait = believed(probe.retry_after_seconds, policy)
+        keys.told_to_wait(work.tx, placement, wait, work.now, whole_key=probe.whole_key)
 
 
 def end_alarms(services: Services, tx: Transaction, begun: Sequence[Pinged]) -> None:

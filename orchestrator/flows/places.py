@@ -44,12 +44,14 @@ def providers_for(services: Services, session: Session, model: Model) -> Iterato
             yield provider
 
 
-def taken_by(services: Services, tx: Transaction, provider: str, model_id: str) -> Spots:
-    """Where a session of this model that waits for `provider` may be placed there, sooner or later."""
-    refusing = tx.alarms.keys_refusing(provider, model_id)
-    if not refusing:
+def taken_by(services: Services, tx: Transaction, provider: str, model_id: str, now: datetime) -> Spots:
+    """Where a session of this model that waits for `provider` may be placed there, but for what waits for time alone to
+    pass: a key that refuses this model, or was told to wait with it, is left to others meanwhile."""
+    told = {one.credential for one in tx.waits.of_models(now, provider) if one.model_id == model_id}
+    closed = tx.alarms.keys_refusing(provider, model_id) | told
+    if not closed:
         return {(provider, EVERYWHERE)}
-    return {(provider, ref) for ref in services.config.providers[provider].credentials if ref not in refusing}
+    return {(provider, ref) for ref in services.config.providers[provider].credentials if ref not in closed}
 
 
 def take_place(
@@ -124,8 +126,11 @@ def freed_by_time(
     tx: Transaction, session: Session, providers: Sequence[str], now: datetime
 ) -> Sequence[datetime]:
     """Return the instants at which a wait of these providers ends, or the rest of one of their keys; earliest first."""
-    rested = tx.credentials.rest_ends(providers, now, ref=session.pinned_credential)
-    asked = (until for provider, until in tx.waits.holding(now).items() if provider in providers)
+    rested = tx.credentials.rest_ends(
+        providers, now, model_id=session.model_id, ref=session.pinned_credential
+    )
+    keyless = tx.waits.holding_keyless(session.model_id, now)
+    asked = (until for provider, until in keyless.items() if provider in providers)
     return sorted({*asked, *rested})
 
 
@@ -137,7 +142,11 @@ def _take_at(
     excluding = {ref for ref in avoiding if ref is not None}
     excluding |= tx.alarms.keys_refusing(provider, session.model_id)
     card = services.card(provider)
-    which: Any = {"ref": session.pinned_credential, "excluding": sorted(excluding)}
+    which: Any = {
+        "model_id": session.model_id,
+        "ref": session.pinned_credential,
+        "excluding": sorted(excluding),
+    }
     if card is not None and card.exclusive_credentials:
         credential = tx.credentials.take(provider, now, **which)
     else:
@@ -145,7 +154,7 @@ def _take_at(
     if credential is not None:
         return Place(provider=provider, credential=credential, at=now)
     keyless = not services.config.providers[provider].all_credentials and session.pinned_credential is None
-    if keyless and None not in avoiding and provider not in tx.waits.holding(now):
+    if keyless and None not in avoiding and provider not in tx.waits.holding_keyless(session.model_id, now):
         return Place(provider=provider, credential=None, at=now)
     return None
 

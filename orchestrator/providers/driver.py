@@ -92,6 +92,8 @@ class Probe:
     detail: str = ""
     """One line for people, without secrets, at most 300 characters."""
     retry_after_seconds: float | None = None
+    whole_key: bool = False
+    """It is THROTTLED, and the platform says that the key as a whole must wait."""
     variant: str | None = None
     tokens: int = 0
     cost_usd: str | None = None

@@ -78,9 +78,13 @@ class LacksSecret(NotSent):
 class Throttled(ProviderError):
     """Too many requests, nothing was done: send it again after `retry_after_seconds`."""
 
-    def __init__(self, message: str, retry_after_seconds: float | None = None) -> None:
+    def __init__(
+        self, message: str, retry_after_seconds: float | None = None, *, whole_key: bool = False
+    ) -> None:
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
+        self.whole_key = whole_key
+        """The platform says that the key as a whole must wait, and not only with this model."""
 
 
 class OutcomeUnknown(ProviderError):

@@ -37,6 +37,8 @@ class Rule:
     verdict: Verdict
     statuses: frozenset[int]
     pattern: re.Pattern[str]
+    whole_key: bool = False
+    """THROTTLED: it is the key that must wait, with every model."""
 
 
 def rule(verdict: Verdict, statuses: Iterable[int], pattern: str) -> Rule:
@@ -119,6 +121,17 @@ _WRAPPED = re.compile(
 _EXPIRED = re.compile(r"(?<![a-z])expired(?![a-z])", re.IGNORECASE)
 _OF_SECRETS = frozenset({401, 403})
 
+#: Whose rate is limited, where that is not the model under the key ("… in organization x" names a model before).
+_WHOLE = r"(?:api[ _-]?key|key|account|user|team|organi[sz]ation|workspace|tenant)\b"
+_OF_KEY = re.compile(
+    rf"\blimits? (?:has been |was |is )?(?:exceeded|reached) (?:for|by|of|on) (?:your |this |the )?{_WHOLE}"
+    rf"|\b(?:your|this|the) {_WHOLE}(?:'s)? (?:rate[ _-]?limit|has (?:exceeded|reached|hit))"
+    rf"|\btoo many requests (?:for|from|by|with) (?:your |this |the )?{_WHOLE}|\blimit type ?[=:] ?{_WHOLE}"
+    r"|\bacross all models\b",
+    re.IGNORECASE,
+)
+_OF_MODEL = re.compile(r"(?<!all )\bmodel\b", re.IGNORECASE)
+
 _SPEAKING_KEYS = ("error", "errors", "detail", "message", "msg")
 _CODE_KEYS = ("code", "type", "param")
 _STATUS_KEYS = ("code", "statusCode", "status")
@@ -130,14 +143,27 @@ LONGEST, LONGEST_CODE, MOST_CODES, DEEPEST = 2000, 100, 20, 8
 def verdict_of(answer: Answer, rules: Sequence[Rule] = ()) -> Verdict:
     """What an answer says that is not a success."""
     fault, status = read_fault(answer), effective_status(answer)
-    for known in (*rules, *SHARED_RULES):
-        if status in known.statuses and known.pattern.search(fault.text):
-            return known.verdict
+    known = _fitting((*rules, *SHARED_RULES), fault, status)
+    if known is not None:
+        return known.verdict
     if status == 403 and answer.is_html:
         return Verdict.MISCONFIGURED  # a firewall's page says nothing of the key
     if status == 503 and "retry-after" in answer.headers:
         return Verdict.LOADING
     return _BY_STATUS.get(status, Verdict.TRANSIENT if status >= 500 else Verdict.MISCONFIGURED)
+
+
+def limits_whole_key(answer: Answer, rules: Sequence[Rule] = ()) -> bool:
+    """Whether an answer that means THROTTLED says that the key as a whole must wait, and not only with this model."""
+    fault = read_fault(answer)
+    known = _fitting(rules, fault, effective_status(answer))
+    if known is not None:
+        return known.whole_key
+    return bool(_OF_KEY.search(fault.text)) and not _OF_MODEL.search(fault.text)
+
+
+def _fitting(rules: Sequence[Rule], fault: Fault, status: int) -> Rule | None:
+    return next((one for one in rules if status in one.statuses and one.pattern.search(fault.text)), None)
 
 
 def says_expired(answer: Answer) -> bool:

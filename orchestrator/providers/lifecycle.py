@@ -19,7 +19,7 @@ from orchestrator.providers.errors import (
     Throttled,
     Unavailable,
 )
-from orchestrator.providers.faults import Rule, describe, verdict_of
+from orchestrator.providers.faults import Rule, describe, limits_whole_key, verdict_of
 from orchestrator.providers.http import Call, HttpClient, NoAnswer
 from orchestrator.rules.values import Verdict
 
@@ -80,7 +80,8 @@ def refusal(answer: Answer, rules: Sequence[Rule] = ()) -> ProviderError:
         case Verdict.OUT_OF_BALANCE:
             return OutOfBalance(said)
         case Verdict.THROTTLED:
-            return Throttled(said, answer.retry_after_seconds)
+            whole_key = limits_whole_key(answer, rules)
+            return Throttled(said, answer.retry_after_seconds, whole_key=whole_key)
         case Verdict.LOADING | Verdict.TRANSIENT | Verdict.ALIVE:
             return Unavailable(said)
         case Verdict.GONE:

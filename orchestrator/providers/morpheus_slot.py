@@ -6,7 +6,14 @@ from typing import Any
 from orchestrator.providers.answers import Answer
 from orchestrator.providers.driver import Auth, Closed, Order, Probe, Secret, Target
 from orchestrator.providers.errors import CallsRetired, NotClosed, OutcomeUnknown, ProviderFull
-from orchestrator.providers.faults import Rule, describe, read_fault, says_expired, verdict_of
+from orchestrator.providers.faults import (
+    Rule,
+    describe,
+    limits_whole_key,
+    read_fault,
+    says_expired,
+    verdict_of,
+)
 from orchestrator.providers.http import Call, HttpClient
 from orchestrator.providers.lifecycle import ask_changing, ask_reading, may_have_happened, refusal
 from orchestrator.rules.values import Verdict
@@ -102,6 +109,7 @@ def native_probe(answer: Answer, target: Target, rules: Sequence[Rule] = ()) -> 
         latency_ms=answer.elapsed_ms,
         detail="" if alive else describe(answer),
         retry_after_seconds=None if alive else answer.retry_after_seconds,
+        whole_key=verdict is Verdict.THROTTLED and limits_whole_key(answer, rules),
         expired=verdict is Verdict.GONE and (body.get("status") == "expired" or says_expired(answer)),
         foreign_handle=foreign,
     )

@@ -35,7 +35,15 @@ class Meaning(BaseModel):
     pattern: str = ""
     """A regular expression over the error's text; empty matches every text."""
     means: Literal[
-        "gone", "full", "credentials", "out_of_balance", "throttled", "loading", "transient", "misconfigured"
+        "gone",
+        "full",
+        "credentials",
+        "out_of_balance",
+        "throttled",
+        "key_throttled",
+        "loading",
+        "transient",
+        "misconfigured",
     ]
 
     @field_validator("pattern")
@@ -52,8 +60,10 @@ class Meaning(BaseModel):
     @property
     def rule(self) -> Rule:
         """For a verdict; a platform that is full is, to a ping, one that fails for now."""
-        verdict = Verdict.TRANSIENT if self.means == "full" else Verdict(self.means.upper())
-        return Rule(verdict, frozenset(self.statuses), re.compile(self.pattern, re.IGNORECASE | re.DOTALL))
+        whole_key = self.means == "key_throttled"
+        means = {"full": "transient", "key_throttled": "throttled"}.get(self.means, self.means)
+        pattern = re.compile(self.pattern, re.IGNORECASE | re.DOTALL)
+        return Rule(Verdict(means.upper()), frozenset(self.statuses), pattern, whole_key)
 
 
 class DriverOptions(BaseModel):

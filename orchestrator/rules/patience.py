@@ -11,6 +11,8 @@ from orchestrator.rules.values import Policy
 
 #: An open or a resolve that was not sent is tried again after so long at most. Seconds.
 RETRY_LAST = 60.0
+#: A ping that is due waits for so many intervals, where others of its model or key were told to wait.
+HELD_INTERVALS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,3 +51,8 @@ def longest_unwell(policy: Policy) -> timedelta:
 def spread(policy: Policy) -> float:
     """Seconds within which those that a Retry-After held together go again, each at a moment of its own."""
     return policy.ping_interval_seconds * JITTER
+
+
+def held_at_most(policy: Policy) -> float:
+    """Seconds for which what others were told keeps a session's ping waiting; what it was told itself may be longer."""
+    return policy.ping_interval_seconds * HELD_INTERVALS

@@ -172,6 +172,7 @@ def _may_be_asked(now: datetime, spread_seconds: float) -> ColumnElement[bool]:
     return may_be_asked(
         PLACEMENTS.c.provider,
         PLACEMENTS.c.credential,
+        PLACEMENTS.c.model_id,
         now,
         row=PLACEMENTS.c.id,
         spread_seconds=spread_seconds,

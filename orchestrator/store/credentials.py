@@ -12,6 +12,7 @@ from orchestrator.store.living import UNENDED
 from orchestrator.store.refused_keys import is_still_refused
 from orchestrator.store.rows import snapshot, table_of, values_of
 from orchestrator.store.tables import AlarmRow, CredentialRow, PlacementRow
+from orchestrator.store.waits import MODEL_WAITS, may_be_used
 
 CREDENTIALS = table_of(CredentialRow)
 ALARMS = table_of(AlarmRow)
@@ -38,14 +39,20 @@ class Credentials:
         self._connection = connection
 
     def take(
-        self, provider: str, now: datetime, *, ref: str | None = None, excluding: Collection[str] = ()
+        self,
+        provider: str,
+        now: datetime,
+        *,
+        model_id: str = "",
+        ref: str | None = None,
+        excluding: Collection[str] = (),
     ) -> Credential | None:
         """The least recently used exclusive credential of `provider` that may carry a new placement, or None.
 
         It carries at most one unclosed placement; paused, resting and retired ones carry none. Locked ones are passed
         over at first, so that two admissions take two; then they are waited for."""
         for skip_locked in (True, False):
-            usable = and_(_usable(provider, now, ref, excluding), CREDENTIALS.c.exclusive)
+            usable = and_(_usable(provider, now, model_id, ref, excluding), CREDENTIALS.c.exclusive)
             taken = self._take(usable, now, skip_locked=skip_locked)
             if taken is not None:
                 return taken
@@ -57,19 +64,20 @@ class Credentials:
         now: datetime,
         lot: int,
         *,
+        model_id: str = "",
         ref: str | None = None,
         excluding: Collection[str] = (),
     ) -> Credential | None:
         """One of the shared credentials of `provider` that may carry a new placement, or None. Its row is neither
         written nor locked: others take it at the same moment. `lot`, any number, spreads placements over them."""
-        usable = and_(_usable(provider, now, ref, excluding), ~CREDENTIALS.c.exclusive)
+        usable = and_(_usable(provider, now, model_id, ref, excluding), ~CREDENTIALS.c.exclusive)
         query = select(CREDENTIALS).where(usable).order_by(CREDENTIALS.c.id)
         found = self._connection.execute(query).all()
         return snapshot(Credential, found[lot % len(found)]) if found else None
 
     def free(self, provider: str, now: datetime, limit: int) -> Sequence[str]:
-        """References of credentials that may carry a new placement now, the least recently used first."""
-        usable = select(CREDENTIALS.c.ref).where(_usable(provider, now, None, ()))
+        """References of credentials that may carry a new placement of some model now, the least recently used first."""
+        usable = select(CREDENTIALS.c.ref).where(_usable(provider, now, "", None, ()))
         in_order = usable.order_by(CREDENTIALS.c.last_used_at.asc().nulls_first(), CREDENTIALS.c.id)
         return list(self._connection.execute(in_order.limit(limit)).scalars())
 
@@ -80,12 +88,19 @@ class Credentials:
         return self._connection.execute(select(CREDENTIALS.c.id).where(*mine, *may)).first() is not None
 
     def rest_ends(
-        self, providers: Collection[str], now: datetime, *, ref: str | None = None
+        self, providers: Collection[str], now: datetime, *, model_id: str = "", ref: str | None = None
     ) -> Sequence[datetime]:
-        """When each credential that only time keeps from carrying a new placement may carry one."""
+        """When each credential that only time keeps from carrying a new placement of this model may carry one."""
         mine = and_(CREDENTIALS.c.provider.in_(providers), _carries_no_more_than_it_may())
-        waits = or_(CREDENTIALS.c.resting_until > now, CREDENTIALS.c.cool_until > now)
-        query = select(CREDENTIALS.c.resting_until, CREDENTIALS.c.cool_until).where(mine, waits)
+        alone = and_(
+            MODEL_WAITS.c.provider == CREDENTIALS.c.provider,
+            MODEL_WAITS.c.credential == CREDENTIALS.c.ref,
+            MODEL_WAITS.c.model_id == model_id,
+            MODEL_WAITS.c.until > now,
+        )
+        waits = CREDENTIALS.c.resting_until, CREDENTIALS.c.cool_until, MODEL_WAITS.c.until
+        both = CREDENTIALS.outerjoin(MODEL_WAITS, alone)
+        query = select(*waits).select_from(both).where(mine, or_(*(at > now for at in waits)))
         if ref is not None:
             query = query.where(CREDENTIALS.c.ref == ref)
         return [max(at for at in row if at is not None) for row in self._connection.execute(query)]
@@ -123,6 +138,11 @@ class Credentials:
         mine = and_(CREDENTIALS.c.provider == provider, CREDENTIALS.c.ref == ref)
         shorter = or_(CREDENTIALS.c.cool_until.is_(None), CREDENTIALS.c.cool_until < until)
         self._connection.execute(update(CREDENTIALS).where(mine, shorter).values(cool_until=until))
+
+    def cooling(self, provider: str, ref: str | None, now: datetime) -> datetime | None:
+        """Until when the key as a whole was told to wait; None where it was not, or that is over."""
+        mine = CREDENTIALS.c.provider == provider, CREDENTIALS.c.ref == ref, CREDENTIALS.c.cool_until > now
+        return self._connection.execute(select(CREDENTIALS.c.cool_until).where(*mine)).scalar()
 
     def rest(self, provider: str, ref: str, until: datetime) -> None:
         """No new placement here until then; a longer rest that stands already stays."""
@@ -222,12 +242,14 @@ class Credentials:
         return [snapshot(Alarm, row) for row in self._connection.execute(gone)]
 
 
-def _usable(provider: str, now: datetime, ref: str | None, excluding: Collection[str]) -> ColumnElement[bool]:
+def _usable(
+    provider: str, now: datetime, model_id: str, ref: str | None, excluding: Collection[str]
+) -> ColumnElement[bool]:
     conditions = [
         CREDENTIALS.c.provider == provider,
         _carries_no_more_than_it_may(),
         or_(CREDENTIALS.c.resting_until.is_(None), CREDENTIALS.c.resting_until <= now),
-        or_(CREDENTIALS.c.cool_until.is_(None), CREDENTIALS.c.cool_until <= now),
+        may_be_used(model_id, now),
         or_(CREDENTIALS.c.lease_until.is_(None), CREDENTIALS.c.lease_until <= now - _LEASE_REST),
     ]
     if ref is not None:

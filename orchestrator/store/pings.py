@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import Connection, Select, and_, case, or_, select, update, values
 from sqlalchemy.sql.elements import ColumnElement
@@ -14,10 +15,13 @@ from orchestrator.store.columns import EnumText
 from orchestrator.store.living import RUNS
 from orchestrator.store.rows import snapshot, table_of
 from orchestrator.store.tables import PlacementRow, SessionRow
-from orchestrator.store.waits import may_be_asked
+from orchestrator.store.waits import may_be_asked, moment_of
 
 SESSIONS = table_of(SessionRow)
 PLACEMENTS = table_of(PlacementRow)
+
+#: A wait that others were told holds a ping so long, in seconds, where no policy says otherwise.
+HELD_AT_MOST = 60.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,6 +53,7 @@ class Pings:
         lease_seconds: float,
         begins_within_seconds: float = 0,
         spread_seconds: float = 0,
+        held_seconds: float = HELD_AT_MOST,
         lacking: Collection[str] = (),
         suspects: bool = True,
     ) -> Sequence[tuple[Session, Placement]]:
@@ -57,11 +62,12 @@ class Pings:
         What follows silence is written with it: the earliest of stop, warning and a new ping at the lease's end.
         Rows that another claim holds are skipped; credentials in `lacking` are left to other workers. One that was
         claimed within `begins_within_seconds` is left alone, however due it is made: that ping may be about to
-        begin, and a close must know of it. `spread_seconds`: see `may_be_asked`. Without `suspects`, those whose last
-        ping was not answered are left alone."""
+        begin, and a close must know of it. `spread_seconds`: see `may_be_asked`. What others were told
+        holds a ping for `held_seconds`, and no longer. Without `suspects`, those whose last ping was not answered are
+        left alone."""
         until = now + timedelta(seconds=lease_seconds)
         lately = now - timedelta(seconds=begins_within_seconds)
-        asked = _may_be_asked(now, spread_seconds)
+        asked = _may_be_asked(now, spread_seconds, held_seconds)
         due = _due(provider, limit, now, lately, lacking).where(asked)
         due = due if suspects else due.where(SESSIONS.c.failures == 0, SESSIONS.c.busy_since.is_(None))
         once = due.cte("due")  # a subquery may be run for each row, and then claims more than `limit`
@@ -239,10 +245,13 @@ def _due(
     return due
 
 
-def _may_be_asked(now: datetime, spread_seconds: float) -> ColumnElement[bool]:
-    return may_be_asked(
-        SESSIONS.c.provider, SESSIONS.c.credential, now, row=SESSIONS.c.id, spread_seconds=spread_seconds
-    )
+def _may_be_asked(now: datetime, spread_seconds: float, held_seconds: float) -> ColumnElement[bool]:
+    """Nobody was told to wait. A session in doubt waits for no others, and each is due for so long only."""
+    in_turn: dict[str, Any] = {"row": SESSIONS.c.id, "spread_seconds": spread_seconds}
+    of = SESSIONS.c.provider, SESSIONS.c.credential, SESSIONS.c.model_id
+    long_due = SESSIONS.c.next_step_at <= moment_of(now=now - timedelta(seconds=held_seconds), **in_turn)
+    in_doubt = or_(SESSIONS.c.failures > 0, SESSIONS.c.gone_since.is_not(None))
+    return or_(may_be_asked(*of, now, **in_turn), long_due, in_doubt)
 
 
 def _after_silence(until: datetime) -> tuple[ColumnElement[Step], ColumnElement[datetime]]:

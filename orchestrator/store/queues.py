@@ -26,6 +26,7 @@ from orchestrator.rules.states import State, Step
 from orchestrator.rules.values import Session
 from orchestrator.store.rows import snapshot, table_of
 from orchestrator.store.tables import AccountRow, AlarmRow, ModelRow, SessionRow
+from orchestrator.store.waits import MODEL_WAITS
 
 _SESSIONS = table_of(SessionRow)
 _MODELS = table_of(ModelRow)
@@ -107,10 +108,10 @@ class Queues:
         """A place at this provider is free: one session that waits for it and may take it looks again, round-robin.
 
         What is known of the place: its key, whether it was for a user's own endpoint, how many nodes it had. A session
-        cannot take a place if the key refuses its model now.
+        cannot take a place if the key refuses its model now, or was told to wait with it.
         Where the first may not be able to take it for all that, one that surely is looks too."""
         pinned = _SESSIONS.c.pinned_credential
-        waits = _waits_for(provider, now)
+        waits = and_(_waits_for(provider, now), ~_told_to_wait(provider, credential or "", now))
         if credential is not None:
             waits = and_(
                 waits, or_(pinned.is_(None), pinned == credential), ~_refused_by(provider, credential)
@@ -229,6 +230,16 @@ def _refused_by(provider: str, credential: str) -> ColumnElement[bool]:
         _ALARMS.c.credential == credential,
         _ALARMS.c.model_id == _SESSIONS.c.model_id,
         _ALARMS.c.retry_at.is_not(None),
+    )
+
+
+def _told_to_wait(provider: str, credential: str, now: datetime) -> ColumnElement[bool]:
+    """The session's model was told to wait under this key: it looks again when that is over."""
+    return exists().where(
+        MODEL_WAITS.c.provider == provider,
+        MODEL_WAITS.c.credential == credential,
+        MODEL_WAITS.c.model_id == _SESSIONS.c.model_id,
+        MODEL_WAITS.c.until > now,
     )
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from orchestrator.flows.installation_alarms import open_alarm
 from orchestrator.rules.alarms import AlarmKind, alarm
+from orchestrator.rules.events import rfc3339
 from orchestrator.rules.installation_alarms import InstallationAlarmKind
 from orchestrator.rules.values import Brake
 from orchestrator.store.brakes import scope_of
@@ -288,6 +289,8 @@ def test_the_list_tells_brakes_waits_and_meters(cli: Cli, world: World) -> None:
 
     def note(tx: Transaction) -> None:
         tx.credentials.cool("morph", "env:MORPH_1", later)
+        tx.waits.hold_model("alpha", "env:ALPHA", "llama", later)
+        tx.waits.hold_model("alpha", None, "pair", later)
         tx.credentials.pause("morph", "env:MORPH_2", "401 Invalid API key", now)
         empty = alarm(AlarmKind.OUT_OF_BALANCE, "alpha", "env:ALPHA", "llama", "402 top up", now)
         tx.alarms.raise_(empty)
@@ -308,6 +311,9 @@ def test_the_list_tells_brakes_waits_and_meters(cli: Cli, world: World) -> None:
         "detail": "alpha is braked: 6 of 10 sessions fell ill\nmorph env:MORPH_2 is paused: 401 Invalid API key\n"
         "alpha env:ALPHA: out of balance: 402 top up\n`orchestrator provider check NAME` says what to do",
     }
+    told = {"credential": "env:ALPHA", "model": "llama", "wait_until": rfc3339(later)}
+    assert found["alpha"]["model_waits"] == [told | {"credential": None, "model": "pair"}, told]
+    assert found["morph"]["model_waits"] == []
     states = {key["ref"]: key for key in found["morph"]["credentials"]}
     assert states["env:MORPH_1"]["state"] == "told to wait"
     assert states["env:MORPH_2"]["state"] == "paused"

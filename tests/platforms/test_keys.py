@@ -189,21 +189,24 @@ def _without_keys(make_platforms: MakeWorld) -> PlatformWorld:
 
 
 @pytest.mark.parametrize("made", [_with_one_key, _without_keys])
-def test_a_retry_after_holds_the_pings_of_the_whole_key_or_provider(
-    make_platforms: MakeWorld, made: Callable[[MakeWorld], PlatformWorld]
+@pytest.mark.parametrize("text", ["slow down", "Rate limit exceeded for this key"])
+def test_a_retry_after_holds_the_pings_of_the_others_for_two_intervals(
+    make_platforms: MakeWorld, made: Callable[[MakeWorld], PlatformWorld], text: str
 ) -> None:
     world = made(make_platforms)
     world.run_at("openai")
     world.pass_time(10 * SECOND)
     world.run_at("openai")
-    world.fault_at("openai", "throttled", times=1, retry_after=100)
+    world.fault_at("openai", "throttled", times=1, retry_after=100, text=text)
     before = len(world.chats("openai"))
     world.pass_time(20 * SECOND)
     assert len(world.chats("openai")) == before + 1
-    world.pass_time(99 * SECOND)
+    world.pass_time(69 * SECOND)
     assert len(world.chats("openai")) == before + 1, "the other session's pings wait as well"
-    world.pass_time(5 * SECOND)
-    assert len(world.chats("openai")) == before + 3
+    world.pass_time(4 * SECOND)
+    assert len(world.chats("openai")) == before + 2, "and no longer"
+    world.pass_time(40 * SECOND)
+    assert len(world.chats("openai")) == before + 4
 
 
 def test_those_who_waited_together_do_not_come_back_together(make_platforms: MakeWorld) -> None:

@@ -409,7 +409,8 @@ def test_two_workers_look_at_a_key_one_at_a_time_and_once_an_interval(make_platf
 def test_no_list_is_asked_for_under_a_key_that_was_told_to_wait(make_platforms: MakeWorld) -> None:
     world = make_platforms(TEMPLATE)
     world.run_at("fpt-template")
-    world.fault_at("fpt-template", "throttled", times=1, retry_after=600)
+    text = "Too many requests for this API key"
+    world.fault_at("fpt-template", "throttled", times=1, retry_after=600, text=text)
     world.pass_time(MINUTE)
     assert reconcile_due(world.services).claimed == 0
     world.pass_time(10 * MINUTE)

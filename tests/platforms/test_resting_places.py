@@ -10,10 +10,11 @@ from tests.world import MINUTE, SECOND
 def _beside_one_that_rests(
     make_platforms: MakeWorld, seconds: int, policy: Policy | None = None
 ) -> PlatformWorld:
-    """Whoever takes `pair` goes to openai first; aimlapi was told to wait."""
+    """Whoever takes `pair` goes to openai first; aimlapi was told to wait with it."""
     world = make_platforms(platform_of("openai"), platform_of("aimlapi"), policy=policy)
     world.put_model("pair", {"openai": MODEL, "aimlapi": MODEL})
-    world.run_at("aimlapi")
+    world.create_session("pair", provider="aimlapi")
+    world.settle()
     world.fault_at("aimlapi", "throttled", times=1, retry_after=seconds)
     world.pass_time(31 * SECOND)
     return world

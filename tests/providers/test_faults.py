@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from orchestrator.providers.answers import RETRY_AFTER_MAX, Answer, retry_after
-from orchestrator.providers.faults import describe, read_fault, verdict_of
+from orchestrator.providers.faults import describe, limits_whole_key, read_fault, verdict_of
 from orchestrator.rules.values import Verdict
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
@@ -241,3 +241,32 @@ def test_retry_after(value: str | None, seconds: float | None) -> None:
 )
 def test_descriptions_are_for_people(given: Answer, line: str) -> None:
     assert describe(given) == line
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", False),
+        ("Rate limit reached", False),
+        (
+            "Rate limit reached for gpt-4o in organization org-1 on requests per min (RPM): Limit 3, Used 3.",
+            False,
+        ),
+        ("Rate limit reached for model `llama` in organization `org_1` on tokens per minute", False),
+        ("No deployments available for selected model, Try again in 5 seconds. Passed model=x.", False),
+        ("Model is overloaded", False),
+        ("Too many requests, your key is fine", False),
+        ("Rate limit exceeded for this API key", True),
+        ("Rate limit exceeded for api_key: 4711. Limit type: requests", True),
+        ("Rate limit exceeded for model_per_key: 4711", False),
+        ("rate limit type: key", True),
+        ("The account's rate limit is 5 requests per second", True),
+        ("Your organization has exceeded 60 requests per minute", True),
+        ("Too many requests from this user", True),
+        ("Rate limit of your account reached for model x", False),
+        ("Rate limit reached for your account with all models", True),
+        ("Slow down across all models", True),
+    ],
+)
+def test_a_limit_is_of_the_whole_key_only_where_the_platform_says_so(text: str, expected: bool) -> None:
+    assert limits_whole_key(answer(429, error(text))) is expected

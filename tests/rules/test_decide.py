@@ -22,7 +22,7 @@ from orchestrator.rules.decide import (
     plan_steps,
     without_doubts,
 )
-from orchestrator.rules.patience import spread
+from orchestrator.rules.patience import held_at_most, spread
 from orchestrator.rules.pings import may_be_the_last
 from orchestrator.rules.states import State, Step, StopReason
 from orchestrator.rules.values import Policy, Session, Verdict
@@ -290,6 +290,10 @@ def test_while_running(verdicts: list[Verdict], every: int, decision: Decision) 
 @pytest.mark.parametrize(("jitter", "seconds"), [(-1.0, 27), (0.0, 30), (1.0, 33)])
 def test_pings_are_spread(jitter: float, seconds: int) -> None:
     assert after_ping(pinged(a_running_session(), V.ALIVE), POLICY, NOW, jitter) == again(seconds)
+
+
+def test_others_are_waited_for_no_longer_than_two_intervals() -> None:
+    assert held_at_most(Policy(ping_interval_seconds=45)) == 90
 
 
 def test_who_waited_together_goes_again_within_a_tenth_of_an_interval() -> None:

@@ -32,9 +32,10 @@ def throttled(
     *,
     retry_after: float | HeaderText | None = None,
     style: Literal["seconds", "date"] = "seconds",
+    text: str = "Rate limit reached",
 ) -> Reply:
-    """429; `retry_after` is in seconds, or any text verbatim, or absent."""
-    refusal = Refusal(status=429, message="Rate limit reached", type="requests", code="rate_limit_exceeded")
+    """429; `retry_after` is in seconds, or any text verbatim, or absent; `text` says what is limited."""
+    refusal = Refusal(status=429, message=text, type="requests", code="rate_limit_exceeded")
     return replace(turn.refuse(refusal), headers=_retry_after(turn, retry_after, style))
 
 

@@ -1,6 +1,6 @@
 """The tables. Importing this package registers every one of them with `metadata`."""
 
-from orchestrator.store.tables.alarms import AlarmRow, InstallationAlarmRow, WaitRow
+from orchestrator.store.tables.alarms import AlarmRow, InstallationAlarmRow, ModelWaitRow, WaitRow
 from orchestrator.store.tables.archive import ArchivedBookRow, ArchivedLedgerRow, ArchivedSessionRow
 from orchestrator.store.tables.audit import AuditBalanceRow, AuditCursorRow, AuditFindingRow
 from orchestrator.store.tables.base import metadata
@@ -41,6 +41,7 @@ __all__ = [
     "LedgerRow",
     "MeterRow",
     "ModelRow",
+    "ModelWaitRow",
     "OutboxRow",
     "ParkedRow",
     "PlacementRow",

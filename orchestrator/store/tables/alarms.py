@@ -10,11 +10,22 @@ from orchestrator.store.tables.base import Row
 
 
 class WaitRow(Row, table=True):
-    """A provider without credentials that said to wait; where there are any, they are told so one by one."""
+    """A provider without credentials that said to wait, with every model; credentials are told so one by one."""
 
     __tablename__ = "waits"
 
     provider: str = Field(primary_key=True)
+    until: datetime
+
+
+class ModelWaitRow(Row, table=True):
+    """A model under a credential ("": without one) that was told to wait there; it goes on with others."""
+
+    __tablename__ = "model_waits"
+
+    provider: str = Field(primary_key=True)
+    credential: str = Field(primary_key=True)
+    model_id: str = Field(primary_key=True)
     until: datetime
 
 
