@@ -3,18 +3,19 @@
 import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 from orchestrator.rules.states import PLACEMENT_TRANSITIONS, SESSION_TRANSITIONS
 
 PAGE = Path(__file__).parents[2] / "docs" / "concepts.md"
 #: The name of each diagram, and its table; the first state of a table is where every life begins.
-DIAGRAMS: Mapping[str, Mapping[str, Collection[str]]] = {
+DIAGRAMS: Mapping[str, Mapping[Any, Collection[str]]] = {
     "session": SESSION_TRANSITIONS,
     "placement": PLACEMENT_TRANSITIONS,
 }
 
 
-def drawn(table: Mapping[str, Collection[str]]) -> str:
+def drawn(table: Mapping[Any, Collection[str]]) -> str:
     """Return the table as a Mermaid state diagram."""
     first = next(iter(table))
     lines = ["stateDiagram-v2", f"    [*] --> {first}"]
