@@ -19,8 +19,8 @@ class EventLoop:
     """Starts with its first use, so that it is never made before a fork."""
 
     def __init__(self, lost: Callable[[BaseException], None] = lambda _error: None) -> None:
-        """`lost`: called in the loop's thread with the error that ended it. Nothing can be asked any more, and what
-        was under way holds its slots for ever: a worker process ends then."""
+        """`lost`: called with the error that ended it, or kept its thread from starting. Nothing can be asked any more,
+        and what was under way holds its slots for ever: a worker process ends then."""
         self._lost = lost
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -103,9 +103,20 @@ class EventLoop:
     def _running(self) -> asyncio.AbstractEventLoop:
         with self._lock:
             if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-                threading.Thread(target=self._run, args=(self._loop,), name="loop", daemon=True).start()
+                self._loop = self._begun()
             return self._loop
+
+    def _begun(self) -> asyncio.AbstractEventLoop:
+        """A loop whose thread runs. Where this machine has no thread left, it is lost as it begins: what a loop without
+        a thread is given holds its slots for ever."""
+        loop = asyncio.new_event_loop()
+        try:
+            threading.Thread(target=self._run, args=(loop,), name="loop", daemon=True).start()
+        except BaseException as error:
+            loop.close()
+            self._lost(error)
+            raise
+        return loop
 
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:
         asyncio.set_event_loop(loop)

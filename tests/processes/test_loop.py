@@ -142,3 +142,27 @@ def test_what_ends_the_loop_is_told_and_stop_is_not() -> None:
     stopped.stop()
     eventually(lambda: "loop" not in {thread.name for thread in threading.enumerate()}, "the thread's end")
     assert len(lost) == 1
+
+
+def test_a_loop_that_gets_no_thread_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a loop without a thread is given would never end."""
+    lost: list[BaseException] = []
+
+    def no_thread(_self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async def answer() -> int:
+        return 7
+
+    loop = EventLoop(lost.append)
+    with monkeypatch.context() as full:
+        full.setattr(threading.Thread, "start", no_thread)
+        begun = answer()
+        with pytest.raises(RuntimeError, match="new thread"):
+            loop.run(begun)
+        begun.close()
+    assert [type(error) for error in lost] == [RuntimeError]
+    done: queue.SimpleQueue[int | BaseException] = queue.SimpleQueue()
+    loop.start([answer()], done)
+    assert done.get(timeout=5) == 7
+    loop.stop()
