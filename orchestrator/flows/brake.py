@@ -33,7 +33,7 @@ class Sign(Enum):
 
 def freezes(work: AccountWork, session: Session) -> bool:
     """Is this session not to be held for dead now? A brake holds it, or is about to begin."""
-    if session.provider is None:
+    if session.provider is None or rule.is_held_too_long(session, work.policy(session), work.now):
         return False
     there = work.tx.brakes.at(session.provider, session.credential)
     if rule.held_by(there, session, work.now) is not None:
@@ -172,7 +172,7 @@ def _end_if_over(services: Services, tx: Transaction, brake: Brake, now: datetim
 
 
 def _lift(tx: Transaction, brake: Brake, why: str, now: datetime) -> bool:
-    """Every streak there begins anew."""
+    """Every streak there begins anew; how long a session has given no proof of life does not."""
     if not tx.brakes.forget(brake):
         return False
     tx.brakes.begin_anew(brake)

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from orchestrator.rules.pings import is_unwell_too_long
 from orchestrator.rules.values import Brake, Policy, Session, Verdict
 
 #: With fewer sessions than this, all of them must be ill, and at least `brake_min_sessions`.
@@ -106,6 +107,12 @@ def held_by(brakes: Collection[Brake], session: Session, now: datetime) -> Brake
     if is_judged(brakes, session, now):
         return None
     return next((one for one in brakes if is_holding(one, now)), None)
+
+
+def is_held_too_long(session: Session, policy: Policy, now: datetime) -> bool:
+    """Return whether it was held before, and has given no proof of life for longer than a hold excuses: brakes that
+    begin and end in turns hold nobody for ever."""
+    return session.held_since is not None and is_unwell_too_long(session, policy, now)
 
 
 def is_forgotten(brake: Brake, policy: Policy, now: datetime, *, doubted: bool, answered: bool) -> bool:

@@ -111,11 +111,16 @@ def is_unwell_too_long(session: Session, policy: Policy, now: datetime) -> bool:
 
 def unwell_bound(session: Session, policy: Policy) -> float | None:
     """Return for how many seconds its last verdict allows it to give no proof of life. None where other counts decide:
-    a failed ping says nothing of the session itself, but its streak, or how long it has been busy, does."""
-    verdict = session.last_verdict
-    if verdict is None or verdict in {Verdict.ALIVE, Verdict.TRANSIENT}:
+    a failed ping says nothing of the session itself, but its streak, or how long it has been busy, does.
+
+    A brake allows it one hold more, however many there were. Each of them begins a streak anew, so that then a failed
+    ping is bound too."""
+    verdict, held = session.last_verdict, session.held_since is not None
+    if verdict is None or verdict is Verdict.ALIVE or (verdict is Verdict.TRANSIENT and is_busy(session)):
         return None
-    return _allowed(verdict, policy)
+    if verdict is Verdict.TRANSIENT and not held:
+        return None
+    return _allowed(verdict, policy) + (policy.brake_max_seconds if held else 0.0)
 
 
 def given_back(session: Session) -> Session:
@@ -155,7 +160,7 @@ def _busy(noted: Session, seen: str, policy: Policy, now: datetime) -> Session:
 
 
 def is_well(session: Session) -> bool:
-    """Whether the last pings left neither a streak nor a doubt."""
+    """Whether the last pings left neither a streak nor a doubt, and no brake held it since it gave proof of life."""
     return session.failures == 0 and not any(
         (
             session.failing_since,
@@ -164,6 +169,7 @@ def is_well(session: Session) -> bool:
             session.unusable_since,
             session.busy_since,
             session.not_well_since,
+            session.held_since,
         )
     )
 
@@ -201,7 +207,12 @@ def _doubts(
 
 def _allowed(verdict: Verdict, policy: Policy) -> float:
     """Seconds without a proof of life: the one bound, or what this kind of doubt is allowed where that is longer."""
-    own = {Verdict.THROTTLED: policy.throttled_after_seconds, Verdict.LOADING: policy.start_timeout_seconds}
+    longest = max(policy.throttled_after_seconds, policy.start_timeout_seconds)
+    own = {
+        Verdict.THROTTLED: policy.throttled_after_seconds,
+        Verdict.LOADING: policy.start_timeout_seconds,
+        Verdict.TRANSIENT: longest,  # whatever came before it
+    }
     return max(own.get(verdict, 0.0), policy.unusable_after_seconds)
 
 

@@ -12,6 +12,7 @@ from sqlalchemy import (
     Connection,
     Select,
     and_,
+    case,
     delete,
     false,
     func,
@@ -145,9 +146,10 @@ class Brakes:
         return self._connection.execute(delete(BRAKES).where(*mine)).rowcount == 1
 
     def begin_anew(self, brake: Brake) -> None:
-        """Let every streak and every doubt there begin anew. Sessions are locked in the order of their ids."""
+        """Let every streak and every doubt there begin anew, and note who was held. How long a session has given no
+        proof of life is not forgotten. Sessions are locked in the order of their ids."""
         there, _ = _at(brake.provider, brake.credential)
-        ill = or_(IN_DOUBT, SESSIONS.c.unusable_since.is_not(None), SESSIONS.c.not_well_since.is_not(None))
+        ill = or_(IN_DOUBT, SESSIONS.c.unusable_since.is_not(None))
         ids = (
             select(SESSIONS.c.id)
             .where(*there, RUNS, ill)
@@ -155,12 +157,13 @@ class Brakes:
             .with_for_update()
             .cte("ill")
         )
+        held_since = func.coalesce(SESSIONS.c.held_since, brake.since)
         anew = {
             "failures": 0,
             "failing_since": None,
             "gone_since": None,
             "unusable_since": None,
-            "not_well_since": None,
+            "held_since": case((IN_DOUBT, held_since), else_=SESSIONS.c.held_since),
         }
         self._connection.execute(
             update(SESSIONS).where(SESSIONS.c.id == ids.c.id).values(revision=SESSIONS.c.revision + 1, **anew)

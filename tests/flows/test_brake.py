@@ -1,5 +1,6 @@
 """A provider is dead for good: nobody is kept there, and nobody pays for the time there. On both databases."""
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -94,3 +95,44 @@ def test_it_ends_where_the_last_one_in_doubt_is_closed(short: World) -> None:
         short.done("session.close", session_id=session_id)
     let_pass(short, 1)
     assert short.events("alpha") == ["braked", "released"]
+
+
+QUICK = replace(SHORT, unusable_after_seconds=300, throttled_after_seconds=600, start_timeout_seconds=600)
+
+
+@pytest.mark.parametrize(("other", "within"), [("unauthorized", 600), ("throttled", 900)])
+def test_brakes_that_come_and_go_keep_nobody_without_a_proof_of_life(
+    any_world: MakeWorld, other: str, within: int
+) -> None:
+    """The provider breaks connections and answers something else in turns: each time its brake begins and ends."""
+    world = any_world(policy=QUICK)
+    sessions = [world.run_session() for _ in range(2)]
+    alive = {one: world.session(one).last_alive_at for one in sessions}
+    for fault in ["dead", other] * (within // 120 + 2):
+        world.server.clear_faults()
+        world.server.fault(fault, upstream="alpha", operation="chat")
+        let_pass(world, 1)
+    assert world.events("alpha").count("braked") > 1
+    for one in sessions:
+        session = world.session(one)
+        assert (session.stop_reason, session.stopped_at) == (StopReason.DEAD, alive[one])
+
+
+def test_a_neighbour_that_fails_now_and_then_keeps_no_dead_session(any_world: MakeWorld) -> None:
+    """Whenever it is about to die the neighbour fails, and a brake begins; it ends as the neighbour answers,
+    and streaks begin anew."""
+    world = any_world(policy=QUICK)
+    world.put_model("other", {"alpha": "base-3"})
+    dead, neighbour = world.run_session("other"), world.run_session()
+    alive = world.session(dead).last_alive_at
+    for _ in range(100):
+        told = world.events("alpha")
+        world.server.clear_faults()
+        world.server.fault("dead", upstream="alpha", operation="chat", model="base-3")
+        if world.session(dead).failures and told.count("braked") == told.count("released"):
+            world.server.fault("dead", upstream="alpha", operation="chat", model="llama-3")
+        world.pass_time(10 * SECOND)
+    assert world.events("alpha").count("braked") > 4
+    session = world.session(dead)
+    assert (session.stop_reason, session.stopped_at) == (StopReason.DEAD, alive)
+    assert world.session(neighbour).state is State.RUNNING

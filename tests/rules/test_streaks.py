@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrator.rules.brake import is_held_too_long
+from orchestrator.rules.busy import Silence
 from orchestrator.rules.decide import Ping, PingAgain, Stop, after_ping, note_ping
-from orchestrator.rules.pings import may_be_the_last
+from orchestrator.rules.pings import is_well, may_be_the_last
 from orchestrator.rules.states import StopReason
 from orchestrator.rules.values import Session, Verdict
 from tests.rules.builders import POLICY, SECOND, T0, a_running_session
@@ -107,3 +109,38 @@ def test_a_failed_ping_is_judged_by_its_streak_alone() -> None:
 def test_the_platform_is_asked_before_the_bound_ends_a_session(hours: float, last: bool) -> None:
     session = a_running_session(not_well_since=T0 - timedelta(hours=hours))
     assert may_be_the_last(session, Ping(V.THROTTLED, 7, "429"), POLICY, T0) is last
+
+
+HELD = {"held_since": T0 - timedelta(hours=1)}
+
+
+@pytest.mark.parametrize(
+    ("verdict", "seconds"),
+    [
+        (V.CREDENTIALS, POLICY.unusable_after_seconds),
+        (V.THROTTLED, POLICY.throttled_after_seconds),
+        (V.TRANSIENT, max(POLICY.throttled_after_seconds, POLICY.start_timeout_seconds)),
+    ],
+)
+def test_who_was_held_by_brakes_is_allowed_one_hold_more(verdict: Verdict, seconds: float) -> None:
+    """However many there were, and whatever streak began anew with the last of them."""
+    bound = timedelta(seconds=seconds + POLICY.brake_max_seconds)
+    for since, is_over in ((T0 - bound + SECOND, False), (T0 - bound, True)):
+        session = a_running_session(not_well_since=since, **HELD)
+        noted = note_ping(session, Ping(verdict, 7, "no"), POLICY, T0)
+        assert isinstance(after_ping(noted, POLICY, T0), Stop) is is_over
+        assert is_held_too_long(noted, POLICY, T0) is is_over
+        assert not is_held_too_long(replace(noted, held_since=None), POLICY, T0 - bound)
+
+
+def test_a_busy_session_is_judged_by_how_long_it_is_busy_though_it_was_held() -> None:
+    session = a_running_session(not_well_since=T0 - timedelta(days=1), **HELD)
+    noted = note_ping(session, Ping(V.TRANSIENT, 7, "", silence=Silence("/health")), POLICY, T0)
+    assert isinstance(after_ping(noted, POLICY, T0), PingAgain)
+
+
+def test_who_was_held_is_well_once_a_ping_says_so() -> None:
+    """Good pings of the well are written in bulk, which ends no hold."""
+    session = a_running_session(**HELD)
+    assert not is_well(session)
+    assert is_well(note_ping(session, Ping(V.ALIVE, 7, ""), POLICY, T0))

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
+from datetime import timedelta
 
 from orchestrator.rules.states import State, StopReason
 from orchestrator.rules.values import Verdict
@@ -78,8 +79,11 @@ class _Ward:
 
 def _is_death(evidence: Evidence, event: Told) -> bool:
     """Decided by somebody who had only pings to go by, whatever it was called: neither the declared end had come, nor
-    had the platform ended it, nor said so twice under a key that serves nobody else. A move is no death."""
+    had the platform ended it, nor said so twice under a key that serves nobody else; and no hold excuses it any more.
+    A move is no death."""
     if event.data.get("previous_state") != State.RUNNING or event.data.get("stop_reason") not in _DEATHS:
+        return False
+    if _is_beyond_any_hold(evidence, event):
         return False
     left = left_at(evidence, evidence.sessions[event.subject], event)
     if left is None:
@@ -89,3 +93,11 @@ def _is_death(evidence: Evidence, event: Told) -> bool:
     if left.exclusive and event.data["last_ping"]["verdict"] == Verdict.GONE:
         return False
     return not ended_there(evidence, left, event.at)
+
+
+def _is_beyond_any_hold(evidence: Evidence, event: Told) -> bool:
+    """It has given no proof of life for as long as its doubts and one hold more are allowed."""
+    session = evidence.sessions[event.subject]
+    policy = evidence.config.policy_for(session.provider)
+    allowed = timedelta(seconds=policy.unusable_after_seconds + policy.brake_max_seconds)
+    return session.last_alive_at is not None and event.at - session.last_alive_at >= allowed

@@ -126,7 +126,8 @@ def test_its_end_lets_every_doubt_there_begin_anew(database: Database) -> None:
     def told(n: int) -> Session:
         return the_session(database, n)
 
-    assert (told(1).failures, told(1).failing_since, told(1).not_well_since) == (0, None, None)
+    assert (told(1).failures, told(1).failing_since) == (0, None)
+    assert told(1).not_well_since == T0 - HOUR, "it has given no proof of life"
     assert told(1).held_since == T0 - MINUTE, "what it costs still depends on the hold"
     assert (told(1).revision, told(2).revision, told(3).failures) == (1, 0, 2)
 
