@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from orchestrator.flows.account_work import AccountWork, on_account, stop_all
 from orchestrator.flows.auditor import patience_at
+from orchestrator.flows.crowd import AccountBusy
 from orchestrator.flows.services import Services
 from orchestrator.flows.upkeep import PUT_OFF, Tally, each
 from orchestrator.rules import correction
@@ -57,6 +58,8 @@ def _correct_accounts(services: Services, shift: timedelta) -> Tally:
 def _stops_are_applied(services: Services, account_id: str) -> bool:
     try:
         stop_all(services, account_id)
+    except AccountBusy:
+        return True  # it is as busy for its correction, which waits for the next pass
     except Exception as error:
         if not is_about_a_row(error):
             raise

@@ -1,13 +1,16 @@
 """The clock of the store's host jumps: nothing that time decides is decided by it, and what goes on goes on in time."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from threading import Event
 
 import pytest
 from sqlalchemy import text
 
 from orchestrator.flows.accept_clock import accept_clock
 from orchestrator.flows.audit import audit_everything
+from orchestrator.flows.crowd import Crowd
 from orchestrator.flows.measure import measure
 from orchestrator.flows.watch_clock import watch_clock
 from orchestrator.rules import clock
@@ -18,6 +21,7 @@ from orchestrator.rules.states import State, StopReason
 from orchestrator.rules.values import Policy
 from orchestrator.store.audit import ACCOUNTS, PLACEMENTS, SESSIONS
 from tests.flows.conftest import MakeWorld
+from tests.store.stage import PATIENCE, meanwhile
 from tests.world import HOUR, MINUTE, SECOND, START, World
 
 NEAR = 5 * SECOND
@@ -295,6 +299,34 @@ def test_a_correction_may_be_carried_out_twice(misled: tuple[World, list[str]]) 
     for _ in range(3):
         watch_clock(world.services)
     assert (world.ledger(), world.balance()) == before
+
+
+def test_an_account_for_which_jobs_stand_in_line_is_corrected_as_a_whole_by_a_later_pass(
+    misled: tuple[World, list[str]], caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is no account of which a row cannot be read."""
+    world, (kept, _, _) = misled
+    world.clock.store_is_ahead = timedelta(0)
+    world.settle()
+    accept_clock(world.services.database)
+    world.clock.now += 2 * SECOND
+    before = world.session(kept)
+    stands, leave = Event(), Event()
+    busy = replace(world.services, crowd=Crowd(1, 6, (16, 18)))
+
+    def stand() -> None:
+        with busy.crowd.turn("acme"):
+            stands.set()
+            assert leave.wait(PATIENCE)
+
+    with meanwhile(stand):
+        assert stands.wait(PATIENCE)
+        watch_clock(busy)
+        leave.set()
+    assert "cannot be applied" not in caplog.text
+    assert world.session(kept) == before
+    watch_clock(busy)
+    assert nothing_lies_ahead(world)
 
 
 def test_after_a_correction_pings_go_on_at_once(misled: tuple[World, list[str]]) -> None:
