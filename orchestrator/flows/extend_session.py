@@ -21,11 +21,12 @@ def extend_session(services: Services, tx: Transaction, request: ExtendSession) 
     if session.state in TERMINAL | {State.STOPPING}:
         raise found.wrong_state(session, "a session that is not over can be extended")
     _check_raised(session, request)
-    moves = session.failover and places.attempts_left(tx, session, work.policy(session), work.now) > 0
-    _check_within(session, request, None if moves else _until_declared_end(session, work.now))
+    policy = work.policy(session)
+    moves = session.failover and places.attempts_left(tx, session, policy, work.now) > 0
+    _check_within(session, request, None if moves else _until_declared_end(session, policy, work.now))
     given = request.model_dump(exclude={"session_id"}, exclude_none=True)
     longer = replace(session, **{name: getattr(request, name) for name in given})
-    _check_not_over(longer, work.policy(session), work.now)
+    _check_not_over(longer, policy, work.now)
     live = session.state in {State.STARTING, State.RUNNING}  # a queued one keeps its turn
     saved = work.keep(session, work.planned(longer) if live else longer)
     work.finish()
@@ -67,8 +68,10 @@ def _check_within(session: Session, request: ExtendSession, declared: int | None
             raise Refusal(ErrorCode.LIMIT_EXCEEDED, message, field=name, limit=limit)
 
 
-def _until_declared_end(session: Session, now: datetime) -> int | None:
-    """The longest total that the present placement can serve, in seconds; None where its provider declared no end."""
+def _until_declared_end(session: Session, policy: Policy, now: datetime) -> int | None:
+    """The longest total that the present placement can serve, in seconds; None where its provider declared no end. One
+    that starts may need all of its time to start."""
     if session.declared_end_at is None:
         return None
-    return int((session.declared_end_at - (session.running_at or now)) / timedelta(seconds=1))
+    starts_by = (session.starting_at or now) + timedelta(seconds=policy.start_timeout_seconds)
+    return int((session.declared_end_at - (session.running_at or starts_by)) / timedelta(seconds=1))

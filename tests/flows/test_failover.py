@@ -6,6 +6,7 @@ from decimal import Decimal
 import pytest
 
 from orchestrator.rules.states import PlacementState, State, StopReason
+from orchestrator.rules.stops import ASK_MARGIN_SECONDS
 from orchestrator.rules.values import Policy
 from tests.flows.conftest import MakeWorld
 from tests.world import HOUR, MINUTE, SECOND, START, World
@@ -156,6 +157,24 @@ def test_a_starting_session_is_not_extended_past_the_declared_end(world: World) 
     assert world.session(session_id).declared_end_at is not None
     longer = {"session_id": session_id, "max_duration_seconds": 7200}
     assert world.refused("session.extend", **longer) == "limit_exceeded"
+
+
+def test_an_extension_while_it_starts_lasts_however_late_its_first_good_ping_comes(world: World) -> None:
+    world.server.fault("loading", upstream="morph", operation="chat")
+    session_id = world.create_session("moral", stop={"max_duration_seconds": 600})
+    world.settle()
+    longest = 600 + ASK_MARGIN_SECONDS
+    longer = {"session_id": session_id, "max_duration_seconds": longest + 1}
+    assert world.refused("session.extend", **longer) == "limit_exceeded"
+    world.done("session.extend", session_id=session_id, max_duration_seconds=longest)
+    world.pass_time(19 * MINUTE)
+    world.server.clear_faults()
+    world.pass_time(HOUR)
+    session = world.session(session_id)
+    assert session.stop_reason is StopReason.MAX_DURATION
+    assert session.stopped_at is not None
+    assert session.running_at is not None
+    assert session.stopped_at - session.running_at == longest * SECOND
 
 
 def test_a_session_moves_on_at_the_end_that_its_provider_declared(make_world: MakeWorld) -> None:
