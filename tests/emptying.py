@@ -31,6 +31,5 @@ def empty(connection: Connection) -> None:
     with unguarded(connection):
         for table in reversed(metadata.sorted_tables):
             connection.execute(table.delete())
-        connection.execute(
-            text("DELETE FROM session_counts")
-        )  # sessions that went may have been counted again
+        for counted in ("session_counts", "session_groups"):  # sessions that went may have been counted again
+            connection.execute(text(f"DELETE FROM {counted}"))

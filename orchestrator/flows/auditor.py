@@ -129,7 +129,7 @@ class Auditor:
         now, ledgers = self._now(tx), dict(tx.audit.ledgers(ids, anew=self._anew))
         accounts, active = tx.audit.accounts(ids), self._active(tx, ids)
         at_rest = tx.audit.at_rest(ids, None if self._anew else MOST_AT_REST)
-        archived = archived_money(tx, ids, whole=self._anew)
+        archived, groups = archived_money(tx, ids, whole=self._anew), tx.groups.of_all(ids)
         for account in accounts:
             if ledgers[account.id].balance != account.balance:  # a sum that was kept accuses nobody by itself
                 ledgers |= tx.audit.ledgers([account.id], anew=True)
@@ -139,6 +139,7 @@ class Auditor:
                 plan=self._services.config.terms_of(account).plan,
                 active=active.get(account.id),
                 at_rest=at_rest.get(account.id),
+                groups=groups[account.id],
                 archived=archived[account.id],
             )
             self._add(judge_account(self._with_usage(tx, facts, now), now))

@@ -8,6 +8,7 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from orchestrator.rules.events import PREFIX, Event
+from orchestrator.rules.groups import Group
 from orchestrator.rules.patience import Patience
 from orchestrator.rules.retention import ArchivedBook
 from orchestrator.rules.states import PlacementState, Step
@@ -65,7 +66,7 @@ MEANING: Mapping[Check, str] = MappingProxyType(
         Check.SCHEDULER: "a scheduler ticks",
         Check.WRITTEN_OFF: "nothing was written off in the last day",
         Check.ROWS: "every row can be read",
-        Check.COUNTS: "sessions at rest are as many as were counted",
+        Check.COUNTS: "sessions are as many, and those that run as dear, as the database has counted",
         Check.ARCHIVE: "what left the live tables is archived as it was, and its sum opens the ledger",
     }
 )
@@ -189,6 +190,8 @@ class AccountFacts:
     """Of what it holds, read only where that is more than its plan allows now."""
     at_rest: AtRest | None = None
     """None where they are too many to be counted each minute: a full audit counts them."""
+    groups: Sequence[Group] | None = None
+    """Its starting and running sessions as the database has summed them up; None where they were not read."""
     archived: ArchivedMoney = ArchivedMoney()
 
 

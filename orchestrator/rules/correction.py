@@ -69,7 +69,7 @@ ELSE_OF_SESSION = frozenset(
     }
 )
 ELSE_OF_PLACEMENT = frozenset({"declared_end_at", "next_step_at", "lease_until"})
-ELSE_OF_ACCOUNT = frozenset({"funds_end_at", "next_charge_at", "next_step_at"})
+ELSE_OF_ACCOUNT = frozenset({"funds_end_at", "next_charge_at", "charging_since", "next_step_at"})
 
 
 def corrected_session(session: Session, shift: timedelta, now: datetime, longest: timedelta) -> Session:

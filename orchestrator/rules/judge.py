@@ -14,6 +14,7 @@ from orchestrator.rules.audit import (
     SessionFacts,
     Told,
 )
+from orchestrator.rules.groups import Group, grouped, is_counted_as
 from orchestrator.rules.judge_archive import archived_money
 from orchestrator.rules.over_quota import over_quota
 from orchestrator.rules.patience import longest_unwell
@@ -80,6 +81,7 @@ def judge_account(facts: AccountFacts, now: Now) -> Iterator[Finding]:
         (Check.FUNDS, _funds(facts, now)),
         (Check.QUOTA, over_quota(facts)),
         (Check.COUNTS, _counts(facts)),
+        (Check.COUNTS, _groups(facts)),
         (Check.ARCHIVE, archived_money(facts.archived)),
     ):
         yield from (Finding(check, facts.account.id, problem) for problem in problems)
@@ -266,7 +268,10 @@ def _funds(facts: AccountFacts, now: Now) -> Iterator[str]:
     running = [session for session in facts.active if session.state is State.RUNNING]
     end = money.funds_end(account.balance, running, since, facts.plan.overdraft_limit)
     expected = end.at if end else None
-    if account.funds_end_at != expected:
+    if account.funds_end_at is not None and account.funds_session_id is None:  # they last a little longer
+        if expected is None or expected < account.funds_end_at:
+            yield f"its funds last until {_when(account.funds_end_at)}, by the formula {_when(expected)}"
+    elif account.funds_end_at != expected:
         yield f"its funds end {_when(account.funds_end_at)}, by the formula {_when(expected)}"
 
 
@@ -275,6 +280,23 @@ def _counts(facts: AccountFacts) -> Iterator[str]:
     for what in sorted(counted.keys() | there.keys()):
         if counted.get(what, 0) != there.get(what, 0):
             yield f"{there.get(what, 0)} sessions are {what}, {counted.get(what, 0)} were counted"
+
+
+def _groups(facts: AccountFacts) -> Iterator[str]:
+    if facts.active is None or facts.groups is None:
+        return
+    counted = {group.key: group for group in facts.groups}
+    there = {group.key: group for group in grouped(facts.active)}
+    for key in sorted(counted.keys() | there.keys()):
+        as_counted, as_found = counted.get(key), there.get(key)
+        if not is_counted_as(as_counted, as_found):
+            phase, price, nodes, block = key
+            what = f"{phase} at {price} on {nodes} nodes by {block} s"
+            yield f"of its sessions {what} there are {_sums(as_found)}, counted were {_sums(as_counted)}"
+
+
+def _sums(group: Group | None) -> str:
+    return "none" if group is None else f"{group.sessions} ({group.charged} charged)"
 
 
 def _when(at: datetime | None) -> str:

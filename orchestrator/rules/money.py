@@ -121,9 +121,19 @@ def funded(
     rounded up to whole blocks of each session, at least one.
     """
     begun = replace(joining, running_since=now)
-    needed = sum((_needed(session, now, min_funded_seconds) for session in (*active, begun)), ZERO)
-    missing = needed - balance - overdraft
+    in_all = sum((needed(session, now, min_funded_seconds) for session in (*active, begun)), ZERO)
+    missing = in_all - balance - overdraft
     return missing if missing > 0 else None
+
+
+def needed(session: Costly, now: datetime, seconds: int) -> Decimal:
+    """What a starting or running session costs in the coming time, in whole blocks, beyond what was charged."""
+    if session.state is State.STARTING and session.running_since is None:
+        session = replace(session, running_since=now)
+    if session.running_since is None:  # it stops, and costs no more
+        return uncharged(session, now)
+    whole = max(1, ceil(seconds, session.block_seconds)) * session.block_seconds
+    return cost_if_stopped_at(session, now + timedelta(seconds=whole)) - session.charged
 
 
 def can_begin(
@@ -179,15 +189,6 @@ def parse_amount(text: str) -> Decimal | None:
         return None
     exact = amount.quantize(MICRO)
     return exact if exact == amount else None
-
-
-def _needed(session: Costly, now: datetime, seconds: int) -> Decimal:
-    if session.state is State.STARTING and session.running_since is None:
-        session = replace(session, running_since=now)
-    if session.running_since is None:  # it stops, and costs no more
-        return uncharged(session, now)
-    whole = max(1, ceil(seconds, session.block_seconds)) * session.block_seconds
-    return cost_if_stopped_at(session, now + timedelta(seconds=whole)) - session.charged
 
 
 def _burns(session: Costly) -> bool:

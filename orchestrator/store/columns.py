@@ -124,8 +124,10 @@ def _attach(value: Mapping[str, Any]) -> Attach:
     return Attach(**{**value, "ends_at": datetime.fromisoformat(ends_at) if ends_at else None})
 
 
-def money(*, nullable: bool = False) -> Any:
+def money(*, nullable: bool = False, primary_key: bool = False) -> Any:
     """A money column."""
+    if primary_key:  # on SQLite a lone integer key would count up
+        return Column(Money(), primary_key=True, autoincrement=False)
     return Column(Money(), nullable=nullable)
 
 

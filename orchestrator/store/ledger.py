@@ -67,6 +67,11 @@ class Ledger:
         """Append an entry. A key that is there already breaks a constraint: read first, under the account's lock."""
         self._connection.execute(insert(LEDGER).values(**values_of(entry)))
 
+    def post_all(self, entries: Sequence[Entry]) -> None:
+        """Append these, in their order."""
+        if entries:
+            self._connection.execute(insert(LEDGER), [values_of(entry) for entry in entries])
+
     def by_key(self, key: str) -> Entry | None:
         """The entry under this key."""
         row = self._connection.execute(select(LEDGER).where(LEDGER.c.key == key)).first()

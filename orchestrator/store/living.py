@@ -4,12 +4,13 @@ States and steps are written out or compared, and are no bare parameters: SQLite
 
 from typing import Any
 
-from sqlalchemy import and_, literal_column, or_
+from sqlalchemy import and_, literal_column, or_, text
 
 from orchestrator.rules.states import UNENDED as _STATES
 from orchestrator.rules.states import PlacementState, State, Step
 from orchestrator.store.rows import table_of
 from orchestrator.store.tables import PlacementRow, SessionRow
+from orchestrator.store.tables.sessions import IS_ACTIVE
 
 _PLACEMENTS, _SESSIONS = table_of(PlacementRow), table_of(SessionRow)
 _ENDS: list[Any] = [literal_column(f"'{state.value}'") for state in PlacementState if state not in _STATES]
@@ -23,3 +24,5 @@ RUNS = _SESSIONS.c.state == literal_column(f"'{State.RUNNING.value}'")
 IN_DOUBT = or_(_SESSIONS.c.failures > literal_column("0"), _SESSIONS.c.gone_since.is_not(None))
 #: Sessions that start or run: each has a next step.
 SERVED = and_(_SESSIONS.c.state.in_([State.STARTING, State.RUNNING]), _SESSIONS.c.next_step.in_(Step))
+#: Sessions that start or run. For queries over sessions alone: the columns are not qualified.
+STARTS_OR_RUNS = text(IS_ACTIVE)

@@ -24,17 +24,18 @@ from sqlalchemy import (
 from orchestrator.rules import events
 from orchestrator.rules.meters import Metered
 from orchestrator.rules.quota import Usage
-from orchestrator.rules.states import ACTIVE, CONCURRENT, LIVE, State, Step, checked
+from orchestrator.rules.states import ACTIVE, LIVE, State, Step, checked
 from orchestrator.rules.values import Session
 from orchestrator.store.debts import in_cleanup_debt
-from orchestrator.store.living import RUNS
+from orchestrator.store.living import RUNS, STARTS_OR_RUNS
 from orchestrator.store.outbox import Outbox
 from orchestrator.store.queues import ELSEWHERE, came_before
 from orchestrator.store.rows import changes, snapshot, table_of, values_of
-from orchestrator.store.tables import SessionCountRow, SessionRow
+from orchestrator.store.tables import SessionCountRow, SessionGroupRow, SessionRow
 
 SESSIONS = table_of(SessionRow)
 _COUNTS = table_of(SessionCountRow)
+_GROUPS = table_of(SessionGroupRow)
 #: What the ping of a running session may change that it does not end.
 _NOTED = (
     "ping_at",
@@ -162,23 +163,27 @@ class Sessions:
         query = select(SESSIONS.c.id, SESSIONS.c.account_id).where(SESSIONS.c.id.in_(session_ids))
         return {row.id: row.account_id for row in self._connection.execute(query)}
 
-    def metered(self, account_id: str) -> Sequence[Metered]:
-        """What an account's starting and running sessions cost, by id. Their states and money stand still under
-        the account's lock."""
-        query = select(*_METERED).where(_of(account_id, *ACTIVE)).order_by(SESSIONS.c.id)
+    def metered(self, account_id: str, limit: int | None = None) -> Sequence[Metered]:
+        """What an account's starting and running sessions cost, by id, up to `limit`. Their states and money stand
+        still under the account's lock."""
+        query = select(*_METERED).where(SESSIONS.c.account_id == account_id, STARTS_OR_RUNS)
+        query = query.order_by(SESSIONS.c.id).limit(limit)
         return [Metered(**row._mapping) for row in self._connection.execute(query)]  # noqa: SLF001
 
     def overdue(self, account_id: str, now: datetime, limit: int | None = None) -> Sequence[Session]:
         """Return an account's starting and running sessions with a deadline that has come, longest overdue first, up
         to `limit`. Lock before writing."""
-        query = select(SESSIONS).where(_of(account_id, *ACTIVE), SESSIONS.c.stop_at <= now)
+        query = select(SESSIONS).where(
+            SESSIONS.c.account_id == account_id, STARTS_OR_RUNS, SESSIONS.c.stop_at <= now
+        )
         ordered = query.order_by(SESSIONS.c.stop_at, SESSIONS.c.id).limit(limit)
         return [snapshot(Session, row) for row in self._connection.execute(ordered)]
 
     def earliest_stop(self, account_id: str) -> datetime | None:
         """The nearest deadline among an account's starting and running sessions."""
-        mine = _of(account_id, *ACTIVE)
-        return self._connection.execute(select(func.min(SESSIONS.c.stop_at)).where(mine)).scalar()
+        query = select(SESSIONS.c.stop_at).where(SESSIONS.c.account_id == account_id, STARTS_OR_RUNS)
+        first = query.where(SESSIONS.c.stop_at.is_not(None)).order_by(SESSIONS.c.stop_at).limit(1)
+        return self._connection.execute(first).scalar()
 
     def usage(
         self,
@@ -187,22 +192,23 @@ class Sessions:
         debts: Mapping[str | None, float],
         ahead_of: Session | None = None,
     ) -> Usage:
-        """What counts against an account's quota now, in one statement that reads what lives: sessions at rest are
+        """What counts against an account's quota now, in one statement that reads what waits or stops: all others are
         counted as they come and go. `debts`: after how many seconds an unproven close is the platform's debt, by
         provider; None: at all others. `ahead_of`: a queued session, of which only those that came before are
         ahead; None: a newcomer."""
         in_debt = in_cleanup_debt(now, debts)
-        holds = and_(SESSIONS.c.state.in_(CONCURRENT), ~in_debt)
+        holds = and_(SESSIONS.c.state == State.STOPPING, ~in_debt)
+        active, nodes = _active(account_id)
         waits = and_(SESSIONS.c.state == State.QUEUED, SESSIONS.c.queue_reason.is_distinct_from(ELSEWHERE))
         if ahead_of is not None:
             waits = and_(waits, came_before(ahead_of))
         query = select(
-            (_at_rest(account_id) + _sum_where(~in_debt)).label("total"),
-            _sum_where(holds).label("concurrent"),
-            _sum_where(holds, SESSIONS.c.nodes).label("nodes"),
+            (_at_rest(account_id) + active + _sum_where(~in_debt)).label("total"),
+            (active + _sum_where(holds)).label("concurrent"),
+            (nodes + _sum_where(holds, SESSIONS.c.nodes)).label("nodes"),
             _sum_where(waits).label("queue_ahead"),
             _sum_where(in_debt).label("debt"),
-        ).where(_of(account_id, *LIVE))
+        ).where(_of(account_id, *LIVE - ACTIVE))
         row = self._connection.execute(query).one()
         return Usage(**{name: int(value) for name, value in row._mapping.items()})  # noqa: SLF001
 
@@ -311,6 +317,14 @@ def _at_rest(account_id: str) -> ColumnElement[int]:
     """How many sessions of the account wait for nothing, as the database has counted them."""
     total = func.coalesce(func.sum(_COUNTS.c.n), 0)
     return select(total).where(_COUNTS.c.account_id == account_id).scalar_subquery()
+
+
+def _active(account_id: str) -> tuple[ColumnElement[int], ColumnElement[int]]:
+    """How many sessions of the account start or run, and how many nodes they have, as the database has counted them."""
+    mine = _GROUPS.c.account_id == account_id
+    each = (func.sum(_GROUPS.c.sessions), func.sum(_GROUPS.c.sessions * _GROUPS.c.nodes))
+    sessions, nodes = (select(func.coalesce(total, 0)).where(mine).scalar_subquery() for total in each)
+    return sessions, nodes
 
 
 def _of(account_id: str, *states: State) -> ColumnElement[bool]:

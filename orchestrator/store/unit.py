@@ -15,11 +15,13 @@ from orchestrator.store.audit import Audit
 from orchestrator.store.audit_findings import Findings
 from orchestrator.store.audit_live import LiveAudit
 from orchestrator.store.brakes import Brakes
+from orchestrator.store.charges import Charges
 from orchestrator.store.claims import Claims
 from orchestrator.store.clock import ClockRows
 from orchestrator.store.contacts import Contacts
 from orchestrator.store.credentials import Credentials
 from orchestrator.store.due import Due
+from orchestrator.store.groups import Groups
 from orchestrator.store.identity import Identity
 from orchestrator.store.inbox import Inbox
 from orchestrator.store.installation import Installation
@@ -55,6 +57,8 @@ class Transaction:
         self.due: set[Step] = set()
         self.outbox = Outbox(connection, self._decided_at, self.identity)
         self.sessions = Sessions(connection, self.outbox, self.due)
+        self.groups = Groups(connection)
+        self.charges = Charges(connection, self.outbox)
         self.due_at = Due(connection)
         self.queues = Queues(connection, self.due)
         self.pings = Pings(connection)

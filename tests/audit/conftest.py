@@ -112,7 +112,7 @@ class Scene:
 
 
 def _is_counted_by_triggers(table: Table) -> bool:
-    return table.name == "session_counts"
+    return table.name in {"session_counts", "session_groups"}
 
 
 def _of_the_audit() -> list[Table]:

@@ -97,6 +97,11 @@ def _forget_to_count(c: Connection, _scene: Scene) -> None:
     assert c.execute(text(counted)).rowcount == 1
 
 
+def _forget_a_group(c: Connection, _scene: Scene) -> None:
+    counted = "UPDATE session_groups SET ran_seconds = 9 WHERE account_id = 'acme' AND phase = 'running'"
+    assert c.execute(text(counted)).rowcount == 1
+
+
 def _of_the_archive(statement: str, *, pays: str | None = None) -> Plant:
     """What no trigger would let happen to the archive of `past`; `pays`: what that account's balance pays for it."""
 
@@ -202,6 +207,7 @@ PLANTED: dict[str, tuple[Check, Plant]] = {
     "a scheduler that fell silent": (Check.SCHEDULER, _silence_the_scheduler),
     "an account that cannot be read": (Check.ROWS, _garble_an_account),
     "a session that was not counted": (Check.COUNTS, _forget_to_count),
+    "sessions that run and were summed up wrongly": (Check.COUNTS, _forget_a_group),
     "an archived session that was changed": (
         Check.ARCHIVE,
         _of_the_archive("""UPDATE archived_sessions SET record = '{"session": {}}' WHERE id = :id"""),

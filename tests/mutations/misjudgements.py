@@ -38,6 +38,19 @@ MISJUDGEMENTS: Sequence[Defect] = (
         found_as=HEALTHY,
     ),
     Defect(
+        name="groups-forget-a-block",
+        what="of many sessions, the block that each has begun is not counted",
+        edits=[
+            Edit(
+                file="orchestrator/rules/groups.py",
+                sound="        return (Fraction(ran, self.block) + self.sessions) * self.of_block + self.rounding\n",
+                broken="        return Fraction(ran, self.block) * self.of_block + self.rounding\n",
+            )
+        ],
+        found_by=("pytest", "tests/rules/test_groups.py"),
+        found_as="test_no_more_is_uncharged_than_groups_tell",
+    ),
+    Defect(
         name="hold-is-billed",
         what="who is found dead after a hold pays for the hold",
         edits=[

@@ -24,12 +24,23 @@ from orchestrator.rules.audit import (
     Told,
     turned,
 )
+from orchestrator.rules.groups import grouped
 from orchestrator.rules.judge import judge_account, judge_lateness, judge_placement, judge_session
 from orchestrator.rules.over_quota import is_over_quota
 from orchestrator.rules.patience import patience
 from orchestrator.rules.states import PlacementState, State, Step, StopReason
 from orchestrator.rules.values import Account, Plan, Policy, Session
-from tests.rules.builders import CONTRACT, HOUR, MINUTE, PAYG, SECOND, T0, a_running_session, a_session
+from tests.rules.builders import (
+    CONTRACT,
+    HOUR,
+    MINUTE,
+    PAYG,
+    SECOND,
+    T0,
+    a_running_session,
+    a_session,
+    a_starting_session,
+)
 
 LEASES = {Step.PING: 90.0, Step.RESOLVE: 540.0, Step.CLOSE: 180.0}
 NOW = Now(
@@ -389,6 +400,32 @@ def test_the_end_of_funds_is_the_same_whenever_it_is_looked_at(balance: int, min
     account = an_account(balance=amount, funds_end_at=end.at if end else None)
     facts = AccountFacts(account=account, posted=amount, plan=CONTRACT, active=active)
     assert list(judge_account(facts, replace(NOW, at=T0 + minutes * MINUTE))) == []
+
+
+def test_where_many_run_funds_last_at_least_as_long_as_was_said() -> None:
+    active = [running(charged=Decimal(0), charges=0, id=f"s{n}") for n in range(2)]
+    end = money.funds_end(Decimal(100), active, T0)
+    assert end is not None
+    exact = an_account(funds_end_at=end.at, funds_session_id=end.session_id)
+    early = replace(exact, funds_end_at=end.at - SECOND)
+    assert account_problems(replace(early, funds_session_id=None), active=active) == []
+    assert account_problems(early, active=active)[0].check is Check.FUNDS
+    [finding] = account_problems(an_account(funds_end_at=end.at + SECOND), active=active)
+    assert finding.detail.startswith("its funds last until")
+
+
+def test_sessions_that_run_are_as_many_and_as_dear_as_were_counted() -> None:
+    active = [running(charged=Decimal(0), charges=0), a_starting_session()]
+    end = money.funds_end(Decimal(100), active[:1], T0)
+    assert end is not None
+    account = an_account(funds_end_at=end.at, funds_session_id=end.session_id)
+    groups = grouped(active)
+    assert account_problems(account, active=active, groups=groups) == []
+    assert account_problems(account, active=None, groups=groups) == [], "too many to be read"
+    details = [one.detail for one in account_problems(account, active=active, groups=groups[:1])]
+    assert details == [
+        "of its sessions starting at 60 on 1 nodes by 60 s there are 1 (0 charged), counted were none"
+    ]
 
 
 LATER = T0 + MINUTE

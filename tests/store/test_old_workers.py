@@ -29,6 +29,7 @@ from orchestrator.store import migrate
 from orchestrator.store.database import Database, StoreUnavailable
 from tests.servers import Postgres
 from tests.store.stage import wait_until_blocked
+from tests.store.test_groups import agree
 from tests.store.test_migrations import _definitions
 
 FROZEN: Mapping[str, list[dict[str, Any]]] = json.loads(
@@ -113,11 +114,15 @@ def test_what_old_workers_wrote_is_kept_and_they_go_on(first_release: Database) 
 
     assert migrate.upgrade(first_release) == migrate.newest()
     assert old.read() == before
+    assert agree(first_release)
     old.rewrite()
     assert old.read() == before
+    assert agree(first_release)
     old.forget()
+    assert agree(first_release)
     old.write(but=POSTINGS)
     assert old.read() == before
+    assert agree(first_release)
 
 
 def test_no_migration_drops_or_tightens_what_the_release_before_it_uses(first_release: Database) -> None:

@@ -24,11 +24,16 @@ class Account:
     funds_end_at: datetime | None = None
     """The first block boundary that the balance cannot pay; None where nothing runs."""
     funds_session_id: str | None = None
-    """Whose block begins there: that session stops."""
+    """Whose block begins there: that session stops. None where many run and the end is far: the funds last beyond
+    `funds_end_at` by a block at most, and the boundary is looked for as it comes nearer."""
     warned_seconds: int | None = None
     """The nearest low-balance warning sent in this shortage."""
     next_charge_at: datetime | None = None
     """The hourly posting, while something runs."""
+    charging_since: datetime | None = None
+    """The hourly posting of which a part is done: its `next_charge_at`."""
+    charged_up_to: str | None = None
+    """The last session, by id, to which that part goes."""
     last_admitted_at: datetime | None = None
     next_step: Step | None = None
     next_step_at: datetime | None = None

@@ -15,6 +15,7 @@ from orchestrator.store.tables.catalog import (
 from orchestrator.store.tables.clock import ClockRow
 from orchestrator.store.tables.contacts import ContactRow
 from orchestrator.store.tables.counts import SessionCountRow
+from orchestrator.store.tables.groups import SessionGroupRow
 from orchestrator.store.tables.messages import InboxRow, LeaseRow, OutboxRow, ParkedRow
 from orchestrator.store.tables.money import AccountRow, LedgerRow
 from orchestrator.store.tables.placements import PlacementRow
@@ -46,6 +47,7 @@ __all__ = [
     "ParkedRow",
     "PlacementRow",
     "SessionCountRow",
+    "SessionGroupRow",
     "SessionRow",
     "SightingRow",
     "WaitRow",

@@ -63,6 +63,8 @@ class AccountRow(Row, table=True):
     funds_session_id: str | None = None
     warned_seconds: int | None = None
     next_charge_at: datetime | None = None
+    charging_since: datetime | None = None
+    charged_up_to: str | None = None
     last_admitted_at: datetime | None = None
     next_step: Step | None = Field(default=None, sa_column=enum(Step, nullable=True))
     next_step_at: datetime | None = None

@@ -29,6 +29,9 @@ IMPOSSIBLE_SESSION = (
     " OR (deleted_at IS NOT NULL AND state IN ('queued', 'starting', 'running', 'stopping'))"
 )
 _IMPOSSIBLE = text(IMPOSSIBLE_SESSION)
+#: It starts or runs, in the words of the indexes that hold an account's such sessions.
+IS_ACTIVE = "state IN ('starting', 'running') AND deleted_at IS NULL"
+_ACTIVE = text(IS_ACTIVE)
 
 
 class SessionRow(Row, table=True):
@@ -89,6 +92,16 @@ class SessionRow(Row, table=True):
             sqlite_where=_ENDED_AND_KEPT,
         ),
         Index("ix_sessions_impossible", "id", postgresql_where=_IMPOSSIBLE, sqlite_where=_IMPOSSIBLE),
+        Index(
+            "ix_sessions_account_active", "account_id", "id", postgresql_where=_ACTIVE, sqlite_where=_ACTIVE
+        ),
+        Index(
+            "ix_sessions_account_stops",
+            "account_id",
+            "stop_at",
+            postgresql_where=_ACTIVE,
+            sqlite_where=_ACTIVE,
+        ),
     )
 
     id: str = Field(primary_key=True)
