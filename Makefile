@@ -18,7 +18,7 @@ JOBS ?= 3
 SLOW := tests/simulation tests/platforms tests/providers tests/processes tests/cli/test_demo.py tests/cli/test_closed_pipes.py tests/cli/test_doctor.py \
 	tests/audit tests/security \
 	tests/flows/test_failover.py tests/flows/test_events_and_views.py tests/flows/test_clock_jumps.py tests/flows/test_wild_jobs.py \
-	tests/flows/test_busy.py tests/flows/test_delete_ended.py tests/flows/test_many_stops.py \
+	tests/flows/test_busy.py tests/flows/test_delete_ended.py tests/flows/test_many_stops.py tests/flows/test_large_accounts.py \
 	tests/store/test_old_workers.py tests/store/test_migrations.py \
 	tests/pooler tests/store/test_failover.py tests/history tests/flows/test_archive.py tests/flows/test_brake.py \
 	tests/flows/test_any_queue.py tests/flows/test_freeing_keys.py tests/flows/test_freed_places.py tests/flows/test_failed_opens.py \

@@ -10,17 +10,18 @@ from typing import TypeVar
 
 from orchestrator.flows import placing
 from orchestrator.flows.books import Books
+from orchestrator.flows.burning import Burning
 from orchestrator.flows.overdue import AT_ONCE, Overdue, StopsFirst
 from orchestrator.flows.services import Services
 from orchestrator.rules import events, funds, money
 from orchestrator.rules.decide import plan_steps
-from orchestrator.rules.meters import Metered
+from orchestrator.rules.groups import Phase
 from orchestrator.rules.pings import at_rest
-from orchestrator.rules.quota import Terms
+from orchestrator.rules.quota import Terms, Usage
 from orchestrator.rules.refusals import ErrorCode
 from orchestrator.rules.states import ACTIVE, TERMINAL, UNENDED, State, StopReason, end_state
 from orchestrator.rules.stops import Candidate, idle_by
-from orchestrator.rules.values import ZERO, Account, Policy, Session
+from orchestrator.rules.values import Account, Policy, Session
 from orchestrator.store.unit import Transaction
 
 T = TypeVar("T")
@@ -37,16 +38,11 @@ class AccountWork:
         self.account = account
         self._before = account
         self._books = Books(tx, self.now)
-        self._active: dict[str, Metered] | None = None
+        self.burning = Burning(tx, account)
+        self._usage: Usage | None = None
+        self._looks_at_funds = False
         self._overdue: Overdue | None = None
         self._freed = False
-
-    @property
-    def active(self) -> dict[str, Metered]:
-        """The account's starting and running sessions, read once and kept up to date by this class."""
-        if self._active is None:
-            self._active = {one.id: one for one in self.tx.sessions.metered(self.account.id)}
-        return self._active
 
     @property
     def terms(self) -> Terms:
@@ -56,6 +52,14 @@ class AccountWork:
     def policy(self, session: Session) -> Policy:
         """The policy where this session is served."""
         return self.services.policy(session.provider)
+
+    def usage(self, ahead_of: Session | None = None) -> Usage:
+        """What counts against the quota now; before `ahead_of`, a queued session, or before a newcomer."""
+        if ahead_of is not None:
+            return self._usage_before(ahead_of)
+        if self._usage is None:
+            self._usage = self._usage_before(None)
+        return self._usage
 
     # stops
 
@@ -92,8 +96,8 @@ class AccountWork:
         return self._end(session, reason, at, detail)
 
     def look_at_funds(self) -> None:
-        """Read the active sessions, so that `finish` works the funds out anew."""
-        assert self.active is not None
+        """Let `finish` work the funds out anew."""
+        self._looks_at_funds = True
 
     # running
 
@@ -110,9 +114,8 @@ class AccountWork:
             lease_until=None,
             attempts=0,
         )
-        others = [one for one in self._running() if one.id != running.id]
         overdraft = self.terms.plan.overdraft_limit
-        if not money.can_begin(self.account.balance, others, running, self.now, overdraft):
+        if not self.burning.can_begin(self.account.balance, running, self.now, overdraft):
             detail = "the balance of the account cannot pay its first block"
             return self.stop(before, StopReason.BALANCE_EXHAUSTED, self.now, detail)
         return self.keep(before, self.planned(running))
@@ -145,16 +148,12 @@ class AccountWork:
     def remember(self, session: Session) -> None:
         """Keep the picture of the active sessions true."""
         live = session.state in ACTIVE
+        self._usage = None
+        self.burning.remember(session)
         if self._overdue is not None:
             self._overdue.drop(session.id)
             if live and session.stop_at is not None and session.stop_at <= self.now:
                 self._overdue.put(session)
-        if self._active is None:
-            return  # it is read when somebody needs it
-        if live:
-            self._active[session.id] = Metered.of(session)
-        else:
-            self._active.pop(session.id, None)
 
     def place_freed(self) -> None:
         """A slot, a name or funds became free here: the account's queue looks again."""
@@ -171,10 +170,6 @@ class AccountWork:
         """Money is taken back, under `key`."""
         self.account = self._books.debit(self.account, amount, key, note)
 
-    def not_posted(self) -> Decimal:
-        """What the running sessions have cost by now and was not charged yet."""
-        return sum((money.uncharged(one, self.now) for one in self._running()), ZERO)
-
     def post_cost(self, session: Session, cost: Decimal) -> Session:
         """Charge what of `cost` is not charged yet."""
         overdraft = self.terms.plan.overdraft_limit
@@ -187,23 +182,27 @@ class AccountWork:
         self._freed = self._freed or corrected is not session
         return corrected
 
-    def post_costs(self, since: datetime | None = None, limit: int | None = None) -> bool:
+    def post_costs(self, after: str = "", since: datetime | None = None, limit: int = 500) -> str | None:
         """Charge what running sessions have cost by now, without the block that may begin now: whoever stops at this
-        very instant does not pay it. At most `limit` of those that owe since then; True: there are more."""
+        very instant does not pay it. Of the next `limit` after this id, those that owe since then; return the last id
+        where there may be more."""
+        page = self.tx.charges.lock_running(self.account.id, after, limit)
+        self.burning.are_at_least(len(page))
         until = self.now if since is None else since
-        owing = [one.id for one in self._running() if money.cost_if_stopped_at(one, until) > one.charged]
-        for session_id in sorted(owing)[:limit]:
-            session = self.tx.sessions.lock(session_id)
-            assert session is not None
-            self.keep(session, self.post_cost(session, money.cost_if_stopped_at(session, self.now)))
-        return limit is not None and len(owing) > limit
+        owing = [one for one in page if money.cost_if_stopped_at(one, until) > one.charged]
+        with self._books.together():
+            charged = [(one, self.post_cost(one, money.cost_if_stopped_at(one, self.now))) for one in owing]
+        self.tx.charges.save(charged)
+        for _, session in charged:
+            self.burning.remember(session)
+        return page[-1].id if len(page) == limit else None
 
     def finish(self) -> Account:
         """Work out the funds and the account's next step; wake whoever may now be admitted."""
         if self._freed:
             self.tx.queues.make_next_queued_due(self.account.id, self.now)
-        account, active = self._with_funds(self.account), self._active
-        moving = active is None or any(funds.burning(one) is State.STARTING for one in active.values())
+        account = self._with_funds(self.account)
+        moving = not self.burning.was_read or Phase.MOVING in self.burning.phases
         after = funds.plan_account(account, self.services.policy(None), self.now, moving=moving)
         if after.next_step is not None and after.next_step_at is not None and after.next_step_at <= self.now:
             self.tx.sessions.wake(after.next_step)
@@ -218,6 +217,10 @@ class AccountWork:
         self.account = self.tx.accounts.save(self._before, self.account, self.now)
 
     # inside
+
+    def _usage_before(self, queued: Session | None) -> Usage:
+        debts = self.services.config.cleanup_debts()
+        return self.tx.sessions.usage(self.account.id, self.now, debts, queued)
 
     def _something_is_due(self) -> bool:
         ends = (self.account.funds_end_at, self.tx.sessions.earliest_stop(self.account.id))
@@ -258,17 +261,14 @@ class AccountWork:
             self.tx.outbox.add([events.exhausted(self.account, saved)])
         return saved
 
-    def _running(self) -> list[Metered]:
-        return [one for one in self.active.values() if one.state is State.RUNNING]
-
     def _funds_end(self, since: datetime) -> money.FundsEnd | None:
-        overdraft = self.terms.plan.overdraft_limit
-        return money.funds_end(self.account.balance, self._running(), since, overdraft)
+        return self.burning.funds_end(self.account.balance, since, self.terms.plan.overdraft_limit)
 
     def _with_funds(self, account: Account) -> Account:
-        if self._active is None and account == self._before:
+        if not (self._looks_at_funds or self.burning.was_read) and account == self._before:
             return account  # nothing was looked at, nothing has moved
-        return funds.with_funds(account, self._funds_end(self.now), self.now, runs=bool(self._running()))
+        overdraft = self.terms.plan.overdraft_limit
+        return self.burning.with_funds(account, self.services.policy(None), self.now, overdraft)
 
 
 def lock_account(

@@ -66,7 +66,7 @@ def check_attach(work: AccountWork, session: Session) -> None:
 
 def counted(work: AccountWork, session: Session) -> Session:
     """Refuse one session more than the account may keep; it remembers what it was counted against."""
-    usage = _usage(work)
+    usage = work.usage()
     _raise_if(quota.check_total(work.terms, usage))
     return replace(session, admitted_under=quota.counted_at_creation(work.terms.plan, usage))
 
@@ -154,16 +154,15 @@ def _check_max_cost(session: Session) -> None:
 
 
 def _check_quota(work: AccountWork, session: Session, ahead_of: Session | None) -> None:
-    usage = _usage(work, ahead_of)
+    usage = work.usage(ahead_of)
     _raise_if(quota.check_nodes_total(work.terms, usage, session.nodes))
     _raise_if(quota.check_concurrent(work.terms, usage))
 
 
 def _check_funds(work: AccountWork, session: Session) -> None:
     plan = work.terms.plan
-    active = [other for other in work.active.values() if other.id != session.id]
     balance, overdraft = work.account.balance, plan.overdraft_limit
-    missing = money.funded(balance, active, session, work.now, plan.min_funded_seconds, overdraft)
+    missing = work.burning.missing(balance, session, work.now, plan.min_funded_seconds, overdraft)
     if missing is not None:
         raise Refusal(
             ErrorCode.INSUFFICIENT_BALANCE,
@@ -186,10 +185,6 @@ def _waited_for(work: AccountWork, session: Session, model: Model, ahead_of: Ses
         for provider, model_id in waiting
         for spot in places.taken_by(work.services, work.tx, provider, model_id, work.now)
     }
-
-
-def _usage(work: AccountWork, ahead_of: Session | None = None) -> quota.Usage:
-    return work.tx.sessions.usage(work.account.id, work.now, work.services.config.cleanup_debts(), ahead_of)
 
 
 def _freed_by_time(work: AccountWork, session: Session, model: Model, code: ErrorCode) -> datetime | None:

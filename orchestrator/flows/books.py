@@ -1,6 +1,7 @@
 """What moves in the ledger, and the balance that is a cache of it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
@@ -17,6 +18,7 @@ class Books:
     def __init__(self, tx: Transaction, now: datetime) -> None:
         self._tx = tx
         self._now = now
+        self._gathered: list[Entry] | None = None
 
     def credit(self, account: Account, amount: Decimal, key: str) -> Account:
         """Money arrives: granted credit moves to the account, under `key`."""
@@ -75,6 +77,18 @@ class Books:
         back = replace(account, balance=account.balance + amount)
         return back, replace(session, charged=cost, charges=n)
 
-    def _post(self, account: Account, amount: Decimal, **entry: Any) -> None:
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """What is posted inside is written at its end, in one statement."""
+        gathered = self._gathered = []
+        yield
+        self._gathered = None
+        self._tx.ledger.post_all(gathered)
+
+    def _post(self, account: Account, amount: Decimal, **named: Any) -> None:
         whose = {"account_id": account.id, "currency": account.currency}
-        self._tx.ledger.post(Entry(at=self._now, amount=amount, **whose, **entry))
+        entry = Entry(at=self._now, amount=amount, **whose, **named)
+        if self._gathered is None:
+            self._tx.ledger.post(entry)
+        else:
+            self._gathered.append(entry)

@@ -36,7 +36,9 @@ def debit_account(services: Services, tx: Transaction, request: DebitAccount) ->
 
 
 def _check_covered(work: AccountWork, request: DebitAccount) -> None:
-    owed = work.not_posted()
+    if request.amount <= work.account.balance - work.burning.uncharged_at_most(work.now):
+        return
+    owed = work.burning.uncharged(work.now)
     free = work.account.balance - owed
     if request.amount > free:
         message = (

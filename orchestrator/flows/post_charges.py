@@ -1,16 +1,14 @@
 """Post what running sessions have cost so far: hourly, so that the ledger never lags far behind the formula."""
 
-from dataclasses import replace
-
 from orchestrator.flows.account_work import on_account
 from orchestrator.flows.services import Services
 from orchestrator.flows.upkeep import PUT_OFF, Tally, each
-from orchestrator.rules.funds import POST_EVERY
+from orchestrator.rules import funds
 from orchestrator.rules.states import Step
 from orchestrator.store.unit import Transaction
 
 #: Sessions of one account in one transaction: jobs of the account wait that long, and no longer.
-AT_ONCE = 200
+AT_ONCE = 40
 
 
 def post_charges(services: Services, limit: int = 200, at_once: int = AT_ONCE) -> Tally:
@@ -24,9 +22,9 @@ def post_charges(services: Services, limit: int = 200, at_once: int = AT_ONCE) -
             return
         charge_at = work.account.next_charge_at
         if charge_at is not None and charge_at <= work.now:
-            more = work.post_costs(charge_at, at_once)
-            if not more:
-                work.account = replace(work.account, next_charge_at=work.now + POST_EVERY)
+            last = work.post_costs(funds.charged_up_to(work.account), charge_at, at_once)
+            done = funds.charged(work.account, work.now)
+            work.account = done if last is None else funds.charging(work.account, last)
         work.finish()
 
     return each(services, due, post, lambda tx, row: tx.accounts.put_off(row, tx.now() + PUT_OFF))

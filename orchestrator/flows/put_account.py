@@ -22,11 +22,17 @@ def put_account(services: Services, tx: Transaction, request: PutAccount) -> Map
     _check_currency(tx, work, request)
     after = as_wanted(work.account, request)
     if services.config.terms_of(after).plan.overdraft_limit < work.terms.plan.overdraft_limit:
-        work.post_costs()  # what ran until now ran within the old limit
+        _post_costs(work)  # what ran until now ran within the old limit
     work.account = as_wanted(work.account, request)
     work.look_at_funds()
     work.place_freed()
     return views.of_account(work.finish())
+
+
+def _post_costs(work: AccountWork) -> None:
+    last: str | None = ""
+    while last is not None:
+        last = work.post_costs(last)
 
 
 def _added(tx: Transaction, request: PutAccount) -> Account:
@@ -60,7 +66,7 @@ def _check_plan(services: Services, plan: str) -> None:
 
 
 def _check_currency(tx: Transaction, work: AccountWork, request: PutAccount) -> None:
-    moved = not tx.ledger.is_empty(work.account.id) or bool(work.active)
+    moved = not tx.ledger.is_empty(work.account.id) or bool(work.burning.phases)
     if request.currency != work.account.currency and moved:
         message = (
             f"account {work.account.id} has used {work.account.currency}: its currency stays, open another"

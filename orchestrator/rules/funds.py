@@ -23,6 +23,34 @@ def with_funds(account: Account, end: FundsEnd | None, now: datetime, *, runs: b
     )
 
 
+def lasting(account: Account, until: datetime | None, now: datetime, *, runs: bool) -> Account:
+    """The account whose funds last beyond `until`, nobody knows yet by how little; None: for ever."""
+    known = with_funds(account, None, now, runs=runs)
+    return replace(known, funds_end_at=until)
+
+
+def is_far(until: datetime | None, policy: Policy, now: datetime) -> bool:
+    """Whether funds that last until then, and perhaps a little longer, need not be known better: nobody stops and
+    nobody is warned yet. None: for ever."""
+    return until is None or until - now > _first_warning(policy)
+
+
+def charged_up_to(account: Account) -> str:
+    """The session, by its id, after which the hourly posting that has begun goes on; empty: at the first."""
+    begun = account.charging_since is not None and account.charging_since == account.next_charge_at
+    return account.charged_up_to or "" if begun else ""
+
+
+def charging(account: Account, last: str) -> Account:
+    """The account with its hourly posting done up to this session."""
+    return replace(account, charging_since=account.next_charge_at, charged_up_to=last)
+
+
+def charged(account: Account, now: datetime) -> Account:
+    """The account with its hourly posting done."""
+    return replace(account, next_charge_at=now + POST_EVERY, charging_since=None, charged_up_to=None)
+
+
 def burning(session: Costly) -> State | None:
     """RUNNING; STARTING while it moves to its next placement, and will burn money again; None: it burns none."""
     moves = session.state is State.STARTING and session.ever_ran
@@ -48,7 +76,7 @@ def _with_warning(
     """Once for each threshold of a shortage; a shortage is over when the funds last beyond the first, and not
     because somebody who moves burns nothing for a moment."""
     end, thresholds = account.funds_end_at, policy.warn_before_stop_seconds
-    first = timedelta(seconds=max(thresholds, default=0))
+    first = _first_warning(policy)
     if end is None or not thresholds or end - now > first:
         begins = end - first if end is not None and thresholds else None
         return account if moving else replace(account, warned_seconds=None), begins
@@ -57,3 +85,7 @@ def _with_warning(
         account = replace(account, warned_seconds=warning[1])
         warning = next_warning(end, account.warned_seconds, policy, now)
     return account, warning[0] if warning else None
+
+
+def _first_warning(policy: Policy) -> timedelta:
+    return timedelta(seconds=max(policy.warn_before_stop_seconds, default=0))

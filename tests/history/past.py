@@ -55,7 +55,7 @@ def multiply(stage: Stage, session_id: str, times: int, first: int = 1, told: in
             (OutboxRow, {"subject": _each(session_id), "id": "id || '-' || k"}, "subject"),
         ):
             copies = min(times, told) if row is OutboxRow else times
-            _copy(connection, table_of(row), own, where, session_id, range(first, first + copies))
+            copy(connection, table_of(row), own, where, session_id, range(first, first + copies))
         _pay(connection, session_id, times)
     stage.services.database.transact(lambda tx: tx.findings.move({EVENTS_SINCE: str(tx.now())}, tx.now()))
     analyse(stage)
@@ -76,9 +76,10 @@ def _each(session_id: str) -> str:
     return f"'{session_id}-' || k"
 
 
-def _copy(
+def copy(
     connection: Connection, table: Table, own: dict[str, str], where: str, which: str, numbered: range
 ) -> None:
+    """The rows of `which`, once for each number `k`; `own`: what the copies have instead."""
     names = [column.name for column in table.columns if _SERIAL.get(table.name) != column.name]
     values = ", ".join(own.get(name, name) for name in names)
     if connection.dialect.name == "postgresql":

@@ -7,11 +7,21 @@ from typing import Any
 
 import pytest
 
-from orchestrator.rules.funds import POST_EVERY, burning, plan_account, with_funds
+from orchestrator.rules.funds import (
+    POST_EVERY,
+    burning,
+    charged,
+    charged_up_to,
+    charging,
+    is_far,
+    lasting,
+    plan_account,
+    with_funds,
+)
 from orchestrator.rules.money import FundsEnd
 from orchestrator.rules.states import State, Step
 from orchestrator.rules.values import Account, Session
-from tests.rules.builders import HOUR, MINUTE, POLICY, SECOND, T0, a_running_session, a_session
+from tests.rules.builders import HOUR, MINUTE, POLICY, SECOND, T0, TICK, a_running_session, a_session
 
 
 def an_account(**changes: Any) -> Account:
@@ -49,6 +59,44 @@ def test_warnings(left: Any, warned: int | None, then: int | None, step_at: date
     short = an_account(funds_end_at=T0 + left, funds_session_id="s", warned_seconds=warned)
     planned = plan_account(short, POLICY, T0, moving=False)
     assert (planned.warned_seconds, planned.next_step, planned.next_step_at) == (then, Step.FUNDS, step_at)
+
+
+def test_funds_that_last_name_nobody_who_stops() -> None:
+    ended = with_funds(an_account(), FundsEnd(T0 + HOUR, "s"), T0, runs=True)
+    lasts = lasting(ended, T0 + 2 * HOUR, T0, runs=True)
+    assert (lasts.funds_end_at, lasts.funds_session_id) == (T0 + 2 * HOUR, None)
+    assert lasts.next_charge_at == T0 + POST_EVERY
+    assert lasting(ended, None, T0, runs=True).funds_end_at is None
+
+
+@pytest.mark.parametrize(
+    ("until", "far"),
+    [
+        pytest.param(None, True, id="for ever"),
+        pytest.param(T0 + 15 * MINUTE + TICK, True, id="longer than to the first warning"),
+        pytest.param(T0 + 15 * MINUTE, False, id="the first warning is due"),
+        pytest.param(T0 - HOUR, False, id="over, perhaps"),
+    ],
+)
+def test_the_end_is_looked_for_before_the_first_warning(until: datetime | None, far: bool) -> None:
+    assert is_far(until, POLICY, T0) is far
+
+
+def test_where_nobody_is_warned_the_end_is_looked_for_when_it_may_have_come() -> None:
+    silent = replace(POLICY, warn_before_stop_seconds=())
+    assert is_far(T0 + TICK, silent, T0)
+    assert not is_far(T0, silent, T0)
+
+
+def test_an_hourly_posting_goes_on_after_its_last_part() -> None:
+    due = an_account(next_charge_at=T0)
+    assert charged_up_to(due) == ""
+    begun = charging(due, "s7")
+    assert charged_up_to(begun) == "s7"
+    assert charged_up_to(replace(begun, next_charge_at=T0 + HOUR)) == "", "another hour"
+    done = charged(begun, T0)
+    assert (done.next_charge_at, charged_up_to(done)) == (T0 + HOUR, "")
+    assert charged_up_to(an_account(charging_since=None, charged_up_to="s7")) == ""
 
 
 @pytest.mark.parametrize("end", [None, T0 + HOUR])

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from orchestrator.flows import burning
 from orchestrator.rules.values import Plan, Policy
 from orchestrator.settings.configuration import BUILT_IN_PLANS
 from orchestrator.store import migrate
@@ -33,8 +34,10 @@ WORKERS = 3
 #: Workers that die, pause or rest note no time for as long as this. Who begins then beside a clock that is behind by
 #: less cannot see that it is behind. Seconds.
 NOTICED = 1200.0
-#: A flavour besides those of the fates.
+#: Flavours besides those of the fates.
 CLOCK_JUMPS = "the clock jumps"
+#: Every account is worked out as if its sessions were many.
+LARGE_ACCOUNTS, _FEW = "large accounts", burning.FEW
 
 
 @dataclass(kw_only=True)
@@ -105,6 +108,9 @@ class _Day:
             self.flavours.append(CLOCK_JUMPS)
         if random.Random(f"{seed}/machines fail").random() < 0.5:
             self.flavours.append(LOCAL_FAULTS)
+        if random.Random(f"{seed}/large accounts").random() < 0.5:
+            self.flavours.append(LARGE_ACCOUNTS)
+        burning.FEW = 0 if LARGE_ACCOUNTS in self.flavours else _FEW
         self.universe = Universe(
             loop,
             database,
