@@ -2,7 +2,7 @@
 against `max_sessions`, and their names are free."""
 
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -71,8 +71,12 @@ class _Run:
 
     def _delete(self, account_id: str, ids: Sequence[str]) -> int:
         """In one transaction; where a row cannot be read, each half in its own, down to that row."""
+
+        def delete(tx: Transaction) -> int:
+            return _deleted(self._services, tx, account_id, ids)
+
         try:
-            return self._services.database.transact(_deletion(self._services, account_id, ids))
+            return self._services.database.transact(delete)
         except StopsFirst:
             raise
         except Exception as error:
@@ -98,20 +102,16 @@ class _Run:
         return done if account_id in self._skip.accounts else done + self._delete(account_id, ids[half:])
 
 
-def _deletion(services: Services, account_id: str, ids: Sequence[str]) -> Callable[[Transaction], int]:
+def _deleted(services: Services, tx: Transaction, account_id: str, ids: Sequence[str]) -> int:
     """An account that is in use is left for the next run."""
-
-    def delete(tx: Transaction) -> int:
-        work = on_account(services, tx, account_id, waits=False)
-        if work is None:
-            return 0
-        deleted = _live(work, ids) + _archived(work, ids)
-        if deleted:
-            work.place_freed()
-        work.finish()
-        return deleted
-
-    return delete
+    work = on_account(services, tx, account_id, waits=False)
+    if work is None:
+        return 0
+    deleted = _live(work, ids) + _archived(work, ids)
+    if deleted:
+        work.place_freed()
+    work.finish()
+    return deleted
 
 
 def _live(work: AccountWork, ids: Sequence[str]) -> int:
