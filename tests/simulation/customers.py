@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from tests.simulation.platforms import MODEL
@@ -73,7 +73,6 @@ class Customers:
         kinds = {
             "create": 30,
             "interactions": 22,
-            "late report": 8,
             "close": 9,
             "extend": 8,
             "ping": 4,
@@ -95,8 +94,6 @@ class Customers:
         elif kind == "interactions":
             items = [self._interactions() for _ in range(self._rng.randint(1, 4))]
             await self._universe.job("session.record_interactions", batch=items)
-        elif kind == "late report":
-            await self._report_late(self._rng.choice(known[-12:]))
         else:
             session_id = self._rng.choice(known if kind == "delete" else known[-12:])
             await self._universe.job(f"session.{kind}", session_id=session_id, **self._more(kind))
@@ -109,18 +106,36 @@ class Customers:
             return {name: value}
         return {"reason": self._rng.choice(("user", "operator"))} if kind == "close" else {}
 
-    async def _report_late(self, session_id: str) -> None:
-        """Use it shortly before its idle time runs out, and report that about when it has."""
-        world = self._universe
-        idle_end = world.idle_end(session_id)
-        if idle_end is None:
-            return
-        used = idle_end - timedelta(seconds=self._rng.uniform(0.5, 20))
-        reported = used + timedelta(seconds=self._rng.uniform(0, 45))
-        await asyncio.sleep(max(0.0, (reported - world.store_now()).total_seconds()))
+    async def _use_to_the_last(self, session_id: str) -> None:
+        """Use a session shortly before its idle time runs out, a few times, and report that about when it has."""
+        for _ in range(40):  # it has to run first
+            if self._universe.idle_end(session_id) is not None:
+                break
+            await asyncio.sleep(15)
+        for _ in range(3):
+            used = await self._shortly_before_it_is_idle(session_id)
+            if used is None:
+                return
+            await asyncio.sleep(self._rng.uniform(0, 45))
+            await self._report_use(session_id, used)
+
+    async def _shortly_before_it_is_idle(self, session_id: str) -> datetime | None:
+        """Wait until then; None where it ends before."""
+        world, early = self._universe, timedelta(seconds=self._rng.uniform(0.5, 20))
+        while self.active and (idle_end := world.idle_end(session_id)) is not None:
+            left = (idle_end - early - world.store_now()).total_seconds()
+            if left <= 0:
+                return world.store_now()
+            await asyncio.sleep(min(left, 30))
+        return None
+
+    async def _report_use(self, session_id: str, used: datetime) -> None:
+        world, wrong = self._universe, self._universe.store_is_ahead
+        end = world.idle_end(session_id)
         item = {"session_id": session_id, "count": 1, "at": used.isoformat()}
         outcome = await world.job("session.record_interactions", batch=[item])
-        if outcome["ok"] and outcome["result"]["accepted"]:
+        in_time = end is not None and used < end and not (wrong or world.store_is_ahead)
+        if in_time and outcome["ok"] and outcome["result"]["accepted"]:
             world.uses.append((session_id, used, world.loop.now()))
 
     def _interactions(self) -> Mapping[str, Any]:
@@ -135,7 +150,7 @@ class Customers:
         rng = self._rng
         stop: dict[str, Any] = {"max_duration_seconds": rng.choice((120, 600, 1800, 3600))}
         for name, values in (
-            ("idle_seconds", (300, 900)),
+            ("idle_seconds", (90, 300, 900)),
             ("max_interactions", (3, 20)),
             ("max_cost", ("0.05", "2")),
         ):
@@ -154,3 +169,5 @@ class Customers:
         outcome = await self._universe.job("session.create", **kwargs)
         if outcome["ok"]:
             self._known.append(outcome["result"]["id"])
+            if "idle_seconds" in stop:
+                self._universe.spawn(self._use_to_the_last(outcome["result"]["id"]), "late reports")
