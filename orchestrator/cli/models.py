@@ -51,7 +51,7 @@ def put(  # the fields of [[models]], one option each
     max_duration: Annotated[int | None, typer.Option(metavar="SECONDS")] = None,
     max_interactions: Annotated[int | None, typer.Option()] = None,
 ) -> Json:
-    """Add a model, or change it. Live sessions keep the terms of their creation."""
+    """Add a model, or change it. Sessions that were admitted keep the terms of their admission."""
     who = given(id=model_id, type=kind, size=size, learning_stage=learning_stage, source=source, owner=owner)
     served = _providers(provider or []) | given(provider_model_id=provider_model_id)
     called = given(provider_model_ids=_ids_at(id_at or []), files_uploaded=files_uploaded, tags=tag)

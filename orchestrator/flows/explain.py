@@ -35,7 +35,7 @@ def explain(tx: Transaction, session: Session, policy: Policy, now: datetime) ->
             for c in forecast.candidates
         ],
         "used": _used(session),
-        "doubts": list(_doubts(tx, session, policy)),
+        "doubts": list(_doubts(tx, session, policy)) if session.state in ACTIVE else [],
     }
 
 
@@ -66,11 +66,12 @@ def _because(tx: Transaction, session: Session) -> str:
         case State.STARTING:
             return f"placement {session.placements} at {session.provider} has not answered a ping well yet"
         case State.RUNNING:
-            return f"placement {session.placements} at {session.provider} answers"
+            where = f"placement {session.placements} at {session.provider}"
+            in_doubt = session.failures > 0 or session.not_well_since is not None
+            return f"the last ping of {where}: {session.last_verdict}" if in_doubt else f"{where} answers"
         case State.STOPPING | State.STOPPED | State.FAILED:
-            return (
-                f"{session.stop_reason}, with effect at {rfc3339(session.stopped_at)}: {session.stop_detail}"
-            )
+            detail = f": {session.stop_detail}" if session.stop_detail else ""
+            return f"{session.stop_reason}, with effect at {rfc3339(session.stopped_at)}{detail}"
         case unknown:
             assert_never(unknown)
 

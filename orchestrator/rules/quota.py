@@ -113,17 +113,14 @@ def check_concurrent(terms: Terms, usage: Usage) -> Refusal | None:
     if limit is not None and usage.concurrent >= limit:
         held = f"{usage.concurrent} sessions of the account are starting, running or stopping"
         whose = terms.whose("max_concurrent")
-        message = f"{held} and {whose} allows {limit} at once: close one, or queue this one."
-    elif usage.queue_ahead > 0:
-        message = f"{usage.queue_ahead} sessions of the account are queued before this one: queue it as well."
-    else:
-        return None
-    if limit is None:
-        return Refusal(ErrorCode.QUEUE_AHEAD, message, queue_ahead=usage.queue_ahead)
-    return Refusal(
-        ErrorCode.QUOTA_CONCURRENT_EXCEEDED,
-        message,
-        limit=limit,
-        used=usage.concurrent,
-        queue_ahead=usage.queue_ahead,
-    )
+        return Refusal(
+            ErrorCode.QUOTA_CONCURRENT_EXCEEDED,
+            f"{held} and {whose} allows {limit} at once: close one, or queue this one.",
+            limit=limit,
+            used=usage.concurrent,
+            queue_ahead=usage.queue_ahead,
+        )
+    if usage.queue_ahead > 0:
+        ahead = f"sessions of the account that are queued before this one: {usage.queue_ahead}"
+        return Refusal(ErrorCode.QUEUE_AHEAD, f"{ahead}; queue it as well.", queue_ahead=usage.queue_ahead)
+    return None

@@ -24,9 +24,16 @@ def test_a_doubt_is_told_with_what_would_make_it_a_death(cli: Cli, world: World)
     world.server.fault("error_before", upstream="alpha", operation="chat", times=1)
     world.jump(MINUTE)
     world.settle()
-    [doubt] = cli("session", "explain", session_id, "--json").json["doubts"]
+    told = cli("session", "explain", session_id, "--json").json
+    [doubt] = told["doubts"]
     assert doubt.startswith("1 failed pings in a row since ")
     assert doubt.endswith("3 over 60 s are death")
+    assert told["because"] == ["the last ping of placement 1 at alpha: TRANSIENT"]
+    world.done("session.close", session_id=session_id)
+    told = cli("session", "explain", session_id, "--json").json
+    assert told["doubts"] == []
+    assert told["because"][0].startswith("user, with effect at ")
+    assert not told["because"][0].endswith("None")
 
 
 def test_doubts_of_several_kinds_are_told_with_the_one_bound_that_they_share(cli: Cli, world: World) -> None:

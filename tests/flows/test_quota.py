@@ -100,7 +100,7 @@ def test_newcomers_do_not_overtake_the_queue(world: World) -> None:
     world.run_session()
     waiting = _queued(world)
     world.done("session.close", session_id=first, reason="operator", confirm=True)
-    assert world.refused("session.create", **CREATE) == "quota_concurrent_exceeded"
+    assert world.refused("session.create", **CREATE) == "queue_ahead"
     newcomer = _queued(world)
     world.settle()
     assert _states(world, waiting, newcomer) == [State.RUNNING, State.QUEUED]

@@ -93,7 +93,7 @@ def test_a_queued_session_waits_for_nodes_that_others_took_before_its_turn(world
     world.settle()
     assert world.session(first).state is State.RUNNING
     assert world.view(second)["queue_reason"] == "quota_nodes_exceeded"
-    assert world.refused("session.create", **CREATE) == "quota_concurrent_exceeded", "nobody overtakes"
+    assert world.refused("session.create", **CREATE) == "queue_ahead", "nobody overtakes"
     behind = world.create_session(on_quota="queue")
     world.done("session.close", session_id=first)
     world.settle()

@@ -37,8 +37,8 @@ DEFECTS: Sequence[Defect] = (
                 "        current = tx.placements.insert(placement)\n",
             ),
         ],
-        found_by=story("closed while it opens, at morph"),
-        found_as=LEAKS,
+        found_by=story("closed while it opens, at node"),
+        found_as=ONCE,
     ),
     Defect(
         name="lease-ignored",

@@ -13,6 +13,7 @@ from sqlalchemy import text
 
 from orchestrator.cli.tree import GRACE
 from orchestrator.tasks.draining import BOUND
+from orchestrator.tasks.pools import POOLS
 from tests.processes.platform import Platform, Running, eventually, morpheus, openai
 from tests.store.stage import wait_until_blocked
 
@@ -113,18 +114,20 @@ def test_jobs_behind_busy_threads_are_left_to_another_worker_at_once(platform: P
     platform.simulate(alpha=openai("sk-alpha"))
     platform.configure()
     worker = ready(platform, "control")
-    open_accounts(platform, 16)
+    pool = POOLS["control"]
+    jobs = pool.threads + 8
+    open_accounts(platform, jobs)
     with locked(platform, "accounts"):
-        begun = [credit(platform, n) for n in range(8)]  # a thread for each
-        wait_until_blocked(platform.database, 8)
-        kept = [credit(platform, n) for n in range(8, 16)]
-        eventually(lambda: sum(waiting(platform)) == 16, "no thread is free for the others")
+        begun = [credit(platform, n) for n in range(pool.threads)]  # a thread for each
+        wait_until_blocked(platform.database, 2 * pool.connections)
+        kept = [credit(platform, n) for n in range(pool.threads, jobs)]
+        eventually(lambda: sum(waiting(platform)) == jobs, "no thread is free for the others")
         worker.tell(signal.SIGTERM)
         eventually(lambda: "waiting for" in worker.text(), "it consumes nothing more")
     assert worker.wait() == 0
     assert waiting(platform) == (8, 0), "none waits for the visibility timeout"
     ready(platform, "control", "another")
-    assert [platform.jobs.outcome(task_id)["ok"] for task_id in [*begun, *kept]] == [True] * 16
+    assert [platform.jobs.outcome(task_id)["ok"] for task_id in [*begun, *kept]] == [True] * jobs
     assert waiting(platform) == (0, 0)
 
 

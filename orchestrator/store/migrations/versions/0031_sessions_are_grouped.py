@@ -1,7 +1,7 @@
-"""Starting and running sessions are summed up by the database as they come, change and go, alike ones in one row; an
-account's hourly posting remembers how far it has come.
+"""Sum up alike starting and running sessions in one row, by triggers.
 
-Where SQLite needs the table `sessions` made anew (batch mode), its triggers must be made again too.
+An account's hourly posting remembers how far it has come. Where SQLite needs the table `sessions` made anew (batch mode),
+its triggers must be made again too.
 
 Revision: 0031
 Follows: 0030
