@@ -19,6 +19,7 @@ from typing import Any, Protocol, TypeVar
 
 import httpx
 from celery import Celery
+from redis import ConnectionError as ConnectionGone
 from redis import RedisError
 
 from orchestrator.rules.states import TERMINAL
@@ -166,13 +167,21 @@ class Jobs:
     """Another service: a plain Celery application that knows two URLs."""
 
     def __init__(self, broker_url: str, result_url: str | None = None) -> None:
-        self._app = Celery(broker=broker_url, backend=result_url or broker_url, set_as_current=False)
-        self._app.conf.update(broker_connection_timeout=2, redis_socket_timeout=5)
+        self._broker_url, self._result_url = broker_url, result_url or broker_url
+        self._app = self._started()
 
     def send(self, name: str, /, task_id: str | None = None, **kwargs: Any) -> str:
         """Enqueue `orchestrator.{name}`; the id under which its outcome is found."""
         task_id = task_id or str(uuid.uuid4())
-        self._app.send_task(f"orchestrator.{name}", kwargs=kwargs, task_id=task_id, queue="orchestrator.jobs")
+        try:
+            self._app.send_task(
+                f"orchestrator.{name}", kwargs=kwargs, task_id=task_id, queue="orchestrator.jobs"
+            )
+        except (
+            RuntimeError
+        ) as error:  # where Redis is gone for 20 s, Celery says that it must be started again
+            self._app = self._started()
+            raise ConnectionGone(str(error)) from error
         return task_id
 
     def forget(self, task_id: str) -> None:
@@ -193,6 +202,11 @@ class Jobs:
 
     def close(self) -> None:
         self._app.close()
+
+    def _started(self) -> Celery:
+        app = Celery(broker=self._broker_url, backend=self._result_url, set_as_current=False)
+        app.conf.update(broker_connection_timeout=2, redis_socket_timeout=5)
+        return app
 
     def _look(self, task_id: str) -> Mapping[str, Any] | None:
         try:
