@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 from orchestrator import wiring
+from orchestrator.rules.states import State
 from orchestrator.settings import Settings
 from orchestrator.simulator import Call, SimSession
 from orchestrator.store.database import Database
@@ -61,6 +62,12 @@ class City:
     def load(self, *, clients: int, seed: int, patience: float) -> Load:
         """Clients that know the broker alone, and speak to it directly."""
         return Load(self.valkey.url, MODELS, ACCOUNTS, clients=clients, seed=seed, patience=patience)
+
+    def queued(self) -> list[str]:
+        """Sessions that wait, the last that came first: none of them starts while the others are closed."""
+        of_all = [one for account_id in ACCOUNTS for one in self.platform.sessions(account_id)]
+        waiting = [one for one in of_all if one.state is State.QUEUED]
+        return [one.id for one in sorted(waiting, key=lambda one: one.created_at, reverse=True)]
 
     def until_quiet(self) -> None:
         """Every session is over, every placement has ended, every event is delivered."""

@@ -4,7 +4,7 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -66,6 +66,13 @@ class Load:
             assert not client.is_alive(), "a client waits for an outcome in vain"
         if self._failed:
             raise ExceptionGroup("clients that went on no further", self._failed)
+
+    def close_all(self, session_ids: Iterable[str]) -> None:
+        """One client more, which closes these."""
+        jobs = Jobs(self._broker_url)
+        for n, session_id in enumerate(session_ids):
+            self._ask(jobs, f"last-{n}", "session.close", {"session_id": session_id}, again=False)
+        jobs.close()
 
     @property
     def jobs(self) -> int:
