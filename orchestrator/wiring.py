@@ -95,6 +95,11 @@ class Built:
         self.services.database.dispose()
 
 
+def _slots(configuration: Configuration) -> Slots:
+    most = {name: provider.max_in_flight for name, provider in configuration.providers.items()}
+    return Slots(most, most=calls_that_fit(file_limit()))
+
+
 def build(
     settings: Settings,
     configuration: Configuration,
@@ -123,15 +128,11 @@ def build(
         database=database,
         config=configuration,
         drivers={
-            name: build_driver(provider, http, configuration.attach_reach)
-            for name, provider in providers.items()
+            name: build_driver(one, http, configuration.attach_reach) for name, one in providers.items()
         },
         secrets=secrets,
         loop=loop or EventLoop(),
-        slots=Slots(
-            {name: provider.max_in_flight for name, provider in providers.items()},
-            most=calls_that_fit(file_limit()),
-        ),
+        slots=_slots(configuration),
         wake=wake,
         crowd=crowd or Crowd(),
         jitter=jitter or random_jitter,

@@ -30,9 +30,8 @@ def accounts_of(tx: Transaction, request: RecordInteractions) -> Sequence[str]:
 def record_of(services: Services, tx: Transaction, request: RecordInteractions, account_id: str) -> Result:
     """How many of one account's were counted, and which were not and why.
 
-    Its sessions are locked in the order of their ids; items apply singly, in the order of their instants and before due
-    stops. Where many are due,
-    the first of them: the others are still due, and nothing waits for them."""
+    Its sessions are locked in the order of their ids. Items apply singly, in the order of their instants, and before
+    the stops that are due; where many are, before the first of them."""
     account = lock_account(services, tx, account_id)
     assert account is not None  # accounts are never deleted
     work = AccountWork(services, tx, account, tx.now())

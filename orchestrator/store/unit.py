@@ -46,14 +46,14 @@ from orchestrator.store.workers import Workers
 class Transaction:
     """Locks are taken in one order everywhere: account, session, placement, credential."""
 
+    _now: datetime | None = None
+
     def __init__(
         self, connection: Connection, clock: Callable[[], datetime], identity: Identity | None = None
     ) -> None:
-        self.connection = connection
+        self.connection, self._clock = connection, clock
         self.identity = identity or Identity()
         self.installation = Installation(connection, self.identity)
-        self._clock = clock
-        self._now: datetime | None = None
         self.due: set[Step] = set()
         self.outbox = Outbox(connection, self._decided_at, self.identity)
         self.sessions = Sessions(connection, self.outbox, self.due)
