@@ -38,7 +38,7 @@ class AccountWork:
         self.account = account
         self._before = account
         self._books = Books(tx, self.now)
-        self.burning = Burning(tx, account)
+        self.burning = Burning(tx, account, services.few_sessions)
         self._usage: Usage | None = None
         self._looks_at_funds = False
         self._overdue: Overdue | None = None

@@ -19,8 +19,10 @@ FEW = 16
 class Burning:
     """What burns an account's money, or is about to; read when somebody asks, and kept true by whoever saves."""
 
-    def __init__(self, tx: Transaction, account: Account) -> None:
+    def __init__(self, tx: Transaction, account: Account, few: int = FEW) -> None:
+        """`few`: up to so many sessions are read one by one."""
         self._tx = tx
+        self._few = few
         self._account_id = account.id
         self._were_many = account.funds_end_at is not None and account.funds_session_id is None
         self._each: dict[str, Metered] | None = None
@@ -65,7 +67,7 @@ class Burning:
 
     def are_at_least(self, number: int) -> None:
         """So many were seen: they need not be counted to know that they are many."""
-        self._are_many = self._are_many or number > FEW
+        self._are_many = self._are_many or number > self._few
 
     def remember(self, session: Session) -> None:
         """One of them was saved."""
@@ -126,7 +128,7 @@ class Burning:
             self._groups = self._tx.groups.of(self._account_id)
             self.are_at_least(sum(group.sessions for group in self._groups))
         if not self._are_many:
-            few = self._tx.sessions.metered(self._account_id, FEW + 1)
-            if len(few) <= FEW:
+            few = self._tx.sessions.metered(self._account_id, self._few + 1)
+            if len(few) <= self._few:
                 self._each = {one.id: one for one in few}
             self.are_at_least(len(few))

@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from orchestrator.flows.burning import FEW
 from orchestrator.flows.canary import Canary
 from orchestrator.flows.cooldowns import Cooldowns
 from orchestrator.flows.crowd import Crowd
@@ -70,6 +71,8 @@ class Services:
     """Where this process fails by itself, and leaves the work to others for seconds."""
     crowd: Crowd = field(default_factory=Crowd)
     """Threads that wait for accounts; worker processes bound them."""
+    few_sessions: int = FEW
+    """An account with no more starting and running sessions is worked out from each of them, not from groups."""
     suspects: Suspects = field(default_factory=Suspects)
     """Pings under way of sessions that failed last time."""
     host: str = field(default_factory=socket.gethostname)

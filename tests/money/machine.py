@@ -20,7 +20,7 @@ from hypothesis.stateful import (
     rule,
 )
 
-from orchestrator.flows import burning
+from orchestrator.flows.burning import FEW
 from orchestrator.providers.driver import Placed
 from orchestrator.rules.states import Step
 from tests.flows.hands import Hands
@@ -46,12 +46,11 @@ class MoneyMachine(RuleBasedStateMachine):
     late: Bundle[Any] = Bundle("late")
     sent: Bundle[Sent] = Bundle("sent")
 
-    @initialize(target=sessions, few=st.sampled_from([0, burning.FEW]))
+    @initialize(target=sessions, few=st.sampled_from([0, FEW]))
     def begin(self, few: int) -> "MultipleResults[str]":
         """Every account has a session that runs, and moves on if it must. In some lives every account is worked out as
         if its sessions were many."""
-        burning.FEW = few
-        self.stage.reset()
+        self.stage.reset(few)
         self.history.reset()
         self.settled = True
         self.names = 0

@@ -17,6 +17,7 @@ from sqlalchemy import func, select
 
 from orchestrator import wiring
 from orchestrator.flows.brake import review as review_brakes
+from orchestrator.flows.burning import FEW
 from orchestrator.flows.close_due import mark_unserved
 from orchestrator.flows.jobs import perform
 from orchestrator.flows.keys import retry_paused
@@ -78,8 +79,10 @@ class Stage:
     def close(self) -> None:
         self._stack.close()
 
-    def reset(self) -> None:
-        """An empty database, platforms that are well, and the first instant again."""
+    def reset(self, few_sessions: int = FEW) -> None:
+        """An empty database, platforms that are well, and the first instant again. Accounts with more than
+        `few_sessions` are worked out from groups of them."""
+        self.services = replace(self.services, few_sessions=few_sessions)
         self.clock.now = START
         self._ids = itertools.count(1)
         self.after_each = lambda: None

@@ -10,8 +10,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from orchestrator.rules.states import State
+from orchestrator.store import leases
+from orchestrator.store.unit import Transaction
+from orchestrator.tasks.ticks import TICKS, queue_of
 from tests.chaos.load import Load
 from tests.processes.dying import DIED
 from tests.processes.judging import judged, moves, wait_for_rest
@@ -27,6 +31,8 @@ SERVED = {"llama": ("alpha",), "moral": ("morph",), "roam": ("beta", "alpha")}
 COUNTED_FOR = 15.0
 #: A worker gets to one of the points that are left within this, or starts again; and all together. Seconds.
 REACHED_WITHIN, SECONDS = 60.0, 600.0
+#: A tick that comes once in so long is woken for each worker. Seconds.
+SLOW = 30.0
 #: So many kinds of point are found at least.
 MANY = 20
 #: With none left to kill, stops are judged for so long. Seconds.
@@ -146,11 +152,26 @@ def kill_at_each(platform: Platform, points: list[str], deaths: Deaths) -> None:
         if not left or time.monotonic() > give_up_at:
             return
         name = f"victim-{n}"
+        bring_slow_ticks(platform)
         worker = dying(platform, name, DYING_AT="\n".join(left), DYING_NTH="2" if n % 3 == 2 else "1")
         if died_by_itself(worker, deaths):
             last = points_of(platform, name)[-1]
             assert last.startswith(DIED), f"{name} ended before it came to its point"
             deaths.points.append(last.removeprefix(DIED))
+
+
+def bring_slow_ticks(platform: Platform) -> None:
+    """Wake what comes once a minute; a lease of the dead, which may last for five minutes, is over."""
+    platform.database.transact(end_slow_leases)
+    for name, tick in TICKS.items():
+        if SLOW <= tick.every_seconds <= REACHED_WITHIN:
+            platform.jobs.wake(name, queue_of(tick.kind))
+
+
+def end_slow_leases(tx: Transaction) -> None:
+    """Those of flows that come rarely: the scheduler's, and that of events, end soon by themselves."""
+    for name in ("audit", "read_balances"):
+        tx.connection.execute(update(leases.LEASES).where(leases.LEASES.c.name == name).values(holder=""))
 
 
 def died_by_itself(worker: Running, deaths: Deaths) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from orchestrator.flows import burning
+from orchestrator.flows.burning import FEW
 from orchestrator.rules.values import Plan, Policy
 from orchestrator.settings.configuration import BUILT_IN_PLANS
 from orchestrator.store import migrate
@@ -37,7 +37,7 @@ NOTICED = 1200.0
 #: Flavours besides those of the fates.
 CLOCK_JUMPS = "the clock jumps"
 #: Every account is worked out as if its sessions were many.
-LARGE_ACCOUNTS, _FEW = "large accounts", burning.FEW
+LARGE_ACCOUNTS = "large accounts"
 
 
 @dataclass(kw_only=True)
@@ -110,7 +110,6 @@ class _Day:
             self.flavours.append(LOCAL_FAULTS)
         if random.Random(f"{seed}/large accounts").random() < 0.5:
             self.flavours.append(LARGE_ACCOUNTS)
-        burning.FEW = 0 if LARGE_ACCOUNTS in self.flavours else _FEW
         self.universe = Universe(
             loop,
             database,
@@ -121,6 +120,7 @@ class _Day:
             platforms=[platform for platform in PLATFORMS if platform.name in names],
             clock_ahead=rng.choice((0.0, 0.0, 2.0, -3.0)),
             checks_time=CLOCK_JUMPS in self.flavours,
+            few_sessions=0 if LARGE_ACCOUNTS in self.flavours else FEW,
         )
         self._storms = Storms(self.universe, random.Random(f"{seed}/storms"))
         self._lasting = Lasting(self.universe, seed)

@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from orchestrator.flows.burning import FEW
 from orchestrator.flows.jobs import perform
 from orchestrator.rules.states import Step
 from orchestrator.rules.values import Plan, Policy
@@ -91,10 +92,12 @@ class Universe:
         platforms: Sequence[Platform] = PLATFORMS,
         clock_ahead: float = 0.0,
         checks_time: bool = False,
+        few_sessions: int = FEW,
     ) -> None:
         """`clock_ahead`: seconds by which the platforms' clocks differ from ours; `checks_time`: workers compare the
-        store's clock with what they measure, and it may jump (`store_is_ahead`)."""
-        self.checks_time = checks_time
+        store's clock with what they measure, and it may jump (`store_is_ahead`); accounts with more than
+        `few_sessions` are worked out from groups of them."""
+        self.checks_time, self.few_sessions = checks_time, few_sessions
         self.store_is_ahead = 0.0
         self.loop, self.seed, self.fate = loop, seed, fate
         self.url, self.engine = str(database.url), database.engine

@@ -5,6 +5,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -69,7 +70,7 @@ class Worker:
             loop=FlowLoop(universe.loop, self._start_call),
             secrets=SecretStore(universe.secrets),
         )
-        self.services = built.services
+        self.services = replace(built.services, few_sessions=universe.few_sessions)
         noted = getattr(universe.fate, "asks", lambda _driver, _method: None)
         for driver in self.services.drivers.values():
             watch(driver, partial(noted, universe.platforms[driver.name].driver))
