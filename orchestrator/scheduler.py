@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from apscheduler.executors.pool import ThreadPoolExecutor
 
-from orchestrator.rules.liveness import SCHEDULER
+from orchestrator.rules.installation.liveness import SCHEDULER
 from orchestrator.settings import Settings
 from orchestrator.store.database import Database, StoreError, new_token
 from orchestrator.tasks.app import make_app

@@ -5,22 +5,23 @@ from dataclasses import dataclass
 from functools import partial
 from urllib.parse import urlsplit
 
-from orchestrator.flows import wishes
-from orchestrator.flows.canary import Canary
-from orchestrator.flows.crowd import Crowd
-from orchestrator.flows.loop import EventLoop
-from orchestrator.flows.services import Services
-from orchestrator.flows.services import jitter as random_jitter
-from orchestrator.flows.slots import TOTALS, Slots
+from orchestrator.flows.engine.canary import Canary
+from orchestrator.flows.engine.crowd import Crowd
+from orchestrator.flows.engine.loop import EventLoop
+from orchestrator.flows.engine.services import Services
+from orchestrator.flows.engine.services import jitter as random_jitter
+from orchestrator.flows.engine.slots import TOTALS, Slots
+from orchestrator.flows.jobs import catalog_file
 from orchestrator.observability import metrics
-from orchestrator.providers import credential_faults, one_key, registry, timer_faults, witness_faults
-from orchestrator.providers.driver import Driver
-from orchestrator.providers.http import ClientOptions, HttpClient
-from orchestrator.providers.resolver import WatchedResolver
-from orchestrator.providers.secrets import Hidden
-from orchestrator.rules.addresses import Reach
-from orchestrator.rules.descriptors import calls_that_fit
+from orchestrator.providers import registry
+from orchestrator.providers.checks import credential_faults, one_key, timer_faults, witness_faults
+from orchestrator.providers.http.client import ClientOptions, HttpClient
+from orchestrator.providers.http.resolver import WatchedResolver
+from orchestrator.providers.port.driver import Driver
+from orchestrator.providers.port.secrets import Hidden
+from orchestrator.rules.installation.descriptors import calls_that_fit
 from orchestrator.rules.states import Step
+from orchestrator.rules.upstream.addresses import Reach
 from orchestrator.settings import (
     Configuration,
     OptionsValidator,
@@ -30,9 +31,9 @@ from orchestrator.settings import (
     load_configuration,
 )
 from orchestrator.settings.file_limit import file_limit
-from orchestrator.store.clock import Clock
+from orchestrator.store.core.stopwatch import Stopwatch
 from orchestrator.store.database import Database
-from orchestrator.store.stopwatch import Stopwatch
+from orchestrator.store.queries.clock import Clock
 
 #: The public internet and nothing else.
 PUBLIC = Reach()
@@ -52,7 +53,7 @@ def read_configuration(settings: Settings, *, require_secrets: bool = False) -> 
         secrets=secrets,
         require_secrets=require_secrets,
         also_check=lambda document, read: [
-            *wishes.faults_of(document, read),
+            *catalog_file.faults_of(document, read),
             *one_key.faults_of(read, secrets),
             *credential_faults.faults_of(read),
             *timer_faults.faults_of(read),

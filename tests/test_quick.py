@@ -40,5 +40,5 @@ def test_all_shares_together_are_everything() -> None:
 def test_this_very_tree_is_understood() -> None:
     assert "tests/test_quick.py" in files_of_tests()
     assert "tests/test_quick.py" in imports()["tests/quick.py"]
-    assert "tests/rules/test_money.py" in imports()["orchestrator/rules/money.py"]
+    assert "tests/rules/test_money.py" in imports()["orchestrator/rules/billing/money.py"]
     assert "tests/cli/test_closed_pipes.py" in imports()["tests/world.py"]

@@ -17,29 +17,30 @@ from typing import Any, Self
 from aiohttp.abc import AbstractResolver
 
 from orchestrator import wiring
-from orchestrator.flows.admit_queued import admit_queued
-from orchestrator.flows.close_due import close_due
-from orchestrator.flows.funds_due import funds_due
-from orchestrator.flows.jobs import perform
-from orchestrator.flows.let_queues_look import let_queues_look
-from orchestrator.flows.open_due import open_due
-from orchestrator.flows.ping_due import ping_due
-from orchestrator.flows.post_charges import post_charges
-from orchestrator.flows.resolve_due import resolve_due
-from orchestrator.flows.services import Services, no_jitter
-from orchestrator.flows.stop_due import stop_due
-from orchestrator.flows.upkeep import Tally, sync_credentials
-from orchestrator.flows.views import of_session
-from orchestrator.flows.warn_due import warn_due
-from orchestrator.providers.http import ClientOptions, HttpClient
-from orchestrator.providers.resolver import WatchedResolver
+from orchestrator.flows.engine.batch import Tally
+from orchestrator.flows.engine.services import Services, no_jitter
+from orchestrator.flows.jobs.perform import perform
+from orchestrator.flows.reports.views import of_session
+from orchestrator.flows.steps.admit_queued import admit_queued
+from orchestrator.flows.steps.close_due import close_due
+from orchestrator.flows.steps.funds_due import funds_due
+from orchestrator.flows.steps.open_due import open_due
+from orchestrator.flows.steps.ping.ping_due import ping_due
+from orchestrator.flows.steps.post_charges import post_charges
+from orchestrator.flows.steps.resolve_due import resolve_due
+from orchestrator.flows.steps.stop_due import stop_due
+from orchestrator.flows.steps.wake_queues import let_queues_look
+from orchestrator.flows.steps.warn_due import warn_due
+from orchestrator.flows.upstream.credentials import sync_credentials
+from orchestrator.providers.http.client import ClientOptions, HttpClient
+from orchestrator.providers.http.resolver import WatchedResolver
 from orchestrator.rules.states import Step
 from orchestrator.rules.values import Placement, Plan, Policy, Session
 from orchestrator.settings import Configuration, ProviderConfiguration, SecretStore, Settings
 from orchestrator.settings.configuration import BUILT_IN_PLANS
 from orchestrator.simulator import Simulator, SimulatorServer
-from orchestrator.store.ledger import Entry
-from orchestrator.store.stopwatch import Stopwatch
+from orchestrator.store.core.stopwatch import Stopwatch
+from orchestrator.store.queries.ledger import Entry
 
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
 START = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)

@@ -33,7 +33,7 @@ def _since(text: str) -> datetime:
 @app.command("list")
 def list_accounts(limit: Limit = 1000, as_json: AsJson = False) -> None:
     """All accounts."""
-    from orchestrator.flows import views
+    from orchestrator.flows.reports import views
 
     with reading() as tx:
         now = tx.now()
@@ -46,7 +46,7 @@ def list_accounts(limit: Limit = 1000, as_json: AsJson = False) -> None:
 @app.command("show")
 def show_account(account_id: AccountId, as_json: AsJson = False) -> None:
     """One account: its money, its quota used and allowed, and the sessions that use it."""
-    from orchestrator.flows.read_account import with_quota
+    from orchestrator.flows.reports.account_view import with_quota
 
     with reading() as tx:
         now = tx.now()
@@ -132,7 +132,7 @@ def ledger(
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV and nothing else.")] = False,
 ) -> None:
     """Every movement of an account's money with the balance after it, newest first."""
-    from orchestrator.flows.read_account import ledger_line
+    from orchestrator.flows.reports.account_view import ledger_line
 
     if as_json and as_csv:
         raise Misused("--json prints JSON and nothing else, --csv CSV: give one")
@@ -153,11 +153,11 @@ def ledger(
 @app.command()
 def forecast(account_id: AccountId, as_json: AsJson = False) -> None:
     """What an account burns, when its funds end, and what each session has cost and will."""
-    from orchestrator.flows import read_account
+    from orchestrator.flows.reports import account_view
 
     with reading() as tx:
         now = tx.now()
-        told = read_account.forecast(tx, configured(), found_account(tx, account_id), now)
+        told = account_view.forecast(tx, configured(), found_account(tx, account_id), now)
     if as_json:
         return print_json(told)
     return show(*account_tables.forecast(told, now))

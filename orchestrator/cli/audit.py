@@ -9,10 +9,10 @@ import typer
 from orchestrator.cli.failures import REFUSED
 from orchestrator.cli.options import AsJson
 from orchestrator.cli.output import coloured, print_json, progress, show, table
-from orchestrator.rules.audit import MEANING, Check, Finding
+from orchestrator.rules.audit.invariants import MEANING, Check, Finding
 
 if TYPE_CHECKING:
-    from orchestrator.flows.audit import Report
+    from orchestrator.flows.audit.audit_store import Report
 
 #: Violations in the table; `--json` has all.
 _SHOWN = 50
@@ -35,7 +35,7 @@ def audit(
 
 def _run(*, full: bool) -> "Report":
     from orchestrator import wiring
-    from orchestrator.flows.audit import audit_everything, audit_now
+    from orchestrator.flows.audit.audit_store import audit_everything, audit_now
     from orchestrator.settings import load_settings
 
     settings = load_settings()

@@ -13,7 +13,7 @@ from orchestrator.cli.reading import clock_of, opened
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from orchestrator.rules.clock import Known
+    from orchestrator.rules.installation.clock import Known
 
 app = typer.Typer()
 
@@ -31,8 +31,8 @@ def accept(as_json: AsJson = False) -> None:
     """Accept the store's clock after a jump: its time is right, and has really passed. Charges, stops and pings
     follow it from now on; rows that lie in the future are brought back, and what was charged for time that did not
     pass is reversed."""
-    from orchestrator.flows.accept_clock import accept_clock
-    from orchestrator.flows.watch_clock import correct_rows
+    from orchestrator.flows.operations.accept_clock import accept_clock
+    from orchestrator.flows.operations.watch_clock import correct_rows
 
     with services_here() as services:
         known = accept_clock(services.database)

@@ -10,12 +10,12 @@ from orchestrator.rules.states import State
 from orchestrator.rules.values import ModelType, Session
 
 if TYPE_CHECKING:
-    from orchestrator.store.unit import Transaction
+    from orchestrator.store.transaction import Transaction
 
 
 def endpoint_of(tx: "Transaction", session_id: str) -> dict[str, Any]:
     """URL, model, auth, secret reference. Raises Refusal(invalid_state) unless the session runs."""
-    from orchestrator.flows import views
+    from orchestrator.flows.reports import views
 
     session = found_session(tx, session_id)
     endpoint: dict[str, Any] | None = views.of_session(tx, session, tx.now())["endpoint"]

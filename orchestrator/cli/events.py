@@ -15,7 +15,7 @@ from orchestrator.cli.session_tables import events as event_table
 
 if TYPE_CHECKING:
     from orchestrator.store.database import Database
-    from orchestrator.store.outbox import WaitingEvent
+    from orchestrator.store.queries.outbox import WaitingEvent
 
 #: Events read at once, and seconds between two looks for new ones.
 _PAGE, _LOOK = 1000, 0.5
@@ -74,6 +74,6 @@ def _print_each(found: Sequence["WaitingEvent"], *, as_json: bool) -> None:
 
 
 def _as_json(event: "WaitingEvent") -> dict[str, object]:
-    from orchestrator.flows.deliver_events import cloud_event
+    from orchestrator.flows.operations.deliver_events import cloud_event
 
     return cloud_event(event)

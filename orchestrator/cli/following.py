@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from orchestrator.store.outbox import WaitingEvent
+    from orchestrator.store.queries.outbox import WaitingEvent
 
 #: A place in the order that nobody has filled after this was rolled back: no transaction lasts so long.
 GIVE_UP_AFTER = timedelta(seconds=90)

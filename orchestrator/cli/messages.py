@@ -14,7 +14,7 @@ from orchestrator.cli.times import when
 from orchestrator.cli.usage import Misused
 
 if TYPE_CHECKING:
-    from orchestrator.rules.messages import ParkedMessage
+    from orchestrator.rules.installation.messages import ParkedMessage
     from orchestrator.store.database import Database
     from orchestrator.tasks.parked_copies import ParkedCopies
 
@@ -103,7 +103,7 @@ def _sent(copies: "ParkedCopies", message: "ParkedMessage") -> bool:
 
 
 def _remove(database: "Database", messages: Sequence["ParkedMessage"]) -> None:
-    from orchestrator.flows.parked import remove
+    from orchestrator.flows.operations.parked_messages import remove
 
     ids = [message.id for message in messages]
     database.transact(lambda tx: remove(tx, ids))

@@ -24,7 +24,7 @@ def _show_model(model: Json) -> None:
 @app.command("list")
 def list_models(as_json: AsJson = False) -> None:
     """The catalog, and the private models."""
-    from orchestrator.flows import views
+    from orchestrator.flows.reports import views
 
     with reading() as tx:
         models = [views.of_model(model) for model in tx.models.listed()]

@@ -11,7 +11,7 @@ from orchestrator.cli import private_valkey
 from orchestrator.cli.output import say
 from orchestrator.cli.readiness import look_at_broker, wait_for_database
 from orchestrator.cli.tree import Tree
-from orchestrator.flows.measure import begin_at_zero, measure
+from orchestrator.flows.reports.measure import begin_at_zero, measure
 from orchestrator.observability import log as logs
 from orchestrator.observability import metrics
 from orchestrator.settings import (

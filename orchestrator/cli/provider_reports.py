@@ -5,16 +5,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.rules.alarms import Alarm
 from orchestrator.rules.events import rfc3339
-from orchestrator.rules.installation_alarms import InstallationAlarm, InstallationAlarmKind
-from orchestrator.rules.network import concerns
+from orchestrator.rules.installation.installation_alarms import InstallationAlarm, InstallationAlarmKind
+from orchestrator.rules.upstream.alarms import Alarm
+from orchestrator.rules.upstream.network import concerns
 from orchestrator.rules.values import Brake, Credential, Meter
 
 if TYPE_CHECKING:
     from orchestrator.settings import Configuration, ProviderConfiguration, SecretStore
-    from orchestrator.store.unit import Transaction
-    from orchestrator.store.waits import ModelWait
+    from orchestrator.store.queries.waits import ModelWait
+    from orchestrator.store.transaction import Transaction
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -10,7 +10,7 @@ from orchestrator.cli.times import away, when
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from orchestrator.flows.tries import Tried
+    from orchestrator.flows.operations.checks import Tried
 
 _COLOURS = {
     "free": "green",

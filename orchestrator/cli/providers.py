@@ -16,7 +16,7 @@ from orchestrator.cli.provider_reports import known_of, reports
 from orchestrator.cli.reading import reading
 
 if TYPE_CHECKING:
-    from orchestrator.flows.services import Services
+    from orchestrator.flows.engine.services import Services
 
 app = typer.Typer()
 Name = Annotated[str, typer.Argument(help="As the configuration calls it.")]
@@ -44,7 +44,7 @@ def list_providers(as_json: AsJson = False) -> None:
 @app.command()
 def check(name: Name, as_json: AsJson = False) -> None:
     """Try credentials, balance, models and one ping; says what works, what does not, and what to do."""
-    from orchestrator.flows.check_provider import check_provider
+    from orchestrator.flows.operations.provider_check import check_provider
 
     with services_here() as services:
         if name not in services.drivers:
@@ -61,7 +61,7 @@ def orphans(
     name: Annotated[str | None, typer.Argument(help="Only of this provider.")] = None, as_json: AsJson = False
 ) -> None:
     """What is known to live at providers without a session; `session close` takes these ids too."""
-    from orchestrator.flows import leftovers
+    from orchestrator.flows.reports import leftovers
 
     with reading() as tx:
         found = leftovers.orphans(tx, tx.now(), name)
@@ -72,7 +72,7 @@ def orphans(
 def release_brake(name: Name, as_json: AsJson = False) -> None:
     """Lift every brake of a provider and its credentials. Doubts there begin anew: who is dead is found dead, and
     where most still fail, it brakes again."""
-    from orchestrator.flows.brake import release_by_hand
+    from orchestrator.flows.upstream.brake import release_by_hand
 
     with services_here() as services:
         lifted = release_by_hand(services, name)

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from orchestrator.client.sender import BrokerRefused, BrokerUnreachable, check_broker
 from orchestrator.settings import Settings
+from orchestrator.store.core.error_classes import ErrorClass
 from orchestrator.store.database import StoreOutage, StoreUnavailable
-from orchestrator.store.error_classes import ErrorClass
 from orchestrator.tasks.saying import Sayer
 
 log = logging.getLogger(__name__)

@@ -8,10 +8,10 @@ from orchestrator.rules.refusals import ErrorCode, Refusal
 from orchestrator.rules.values import Account, Session
 
 if TYPE_CHECKING:
-    from orchestrator.rules.clock import Known
+    from orchestrator.rules.installation.clock import Known
     from orchestrator.settings import Configuration
     from orchestrator.store.database import Database
-    from orchestrator.store.unit import Transaction
+    from orchestrator.store.transaction import Transaction
 
 
 @contextmanager
@@ -52,7 +52,7 @@ def configured() -> "Configuration":
 def found_session(tx: "Transaction", session_id: str) -> Session:
     """The session; a deleted one is shown as well, for what is left of it. Raises Refusal(unknown_session), or, for one
     that is archived, Refusal(invalid_state)."""
-    from orchestrator.flows import archived
+    from orchestrator.flows.lifecycle import archived
 
     session = tx.sessions.get(session_id)
     left = tx.archive.get(session_id) if session is None else None

@@ -16,7 +16,7 @@ from orchestrator.rules.events import rfc3339
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from orchestrator.flows.reconcile_reports import Report
+    from orchestrator.flows.reconcile.reports import Report
 
 _COLOURS = {"adopt": "yellow", "close": "red", "end": "red", "wait": "dim", "report": "red"}
 
@@ -36,9 +36,9 @@ def reconcile(
 ) -> None:
     """Compare what lives at providers with what we know: adopt, close or end. Exit code 1 where anything
     differs, or there was no list."""
-    from orchestrator.flows import leftovers
-    from orchestrator.flows.reconcile import reconcile as compare
-    from orchestrator.flows.reconcile_reports import Wish
+    from orchestrator.flows.reconcile.reconcile_due import reconcile as compare
+    from orchestrator.flows.reconcile.reports import Wish
+    from orchestrator.flows.reports import leftovers
 
     if force and max_share is not None:
         raise Misused("--force touches whatever the share, --max-share bounds it: give one")

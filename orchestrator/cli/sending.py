@@ -12,7 +12,7 @@ from orchestrator.cli.failures import REFUSED, Complaint, refusal_lines
 from orchestrator.cli.options import AsJson
 from orchestrator.cli.output import print_json, print_line, progress
 from orchestrator.cli.usage import Misused, Names, misused, names_of
-from orchestrator.rules.messages import task_id_fault
+from orchestrator.rules.installation.messages import task_id_fault
 
 Json: TypeAlias = dict[str, Any]
 #: Shows a job's result to people.

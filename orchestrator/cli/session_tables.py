@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from orchestrator.rules.values import Placement
-    from orchestrator.store.outbox import WaitingEvent
+    from orchestrator.store.queries.outbox import WaitingEvent
 
 _COLOURS = {
     "created": "dim",

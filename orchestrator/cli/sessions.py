@@ -45,7 +45,7 @@ def list_sessions(
     as_json: AsJson = False,
 ) -> None:
     """Sessions that are not deleted, newest first."""
-    from orchestrator.flows import leftovers, views
+    from orchestrator.flows.reports import leftovers, views
 
     if archived:
         return _list_archived(account, limit, as_json=as_json)
@@ -65,7 +65,7 @@ def list_sessions(
 
 
 def _list_archived(account: str | None, limit: int, *, as_json: bool) -> None:
-    from orchestrator.flows.archived import view
+    from orchestrator.flows.lifecycle.archived import view
 
     if account is None:
         raise Misused("--archived lists the sessions of one account: name it with --account")
@@ -78,7 +78,8 @@ def _list_archived(account: str | None, limit: int, *, as_json: bool) -> None:
 @app.command("show")
 def show_session(session_id: SessionId, as_json: AsJson = False) -> None:
     """One session with its placements and its latest events; an archived one as it was."""
-    from orchestrator.flows import archived, views
+    from orchestrator.flows.lifecycle import archived
+    from orchestrator.flows.reports import views
 
     with reading() as tx:
         now = tx.now()
@@ -100,7 +101,7 @@ def show_session(session_id: SessionId, as_json: AsJson = False) -> None:
 @app.command()
 def explain(session_id: SessionId, as_json: AsJson = False) -> None:
     """Why it is where it is, what is next, and every rule that may stop it."""
-    from orchestrator.flows.explain import explain as told_of
+    from orchestrator.flows.reports.explain import explain as told_of
 
     policies = configured()
     with reading() as tx:

@@ -12,7 +12,7 @@ from orchestrator.cli.options import AsJson
 from orchestrator.cli.output import coloured, print_json, print_line, say, show, table
 
 if TYPE_CHECKING:
-    from orchestrator.flows.apply import Change
+    from orchestrator.flows.jobs.apply_catalog import Change
 
 _COLOURS = {"added": "green", "changed": "yellow", "unchanged": "dim", "refused": "red"}
 
@@ -38,8 +38,8 @@ def apply(
 ) -> None:
     """Add or change models and accounts; again, it changes nothing."""
     from orchestrator import wiring
-    from orchestrator.flows.apply import apply_wishes
-    from orchestrator.flows.wishes import wishes_of
+    from orchestrator.flows.jobs.apply_catalog import apply_wishes
+    from orchestrator.flows.jobs.catalog_file import wishes_of
     from orchestrator.settings import load_settings
 
     settings = load_settings()

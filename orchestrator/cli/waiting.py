@@ -34,7 +34,7 @@ def until_running(session: dict[str, Any], seconds: float) -> dict[str, Any]:
 
 
 def _look(database: "Database", session_id: str) -> dict[str, Any]:
-    from orchestrator.flows import views
+    from orchestrator.flows.reports import views
 
     with database.reading() as tx:
         return views.of_session(tx, found_session(tx, session_id), tx.now())

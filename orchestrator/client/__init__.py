@@ -1,7 +1,14 @@
-"""What other services import to enqueue jobs, and what the worker checks them with.
+"""What other services import to send jobs, and what the worker checks them with.
 
-`JobClient` sends; `parse` turns a job's keyword arguments into a request or a Refusal; `succeeded` and
-`refused` are the two shapes of an outcome. Celery is imported only where a client or its options are made.
+sender        `JobClient` sends jobs and reads their outcomes
+requests, account_requests, model_requests   one model for each job, built from `parts` and `fields`
+parsing       `parse` turns keyword arguments into a request or a Refusal
+wild          values that no job may contain at any depth
+outcomes      `succeeded` and `refused`: the two shapes of an outcome
+options       the Celery options that clients and workers share
+stream        reads the Redis stream of events
+
+Celery is imported only when a client or its options are made.
 """
 
 from orchestrator.client.options import JOBS_QUEUE, celery_options

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from orchestrator.rules.names import MAX_DESCRIPTION, MAX_NAME, line_fault, text_fault
+from orchestrator.rules.sessions.names import MAX_DESCRIPTION, MAX_NAME, line_fault, text_fault
 from orchestrator.rules.text import is_text
 from orchestrator.rules.values import ModelSource, ModelType, OnQuota
 from orchestrator.settings import is_reference

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.client.options import JOBS_QUEUE, celery_options
-from orchestrator.rules.messages import task_id_fault
+from orchestrator.rules.installation.messages import task_id_fault
 from orchestrator.rules.refusals import ErrorCode, Refusal
 from orchestrator.settings import redacted_url
 

@@ -19,7 +19,7 @@ LINES, WINDOW = 3, 60.0
 #: Kinds that are remembered; the oldest is forgotten first.
 KINDS = 1000
 #: Loggers whose lines below a warning are never repetitions: what happened to sessions is logged once each.
-ONCE_EACH = frozenset({"orchestrator.flows.deliver_events"})
+ONCE_EACH = frozenset({"orchestrator.flows.operations.deliver_events"})
 
 #: What differs between two lines of one kind where a message was formatted before it was logged.
 _PARTICULARS = re.compile(r"0x[0-9a-f]+|[0-9a-f]{8}[0-9a-f-]*|\d+(\.\d+)?", re.IGNORECASE)

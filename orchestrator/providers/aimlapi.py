@@ -9,18 +9,19 @@ from typing import Any
 
 from pydantic import Field
 
-from orchestrator.providers.always_on import AlwaysOn
-from orchestrator.providers.answers import Answer
-from orchestrator.providers.card import Card
-from orchestrator.providers.chat import Dialect, Pinger
-from orchestrator.providers.driver import Auth, Balance, Endpoint, Order, Placed, Probe, Secret, Target
-from orchestrator.providers.errors import CredentialRefused, Misconfigured, ModelMissing, OutOfBalance
-from orchestrator.providers.faults import Rule, has_error
-from orchestrator.providers.http import Call, HttpClient
-from orchestrator.providers.lifecycle import ask_reading, listed_models, refusal
-from orchestrator.providers.numbers import read_decimal
-from orchestrator.providers.options import DriverOptions
-from orchestrator.providers.patterns import URL
+from orchestrator.providers.chat.ping import Dialect, Pinger
+from orchestrator.providers.http.client import Call, HttpClient
+from orchestrator.providers.port.answers import Answer
+from orchestrator.providers.port.card import Card
+from orchestrator.providers.port.driver import Auth, Balance, Endpoint, Order, Placed, Probe, Secret, Target
+from orchestrator.providers.port.errors import CredentialRefused, Misconfigured, ModelMissing, OutOfBalance
+from orchestrator.providers.port.faults import Rule, has_error
+from orchestrator.providers.shared.always_on import AlwaysOn
+from orchestrator.providers.shared.driver_type import DriverType
+from orchestrator.providers.shared.lifecycle import ask_reading, listed_models, refusal
+from orchestrator.providers.shared.numbers import read_decimal
+from orchestrator.providers.shared.options import DriverOptions
+from orchestrator.providers.shared.patterns import URL
 
 #: The exact price of one ping, in dollars.
 COST_HEADER = "x-aimlapi-usd-spent"
@@ -148,3 +149,6 @@ def _needed(secret: Secret | None) -> Secret:
     if secret is None:
         raise Misconfigured("AIMLAPI needs a credential")
     return secret
+
+
+TYPE = DriverType(AimlapiOptions, AimlapiDriver, card)

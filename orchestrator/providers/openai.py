@@ -7,16 +7,17 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from orchestrator.providers.always_on import AlwaysOn
-from orchestrator.providers.answers import Answer
-from orchestrator.providers.card import Card
-from orchestrator.providers.chat import Dialect, Pinger
-from orchestrator.providers.driver import Auth, Endpoint, Order, Placed, Probe, Secret, Target
-from orchestrator.providers.errors import ModelMissing
-from orchestrator.providers.http import Call, HttpClient
-from orchestrator.providers.lifecycle import ask_reading, listed_models
-from orchestrator.providers.looks import LOOK_PATH, SERVER_LOOKS
-from orchestrator.providers.options import DriverOptions
+from orchestrator.providers.chat.ping import Dialect, Pinger
+from orchestrator.providers.http.client import Call, HttpClient
+from orchestrator.providers.port.answers import Answer
+from orchestrator.providers.port.card import Card
+from orchestrator.providers.port.driver import Auth, Endpoint, Order, Placed, Probe, Secret, Target
+from orchestrator.providers.port.errors import ModelMissing
+from orchestrator.providers.shared.always_on import AlwaysOn
+from orchestrator.providers.shared.driver_type import DriverType
+from orchestrator.providers.shared.lifecycle import ask_reading, listed_models
+from orchestrator.providers.shared.looks import LOOK_PATH, SERVER_LOOKS
+from orchestrator.providers.shared.options import DriverOptions
 
 #: Answers that say "no such list here"; the first good ping is the proof then.
 _NO_LIST = frozenset({404, 405, 501})
@@ -89,3 +90,6 @@ class OpenAIDriver(AlwaysOn):
 
 def card(_options: OpenAIOptions) -> Card:
     return Card(has_lifecycle=False)
+
+
+TYPE = DriverType(OpenAIOptions, OpenAIDriver, card)

@@ -1,48 +1,30 @@
 """The names that `driver = "…"` may take, and how each driver is built from its configuration."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from orchestrator.providers import (
-    aimlapi,
-    fpt,
-    fpt_options,
-    morpheus,
-    morpheus_node,
-    morpheus_options,
-    openai,
-    sesterce,
-    sesterce_options,
-)
-from orchestrator.providers.card import Card
-from orchestrator.providers.driver import Driver
-from orchestrator.providers.http import HttpClient
-from orchestrator.providers.options import DriverOptions
-from orchestrator.providers.patterns import WORDS
-
-
-@dataclass(frozen=True, slots=True)
-class DriverType:
-    """A driver before it is built."""
-
-    options: type[DriverOptions]
-    build: Callable[[str, Any, HttpClient], Driver]
-    card: Callable[[Any], Card]
-
+from orchestrator.providers import aimlapi, openai
+from orchestrator.providers.fpt import driver as fpt
+from orchestrator.providers.http.client import HttpClient
+from orchestrator.providers.morpheus import driver as morpheus
+from orchestrator.providers.morpheus_node import driver as morpheus_node
+from orchestrator.providers.port.card import Card
+from orchestrator.providers.port.driver import Driver
+from orchestrator.providers.sesterce import driver as sesterce
+from orchestrator.providers.shared.driver_type import DriverType
+from orchestrator.providers.shared.options import DriverOptions
+from orchestrator.providers.shared.patterns import WORDS
 
 DRIVERS: Mapping[str, DriverType] = {
-    "openai": DriverType(openai.OpenAIOptions, openai.OpenAIDriver, openai.card),
-    "aimlapi": DriverType(aimlapi.AimlapiOptions, aimlapi.AimlapiDriver, aimlapi.card),
-    "sesterce": DriverType(sesterce_options.SesterceOptions, sesterce.SesterceDriver, sesterce_options.card),
-    "morpheus": DriverType(morpheus_options.MorpheusOptions, morpheus.MorpheusDriver, morpheus_options.card),
-    "morpheus-node": DriverType(
-        morpheus_node.MorpheusNodeOptions, morpheus_node.MorpheusNodeDriver, morpheus_node.card
-    ),
-    "fpt": DriverType(fpt_options.FptOptions, fpt.build, fpt.card),
+    "openai": openai.TYPE,
+    "aimlapi": aimlapi.TYPE,
+    "sesterce": sesterce.TYPE,
+    "morpheus": morpheus.TYPE,
+    "morpheus-node": morpheus_node.TYPE,
+    "fpt": fpt.TYPE,
 }
 
 

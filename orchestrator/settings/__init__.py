@@ -1,6 +1,14 @@
-"""What an operator says: the environment, `orchestrator.toml` and the secrets that both refer to.
+"""What an operator configures: the environment, `orchestrator.toml`, and secrets by reference.
 
-The only reader of the environment. A wrong setting is found at start, with every other one, by its path.
+environment    reads `ORCHESTRATOR_*`: the only reader of the environment
+reading        reads `orchestrator.toml`, with `tables`, `policies` and `providers` for its parts
+configuration  the checked configuration, frozen, with every default
+secrets        resolves `env:NAME` and `file:/path`
+urls, sockets  URLs of the database and broker; where a private Valkey listens
+file_limit     the limit of open files
+faults         errors of the configuration, each with its path
+
+A wrong setting is found at start, together with every other one.
 """
 
 from orchestrator.settings.configuration import AttachRule, Configuration, ProviderConfiguration

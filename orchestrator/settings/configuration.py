@@ -9,10 +9,16 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
-from orchestrator.rules.addresses import Network, Reach, hides_an_address, is_address_or_local, is_loopback
-from orchestrator.rules.audit import Bounds
-from orchestrator.rules.quota import Terms, terms_of
-from orchestrator.rules.retention import DeleteAfter, SessionRetention, delete_after
+from orchestrator.rules.admission.quota import Terms, terms_of
+from orchestrator.rules.audit.invariants import Bounds
+from orchestrator.rules.installation.retention import DeleteAfter, SessionRetention, delete_after
+from orchestrator.rules.upstream.addresses import (
+    Network,
+    Reach,
+    hides_an_address,
+    is_address_or_local,
+    is_loopback,
+)
 from orchestrator.rules.values import ZERO, Account, Plan, Policy
 from orchestrator.settings.secrets import is_reference
 

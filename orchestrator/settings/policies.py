@@ -5,7 +5,7 @@ from dataclasses import asdict, fields, replace
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
-from orchestrator.rules.quota import QUOTAS
+from orchestrator.rules.admission.quota import QUOTAS
 from orchestrator.rules.values import Plan, Policy
 from orchestrator.settings.configuration import BUILT_IN_PLANS
 from orchestrator.settings.tables import Table

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
-from orchestrator.rules.addresses import Network, whole_network
-from orchestrator.rules.audit import Bounds
-from orchestrator.rules.retention import LEAST_DAYS, SessionRetention
+from orchestrator.rules.audit.invariants import Bounds
+from orchestrator.rules.installation.retention import LEAST_DAYS, SessionRetention
+from orchestrator.rules.upstream.addresses import Network, whole_network
 from orchestrator.rules.values import Policy
 from orchestrator.settings.configuration import AttachRule, Configuration, Retention
 from orchestrator.settings.faults import ConfigurationError, Fault

@@ -7,7 +7,7 @@ from decimal import Decimal
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
-from orchestrator.rules.money import parse_amount
+from orchestrator.rules.billing.money import parse_amount
 from orchestrator.settings.faults import Fault
 
 #: More of anything than one installation has.

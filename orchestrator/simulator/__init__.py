@@ -1,10 +1,14 @@
-"""Upstream platforms with a bad temper, over their real wire formats.
+"""Upstream platforms that misbehave, over their real wire formats.
 
-A real HTTP server that shares no code with the rest of the package: what it says about a run is the
-provider's own view. `world` keeps upstreams, sessions, faults and the log of calls; `platforms` holds one
-file per wire format; `faults` everything that can go wrong; `dispatch` and `delivery` carry a call from its
-headers to its last byte; `control` and `operate` arrange the world; `server` runs it inside a test and
-`process` on its own.
+A real HTTP server that shares no code with the rest of the package: its report is the provider's own view of a run.
+
+world, sessions, calllog, values   upstreams, sessions, the log of calls, and their types
+platform, platforms, completions   one file for each wire format
+faults, faultbook                  what can go wrong, and which call it affects
+dispatch, wire, delivery           carry a call from its headers to its last byte
+control, specs, operate            arrange the world over HTTP or in process
+report                             what went well and what did not
+server, hosting, process           run it inside a test, on a port, as a process
 """
 
 from orchestrator.simulator.process import run

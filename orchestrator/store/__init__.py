@@ -1,11 +1,10 @@
-"""The only place that speaks SQL. Rows stay inside; frozen snapshots leave.
+"""The only package with SQL. Rows stay inside; frozen snapshots leave.
 
-database      engine, transactions with retries, the one clock
-tables/       SQLModel tables, one file per family, with constraints and due-indexes
-columns       column types that are exact on SQLite and PostgreSQL
-rows          rows to snapshots and back
-unit          one transaction: every family of queries, the wake-ups it causes
-brakes, meters, sessions, placements, accounts, credentials, refused_keys, models, ledger, inbox, outbox, leases
-              the named queries, each with its promise
-migrate       Alembic, from inside
+database     transactions with retries, and the store's clock
+transaction  one transaction: every query object, and the wake-ups that its commit causes
+queries      the named queries
+tables       the SQLModel tables, with constraints and indexes
+core         engine, column types, error classes: nothing of the domain
+migrate      runs Alembic; `migrations` has the scripts
+unreadable   rows that cannot be read
 """

@@ -13,14 +13,14 @@ from sqlalchemy import Connection, make_url, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
 from orchestrator.rules.states import Step
-from orchestrator.store.clock import Clock, StoreClock
-from orchestrator.store.engine import open_engine
-from orchestrator.store.error_classes import OUTAGES, ErrorClass, error_class
-from orchestrator.store.identity import Identity
-from orchestrator.store.pooler import is_pooled, timeouts
-from orchestrator.store.remedies import CHECK_THE_URL, file_fault, remedy
-from orchestrator.store.stopwatch import Stopwatch, machine_stopwatch
-from orchestrator.store.unit import Transaction
+from orchestrator.store.core.engine import open_engine
+from orchestrator.store.core.error_classes import OUTAGES, ErrorClass, error_class
+from orchestrator.store.core.identity import Identity
+from orchestrator.store.core.pooler import is_pooled, timeouts
+from orchestrator.store.core.remedies import CHECK_THE_URL, file_fault, remedy
+from orchestrator.store.core.stopwatch import Stopwatch, machine_stopwatch
+from orchestrator.store.queries.clock import Clock, StoreClock
+from orchestrator.store.transaction import Transaction
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ StoreError = SQLAlchemyError
 
 
 class StoreOutage(SQLAlchemyError):
-    """All work meets this error alike, and the same work succeeds once it is over (store/error_classes.py).
+    """All work meets this error alike, and the same work succeeds once it is over (store/core/error_classes.py).
 
     The message names no value of a row and no secret."""
 

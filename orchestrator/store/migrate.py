@@ -21,8 +21,8 @@ from sqlalchemy import Connection, Engine, Index, inspect, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.schema import CreateIndex
 
+from orchestrator.store.core.pooler import is_pooled
 from orchestrator.store.database import Database, StoreUnavailable
-from orchestrator.store.pooler import is_pooled
 from orchestrator.store.tables import metadata
 
 _HERE = Path(__file__).parent / "migrations"

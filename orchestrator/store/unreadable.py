@@ -9,9 +9,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from orchestrator.rules.states import Step
 from orchestrator.rules.values import Placement, Session
-from orchestrator.store.audit import ACCOUNTS, ARCHIVED, LEDGER, OUTBOX, PLACEMENTS, SESSIONS
-from orchestrator.store.error_classes import ErrorClass, error_class
-from orchestrator.store.rows import snapshot
+from orchestrator.store.core.error_classes import ErrorClass, error_class
+from orchestrator.store.core.rows import snapshot
+from orchestrator.store.queries.audit import ACCOUNTS, ARCHIVED, LEDGER, OUTBOX, PLACEMENTS, SESSIONS
 
 #: Where what belongs to a session, a placement or an account is found.
 _PLACES = (

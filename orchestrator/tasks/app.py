@@ -10,12 +10,12 @@ from celery import Celery
 from orchestrator import wiring
 from orchestrator.client.options import JOBS_QUEUE, celery_options
 from orchestrator.client.stream import connect
-from orchestrator.flows.crowd import LINES_OF_JOBS, OF_ANSWERS, OF_JOBS, Crowd
-from orchestrator.flows.deliver_events import Sink, with_the_log
-from orchestrator.flows.loop import EventLoop
-from orchestrator.flows.services import Services
-from orchestrator.flows.upkeep import sync_credentials
-from orchestrator.rules.liveness import CONTROL, KINDS
+from orchestrator.flows.engine.crowd import LINES_OF_JOBS, OF_ANSWERS, OF_JOBS, Crowd
+from orchestrator.flows.engine.loop import EventLoop
+from orchestrator.flows.engine.services import Services
+from orchestrator.flows.operations.deliver_events import Sink, with_the_log
+from orchestrator.flows.upstream.credentials import sync_credentials
+from orchestrator.rules.installation.liveness import CONTROL, KINDS
 from orchestrator.rules.states import Step
 from orchestrator.settings import Settings, load_settings
 from orchestrator.tasks import jobs, ticks

@@ -8,7 +8,7 @@ from redis import Redis
 
 from orchestrator.client import stream
 from orchestrator.client.options import JOBS_QUEUE
-from orchestrator.rules.liveness import KINDS
+from orchestrator.rules.installation.liveness import KINDS
 from orchestrator.tasks import parked_copies
 from orchestrator.tasks.ticks import queue_of
 

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from orchestrator.rules.messages import LARGEST_ENTRY, Unreadable, clean_entry
+from orchestrator.rules.installation.messages import LARGEST_ENTRY, Unreadable, clean_entry
 from orchestrator.tasks.parking import Parking, Refused
 from orchestrator.tasks.reasons import is_of_the_broker, reason_of
 from orchestrator.tasks.unacked import restoring_safely

@@ -2,7 +2,7 @@
 
 import logging
 
-from orchestrator.rules.descriptors import calls_that_fit, files_needed
+from orchestrator.rules.installation.descriptors import calls_that_fit, files_needed
 from orchestrator.settings import Configuration
 from orchestrator.settings.file_limit import raise_file_limit
 

@@ -16,8 +16,8 @@ from celery.worker.consumer import Consumer
 from kombu import compression
 from kombu.serialization import dumps
 
-from orchestrator.rules.message_head import shown_name
-from orchestrator.rules.messages import LARGEST_ENTRY, Unreadable, Unsupported, read_task
+from orchestrator.rules.installation.message_head import shown_name
+from orchestrator.rules.installation.messages import LARGEST_ENTRY, Unreadable, Unsupported, read_task
 from orchestrator.tasks.entries import guarded_transport
 from orchestrator.tasks.parking import Parking, Refused
 from orchestrator.tasks.reasons import is_of_the_broker, reason_of

@@ -12,14 +12,14 @@ from celery.exceptions import Reject
 from orchestrator.client.options import NOOP
 from orchestrator.client.outcomes import refused, succeeded
 from orchestrator.client.requests import JOBS
-from orchestrator.flows.crowd import LOOK_AGAIN, AccountBusy
-from orchestrator.flows.failures import tell as told
-from orchestrator.flows.jobs import failed_at_every_try, give_up, perform
-from orchestrator.flows.services import Services
-from orchestrator.rules.messages import RETRY_AFTER
+from orchestrator.flows.engine.crowd import LOOK_AGAIN, AccountBusy
+from orchestrator.flows.engine.failures import tell as told
+from orchestrator.flows.engine.services import Services
+from orchestrator.flows.jobs.perform import failed_at_every_try, give_up, perform
+from orchestrator.rules.installation.messages import RETRY_AFTER
 from orchestrator.rules.refusals import ErrorCode, Refusal
+from orchestrator.store.core.error_classes import ErrorClass, error_class
 from orchestrator.store.database import StoreError, StoreOutage
-from orchestrator.store.error_classes import ErrorClass, error_class
 from orchestrator.tasks.any_arguments import AnyArguments
 
 log = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ from importlib.metadata import version
 
 from orchestrator.rules.values import Worker
 from orchestrator.store.database import Database, StoreError
-from orchestrator.store.unit import Transaction
+from orchestrator.store.transaction import Transaction
 
 log = logging.getLogger(__name__)
 

@@ -15,10 +15,10 @@ from typing import Any
 
 from orchestrator.client.outcomes import refused
 from orchestrator.client.parsing import schema
-from orchestrator.flows.parked import MOST_KEPT, park
+from orchestrator.flows.operations.parked_messages import MOST_KEPT, park
 from orchestrator.observability import metrics
-from orchestrator.rules.message_head import shape_of, shown_name
-from orchestrator.rules.messages import ParkedMessage, task_id_fault
+from orchestrator.rules.installation.message_head import shape_of, shown_name
+from orchestrator.rules.installation.messages import ParkedMessage, task_id_fault
 from orchestrator.rules.refusals import ErrorCode, Refusal
 from orchestrator.store.database import Database
 from orchestrator.tasks.parked_copies import ParkedCopies

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
 from orchestrator.client.options import JOBS_QUEUE
-from orchestrator.rules.liveness import CLOSE, CONTROL, OPEN, PING, STOP
+from orchestrator.rules.installation.liveness import CLOSE, CONTROL, OPEN, PING, STOP
 from orchestrator.settings import Settings
 from orchestrator.store.database import StoreOutage
 from orchestrator.tasks.draining import CALLS_END_WITHIN, PINGS_END_WITHIN, Drain

@@ -2,8 +2,8 @@
 
 from redis.exceptions import RedisError
 
-from orchestrator.rules.messages import Unreadable
-from orchestrator.rules.unread_messages import reason_in_words
+from orchestrator.rules.installation.messages import Unreadable
+from orchestrator.rules.installation.unread_messages import reason_in_words
 
 
 def reason_of(error: Exception) -> str:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from orchestrator.flows.pipeline import Pipeline
+from orchestrator.flows.engine.pipeline import Pipeline
 from orchestrator.store.database import StoreOutage
 from orchestrator.tasks.liveness import Pulse
 from orchestrator.tasks.outage import Outage

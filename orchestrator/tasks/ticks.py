@@ -4,36 +4,36 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.flows import brake
-from orchestrator.flows.admit_queued import admit_queued
-from orchestrator.flows.archive_sessions import archive_sessions
-from orchestrator.flows.audit import audit_store
-from orchestrator.flows.close_due import CLOSE as CLOSE_FLOW
-from orchestrator.flows.close_due import close_due, mark_unserved
-from orchestrator.flows.delete_ended import delete_ended
-from orchestrator.flows.deliver_events import Sink, deliver_events
-from orchestrator.flows.funds_due import funds_due
-from orchestrator.flows.keys import retry_paused
-from orchestrator.flows.let_queues_look import let_queues_look
-from orchestrator.flows.machine_clocks import alarm_off_clocks
-from orchestrator.flows.network import prune
-from orchestrator.flows.open_due import OPEN as OPEN_FLOW
-from orchestrator.flows.open_due import open_due
-from orchestrator.flows.own_faults import end_alarms
-from orchestrator.flows.ping_due import PING as PING_FLOW
-from orchestrator.flows.ping_due import ping_due
-from orchestrator.flows.pipeline import Flow
-from orchestrator.flows.post_charges import post_charges
-from orchestrator.flows.read_balances import read_balances
-from orchestrator.flows.reconcile import reconcile_due
-from orchestrator.flows.resolve_due import RESOLVE as RESOLVE_FLOW
-from orchestrator.flows.resolve_due import resolve_due
-from orchestrator.flows.services import Services
-from orchestrator.flows.stop_due import stop_due
-from orchestrator.flows.upkeep import forget_old_events, forget_old_outcomes
-from orchestrator.flows.warn_due import warn_due
-from orchestrator.flows.watch_clock import watch_clock
-from orchestrator.rules.liveness import CLOSE, CONTROL, OPEN, PING, STOP
+from orchestrator.flows.audit.audit_store import audit_store
+from orchestrator.flows.engine.pipeline import Flow
+from orchestrator.flows.engine.services import Services
+from orchestrator.flows.operations.archive_sessions import archive_sessions
+from orchestrator.flows.operations.delete_ended import delete_ended
+from orchestrator.flows.operations.deliver_events import Sink, deliver_events
+from orchestrator.flows.operations.housekeeping import forget_old_events, forget_old_outcomes
+from orchestrator.flows.operations.machine_clocks import alarm_off_clocks
+from orchestrator.flows.operations.watch_clock import watch_clock
+from orchestrator.flows.reconcile.reconcile_due import reconcile_due
+from orchestrator.flows.steps.admit_queued import admit_queued
+from orchestrator.flows.steps.close_due import CLOSE as CLOSE_FLOW
+from orchestrator.flows.steps.close_due import close_due, mark_unserved
+from orchestrator.flows.steps.funds_due import funds_due
+from orchestrator.flows.steps.open_due import OPEN as OPEN_FLOW
+from orchestrator.flows.steps.open_due import open_due
+from orchestrator.flows.steps.ping.network import prune
+from orchestrator.flows.steps.ping.ping_due import PING as PING_FLOW
+from orchestrator.flows.steps.ping.ping_due import ping_due
+from orchestrator.flows.steps.post_charges import post_charges
+from orchestrator.flows.steps.resolve_due import RESOLVE as RESOLVE_FLOW
+from orchestrator.flows.steps.resolve_due import resolve_due
+from orchestrator.flows.steps.stop_due import stop_due
+from orchestrator.flows.steps.wake_queues import let_queues_look
+from orchestrator.flows.steps.warn_due import warn_due
+from orchestrator.flows.upstream import brake
+from orchestrator.flows.upstream.credentials import retry_paused
+from orchestrator.flows.upstream.local_faults import end_alarms
+from orchestrator.flows.upstream.read_balances import read_balances
+from orchestrator.rules.installation.liveness import CLOSE, CONTROL, OPEN, PING, STOP
 from orchestrator.rules.states import Step
 
 

@@ -10,8 +10,8 @@ from kombu.utils.json import dumps, loads
 from redis.exceptions import ResponseError
 
 from orchestrator.client.options import JOBS_QUEUE
-from orchestrator.rules.liveness import KINDS
-from orchestrator.rules.messages import UnackedMessage, Unreadable, read_unacked
+from orchestrator.rules.installation.liveness import KINDS
+from orchestrator.rules.installation.messages import UnackedMessage, Unreadable, read_unacked
 from orchestrator.tasks.parking import Parking, Refused
 from orchestrator.tasks.reasons import is_of_the_broker, reason_of
 from orchestrator.tasks.ticks import queue_of

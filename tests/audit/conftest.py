@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from sqlalchemy import Table, text
 
-from orchestrator.flows.archive_sessions import archive_sessions
-from orchestrator.flows.audit import audit_store
-from orchestrator.flows.deliver_events import deliver_events
-from orchestrator.rules.audit import Check
-from orchestrator.rules.retention import SessionRetention
+from orchestrator.flows.audit.audit_store import audit_store
+from orchestrator.flows.operations.archive_sessions import archive_sessions
+from orchestrator.flows.operations.deliver_events import deliver_events
+from orchestrator.rules.audit.invariants import Check
+from orchestrator.rules.installation.retention import SessionRetention
 from orchestrator.rules.values import Plan
 from orchestrator.settings.configuration import Retention
 from orchestrator.store.tables import metadata

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from orchestrator.rules.audit import Check
+from orchestrator.rules.audit.invariants import Check
 
 PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
 

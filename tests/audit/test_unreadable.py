@@ -3,9 +3,9 @@
 import pytest
 from sqlalchemy import text, update
 
-from orchestrator.flows.audit import audit_everything
-from orchestrator.rules.audit import Check
-from orchestrator.store.audit import SESSIONS
+from orchestrator.flows.audit.audit_store import audit_everything
+from orchestrator.rules.audit.invariants import Check
+from orchestrator.store.queries.audit import SESSIONS
 from tests.audit.conftest import Scene
 from tests.world import HOUR
 

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Table, delete, insert, select, text, update
 
-from orchestrator.flows.audit import audit_everything
-from orchestrator.rules.audit import Check
-from orchestrator.store.audit import ACCOUNTS, LEDGER, OUTBOX, PLACEMENTS, SESSIONS
-from orchestrator.store.audit_live import CREDENTIALS, LEASES
+from orchestrator.flows.audit.audit_store import audit_everything
+from orchestrator.rules.audit.invariants import Check
+from orchestrator.store.queries.audit import ACCOUNTS, LEDGER, OUTBOX, PLACEMENTS, SESSIONS
+from orchestrator.store.queries.audit_live import CREDENTIALS, LEASES
 from tests.audit.conftest import Scene
 from tests.emptying import unguarded
 from tests.world import HOUR, MINUTE, SECOND

@@ -16,13 +16,13 @@ from decimal import Decimal
 from sqlalchemy import Connection, text
 
 from orchestrator import wiring
-from orchestrator.flows.audit import audit_store
-from orchestrator.flows.services import Services
+from orchestrator.flows.audit.audit_store import audit_store
+from orchestrator.flows.engine.services import Services
 from orchestrator.rules.states import PlacementState, State, Step, StopReason
 from orchestrator.rules.values import Policy
 from orchestrator.settings import Configuration, Settings
-from orchestrator.store.audit_findings import EVENTS_SINCE
-from orchestrator.store.rows import table_of
+from orchestrator.store.core.rows import table_of
+from orchestrator.store.queries.audit_findings import EVENTS_SINCE
 from orchestrator.store.tables import PlacementRow, SessionRow
 from tests.servers import Postgres, postgres
 from tests.store.stage import a_placement, a_running, an_account, keep, session_id, stock

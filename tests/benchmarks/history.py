@@ -11,9 +11,9 @@ import sys
 import time
 from collections.abc import Callable
 
-from orchestrator.flows.audit import audit_everything, audit_store
-from orchestrator.flows.measure import measure
-from orchestrator.flows.read_account import with_quota
+from orchestrator.flows.audit.audit_store import audit_everything, audit_store
+from orchestrator.flows.reports.account_view import with_quota
+from orchestrator.flows.reports.measure import measure
 from tests.history.past import KEEPER, catch_up, give_a_past, open_account
 from tests.history.test_retention import DAY, one_batch
 from tests.money.stage import SECOND, Stage

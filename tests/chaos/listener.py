@@ -14,7 +14,7 @@ from sqlalchemy import select
 
 from orchestrator.client.stream import STREAM
 from orchestrator.store.database import Database
-from orchestrator.store.outbox import OUTBOX
+from orchestrator.store.queries.outbox import OUTBOX
 
 #: Seconds between two looks, and until the last events have come once nothing moves any more.
 EVERY, LAST_WITHIN = 0.02, 30.0

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from orchestrator.cli.main import app
 from orchestrator.client import JOBS, celery_options
-from orchestrator.flows.jobs import perform
+from orchestrator.flows.jobs.perform import perform
 from tests.world import World
 
 #: Nothing listens there.

@@ -2,7 +2,7 @@
 
 import pytest
 
-from orchestrator.rules.retention import SessionRetention
+from orchestrator.rules.installation.retention import SessionRetention
 from tests.cli.conftest import Cli
 from tests.flows.test_archive import DAY, archive, ended
 from tests.world import World

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from orchestrator.flows.measure import measure
-from orchestrator.rules.clock import Known
-from orchestrator.store.accounts import ACCOUNTS
-from orchestrator.store.sessions import SESSIONS
-from orchestrator.store.stopwatch import machine_stopwatch
-from orchestrator.store.unit import Transaction
+from orchestrator.flows.reports.measure import measure
+from orchestrator.rules.installation.clock import Known
+from orchestrator.store.core.stopwatch import machine_stopwatch
+from orchestrator.store.queries.accounts import ACCOUNTS
+from orchestrator.store.queries.sessions import SESSIONS
+from orchestrator.store.transaction import Transaction
 from tests.cli.conftest import Cli
 from tests.world import World
 

@@ -7,7 +7,7 @@ from sqlalchemy import make_url
 
 from orchestrator.cli.doctor.database import described_timeouts
 from orchestrator.cli.failures import Complaint
-from orchestrator.store.pooler import TIMEOUTS
+from orchestrator.store.core.pooler import TIMEOUTS
 from tests.cli.conftest import Cli
 
 

@@ -17,14 +17,14 @@ from sqlalchemy import text
 from orchestrator import wiring
 from orchestrator.cli.doctor.registry import CHECKS
 from orchestrator.client import celery_options
-from orchestrator.flows.installation_alarms import open_alarm
-from orchestrator.flows.parked import park
-from orchestrator.rules.clock import Known
-from orchestrator.rules.installation_alarms import InstallationAlarmKind
-from orchestrator.rules.liveness import DEATHS, KINDS, SCHEDULER
-from orchestrator.rules.messages import ParkedMessage
+from orchestrator.flows.operations.parked_messages import park
+from orchestrator.flows.upstream.installation_alarms import open_alarm
+from orchestrator.rules.installation.clock import Known
+from orchestrator.rules.installation.installation_alarms import InstallationAlarmKind
+from orchestrator.rules.installation.liveness import DEATHS, KINDS, SCHEDULER
+from orchestrator.rules.installation.messages import ParkedMessage
 from orchestrator.settings import Settings
-from orchestrator.store.unit import Transaction
+from orchestrator.store.transaction import Transaction
 from orchestrator.tasks.jobs import register
 from orchestrator.tasks.liveness import Pulse
 from tests.cli.conftest import Cli

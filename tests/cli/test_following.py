@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from orchestrator.cli.following import GIVE_UP_AFTER, Follower
-from orchestrator.store.outbox import WaitingEvent
+from orchestrator.store.queries.outbox import WaitingEvent
 from tests.rules.builders import SECOND, T0
 
 

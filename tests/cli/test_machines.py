@@ -2,9 +2,9 @@
 
 import pytest
 
-from orchestrator.flows.installation_alarms import open_alarm
-from orchestrator.rules.installation_alarms import InstallationAlarmKind
-from orchestrator.rules.local_faults import REMEDIES, LocalFault
+from orchestrator.flows.upstream.installation_alarms import open_alarm
+from orchestrator.rules.installation.installation_alarms import InstallationAlarmKind
+from orchestrator.rules.upstream.local_faults import REMEDIES, LocalFault
 from tests.cli.conftest import Cli
 from tests.world import World
 

@@ -5,8 +5,8 @@ import json
 import pytest
 import redis
 
-from orchestrator.flows.parked import park
-from orchestrator.rules.messages import ParkedMessage
+from orchestrator.flows.operations.parked_messages import park
+from orchestrator.rules.installation.messages import ParkedMessage
 from orchestrator.tasks.parked_copies import STREAM, ParkedCopies
 from tests.cli.conftest import Cli
 from tests.rules.builders import T0

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from orchestrator.flows.installation_alarms import open_alarm
-from orchestrator.rules.alarms import AlarmKind, alarm
+from orchestrator.flows.upstream.installation_alarms import open_alarm
 from orchestrator.rules.events import rfc3339
-from orchestrator.rules.installation_alarms import InstallationAlarmKind
+from orchestrator.rules.installation.installation_alarms import InstallationAlarmKind
+from orchestrator.rules.upstream.alarms import AlarmKind, alarm
 from orchestrator.rules.values import Brake
-from orchestrator.store.brakes import scope_of
-from orchestrator.store.unit import Transaction
+from orchestrator.store.queries.brakes import scope_of
+from orchestrator.store.transaction import Transaction
 from tests.cli.conftest import Cli
 from tests.providers.stage import TEMPLATE
 from tests.world import MINUTE, World

@@ -6,8 +6,8 @@ from decimal import Decimal, InvalidOperation
 import pytest
 
 from orchestrator.cli.output import print_table_as_csv
-from orchestrator.flows import views
-from orchestrator.flows.deliver_events import deliver_events
+from orchestrator.flows.operations.deliver_events import deliver_events
+from orchestrator.flows.reports import views
 from orchestrator.rules.text import escape
 from tests.cli.conftest import Cli
 from tests.world import MINUTE, World

@@ -3,16 +3,16 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from orchestrator.flows import ping_due
-from orchestrator.flows.claims import Answer, Claimed, ask, claim
-from orchestrator.flows.close_due import _terms as close_terms
-from orchestrator.flows.close_due import settle_close
-from orchestrator.flows.open_due import ask_to_open, open_terms, settle_open
-from orchestrator.flows.ping_claims import Pinged, claim_pings, send
-from orchestrator.flows.resolve_due import ask_to_resolve
-from orchestrator.flows.services import Services
-from orchestrator.flows.targets import order_of, target_of
-from orchestrator.providers.driver import Driver, Placed
+from orchestrator.flows.engine.services import Services
+from orchestrator.flows.steps.claims import Answer, Claimed, ask, claim
+from orchestrator.flows.steps.close_due import _terms as close_terms
+from orchestrator.flows.steps.close_due import settle_close
+from orchestrator.flows.steps.open_due import ask_to_open, open_terms, settle_open
+from orchestrator.flows.steps.ping import ping_due
+from orchestrator.flows.steps.ping.claim_pings import Pinged, claim_pings, send
+from orchestrator.flows.steps.resolve_due import ask_to_resolve
+from orchestrator.flows.steps.targets import order_of, target_of
+from orchestrator.providers.port.driver import Driver, Placed
 from orchestrator.rules.states import Step
 
 SETTLE: Mapping[Step, Callable[[Services, Answer[Any]], None]] = {

@@ -2,11 +2,11 @@
 
 from decimal import Decimal
 
-from orchestrator.rules import money
+from orchestrator.rules.billing import money
 from orchestrator.rules.states import TERMINAL, UNENDED, PlacementState, State
 from orchestrator.rules.values import Placement, Session
-from orchestrator.store.rows import snapshot
-from orchestrator.store.sessions import SESSIONS
+from orchestrator.store.core.rows import snapshot
+from orchestrator.store.queries.sessions import SESSIONS
 from tests.world import World
 
 #: Whoever is in one of these has work to come.

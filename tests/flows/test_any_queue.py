@@ -16,9 +16,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from orchestrator.rules.alarms import AlarmKind, alarm
 from orchestrator.rules.refusals import ErrorCode
 from orchestrator.rules.states import UNENDED, State
+from orchestrator.rules.upstream.alarms import AlarmKind, alarm
 from orchestrator.rules.values import Plan, Session
 from tests.world import SECOND, World
 

@@ -10,19 +10,19 @@ from typing import Any, cast
 import pytest
 from sqlalchemy import func, select
 
-from orchestrator.flows.archive_sessions import archive_sessions
-from orchestrator.flows.audit import audit_everything, audit_store
-from orchestrator.flows.deliver_events import deliver_events
-from orchestrator.flows.read_account import with_quota
-from orchestrator.flows.services import Services
-from orchestrator.flows.views import SESSION_KEYS
-from orchestrator.rules.audit import Finding
-from orchestrator.rules.retention import SessionRetention
+from orchestrator.flows.audit.audit_store import audit_everything, audit_store
+from orchestrator.flows.engine.services import Services
+from orchestrator.flows.operations.archive_sessions import archive_sessions
+from orchestrator.flows.operations.deliver_events import deliver_events
+from orchestrator.flows.reports.account_view import with_quota
+from orchestrator.flows.reports.views import SESSION_KEYS
+from orchestrator.rules.audit.invariants import Finding
+from orchestrator.rules.installation.retention import SessionRetention
 from orchestrator.rules.values import Plan
-from orchestrator.store.archive import ARCHIVED, ARCHIVED_LEDGER
-from orchestrator.store.audit import LEDGER, PLACEMENTS, SESSIONS
 from orchestrator.store.database import Database
-from orchestrator.store.unit import Transaction
+from orchestrator.store.queries.archive import ARCHIVED, ARCHIVED_LEDGER
+from orchestrator.store.queries.audit import LEDGER, PLACEMENTS, SESSIONS
+from orchestrator.store.transaction import Transaction
 from tests.flows.conftest import MakeWorld
 from tests.world import MINUTE, World
 

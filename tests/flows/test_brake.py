@@ -5,8 +5,8 @@ from decimal import Decimal
 
 import pytest
 
-from orchestrator.flows import brake
-from orchestrator.flows.post_charges import post_charges
+from orchestrator.flows.steps.post_charges import post_charges
+from orchestrator.flows.upstream import brake
 from orchestrator.rules.states import State, StopReason
 from orchestrator.rules.values import Policy
 from tests.flows.conftest import MakeWorld

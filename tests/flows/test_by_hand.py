@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from orchestrator.flows import leftovers
-from orchestrator.flows.measure import measure
-from orchestrator.providers.driver import Placed
+from orchestrator.flows.reports import leftovers
+from orchestrator.flows.reports.measure import measure
+from orchestrator.providers.port.driver import Placed
 from orchestrator.rules.states import PlacementState, State, Step
-from orchestrator.store.placements import PLACEMENTS
+from orchestrator.store.queries.placements import PLACEMENTS
 from tests.flows.conftest import MakeWorld
 from tests.flows.hands import Hands
 from tests.world import HOUR, MINUTE, START, World

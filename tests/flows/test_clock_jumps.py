@@ -8,18 +8,18 @@ from threading import Event
 import pytest
 from sqlalchemy import text
 
-from orchestrator.flows.accept_clock import accept_clock
-from orchestrator.flows.audit import audit_everything
-from orchestrator.flows.crowd import Crowd
-from orchestrator.flows.measure import measure
-from orchestrator.flows.watch_clock import watch_clock
-from orchestrator.rules import clock
-from orchestrator.rules.audit import Check
-from orchestrator.rules.clock import Known
-from orchestrator.rules.correction import PAST_OF_ACCOUNT, PAST_OF_PLACEMENT, PAST_OF_SESSION
+from orchestrator.flows.audit.audit_store import audit_everything
+from orchestrator.flows.engine.crowd import Crowd
+from orchestrator.flows.operations.accept_clock import accept_clock
+from orchestrator.flows.operations.watch_clock import watch_clock
+from orchestrator.flows.reports.measure import measure
+from orchestrator.rules.audit.invariants import Check
+from orchestrator.rules.installation import clock
+from orchestrator.rules.installation.clock import Known
+from orchestrator.rules.installation.correction import PAST_OF_ACCOUNT, PAST_OF_PLACEMENT, PAST_OF_SESSION
 from orchestrator.rules.states import State, StopReason
 from orchestrator.rules.values import Policy
-from orchestrator.store.audit import ACCOUNTS, PLACEMENTS, SESSIONS
+from orchestrator.store.queries.audit import ACCOUNTS, PLACEMENTS, SESSIONS
 from tests.flows.conftest import MakeWorld
 from tests.store.stage import PATIENCE, meanwhile
 from tests.world import HOUR, MINUTE, SECOND, START, World

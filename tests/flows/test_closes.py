@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from orchestrator.flows.close_due import close_due
+from orchestrator.flows.steps.close_due import close_due
 from orchestrator.rules.states import State, Step
 from orchestrator.rules.values import Plan
 from tests.flows.conftest import MakeWorld

@@ -2,7 +2,7 @@
 
 import pytest
 
-from orchestrator.flows.ping_claims import claim_pings
+from orchestrator.flows.steps.ping.claim_pings import claim_pings
 from orchestrator.rules.states import PlacementState, State, StopReason
 from orchestrator.rules.values import Plan
 from tests.flows.conftest import MakeWorld

@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 
-from orchestrator.flows.close_due import CLOSE
-from orchestrator.flows.crowd import AccountBusy, Crowd
-from orchestrator.flows.jobs import perform
-from orchestrator.flows.ping_due import ping_due
-from orchestrator.flows.pipeline import Pipeline
-from orchestrator.flows.services import Services
-from orchestrator.flows.stop_due import stop_due
+from orchestrator.flows.engine.crowd import AccountBusy, Crowd
+from orchestrator.flows.engine.pipeline import Pipeline
+from orchestrator.flows.engine.services import Services
+from orchestrator.flows.jobs.perform import perform
+from orchestrator.flows.steps.close_due import CLOSE
+from orchestrator.flows.steps.ping.ping_due import ping_due
+from orchestrator.flows.steps.stop_due import stop_due
 from orchestrator.rules.states import PlacementState, State, StopReason
 from orchestrator.rules.values import Verdict
-from orchestrator.store.unit import Transaction
+from orchestrator.store.transaction import Transaction
 from tests.flows.conftest import MakeWorld, _worlds
 from tests.processes.platform import eventually
 from tests.store.stage import PATIENCE, meanwhile, wait_until_blocked
@@ -105,7 +105,7 @@ def lined(crowd: Crowd, account_id: str) -> int:
 
 
 def test_a_job_leaves_a_line_that_does_not_move(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orchestrator.flows.crowd.TURN_WITHIN", 0.01)
+    monkeypatch.setattr("orchestrator.flows.engine.crowd.TURN_WITHIN", 0.01)
     crowd = Crowd(1, 2, lines=(2, 3))
 
     def stand() -> None:

@@ -7,10 +7,10 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import text
 
-from orchestrator.flows.delete_ended import delete_ended
-from orchestrator.flows.retention_lags import lags
-from orchestrator.flows.services import Services
-from orchestrator.rules.retention import SessionRetention
+from orchestrator.flows.engine.services import Services
+from orchestrator.flows.operations.delete_ended import delete_ended
+from orchestrator.flows.reports.retention_lags import lags
+from orchestrator.rules.installation.retention import SessionRetention
 from orchestrator.rules.values import Plan
 from tests.flows.conftest import MakeWorld
 from tests.flows.test_archive import archive, ended, findings, numbers

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.flows.deliver_events import deliver_events, with_the_log
+from orchestrator.flows.operations.deliver_events import deliver_events, with_the_log
 from orchestrator.observability import metrics
 from orchestrator.rules.states import State
 from tests.flows.conftest import MakeWorld
@@ -134,7 +134,7 @@ def test_an_event_is_logged_and_counted_once_however_often_its_delivery_fails(
     world.settle()
     stops = metrics.STOPS.labels("user")._value
     before, sink = stops.get(), _DownAtFirst()
-    with caplog.at_level(logging.INFO, logger="orchestrator.flows.deliver_events"):
+    with caplog.at_level(logging.INFO, logger="orchestrator.flows.operations.deliver_events"):
         for worker in (world.services, world.another_worker()):  # neither waits for the lease of the other
             with pytest.raises(ConnectionError):
                 deliver_events(worker, with_the_log(sink))

@@ -5,8 +5,8 @@ from decimal import Decimal
 
 import pytest
 
+from orchestrator.rules.sessions.stops import ASK_MARGIN_SECONDS
 from orchestrator.rules.states import PlacementState, State, StopReason
-from orchestrator.rules.stops import ASK_MARGIN_SECONDS
 from orchestrator.rules.values import Policy
 from tests.flows.conftest import MakeWorld
 from tests.world import HOUR, MINUTE, SECOND, START, World

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.providers.errors import KeyNotFree
+from orchestrator.providers.port.errors import KeyNotFree
 from orchestrator.rules.states import PlacementState, State, Step, StopReason
 from orchestrator.rules.values import Policy
 from tests.flows.conftest import MakeWorld

@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from orchestrator.flows.open_due import open_due
-from orchestrator.flows.stop_due import stop_due
-from orchestrator.providers.answers import Answer
-from orchestrator.providers.faults import verdict_of
+from orchestrator.flows.steps.open_due import open_due
+from orchestrator.flows.steps.stop_due import stop_due
+from orchestrator.providers.port.answers import Answer
+from orchestrator.providers.port.faults import verdict_of
 from orchestrator.rules.states import State
 from orchestrator.settings import ProviderConfiguration
 from tests.flows.conftest import MakeWorld

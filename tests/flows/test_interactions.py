@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-from orchestrator.flows import jobs, overdue, record_interactions
+from orchestrator.flows.engine import crowd
+from orchestrator.flows.jobs import perform, record_interactions
 from orchestrator.rules.states import State, StopReason
 from tests.flows.conftest import MakeWorld
 from tests.flows.hands import Hands
@@ -214,12 +215,12 @@ def test_a_batch_that_breaks_off_counts_each_account_once(
                 raise RuntimeError("the worker dies here")
             return real(*given)
 
-        for module in (jobs, record_interactions):
+        for module in (perform, record_interactions):
             monkeypatch.setattr(module, "record_of", breaks_off)
         with pytest.raises(RuntimeError):
             world.job(RECORD, task_id="once", batch=batch)
     assert [world.session(one).interactions for one in ids] == [1, 1, 0]
-    for module in (jobs, record_interactions):
+    for module in (perform, record_interactions):
         monkeypatch.setattr(module, "record_of", real)
     assert world.job(RECORD, task_id="once", batch=batch[:2])["error"]["code"] == "conflict"
     outcomes = [world.job(RECORD, task_id="once", batch=batch) for _ in range(2)]
@@ -237,7 +238,7 @@ def test_a_batch_that_is_given_up_says_that_a_part_was_counted(
     monkeypatch.setattr(record_interactions, "record_of", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         world.job(RECORD, task_id="once", batch=batch)
-    lost = jobs.give_up(world.services, "once", f"orchestrator.{RECORD}", "ZeroDivisionError")
+    lost = perform.give_up(world.services, "once", f"orchestrator.{RECORD}", "ZeroDivisionError")
     assert "of some accounts was recorded" in lost["error"]["message"]
     assert world.job(RECORD, task_id="once", batch=batch) == lost
     assert [world.session(one).interactions for one in ids] == [1, 1, 0]
@@ -264,7 +265,7 @@ def test_many_due_stops_are_left_to_follow_a_batch(
     any_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world = any_world()
-    monkeypatch.setattr(overdue, "AT_ONCE", 2)
+    monkeypatch.setattr(crowd, "STOPS_AT_ONCE", 2)
     world.done("account.put", account_id="acme", plan="contract", currency="USD")
     ids = [world.run_session(stop={"max_duration_seconds": 60 + n}) for n in range(5)]
     world.jump(5 * MINUTE)

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from orchestrator.flows.jobs import perform
+from orchestrator.flows.jobs.perform import perform
 from orchestrator.rules.refusals import ErrorCode
 from orchestrator.rules.states import State
-from orchestrator.store.unit import Transaction
+from orchestrator.store.transaction import Transaction
 from tests.flows.conftest import MakeWorld
 from tests.flows.dumps import dump
 from tests.world import MINUTE, SECOND, World

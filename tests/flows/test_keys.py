@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from orchestrator.flows.upkeep import sync_credentials
-from orchestrator.providers.errors import NotClosed, NotSent
+from orchestrator.flows.upstream.credentials import sync_credentials
+from orchestrator.providers.port.errors import NotClosed, NotSent
 from orchestrator.rules.states import State, Step
 from tests.flows.hands import Hands
 from tests.world import HOUR, MINUTE, SECOND, World

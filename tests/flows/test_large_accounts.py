@@ -6,13 +6,13 @@ from decimal import Decimal
 
 import pytest
 
-from orchestrator.flows import burning
-from orchestrator.flows.audit import audit_everything
-from orchestrator.flows.post_charges import post_charges
-from orchestrator.flows.read_account import forecast
-from orchestrator.rules.audit import Check
+from orchestrator.flows.audit.audit_store import audit_everything
+from orchestrator.flows.lifecycle import burning
+from orchestrator.flows.reports.account_view import forecast
+from orchestrator.flows.steps.post_charges import post_charges
+from orchestrator.rules.audit.invariants import Check
 from orchestrator.rules.states import State, StopReason
-from orchestrator.store.unit import Transaction
+from orchestrator.store.transaction import Transaction
 from tests.flows.conftest import MakeWorld
 from tests.world import HOUR, MINUTE, SECOND, START, World
 

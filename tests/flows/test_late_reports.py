@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.flows import overdue
-from orchestrator.flows.explain import explain
+from orchestrator.flows.engine import crowd
+from orchestrator.flows.reports.explain import explain
 from orchestrator.rules.states import State, Step, StopReason
 from orchestrator.rules.values import Policy
 from tests.flows.conftest import MakeWorld
@@ -190,7 +190,7 @@ def test_many_idle_sessions_of_one_account_stop_in_their_turn(
 ) -> None:
     """Their idle ends and when these are decided are in different orders."""
     world = any_world()
-    monkeypatch.setattr(overdue, "AT_ONCE", 2)
+    monkeypatch.setattr(crowd, "STOPS_AT_ONCE", 2)
     world.done("account.put", account_id="acme", plan="contract", currency="USD")
     stops = [{"idle_seconds": 60 + n} if n % 2 else {"max_duration_seconds": 80 + n} for n in range(8)]
     ids = [world.run_session(stop=stop) for stop in stops]

@@ -4,10 +4,10 @@ import threading
 
 import pytest
 
-from orchestrator.flows.open_due import open_due
-from orchestrator.flows.ping_claims import claim_pings, send
-from orchestrator.flows.ping_due import ping_due, settle
-from orchestrator.flows.upkeep import Tally
+from orchestrator.flows.engine.batch import Tally
+from orchestrator.flows.steps.open_due import open_due
+from orchestrator.flows.steps.ping.claim_pings import claim_pings, send
+from orchestrator.flows.steps.ping.ping_due import ping_due, settle
 from orchestrator.rules.states import TERMINAL, PlacementState, State, Step
 from orchestrator.rules.values import Policy
 from tests.flows.conftest import MakeWorld

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from orchestrator.providers.driver import Placed
+from orchestrator.providers.port.driver import Placed
 from orchestrator.rules.states import PlacementState, State, Step
 from tests.flows.conftest import MakeWorld
 from tests.flows.hands import Hands

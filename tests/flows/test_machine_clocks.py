@@ -2,11 +2,11 @@
 
 from datetime import datetime
 
-from orchestrator.flows.installation_alarms import SUBJECT
-from orchestrator.flows.machine_clocks import alarm_off_clocks
-from orchestrator.rules.installation_alarms import InstallationAlarm
+from orchestrator.flows.operations.machine_clocks import alarm_off_clocks
+from orchestrator.flows.upstream.installation_alarms import SUBJECT
+from orchestrator.rules.installation.installation_alarms import InstallationAlarm
 from orchestrator.rules.values import Worker
-from orchestrator.store.unit import Transaction
+from orchestrator.store.transaction import Transaction
 from tests.flows.conftest import MakeWorld
 from tests.world import MINUTE, SECOND, World
 

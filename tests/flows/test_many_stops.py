@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from orchestrator.flows import account_work, overdue
-from orchestrator.flows.stop_due import stop_due
-from orchestrator.rules import stops
+from orchestrator.flows.lifecycle import account_work, overdue
+from orchestrator.flows.steps.stop_due import stop_due
+from orchestrator.rules.sessions import stops
 from orchestrator.rules.states import State, StopReason
-from orchestrator.store.unit import Transaction
+from orchestrator.store.transaction import Transaction
 from tests.flows.conftest import MakeWorld
 from tests.world import MINUTE, SECOND, START, World
 
@@ -20,7 +20,7 @@ MANY, BATCH = 11, 4
 
 @pytest.fixture
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(account_work, "AT_ONCE", BATCH)
+    monkeypatch.setattr(account_work, "STOPS_AT_ONCE", BATCH)
 
 
 def run_many(world: World) -> list[str]:

@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from orchestrator.flows.explain import explain
-from orchestrator.flows.keys import retry_paused
+from orchestrator.flows.reports.explain import explain
+from orchestrator.flows.upstream.credentials import retry_paused
 from orchestrator.rules.states import State, StopReason
 from orchestrator.rules.values import Plan
 from tests.flows.conftest import MakeWorld

@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
-from orchestrator.flows.account_work import on_account
-from orchestrator.flows.open_due import open_due
-from orchestrator.flows.post_charges import post_charges
-from orchestrator.flows.read_account import forecast
-from orchestrator.rules import money
+from orchestrator.flows.lifecycle.account_work import on_account
+from orchestrator.flows.reports.account_view import forecast
+from orchestrator.flows.steps.open_due import open_due
+from orchestrator.flows.steps.post_charges import post_charges
+from orchestrator.rules.billing import money
 from orchestrator.rules.states import State, StopReason
 from orchestrator.rules.values import Plan, Policy
-from orchestrator.store.ledger import former_credit_key
-from orchestrator.store.unit import Transaction
+from orchestrator.store.queries.ledger import former_credit_key
+from orchestrator.store.transaction import Transaction
 from tests.flows.conftest import MakeWorld
 from tests.flows.hands import Hands
 from tests.world import HOUR, MINUTE, SECOND, START, World

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from orchestrator.flows.canary import Canary
-from orchestrator.flows.network import prune
-from orchestrator.rules.installation_alarms import InstallationAlarm
+from orchestrator.flows.engine.canary import Canary
+from orchestrator.flows.steps.ping.network import prune
+from orchestrator.rules.installation.installation_alarms import InstallationAlarm
 from orchestrator.rules.states import State
 from orchestrator.rules.values import Policy
 from tests.flows.conftest import MakeWorld

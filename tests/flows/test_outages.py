@@ -7,8 +7,8 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 
-from orchestrator.flows.open_due import open_due
-from orchestrator.flows.ping_due import ping_due
+from orchestrator.flows.steps.open_due import open_due
+from orchestrator.flows.steps.ping.ping_due import ping_due
 from orchestrator.rules.states import State
 from tests.world import MINUTE, SECOND, World
 

@@ -4,9 +4,9 @@ import socket
 
 import pytest
 
-from orchestrator.flows.own_faults import end_alarms
+from orchestrator.flows.upstream.local_faults import end_alarms
 from orchestrator.observability import metrics
-from orchestrator.rules.installation_alarms import InstallationAlarm
+from orchestrator.rules.installation.installation_alarms import InstallationAlarm
 from orchestrator.rules.states import PlacementState, State
 from orchestrator.rules.values import Plan
 from tests.flows.conftest import MakeWorld

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
-from orchestrator.flows.admit_queued import admit_queued
+from orchestrator.flows.steps.admit_queued import admit_queued
 from orchestrator.rules.states import State
 from orchestrator.rules.values import Plan
 from tests.flows.conftest import MakeWorld

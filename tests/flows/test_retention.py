@@ -2,10 +2,10 @@
 
 from sqlalchemy import select
 
-from orchestrator.flows.audit import audit_everything
-from orchestrator.flows.deliver_events import deliver_events
-from orchestrator.flows.upkeep import forget_old_events, forget_old_outcomes
-from orchestrator.store.rows import table_of
+from orchestrator.flows.audit.audit_store import audit_everything
+from orchestrator.flows.operations.deliver_events import deliver_events
+from orchestrator.flows.operations.housekeeping import forget_old_events, forget_old_outcomes
+from orchestrator.store.core.rows import table_of
 from orchestrator.store.tables import InboxRow
 from tests.flows.conftest import MakeWorld
 from tests.world import HOUR, MINUTE

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
-from orchestrator.flows.open_due import open_due
-from orchestrator.flows.ping_due import ping_due
-from orchestrator.flows.services import Services
+from orchestrator.flows.engine.services import Services
+from orchestrator.flows.steps.open_due import open_due
+from orchestrator.flows.steps.ping.ping_due import ping_due
 from orchestrator.store.database import StoreError
 from tests.world import MINUTE, World
 

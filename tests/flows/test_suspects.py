@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from orchestrator.flows.ping_claims import claim_pings
+from orchestrator.flows.steps.ping.claim_pings import claim_pings
 from orchestrator.rules.values import Plan
 from tests.flows.conftest import MakeWorld
 from tests.world import SECOND, World

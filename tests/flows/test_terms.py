@@ -3,8 +3,8 @@
 from datetime import timedelta
 from decimal import Decimal
 
-from orchestrator.flows.audit import audit_everything
-from orchestrator.flows.deliver_events import deliver_events
+from orchestrator.flows.audit.audit_store import audit_everything
+from orchestrator.flows.operations.deliver_events import deliver_events
 from orchestrator.rules.states import State, StopReason
 from orchestrator.rules.values import Plan, Policy
 from tests.flows.conftest import MakeWorld

@@ -5,10 +5,10 @@ from decimal import Decimal
 
 import pytest
 
-from orchestrator.flows.admit_queued import admit_queued
-from orchestrator.flows.let_queues_look import let_queues_look
-from orchestrator.rules.alarms import AlarmKind, alarm
+from orchestrator.flows.steps.admit_queued import admit_queued
+from orchestrator.flows.steps.wake_queues import let_queues_look
 from orchestrator.rules.states import State, StopReason
+from orchestrator.rules.upstream.alarms import AlarmKind, alarm
 from orchestrator.rules.values import Plan, Policy
 from tests.flows.conftest import MakeWorld
 from tests.store.stage import statements

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.client.requests import JOBS
-from orchestrator.flows.jobs import perform
+from orchestrator.flows.jobs.perform import perform
 from orchestrator.rules.refusals import ErrorCode
 from tests.flows.conftest import MakeWorld
 from tests.flows.dumps import dump

@@ -6,8 +6,8 @@ from decimal import Decimal
 from sqlalchemy import Connection, Table, text
 
 from orchestrator.rules.values import Plan
-from orchestrator.store.audit_findings import EVENTS_SINCE
-from orchestrator.store.rows import table_of
+from orchestrator.store.core.rows import table_of
+from orchestrator.store.queries.audit_findings import EVENTS_SINCE
 from orchestrator.store.tables import LedgerRow, OutboxRow, PlacementRow, SessionRow
 from tests.money.stage import HOUR, Stage
 

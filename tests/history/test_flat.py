@@ -16,14 +16,14 @@ import pytest
 from sqlalchemy import Connection, event, text
 
 from orchestrator.client import JOBS
-from orchestrator.flows.audit import audit_store
-from orchestrator.flows.measure import measure
-from orchestrator.flows.read_account import forecast, with_quota
-from orchestrator.flows.views import of_session, of_sessions
+from orchestrator.flows.audit.audit_store import audit_store
+from orchestrator.flows.reports.account_view import forecast, with_quota
+from orchestrator.flows.reports.measure import measure
+from orchestrator.flows.reports.views import of_session, of_sessions
 from orchestrator.rules.states import State
 from orchestrator.rules.values import Account
 from orchestrator.store.database import Database
-from orchestrator.store.unit import Transaction
+from orchestrator.store.transaction import Transaction
 from orchestrator.tasks.ticks import TICKS, Surroundings
 from tests.history.past import KEEPER, catch_up, give_a_past, multiply, open_account
 from tests.money.stage import SECOND, Stage

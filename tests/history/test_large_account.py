@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, event, text
 
-from orchestrator.flows.account_work import on_account
-from orchestrator.flows.open_due import open_due
-from orchestrator.flows.ping_due import ping_due
-from orchestrator.flows.post_charges import post_charges
+from orchestrator.flows.lifecycle.account_work import on_account
+from orchestrator.flows.steps.open_due import open_due
+from orchestrator.flows.steps.ping.ping_due import ping_due
+from orchestrator.flows.steps.post_charges import post_charges
 from orchestrator.rules.values import Plan
+from orchestrator.store.core.rows import table_of
 from orchestrator.store.database import Database
-from orchestrator.store.rows import table_of
 from orchestrator.store.tables import PlacementRow, SessionRow
 from tests.history.past import analyse, copy
 from tests.history.test_flat import counting

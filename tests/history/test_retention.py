@@ -3,9 +3,9 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from orchestrator.flows.archive_sessions import archive_sessions
-from orchestrator.flows.services import Services
-from orchestrator.rules.retention import SessionRetention
+from orchestrator.flows.engine.services import Services
+from orchestrator.flows.operations.archive_sessions import archive_sessions
+from orchestrator.rules.installation.retention import SessionRetention
 from tests.history.past import KEEPER, give_a_past, multiply, open_account
 from tests.history.test_flat import cost, counting, partial_indexes, scanned
 from tests.money.stage import Stage

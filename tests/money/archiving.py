@@ -4,15 +4,15 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from orchestrator.flows.archive_sessions import Removal
-from orchestrator.flows.auditor import archived_money as read_archived_money
-from orchestrator.flows.read_account import forecast, with_quota
-from orchestrator.flows.services import Services
-from orchestrator.rules.judge_archive import archived_money
-from orchestrator.rules.retention import SessionRetention
+from orchestrator.flows.audit.auditor import archived_money as read_archived_money
+from orchestrator.flows.engine.services import Services
+from orchestrator.flows.operations.archive_sessions import Removal
+from orchestrator.flows.reports.account_view import forecast, with_quota
+from orchestrator.rules.audit.check_archive import archived_money
+from orchestrator.rules.installation.retention import SessionRetention
 from orchestrator.settings import Configuration
-from orchestrator.store.archive_records import digest_of
-from orchestrator.store.unit import Transaction
+from orchestrator.store.queries.archive_records import digest_of
+from orchestrator.store.transaction import Transaction
 from tests.world import SECOND
 
 LEAVING = (SessionRetention.ARCHIVE, SessionRetention.DELETE)

@@ -1,6 +1,6 @@
 """The books kept a second time, by brute force: every block that began is counted, one by one.
 
-Nothing here is taken from `rules/money.py`; what is compared are its results, in rows and ledger."""
+Nothing here is taken from `rules/billing/money.py`; what is compared are its results, in rows and ledger."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace

@@ -9,11 +9,11 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, Table, func, select
 
 from orchestrator.rules.values import Account, Placement, Session
+from orchestrator.store.core.rows import snapshot, table_of
 from orchestrator.store.database import Database
-from orchestrator.store.ledger import Entry
-from orchestrator.store.rows import snapshot, table_of
+from orchestrator.store.queries.ledger import Entry
 from orchestrator.store.tables import AccountRow, LedgerRow, ModelRow, OutboxRow, PlacementRow, SessionRow
-from orchestrator.store.unit import Transaction
+from orchestrator.store.transaction import Transaction
 
 OUTBOX, SESSIONS, PLACEMENTS = table_of(OutboxRow), table_of(SessionRow), table_of(PlacementRow)
 ACCOUNTS, LEDGER, MODELS = table_of(AccountRow), table_of(LedgerRow), table_of(ModelRow)

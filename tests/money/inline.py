@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Coroutine, Iterator, Sequence
 from typing import Any, TypeVar
 
-from orchestrator.flows.loop import EventLoop
+from orchestrator.flows.engine.loop import EventLoop
 
 T = TypeVar("T")
 

@@ -20,8 +20,8 @@ from hypothesis.stateful import (
     rule,
 )
 
-from orchestrator.flows.burning import FEW
-from orchestrator.providers.driver import Placed
+from orchestrator.providers.port.driver import Placed
+from orchestrator.rules.billing.groups import FEW
 from orchestrator.rules.states import Step
 from tests.flows.hands import Hands
 from tests.money import books, gate, wishes

@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from orchestrator.providers import registry
-from orchestrator.providers.always_on import AlwaysOn
-from orchestrator.providers.card import Card
-from orchestrator.providers.driver import (
+from orchestrator.providers.http.client import HttpClient
+from orchestrator.providers.port.card import Card
+from orchestrator.providers.port.driver import (
     Auth,
     Closed,
     Endpoint,
@@ -23,7 +23,7 @@ from orchestrator.providers.driver import (
     Status,
     Target,
 )
-from orchestrator.providers.errors import (
+from orchestrator.providers.port.errors import (
     CredentialRefused,
     NotClosed,
     NotSent,
@@ -31,8 +31,9 @@ from orchestrator.providers.errors import (
     ProviderFull,
     Throttled,
 )
-from orchestrator.providers.http import HttpClient
-from orchestrator.providers.options import DriverOptions
+from orchestrator.providers.shared.always_on import AlwaysOn
+from orchestrator.providers.shared.driver_type import DriverType
+from orchestrator.providers.shared.options import DriverOptions
 from orchestrator.rules.values import Verdict
 
 
@@ -222,8 +223,8 @@ def registered() -> Iterator[None]:
     """`driver = "moody"` and `driver = "endless"` are known."""
     drivers = dict(registry.DRIVERS)
     registry.DRIVERS = drivers | {
-        "moody": registry.DriverType(MoodyOptions, MoodyDriver, card),
-        "endless": registry.DriverType(DriverOptions, EndlessDriver, lambda _options: AlwaysOn.card),
+        "moody": DriverType(MoodyOptions, MoodyDriver, card),
+        "endless": DriverType(DriverOptions, EndlessDriver, lambda _options: AlwaysOn.card),
     }
     try:
         yield

@@ -16,20 +16,20 @@ from typing import Any
 from sqlalchemy import func, select
 
 from orchestrator import wiring
-from orchestrator.flows.brake import review as review_brakes
-from orchestrator.flows.burning import FEW
-from orchestrator.flows.close_due import mark_unserved
-from orchestrator.flows.jobs import perform
-from orchestrator.flows.keys import retry_paused
-from orchestrator.flows.let_queues_look import let_queues_look
-from orchestrator.flows.services import Services, no_jitter
-from orchestrator.flows.slots import Slots
-from orchestrator.flows.upkeep import Tally, sync_credentials
+from orchestrator.flows.engine.batch import Tally
+from orchestrator.flows.engine.services import Services, no_jitter
+from orchestrator.flows.engine.slots import Slots
+from orchestrator.flows.jobs.perform import perform
+from orchestrator.flows.steps.close_due import mark_unserved
+from orchestrator.flows.steps.wake_queues import let_queues_look
+from orchestrator.flows.upstream.brake import review as review_brakes
+from orchestrator.flows.upstream.credentials import retry_paused, sync_credentials
+from orchestrator.rules.billing.groups import FEW
 from orchestrator.rules.states import Step
 from orchestrator.rules.values import Plan, Policy
 from orchestrator.settings import Configuration, ProviderConfiguration, SecretStore, Settings
 from orchestrator.settings.configuration import BUILT_IN_PLANS
-from orchestrator.store.rows import table_of
+from orchestrator.store.core.rows import table_of
 from orchestrator.store.tables import AccountRow, CredentialRow, PlacementRow, SessionRow
 from tests.emptying import empty
 from tests.money.inline import InlineLoop

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Connection
 
 from orchestrator.rules.values import Plan
-from orchestrator.store.rows import table_of
+from orchestrator.store.core.rows import table_of
 from orchestrator.store.tables import PlacementRow, SessionRow
 from tests.money.stage import HOUR, SECOND, Stage
 from tests.store.stage import is_sqlite, run, statements

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import rule, run_state_machine_as_test
 
-from orchestrator.rules.retention import SessionRetention
+from orchestrator.rules.installation.retention import SessionRetention
 from tests.money.archiving import LEAVING, archive_for_a_moment
 from tests.money.conftest import staged
 from tests.money.machine import MoneyMachine

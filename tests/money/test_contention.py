@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event, text
 
-from orchestrator.store.unit import Transaction
+from orchestrator.store.transaction import Transaction
 from tests.money.stage import Stage
 from tests.store.stage import PATIENCE, at_once, wait_until_blocked
 

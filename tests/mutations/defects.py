@@ -21,16 +21,16 @@ DEFECTS: Sequence[Defect] = (
         what="the placement is written only once the provider has answered",
         edits=[
             Edit(
-                file="orchestrator/flows/claims.py",
+                file="orchestrator/flows/steps/claims.py",
                 sound="        tells_apart = card is not None",
                 broken="        if step is Step.OPEN:\n"
-                "            from orchestrator.store.placements import PLACEMENTS\n"
+                "            from orchestrator.store.queries.placements import PLACEMENTS\n"
                 "            ids = [p.id for p in placements]\n"
                 "            tx.connection.execute(PLACEMENTS.delete().where(PLACEMENTS.c.id.in_(ids)))\n"
                 "        tells_apart = card is not None",
             ),
             Edit(
-                file="orchestrator/flows/claims.py",
+                file="orchestrator/flows/steps/claims.py",
                 sound="    current = tx.placements.lock(placement.id)\n",
                 broken="    current = tx.placements.lock(placement.id)\n"
                 "    if current is None and claimed.step is Step.OPEN:\n"
@@ -45,7 +45,7 @@ DEFECTS: Sequence[Defect] = (
         what="a claimed placement is due again at once, for anybody",
         edits=[
             Edit(
-                file="orchestrator/store/claims.py",
+                file="orchestrator/store/queries/claims.py",
                 sound="                next_step=following,\n                next_step_at=silence,\n",
                 broken="                next_step=step,\n                next_step_at=now,\n",
             )
@@ -58,7 +58,7 @@ DEFECTS: Sequence[Defect] = (
         what="after a lost answer the open is sent again instead of being resolved",
         edits=[
             Edit(
-                file="orchestrator/store/claims.py",
+                file="orchestrator/store/queries/claims.py",
                 sound="following = Step.RESOLVE if step is Step.OPEN else step",
                 broken="following = step",
             ),
@@ -71,7 +71,7 @@ DEFECTS: Sequence[Defect] = (
         what="an answer is settled though the lease was lost",
         edits=[
             Edit(
-                file="orchestrator/flows/claims.py",
+                file="orchestrator/flows/steps/claims.py",
                 sound="held = current.lease_token == claimed.token",
                 broken="held = True",
             )
@@ -84,9 +84,9 @@ DEFECTS: Sequence[Defect] = (
         what="an open that comes back does not look whether the session was stopped meanwhile",
         edits=[
             Edit(
-                file="orchestrator/flows/open_due.py",
+                file="orchestrator/flows/steps/open_due.py",
                 sound="    if session.state is not State.STARTING or session.placements != placement.n:\n"
-                "        placing.no_longer_wanted(work, current, session)\n        return\n",
+                "        transitions.no_longer_wanted(work, current, session)\n        return\n",
                 broken="    if session.state is not State.STARTING:\n        return\n",
             )
         ],
@@ -98,12 +98,12 @@ DEFECTS: Sequence[Defect] = (
         what="a charge has no key of its own session and number, so that one may be posted twice",
         edits=[
             Edit(
-                file="orchestrator/flows/books.py",
+                file="orchestrator/flows/lifecycle/account_ledger.py",
                 sound='        key = f"charge:{session.id}:{n}"\n',
                 broken='        key = f"charge:{session.id}:{n}:{self._now.timestamp()}"\n',
             ),
             Edit(
-                file="orchestrator/flows/books.py",
+                file="orchestrator/flows/lifecycle/account_ledger.py",
                 sound="return charged, replace(session, charged=cost, charges=n)",
                 broken="return charged, replace(session, charges=n)",
             ),
@@ -132,7 +132,7 @@ DEFECTS: Sequence[Defect] = (
         what="a close that was not confirmed counts as proven",
         edits=[
             Edit(
-                file="orchestrator/flows/close_due.py",
+                file="orchestrator/flows/steps/close_due.py",
                 sound="        if held.lease_held and closing and isinstance(answer.said, Closed):\n",
                 broken="        if held.lease_held and closing and not isinstance(answer.said, Closed):\n"
                 '            _proven(tx, held, Closed(proof="assumed"), now)\n'
@@ -147,7 +147,7 @@ DEFECTS: Sequence[Defect] = (
         what="an outage of a provider kills its sessions one by one",
         edits=[
             Edit(
-                file="orchestrator/rules/brake.py",
+                file="orchestrator/rules/upstream/brake.py",
                 sound="    if health.seen >= MANY:\n        return 2 * health.ill > health.seen\n"
                 "    return health.seen >= smallest and health.ill == health.seen\n",
                 broken="    return health.seen < 0 and smallest > MANY\n",
@@ -161,7 +161,7 @@ DEFECTS: Sequence[Defect] = (
         what="on PostgreSQL two workers claim the same rows",
         edits=[
             Edit(
-                file="orchestrator/store/claims.py",
+                file="orchestrator/store/queries/claims.py",
                 sound="            .order_by(PLACEMENTS.c.next_step_at)\n            .limit(limit)\n"
                 "            .with_for_update(skip_locked=True)\n        )\n"
                 "        return list(self._connection.execute(query))",
@@ -180,7 +180,7 @@ DEFECTS: Sequence[Defect] = (
         what="a rule's stop is charged to the instant at which somebody got round to it",
         edits=[
             Edit(
-                file="orchestrator/flows/account_work.py",
+                file="orchestrator/flows/lifecycle/account_work.py",
                 sound="        self._end(session, due.reason, due.at, due.detail)",
                 broken="        self._end(session, due.reason, self.now, due.detail)",
             )
@@ -193,7 +193,7 @@ DEFECTS: Sequence[Defect] = (
         what="the same task id again is a new job",
         edits=[
             Edit(
-                file="orchestrator/flows/jobs.py",
+                file="orchestrator/flows/jobs/perform.py",
                 sound="            return _known(tx, task_id, job.name, job.fingerprint)\n",
                 broken="            return _outcome(services, tx, job, None)\n",
             )
@@ -206,7 +206,7 @@ DEFECTS: Sequence[Defect] = (
         what="a close does not wait for a ping that was claimed and may be about to begin",
         edits=[
             Edit(
-                file="orchestrator/flows/placing.py",
+                file="orchestrator/flows/lifecycle/transitions.py",
                 sound="at = max(at, session.leased_at + timedelta(seconds=PING_BEGINS_WITHIN * 1.1))",
                 broken="at = max(at, session.leased_at)",
             )
@@ -222,7 +222,7 @@ DEFECTS: Sequence[Defect] = (
         what="admission counts without the lock of the account",
         edits=[
             Edit(
-                file="orchestrator/store/accounts.py",
+                file="orchestrator/store/queries/accounts.py",
                 sound="where(ACCOUNTS.c.id == account_id).with_for_update(skip_locked=not waits)",
                 broken="where(ACCOUNTS.c.id == account_id).where(ACCOUNTS.c.id.is_not(None) | waits)",
             )

@@ -10,12 +10,12 @@ MISJUDGEMENTS: Sequence[Defect] = (
         what="a single failed ping ends a session, and calls that an end that its provider had declared",
         edits=[
             Edit(
-                file="orchestrator/rules/decide.py",
+                file="orchestrator/rules/sessions/decide.py",
                 sound="    ended = session.declared_end_at is not None and now >= session.declared_end_at\n",
                 broken="    ended = True\n",
             ),
             Edit(
-                file="orchestrator/rules/decide.py",
+                file="orchestrator/rules/sessions/decide.py",
                 sound="    if session.failures >= policy.dead_after_failures and "
                 "seconds >= policy.dead_after_seconds:\n",
                 broken="    if session.failures >= 1:\n",
@@ -29,7 +29,7 @@ MISJUDGEMENTS: Sequence[Defect] = (
         what="failed pings add up, however many good ones come in between",
         edits=[
             Edit(
-                file="orchestrator/rules/pings.py",
+                file="orchestrator/rules/sessions/pings.py",
                 sound="failing_since or now\n    return 0, None\n",
                 broken="failing_since or now\n    return session.failures, session.failing_since\n",
             )
@@ -42,7 +42,7 @@ MISJUDGEMENTS: Sequence[Defect] = (
         what="of many sessions, the block that each has begun is not counted",
         edits=[
             Edit(
-                file="orchestrator/rules/groups.py",
+                file="orchestrator/rules/billing/groups.py",
                 sound="        return (Fraction(ran, self.block) + self.sessions) * self.of_block + self.rounding\n",
                 broken="        return Fraction(ran, self.block) * self.of_block + self.rounding\n",
             )
@@ -55,7 +55,7 @@ MISJUDGEMENTS: Sequence[Defect] = (
         what="who is found dead after a hold pays for the hold",
         edits=[
             Edit(
-                file="orchestrator/rules/brake.py",
+                file="orchestrator/rules/upstream/brake.py",
                 sound="    return min(session.last_alive_at, now)\n",
                 broken="    return now\n",
             )
@@ -68,7 +68,7 @@ MISJUDGEMENTS: Sequence[Defect] = (
         what="each kind of doubt begins the bound anew, so that a session which is never well never ends",
         edits=[
             Edit(
-                file="orchestrator/rules/pings.py",
+                file="orchestrator/rules/sessions/pings.py",
                 sound="not_well_since=None if is_alive else session.not_well_since or now,",
                 broken="not_well_since=None if is_alive else now,",
             )
@@ -81,7 +81,7 @@ MISJUDGEMENTS: Sequence[Defect] = (
         what="a ping for which no file descriptor was free counts as one that failed",
         edits=[
             Edit(
-                file="orchestrator/providers/local_faults.py",
+                file="orchestrator/providers/http/local_faults.py",
                 sound="    errno.EMFILE: LocalFault.FILES,\n",
                 broken="",
             )
@@ -120,7 +120,7 @@ MISJUDGEMENTS: Sequence[Defect] = (
         what="the store's clock is noticed to have jumped, and the time goes on by it all the same",
         edits=[
             Edit(
-                file="orchestrator/rules/clock.py",
+                file="orchestrator/rules/installation/clock.py",
                 sound="last=max(trust.last, trust.at(reading.after)), jumped=True)",
                 broken="last=max(trust.last, reading.raw), jumped=True)",
             )
@@ -146,7 +146,7 @@ MISJUDGEMENTS: Sequence[Defect] = (
         what="the funds end when half of the money is left",
         edits=[
             Edit(
-                file="orchestrator/rules/money.py",
+                file="orchestrator/rules/billing/money.py",
                 sound="    funds = balance + overdraft + sum(",
                 broken="    funds = balance / 2 + overdraft + sum(",
             )
@@ -159,7 +159,7 @@ MISJUDGEMENTS: Sequence[Defect] = (
         what="what is open without a session is not closed, though its platform closes by id",
         edits=[
             Edit(
-                file="orchestrator/flows/close_due.py",
+                file="orchestrator/flows/steps/close_due.py",
                 sound="    return placement.session_id is None and not driver.card.closes_by_id\n",
                 broken="    return placement.session_id is None\n",
             )

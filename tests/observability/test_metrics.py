@@ -8,8 +8,8 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry, generate_latest
 
-from orchestrator.flows.audit import audit_store
-from orchestrator.flows.measure import measure
+from orchestrator.flows.audit.audit_store import audit_store
+from orchestrator.flows.reports.measure import measure
 from orchestrator.observability.metrics import JOBS, PINGS, StoreCollector
 from tests.world import MINUTE, SECOND, World
 
@@ -90,7 +90,7 @@ def test_counters_begin_at_zero_for_every_process_of_a_tree(tmp_path: Path) -> N
     code = (
         "from prometheus_client import CollectorRegistry, generate_latest\n"
         "from prometheus_client.multiprocess import MultiProcessCollector\n"
-        "from orchestrator.flows.measure import begin_at_zero\n"
+        "from orchestrator.flows.reports.measure import begin_at_zero\n"
         "begin_at_zero(('alpha',))\n"
         "registry = CollectorRegistry(); MultiProcessCollector(registry)\n"
         "print(generate_latest(registry).decode())"

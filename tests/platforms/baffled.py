@@ -2,9 +2,9 @@
 
 from decimal import Decimal
 
-from orchestrator.providers.driver import Balance, Secret
-from orchestrator.providers.http import HttpClient
+from orchestrator.providers.http.client import HttpClient
 from orchestrator.providers.openai import OpenAIDriver, OpenAIOptions
+from orchestrator.providers.port.driver import Balance, Secret
 
 
 class Baffled(OpenAIDriver):

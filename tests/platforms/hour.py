@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from orchestrator.flows.brake import review as review_brakes
-from orchestrator.flows.keys import retry_paused
+from orchestrator.flows.upstream.brake import review as review_brakes
+from orchestrator.flows.upstream.credentials import retry_paused
 from orchestrator.rules.states import TERMINAL, State, Step
 from orchestrator.rules.values import Attach, Placement, Policy, Session
 from orchestrator.simulator import SimSession

@@ -5,14 +5,15 @@ from collections.abc import Iterator
 import pytest
 
 from orchestrator.providers import registry
-from orchestrator.providers.always_on import AlwaysOn
-from orchestrator.providers.card import Card
-from orchestrator.providers.chat import Dialect, Pinger
-from orchestrator.providers.driver import Auth, Endpoint, Order, Placed, Probe, Target
-from orchestrator.providers.errors import ModelMissing
-from orchestrator.providers.http import Call, HttpClient
-from orchestrator.providers.lifecycle import ask_reading, listed_models
-from orchestrator.providers.options import DriverOptions
+from orchestrator.providers.chat.ping import Dialect, Pinger
+from orchestrator.providers.http.client import Call, HttpClient
+from orchestrator.providers.port.card import Card
+from orchestrator.providers.port.driver import Auth, Endpoint, Order, Placed, Probe, Target
+from orchestrator.providers.port.errors import ModelMissing
+from orchestrator.providers.shared.always_on import AlwaysOn
+from orchestrator.providers.shared.driver_type import DriverType
+from orchestrator.providers.shared.lifecycle import ask_reading, listed_models
+from orchestrator.providers.shared.options import DriverOptions
 from orchestrator.simulator import SimulatorServer
 from tests.platforms.conftest import MakeWorld
 from tests.platforms.test_stories import tell_its_life
@@ -64,7 +65,7 @@ def card(_options: TinyOptions) -> Card:
 @pytest.fixture(autouse=True)
 def registered() -> Iterator[None]:
     drivers = dict(registry.DRIVERS)
-    registry.DRIVERS = {**drivers, "tiny": registry.DriverType(TinyOptions, TinyDriver, card)}
+    registry.DRIVERS = {**drivers, "tiny": DriverType(TinyOptions, TinyDriver, card)}
     yield
     registry.DRIVERS = drivers
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from orchestrator.flows.check_provider import check_provider
-from orchestrator.flows.keys import retry_paused
-from orchestrator.rules.alarms import Alarm, AlarmKind
+from orchestrator.flows.operations.provider_check import check_provider
+from orchestrator.flows.upstream.credentials import retry_paused
 from orchestrator.rules.states import PlacementState, State, StopReason
+from orchestrator.rules.upstream.alarms import Alarm, AlarmKind
 from tests.platforms.conftest import MakeWorld
 from tests.platforms.world import PlatformWorld, platform_of
 from tests.providers.stage import WALLET

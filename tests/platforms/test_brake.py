@@ -5,11 +5,11 @@ from datetime import timedelta
 
 import pytest
 
-from orchestrator.flows import brake
-from orchestrator.rules.brake import FIRST_MOVES
+from orchestrator.flows.upstream import brake
 from orchestrator.rules.states import State, StopReason
+from orchestrator.rules.upstream.brake import FIRST_MOVES
 from orchestrator.rules.values import Brake, Policy
-from orchestrator.store.brakes import scope_of
+from orchestrator.store.queries.brakes import scope_of
 from tests.platforms.conftest import MakeWorld
 from tests.platforms.world import PlatformWorld, platform_of
 from tests.world import HOUR, MINUTE, SECOND

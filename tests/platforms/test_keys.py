@@ -7,8 +7,8 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from orchestrator.flows.check_provider import check_provider
-from orchestrator.flows.keys import retry_paused
+from orchestrator.flows.operations.provider_check import check_provider
+from orchestrator.flows.upstream.credentials import retry_paused
 from orchestrator.rules.states import State, StopReason
 from orchestrator.rules.values import Credential, Verdict
 from tests.flows.hands import Hands

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from orchestrator.flows.check_provider import check_provider
-from orchestrator.flows.explain import explain
+from orchestrator.flows.operations.provider_check import check_provider
+from orchestrator.flows.reports.explain import explain
 from orchestrator.rules.states import State, StopReason
 from orchestrator.rules.values import Verdict
 from tests.platforms.conftest import MakeWorld

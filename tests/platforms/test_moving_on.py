@@ -6,8 +6,8 @@ from decimal import Decimal
 
 import pytest
 
-from orchestrator.flows.ping_due import ping_due
-from orchestrator.flows.read_balances import read_balances
+from orchestrator.flows.steps.ping.ping_due import ping_due
+from orchestrator.flows.upstream.read_balances import read_balances
 from orchestrator.rules.states import PlacementState, State, Step, StopReason
 from orchestrator.rules.values import Policy
 from tests.flows.hands import Hands

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from orchestrator.flows import leftovers
-from orchestrator.flows.reconcile import reconcile, reconcile_due
-from orchestrator.flows.reconcile_reports import Report, Wish
-from orchestrator.flows.services import Services
-from orchestrator.rules.installations import placement_id
-from orchestrator.rules.lists import Kind
+from orchestrator.flows.engine.services import Services
+from orchestrator.flows.reconcile.reconcile_due import reconcile, reconcile_due
+from orchestrator.flows.reconcile.reports import Report, Wish
+from orchestrator.flows.reports import leftovers
+from orchestrator.rules.reconcile.installations import placement_id
+from orchestrator.rules.reconcile.lists import Kind
 from orchestrator.rules.states import PlacementState, State, Step, StopReason
 from orchestrator.rules.values import Policy
 from orchestrator.settings import SecretStore
@@ -419,7 +419,7 @@ def test_no_list_is_asked_for_under_a_key_that_was_told_to_wait(make_platforms: 
 
 def test_what_two_find_at_once_is_one_orphan(make_platforms: MakeWorld) -> None:
     """One has slept past its lease, and comes back with what it had found."""
-    from orchestrator.flows.reconcile_acts import carry_out
+    from orchestrator.flows.reconcile.apply_differences import carry_out
 
     world = make_platforms(NODE)
     stranger(world, NODE.name)
@@ -432,7 +432,7 @@ def test_what_two_find_at_once_is_one_orphan(make_platforms: MakeWorld) -> None:
 
 
 def test_what_has_answered_or_ended_meanwhile_is_not_ended_by_an_old_list(make_platforms: MakeWorld) -> None:
-    from orchestrator.flows.reconcile_acts import carry_out
+    from orchestrator.flows.reconcile.apply_differences import carry_out
 
     world = make_platforms(NODE, policy=QUIET)
     answered, closed = world.run_many_at(NODE.name, 2)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from orchestrator.providers import witness_faults
+from orchestrator.providers.checks import witness_faults
 from orchestrator.rules.states import PlacementState, State
 from orchestrator.settings import Configuration, ProviderConfiguration
 from tests.platforms.conftest import MakeWorld

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy.exc import DBAPIError
 
 from orchestrator.store.database import Database, StoreOutage
-from orchestrator.store.unit import Transaction
+from orchestrator.store.transaction import Transaction
 from tests.rules.builders import T0
 from tests.store.stage import at_once, stock
 

@@ -7,11 +7,11 @@ from sqlalchemy import event, text
 from sqlalchemy.exc import ProgrammingError
 
 from orchestrator.store import migrate
+from orchestrator.store.core.engine import open_engine
+from orchestrator.store.core.pooler import TIMEOUTS, is_pooled
 from orchestrator.store.database import Database
-from orchestrator.store.engine import open_engine
-from orchestrator.store.pooler import TIMEOUTS, is_pooled
 from orchestrator.store.tables import metadata
-from orchestrator.store.unit import Transaction
+from orchestrator.store.transaction import Transaction
 from tests.pooler.pgbouncer import PgBouncer
 from tests.servers import Postgres
 from tests.store.stage import at_once

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from orchestrator.store.engine import open_engine
+from orchestrator.store.core.engine import open_engine
 
 
 @contextmanager

@@ -17,13 +17,13 @@ from sqlalchemy import Connection, event
 
 from orchestrator import wiring
 from orchestrator.cli import main as command
-from orchestrator.flows.slots import TOTALS
-from orchestrator.providers.answers import Answer
-from orchestrator.providers.http import Call, ClientOptions, HttpClient
+from orchestrator.flows.engine.slots import TOTALS
+from orchestrator.providers.http.client import Call, ClientOptions, HttpClient
+from orchestrator.providers.port.answers import Answer
 from orchestrator.rules.states import Step
 from orchestrator.settings import Configuration, Settings
 from orchestrator.store.database import Database
-from orchestrator.store.unit import Transaction
+from orchestrator.store.transaction import Transaction
 from tests.processes.platform import living_in
 from tests.simulation.worker import name_of
 

@@ -11,7 +11,7 @@ from orchestrator.rules.states import TERMINAL
 from orchestrator.settings import Settings
 from orchestrator.simulator import Call, SimSession
 from orchestrator.store.database import Database
-from orchestrator.store.outbox import OUTBOX
+from orchestrator.store.queries.outbox import OUTBOX
 from tests.chaos.load import Load
 from tests.processes.platform import Platform, Unseen, eventually
 from tests.simulation.evidence import Evidence, gather

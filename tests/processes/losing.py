@@ -5,8 +5,8 @@ import os
 from pathlib import Path
 
 from orchestrator.cli import main as command
-from orchestrator.providers.answers import Answer
-from orchestrator.providers.http import Call, HttpClient
+from orchestrator.providers.http.client import Call, HttpClient
+from orchestrator.providers.port.answers import Answer
 
 
 def main() -> None:

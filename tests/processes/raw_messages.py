@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from typing import Any, TypeAlias
 
-from orchestrator.rules.messages import LARGEST_ENTRY
+from orchestrator.rules.installation.messages import LARGEST_ENTRY
 
 Json: TypeAlias = dict[str, Any]
 

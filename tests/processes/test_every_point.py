@@ -13,8 +13,8 @@ import pytest
 from sqlalchemy import update
 
 from orchestrator.rules.states import State
-from orchestrator.store import leases
-from orchestrator.store.unit import Transaction
+from orchestrator.store.queries import leases
+from orchestrator.store.transaction import Transaction
 from orchestrator.tasks.ticks import TICKS, queue_of
 from tests.chaos.load import Load
 from tests.processes.dying import DIED

@@ -11,7 +11,7 @@ from celery.contrib.testing.worker import start_worker
 from kombu import Connection
 from redis.exceptions import TimeoutError as RedisTimeout
 
-from orchestrator.rules.unread_messages import reason_in_words
+from orchestrator.rules.installation.unread_messages import reason_in_words
 from orchestrator.settings import Settings
 from orchestrator.tasks import intake
 from orchestrator.tasks.app import Process, make_app

@@ -9,9 +9,9 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import OperationalError
 
 from orchestrator.cli.readiness import wait_for_database
-from orchestrator.rules.liveness import KINDS, SCHEDULER
+from orchestrator.rules.installation.liveness import KINDS, SCHEDULER
+from orchestrator.store.core.error_classes import OUTAGES, ErrorClass
 from orchestrator.store.database import StoreOutage, StoreUnavailable
-from orchestrator.store.error_classes import OUTAGES, ErrorClass
 from tests.chaos.proxy import Proxy
 from tests.processes.conftest import PlatformOn
 from tests.processes.platform import Platform, eventually

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.flows.loop import CHUNK, EventLoop
+from orchestrator.flows.engine.loop import CHUNK, EventLoop
 from tests.processes.platform import eventually
 
 

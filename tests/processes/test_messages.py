@@ -9,7 +9,7 @@ import pytest
 import redis
 from celery import Celery
 
-from orchestrator.rules.installation_alarms import InstallationAlarmKind
+from orchestrator.rules.installation.installation_alarms import InstallationAlarmKind
 from orchestrator.tasks.parked_copies import LARGEST_KEPT, STREAM
 from tests.processes.platform import PATIENCE, Platform, eventually
 from tests.processes.raw_messages import JOBS, ODD, QUEUES, WRONG, mutants

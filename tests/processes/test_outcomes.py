@@ -13,13 +13,13 @@ from celery.exceptions import Reject, Retry
 from redis import ConnectionError as Gone
 from sqlalchemy.exc import DataError, OperationalError
 
-from orchestrator.flows.crowd import LOOK_AGAIN, AccountBusy, Crowd
-from orchestrator.flows.services import Services
-from orchestrator.rules.messages import RETRY_AFTER
+from orchestrator.flows.engine.crowd import LOOK_AGAIN, AccountBusy, Crowd
+from orchestrator.flows.engine.services import Services
+from orchestrator.rules.installation.messages import RETRY_AFTER
 from orchestrator.settings import ConfigurationError, Settings
+from orchestrator.store.core.error_classes import ErrorClass
 from orchestrator.store.database import Database, StoreError, StoreOutage
-from orchestrator.store.error_classes import ErrorClass
-from orchestrator.store.unit import Transaction
+from orchestrator.store.transaction import Transaction
 from orchestrator.tasks import jobs
 from orchestrator.tasks.app import make_app
 from orchestrator.tasks.jobs import FAILURES, LONGEST_LOOK_AGAIN, RETRY_SECONDS, Results

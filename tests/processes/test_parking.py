@@ -10,7 +10,7 @@ import pytest
 from redis import ConnectionError as Gone
 from sqlalchemy.exc import OperationalError
 
-from orchestrator.flows.parked import MOST_KEPT
+from orchestrator.flows.operations.parked_messages import MOST_KEPT
 from orchestrator.store.database import Database
 from orchestrator.tasks import parking
 from orchestrator.tasks.parked_copies import LARGEST_KEPT, STREAM, ParkedCopies

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from orchestrator.rules.states import Step
-from orchestrator.store.unit import Transaction
+from orchestrator.store.transaction import Transaction
 from tests.processes.platform import Platform, eventually, morpheus, openai
 
 DUE = 500

@@ -8,9 +8,9 @@ from typing import Any, cast
 
 import pytest
 
-from orchestrator.rules.liveness import CONTROL, KINDS, STOP
+from orchestrator.rules.installation.liveness import CONTROL, KINDS, STOP
+from orchestrator.store.core.error_classes import OUTAGES, ErrorClass
 from orchestrator.store.database import StoreOutage
-from orchestrator.store.error_classes import OUTAGES, ErrorClass
 from orchestrator.tasks.liveness import Pulse
 from orchestrator.tasks.outage import Outage
 from orchestrator.tasks.runner import AT_ONCE, JITTER, LOOK_EVERY, Bell, Runner, Runners, pause_of, repeats

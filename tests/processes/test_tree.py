@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.cli.tree import LONGEST_PAUSE, pause_after
-from orchestrator.rules.liveness import CONTROL
+from orchestrator.rules.installation.liveness import CONTROL
 from orchestrator.tasks.pools import POOLS
 from tests.processes.platform import Running, eventually
 

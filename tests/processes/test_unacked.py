@@ -13,7 +13,7 @@ from kombu import Connection
 from kombu.transport.redis import Transport
 from redis import Redis
 
-from orchestrator.rules.installation_alarms import InstallationAlarmKind
+from orchestrator.rules.installation.installation_alarms import InstallationAlarmKind
 from orchestrator.settings import Settings
 from orchestrator.tasks.app import make_app
 from orchestrator.tasks.entries import guarded_transport

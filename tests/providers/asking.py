@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from orchestrator.providers.answers import Answer
-from orchestrator.providers.http import Call, ClientOptions, HttpClient
+from orchestrator.providers.http.client import Call, ClientOptions, HttpClient
+from orchestrator.providers.port.answers import Answer
 from tests.providers.rawserver import Handler, serving
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from orchestrator.providers.driver import (
+from orchestrator.providers.port.driver import (
     Life,
     Placed,
 )

@@ -9,10 +9,19 @@ from typing import Any, TypeVar
 import pytest
 
 from orchestrator.providers import registry
-from orchestrator.providers.card import Card
-from orchestrator.providers.driver import Auth, Driver, Endpoint, NotPlaced, Order, Placed, Secret, Target
-from orchestrator.providers.errors import ModelMissing, ProviderFull, Refused
-from orchestrator.providers.http import ClientOptions, HttpClient
+from orchestrator.providers.http.client import ClientOptions, HttpClient
+from orchestrator.providers.port.card import Card
+from orchestrator.providers.port.driver import (
+    Auth,
+    Driver,
+    Endpoint,
+    NotPlaced,
+    Order,
+    Placed,
+    Secret,
+    Target,
+)
+from orchestrator.providers.port.errors import ModelMissing, ProviderFull, Refused
 from orchestrator.rules.values import Attach, ModelType
 from orchestrator.simulator import Call, SimulatorServer
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from orchestrator.providers.abilities import HasBalance
-from orchestrator.providers.driver import Balance, Driver, NotPlaced, Probe
-from orchestrator.providers.errors import (
+from orchestrator.providers.port.abilities import HasBalance
+from orchestrator.providers.port.driver import Balance, Driver, NotPlaced, Probe
+from orchestrator.providers.port.errors import (
     CredentialRefused,
     Misconfigured,
     ModelMissing,

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.providers.answers import Answer
-from orchestrator.providers.chat import judge
+from orchestrator.providers.chat.ping import judge
+from orchestrator.providers.port.answers import Answer
 from orchestrator.rules.values import ModelType, Verdict
 from tests.providers.known_answers import CHAT, SPEECH, Known
 

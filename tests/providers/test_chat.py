@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from orchestrator.providers.answers import FirstEvent
-from orchestrator.providers.chat import Dialect, Pinger, silence
-from orchestrator.providers.driver import Auth, Endpoint, Probe, Target
-from orchestrator.providers.http import HttpClient
+from orchestrator.providers.chat.ping import Dialect, Pinger, silence
+from orchestrator.providers.http.client import HttpClient
+from orchestrator.providers.port.answers import FirstEvent
+from orchestrator.providers.port.driver import Auth, Endpoint, Probe, Target
 from orchestrator.rules.values import ModelType, Verdict
 from tests.providers.rawserver import Handler, read_request, serving
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.providers.driver import Closed, Life, NotPlaced, Placed
-from orchestrator.providers.errors import (
+from orchestrator.providers.port.driver import Closed, Life, NotPlaced, Placed
+from orchestrator.providers.port.errors import (
     CannotAsk,
     CredentialRefused,
     Misconfigured,

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.providers.driver import Driver, Probe
-from orchestrator.providers.errors import ProviderError
+from orchestrator.providers.port.driver import Driver, Probe
+from orchestrator.providers.port.errors import ProviderError
 from orchestrator.rules.values import ModelType, Verdict
 from orchestrator.simulator import SimulatorServer
 from tests.providers.rawserver import closed_port

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.providers import credential_faults
+from orchestrator.providers.checks import credential_faults
 from orchestrator.settings import Configuration, ConfigurationError, ProviderConfiguration, load_settings
 from orchestrator.wiring import read_configuration
 from tests.providers.stage import PLATFORMS, TEMPLATE, PlatformUnderTest, platform_of

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from orchestrator.providers import registry
-from orchestrator.providers.options import DriverOptions
+from orchestrator.providers.shared.options import DriverOptions
 from orchestrator.settings import load_configuration
 from tests.providers.stage import PLATFORMS
 

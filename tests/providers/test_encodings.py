@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.providers.answers import Answer
-from orchestrator.providers.encodings import Unreadable, decode, encoding_of
-from orchestrator.providers.http import NoAnswer
+from orchestrator.providers.http.client import NoAnswer
+from orchestrator.providers.http.encodings import Unreadable, decode, encoding_of
+from orchestrator.providers.port.answers import Answer
 from tests.providers.asking import ask
 from tests.providers.rawserver import Handler, saying
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.providers.answers import RETRY_AFTER_MAX, Answer, retry_after
-from orchestrator.providers.faults import describe, limits_whole_key, read_fault, verdict_of
+from orchestrator.providers.port.answers import RETRY_AFTER_MAX, Answer, retry_after
+from orchestrator.providers.port.faults import describe, limits_whole_key, read_fault, verdict_of
 from orchestrator.rules.values import Verdict
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)

@@ -5,8 +5,14 @@ from typing import Any
 
 import pytest
 
-from orchestrator.providers.driver import Life, Placed
-from orchestrator.providers.errors import CredentialRefused, Misconfigured, ModelMissing, NotClosed, Refused
+from orchestrator.providers.port.driver import Life, Placed
+from orchestrator.providers.port.errors import (
+    CredentialRefused,
+    Misconfigured,
+    ModelMissing,
+    NotClosed,
+    Refused,
+)
 from orchestrator.rules.values import Attach, Verdict
 from orchestrator.simulator import SimulatorServer
 from tests.providers.rawserver import closed_port

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from orchestrator.providers import registry
-from orchestrator.providers.driver import Auth, Endpoint, Life, NotPlaced, Placed
-from orchestrator.providers.errors import (
+from orchestrator.providers.port.driver import Auth, Endpoint, Life, NotPlaced, Placed
+from orchestrator.providers.port.errors import (
     CannotAsk,
     NotClosed,
     OutcomeUnknown,

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from orchestrator.providers.answers import Answer
-from orchestrator.providers.driver import Auth, Secret
-from orchestrator.providers.errors import NotSent
-from orchestrator.providers.http import NoAnswer
+from orchestrator.providers.http.client import NoAnswer
+from orchestrator.providers.port.answers import Answer
+from orchestrator.providers.port.driver import Auth, Secret
+from orchestrator.providers.port.errors import NotSent
 from tests.providers.asking import ask, call, client
 from tests.providers.rawserver import GOOD, Handler, closed_port, read_request, saying, serving
 

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from orchestrator.providers.answers import Answer
-from orchestrator.providers.chat import judge
+from orchestrator.providers.chat.ping import judge
+from orchestrator.providers.port.answers import Answer
 from orchestrator.rules.values import ModelType
 from tests.providers import known_errors
 from tests.providers.known_errors import ERRORS, KnownError

@@ -2,7 +2,7 @@
 
 import pytest
 
-from orchestrator.providers.ladder import Ladder, Rung, first_rung, ran_out_of_tokens
+from orchestrator.providers.chat.token_limits import Ladder, Rung, first_rung, ran_out_of_tokens
 
 OLD, NEW = "max_tokens", "max_completion_tokens"
 USE_NEW = "Unsupported parameter: 'max_tokens' is not supported. Use 'max_completion_tokens' instead."

@@ -15,12 +15,12 @@ import aiohttp
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from orchestrator.providers.errors import NotSent
-from orchestrator.providers.http import ClientOptions, HttpClient, NoAnswer
-from orchestrator.providers.local_faults import OF_ERRNO, OF_ONE_FAMILY, plain_fault
-from orchestrator.providers.own_faults import OwnFaults
-from orchestrator.providers.resolver import WatchedResolver
-from orchestrator.rules.local_faults import LocalFault
+from orchestrator.providers.http.client import ClientOptions, HttpClient, NoAnswer
+from orchestrator.providers.http.local_faults import OF_ERRNO, OF_ONE_FAMILY, plain_fault
+from orchestrator.providers.http.own_evidence import OwnFaults
+from orchestrator.providers.http.resolver import WatchedResolver
+from orchestrator.providers.port.errors import NotSent
+from orchestrator.rules.upstream.local_faults import LocalFault
 from tests.providers.asking import call
 from tests.providers.rawserver import GOOD, closed_port, saying, serving
 
@@ -183,8 +183,8 @@ def test_a_proxy_of_ours_is_ours() -> None:
 def test_a_full_file_table_is_ours() -> None:
     story = """
         import asyncio, os, resource
-        from orchestrator.providers.errors import NotSent
-        from orchestrator.providers.http import Call, HttpClient
+        from orchestrator.providers.port.errors import NotSent
+        from orchestrator.providers.http.client import Call, HttpClient
 
         async def story(http):
             for url in ("http://127.0.0.1:9", "http://host.example"):

@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 from pydantic import ValidationError
 
-from orchestrator.providers.chat import Dialect, Pinger
-from orchestrator.providers.driver import Auth, Driver, Endpoint, Probe, Secret, Target
-from orchestrator.providers.http import HttpClient
+from orchestrator.providers.chat.ping import Dialect, Pinger
+from orchestrator.providers.http.client import HttpClient
 from orchestrator.providers.openai import OpenAIOptions
-from orchestrator.rules.busy import Silence
+from orchestrator.providers.port.driver import Auth, Driver, Endpoint, Probe, Secret, Target
+from orchestrator.rules.sessions.busy import Silence
 from orchestrator.rules.values import ModelType, Verdict
 from tests.providers.rawserver import serving
 from tests.providers.stage import Stage

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.providers.driver import Driver, Life, NotPlaced, Placed
-from orchestrator.providers.errors import (
+from orchestrator.providers.port.driver import Driver, Life, NotPlaced, Placed
+from orchestrator.providers.port.errors import (
     CallsRetired,
     KeyNotFree,
     Misconfigured,

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from orchestrator.providers.driver import Closed, Driver
-from orchestrator.providers.errors import NotClosed
-from orchestrator.providers.morpheus import MorpheusDriver
+from orchestrator.providers.morpheus.driver import MorpheusDriver
+from orchestrator.providers.port.driver import Closed, Driver
+from orchestrator.providers.port.errors import NotClosed
 from orchestrator.rules.values import Verdict
 from orchestrator.simulator import SimulatorServer
 from tests.providers.stage import Stage, platform_of, stage_of

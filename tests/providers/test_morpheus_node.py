@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from orchestrator.providers.abilities import HasBalance
-from orchestrator.providers.answers import Answer
-from orchestrator.providers.driver import Driver, Life, NotPlaced, Placed
-from orchestrator.providers.errors import (
+from orchestrator.providers.morpheus_node.chain import _closed
+from orchestrator.providers.port.abilities import HasBalance
+from orchestrator.providers.port.answers import Answer
+from orchestrator.providers.port.driver import Driver, Life, NotPlaced, Placed
+from orchestrator.providers.port.errors import (
     NotClosed,
     NotSent,
     OutcomeUnknown,
@@ -18,7 +19,6 @@ from orchestrator.providers.errors import (
     ProviderFull,
     Throttled,
 )
-from orchestrator.providers.morpheus_chain import _closed
 from orchestrator.rules.values import Verdict
 from orchestrator.simulator import SimulatorServer
 from tests.providers.stage import MODEL, OTHER_MODEL, Stage, platform_of, secret, stage_of

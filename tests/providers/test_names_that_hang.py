@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from orchestrator.providers import name_threads
-from orchestrator.providers.errors import NotSent
-from orchestrator.providers.http import ClientOptions, HttpClient, NoAnswer
-from orchestrator.providers.name_threads import AT_ONCE, Found, NameThreads
-from orchestrator.providers.resolver import WatchedResolver
-from orchestrator.rules.local_faults import LocalFault
+from orchestrator.providers.http import name_threads
+from orchestrator.providers.http.client import ClientOptions, HttpClient, NoAnswer
+from orchestrator.providers.http.name_threads import AT_ONCE, Found, NameThreads
+from orchestrator.providers.http.resolver import WatchedResolver
+from orchestrator.providers.port.errors import NotSent
+from orchestrator.rules.upstream.local_faults import LocalFault
 from tests.providers.asking import call
 from tests.providers.rawserver import GOOD, saying, serving
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.providers.numbers import read_decimal
+from orchestrator.providers.shared.numbers import read_decimal
 
 
 @pytest.mark.parametrize(

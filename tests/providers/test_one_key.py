@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.providers import one_key
+from orchestrator.providers.checks import one_key
 from orchestrator.settings import (
     Configuration,
     ConfigurationError,

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from orchestrator.providers import registry
-from orchestrator.providers.driver import Auth, NotPlaced, Target
-from orchestrator.providers.errors import CredentialRefused, ModelMissing, NotSent
+from orchestrator.providers.port.driver import Auth, NotPlaced, Target
+from orchestrator.providers.port.errors import CredentialRefused, ModelMissing, NotSent
 from orchestrator.rules.values import Verdict
 from orchestrator.simulator import SimulatorServer
 from tests.providers.stage import Stage, platform_of, secret, stage_of

@@ -10,10 +10,10 @@ import pytest
 from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from orchestrator.providers.errors import NotSent
-from orchestrator.providers.http import Call, ClientOptions, HttpClient
-from orchestrator.providers.reach import AddressRefused, CheckedResolver, RefusedByResolver, check_url
-from orchestrator.rules.addresses import Reach
+from orchestrator.providers.http.client import Call, ClientOptions, HttpClient
+from orchestrator.providers.http.reach import AddressRefused, CheckedResolver, RefusedByResolver, check_url
+from orchestrator.providers.port.errors import NotSent
+from orchestrator.rules.upstream.addresses import Reach
 
 LOOPBACK = Reach(named=frozenset({"127.0.0.1", "localhost"}))
 

@@ -7,9 +7,9 @@ import pytest
 from pydantic import ValidationError
 
 from orchestrator.providers import registry
-from orchestrator.providers.http import HttpClient
-from orchestrator.providers.morpheus import MorpheusDriver
-from orchestrator.providers.patterns import WORDS
+from orchestrator.providers.http.client import HttpClient
+from orchestrator.providers.morpheus.driver import MorpheusDriver
+from orchestrator.providers.shared.patterns import WORDS
 
 BASE = {"base_url": "https://api.example/v1"}
 

@@ -5,9 +5,9 @@ import logging
 
 import pytest
 
-from orchestrator.providers.driver import Auth, Secret
-from orchestrator.providers.http import NoAnswer
-from orchestrator.providers.secrets import DETAIL_LIMIT, Hidden, beginning, brief, hidden_forms, redact
+from orchestrator.providers.http.client import NoAnswer
+from orchestrator.providers.port.driver import Auth, Secret
+from orchestrator.providers.port.secrets import DETAIL_LIMIT, Hidden, beginning, brief, hidden_forms, redact
 from tests.providers.asking import ask
 from tests.providers.rawserver import GOOD, Handler, read_request, saying
 

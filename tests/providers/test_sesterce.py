@@ -6,9 +6,9 @@ import pytest
 from pydantic import ValidationError
 
 from orchestrator.providers import registry
-from orchestrator.providers.abilities import ListsModels
-from orchestrator.providers.driver import Driver, Life, NotPlaced, Placed
-from orchestrator.providers.errors import (
+from orchestrator.providers.port.abilities import ListsModels
+from orchestrator.providers.port.driver import Driver, Life, NotPlaced, Placed
+from orchestrator.providers.port.errors import (
     CannotAsk,
     Misconfigured,
     ModelMissing,

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.providers.driver import Driver, Life, Placed
-from orchestrator.providers.errors import Misconfigured, NotClosed, OutcomeUnknown, ProviderFull
+from orchestrator.providers.port.driver import Driver, Life, Placed
+from orchestrator.providers.port.errors import Misconfigured, NotClosed, OutcomeUnknown, ProviderFull
 from orchestrator.rules.values import Verdict
 from orchestrator.simulator import SimulatorServer
 from tests.providers.instances import (

@@ -5,8 +5,8 @@ from decimal import Decimal
 
 import pytest
 
-from orchestrator.providers.driver import Auth, Life
-from orchestrator.providers.errors import Misconfigured
+from orchestrator.providers.port.driver import Auth, Life
+from orchestrator.providers.port.errors import Misconfigured
 from orchestrator.rules.values import ModelType, Verdict
 from orchestrator.simulator import SimulatorServer
 from tests.providers.instances import CREATE, SEED, close, kind, life, operations, verdict

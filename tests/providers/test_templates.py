@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from orchestrator.providers import registry
-from orchestrator.providers.driver import Secret
-from orchestrator.providers.paths import read_path, read_text, read_time
-from orchestrator.providers.templates import ListTable, OpenTable
+from orchestrator.providers.fpt.templates import ListTable, OpenTable
+from orchestrator.providers.port.driver import Secret
+from orchestrator.providers.shared.paths import read_path, read_text, read_time
 from orchestrator.settings import ConfigurationError, load_configuration
 from tests.providers.stage import TEMPLATE
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.providers import timer_faults
+from orchestrator.providers.checks import timer_faults
 from orchestrator.rules.values import Policy
 from orchestrator.settings import Configuration, ConfigurationError, ProviderConfiguration, load_settings
 from orchestrator.wiring import read_configuration

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.rules.addresses import (
+from orchestrator.rules.upstream.addresses import (
     Reach,
     hides_an_address,
     is_address_or_local,

@@ -5,9 +5,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.rules.eligibility import ineligible_because, parse_size
-from orchestrator.rules.names import generate, line_fault
-from orchestrator.rules.quota import (
+from orchestrator.rules.admission.eligibility import ineligible_because, parse_size
+from orchestrator.rules.admission.quota import (
     Terms,
     Usage,
     check_concurrent,
@@ -20,6 +19,7 @@ from orchestrator.rules.quota import (
     terms_of,
 )
 from orchestrator.rules.refusals import ErrorCode
+from orchestrator.rules.sessions.names import generate, line_fault
 from orchestrator.rules.values import Account, ModelSource, ModelType
 from tests.rules.builders import CONTRACT, T0, a_model
 from tests.rules.builders import PAYG as PLAIN

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from orchestrator.rules.alarms import Alarm, AlarmKind, Well, alarm, ends_with, kind_of, retry_at
+from orchestrator.rules.upstream.alarms import Alarm, AlarmKind, Well, alarm, ends_with, kind_of, retry_at
 from orchestrator.rules.values import Verdict
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.rules import money
-from orchestrator.rules.audit import (
+from orchestrator.rules.audit.check_rows import judge_account, judge_lateness, judge_placement, judge_session
+from orchestrator.rules.audit.invariants import (
     MEANING,
     AccountFacts,
     Admission,
@@ -24,10 +24,10 @@ from orchestrator.rules.audit import (
     Told,
     turned,
 )
-from orchestrator.rules.groups import grouped
-from orchestrator.rules.judge import judge_account, judge_lateness, judge_placement, judge_session
-from orchestrator.rules.over_quota import is_over_quota
-from orchestrator.rules.patience import patience
+from orchestrator.rules.audit.quota_audit import is_over_quota
+from orchestrator.rules.audit.wait_limits import patience
+from orchestrator.rules.billing import money
+from orchestrator.rules.billing.groups import grouped
 from orchestrator.rules.states import PlacementState, State, Step, StopReason
 from orchestrator.rules.values import Account, Plan, Policy, Session
 from tests.rules.builders import (

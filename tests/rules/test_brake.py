@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.rules.brake import (
+from orchestrator.rules.upstream.brake import (
     MANY,
     Health,
     Recovery,

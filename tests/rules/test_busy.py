@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.rules import events
-from orchestrator.rules.busy import (
+from orchestrator.rules.sessions.busy import (
     MOST_UNDER_WAY,
     Silence,
     may_hang,
@@ -17,7 +17,7 @@ from orchestrator.rules.busy import (
     note_ended,
     under_way_until,
 )
-from orchestrator.rules.decide import (
+from orchestrator.rules.sessions.decide import (
     Decision,
     Ping,
     PingAgain,
@@ -28,9 +28,9 @@ from orchestrator.rules.decide import (
     ping_not_needed_until,
     without_doubts,
 )
-from orchestrator.rules.pings import may_be_the_last
+from orchestrator.rules.sessions.pings import may_be_the_last
+from orchestrator.rules.sessions.stops import next_stop
 from orchestrator.rules.states import StopReason
-from orchestrator.rules.stops import next_stop
 from orchestrator.rules.values import Session, Verdict
 from tests.rules.builders import MINUTE, POLICY, SECOND, T0, a_running_session, a_starting_session
 

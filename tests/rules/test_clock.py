@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.rules import clock
-from orchestrator.rules.clock import DRIFT, TOLERANCE, Known, Reading, Trust
+from orchestrator.rules.installation import clock
+from orchestrator.rules.installation.clock import DRIFT, TOLERANCE, Known, Reading, Trust
 from tests.rules.builders import HOUR, MINUTE, SECOND, T0
 
 NONE = timedelta(0)

@@ -8,7 +8,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import pytest
 
-from orchestrator.rules import correction
+from orchestrator.rules.installation import correction
 from orchestrator.rules.states import PlacementState, State, Step
 from orchestrator.rules.values import Account, ModelType, Placement, Session
 from tests.rules.builders import HOUR, MINUTE, SECOND, T0, a_session

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.rules.decide import (
+from orchestrator.rules.audit.wait_limits import held_at_most, spread
+from orchestrator.rules.sessions.decide import (
     BecomeRunning,
     Decision,
     GiveUp,
@@ -22,8 +23,7 @@ from orchestrator.rules.decide import (
     plan_steps,
     without_doubts,
 )
-from orchestrator.rules.patience import held_at_most, spread
-from orchestrator.rules.pings import may_be_the_last
+from orchestrator.rules.sessions.pings import may_be_the_last
 from orchestrator.rules.states import State, Step, StopReason
 from orchestrator.rules.values import Policy, Session, Verdict
 from tests.rules.builders import (

@@ -2,7 +2,7 @@
 
 import pytest
 
-from orchestrator.rules.descriptors import LEAST, calls_that_fit, files_needed
+from orchestrator.rules.installation.descriptors import LEAST, calls_that_fit, files_needed
 
 
 @pytest.mark.parametrize(("limit", "calls"), [(16, LEAST), (160, 32), (1024, 464), (1_048_576, 524_240)])

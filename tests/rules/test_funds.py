@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.rules.funds import (
+from orchestrator.rules.billing.funds import (
     POST_EVERY,
     burning,
     charged,
@@ -18,7 +18,7 @@ from orchestrator.rules.funds import (
     plan_account,
     with_funds,
 )
-from orchestrator.rules.money import FundsEnd
+from orchestrator.rules.billing.money import FundsEnd
 from orchestrator.rules.states import State, Step
 from orchestrator.rules.values import Account, Session
 from tests.rules.builders import HOUR, MINUTE, POLICY, SECOND, T0, TICK, a_running_session, a_session

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.rules import money
-from orchestrator.rules.groups import (
+from orchestrator.rules.billing import money
+from orchestrator.rules.billing.groups import (
     Group,
     Phase,
     grouped,
@@ -19,7 +19,7 @@ from orchestrator.rules.groups import (
     surely_funded,
     uncharged_at_most,
 )
-from orchestrator.rules.meters import HORIZON
+from orchestrator.rules.billing.meters import HORIZON
 from orchestrator.rules.states import State
 from orchestrator.rules.values import ZERO, Session
 from tests.rules.builders import (

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from orchestrator.rules.installation_alarms import InstallationAlarmKind, installation_alarm
+from orchestrator.rules.installation.installation_alarms import InstallationAlarmKind, installation_alarm
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

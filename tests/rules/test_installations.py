@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.rules.installations import DIGITS, Maker, maker_of, placement_id
+from orchestrator.rules.reconcile.installations import DIGITS, Maker, maker_of, placement_id
 
 OURS = "5f0c0001"
 INSTALLATIONS = st.integers(0, 16**DIGITS - 1).map(lambda bits: f"{bits:0{DIGITS}x}")

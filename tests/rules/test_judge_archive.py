@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from orchestrator.rules.audit import ArchivedMoney, Check
-from orchestrator.rules.judge_archive import ArchivedFacts, archived_money, judge_archived
-from orchestrator.rules.retention import ArchivedBook
+from orchestrator.rules.audit.check_archive import ArchivedFacts, archived_money, judge_archived
+from orchestrator.rules.audit.invariants import ArchivedMoney, Check
+from orchestrator.rules.installation.retention import ArchivedBook
 from tests.rules.test_retention import a_tombstone
 
 RECORD: Mapping[str, Any] = {"session": {}, "placements": []}

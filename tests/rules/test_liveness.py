@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.rules.liveness import (
+from orchestrator.rules.installation.liveness import (
     DEATHS,
     DEATHS_WITHIN,
     GONE_AFTER,

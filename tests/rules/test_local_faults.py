@@ -2,7 +2,14 @@
 
 import pytest
 
-from orchestrator.rules.local_faults import REMEDIES, Cooldown, LocalFault, attempts_after, cooled, wait_after
+from orchestrator.rules.upstream.local_faults import (
+    REMEDIES,
+    Cooldown,
+    LocalFault,
+    attempts_after,
+    cooled,
+    wait_after,
+)
 from tests.rules.builders import MINUTE, SECOND, T0
 
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.rules.message_head import shape_of, shown_name
-from orchestrator.rules.messages import (
+from orchestrator.rules.installation.message_head import shape_of, shown_name
+from orchestrator.rules.installation.messages import (
     RETRY_AFTER,
     Unreadable,
     Unsupported,

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.rules.meters import Metered
-from orchestrator.rules.money import (
+from orchestrator.rules.billing.meters import Metered
+from orchestrator.rules.billing.money import (
     FundsEnd,
     burn_per_hour,
     can_begin,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.rules.network import (
+from orchestrator.rules.upstream.network import (
     Contact,
     Evidence,
     Finding,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.rules.places import WELL_SERVED, Choice, attempts, choices, fared_ill, remembered
+from orchestrator.rules.admission.places import WELL_SERVED, Choice, attempts, choices, fared_ill, remembered
 from orchestrator.rules.states import PlacementState
 from orchestrator.rules.values import Brake, ModelType, Placement, RefusedBy
 from orchestrator.rules.values.zero import ZERO

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.rules.lists import Finding, Kind, Known, Live, Picture, Terms
-from orchestrator.rules.reconcile import compare, too_many
+from orchestrator.rules.reconcile.compare import compare, too_many
+from orchestrator.rules.reconcile.lists import Finding, Kind, Known, Live, Picture, Terms
 from orchestrator.rules.states import PlacementState
 from tests.rules.builders import HOUR, MINUTE, SECOND, T0
 

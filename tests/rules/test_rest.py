@@ -1,6 +1,6 @@
 """What is over asks nothing of anybody."""
 
-from orchestrator.rules.pings import at_rest
+from orchestrator.rules.sessions.pings import at_rest
 from orchestrator.rules.states import Step
 from tests.rules.builders import MINUTE, T0, a_running_session
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.rules.retention import (
+from orchestrator.rules.installation.retention import (
     ArchivedBook,
     Batch,
     Candidate,

@@ -7,19 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.rules.money import FundsEnd
-from orchestrator.rules.states import State, StopReason
-from orchestrator.rules.stops import (
+from orchestrator.rules.billing.money import FundsEnd
+from orchestrator.rules.sessions.stops import (
     ASK_MARGIN_SECONDS,
     PRECEDENCE,
     ask_duration,
     idle_by,
     interactions_limit,
     next_stop,
-    next_warning,
     proves_use,
 )
+from orchestrator.rules.states import State, StopReason
 from orchestrator.rules.values import Policy, Session
+from orchestrator.rules.warnings import next_warning
 from tests.rules.builders import (
     HOUR,
     MINUTE,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.rules.names import MAX_HANDLE, is_usable_handle, line_fault, text_fault
+from orchestrator.rules.sessions.names import MAX_HANDLE, is_usable_handle, line_fault, text_fault
 from orchestrator.rules.text import REPLACEMENT, clean, escape, escape_json, is_line, is_text, is_unsafe
 
 #: Any text, with what Python may hold and UTF-8 may not.

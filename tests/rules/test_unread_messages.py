@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.rules.unread_messages import OTHER, REASONS, reason_in_words
+from orchestrator.rules.installation.unread_messages import OTHER, REASONS, reason_in_words
 
 PAGE = Path(__file__).parents[2] / "docs" / "operations.md"
 

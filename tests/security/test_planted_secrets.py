@@ -10,11 +10,11 @@ import pytest
 import redis
 
 from orchestrator.client.stream import connect
-from orchestrator.flows.check_provider import check_provider
-from orchestrator.flows.deliver_events import deliver_events, with_the_log
-from orchestrator.flows.keys import retry_paused
-from orchestrator.flows.read_balances import read_balances
-from orchestrator.flows.reconcile import reconcile_due
+from orchestrator.flows.operations.deliver_events import deliver_events, with_the_log
+from orchestrator.flows.operations.provider_check import check_provider
+from orchestrator.flows.reconcile.reconcile_due import reconcile_due
+from orchestrator.flows.upstream.credentials import retry_paused
+from orchestrator.flows.upstream.read_balances import read_balances
 from orchestrator.store.tables import metadata
 from tests.platforms.world import PLATFORMS, Platform, PlatformWorld
 from tests.security import planted

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.rules.money import cost_if_stopped_at
+from orchestrator.rules.billing.money import cost_if_stopped_at
 from orchestrator.rules.values import Account
 from orchestrator.settings import Configuration, ConfigurationError, load_configuration
 from tests.rules.builders import T0, a_running_session

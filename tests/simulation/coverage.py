@@ -8,7 +8,7 @@ import httpx
 
 import orchestrator.flows
 from orchestrator.providers import registry
-from orchestrator.providers.http import HttpClient
+from orchestrator.providers.http.client import HttpClient
 from tests.simulation.crashes import Telling
 from tests.simulation.platforms import PLATFORMS, Platform
 from tests.simulation.wire import ORIGIN

@@ -2,11 +2,11 @@
 
 from dataclasses import replace
 
-from orchestrator.flows.archive_sessions import archive_sessions
-from orchestrator.flows.audit import audit_everything
-from orchestrator.flows.delete_ended import delete_ended
-from orchestrator.flows.services import Services
-from orchestrator.rules.retention import SessionRetention
+from orchestrator.flows.audit.audit_store import audit_everything
+from orchestrator.flows.engine.services import Services
+from orchestrator.flows.operations.archive_sessions import archive_sessions
+from orchestrator.flows.operations.delete_ended import delete_ended
+from orchestrator.rules.installation.retention import SessionRetention
 from tests.simulation.crash_stage import MINUTE, Stage, Story
 
 #: Days after which a session leaves here, and seconds after which it is deleted.

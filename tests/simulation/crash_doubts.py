@@ -2,9 +2,9 @@
 
 from functools import partial
 
-from orchestrator.flows.jobs import give_up
-from orchestrator.flows.metering import count_of_answer
-from orchestrator.providers.driver import Closed, Probe
+from orchestrator.flows.engine.metering import count_of_answer
+from orchestrator.flows.jobs.perform import give_up
+from orchestrator.providers.port.driver import Closed, Probe
 from orchestrator.rules.values import Verdict
 from tests.simulation.crash_stage import MINUTE, Stage, Story
 

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 
-from orchestrator.flows import own_faults
-from orchestrator.flows.machine_clocks import alarm_off_clocks
-from orchestrator.flows.services import Services
-from orchestrator.rules.local_faults import LocalFault
+from orchestrator.flows.engine.services import Services
+from orchestrator.flows.operations.machine_clocks import alarm_off_clocks
+from orchestrator.flows.upstream import local_faults
 from orchestrator.rules.states import Step
+from orchestrator.rules.upstream.local_faults import LocalFault
 from orchestrator.rules.values import Worker
-from orchestrator.store.unit import Transaction
+from orchestrator.store.transaction import Transaction
 from tests.simulation.crash_stage import Stage, Story
 
 #: Seconds by which the machine's clock is ahead.
@@ -30,7 +30,7 @@ async def _is_at_fault(stage: Stage) -> None:
 
 
 def _note(services: Services) -> int:
-    own_faults.note_answer(services, Step.OPEN, "alpha", LocalFault.FILES, "too many open files")
+    local_faults.note_answer(services, Step.OPEN, "alpha", LocalFault.FILES, "too many open files")
     return 1
 
 

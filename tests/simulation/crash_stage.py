@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
-from orchestrator.flows.check_provider import check_provider
-from orchestrator.flows.services import Services
+from orchestrator.flows.engine.services import Services
+from orchestrator.flows.operations.provider_check import check_provider
 from orchestrator.rules.values import Plan, Policy
 from orchestrator.settings.configuration import BUILT_IN_PLANS
 from tests.simulation.crash import Crash

@@ -4,7 +4,7 @@ session itself?"""
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
-from orchestrator.rules.patience import longest_unwell
+from orchestrator.rules.audit.wait_limits import longest_unwell
 from orchestrator.rules.states import PlacementState, State
 from orchestrator.rules.values import Placement, Policy, Session
 from orchestrator.simulator import Call

@@ -14,14 +14,14 @@ from orchestrator.rules.states import StopReason
 from orchestrator.rules.values import Account, Placement, Session
 from orchestrator.settings import Configuration
 from orchestrator.simulator import Call, SimSession
-from orchestrator.store.accounts import ACCOUNTS
+from orchestrator.store.core.rows import snapshot
 from orchestrator.store.database import Database
-from orchestrator.store.inbox import INBOX
-from orchestrator.store.ledger import LEDGER, Entry
-from orchestrator.store.outbox import OUTBOX
-from orchestrator.store.placements import PLACEMENTS
-from orchestrator.store.rows import snapshot
-from orchestrator.store.sessions import SESSIONS
+from orchestrator.store.queries.accounts import ACCOUNTS
+from orchestrator.store.queries.inbox import INBOX
+from orchestrator.store.queries.ledger import LEDGER, Entry
+from orchestrator.store.queries.outbox import OUTBOX
+from orchestrator.store.queries.placements import PLACEMENTS
+from orchestrator.store.queries.sessions import SESSIONS
 
 T = TypeVar("T")
 Outcome = Mapping[str, Any]

@@ -11,7 +11,7 @@ from typing import Any, TypeVar, cast
 
 from greenlet import getcurrent, greenlet
 
-from orchestrator.flows.loop import EventLoop
+from orchestrator.flows.engine.loop import EventLoop
 
 T = TypeVar("T")
 START = datetime(2026, 1, 1, tzinfo=UTC)

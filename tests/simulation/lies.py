@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from orchestrator.flows.deliver_events import deliver_events
+from orchestrator.flows.operations.deliver_events import deliver_events
 from tests.simulation.evidence import Evidence, gather
 from tests.simulation.invariants import violations
 from tests.world import World

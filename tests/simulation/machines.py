@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 from aiohttp.client_reqrep import ConnectionKey
 
-from orchestrator.providers.resolver import WatchedResolver
+from orchestrator.providers.http.resolver import WatchedResolver
 
 if TYPE_CHECKING:
     from tests.simulation.universe import Universe

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from orchestrator.rules.local_faults import RETRY_LAST
 from orchestrator.rules.states import StopReason
+from orchestrator.rules.upstream.local_faults import RETRY_LAST
 from orchestrator.rules.values import Placement, Session
 from orchestrator.simulator import SimSession
 from orchestrator.tasks.runner import JITTER as LOOK_JITTER

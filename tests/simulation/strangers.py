@@ -4,7 +4,7 @@ import random
 import uuid
 from typing import TYPE_CHECKING
 
-from orchestrator.rules.installations import placement_id
+from orchestrator.rules.reconcile.installations import placement_id
 from orchestrator.simulator.platforms.sesterce_fleet import Fleet
 from tests.simulation.platforms import MODEL
 

@@ -40,7 +40,7 @@ def test_a_process_may_die_at_any_point_of_a_session(tmp_path: Path) -> None:
 
 
 def test_the_functions_that_commit_are_found_in_the_code() -> None:
-    assert {"open_due.settle_open", "jobs._perform", "upkeep._one"} <= committing()
+    assert {"open_due.settle_open", "perform._perform", "batch._one"} <= committing()
 
 
 def test_a_world_in_which_no_time_passes_says_so() -> None:

@@ -18,8 +18,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from orchestrator.flows.burning import FEW
-from orchestrator.flows.jobs import perform
+from orchestrator.flows.jobs.perform import perform
+from orchestrator.rules.billing.groups import FEW
 from orchestrator.rules.states import Step
 from orchestrator.rules.values import Plan, Policy
 from orchestrator.settings import Configuration, ProviderConfiguration

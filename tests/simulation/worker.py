@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from sqlalchemy import Connection, Engine, event
 
 from orchestrator import wiring
-from orchestrator.flows.upkeep import sync_credentials
-from orchestrator.providers.driver import Driver
-from orchestrator.providers.http import HttpClient
+from orchestrator.flows.upstream.credentials import sync_credentials
+from orchestrator.providers.http.client import HttpClient
+from orchestrator.providers.port.driver import Driver
 from orchestrator.rules.states import Step
 from orchestrator.settings import SecretStore, Settings
+from orchestrator.store.core.identity import Identity
+from orchestrator.store.core.stopwatch import Stopwatch
 from orchestrator.store.database import Database
-from orchestrator.store.identity import Identity
-from orchestrator.store.stopwatch import Stopwatch
-from orchestrator.store.unit import Transaction
+from orchestrator.store.transaction import Transaction
 from tests.simulation.kernel import FlowLoop, Killed, in_greenlet, wait_for
 from tests.simulation.machines import Resolver
 from tests.simulation.wire import Wire

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, event, text
 from orchestrator.rules.states import PlacementState, State, Step
 from orchestrator.rules.values import Account, Credential, ModelType, Placement, Session
 from orchestrator.store.database import Database
-from orchestrator.store.unit import Transaction
+from orchestrator.store.transaction import Transaction
 from tests.rules.builders import HOUR, T0, a_model, a_session
 
 T = TypeVar("T")

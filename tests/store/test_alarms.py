@@ -5,9 +5,9 @@ from datetime import timedelta
 
 import pytest
 
-from orchestrator.rules.alarms import AlarmKind, alarm
+from orchestrator.rules.upstream.alarms import AlarmKind, alarm
 from orchestrator.store.database import Database
-from orchestrator.store.unit import Transaction
+from orchestrator.store.transaction import Transaction
 from tests.rules.builders import T0 as NOW
 
 MINUTE = timedelta(minutes=1)

@@ -11,8 +11,8 @@ from sqlalchemy.exc import DBAPIError
 from orchestrator.rules.states import State
 from orchestrator.rules.values import ArchivedSession
 from orchestrator.store.database import Database
-from orchestrator.store.ledger import Entry, Line
-from orchestrator.store.unit import Transaction
+from orchestrator.store.queries.ledger import Entry, Line
+from orchestrator.store.transaction import Transaction
 from tests.rules.builders import T0
 
 Act = Callable[[Transaction], Any]

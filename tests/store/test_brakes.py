@@ -5,11 +5,11 @@ from typing import Any
 
 from sqlalchemy import text
 
-from orchestrator.rules.brake import MANY, Health
 from orchestrator.rules.states import State, StopReason
+from orchestrator.rules.upstream.brake import MANY, Health
 from orchestrator.rules.values import Brake, Session
-from orchestrator.store.brakes import scope_of
 from orchestrator.store.database import Database
+from orchestrator.store.queries.brakes import scope_of
 from tests.history.test_flat import counting
 from tests.rules.builders import HOUR, MINUTE, SECOND, T0
 from tests.store.stage import a_placement, a_running, at_once, keep, the_session

@@ -7,10 +7,10 @@ from datetime import datetime, timedelta
 import pytest
 from sqlalchemy import text
 
-from orchestrator.rules.clock import Known
+from orchestrator.rules.installation.clock import Known
+from orchestrator.store.core.stopwatch import Stopwatch, machine_stopwatch
 from orchestrator.store.database import Database
-from orchestrator.store.stopwatch import Stopwatch, machine_stopwatch
-from orchestrator.store.unit import Transaction
+from orchestrator.store.transaction import Transaction
 from tests.rules.builders import HOUR, MINUTE, SECOND, T0
 
 NEAR = SECOND

@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from orchestrator.rules.states import PlacementState, State, Step
 from orchestrator.rules.values import Placement
 from orchestrator.store.database import Database
-from orchestrator.store.ledger import Entry
+from orchestrator.store.queries.ledger import Entry
 from tests.rules.builders import T0
 from tests.store.stage import (
     a_closing,

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from orchestrator.rules.network import Contact
 from orchestrator.rules.states import Step
+from orchestrator.rules.upstream.network import Contact
 from orchestrator.store.database import Database
-from orchestrator.store.unit import Transaction
+from orchestrator.store.transaction import Transaction
 from tests.rules.builders import HOUR, MINUTE, SECOND, T0
 from tests.store.stage import a_running, the_session
 from tests.store.test_pings import claim, keep_running

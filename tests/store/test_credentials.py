@@ -9,9 +9,9 @@ import pytest
 
 from orchestrator.rules.states import PlacementState
 from orchestrator.rules.values import Credential
-from orchestrator.store.credentials import Cleared
 from orchestrator.store.database import Database
-from orchestrator.store.unit import Transaction
+from orchestrator.store.queries.credentials import Cleared
+from orchestrator.store.transaction import Transaction
 from tests.rules.builders import HOUR, MINUTE, SECOND, T0
 from tests.store.stage import (
     PATIENCE,

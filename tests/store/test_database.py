@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 
 from orchestrator.rules.states import Step
 from orchestrator.store.database import ATTEMPTS, Database, StoreOutage, StoreUnavailable, new_token
-from orchestrator.store.unit import Transaction
+from orchestrator.store.transaction import Transaction
 from tests.rules.builders import T0
 from tests.servers import Postgres
 from tests.store.stage import PATIENCE, a_created, an_account, at_once, holding, keep, the_session

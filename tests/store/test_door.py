@@ -19,7 +19,7 @@ from orchestrator.rules.states import (
 )
 from orchestrator.rules.values import Placement, Session
 from orchestrator.store.database import Database
-from orchestrator.store.unit import Transaction
+from orchestrator.store.transaction import Transaction
 from tests.rules.builders import HOUR, T0
 from tests.store.stage import (
     a_created,

@@ -11,8 +11,7 @@ from sqlalchemy import make_url, text
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.exc import DBAPIError
 
-from orchestrator.store.database import Database, StoreOutage, StoreUnavailable, outage_of
-from orchestrator.store.error_classes import (
+from orchestrator.store.core.error_classes import (
     CONNECT_MESSAGES,
     OUTAGES,
     SQLITE_CODES,
@@ -21,6 +20,7 @@ from orchestrator.store.error_classes import (
     error_class,
     of_sqlstate,
 )
+from orchestrator.store.database import Database, StoreOutage, StoreUnavailable, outage_of
 from tests.store.stage import holding
 
 C = ErrorClass

@@ -7,8 +7,8 @@ import pytest
 from sqlalchemy import make_url
 
 from orchestrator.settings import Settings, redacted_url
+from orchestrator.store.core.error_classes import ErrorClass
 from orchestrator.store.database import Database, StoreOutage, StoreUnavailable
-from orchestrator.store.error_classes import ErrorClass
 from tests.cluster import Cluster, Standby, cluster
 from tests.servers import Postgres
 

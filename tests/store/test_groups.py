@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.rules.groups import Phase, grouped, is_counted_as
+from orchestrator.rules.billing.groups import Phase, grouped, is_counted_as
 from orchestrator.rules.states import State, StopReason
 from orchestrator.rules.values import Session
 from orchestrator.store.database import Database

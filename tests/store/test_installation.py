@@ -6,9 +6,9 @@ from contextlib import suppress
 
 import pytest
 
-from orchestrator.rules.installations import Maker, maker_of
+from orchestrator.rules.reconcile.installations import Maker, maker_of
 from orchestrator.store.database import Database
-from orchestrator.store.unit import Transaction
+from orchestrator.store.transaction import Transaction
 
 
 def _new(database: Database) -> str:

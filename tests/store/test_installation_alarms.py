@@ -5,10 +5,10 @@ from datetime import timedelta
 
 import pytest
 
-from orchestrator.flows.installation_alarms import close_alarm, close_unseen_alarms, open_alarm
-from orchestrator.rules.installation_alarms import InstallationAlarmKind
+from orchestrator.flows.upstream.installation_alarms import close_alarm, close_unseen_alarms, open_alarm
+from orchestrator.rules.installation.installation_alarms import InstallationAlarmKind
 from orchestrator.store.database import Database
-from orchestrator.store.unit import Transaction
+from orchestrator.store.transaction import Transaction
 from tests.rules.builders import T0 as NOW
 
 KIND = InstallationAlarmKind.LOCAL_FAULT

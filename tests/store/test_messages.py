@@ -12,8 +12,8 @@ from sqlalchemy.exc import IntegrityError
 
 from orchestrator.rules.events import Event
 from orchestrator.store.database import Database
-from orchestrator.store.ledger import Entry, book_of
-from orchestrator.store.unit import Transaction
+from orchestrator.store.queries.ledger import Entry, book_of
+from orchestrator.store.transaction import Transaction
 from tests.rules.builders import SECOND, T0
 from tests.store.stage import PATIENCE, a_created, at_once, keep, meanwhile, wait_until_blocked
 

@@ -5,10 +5,10 @@ from datetime import timedelta
 
 import pytest
 
-from orchestrator.flows import parked as flow
-from orchestrator.rules.messages import ParkedMessage
+from orchestrator.flows.operations import parked_messages as flow
+from orchestrator.rules.installation.messages import ParkedMessage
 from orchestrator.store.database import Database
-from orchestrator.store.unit import Transaction
+from orchestrator.store.transaction import Transaction
 from tests.rules.builders import T0
 
 SECOND = timedelta(seconds=1)

@@ -10,8 +10,8 @@ from sqlalchemy import text
 from orchestrator.rules.states import PlacementState, State, Step
 from orchestrator.rules.values import Session, Verdict
 from orchestrator.store.database import Database
-from orchestrator.store.pings import GoodPing
-from orchestrator.store.unit import Transaction
+from orchestrator.store.queries.pings import GoodPing
+from orchestrator.store.transaction import Transaction
 from tests.rules.builders import HOUR, MINUTE, SECOND, T0
 from tests.store.stage import (
     a_placement,

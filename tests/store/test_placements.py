@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator.rules.states import PlacementState, Step
 from orchestrator.store.database import Database
-from orchestrator.store.placements import Handles, Rivals
+from orchestrator.store.queries.placements import Handles, Rivals
 from tests.rules.builders import HOUR, MINUTE, SECOND, T0
 from tests.store.stage import (
     a_closing,

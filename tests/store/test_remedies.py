@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from orchestrator.store.core.error_classes import ErrorClass
+from orchestrator.store.core.remedies import CHECK_THE_URL, file_fault, remedy
 from orchestrator.store.database import Database, StoreOutage, StoreUnavailable
-from orchestrator.store.error_classes import ErrorClass
-from orchestrator.store.remedies import CHECK_THE_URL, file_fault, remedy
-from orchestrator.store.unit import Transaction
+from orchestrator.store.transaction import Transaction
 
 
 @pytest.fixture

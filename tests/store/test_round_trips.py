@@ -17,8 +17,8 @@ from sqlalchemy.exc import IntegrityError, StatementError
 from orchestrator.rules.states import PlacementState, State
 from orchestrator.rules.values import Account, Attach, Credential, Model, Placement, Session
 from orchestrator.store.database import Database
-from orchestrator.store.ledger import Entry, book_of
-from orchestrator.store.unit import Transaction
+from orchestrator.store.queries.ledger import Entry, book_of
+from orchestrator.store.transaction import Transaction
 from tests.rules.builders import T0, TICK
 from tests.store.stage import a_created, an_account, keep, run, session_id, the_session
 

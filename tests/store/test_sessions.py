@@ -5,12 +5,12 @@ from datetime import timedelta
 
 import pytest
 
-from orchestrator.rules.meters import Metered
-from orchestrator.rules.quota import Usage
+from orchestrator.rules.admission.quota import Usage
+from orchestrator.rules.billing.meters import Metered
 from orchestrator.rules.states import State, Step
 from orchestrator.rules.values import Session
 from orchestrator.store.database import Database
-from orchestrator.store.unit import Transaction
+from orchestrator.store.transaction import Transaction
 from tests.rules.builders import HOUR, MINUTE, SECOND, T0, TICK, a_model
 from tests.store.stage import (
     a_closing,

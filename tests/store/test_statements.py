@@ -8,10 +8,10 @@ import pytest
 from sqlalchemy import text
 
 from orchestrator.rules.states import Step
+from orchestrator.store.core.rows import table_of
 from orchestrator.store.database import Database
-from orchestrator.store.rows import table_of
 from orchestrator.store.tables import PlacementRow, SessionRow
-from orchestrator.store.unit import Transaction
+from orchestrator.store.transaction import Transaction
 from tests.rules.builders import SECOND, T0
 from tests.servers import Postgres
 from tests.store.stage import (

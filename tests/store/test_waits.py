@@ -3,7 +3,7 @@
 import pytest
 
 from orchestrator.store.database import Database
-from orchestrator.store.unit import Transaction
+from orchestrator.store.transaction import Transaction
 from tests.rules.builders import MINUTE, SECOND, T0
 from tests.store.stage import a_credential, a_placement, a_running, keep
 from tests.store.test_pings import claim, keep_running

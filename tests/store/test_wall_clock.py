@@ -9,9 +9,9 @@ import orchestrator
 ROOT = Path(orchestrator.__file__).parent
 #: Where it is read all the same, and what for.
 ALLOWED = {
-    "store/clock.py": "for SQLite it is the store's own clock, compared with a measuring one",
-    "providers/http.py": "to measure how far a platform's Date header is off",
-    "providers/fpt_attach.py": "where a driver is asked by hand, without the store's time",
+    "store/queries/clock.py": "for SQLite it is the store's own clock, compared with a measuring one",
+    "providers/http/client.py": "to measure how far a platform's Date header is off",
+    "providers/fpt/attach.py": "where a driver is asked by hand, without the store's time",
     "scheduler.py": "given to the steady scheduler",
     "tasks/steady.py": "to notice that it jumped, and go on at the measured pace",
     "tasks/liveness.py": "to publish how far the clock of this machine is off",

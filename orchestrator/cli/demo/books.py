@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from orchestrator.flows import views
+from orchestrator.flows.reports import views
 from orchestrator.store.database import Database
 
 _MOST = 500

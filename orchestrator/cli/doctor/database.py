@@ -50,7 +50,7 @@ def timeouts(_settings: "Settings") -> str:
 
 def described_timeouts(found: Mapping[str, str], *, pooled: bool) -> str:
     """What holds at the server; raises Complaint where it is not what every transaction must have."""
-    from orchestrator.store.pooler import TIMEOUTS
+    from orchestrator.store.core.pooler import TIMEOUTS
 
     how = "through a pooler, set with each transaction" if pooled else "a direct connection"
     wrong = [

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.cli.failures import Complaint
 from orchestrator.cli.reading import reading
-from orchestrator.rules.installation_alarms import InstallationAlarmKind
+from orchestrator.rules.installation.installation_alarms import InstallationAlarmKind
 
 if TYPE_CHECKING:
     from orchestrator.settings import Settings

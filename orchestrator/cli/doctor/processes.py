@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from orchestrator.cli.failures import Complaint
 from orchestrator.cli.reading import reading
 from orchestrator.cli.times import span
-from orchestrator.rules import liveness
+from orchestrator.rules.installation import liveness
 from orchestrator.rules.values import Worker
 
 if TYPE_CHECKING:

@@ -31,7 +31,7 @@ def overdue(_settings: "Settings") -> str:
 def retention(settings: "Settings") -> str:
     """Does what is kept for a time go when that time is over?"""
     from orchestrator import wiring
-    from orchestrator.flows.retention_lags import lags
+    from orchestrator.flows.reports.retention_lags import lags
 
     configuration = wiring.read_configuration(settings)
     with reading() as tx:

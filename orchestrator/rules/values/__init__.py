@@ -1,4 +1,9 @@
-"""Frozen snapshots: what rules are told, and what leaves the store. Rows never do.
+"""Frozen snapshots: the input of rules, and what leaves the store.
+
+sessions, placements, accounts, models, providers, workers   one for each kind of row
+archived                                                     what is left of an archived session
+terms                                                        policies and plans
+zero                                                         no money
 
 Times are aware and in UTC; money is `Decimal` in the named currency; durations are seconds.
 """

@@ -1,4 +1,10 @@
-"""Everything that can go wrong, by name; a fault's keyword arguments are its parameters."""
+"""Everything that can go wrong, by name; the keyword arguments of a fault are its parameters.
+
+transport  faults of the connection
+answers    faults of the answer
+limits     faults over token limits
+turn       what a fault works with
+"""
 
 import inspect
 import typing

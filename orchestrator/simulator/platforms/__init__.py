@@ -1,4 +1,11 @@
-"""The simulated platforms: one file each, one line here."""
+"""The simulated platforms, one line each in `PLATFORMS`.
+
+openai, aimlapi                       always-on endpoints
+morpheus, morpheus_sessions           the Morpheus gateway
+morpheus_node, morpheus_chain         the Morpheus consumer node
+sesterce, sesterce_fleet              inference instances
+fpt                                   a studio with a plain JSON control API
+"""
 
 from orchestrator.simulator.platform import Platform
 from orchestrator.simulator.platforms import aimlapi, fpt, morpheus, morpheus_node, openai, sesterce

@@ -1,4 +1,15 @@
-"""The tables. Importing this package registers every one of them with `metadata`."""
+"""The tables. Importing this package registers all of them with `metadata`.
+
+base                                  names of constraints
+sessions, placements                  sessions and the attempts to serve them
+money                                 accounts and the ledger
+counts, groups                        sums that triggers keep
+catalog                               models, credentials, brakes, meters, the installation
+messages                              inbox, outbox, leases, parked messages
+alarms, contacts, clock, workers      alarms, reachability, the clock, processes
+audit                                 cursors and findings of the audit
+archive, archive_triggers             archived sessions and ledger entries
+"""
 
 from orchestrator.store.tables.alarms import AlarmRow, InstallationAlarmRow, ModelWaitRow, WaitRow
 from orchestrator.store.tables.archive import ArchivedBookRow, ArchivedLedgerRow, ArchivedSessionRow

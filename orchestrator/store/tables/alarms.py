@@ -4,8 +4,8 @@ from datetime import datetime
 
 from sqlmodel import Field
 
-from orchestrator.rules.alarms import AlarmKind
-from orchestrator.store.columns import enum, one_of
+from orchestrator.rules.upstream.alarms import AlarmKind
+from orchestrator.store.core.columns import enum, one_of
 from orchestrator.store.tables.base import Row
 
 

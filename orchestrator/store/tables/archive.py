@@ -9,7 +9,7 @@ from sqlalchemy import DDL, JSON, BigInteger, Column, Index, Table, event, text
 from sqlmodel import Field, SQLModel
 
 from orchestrator.rules.states import State
-from orchestrator.store.columns import enum, money, one_of
+from orchestrator.store.core.columns import enum, money, one_of
 from orchestrator.store.tables import archive_triggers
 from orchestrator.store.tables.base import Row
 from orchestrator.store.tables.money import LedgerRow

@@ -6,7 +6,7 @@ from decimal import Decimal
 from sqlalchemy import BigInteger, Column
 from sqlmodel import Field
 
-from orchestrator.store.columns import money
+from orchestrator.store.core.columns import money
 from orchestrator.store.tables.base import Row
 
 

@@ -8,7 +8,7 @@ from sqlalchemy import BigInteger, Column, Index
 from sqlmodel import Field
 
 from orchestrator.rules.values import ModelSource, ModelType
-from orchestrator.store.columns import Words, enum, json_object, money, one_of
+from orchestrator.store.core.columns import Words, enum, json_object, money, one_of
 from orchestrator.store.tables.base import Row
 
 

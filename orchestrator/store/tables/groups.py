@@ -6,7 +6,7 @@ from decimal import Decimal
 from sqlalchemy import DDL, BigInteger, Column, event
 from sqlmodel import Field
 
-from orchestrator.store.columns import money
+from orchestrator.store.core.columns import money
 from orchestrator.store.tables.base import Row
 from orchestrator.store.tables.sessions import IS_ACTIVE, SessionRow
 

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import JSON, Column, Index, text
 from sqlmodel import Field
 
-from orchestrator.store.columns import json_object, serial
+from orchestrator.store.core.columns import json_object, serial
 from orchestrator.store.tables.base import Row
 
 

@@ -8,7 +8,7 @@ from sqlalchemy import DDL, CheckConstraint, Column, Index, event, text
 from sqlmodel import Field
 
 from orchestrator.rules.states import Step
-from orchestrator.store.columns import Limits, enum, money, one_of, serial
+from orchestrator.store.core.columns import Limits, enum, money, one_of, serial
 from orchestrator.store.tables.base import Row
 
 #: What the platform has lost: the index holds next to nothing.

@@ -10,7 +10,7 @@ from sqlmodel import Field
 
 from orchestrator.rules.states import PlacementState, Step
 from orchestrator.rules.values import Attach, ModelType, RefusedBy
-from orchestrator.store.columns import AttachJson, enum, json_object, money, one_of
+from orchestrator.store.core.columns import AttachJson, enum, json_object, money, one_of
 from orchestrator.store.tables.base import Row
 
 _LIVE = text("next_step IS NOT NULL")

@@ -10,7 +10,7 @@ from sqlmodel import Field
 
 from orchestrator.rules.states import State, Step, StopReason
 from orchestrator.rules.values import Attach, OnQuota, Verdict
-from orchestrator.store.columns import AttachJson, Instants, Limits, enum, json_object, money, one_of
+from orchestrator.store.core.columns import AttachJson, Instants, Limits, enum, json_object, money, one_of
 from orchestrator.store.tables.base import Row
 
 _LIVE = text("next_step IS NOT NULL")

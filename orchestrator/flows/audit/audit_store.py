@@ -1,0 +1,159 @@
+"""Check what must hold of the store: what has changed since the last run, the next rows in turn, what stands, and,
+by indexes, everything that is late. It only reads; what it keeps is its own.
+
+So a run costs what happens, not what is stored; `audit_everything` looks at every row, in bounded pages."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from orchestrator.flows.audit.auditor import CHUNK, Auditor
+from orchestrator.flows.engine.batch import Tally
+from orchestrator.flows.engine.services import Services
+from orchestrator.rules.audit.invariants import Finding, turned
+from orchestrator.store.database import new_token
+from orchestrator.store.queries.audit import Changed
+from orchestrator.store.queries.audit_findings import RAN
+from orchestrator.store.transaction import Transaction
+
+#: One worker audits, in less than this. Seconds.
+LEASE, LEASE_SECONDS = "audit", 300.0
+#: Rows of each feed read in one look, and looks in one run: what is left waits for the next.
+PAGE, PAGES = 2000, 20
+#: Rows looked at in turn in each run, changed or not.
+SESSIONS_IN_TURN, ACCOUNTS_IN_TURN, ARCHIVED_IN_TURN = 500, 100, 100
+#: Standing violations that are looked at again in each run.
+STANDING = 1000
+#: An event or entry this old has no late sibling any more: no transaction lasts so long.
+SETTLED_AFTER = timedelta(seconds=60)
+#: The feeds, and the turns.
+EVENTS, ENTRIES, SESSIONS, ACCOUNTS, ARCHIVED = "events", "entries", "sessions", "accounts", "archived"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Report:
+    """What one run saw."""
+
+    found: Sequence[Finding]
+    sessions: int
+    accounts: int
+    behind: bool = False
+    """Whether changed rows are left for the next run."""
+
+
+def audit_store(services: Services) -> Tally:
+    """One run, kept: what it found stands until it heals, and each turn for the worse or better is an event."""
+    holder = new_token()
+    if not services.database.transact(lambda tx: tx.leases.hold(LEASE, holder, tx.now(), LEASE_SECONDS)):
+        return Tally()
+    run = _Run(services)
+    run.look()
+    services.database.transact(run.keep)
+    services.database.transact(lambda tx: tx.leases.give_back(LEASE, holder))
+    return Tally(claimed=run.auditor.sessions + run.auditor.accounts, failed=len(run.auditor.found))
+
+
+def audit_now(services: Services) -> Report:
+    """One run, not kept."""
+    run = _Run(services)
+    run.look()
+    return _report(run.auditor, behind=run.behind)
+
+
+def audit_everything(services: Services, progress: Callable[[Report], None] = lambda _: None) -> Report:
+    """Every row, whatever was found or summed before, a page at a time."""
+    auditor = Auditor(services, anew=True)
+    auditor.look_at_what_is_late()
+    for ids in _pages(services, lambda tx, after: tx.audit.sessions_after(after, CHUNK)):
+        auditor.look_at_sessions(ids)
+        progress(_report(auditor))
+    for ids in _pages(services, lambda tx, after: tx.audit.accounts_after(after, CHUNK)):
+        auditor.look_at((), ids)
+        progress(_report(auditor))
+    for ids in _pages(services, lambda tx, after: tx.archive.after(after, CHUNK)):
+        auditor.look_at_archived(ids)
+        progress(_report(auditor))
+    return _report(auditor)
+
+
+class _Run:
+    """One incremental run: where it begins, what it looks at, where the next one begins."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self.auditor = Auditor(services, anew=False)
+        self.behind = False
+        self._standing: Sequence[Finding] = ()
+        self._before: Mapping[str, int] = {}
+        self._cursors: dict[str, str] = {}
+
+    def look(self) -> None:
+        """At what is late, what stands, what is in turn and what has changed."""
+        with self._services.database.reading() as tx:
+            self._cursors = dict(tx.findings.cursors())
+            self._standing = [standing.finding for standing in tx.findings.standing(STANDING)]
+            self._before = tx.findings.counts()
+        self.auditor.look_at_what_is_late()
+        subjects = {finding.subject for finding in self._standing}
+        sessions, accounts, archived = self._in_turn()
+        self.auditor.look_at({*subjects, *sessions}, {*subjects, *accounts})
+        self.auditor.look_at_archived({*subjects, *archived})
+        self._look_at_changes()
+
+    def keep(self, tx: Transaction) -> None:
+        """What was found stands; what stood and was not found again is well."""
+        now, found = tx.now(), self.auditor.found
+        keys = {finding.key for finding in found}
+        gone = [finding for finding in self._standing if finding.key not in keys]
+        tx.findings.replace(gone, found, now)
+        tx.findings.move(self._cursors | {RAN: ""}, now)
+        tx.findings.remember_ledgers(self.auditor.ledgers)
+        tx.outbox.add(turned(self._before, tx.findings.counts(), found))
+
+    def _in_turn(self) -> tuple[Sequence[str], Sequence[str], Sequence[str]]:
+        """The next rows after the last ones; from the beginning again after the end."""
+        with self._services.database.reading() as tx:
+            sessions = tx.audit.sessions_after(self._cursors.get(SESSIONS, ""), SESSIONS_IN_TURN)
+            accounts = tx.audit.accounts_after(self._cursors.get(ACCOUNTS, ""), ACCOUNTS_IN_TURN)
+            archived = tx.archive.after(self._cursors.get(ARCHIVED, ""), ARCHIVED_IN_TURN)
+        self._cursors[SESSIONS] = sessions[-1] if len(sessions) == SESSIONS_IN_TURN else ""
+        self._cursors[ACCOUNTS] = accounts[-1] if len(accounts) == ACCOUNTS_IN_TURN else ""
+        self._cursors[ARCHIVED] = archived[-1] if len(archived) == ARCHIVED_IN_TURN else ""
+        return sessions, accounts, archived
+
+    def _look_at_changes(self) -> None:
+        event, entry = (int(self._cursors.get(feed, 0)) for feed in (EVENTS, ENTRIES))
+        for _ in range(PAGES):
+            with self._services.database.reading() as tx:
+                settled = tx.now() - SETTLED_AFTER
+                told = tx.audit.told_since(event, settled, PAGE)
+                posted = tx.audit.posted_since(entry, settled, PAGE)
+            self.auditor.look_at({*told.sessions, *posted.sessions}, posted.accounts)
+            self._note(EVENTS, told)
+            self._note(ENTRIES, posted)
+            event, entry = told.last, posted.last
+            self.behind = told.full or posted.full
+            if not self.behind:
+                return
+
+    def _note(self, feed: str, page: Changed) -> None:
+        """The next run begins where nothing can appear any more."""
+        if page.settled > int(self._cursors.get(feed, 0)):
+            self._cursors[feed] = str(page.settled)
+
+
+def _pages(
+    services: Services, following: Callable[[Transaction, str], Sequence[str]]
+) -> Iterator[Sequence[str]]:
+    last = ""
+    while True:
+        with services.database.reading() as tx:
+            ids = following(tx, last)
+        if not ids:
+            return
+        yield ids
+        last = ids[-1]
+
+
+def _report(auditor: Auditor, *, behind: bool = False) -> Report:
+    return Report(found=auditor.found, sessions=auditor.sessions, accounts=auditor.accounts, behind=behind)

@@ -1,0 +1,246 @@
+"""Looks at what it is shown, each time as one moment saw it, and remembers what is wrong there."""
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from orchestrator.flows.engine.services import Services, close_lease, open_lease, ping_lease
+from orchestrator.rules.audit.check_archive import ArchivedFacts, judge_archived
+from orchestrator.rules.audit.check_rows import judge_account, judge_placement, judge_session
+from orchestrator.rules.audit.invariants import AccountFacts, ArchivedMoney, Check, Finding, Now
+from orchestrator.rules.audit.quota_audit import is_over_quota
+from orchestrator.rules.audit.wait_limits import Patience, longest_unwell, patience
+from orchestrator.rules.states import Step
+from orchestrator.rules.values import Session
+from orchestrator.store.queries.archive_records import digest_of
+from orchestrator.store.queries.audit import Posted
+from orchestrator.store.queries.ledger import Line, book_of
+from orchestrator.store.transaction import Transaction
+from orchestrator.store.unreadable import is_about_a_row, unreadable
+
+#: An account with more sessions at once has its funds and nodes checked only by a full audit.
+MOST_ACTIVE = 5000
+#: An account with more sessions at rest has them counted one by one only by a full audit.
+MOST_AT_REST = 2000
+#: No lease lasts longer than the longest and this.
+LEASE_SLACK = timedelta(minutes=1)
+#: A loss that was written off stands for so long.
+WRITTEN_OFF_FOR = timedelta(days=1)
+#: Rows asked for in one statement.
+CHUNK = 500
+#: Judges the rows with these ids; returns the ids of others that are to be looked at as well.
+Look = Callable[[Transaction, Sequence[str]], Collection[str]]
+
+
+class Auditor:
+    """One run. `anew`: whatever was summed before is summed again."""
+
+    def __init__(self, services: Services, *, anew: bool) -> None:
+        self._services = services
+        self._anew = anew
+        self._found: dict[tuple[Check, str], Finding] = {}
+        self.ledgers: dict[str, Posted] = {}
+        """What the accounts that were looked at add up to."""
+        self.sessions = 0
+        self.accounts = 0
+
+    @property
+    def found(self) -> list[Finding]:
+        """One violation of a check for each subject, by check."""
+        return sorted(self._found.values(), key=lambda finding: finding.key)
+
+    def look_at_what_is_late(self) -> None:
+        """Everything at once, by indexes that hold next to nothing in health."""
+        with self._services.database.reading(at_one_moment=True) as tx:
+            now = self._now(tx)
+            bounds, live, ahead = now.bounds, tx.live_audit, self._furthest(now)
+            self._add(live.overdue(now.at - timedelta(seconds=bounds.overdue_after_seconds)))
+            self._add(live.overlong_leases(now.at + now.longest_lease))
+            self._add(live.shared_keys())
+            self._add(live.undelivered(now.at - timedelta(seconds=bounds.outbox_after_seconds)))
+            self._add(live.written_off(now.at - WRITTEN_OFF_FOR))
+            self._add(live.silent_scheduler(now.at - timedelta(seconds=bounds.scheduler_after_seconds)))
+            sessions = {*live.impossible_sessions(), *live.sessions_put_off(ahead)}
+            sessions |= {*live.not_well(now.at - self._shortest_unwell())}
+            placements = {*live.impossible_placements(), *live.placements_put_off(ahead)}
+        self._look(sorted(id_ for id_, session_id in placements if session_id is None), self._look_at_orphans)
+        self.look_at(sessions | {session_id for _, session_id in placements if session_id is not None}, ())
+
+    def look_at(self, sessions: Collection[str], accounts: Collection[str]) -> None:
+        """These sessions with all that belongs to them, then their accounts and those."""
+        owners = {*accounts, *self.look_at_sessions(sessions)}
+        for ids in _chunks(owners):
+            self._look(ids, self._look_at_accounts)
+
+    def look_at_sessions(self, sessions: Collection[str]) -> set[str]:
+        """These, and not their accounts, which it names."""
+        return {owner for ids in _chunks(sessions) for owner in self._look(ids, self._look_at_sessions)}
+
+    def look_at_archived(self, sessions: Collection[str]) -> None:
+        """These archived sessions, as the archive holds them; others of these are no part of it."""
+        for ids in _chunks(sessions):
+            self._look(ids, self._look_at_archived)
+
+    def _look(self, ids: Sequence[str], look: Look) -> Collection[str]:
+        """At a page as one moment saw it; where a row of it cannot be read, at each half, down to that row."""
+        try:
+            with self._services.database.reading(at_one_moment=True) as tx:
+                return look(tx, ids)
+        except Exception as error:
+            if not is_about_a_row(error):
+                raise
+            failure = type(error).__name__
+        if len(ids) == 1:
+            self._add([self._unreadable(ids[0], failure)])
+            return ()
+        half = len(ids) // 2
+        return [*self._look(ids[:half], look), *self._look(ids[half:], look)]
+
+    def _unreadable(self, subject: str, failure: str) -> Finding:
+        with self._services.database.reading() as tx:
+            columns = sorted(set(unreadable(tx.connection, subject)))
+        return Finding(Check.ROWS, subject, f"it cannot be read: {', '.join(columns) or failure}")
+
+    def _look_at_orphans(self, tx: Transaction, ids: Sequence[str]) -> Collection[str]:
+        now = self._now(tx)
+        for placement in tx.audit.placements(ids):
+            self._add(judge_placement(placement, now))
+        return ()
+
+    def _look_at_sessions(self, tx: Transaction, ids: Sequence[str]) -> Collection[str]:
+        now, facts = self._now(tx), tx.audit.sessions(ids)
+        for one in facts:
+            self._add(judge_session(one, now))
+        self.sessions += len(facts)
+        return {one.session.account_id for one in facts}
+
+    def _look_at_archived(self, tx: Transaction, ids: Sequence[str]) -> Collection[str]:
+        found, entries = tx.archive.of(ids), tx.archive.entries(ids)
+        for session_id, tombstone in found.items():
+            record = tombstone.record
+            digest = None if record is None else digest_of(record, entries[session_id])
+            self._add(judge_archived(ArchivedFacts(tombstone=tombstone, digest=digest)))
+        self.sessions += len(found)
+        return ()
+
+    def _look_at_accounts(self, tx: Transaction, ids: Sequence[str]) -> Collection[str]:
+        now, ledgers = self._now(tx), dict(tx.audit.ledgers(ids, anew=self._anew))
+        accounts, active = tx.audit.accounts(ids), self._active(tx, ids)
+        at_rest = tx.audit.at_rest(ids, None if self._anew else MOST_AT_REST)
+        archived, groups = archived_money(tx, ids, whole=self._anew), tx.groups.of_all(ids)
+        for account in accounts:
+            if ledgers[account.id].balance != account.balance:  # a sum that was kept accuses nobody by itself
+                ledgers |= tx.audit.ledgers([account.id], anew=True)
+            facts = AccountFacts(
+                account=account,
+                posted=ledgers[account.id].balance,
+                plan=self._services.config.terms_of(account).plan,
+                active=active.get(account.id),
+                at_rest=at_rest.get(account.id),
+                groups=groups[account.id],
+                archived=archived[account.id],
+            )
+            self._add(judge_account(self._with_usage(tx, facts, now), now))
+        self.accounts += len(accounts)
+        self.ledgers |= ledgers
+        return ()
+
+    def _active(self, tx: Transaction, ids: Collection[str]) -> Mapping[str, Sequence[Session]]:
+        """Of all at once, or one by one; who has too many by itself, or one that cannot be read, is left out."""
+        together = self._active_of(tx, ids)
+        if together is not None:
+            return together
+        return {
+            one: sessions for each in ids for one, sessions in (self._active_of(tx, [each]) or {}).items()
+        }
+
+    def _active_of(self, tx: Transaction, ids: Collection[str]) -> Mapping[str, Sequence[Session]] | None:
+        try:
+            return tx.audit.active(ids, None if self._anew else MOST_ACTIVE)
+        except Exception as error:  # that session tells of itself
+            if not is_about_a_row(error):
+                raise
+            return None
+
+    def _with_usage(self, tx: Transaction, facts: AccountFacts, now: Now) -> AccountFacts:
+        plan = facts.plan
+        if plan.max_sessions is None and plan.max_concurrent is None and plan.max_nodes_total is None:
+            return facts
+        usage = tx.sessions.usage(facts.account.id, now.at, self._services.config.cleanup_debts())
+        held = replace(facts, total=usage.total, concurrent=usage.concurrent, nodes=usage.nodes)
+        if not is_over_quota(held):
+            return held
+        return replace(held, admissions=tx.audit.admissions(facts.account.id))
+
+    def _now(self, tx: Transaction) -> Now:
+        config = self._services.config
+        policies = [config.policy, *(provider.policy for provider in config.providers.values())]
+        leases = (lease(policy) for policy in policies for lease in (ping_lease, open_lease, close_lease))
+        return Now(
+            at=tx.now(),
+            bounds=config.audit,
+            longest_lease=timedelta(seconds=max(leases)) + LEASE_SLACK,
+            patience=self._patience,
+            events_since=tx.findings.events_since(),
+        )
+
+    def _furthest(self, now: Now) -> Mapping[Step, datetime]:
+        """No step lies further ahead at any provider."""
+        of_all = [self._patience(provider).waits for provider in (None, *self._services.config.providers)]
+        return {step: now.at + max(waits[step] for waits in of_all) for step in of_all[0]}
+
+    def _shortest_unwell(self) -> timedelta:
+        """What has given proof of life within it is well enough at every provider."""
+        providers = (None, *self._services.config.providers)
+        return min(longest_unwell(self._services.policy(provider)) for provider in providers)
+
+    def _patience(self, provider: str | None) -> Patience:
+        return patience_at(self._services, provider)
+
+    def _add(self, findings: Iterable[Finding]) -> None:
+        for finding in findings:
+            self._found.setdefault(finding.key, finding)
+
+
+def archived_money(tx: Transaction, ids: Sequence[str], *, whole: bool) -> Mapping[str, ArchivedMoney]:
+    """What left the ledgers of these accounts, and what opens them; `whole`: with all that the archive holds."""
+    books, openings = tx.archive.books(ids), tx.archive.openings(ids)
+    kept, unknown = (tx.archive.sums(ids), tx.archive.unknown(ids)) if whole else ({}, {})
+    return {
+        account_id: ArchivedMoney(
+            books=books[account_id],
+            openings=_by_book(openings[account_id], book_of(account_id)),
+            kept=kept.get(account_id),
+            unknown=unknown.get(account_id, ()),
+        )
+        for account_id in ids
+    }
+
+
+def _by_book(lines: Sequence[Line], mine: str) -> Mapping[str, Sequence[Decimal]]:
+    of: dict[str, list[Decimal]] = defaultdict(list)
+    for line in lines:
+        if line.credit == mine:
+            of[line.debit].append(line.amount)
+        else:
+            of[line.credit].append(-line.amount)
+    return of
+
+
+def _chunks(ids: Collection[str]) -> Iterable[list[str]]:
+    ordered = sorted(ids)
+    return (ordered[n : n + CHUNK] for n in range(0, len(ordered), CHUNK))
+
+
+def patience_at(services: Services, provider: str | None) -> Patience:
+    """How long is waited at this provider."""
+    policy, card = services.policy(provider), services.card(provider) if provider else None
+    leases = {
+        Step.PING: ping_lease(policy),
+        Step.RESOLVE: open_lease(policy),
+        Step.CLOSE: close_lease(policy),
+    }
+    silence = (card.resolve_after_seconds if card else None) or 0
+    return patience(policy, leases, max(policy.resolve_after_seconds, silence))

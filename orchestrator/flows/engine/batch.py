@@ -1,0 +1,78 @@
+"""Work on due rows one by one: a row that fails is put off, and the others go on."""
+
+import logging
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from orchestrator.flows.engine.crowd import AccountBusy, StopsFirst
+from orchestrator.flows.engine.services import Services
+from orchestrator.store.database import StoreOutage
+from orchestrator.store.transaction import Transaction
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+#: A row whose step raised is put off by this.
+PUT_OFF = timedelta(seconds=30)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tally:
+    """What one run of a flow did."""
+
+    claimed: int = 0
+    settled: int = 0
+    failed: int = 0
+
+
+def each(
+    services: Services,
+    items: Iterable[T],
+    work: Callable[[Transaction, T], Any],
+    put_off: Callable[[Transaction, T], None],
+) -> Tally:
+    """Do `work` for each item in a transaction of its own. An item that raises is logged and put off; an item that must
+    come after many stops of its account, or whose account is held, stays due."""
+    claimed = settled = 0
+    for item in items:
+        if services.slots.closed:  # this process leaves; nothing is held, and what is due stays due
+            break
+        claimed += 1
+        settled += _one(services, item, work, put_off)
+    return Tally(claimed=claimed, settled=settled, failed=claimed - settled)
+
+
+def _one(
+    services: Services,
+    item: T,
+    work: Callable[[Transaction, T], Any],
+    put_off: Callable[[Transaction, T], None],
+) -> bool:
+    try:
+        services.database.transact(lambda tx: work(tx, item))
+    except StoreOutage:
+        raise  # the database, not the row: the next tick tries again
+    except (StopsFirst, AccountBusy):
+        return False
+    except Exception:  # a defect in one row must not keep the others from being stopped
+        log.exception("work on %r failed; it is put off", item)
+        services.database.transact(lambda tx: put_off(tx, item))
+        return False
+    return True
+
+
+def until_done(services: Services, batch: Callable[[Transaction], int]) -> int:
+    """Run each batch in a short transaction of its own, until one does nothing or has stops to come first; a process
+    that leaves begins no other. Return the sum of what they did."""
+
+    def once(tx: Transaction) -> int:
+        return batch(tx)
+
+    done = 0
+    with suppress(StopsFirst):
+        while not services.slots.closed and (gone := services.database.transact(once)):
+            done += gone
+    return done

@@ -1,0 +1,34 @@
+"""The operator's canary: a URL that answers as long as the network of this worker works."""
+
+import asyncio
+
+from orchestrator.providers.http.client import Call, HttpClient, NoAnswer
+from orchestrator.providers.port.errors import NotSent
+
+#: Seconds that the canary may take, and that its answer holds.
+TIMEOUT, HOLDS = 5.0, 5.0
+
+
+class Canary:
+    """Asked after a ping that failed; pings that fail together ask once."""
+
+    def __init__(self, http: HttpClient, url: str) -> None:
+        self._http = http
+        self._url = url
+        self._question: asyncio.Task[bool] | None = None
+        self._asked_at = 0.0
+
+    async def answers(self) -> bool:
+        """Return whether anything answers there, with whatever status."""
+        now = asyncio.get_running_loop().time()
+        if self._question is None or now - self._asked_at > HOLDS:
+            self._asked_at = now
+            self._question = asyncio.ensure_future(self._ask())
+        return await asyncio.shield(self._question)
+
+    async def _ask(self) -> bool:
+        try:
+            await self._http.ask(Call(method="GET", url=self._url, timeout_seconds=TIMEOUT, fresh=True))
+        except (NotSent, NoAnswer):
+            return False
+        return True

@@ -1,0 +1,123 @@
+"""What every flow is given, built in one place (`wiring`)."""
+
+import logging
+import random
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from orchestrator.flows.engine.canary import Canary
+from orchestrator.flows.engine.cooldowns import Cooldowns
+from orchestrator.flows.engine.crowd import Crowd
+from orchestrator.flows.engine.loop import EventLoop
+from orchestrator.flows.engine.slots import Slots
+from orchestrator.flows.engine.suspects import Suspects
+from orchestrator.providers.port.card import Card
+from orchestrator.providers.port.driver import Auth, Driver, Secret
+from orchestrator.rules.billing.groups import FEW
+from orchestrator.rules.states import Step
+from orchestrator.rules.values import Placement, Policy
+from orchestrator.settings import Configuration, SecretStore
+from orchestrator.store.database import Database
+
+log = logging.getLogger(__name__)
+
+#: A ping that has not begun this long after its claim is given back; a stop that meets a fresh claim lets the
+#: close wait as long. So no ping begins after a close. Seconds.
+PING_BEGINS_WITHIN = 1.0
+#: A lease outlasts its call's deadline by at least this: time to begin, and to settle. Seconds.
+LEASE_MARGIN = 5.0
+
+
+def ping_lease(policy: Policy) -> float:
+    """How long a claim to ping stands: three times a ping's deadline (90 s by default)."""
+    return max(3 * policy.ping_timeout_seconds, policy.ping_timeout_seconds + LEASE_MARGIN)
+
+
+def open_lease(policy: Policy) -> float:
+    """How long a claim to open or resolve stands: the deadline and two sevenths (540 s by default)."""
+    return policy.open_timeout_seconds + max(policy.open_timeout_seconds * 2 / 7, LEASE_MARGIN)
+
+
+def close_lease(policy: Policy) -> float:
+    """How long a claim to close stands: the deadline and half of it (180 s by default)."""
+    return policy.close_timeout_seconds + max(policy.close_timeout_seconds / 2, LEASE_MARGIN)
+
+
+def no_jitter() -> float:
+    """For tests: every ping on its beat."""
+    return 0.0
+
+
+def jitter() -> float:
+    """Between -1 and 1: spreads the pings of sessions that were created together."""
+    return random.uniform(-1, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Services:
+    """One worker process's view of the world."""
+
+    database: Database
+    config: Configuration
+    drivers: Mapping[str, Driver]
+    secrets: SecretStore
+    loop: EventLoop
+    slots: Slots
+    wake: Callable[[frozenset[Step]], None] = field(default=lambda _steps: None)
+    """Publish wake-ups for these steps; may fail silently, for the ticks come anyway."""
+    jitter: Callable[[], float] = jitter
+    cooldowns: Cooldowns = field(default_factory=Cooldowns)
+    """Where this process fails by itself, and leaves the work to others for seconds."""
+    crowd: Crowd = field(default_factory=Crowd)
+    """Threads that wait for accounts; worker processes bound them."""
+    few_sessions: int = FEW
+    """An account with no more starting and running sessions is worked out from each of them, not from groups."""
+    suspects: Suspects = field(default_factory=Suspects)
+    """Pings under way of sessions that failed last time."""
+    host: str = field(default_factory=socket.gethostname)
+    """The machine, as alarms and other workers name it."""
+    canary: Canary | None = None
+    """What answers as long as the network of this machine works; None: the operator named none."""
+
+    def policy(self, provider: str | None) -> Policy:
+        """The policy at this provider."""
+        return self.config.policy_for(provider)
+
+    def card(self, provider: str) -> Card | None:
+        """What this provider can do; None where it is not configured."""
+        driver = self.drivers.get(provider)
+        return driver.card if driver else None
+
+    def secret(self, ref: str | None) -> Secret | None:
+        """The secret behind a reference; None where there is none."""
+        value = None if ref is None else self.secrets.get(ref)
+        return None if ref is None or value is None else Secret(ref=ref, value=value)
+
+    def secret_of(self, placement: Placement) -> Secret | None:
+        """A placement's credential. Where the key is the address it must be the very same secret, under whatever
+        reference it has now: another key's close would hit another session, and prove nothing."""
+        if placement.attach is not None:
+            return self.secret(placement.attach.secret_ref)
+        if not placement.exclusive or placement.fingerprint is None:
+            return self.secret(placement.credential)
+        return self.secret(self.held(placement.provider).get(placement.fingerprint))
+
+    def lacks(self, placement: Placement) -> str | None:
+        """The reference of the secret that a ping there must bear and this worker cannot resolve: without it a
+        healthy endpoint refuses the ping as it would refuse a stranger's."""
+        ref = placement.secret_ref
+        if ref is None or placement.endpoint_auth == Auth.NONE:
+            return None
+        return ref if self.secrets.get(ref) is None else None
+
+    def held(self, provider: str) -> Mapping[str, str]:
+        """Fingerprint → reference of the secrets of this provider that this worker has."""
+        refs = self.config.providers[provider].all_credentials
+        found = ((self.secrets.fingerprint(ref), ref) for ref in refs)
+        return {fingerprint: ref for fingerprint, ref in found if fingerprint is not None}
+
+    def lacking(self, provider: str) -> frozenset[str]:
+        """References of this provider that this worker cannot resolve: it leaves their rows to others."""
+        refs = self.config.providers[provider].all_credentials
+        return frozenset(ref for ref in refs if self.secrets.get(ref) is None)

@@ -1,0 +1,48 @@
+"""A row that cannot be read, written by another release or by a hand, keeps nobody else from being claimed."""
+
+import logging
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import TypeVar
+
+from orchestrator.flows.engine.services import Services
+from orchestrator.rules.states import Step
+from orchestrator.store.transaction import Transaction
+from orchestrator.store.unreadable import is_about_a_row, set_aside
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+#: It is tried again after this: perhaps the other release has come back.
+AGAIN_AFTER = timedelta(minutes=5)
+
+
+def claim_the_readable(
+    services: Services, step: Step, provider: str, claim: Callable[[], Sequence[T]]
+) -> Sequence[T]:
+    """What `claim` takes, in one transaction; where a row of it cannot be read, the next try takes the others."""
+    try:
+        return claim()
+    except Exception as error:
+        if not (is_about_a_row(error) and _put_off(services, step, provider)):
+            raise
+    return claim()
+
+
+def _put_off(services: Services, step: Step, provider: str) -> bool:
+    """Whether there was any."""
+
+    def put_off(tx: Transaction) -> Sequence[str]:
+        now = tx.now()
+        return set_aside(tx.connection, step, provider, now, now + AGAIN_AFTER)
+
+    bad = services.database.transact(put_off)
+    if not bad:
+        return False
+    log.error(
+        "%s: %d rows cannot be read and are put off: %s; `orchestrator audit` says what is wrong with them",
+        step,
+        len(bad),
+        ", ".join(bad[:10]),
+    )
+    return True

@@ -1,0 +1,9 @@
+"""One job of another service: inbox row, effect, events and outcome in one transaction.
+
+perform   runs a job once, however often its message arrives
+lookup    finds the rows that a job names, or refuses it
+create_session, start_session, close_session, extend_session, delete_session, ping_session, record_interactions
+put_account, credit_account, debit_account, put_model
+          the effects, one each
+apply_catalog, catalog_file   models and accounts from a file
+"""

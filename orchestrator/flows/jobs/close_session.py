@@ -1,0 +1,41 @@
+"""Close a session: the stop is decided here, the closing at the provider is somebody else's step."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from orchestrator.client.requests import CloseSession
+from orchestrator.flows.engine.services import Services
+from orchestrator.flows.jobs import lookup
+from orchestrator.flows.lifecycle import archived, force_close, transitions
+from orchestrator.flows.lifecycle.account_work import AccountWork
+from orchestrator.flows.reports import leftovers, views
+from orchestrator.rules.states import TERMINAL, State, StopReason
+from orchestrator.rules.values import Session
+from orchestrator.store.transaction import Transaction
+
+
+def close_session(services: Services, tx: Transaction, request: CloseSession) -> Mapping[str, Any]:
+    """The session, stopping or stopped, and as what it was found. One that is over already stays as it ended.
+
+    The id of an orphan's placement is taken as well: it is tried again, or ended by hand."""
+    orphan = tx.leftovers.lock_orphan(request.session_id)
+    if orphan is not None:
+        return leftovers.of_close(force_close.close_orphan(services, tx, orphan, request), tx.now())
+    over = archived.lock(services, tx, request.session_id)
+    if over is not None:
+        over[0].finish()
+        return {**archived.view(over[1], over[0].now), "found_state": over[1].state.value}
+    work, session = lookup.session(services, tx, request.session_id)
+    found_as = session.state
+    if session.state not in TERMINAL | {State.STOPPING}:
+        session = work.stop(session, StopReason(request.reason), work.now, request.detail)
+    if request.confirm or request.force:
+        session = _end_by_hand(work, session, request)
+    work.finish()
+    return {**views.of_session(tx, session, work.now), "found_state": found_as.value}
+
+
+def _end_by_hand(work: AccountWork, session: Session, request: CloseSession) -> Session:
+    for placement in work.tx.placements.unended(session.id):
+        force_close.end(work.tx, placement, request, work.now)
+    return transitions.session_may_be_over(work, session)

@@ -1,0 +1,79 @@
+"""Extend a session: new totals, within the limits of model, plan and provider."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from orchestrator.client.requests import ExtendSession
+from orchestrator.flows.engine.services import Services
+from orchestrator.flows.jobs import lookup
+from orchestrator.flows.lifecycle import places
+from orchestrator.flows.reports import views
+from orchestrator.rules.refusals import ErrorCode, Refusal
+from orchestrator.rules.sessions.stops import interactions_limit, next_stop
+from orchestrator.rules.states import TERMINAL, State
+from orchestrator.rules.values import Policy, Session
+from orchestrator.store.transaction import Transaction
+
+
+def extend_session(services: Services, tx: Transaction, request: ExtendSession) -> Mapping[str, Any]:
+    """The session with its new deadline."""
+    work, session = lookup.session(services, tx, request.session_id)
+    if session.state in TERMINAL | {State.STOPPING}:
+        raise lookup.wrong_state(session, "a session that is not over can be extended")
+    _check_raised(session, request)
+    policy = work.policy(session)
+    moves = session.failover and places.attempts_left(tx, session, policy, work.now) > 0
+    _check_within(session, request, None if moves else _until_declared_end(session, policy, work.now))
+    given = request.model_dump(exclude={"session_id"}, exclude_none=True)
+    longer = replace(session, **{name: getattr(request, name) for name in given})
+    _check_not_over(longer, policy, work.now)
+    live = session.state in {State.STARTING, State.RUNNING}  # a queued one keeps its turn
+    saved = work.keep(session, work.planned(longer) if live else longer)
+    work.finish()
+    return views.of_session(tx, saved, work.now)
+
+
+def _check_raised(session: Session, request: ExtendSession) -> None:
+    """A lower total would be a stop in disguise."""
+    for name in ("max_duration_seconds", "max_interactions", "max_cost"):
+        now, wanted = getattr(session, name), getattr(request, name)
+        if now is not None and wanted is not None and wanted < now:
+            message = f"{name}: the new total is below the present one of {now}; extending only raises it"
+            fault = {"loc": name, "msg": message, "type": "value"}
+            raise Refusal(ErrorCode.INVALID_REQUEST, message, faults=[fault])
+
+
+def _check_not_over(longer: Session, policy: Policy, now: datetime) -> None:
+    """A first total that is used up already would stop it in the past, at the platform's cost."""
+    forecast, limit = next_stop(longer, policy), interactions_limit(longer)
+    live = longer.state in {State.STARTING, State.RUNNING}
+    over = live and forecast.stop_at is not None and forecast.stop_at <= now
+    if over or (limit is not None and longer.interactions >= limit[0]):
+        message = "the new total is used up already: close the session instead"
+        fault = {"loc": "request", "msg": message, "type": "value"}
+        raise Refusal(ErrorCode.INVALID_REQUEST, message, faults=[fault])
+
+
+def _check_within(session: Session, request: ExtendSession, declared: int | None) -> None:
+    limits = (
+        ("max_duration_seconds", "the plan", session.plan_max_duration_seconds),
+        ("max_duration_seconds", "the model", session.model_max_duration_seconds),
+        ("max_duration_seconds", "the provider's declared end", declared),
+        ("max_interactions", "the model", session.model_max_interactions),
+    )
+    for name, whose, limit in limits:
+        wanted = getattr(request, name)
+        if wanted is not None and limit is not None and wanted > limit:
+            message = f"{name}: {wanted} is beyond {whose}, which allows {limit}"
+            raise Refusal(ErrorCode.LIMIT_EXCEEDED, message, field=name, limit=limit)
+
+
+def _until_declared_end(session: Session, policy: Policy, now: datetime) -> int | None:
+    """The longest total that the present placement can serve, in seconds; None where its provider declared no end. One
+    that starts may need all of its time to start."""
+    if session.declared_end_at is None:
+        return None
+    starts_by = (session.starting_at or now) + timedelta(seconds=policy.start_timeout_seconds)
+    return int((session.declared_end_at - (session.running_at or starts_by)) / timedelta(seconds=1))

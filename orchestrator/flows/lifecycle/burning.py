@@ -1,0 +1,131 @@
+"""The starting and running sessions of one account: each by itself where they are few, or where a group cannot say what
+must be known; else in groups."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+
+from orchestrator.rules.billing import funds, groups, money
+from orchestrator.rules.billing.groups import FEW, Group, Phase
+from orchestrator.rules.billing.meters import Metered
+from orchestrator.rules.states import ACTIVE, State
+from orchestrator.rules.values import ZERO, Account, Policy, Session
+from orchestrator.store.transaction import Transaction
+
+
+class Burning:
+    """What burns an account's money, or is about to; read when somebody asks, and kept true by whoever saves."""
+
+    def __init__(self, tx: Transaction, account: Account, few: int = FEW) -> None:
+        """`few`: up to so many sessions are read one by one."""
+        self._tx = tx
+        self._few = few
+        self._account_id = account.id
+        self._were_many = account.funds_end_at is not None and account.funds_session_id is None
+        self._each: dict[str, Metered] | None = None
+        self._groups: Sequence[Group] | None = None
+        self._are_many = False
+
+    @property
+    def was_read(self) -> bool:
+        """Whether anybody asked, so that what they cost is known anew."""
+        return self._each is not None or self._are_many
+
+    @property
+    def each(self) -> dict[str, Metered]:
+        """Every one of them, however many."""
+        if self._each is None:
+            self._each = {one.id: one for one in self._tx.sessions.metered(self._account_id)}
+        return self._each
+
+    @property
+    def running(self) -> list[Metered]:
+        """Every one that runs."""
+        return [one for one in self.each.values() if one.state is State.RUNNING]
+
+    @property
+    def groups(self) -> Sequence[Group] | None:
+        """None where each is known."""
+        if self._each is None and not self._are_many:
+            self._count()
+        if self._each is not None:
+            return None
+        if self._groups is None:
+            self._groups = self._tx.groups.of(self._account_id)
+        return self._groups
+
+    @property
+    def phases(self) -> set[Phase]:
+        """In which any of them are."""
+        known = self.groups
+        if known is None:
+            return {groups.phase_of(one) for one in self.each.values()}
+        return {group.phase for group in known}
+
+    def are_at_least(self, number: int) -> None:
+        """So many were seen: they need not be counted to know that they are many."""
+        self._are_many = self._are_many or number > self._few
+
+    def remember(self, session: Session) -> None:
+        """One of them was saved."""
+        self._groups = None
+        if self._each is None:
+            return  # it is read when somebody needs it
+        if session.state in ACTIVE:
+            self._each[session.id] = Metered.of(session)
+        else:
+            self._each.pop(session.id, None)
+
+    # what is asked
+
+    def can_begin(self, balance: Decimal, joining: Session, now: datetime, overdraft: Decimal) -> bool:
+        """Whether the block with which `joining` begins can be paid beside all that runs."""
+        known = self.groups
+        if known is not None and groups.surely_begins(balance, known, joining, now, overdraft):
+            return True
+        others = [one for one in self.running if one.id != joining.id]
+        return money.can_begin(balance, others, joining, now, overdraft)
+
+    def missing(
+        self, balance: Decimal, joining: Session, now: datetime, seconds: int, overdraft: Decimal
+    ) -> Decimal | None:
+        """What is missing to carry all of them and `joining` for the coming time; None where nothing is."""
+        known = self.groups
+        if known is not None and groups.surely_funded(balance, known, joining, now, seconds, overdraft):
+            return None
+        others = [one for one in self.each.values() if one.id != joining.id]
+        return money.funded(balance, others, joining, now, seconds, overdraft)
+
+    def uncharged_at_most(self, now: datetime) -> Decimal:
+        """What running sessions have cost by now and was not charged yet: so much, or a little less."""
+        known = self.groups
+        return self.uncharged(now) if known is None else groups.uncharged_at_most(known, now)
+
+    def uncharged(self, now: datetime) -> Decimal:
+        """What running sessions have cost by now and was not charged yet."""
+        return sum((money.uncharged(one, now) for one in self.running), ZERO)
+
+    def funds_end(self, balance: Decimal, since: datetime, overdraft: Decimal) -> money.FundsEnd | None:
+        """The first block from `since` on that cannot be paid."""
+        return money.funds_end(balance, self.running, since, overdraft)
+
+    def with_funds(self, account: Account, policy: Policy, now: datetime, overdraft: Decimal) -> Account:
+        """The account with the end of its funds; where many run and it is far, with an instant shortly before it."""
+        runs, known = Phase.RUNNING in self.phases, self.groups
+        if known is not None:
+            until = groups.last_until(account.balance + overdraft, known, now)
+            if funds.is_far(until, policy, now):
+                return funds.lasting(account, until, now, runs=runs)
+        return funds.with_funds(account, self.funds_end(account.balance, now, overdraft), now, runs=runs)
+
+    # inside
+
+    def _count(self) -> None:
+        if self._were_many:
+            self._groups = self._tx.groups.of(self._account_id)
+            self.are_at_least(sum(group.sessions for group in self._groups))
+        if not self._are_many:
+            few = self._tx.sessions.metered(self._account_id, self._few + 1)
+            if len(few) <= self._few:
+                self._each = {one.id: one for one in few}
+            self.are_at_least(len(few))

@@ -1,0 +1,64 @@
+"""Placements that an operator ends: with a proof of his own, or without any, which is kept in the report for good."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from orchestrator.client.requests import CloseSession
+from orchestrator.flows.engine.services import Services
+from orchestrator.flows.lifecycle import transitions
+from orchestrator.rules.states import UNENDED, PlacementState, Step
+from orchestrator.rules.values import Placement
+from orchestrator.store.transaction import Transaction
+
+#: The table of transitions has no shorter way for an open whose outcome is not known.
+_ON_THE_WAY: Mapping[PlacementState, Sequence[PlacementState]] = {
+    PlacementState.OPENING: (PlacementState.UNKNOWN, PlacementState.CLOSING),
+    PlacementState.UNKNOWN: (PlacementState.CLOSING,),
+    PlacementState.OPEN: (PlacementState.CLOSING,),
+}
+
+
+def end(tx: Transaction, placement: Placement, request: CloseSession, now: datetime) -> Placement:
+    """As the request says, `confirm` or `force`; with neither it stays as it is."""
+    if placement.state not in UNENDED:
+        return placement
+    if request.force:
+        return _forced(tx, placement, request.by or "", request.detail or "", now)
+    return _confirmed(tx, placement, request.detail, now) if request.confirm else placement
+
+
+def close_orphan(services: Services, tx: Transaction, orphan: Placement, request: CloseSession) -> Placement:
+    """Ended by hand, or tried again at once. `orphan` is locked."""
+    now = tx.now()
+    ended = end(tx, orphan, request, now)
+    card = services.card(orphan.provider)
+    waits = ended.next_step is Step.CLOSE and (ended.lease_until is None or ended.lease_until <= now)
+    if not waits or card is None or not card.closes_by_id:
+        return ended
+    tx.placements.wake(Step.CLOSE)
+    return tx.placements.save(ended, replace(ended, next_step_at=now))
+
+
+def _confirmed(tx: Transaction, placement: Placement, detail: str | None, now: datetime) -> Placement:
+    """An operator says that it is gone: the proof for platforms that cannot be asked."""
+    proof = f"an operator confirmed it: {detail}" if detail else "an operator confirmed it"
+    if placement.state is PlacementState.CLOSING:
+        return transitions.closed(tx, placement, proof, now)
+    return transitions.never_opened(tx, placement, proof, now)
+
+
+def _forced(tx: Transaction, placement: Placement, by: str, why: str, now: datetime) -> Placement:
+    """Nobody proved anything: who decided that, why and when stays on the row."""
+    marked = replace(
+        placement,
+        forced_at=now,
+        forced_by=by,
+        forced_why=why,
+        closing_since=placement.closing_since or now,
+    )
+    current = tx.placements.save(placement, marked)
+    for state in _ON_THE_WAY.get(placement.state, ()):
+        step = Step.CLOSE if state is PlacementState.CLOSING else Step.RESOLVE
+        current = tx.placements.save(current, replace(current, state=state, next_step=step, next_step_at=now))
+    return transitions.closed(tx, current, f"none: {by} forced it without the provider's proof: {why}", now)

@@ -1,0 +1,131 @@
+"""Orphans: a row for what lives at a provider without a session, so that it is closed until there is proof."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from orchestrator.flows.engine.services import Services
+from orchestrator.rules.billing.money import MICRO
+from orchestrator.rules.reconcile.lists import Live
+from orchestrator.rules.states import PlacementState, Step
+from orchestrator.rules.values import ModelType, Placement
+from orchestrator.store.transaction import Transaction
+
+_LATE = "opened by a worker that had lost its lease"
+
+
+#: What an orphan is by itself, whatever its origin was: nobody's session, on its way to its close.
+_NOT_INHERITED: Mapping[str, Any] = {
+    **dict.fromkeys(
+        (
+            "session_id",
+            "candidate",
+            "freed_at",
+            "opened_at",
+            "orphans_at_most",
+            "lost_at",
+            "unproven_since",
+            "ended_at",
+            "proof",
+            "refused_by",
+            "forced_at",
+            "forced_by",
+            "forced_why",
+            "lease_token",
+            "lease_until",
+        )
+    ),
+    "state": PlacementState.CLOSING,
+    "exclusive": False,
+    "possible_orphans": False,
+    "next_step": Step.CLOSE,
+    "attempts": 0,
+    "revision": 0,
+}
+#: What is not known of a stranger.
+_UNKNOWN: Mapping[str, Any] = {
+    "session_id": None,
+    "account_id": None,
+    "n": 0,
+    "model_id": "unknown",
+    "provider_model_id": "unknown",
+    "model_type": ModelType.LLM,
+    "duration_seconds": 0,
+}
+
+
+def add_of(
+    services: Services,
+    tx: Transaction,
+    of: Placement,
+    handle: str,
+    now: datetime,
+    ends_at: datetime | None,
+    why: str = _LATE,
+) -> Placement:
+    """Of a placement that opened it. Closed by its id where the platform can; where a key is the only address, a
+    close would hit the key's next user: there it is reported, and its declared end is the proof."""
+    card = services.card(of.provider)
+    by_id = card is not None and card.closes_by_id
+    origin: Mapping[str, Any] = {"orphan_of": of.id, "named": of.id}
+    orphan = replace(
+        of,
+        **_NOT_INHERITED,
+        id=tx.identity.new_id(),
+        options=origin,
+        handle=handle,
+        created_at=now,
+        closing_since=now,
+        declared_end_at=ends_at,
+        last_answer=why,
+        next_step_at=now if by_id or ends_at is None else max(now, ends_at),
+    )
+    tx.placements.wake(Step.CLOSE)
+    return tx.placements.insert(orphan)
+
+
+def add_stranger(
+    services: Services,
+    tx: Transaction,
+    provider: str,
+    credential: str | None,
+    live: Live,
+    now: datetime,
+    since: datetime,
+    why: str,
+) -> Placement:
+    """Of what nobody here opened, as far as we know. What it costs there is what the list says; otherwise what the
+    dearest model there costs here, for money at risk should rather be too high."""
+    card = services.card(provider)
+    price, currency = _price(tx, provider, live)
+    row = Placement(
+        **_UNKNOWN,
+        id=tx.identity.new_id(),
+        provider=provider,
+        credential=credential,
+        fingerprint=None if credential is None else services.secrets.fingerprint(credential),
+        serialised=card is not None and card.serialised and credential is not None,
+        price_per_node_hour=price,
+        currency=currency,
+        state=PlacementState.CLOSING,
+        options={"named": live.name} if live.name else {},
+        handle=live.handle,
+        created_at=now,
+        closing_since=since,
+        declared_end_at=live.ends_at,
+        last_answer=why,
+        next_step=Step.CLOSE,
+        next_step_at=now,
+    )
+    tx.placements.wake(Step.CLOSE)
+    return tx.placements.insert(row)
+
+
+def _price(tx: Transaction, provider: str, live: Live) -> tuple[Decimal, str]:
+    served = [model for model in tx.models.listed() if provider in model.providers]
+    dearest = max(served, key=lambda model: model.price_per_node_hour, default=None)
+    price, currency = (dearest.price_per_node_hour, dearest.currency) if dearest else (Decimal(0), "USD")
+    told = live.price_per_hour
+    return price if told is None else told.quantize(MICRO), currency

@@ -1,0 +1,173 @@
+"""Where a session may be served next: a provider of its model, and a credential there that is free."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from zlib import crc32
+
+from orchestrator.flows.engine.services import Services
+from orchestrator.rules.admission.places import Choice, attempts, choices, fared_ill, remembered
+from orchestrator.rules.values import Credential, Model, Placement, Policy, RefusedBy, Session
+from orchestrator.store.transaction import Transaction
+
+#: (provider, credential) that a session must not be placed at.
+Spots = AbstractSet[tuple[str, str | None]]
+
+#: An open that failed at its platform, and may have left sessions there, is sent again so often under one key.
+REPEATS = 1
+#: Stands for every credential of a provider that has refused as a whole.
+EVERYWHERE = "*"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """Where a session may be served next: a provider, and the credential that was taken for it."""
+
+    provider: str
+    credential: Credential | None
+    at: datetime
+    """From when on: now, or once its wait or its key's rest is over."""
+
+
+def providers_for(services: Services, session: Session, model: Model) -> Iterator[str]:
+    """The model's providers that are configured here and large enough, in order of preference."""
+    for provider in model.providers:
+        card = services.card(provider)
+        if card is None or session.pinned_provider not in (None, provider):
+            continue
+        if card.attaches != (session.attach is not None):
+            continue
+        if card.max_nodes is None or session.nodes <= card.max_nodes:
+            yield provider
+
+
+def taken_by(services: Services, tx: Transaction, provider: str, model_id: str, now: datetime) -> Spots:
+    """Where a session of this model that waits for `provider` may be placed there, but for what waits for time alone to
+    pass: a key that refuses this model, or was told to wait with it, is left to others meanwhile."""
+    told = {one.credential for one in tx.waits.of_models(now, provider) if one.model_id == model_id}
+    closed = tx.alarms.keys_refusing(provider, model_id) | told
+    if not closed:
+        return {(provider, EVERYWHERE)}
+    return {(provider, ref) for ref in services.config.providers[provider].credentials if ref not in closed}
+
+
+def take_place(
+    services: Services,
+    tx: Transaction,
+    session: Session,
+    model: Model,
+    now: datetime,
+    others: Spots = frozenset(),
+    *,
+    beside_brakes: bool = False,
+) -> Place | None:
+    """Take a credential at the first provider that has a free one; None where none has. `others`: what is left to
+    others.
+
+    One at a brake, or where the session fared ill, is taken only where no other is possible; `beside_brakes`: never
+    one at a brake."""
+    earlier = remembered(tx.placements.of_session(session.id), now)
+    tried = _tried(services, earlier) | others
+    providers = [name for name in providers_for(services, session, model) if (name, EVERYWHERE) not in tried]
+    ill = fared_ill(earlier, now)
+    for choice in choices(providers, tx.brakes.all(), ill, beside_brakes=beside_brakes):
+        place = _take_at(services, tx, session, choice, tried, now)
+        if place is not None:
+            return place
+    return None
+
+
+def attempts_left(tx: Transaction, session: Session, policy: Policy, now: datetime) -> int:
+    """How many more placements the session may have."""
+    earlier = tx.placements.of_session(session.id)
+    return policy.max_placements - attempts(earlier, session.running_at, now)
+
+
+def take_place_by(
+    services: Services,
+    tx: Transaction,
+    session: Session,
+    model: Model,
+    now: datetime,
+    by: datetime,
+    *,
+    others: Spots = frozenset(),
+    beside_brakes: bool = False,
+) -> Place | None:
+    """The same for who may wait until `by`: one that was told to wait, or whose key has to rest, is a place too."""
+    freed = freed_by_time(tx, session, list(providers_for(services, session, model)), now)
+    for at in [now, *(at for at in freed if at <= by)]:
+        place = take_place(services, tx, session, model, at, others, beside_brakes=beside_brakes)
+        if place is not None:
+            return place
+    return None
+
+
+def frees_a_place(services: Services, tx: Transaction, session: Session, model: Model, now: datetime) -> bool:
+    """Whether the proven end of what serves this session frees a key that may carry it again: one that carries one at
+    a time is in use until then, and by nobody else."""
+    tried = _tried(services, remembered(tx.placements.of_session(session.id), now))
+    providers = {name for name in providers_for(services, session, model) if (name, EVERYWHERE) not in tried}
+    return any(
+        placement.exclusive
+        and placement.credential is not None
+        and placement.provider in providers
+        and (placement.provider, placement.credential) not in tried
+        and placement.credential not in tx.alarms.keys_refusing(placement.provider, session.model_id)
+        and tx.credentials.takes_placements(placement.provider, placement.credential)
+        for placement in tx.placements.unended(session.id)
+    )
+
+
+def freed_by_time(
+    tx: Transaction, session: Session, providers: Sequence[str], now: datetime
+) -> Sequence[datetime]:
+    """Return the instants at which a wait of these providers ends, or the rest of one of their keys; earliest first."""
+    rested = tx.credentials.rest_ends(
+        providers, now, model_id=session.model_id, ref=session.pinned_credential
+    )
+    keyless = tx.waits.holding_keyless(session.model_id, now)
+    asked = (until for provider, until in keyless.items() if provider in providers)
+    return sorted({*asked, *rested})
+
+
+def _take_at(
+    services: Services, tx: Transaction, session: Session, choice: Choice, tried: Spots, now: datetime
+) -> Place | None:
+    provider = choice.provider
+    avoiding = {ref for name, ref in tried if name == provider} | choice.avoiding
+    excluding = {ref for ref in avoiding if ref is not None}
+    excluding |= tx.alarms.keys_refusing(provider, session.model_id)
+    card = services.card(provider)
+    which: Any = {
+        "model_id": session.model_id,
+        "ref": session.pinned_credential,
+        "excluding": sorted(excluding),
+    }
+    if card is not None and card.exclusive_credentials:
+        credential = tx.credentials.take(provider, now, **which)
+    else:
+        credential = tx.credentials.share(provider, now, crc32(session.id.encode()), **which)
+    if credential is not None:
+        return Place(provider=provider, credential=credential, at=now)
+    keyless = not services.config.providers[provider].all_credentials and session.pinned_credential is None
+    if keyless and None not in avoiding and provider not in tx.waits.holding_keyless(session.model_id, now):
+        return Place(provider=provider, credential=None, at=now)
+    return None
+
+
+def _tried(services: Services, earlier: Sequence[Placement]) -> Spots:
+    """Where another attempt would meet the same refusal, or the same dead endpoint."""
+    failed = Counter((one.provider, one.credential) for one in earlier if one.orphans_at_most is not None)
+    tried = {spot for spot, times in failed.items() if times > REPEATS}
+    for placement in earlier:
+        card = services.card(placement.provider)
+        if placement.refused_by is RefusedBy.PROVIDER:
+            tried.add((placement.provider, EVERYWHERE))
+        refused = placement.refused_by is not None  # an open that was lost on its way was refused by nobody
+        if refused or card is None or card.attaches or not card.has_lifecycle:
+            tried.add((placement.provider, placement.credential))
+    return tried

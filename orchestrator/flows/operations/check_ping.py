@@ -1,0 +1,76 @@
+"""One ping of what serves at a provider already, and its price."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+
+from orchestrator.flows.engine import metering
+from orchestrator.flows.engine.services import PING_BEGINS_WITHIN
+from orchestrator.flows.operations import remedies
+from orchestrator.flows.operations.checks import TIMEOUT, Subject, Tried, not_tried
+from orchestrator.flows.steps.targets import target_of
+from orchestrator.providers.port.driver import Driver, Life, Probe, Secret, Target
+from orchestrator.providers.port.errors import ProviderError
+from orchestrator.rules.values import Verdict
+
+
+def running(subject: Subject) -> Target | None:
+    """One session of ours that runs there, and is not about to be closed."""
+    with subject.services.database.reading() as tx:
+        placement = tx.pings.some_running(subject.name, tx.now())
+    if placement is None:
+        return None
+    return target_of(
+        subject.services, placement, subject.services.loop.time() + PING_BEGINS_WITHIN, to_ping=True
+    )
+
+
+def try_ping(subject: Subject, secret: Secret | None, served: Target | None) -> Sequence[Tried]:
+    """One ping, and its price."""
+    card = subject.driver.card
+    if card.native_ping_is_lifecycle:
+        return [not_tried("ping", "the configured ping can close a session")]
+    target = served if not card.has_lifecycle else running(subject)
+    if target is None:
+        why = "nothing runs there" if card.has_lifecycle else "no model can be used"
+        return [not_tried("ping", why)]
+    if card.sleeps and subject.services.loop.run(_is_asleep(subject.driver, target, secret)):
+        return [not_tried("ping", "it is asleep, and a ping would wake it and start the bill")]
+    probe = subject.services.loop.run(subject.driver.probe(target))
+    if probe.not_begun:
+        return [not_tried("ping", "too late to begin")]
+    metering.count_apart(subject.services, subject.name, [probe])
+    return [_pinged(target, probe), _price(probe)]
+
+
+async def _is_asleep(driver: Driver, target: Target, secret: Secret | None) -> bool:
+    """What cannot be told to be awake is left alone as well."""
+    try:
+        async with asyncio.timeout(TIMEOUT):
+            status = await driver.status(_with_secret(target, secret))
+    except (ProviderError, TimeoutError):
+        return True
+    return status.life in (Life.ASLEEP, Life.UNKNOWN)
+
+
+def _with_secret(target: Target, secret: Secret | None) -> Target:
+    """The platform is asked with the credential, the endpoint with its own secret."""
+    return replace(target, secret=secret)
+
+
+def _pinged(target: Target, probe: Probe) -> Tried:
+    told = ": ".join(part for part in (probe.verdict.value, probe.detail) if part)
+    return Tried(
+        what=f"ping {target.model}",
+        works=probe.verdict is Verdict.ALIVE,
+        said=f"{told}, {probe.latency_ms} ms",
+        remedy=remedies.after_ping(probe.verdict),
+    )
+
+
+def _price(probe: Probe) -> Tried:
+    parts = [f"{probe.cost_usd} USD"] if probe.cost_usd else []
+    parts += [f"{probe.tokens} tokens"] if probe.tokens else []
+    if not parts:
+        return Tried(what="price of the ping", works=None, said="the platform does not tell it")
+    return Tried(what="price of the ping", works=True, said=", ".join(parts))

@@ -1,0 +1,165 @@
+"""After the clock went back: bring rows back that lie in the future, and reverse what was charged for time that did
+not pass. It may run twice, and beside everything else."""
+
+import logging
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from orchestrator.flows.audit.auditor import patience_at
+from orchestrator.flows.engine.batch import PUT_OFF, Tally, each
+from orchestrator.flows.engine.crowd import AccountBusy
+from orchestrator.flows.engine.services import Services
+from orchestrator.flows.lifecycle.account_work import AccountWork, on_account, stop_all
+from orchestrator.rules.billing.funds import POST_EVERY
+from orchestrator.rules.installation import correction
+from orchestrator.rules.sessions.decide import plan_steps
+from orchestrator.rules.states import ACTIVE, State, Step
+from orchestrator.rules.values import Session
+from orchestrator.store.transaction import Transaction
+from orchestrator.store.unreadable import is_about_a_row
+
+log = logging.getLogger(__name__)
+
+
+def correct_times(services: Services, shift: timedelta, *, upkeep: bool = True) -> Tally:
+    """`shift`: how far the time went back. `upkeep`: the platform's own rows too, such as leases and pauses. Return how
+    many accounts and placements were looked at, and how many of them could not be put right."""
+    if upkeep and shift > timedelta(0):
+        services.database.transact(lambda tx: tx.ahead.correct_upkeep(shift, tx.now()))
+    accounts, placements = _correct_accounts(services, shift), _correct_placements(services, shift)
+    return Tally(claimed=accounts.claimed + placements.claimed, failed=accounts.failed + placements.failed)
+
+
+def _correct_accounts(services: Services, shift: timedelta) -> Tally:
+    """Sessions before their placements, which say when a stop was decided. An account of which a row cannot be read has
+    failed; what can be read of it is corrected all the same."""
+    with services.database.reading() as tx:
+        accounts = tx.ahead.accounts(tx.now())
+    failed = {account_id for account_id in accounts if not _stops_are_applied(services, account_id)}
+
+    def correct(tx: Transaction, account_id: str) -> None:
+        work = on_account(services, tx, account_id)
+        if work is None:
+            return
+        for session_id in tx.ahead.sessions(account_id, work.now):
+            _correct_session(work, session_id, shift)
+        _finish(work, shift)
+
+    def put_off(tx: Transaction, account_id: str) -> None:
+        failed.add(account_id)
+        tx.accounts.put_off(account_id, tx.now() + PUT_OFF)
+
+    done = each(services, [one for one in accounts if one not in failed], correct, put_off)
+    for account_id in sorted(failed):
+        _correct_apart(services, account_id, shift)
+    return Tally(claimed=len(accounts), failed=len(accounts) - done.settled)
+
+
+def _stops_are_applied(services: Services, account_id: str) -> bool:
+    try:
+        stop_all(services, account_id)
+    except AccountBusy:
+        return True  # it is as busy for its correction, which waits for the next pass
+    except Exception as error:
+        if not is_about_a_row(error):
+            raise
+        log.error("the due stops of account %s cannot be applied (%s)", account_id, type(error).__name__)
+        return False
+    return True
+
+
+def _correct_apart(services: Services, account_id: str, shift: timedelta) -> None:
+    """Each session by itself, first the times of those that go on, for which their account need not be read, then times
+    and money of each; the funds last. What has stopped is found by its times: without its money they stay."""
+    with services.database.reading() as tx:
+        sessions = tx.ahead.sessions(account_id, tx.now())
+
+    def times(tx: Transaction, session_id: str) -> None:
+        tx.accounts.hold(account_id)
+        session = tx.sessions.lock(session_id)
+        if session is not None and session.stopped_at is None:
+            _correct_times_of(services, tx, session_id, shift, tx.now())
+
+    def money(tx: Transaction, session_id: str) -> None:
+        account = tx.accounts.lock(account_id)
+        if account is not None:
+            work = AccountWork(services, tx, account, tx.now())
+            _correct_session(work, session_id, shift)
+            work.finish_without_funds()
+
+    def funds(tx: Transaction, account_id: str) -> None:
+        account = tx.accounts.lock(account_id)
+        if account is not None:
+            _finish(AccountWork(services, tx, account, tx.now()), shift)
+
+    each(services, sessions, times, _stays_due)
+    each(services, sessions, money, _stays_due)
+    each(services, [account_id], funds, _stays_due)
+
+
+def _finish(work: AccountWork, shift: timedelta) -> None:
+    work.account = correction.corrected_account(work.account, shift, work.now, POST_EVERY)
+    work.look_at_funds()
+    work.finish()
+
+
+def _correct_session(work: AccountWork, session_id: str, shift: timedelta) -> None:
+    corrected = _correct_times_of(work.services, work.tx, session_id, shift, work.now)
+    if corrected is not None:
+        work.remember(corrected)
+    before = corrected or work.tx.sessions.lock(session_id)
+    if before is None or not before.ever_ran:
+        return
+    cost = correction.cost(before, work.now)
+    after = work.reverse_cost(before, cost, "charged by a clock that was ahead")
+    if after != before:
+        work.keep(before, after)
+
+
+def _correct_times_of(
+    services: Services, tx: Transaction, session_id: str, shift: timedelta, now: datetime
+) -> Session | None:
+    """Return the session where it was changed."""
+    before = tx.sessions.lock(session_id)
+    if before is None:
+        return None
+    after = _corrected(services, tx, before, shift, now)
+    return tx.sessions.save(before, after) if after != before else None
+
+
+def _corrected(
+    services: Services, tx: Transaction, session: Session, shift: timedelta, now: datetime
+) -> Session:
+    if session.state not in ACTIVE | {State.QUEUED}:
+        return correction.corrected_stop(session, tx.ahead.decided_at(session.id, now), shift, now)
+    longest = patience_at(services, session.provider).waits[Step.PING]
+    corrected = correction.corrected_session(session, shift, now, longest)
+    return plan_steps(corrected, services.policy(session.provider), now, ping_at=corrected.ping_at)
+
+
+def _stays_due(_tx: Transaction, _row: str) -> None:
+    """The next pass tries it again."""
+
+
+def _correct_placements(services: Services, shift: timedelta) -> Tally:
+    with services.database.reading() as tx:
+        now = tx.now()
+        furthest = max(
+            patience_at(services, name).waits[Step.RESOLVE] for name in (None, *services.config.providers)
+        )
+        found = tx.ahead.placements(now, now + furthest)
+
+    def correct(tx: Transaction, placement_id: str) -> None:
+        before = tx.placements.lock(placement_id)
+        if before is None:
+            return
+        waits = patience_at(services, before.provider).waits
+        longest = waits.get(before.next_step or Step.RESOLVE, waits[Step.RESOLVE])
+        after = correction.corrected_placement(before, shift, tx.now(), longest)
+        if before.session_id is not None and tx.ahead.lies_ahead(before.session_id, tx.now()):
+            after = replace(
+                after, closing_since=before.closing_since
+            )  # its session needs it, once that can be read
+        tx.placements.save(before, after)
+
+    return each(services, found, correct, _stays_due)

@@ -1,0 +1,87 @@
+"""Deliver events from the outbox: at least once, in order, by one worker at a time."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from orchestrator.flows.engine.batch import Tally
+from orchestrator.flows.engine.services import Services
+from orchestrator.observability import metrics
+from orchestrator.rules.events import rfc3339
+from orchestrator.store.queries.outbox import WaitingEvent
+from orchestrator.store.transaction import Transaction
+
+log = logging.getLogger(__name__)
+
+#: The lease that makes one deliverer; longer than one batch takes.
+LEASE, LEASE_SECONDS = "deliver_events", 30.0
+BATCH = 500
+_ENDS = frozenset({"orchestrator.session.stopped", "orchestrator.session.failed"})
+
+
+class Sink(Protocol):
+    """Where events go."""
+
+    def send(self, events: Sequence[Mapping[str, Any]]) -> None:
+        """Deliver all, in order, or raise; what was delivered before a raise may come again."""
+
+
+class LogSink:
+    """Logs and counts what happened, after it is certain that it did: an operator's story of the night."""
+
+    def send(self, events: Sequence[Mapping[str, Any]]) -> None:
+        for event in events:
+            data = event["data"]
+            why = data.get("stop_reason") or data.get("last_answer") or ""
+            log.info("%s %s %s", event["type"], event["subject"], why)
+            if event["type"] in _ENDS:
+                metrics.STOPS.labels(data.get("stop_reason")).inc()
+
+
+def with_the_log(sink: Sink | None) -> Sequence[Sink]:
+    """Return that sink and the log, in this order: a batch that the sink refuses comes again, and is not logged yet.
+    So each event is logged, and each stop counted, once."""
+    return (sink, LogSink()) if sink is not None else (LogSink(),)
+
+
+def deliver_events(services: Services, sinks: Sequence[Sink]) -> Tally:
+    """Deliver batches until the outbox is empty, or another worker is at it. Each sink has a batch after those that
+    are named before it; one that raises keeps it from those that follow."""
+    holder = services.database.identity.new_token()
+    delivered = 0
+    try:
+        while not services.slots.closed and (
+            batch := services.database.transact(lambda tx: _take(tx, holder))
+        ):
+            events = [cloud_event(event) for event in batch]
+            for sink in sinks:
+                sink.send(events)
+            services.database.transact(lambda tx, done=batch: _delivered(tx, done))  # type: ignore[misc]
+            delivered += len(batch)
+    finally:  # a sink that raises must not keep other workers from trying
+        services.database.transact(lambda tx: tx.leases.give_back(LEASE, holder))
+    return Tally(claimed=delivered, settled=delivered)
+
+
+def cloud_event(event: WaitingEvent) -> dict[str, Any]:
+    """CloudEvents 1.0, as JSON."""
+    return {
+        "specversion": "1.0",
+        "id": event.id,
+        "source": "/orchestrator",
+        "type": event.type,
+        "subject": event.subject,
+        "time": rfc3339(event.time),
+        "datacontenttype": "application/json",
+        "data": event.data,
+    }
+
+
+def _take(tx: Transaction, holder: str) -> Sequence[WaitingEvent]:
+    if not tx.leases.hold(LEASE, holder, tx.now(), LEASE_SECONDS):
+        return []
+    return tx.outbox.waiting(BATCH)
+
+
+def _delivered(tx: Transaction, batch: Sequence[WaitingEvent]) -> None:
+    tx.outbox.delivered([event.seq for event in batch], tx.now())

@@ -1,0 +1,33 @@
+"""Forget what is old: outcomes of jobs and delivered events, in short batches."""
+
+from datetime import timedelta
+
+from orchestrator.flows.engine.batch import until_done
+from orchestrator.flows.engine.services import Services
+from orchestrator.rules.installation.retention import KEEP_OUTCOMES
+from orchestrator.store.queries.audit_findings import EVENTS_SINCE
+from orchestrator.store.transaction import Transaction
+
+
+def forget_old_outcomes(services: Services) -> int:
+    """Drop the outcomes of jobs that are older than is promised, in batches, until none is left."""
+
+    def forget(tx: Transaction) -> int:
+        return tx.inbox.forget_before(tx.now() - KEEP_OUTCOMES)
+
+    return until_done(services, forget)
+
+
+def forget_old_events(services: Services) -> int:
+    """Drop delivered events that nobody looks for any more, and remember up to when: the audit must know."""
+    kept = timedelta(days=services.config.retention.events_days)
+
+    def forget(tx: Transaction) -> int:
+        now = tx.now()
+        times = tx.outbox.forget_before(now - kept)
+        if times:
+            known = tx.findings.events_since()
+            tx.findings.move({EVENTS_SINCE: max((*times, *([known] if known else ()))).isoformat()}, now)
+        return len(times)
+
+    return until_done(services, forget)

@@ -1,0 +1,114 @@
+"""What follows from a difference between a provider's list and our rows, decided again on the rows as they are now."""
+
+import logging
+from dataclasses import replace
+from datetime import datetime
+from typing import assert_never
+
+from orchestrator.flows.engine import failures
+from orchestrator.flows.engine.services import Services
+from orchestrator.flows.lifecycle import orphans
+from orchestrator.flows.lifecycle.account_work import AccountWork, after_stops, on_account
+from orchestrator.flows.steps.ping import deaths
+from orchestrator.flows.steps.ping.ping_due import give_up
+from orchestrator.rules.reconcile.lists import Finding, Kind
+from orchestrator.rules.sessions.decide import GiveUp, Stop, after_the_platforms_word
+from orchestrator.rules.states import PlacementState, Step
+from orchestrator.rules.values import Placement, Session
+from orchestrator.store.transaction import Transaction
+
+log = logging.getLogger(__name__)
+
+
+def carry_out(services: Services, provider: str, ref: str | None, finding: Finding) -> bool:
+    """Whether anything was done. A failure is its own: it is logged, and the next list shows it again."""
+
+    def act(tx: Transaction) -> bool:
+        match finding.kind:
+            case Kind.ADOPT:
+                return _adopt(tx, provider, finding)
+            case Kind.CLOSE:
+                return _close(services, tx, provider, ref, finding)
+            case Kind.END:
+                return _end(services, tx, finding)
+            case Kind.WAIT | Kind.REPORT:
+                return False
+            case unknown:
+                assert_never(unknown)
+
+    try:
+        return after_stops(services, act)
+    except Exception as error:  # noqa: BLE001  (it is told, and the next look finds it again)
+        failures.tell(log, error, f"nothing is done about {finding.handle} at {provider}")
+        return False
+
+
+def _adopt(tx: Transaction, provider: str, finding: Finding) -> bool:
+    """Let the lost open's own resolve look now, at this handle first where the name says that it is its own."""
+    placement = tx.placements.lock(finding.placement_id or "")
+    now = tx.now()
+    if placement is None or not _is_unsure(placement, now):
+        return False
+    candidate = finding.handle if finding.certain else placement.candidate
+    if candidate is not None and tx.placements.handle_is_known(provider, candidate):
+        return False
+    if placement.candidate not in (None, candidate):
+        return False
+    tx.placements.wake(Step.RESOLVE)
+    due = replace(placement, candidate=candidate, next_step=Step.RESOLVE, next_step_at=now)
+    tx.placements.save(placement, due)
+    return True
+
+
+def _is_unsure(placement: Placement, now: datetime) -> bool:
+    leased = placement.lease_until is not None and placement.lease_until > now
+    unsure = placement.state in (PlacementState.OPENING, PlacementState.UNKNOWN)
+    return unsure and not leased and placement.sent_at is not None
+
+
+def _close(services: Services, tx: Transaction, provider: str, ref: str | None, finding: Finding) -> bool:
+    """An orphan's row; the close is its step, retried for ever like every other."""
+    if finding.live is None or tx.placements.handle_is_known(provider, finding.handle):
+        return False
+    now = tx.now()
+    why = f"found in the provider's list: {finding.why}"
+    origin = tx.placements.get(finding.placement_id) if finding.placement_id else None
+    if origin is None:
+        orphans.add_stranger(services, tx, provider, ref, finding.live, now, finding.since, why)
+    else:  # the key that lists it now can close it, whichever opened it
+        fingerprint = None if ref is None else services.secrets.fingerprint(ref)
+        seen = replace(origin, credential=ref, fingerprint=fingerprint)
+        orphans.add_of(services, tx, seen, finding.handle, now, finding.live.ends_at, why)
+    return True
+
+
+def _end(services: Services, tx: Transaction, finding: Finding) -> bool:
+    """Its session is over, or moves on, unless it has answered or changed since."""
+    placement = tx.placements.get(finding.placement_id or "")
+    if placement is None or placement.account_id is None or placement.session_id is None:
+        return False
+    work = on_account(services, tx, placement.account_id)
+    session = tx.sessions.lock(placement.session_id)
+    current = tx.placements.lock(placement.id)
+    if work is None or session is None or current is None:
+        return False
+    ended = _still_serves(session, current, finding) and _end_session(work, session, finding)
+    work.finish()
+    return ended
+
+
+def _still_serves(session: Session, placement: Placement, finding: Finding) -> bool:
+    answered = session.last_alive_at is not None and session.last_alive_at > finding.since
+    return placement.state is PlacementState.OPEN and placement.handle == finding.handle and not answered
+
+
+def _end_session(work: AccountWork, session: Session, finding: Finding) -> bool:
+    """As a ping does that hears the platform's own word: the brake of pings does not hold it."""
+    match after_the_platforms_word(session, work.now, finding.why, expired=finding.expired):
+        case Stop() as ending:
+            deaths.end(work, session, ending, confirmed=True)
+        case GiveUp(detail=detail):
+            give_up(work, session, session, detail)
+        case _:
+            return False
+    return True

@@ -1,0 +1,56 @@
+"""Ask a platform about single placements that its list calls gone, where it can be asked."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from orchestrator.flows.engine.services import Services
+from orchestrator.flows.steps.targets import target_of
+from orchestrator.providers.port.driver import Driver, Life, Status
+from orchestrator.rules.reconcile.lists import Finding, Kind
+from orchestrator.rules.values import Placement
+
+#: Seconds, for one question; and how many are under way at once.
+STATUS_TIMEOUT, QUESTIONS = 30.0, 8
+#: What a status, or a list, says of what runs no more.
+OVER = frozenset({Life.STOPPED, Life.FAILED, Life.GONE})
+
+
+def confirmed(services: Services, provider: str, findings: Sequence[Finding]) -> list[Finding]:
+    """What lists call gone is asked about once more, where the platform can be asked about one of them."""
+    driver = services.drivers[provider]
+    doubtful = [one for one in findings if one.kind is Kind.END]
+    if not doubtful or not driver.card.tells_status:
+        return list(findings)
+    with services.database.reading() as tx:
+        rows = {one.handle: tx.placements.get(one.placement_id or "") for one in doubtful}
+        now = tx.now()
+    said = services.loop.run(_statuses(services, driver, rows, now))
+    return [_with_status(one, said.get(one.handle)) if one.kind is Kind.END else one for one in findings]
+
+
+async def _statuses(
+    services: Services, driver: Driver, rows: dict[str, Placement | None], now: datetime
+) -> dict[str, Status]:
+    free = asyncio.Semaphore(QUESTIONS)
+
+    async def ask(placement: Placement) -> Status:
+        try:
+            async with free, asyncio.timeout(STATUS_TIMEOUT):
+                return await driver.status(target_of(services, placement, None, to_ping=False, now=now))
+        except Exception as error:  # noqa: BLE001 - its own answer cannot be had: then nothing is confirmed
+            return Status(life=Life.UNKNOWN, detail=f"{type(error).__name__}: {error}")
+
+    asked = {handle: placement for handle, placement in rows.items() if placement is not None}
+    answers = await asyncio.gather(*(ask(placement) for placement in asked.values()))
+    return dict(zip(asked, answers, strict=True))
+
+
+def _with_status(finding: Finding, status: Status | None) -> Finding:
+    if status is None:
+        return replace(finding, kind=Kind.WAIT, why=f"{finding.why}; nothing more could be asked")
+    said = status.detail or status.life.value
+    if status.life not in OVER:
+        return replace(finding, kind=Kind.WAIT, why=f"{finding.why}, but its status does not say so: {said}")
+    return replace(finding, why=f"{finding.why}, and its status: {said}", expired=status.expired)

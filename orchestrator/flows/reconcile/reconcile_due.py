@@ -1,0 +1,230 @@
+"""Compare each key's list at its provider with our rows, both ways. `rules/reconcile/compare.py` decides what follows.
+
+A list under one key says nothing of another's, and one that fails decides nothing. No transaction is open while a
+provider is asked; everything that is done is decided again on the rows as they are then.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from orchestrator.flows.engine.batch import Tally
+from orchestrator.flows.engine.services import Services
+from orchestrator.flows.reconcile import apply_differences
+from orchestrator.flows.reconcile.ask_status import OVER, confirmed
+from orchestrator.flows.reconcile.reports import Outcome, Report, Wish
+from orchestrator.observability import metrics
+from orchestrator.providers.port.driver import Listed
+from orchestrator.providers.port.errors import ProviderError
+from orchestrator.rules.events import Event, rfc3339
+from orchestrator.rules.reconcile import compare as rule
+from orchestrator.rules.reconcile.lists import Finding, Live, Picture, Terms
+from orchestrator.rules.sessions.names import is_usable_handle
+from orchestrator.rules.values import Sighting
+from orchestrator.store.transaction import Transaction
+
+log = logging.getLogger(__name__)
+
+#: Seconds: for one list, and for how long it may be believed. One worker at a time looks at a key, under a lease
+#: of the latter.
+LIST_TIMEOUT, LEASE_SECONDS = 60.0, 300.0
+#: Seconds between two alarms of the same refusal.
+ALARM_EVERY = 3600.0
+
+
+def reconcile_due(services: Services) -> Tally:
+    """By schedule: every key whose time has come and whose secret is here; others are left to other workers. One
+    that was told to wait waits with its list too."""
+    waiting = _told_to_wait(services)
+    due = [key for key in _keys(services) if key not in waiting and _is_time(services, *key)]
+    reports = [_reconciled(services, *key, Wish()) for key in due]
+    done = sum(outcome.done for report in reports for outcome in report.outcomes)
+    return Tally(claimed=len(due), settled=done)
+
+
+def reconcile(services: Services, wish: Wish, provider: str | None = None) -> list[Report]:
+    """By hand, now. A key whose secret is not here is reported, for nothing is known of it."""
+    lacking = [
+        Report(provider=name, credential=ref, problem=f"its secret is not here: {ref}")
+        for name, driver in services.drivers.items()
+        if driver.card.can_list and provider in (None, name)
+        for ref in sorted(services.lacking(name))
+    ]
+    keys = [key for key in _keys(services) if provider in (None, key[0])]
+    return [*[_reconciled(services, *key, wish) for key in keys], *lacking]
+
+
+def _keys(services: Services) -> Iterator[tuple[str, str | None]]:
+    for name, driver in services.drivers.items():
+        if driver.card.can_list:
+            refs: Sequence[str | None] = services.config.providers[name].all_credentials or (None,)
+            lacking = services.lacking(name)
+            yield from ((name, ref) for ref in refs if ref not in lacking)
+
+
+def _told_to_wait(services: Services) -> set[tuple[str, str | None]]:
+    with services.database.reading() as tx:
+        now = tx.now()
+        keyless: set[tuple[str, str | None]] = {(provider, None) for provider in tx.waits.holding(now)}
+        keys = [one for one in tx.credentials.listed() if one.cool_until is not None and one.cool_until > now]
+    return keyless | {(one.provider, one.ref) for one in keys}
+
+
+def _is_time(services: Services, provider: str, ref: str | None) -> bool:
+    every = services.policy(provider).reconcile_every_seconds
+    name = f"reconcile-every:{provider}:{ref}"
+    return services.database.transact(
+        lambda tx: tx.leases.hold(name, tx.identity.new_token(), tx.now(), every)
+    )
+
+
+def _reconciled(services: Services, provider: str, ref: str | None, wish: Wish) -> Report:
+    """One key, by one worker at a time; a dry run takes no lease, for it writes nothing."""
+    if wish.dry_run:
+        return _compared(services, provider, ref, wish)
+    lease, holder = f"reconcile:{provider}:{ref}", services.database.identity.new_token()
+    if not services.database.transact(lambda tx: tx.leases.hold(lease, holder, tx.now(), LEASE_SECONDS)):
+        return Report(provider=provider, credential=ref, problem="another worker is at it")
+    report = _compared(services, provider, ref, wish)
+    services.database.transact(lambda tx: tx.leases.give_back(lease, holder))
+    return report
+
+
+def _compared(services: Services, provider: str, ref: str | None, wish: Wish) -> Report:
+    begun = services.loop.time()
+    asked_at = _now(services)
+    listed = services.loop.run(_list(services, provider, ref))
+    if isinstance(listed, str):
+        return Report(provider=provider, credential=ref, problem=listed)
+    report = Report(provider=provider, credential=ref, listed=len(listed))
+    with services.database.reading() as tx:
+        picture = _picture(services, tx, provider, ref, asked_at, listed)
+        elsewhere = tx.sightings.missing_elsewhere(provider, ref)
+        terms = _terms(services, provider, tx.installation.known())
+    findings = rule.compare(picture, terms)
+    policy = services.policy(provider)
+    share = policy.reconcile_max_share if wish.max_share is None else wish.max_share
+    if share < 1:
+        few = policy.reconcile_min_count
+        refused = rule.too_many(findings, picture, elsewhere=elsewhere, few=few, max_share=share)
+        report = replace(report, refused=refused)
+    if not wish.dry_run:
+        services.database.transact(lambda tx: _remember(tx, report, findings))
+    if report.refused is None:
+        findings = confirmed(services, provider, findings)
+    too_late = services.loop.time() - begun > LEASE_SECONDS  # this process slept: the list is of another time
+    idle = wish.dry_run or too_late or report.refused is not None
+    carry_out = apply_differences.carry_out
+    outcomes = [
+        Outcome(finding=one, done=not idle and carry_out(services, provider, ref, one)) for one in findings
+    ]
+    _measure(provider, outcomes)
+    return replace(report, outcomes=outcomes)
+
+
+async def _list(services: Services, provider: str, ref: str | None) -> list[Live] | str:
+    """What lives there under this key, or why that cannot be told."""
+    try:
+        async with asyncio.timeout(LIST_TIMEOUT):
+            listed = await services.drivers[provider].list(services.secret(ref))
+    except TimeoutError:
+        return f"no list within {LIST_TIMEOUT:g} s"
+    except ProviderError as error:
+        return f"no list: {error}"
+    except Exception as error:  # a defect of a driver, on an answer that nobody foresaw: it is no list
+        log.exception("the list of %s failed", provider)
+        return f"the list cannot be understood: {type(error).__name__}"
+    if not all(is_usable_handle(one.handle) for one in listed):
+        return "no list: the id of an entry is not plain text"
+    return [_live(one) for one in listed]
+
+
+def _live(one: Listed) -> Live:
+    return Live(
+        handle=one.handle,
+        name=one.name,
+        opened_at=one.opened_at,
+        ends_at=one.ends_at,
+        price_per_hour=one.price_per_hour,
+        foreign=one.foreign,
+        ended=one.life in OVER,
+    )
+
+
+def _picture(
+    services: Services,
+    tx: Transaction,
+    provider: str,
+    ref: str | None,
+    asked_at: datetime,
+    listed: Sequence[Live],
+) -> Picture:
+    fingerprint = None if ref is None else services.secrets.fingerprint(ref)
+    ours = tx.sightings.unended(provider, ref, fingerprint, tx.now())
+    known = {one.handle for one in ours}
+    unknown = [one for one in listed if one.handle not in known and not one.foreign]
+    names = {one.name for one in unknown if one.name is not None}
+    before = tx.sightings.of_key(provider, ref)
+    handles = {one.handle for one in unknown}
+    elsewhere = tx.sightings.serving_under(_of_other_kinds(services, provider), provider, handles, names)
+    return Picture(
+        asked_at=asked_at,
+        listed=[
+            replace(one, foreign=one.foreign or bool({one.handle, one.name} & elsewhere)) for one in listed
+        ],
+        ours=ours,
+        ended=tx.sightings.ended_like(provider, handles, names, tx.now()),
+        strangers={one.handle: one.since for one in before if not one.missing},
+        missing={one.handle: one.since for one in before if one.missing},
+    )
+
+
+def _of_other_kinds(services: Services, provider: str) -> list[str]:
+    """Those that cannot have its sessions. Two of one kind may share an account, and one not configured a new name."""
+    drivers = {name: one.driver for name, one in services.config.providers.items()}
+    return [name for name, driver in drivers.items() if driver != drivers[provider]]
+
+
+def _terms(services: Services, provider: str, installation: str | None) -> Terms:
+    policy, card = services.policy(provider), services.drivers[provider].card
+    lag = card.resolve_after_seconds or 0  # what an open made may be missing from lists for so long
+    return Terms(
+        min_age=timedelta(seconds=max(policy.reconcile_min_age_seconds, lag)),
+        confirm_after=timedelta(seconds=policy.reconcile_confirm_seconds),
+        clock_skew=timedelta(seconds=policy.reconcile_clock_skew_seconds),
+        resolve_after=timedelta(seconds=max(policy.resolve_after_seconds, lag)),
+        list_takes=timedelta(seconds=LIST_TIMEOUT),
+        names_create=card.names_create,
+        installation=installation,
+        closes_by_id=card.closes_by_id,
+    )
+
+
+def _remember(tx: Transaction, report: Report, findings: Sequence[Finding]) -> None:
+    """What this list leaves open is what the next one confirms; a refusal is an alarm, once an hour."""
+    provider, ref = report.provider, report.credential
+    seen = {
+        one.handle: Sighting(
+            provider=provider, credential=ref or "", handle=one.handle, missing=one.missing, since=one.since
+        )
+        for one in findings
+    }
+    tx.sightings.replace(provider, ref, list(seen.values()))
+    alarm = f"reconcile-alarm:{provider}:{ref}"
+    if report.refused is not None and tx.leases.hold(alarm, tx.identity.new_token(), tx.now(), ALARM_EVERY):
+        data = {"provider": provider, "credential": ref, "reason": report.refused, "at": rfc3339(tx.now())}
+        tx.outbox.add([Event(type="orchestrator.provider.reconcile_refused", subject=provider, data=data)])
+
+
+def _measure(provider: str, outcomes: Sequence[Outcome]) -> None:
+    for outcome in outcomes:
+        if outcome.done:
+            metrics.RECONCILED.labels(provider, outcome.finding.kind.value).inc()
+
+
+def _now(services: Services) -> datetime:
+    """Before the list is asked for: what happens meanwhile is younger than it."""
+    with services.database.reading() as tx:
+        return tx.now()

@@ -1,0 +1,44 @@
+"""What is wanted of a comparison with a provider's list, and what it says."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from orchestrator.rules.reconcile.lists import Finding, Kind
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wish:
+    """How an operator, or the schedule, wants it done."""
+
+    dry_run: bool = False
+    """Write nothing, and say what would be done."""
+    max_share: float | None = None
+    """Instead of the policy's; one or more touches everything."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """A finding, and whether what follows from it was done; in a dry run nothing is."""
+
+    finding: Finding
+    done: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Report:
+    """What one list showed."""
+
+    provider: str
+    credential: str | None
+    listed: int = 0
+    problem: str | None = None
+    """Why there was no list: nothing was decided."""
+    refused: str | None = None
+    """Why nothing of what it showed was touched."""
+    outcomes: Sequence[Outcome] = ()
+
+    @property
+    def is_wrong(self) -> bool:
+        """Is there anything but what is right, or still too young to tell?"""
+        found = any(one.finding.kind is not Kind.WAIT for one in self.outcomes)
+        return found or self.problem is not None or self.refused is not None

@@ -1,0 +1,94 @@
+"""What may still cost money and nobody has proven closed, for people and programs: closes, orphans, forced ones."""
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import Any
+
+from orchestrator.flows.reports import views
+from orchestrator.rules.events import rfc3339
+from orchestrator.rules.states import State
+from orchestrator.rules.values import Placement, Session
+from orchestrator.store.transaction import Transaction
+
+
+def of_close(placement: Placement, now: datetime) -> dict[str, Any]:
+    """One placement's close: how long, how often tried, what was said last, what it may have cost."""
+    since = placement.unproven_since or placement.closing_since or placement.created_at
+    return {
+        "id": placement.session_id or placement.id,
+        "orphan": placement.session_id is None,
+        "placement_id": placement.id,
+        "session_id": placement.session_id,
+        "account_id": placement.account_id,
+        "provider": placement.provider,
+        "credential": placement.credential,
+        "handle": placement.handle,
+        "state": placement.state.value,
+        "unproven_since": rfc3339(since) if placement.ended_at is None else None,
+        "age_seconds": int(((placement.ended_at or now) - since).total_seconds()),
+        "attempts": placement.attempts,
+        "last_answer": placement.last_answer,
+        "proof": placement.proof,
+        "money_at_risk": views.as_text(views.at_risk(placement, now)),
+        "currency": placement.currency,
+        "next_try_at": rfc3339(placement.next_step_at),
+        "possible_orphans": placement.possible_orphans,
+        "orphans_at_most": views.orphans_of(placement),
+        "forced": views.forced(placement),
+    }
+
+
+def listed(
+    tx: Transaction,
+    now: datetime,
+    *,
+    account_id: str | None = None,
+    states: Collection[State] = (),
+    only_forced: bool = False,
+    limit: int = 100,
+) -> list[dict[str, Any]]:
+    """Closes without proof, oldest first, then those that were forced, newest first: each with its session's
+    fields where it has a session. An orphan has no session's state, and an account only where it is known."""
+    forced = tx.leftovers.forced(limit, account_id=account_id, states=states)
+    found = [*([] if only_forced else tx.placements.unproven()), *forced]
+    entries: list[dict[str, Any]] = []
+    for placement in found:
+        session = tx.sessions.get(placement.session_id) if placement.session_id else None
+        if _wanted(placement, session, account_id, states) and len(entries) < limit:
+            entries.append(_entry(tx, placement, session, now))
+    return entries
+
+
+def orphans(tx: Transaction, now: datetime, provider: str | None = None) -> list[dict[str, Any]]:
+    """What lives at providers without a session of ours, as far as it is known, oldest first; then opens after
+    which more may live there than we know of."""
+    rows = tx.leftovers.orphans()
+    certain = [of_close(row, now) for row in rows if provider in (None, row.provider)]
+    return certain + possible(tx, now, provider)
+
+
+def possible(tx: Transaction, now: datetime, provider: str | None = None) -> list[dict[str, Any]]:
+    """Opens after which more may live at their provider than we know of, newest first."""
+    rows = tx.leftovers.possible_orphans(now)
+    return [_of_possible(row, now) for row in rows if provider in (None, row.provider)]
+
+
+def _of_possible(placement: Placement, now: datetime) -> dict[str, Any]:
+    risk = views.as_text(views.orphans_at_risk(placement, now))
+    return of_close(placement, now) | {"money_at_risk": risk}
+
+
+def _wanted(
+    placement: Placement, session: Session | None, account_id: str | None, states: Collection[State]
+) -> bool:
+    if account_id not in (None, placement.account_id):
+        return False
+    return not states or (session is not None and session.state in states)
+
+
+def _entry(tx: Transaction, placement: Placement, session: Session | None, now: datetime) -> dict[str, Any]:
+    close = of_close(placement, now)
+    if session is None:
+        return close
+    close["placement_state"] = close.pop("state")
+    return {**views.of_session(tx, session, now), **close}

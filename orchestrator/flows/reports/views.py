@@ -1,0 +1,297 @@
+"""Sessions, accounts and models as other services read them: the contract's names, plain JSON."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from orchestrator.rules.billing import money
+from orchestrator.rules.events import rfc3339
+from orchestrator.rules.states import UNENDED, PlacementState, State, StopReason
+from orchestrator.rules.values import Account, Model, Placement, Session
+from orchestrator.store.queries.ledger import Entry
+from orchestrator.store.transaction import Transaction
+
+#: The contract's names of a session's fields, in their order.
+SESSION_KEYS = (
+    "id",
+    "account_id",
+    "name",
+    "description",
+    "model_id",
+    "nodes",
+    "state",
+    "stop_reason",
+    "stop_detail",
+    "created_at",
+    "running_at",
+    "stop_at",
+    "stop_at_reason",
+    "ended_at",
+    "interactions",
+    "cost",
+    "currency",
+    "price_per_node_hour",
+    "provider",
+    "placement",
+    "endpoint",
+    "failover",
+    "queue_position",
+    "queue_reason",
+    "next_step",
+    "next_step_at",
+    "last_ping",
+    "busy_since",
+    "unproven_since",
+    "money_at_risk",
+    "forced_closes",
+    "metadata",
+    "deleted_at",
+    "archived_at",
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SessionView:
+    """A session with what stands beside it."""
+
+    session: Session
+    placements: Sequence[Placement]
+    account: Account | None
+    """None where nobody asks for the end of its funds."""
+    queue_position: int | None
+    now: datetime
+
+    def as_json(self) -> dict[str, Any]:
+        """The contract's shape."""
+        session = self.session
+        stop_at, reason = self._stop()
+        return {
+            "id": session.id,
+            "account_id": session.account_id,
+            "name": session.name,
+            "description": session.description,
+            "model_id": session.model_id,
+            "nodes": session.nodes,
+            "state": session.state.value,
+            "stop_reason": session.stop_reason.value if session.stop_reason else None,
+            "stop_detail": session.stop_detail,
+            "created_at": rfc3339(session.created_at),
+            "running_at": rfc3339(session.running_at),
+            "stop_at": rfc3339(stop_at),
+            "stop_at_reason": reason.value if reason else None,
+            "ended_at": rfc3339(session.ended_at),
+            "interactions": session.interactions,
+            "cost": as_text(self._cost()),
+            "currency": session.currency,
+            "price_per_node_hour": as_text(session.price_per_node_hour),
+            "provider": session.provider,
+            "placement": self._placement(),
+            "endpoint": self._endpoint(),
+            "failover": session.failover,
+            "queue_position": self.queue_position,
+            "queue_reason": session.queue_reason,
+            "next_step": session.next_step.value if session.next_step else None,
+            "next_step_at": rfc3339(session.next_step_at),
+            "last_ping": self._last_ping(),
+            "busy_since": rfc3339(session.busy_since),
+            "unproven_since": rfc3339(self._unproven_since()),
+            "money_at_risk": as_text(self._money_at_risk()),
+            "forced_closes": self._forced_closes(),
+            "metadata": dict(session.metadata),
+            "deleted_at": rfc3339(session.deleted_at),
+            "archived_at": None,
+        }
+
+    def _stop(self) -> tuple[datetime | None, StopReason | None]:
+        """The account's funds merged into the session's own deadline."""
+        return stop_of(self.session, self.account)
+
+    def _cost(self) -> Decimal:
+        return cost_of(self.session, self._stop()[0], self.now)
+
+    def _placement(self) -> dict[str, Any] | None:
+        if not self.placements:
+            return None
+        newest = self.placements[-1]
+        return {
+            "n": newest.n,
+            "provider": newest.provider,
+            "credential": newest.credential,
+            "handle": newest.handle,
+            "opened_at": rfc3339(newest.opened_at),
+            "state": newest.state.value,
+        }
+
+    def _endpoint(self) -> dict[str, Any] | None:
+        serving = [placement for placement in self.placements if placement.state is PlacementState.OPEN]
+        if self.session.state is not State.RUNNING or not serving:
+            return None
+        placement = serving[-1]
+        return {
+            "url": placement.endpoint_url,
+            "model": placement.endpoint_model,
+            "auth": placement.endpoint_auth,
+            "secret_ref": placement.secret_ref,
+        }
+
+    def _last_ping(self) -> dict[str, Any] | None:
+        session = self.session
+        if session.last_ping_at is None or session.last_verdict is None:
+            return None
+        return {
+            "at": rfc3339(session.last_ping_at),
+            "verdict": session.last_verdict.value,
+            "latency_ms": session.last_latency_ms,
+            "detail": session.last_ping_detail,
+        }
+
+    def _unproven(self) -> list[Placement]:
+        return [p for p in self.placements if p.state in UNENDED and p.unproven_since is not None]
+
+    def _unproven_since(self) -> datetime | None:
+        since = (placement.unproven_since for placement in self._unproven())
+        return min((at for at in since if at is not None), default=None)
+
+    def _forced_closes(self) -> list[dict[str, Any]]:
+        """Closes that nobody proved, with what they may have cost until they were forced."""
+        return [
+            {
+                "placement_id": placement.id,
+                **told,
+                "money_at_risk": as_text(at_risk(placement, self.now)),
+            }
+            for placement in self.placements
+            if (told := forced(placement)) is not None
+        ]
+
+    def _money_at_risk(self) -> Decimal:
+        return sum((at_risk(placement, self.now) for placement in self._unproven()), Decimal(0))
+
+
+def stop_of(session: Session, account: Account | None) -> tuple[datetime | None, StopReason | None]:
+    """Its own deadline, or the end of the account's funds where that is its end and comes first."""
+    mine = session.ends_at, session.stop_at_reason
+    if account is None or account.funds_session_id != session.id or session.state is not State.RUNNING:
+        return mine
+    if account.funds_end_at is None or (
+        session.ends_at is not None and session.ends_at <= account.funds_end_at
+    ):
+        return mine
+    return account.funds_end_at, StopReason.BALANCE_EXHAUSTED
+
+
+def cost_of(session: Session, stop_at: datetime | None, now: datetime) -> Decimal:
+    """What it costs by now; a stop whose time has come ends it, decided or not."""
+    if session.state is State.RUNNING and stop_at is not None and stop_at <= now:
+        return money.cost_if_stopped_at(session, stop_at)
+    return money.cost_by(session, now)
+
+
+def at_risk(placement: Placement, now: datetime) -> Decimal:
+    """What an unproven close may have cost the platform so far; a forced one, until it was forced."""
+    since = placement.closing_since or placement.created_at
+    until = placement.forced_at or now
+    return money.money_at_risk(placement.price_per_node_hour, placement.nodes, since, until)
+
+
+def orphans_at_risk(placement: Placement, now: datetime) -> Decimal:
+    """What the sessions may have cost so far that its open may have left, until what was asked for is over."""
+    since = placement.sent_at or placement.created_at
+    until = min(now, since + timedelta(seconds=placement.duration_seconds))
+    each = money.money_at_risk(placement.price_per_node_hour, placement.nodes, since, until)
+    return orphans_of(placement) * each
+
+
+def orphans_of(placement: Placement) -> int:
+    """How many its open may have left; one, where nobody knows."""
+    if not placement.possible_orphans:
+        return 0
+    return 1 if placement.orphans_at_most is None else placement.orphans_at_most
+
+
+def forced(placement: Placement) -> dict[str, Any] | None:
+    """Who ended it without the provider's proof, why and when; None where nobody did."""
+    if placement.forced_at is None:
+        return None
+    return {"at": rfc3339(placement.forced_at), "by": placement.forced_by, "why": placement.forced_why}
+
+
+def as_text(amount: Decimal) -> str:
+    """Money as a decimal string: at least two places, no more than it needs."""
+    text = f"{amount.quantize(money.MICRO):f}"
+    whole, _, fraction = text.partition(".")
+    return f"{whole}.{fraction.rstrip('0').ljust(2, '0')}"
+
+
+def of_session(tx: Transaction, session: Session, now: datetime) -> dict[str, Any]:
+    """One session, read with what stands beside it."""
+    return of_sessions(tx, [session], now)[0]
+
+
+def of_sessions(tx: Transaction, sessions: Sequence[Session], now: datetime) -> list[dict[str, Any]]:
+    """Several sessions; each account is read once."""
+    accounts: dict[str, Account | None] = {}
+    views = []
+    for session in sessions:
+        if session.account_id not in accounts and session.state is State.RUNNING:
+            accounts[session.account_id] = tx.accounts.get(session.account_id)
+        view = SessionView(
+            session=session,
+            placements=tx.placements.of_session(session.id),
+            account=accounts.get(session.account_id),
+            queue_position=tx.queues.position(session) if session.state is State.QUEUED else None,
+            now=now,
+        )
+        views.append(view.as_json())
+    return views
+
+
+def of_account(account: Account) -> dict[str, Any]:
+    """An account, as the ledger has it."""
+    return {
+        "id": account.id,
+        "plan": account.plan,
+        "currency": account.currency,
+        "balance": as_text(account.balance),
+        "own_quota": {name: "unlimited" if limit is None else limit for name, limit in account.quota.items()},
+        "overdraft_limit": None if account.overdraft_limit is None else as_text(account.overdraft_limit),
+        "funds_end_at": rfc3339(account.funds_end_at),
+        "created_at": rfc3339(account.created_at),
+    }
+
+
+def of_model(model: Model) -> dict[str, Any]:
+    """A model, with the fields of `[[models]]`."""
+    return {
+        "id": model.id,
+        "providers": list(model.providers),
+        "provider_model_ids": dict(model.provider_model_ids),
+        "type": model.type.value,
+        "size": model.size,
+        "learning_stage": model.learning_stage,
+        "source": model.source.value,
+        "owner": model.owner,
+        "files_uploaded": model.files_uploaded,
+        "tags": list(model.tags),
+        "price_per_node_hour": as_text(model.price_per_node_hour),
+        "currency": model.currency,
+        "max_duration_seconds": model.max_duration_seconds,
+        "max_interactions": model.max_interactions,
+    }
+
+
+def of_entry(entry: Entry) -> dict[str, Any]:
+    """One ledger entry."""
+    return {
+        "key": entry.key,
+        "at": rfc3339(entry.at),
+        "kind": entry.kind,
+        "debit": entry.debit,
+        "credit": entry.credit,
+        "amount": as_text(entry.amount),
+        "currency": entry.currency,
+        "session_id": entry.session_id,
+        "note": entry.note,
+    }

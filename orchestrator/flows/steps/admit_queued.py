@@ -1,0 +1,83 @@
+"""Admit queued sessions: round-robin across accounts, first come first within one."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from orchestrator.flows.engine.batch import PUT_OFF, Tally, each
+from orchestrator.flows.engine.services import Services
+from orchestrator.flows.lifecycle import admission, transitions
+from orchestrator.flows.lifecycle.account_work import AccountWork, on_account
+from orchestrator.rules.admission import quota
+from orchestrator.rules.refusals import ErrorCode, Refusal
+from orchestrator.rules.sessions.stops import next_stop
+from orchestrator.rules.states import State, StopReason
+from orchestrator.rules.values import Model, Session
+from orchestrator.store.transaction import Transaction
+
+Row = tuple[str, str]
+
+
+def admit_queued(services: Services, limit: int = 100) -> Tally:
+    """Let every due queued session look again: it starts, waits on, or has waited too long."""
+    with services.database.reading() as tx:
+        due = _taking_turns(tx.queues.due_to_be_admitted(tx.now(), limit))
+
+    def admit(tx: Transaction, row: Row) -> None:
+        work = on_account(services, tx, row[1], waits=False)
+        session = tx.sessions.lock(row[0]) if work else None
+        if work is None or session is None:
+            return
+        if session.state is State.QUEUED:
+            _admit(work, session)
+        work.finish()
+
+    return each(services, due, admit, lambda tx, row: tx.sessions.attempted(row[0], tx.now() + PUT_OFF))
+
+
+def _taking_turns(due: Sequence[Row]) -> list[Row]:
+    """The first of each account, then the second of each: nobody's long queue goes first."""
+    turns: Counter[str] = Counter()
+    placed = []
+    for row in due:
+        placed.append((turns[row[1]], row))
+        turns[row[1]] += 1
+    return [row for _, row in sorted(placed, key=lambda turn: turn[0])]
+
+
+def _admit(work: AccountWork, session: Session) -> None:
+    forecast = next_stop(session, work.policy(session))
+    if forecast.stop_at is not None and forecast.stop_at <= work.now:
+        work.stop(session, StopReason.QUEUE_TIMEOUT, forecast.stop_at, forecast.detail)
+        return
+    never = quota.check_nodes(work.terms, None, session.nodes)  # the terms have changed while it waited
+    if never is not None:
+        work.stop(session, StopReason.START_FAILED, work.now, never.message)
+        return
+    model = work.tx.models.get(session.model_id)
+    assert model is not None  # sessions refer to it by a foreign key
+    try:
+        admission.start(work, session, session, model, newcomer=False)
+    except Refusal as refusal:
+        _refused(work, session, model, refusal)
+    else:
+        _admitted(work, session)
+
+
+def _refused(work: AccountWork, session: Session, model: Model, refusal: Refusal) -> None:
+    """It waits on for what may become free; for anything else (its model was withdrawn) waiting is no use."""
+    if refusal.code not in admission.WORTH_WAITING | {ErrorCode.QUOTA_NODES_EXCEEDED}:
+        work.stop(session, StopReason.START_FAILED, work.now, refusal.message)
+        return
+    saved = work.keep(session, admission.waiting(work, session, model, refusal))
+    if saved.queue_reason == session.queue_reason:
+        return
+    if saved.queue_reason == ErrorCode.NO_CAPACITY:
+        work.place_freed()  # it no longer holds up those behind it
+    elif session.queue_reason == ErrorCode.NO_CAPACITY:
+        transitions.let_another_look(work, session)  # the key that woke it is free for others
+
+
+def _admitted(work: AccountWork, session: Session) -> None:
+    work.place_freed()  # there may be room for the next one too
+    if session.queue_reason == ErrorCode.NO_CAPACITY:
+        transitions.let_another_look(work, session)

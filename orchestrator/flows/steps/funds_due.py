@@ -1,0 +1,21 @@
+"""Accounts whose funds end, or are about to: the session that cannot be paid stops, the user is warned before."""
+
+from orchestrator.flows.engine.batch import PUT_OFF, Tally, each
+from orchestrator.flows.engine.services import Services
+from orchestrator.flows.lifecycle.account_work import on_account
+from orchestrator.rules.states import Step
+from orchestrator.store.transaction import Transaction
+
+
+def funds_due(services: Services, limit: int = 200) -> Tally:
+    """Look at every account whose funds have a step due."""
+    with services.database.reading() as tx:
+        due = tx.accounts.due(Step.FUNDS, tx.now(), limit)
+
+    def look(tx: Transaction, account_id: str) -> None:
+        work = on_account(services, tx, account_id, waits=False)
+        if work is not None:
+            work.look_at_funds()
+            work.finish()
+
+    return each(services, due, look, lambda tx, row: tx.accounts.put_off(row, tx.now() + PUT_OFF))

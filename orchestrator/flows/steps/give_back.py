@@ -1,0 +1,45 @@
+"""A worker that leaves gives back what it has claimed and not begun: another takes it at once."""
+
+from dataclasses import replace
+from typing import Any
+
+from orchestrator.flows.engine.services import Services
+from orchestrator.flows.lifecycle import transitions
+from orchestrator.flows.steps.claims import Answer, Held, under_lease
+from orchestrator.rules.states import State, Step
+from orchestrator.store.transaction import Transaction
+
+
+def give_back(services: Services, answer: Answer[Any]) -> None:
+    """Make the step due again as if it had never been claimed; nothing was asked."""
+    step = answer.claimed.step
+
+    def give(tx: Transaction) -> None:
+        held = under_lease(services, tx, answer)
+        if held is None:
+            return
+        if held.lease_held:
+            _due_again(tx, held, step)
+            tx.placements.wake(step)
+        if held.work is not None:
+            held.work.finish()
+
+    services.database.transact(give)
+
+
+def _due_again(tx: Transaction, held: Held, step: Step) -> None:
+    placement = held.placement
+    given_back = replace(
+        placement,
+        next_step=step,
+        next_step_at=tx.now(),
+        lease_token=None,
+        lease_until=None,
+        attempts=max(placement.attempts - 1, 0),
+        sent_at=None if step is Step.OPEN else placement.sent_at,
+    )
+    saved = tx.placements.save(placement, given_back)
+    unwanted = held.session is not None and held.session.state is not State.STARTING
+    if step is Step.OPEN and unwanted and held.work is not None and held.session is not None:
+        transitions.no_longer_wanted(held.work, saved, held.session)
+        transitions.session_may_be_over(held.work, held.session)

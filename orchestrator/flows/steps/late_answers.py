@@ -1,0 +1,48 @@
+"""Answers that come after the lease was lost: nothing is called and nothing decided, but no handle is dropped."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from orchestrator.flows.engine.services import Services
+from orchestrator.flows.lifecycle import orphans
+from orchestrator.flows.steps.claims import Answer, Held
+from orchestrator.providers.port.driver import Placed
+from orchestrator.rules.sessions.names import is_usable_handle
+from orchestrator.rules.states import UNENDED
+from orchestrator.rules.values import Placement
+from orchestrator.store.transaction import Transaction
+
+
+def record(services: Services, tx: Transaction, held: Held, answer: Answer[Any]) -> None:
+    """Keep the handle: as the candidate for `resolve`, as nothing new, or as an orphan to be closed."""
+    placement = held.placement
+    if not isinstance(answer.said, Placed) or answer.said.handle == placement.handle:
+        return
+    if not is_usable_handle(answer.said.handle):
+        return  # nothing can be addressed by it
+    handle = answer.said.handle
+    if placement.handle is None and placement.state in UNENDED and placement.candidate in (None, handle):
+        tx.placements.save(placement, replace(placement, candidate=handle))
+    elif not tx.placements.handle_is_known(placement.provider, handle):
+        orphans.add_of(services, tx, placement, handle, tx.now(), _end_of(placement, answer.said, tx.now()))
+
+
+def disown_candidate(
+    services: Services, tx: Transaction, placement: Placement, handle: str, now: datetime
+) -> None:
+    """`resolve` found another handle than the one that a late worker saw: that one is an orphan."""
+    candidate = placement.candidate
+    if (
+        candidate is None
+        or candidate == handle
+        or tx.placements.handle_is_known(placement.provider, candidate)
+    ):
+        return
+    ends_at = (placement.sent_at or now) + timedelta(seconds=placement.duration_seconds)
+    orphans.add_of(services, tx, placement, candidate, now, ends_at)
+
+
+def _end_of(placement: Placement, placed: Placed, now: datetime) -> datetime:
+    lasts = timedelta(seconds=placed.lasts_seconds or placement.duration_seconds)
+    return placed.ends_at or (placement.sent_at or now) + lasts

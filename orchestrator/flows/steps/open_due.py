@@ -1,0 +1,341 @@
+"""Open what is due to be opened, and settle what the provider said. The intent was written long before."""
+
+import asyncio
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from orchestrator.flows.engine.batch import Tally
+from orchestrator.flows.engine.pipeline import run_once
+from orchestrator.flows.engine.services import Services, open_lease
+from orchestrator.flows.lifecycle import transitions
+from orchestrator.flows.lifecycle.account_work import AccountWork, after_stops
+from orchestrator.flows.steps import late_answers
+from orchestrator.flows.steps.claims import Answer, Claimed, NotBegun, Terms, flow_of, under_lease
+from orchestrator.flows.steps.give_back import give_back
+from orchestrator.flows.steps.targets import order_of
+from orchestrator.flows.upstream import alarms, credentials
+from orchestrator.providers.port.card import Card
+from orchestrator.providers.port.driver import Driver, NotPlaced, Placed
+from orchestrator.providers.port.errors import (
+    CredentialRefused,
+    KeyNotFree,
+    LacksSecret,
+    Misconfigured,
+    ModelMissing,
+    NotSent,
+    OutcomeUnknown,
+    OutOfBalance,
+    ProviderError,
+    Refused,
+    Throttled,
+    failed_here_in,
+)
+from orchestrator.rules.audit.wait_limits import RETRY_LAST
+from orchestrator.rules.events import ownership_lost
+from orchestrator.rules.sessions.decide import believed
+from orchestrator.rules.sessions.names import is_usable_handle
+from orchestrator.rules.states import PlacementState, State, Step, StopReason
+from orchestrator.rules.upstream import local_faults
+from orchestrator.rules.upstream.alarms import AlarmKind, alarm
+from orchestrator.rules.values import Placement, Policy, RefusedBy, Session
+from orchestrator.store.transaction import Transaction
+
+#: Seconds until something that was not sent, or throttled without a hint, is sent again; doubles up to the last.
+RETRY_FIRST = 2.0
+#: After so many claims in which its key could not be freed, an open goes to another one, where there is one.
+TRIES_TO_FREE = 2
+#: Refusals that concern more than the one session.
+_ALARMS = (OutOfBalance, AlarmKind.OUT_OF_BALANCE), (Misconfigured, AlarmKind.MISCONFIGURED)
+
+#: What an open, or its resolve, brought back.
+Outcome = Answer[Placed] | Answer[Placed | NotPlaced]
+
+
+async def ask_to_open(services: Services, driver: Driver, one: Claimed) -> Placed:
+    timeout = services.policy(driver.name).open_timeout_seconds
+    freeing = _Freeing(services, one)
+    try:
+        async with asyncio.timeout(timeout):
+            return await driver.open(replace(order_of(services, one), freed=freeing.is_over))
+    except TimeoutError as error:
+        if driver.card.frees_key and not freeing.over:
+            raise KeyNotFree(
+                f"not opened, as the key was not free within {timeout:g} s", late=True
+            ) from error
+        raise OutcomeUnknown(f"no answer to the open within {timeout:g} s", possible_orphans=True) from error
+
+
+class _Freeing:
+    """Of a key, before an open under it: once it is over, and that is written down, the open may be sent."""
+
+    def __init__(self, services: Services, one: Claimed) -> None:
+        self._services, self._one = services, one
+        self.over = False
+
+    async def is_over(self) -> None:
+        """Raises NotSent where the open is another worker's by now."""
+        placement, token = self._one.placement, self._one.token
+
+        def note(tx: Transaction) -> bool:
+            return tx.claims.note_freed(placement.id, token, tx.now())
+
+        if not await self._services.loop.beside(self._services.database.transact, note):
+            raise NotSent("the lease was lost while the key was freed")
+        self.over = True
+
+
+def is_to_be_closed(card: Card, placement: Placement) -> bool:
+    """Its resolve ends what it finds: nobody wants it any more, it is not its own, or to find it by repeating the open
+    might open as many more as the failed one may have left."""
+    failed = placement.orphans_at_most is not None
+    return placement.closing_since is not None or failed or never_sent(card, placement)
+
+
+def never_sent(card: Card, placement: Placement) -> bool:
+    """Its key was not proven free, so that no open was sent: what the key has is not its own, and never adopted."""
+    return card.frees_key and placement.freed_at is None
+
+
+def open_terms(policy: Policy) -> Terms:
+    """Of an open, and of its resolve."""
+    return Terms(lease=open_lease(policy), timeout=policy.open_timeout_seconds)
+
+
+def settle_open(services: Services, answer: Outcome) -> None:
+    """Write what became of an open, or what its resolve found: under the lease the outcome, without it the handle."""
+    if isinstance(answer.said, NotBegun):
+        give_back(services, answer)
+        return
+
+    def settle(tx: Transaction) -> None:
+        held = under_lease(services, tx, answer)
+        if held is None:
+            return
+        if not held.lease_held:
+            late_answers.record(services, tx, held, answer)
+        elif held.work is not None and held.session is not None:
+            after_open(held.work, held.session, held.placement, answer)
+        if held.work is not None:
+            held.work.finish()
+
+    after_stops(services, settle)
+
+
+OPEN = flow_of(Step.OPEN, open_terms, ask_to_open, settle_open)
+
+
+def open_due(services: Services) -> Tally:
+    """Open every due placement that this process has a free slot for."""
+    return run_once(services, OPEN)
+
+
+def after_open(
+    work: AccountWork,
+    session: Session,
+    placement: Placement,
+    answer: Outcome,
+) -> None:
+    """What follows from an answer to an open, or to its resolve."""
+    _note_what_it_ended(work, placement, answer)
+    match answer.said:
+        case Placed() as placed:
+            opened(work, session, placement, placed, answer.claimed.step)
+        case NotPlaced() as found:
+            own = found.ended_handle if _is_own(work, placement, found) else None
+            not_opened(work, session, placement, found.proof, ended=own)
+        case Refused() as refusal:
+            refused = replace(placement, refused_by=_refused_by(refusal), last_answer=str(refusal))
+            current = work.tx.placements.save(placement, refused)
+            _note_refusal(work, placement, refusal)
+            not_opened(work, session, current, f"refused: {refusal}")
+        case KeyNotFree() as error if _is_stuck(work, session, placement):
+            not_opened(work, session, _refused_by_its_key(work, placement, error), str(error))
+        case NotSent() | Throttled() as error:
+            _note_lack(work, placement, error)
+            _again_later(work, session, placement, error, answer.claimed.step)
+        case error:
+            unknown(work, placement, error, answer.claimed.step)
+
+
+def opened(
+    work: AccountWork, session: Session, placement: Placement, placed: Placed, step: Step = Step.OPEN
+) -> None:
+    """It is open. The first good ping is the proof; a stop that came meanwhile closes it at once."""
+    if not is_usable_handle(placed.handle):
+        unknown(work, placement, OutcomeUnknown("the provider's id of the session is not plain text"), step)
+        return
+    if placement.handle != placed.handle and work.tx.placements.handle_is_known(
+        placement.provider, placed.handle
+    ):
+        said = f"the provider answered with {placed.handle}, which another placement has"
+        unknown(work, placement, OutcomeUnknown(said, possible_orphans=True), step)
+        return
+    late_answers.disown_candidate(work.services, work.tx, placement, placed.handle, work.now)
+    alarms.after_open(work.tx, placement, placed.misconfigured, work.now)
+    current = work.tx.placements.save(placement, _as_open(placement, placed, work.now))
+    if session.state is not State.STARTING or session.placements != placement.n:
+        transitions.no_longer_wanted(work, current, session)
+        return
+    ready = replace(session, declared_end_at=current.declared_end_at, ping_at=work.now)
+    work.keep(session, work.planned(ready))
+
+
+def not_opened(
+    work: AccountWork, session: Session, placement: Placement, why: str, *, ended: str | None = None
+) -> None:
+    """Nothing exists, or no more (`ended`): try the next place, or give up starting; a stopping session may be over."""
+    if ended is not None and is_usable_handle(ended):
+        transitions.found_and_ended(work.tx, placement, ended, why, work.now)
+    else:
+        transitions.never_opened(work.tx, placement, why, work.now)
+    if session.state is State.STARTING and session.placements == placement.n:
+        if transitions.next_attempt(work, session, session) is None:
+            reason = StopReason.DEAD if session.ever_ran else StopReason.START_FAILED
+            work.stop(session, reason, work.now, f"nowhere left to try; {placement.provider}: {why}")
+        return
+    transitions.session_may_be_over(work, session)
+
+
+def _is_stuck(work: AccountWork, session: Session, placement: Placement) -> bool:
+    """Its key was not to be freed again, and the session has another place to go."""
+    starting = session.state is State.STARTING and session.placements == placement.n
+    return (
+        starting and placement.attempts >= TRIES_TO_FREE and transitions.has_another(work, session, placement)
+    )
+
+
+def _refused_by_its_key(work: AccountWork, placement: Placement, error: KeyNotFree) -> Placement:
+    """Others do not come by at once to try it too."""
+    if placement.credential is not None:
+        rests = work.services.policy(placement.provider).close_retry_max_seconds
+        until = work.now + timedelta(seconds=rests)
+        work.tx.credentials.rest(placement.provider, placement.credential, until)
+    refused = replace(placement, refused_by=RefusedBy.CREDENTIAL, last_answer=str(error))
+    return work.tx.placements.save(placement, refused)
+
+
+def _refused_by(refusal: Refused) -> RefusedBy:
+    """A provider that lacks the model lacks it for every credential."""
+    return RefusedBy.PROVIDER if isinstance(refusal, ModelMissing) else RefusedBy.CREDENTIAL
+
+
+def _note_refusal(work: AccountWork, placement: Placement, refusal: Refused) -> None:
+    """What an operator must know of it: a refused key, an empty account, a configuration that cannot work."""
+    if isinstance(refusal, CredentialRefused) and placement.attach is None:
+        credentials.refused(
+            work.tx, placement, str(refusal), work.services.policy(placement.provider), work.now
+        )
+    kind = next((kind for error, kind in _ALARMS if isinstance(refusal, error)), None)
+    if kind is not None:
+        where = placement.provider, placement.credential, placement.model_id
+        alarms.raised(work.tx, alarm(kind, *where, str(refusal), work.now))
+
+
+def _note_what_it_ended(work: AccountWork, placement: Placement, answer: Outcome) -> None:
+    """It freed its key of what nobody here ever opened: somebody shares the key, and has lost a session."""
+    ended = answer.said.ended_handle
+    if isinstance(answer.said, NotPlaced) and _is_own(work, placement, answer.said):
+        return
+    if ended is not None and not work.tx.leftovers.may_be_ours(placement, ended, work.now):
+        work.tx.outbox.add([ownership_lost(placement, ended)])
+
+
+def _is_own(work: AccountWork, placement: Placement, found: NotPlaced) -> bool:
+    """What a resolve ended was what the open had made."""
+    card = work.services.card(placement.provider)
+    return not found.foreign and (card is None or not never_sent(card, placement))
+
+
+def _note_lack(work: AccountWork, placement: Placement, error: ProviderError) -> None:
+    """Perhaps no worker has that secret: operators are told, long before the session has failed to start."""
+    if isinstance(error, LacksSecret):
+        where = placement.provider, placement.credential, placement.model_id
+        alarms.raised(work.tx, alarm(AlarmKind.MISCONFIGURED, *where, str(error), work.now))
+
+
+def _as_open(placement: Placement, placed: Placed, now: datetime) -> Placement:
+    ends_at = placed.ends_at
+    if ends_at is None and placed.lasts_seconds is not None:
+        ends_at = (placement.sent_at or now) + timedelta(seconds=placed.lasts_seconds)
+    return replace(
+        placement,
+        state=PlacementState.OPEN,
+        handle=placed.handle,
+        candidate=None,
+        endpoint_url=placed.endpoint.url,
+        endpoint_model=placed.endpoint.model,
+        endpoint_auth=placed.endpoint.auth.value,
+        secret_ref=placed.endpoint.secret_ref,
+        opened_at=now,
+        declared_end_at=ends_at,
+        last_answer=placed.note or "opened",
+        next_step=None,
+        next_step_at=None,
+        lease_token=None,
+        lease_until=None,
+        attempts=0,
+    )
+
+
+def _again_later(
+    work: AccountWork, session: Session, placement: Placement, error: NotSent | Throttled, step: Step
+) -> None:
+    """Nothing was done there: while opening it is sent again, unless the session wants no more."""
+    hint = error.retry_after_seconds if isinstance(error, Throttled) else None
+    told = believed(hint, work.services.policy(placement.provider))
+    backoff = min(RETRY_FIRST * 2 ** min(placement.attempts - 1, 10), RETRY_LAST)
+    late = isinstance(error, KeyNotFree) and error.late
+    rest = work.services.policy(placement.provider).credential_rest_seconds if late else 0.0
+    wait = max(told, rest, local_faults.wait_after(failed_here_in(error), backoff))
+    opening = step is Step.OPEN
+    whole_key = isinstance(error, Throttled) and error.whole_key
+    credentials.told_to_wait(work.tx, placement, told, work.now, whole_key=whole_key)
+    later = replace(
+        placement,
+        last_answer=str(error),
+        unproven_since=_unproven_since(placement, step, work.now),
+        next_step=Step.OPEN if opening else Step.RESOLVE,
+        next_step_at=work.now + timedelta(seconds=wait),
+        lease_token=None,
+        lease_until=None,
+        sent_at=None if opening else placement.sent_at,
+        attempts=local_faults.attempts_after(failed_here_in(error), placement.attempts),
+    )
+    saved = work.tx.placements.save(placement, later)
+    if opening and session.state is not State.STARTING:
+        transitions.no_longer_wanted(work, saved, session)
+        transitions.session_may_be_over(work, session)
+
+
+def _unproven_since(placement: Placement, step: Step, now: datetime) -> datetime | None:
+    """A resolve of what is no longer wanted is a close: one that proves nothing is seen, and becomes our debt."""
+    tried = step is Step.RESOLVE and placement.closing_since is not None
+    return placement.unproven_since or (now if tried else None)
+
+
+def unknown(work: AccountWork, placement: Placement, error: ProviderError, step: Step) -> None:
+    """It may or may not exist: resolve later, once its effect must show. Never a blind second open."""
+    card = work.services.card(placement.provider)
+    policy = work.services.policy(placement.provider)
+    lag = max(policy.resolve_after_seconds, (card.resolve_after_seconds if card else None) or 0)
+    first = step is Step.OPEN
+    backoff = min(RETRY_LAST * 2 ** min(placement.attempts, 6), policy.close_retry_max_seconds)
+    wait = lag if first else local_faults.wait_after(failed_here_in(error), backoff)
+    if isinstance(error, OutcomeUnknown) and error.answered:
+        wait = min(wait, max(RETRY_FIRST, policy.credential_rest_seconds))
+    orphans = isinstance(error, OutcomeUnknown) and error.possible_orphans
+    left = error.at_most if isinstance(error, OutcomeUnknown) else 0
+    later = replace(
+        placement,
+        state=PlacementState.UNKNOWN,
+        last_answer=str(error),
+        unproven_since=_unproven_since(placement, step, work.now),
+        possible_orphans=placement.possible_orphans or orphans,
+        orphans_at_most=((placement.orphans_at_most or 0) + left) or None,
+        next_step=Step.RESOLVE,
+        next_step_at=work.now + timedelta(seconds=wait),
+        lease_token=None,
+        lease_until=None,
+        attempts=0 if first else local_faults.attempts_after(failed_here_in(error), placement.attempts),
+    )
+    work.tx.placements.save(placement, later)

@@ -1,0 +1,145 @@
+"""The brake over all: pings that failed for want of a network are given back, so that no session ends by them.
+
+Rows that every worker reads say what pings met; `rules/upstream/network.py` decides from them what is at fault."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+
+from orchestrator.flows.engine.services import Services
+from orchestrator.flows.steps.ping.claim_pings import Pinged, as_ping
+from orchestrator.flows.upstream.installation_alarms import close_alarm, close_unseen_alarms, open_alarm
+from orchestrator.rules.installation.installation_alarms import InstallationAlarmKind
+from orchestrator.rules.sessions.pings import may_be_the_last
+from orchestrator.rules.states import State, Step
+from orchestrator.rules.upstream.network import (
+    FORGOTTEN_AFTER,
+    WINDOW,
+    Contact,
+    Evidence,
+    Finding,
+    NetworkFails,
+    NotKnown,
+    is_believed,
+    judge,
+    subject_of,
+)
+from orchestrator.rules.values import Verdict
+from orchestrator.store.transaction import Transaction
+
+#: A contact that goes on as before is written again after this.
+WRITTEN_FOR = timedelta(seconds=10)
+#: An alarm that no worker sees any more ends: its host is gone.
+UNSEEN_AFTER = timedelta(minutes=10)
+#: A ping whose failure is not judged yet is sent again after this.
+AGAIN_AFTER = timedelta(seconds=2)
+
+
+def note_and_judge(services: Services, tx: Transaction, begun: Sequence[Pinged]) -> set[str]:
+    """Note what pings of running sessions met; give back those that the network failed, and return their sessions."""
+    now = tx.now()
+    tried = [one for one in begun if one.session.state is State.RUNNING and not one.asleep]
+    failed = [one for one in tried if one.probe.verdict is Verdict.TRANSIENT and one.ended is None]
+    reached = {one.placement.provider for one in tried if one.probe.verdict is not Verdict.TRANSIENT}
+    _note(services, tx, reached, {one.placement.provider for one in failed} - reached, now)
+    if not failed:
+        return set()
+    contacts = tx.contacts.all()
+    return {one.session.id for one in failed if _is_given_back(services, tx, one, contacts, now)}
+
+
+def prune(services: Services) -> None:
+    """Forget what is old: contacts, and alarms that no worker sees any more."""
+
+    def forget(tx: Transaction) -> None:
+        now = tx.now()
+        tx.contacts.forget(now - FORGOTTEN_AFTER)
+        why = f"it was not seen for {UNSEEN_AFTER.total_seconds():.0f} s"
+        close_unseen_alarms(tx, InstallationAlarmKind.NETWORK_DOWN, now - UNSEEN_AFTER, why)
+
+    services.database.transact(forget)
+
+
+def _note(
+    services: Services, tx: Transaction, reached: Iterable[str], failed: Iterable[str], now: datetime
+) -> None:
+    turns, host = services.cooldowns, services.host
+    for provider in sorted(reached):
+        if turns.take_turn(("reached", provider), now, WRITTEN_FOR):
+            tx.contacts.note_reached(host, provider, now)
+            for about in (subject_of(host), subject_of(host, provider)):
+                close_alarm(tx, InstallationAlarmKind.NETWORK_DOWN, about, f"{provider} answers {host} again")
+    for provider in sorted(failed):
+        turns.forget_turn(("reached", provider))
+        tx.contacts.note_failed(host, provider, now)
+
+
+def _is_given_back(
+    services: Services, tx: Transaction, pinged: Pinged, contacts: Sequence[Contact], now: datetime
+) -> bool:
+    match _judged(services, pinged, contacts, now):
+        case NetworkFails() as finding:
+            here = [one for one in contacts if one.host == services.host]
+            most = timedelta(seconds=services.policy(pinged.placement.provider).brake_max_seconds)
+            if not is_believed(finding, here, now, most):
+                return False
+            _give_way(services, tx, pinged, finding, now)
+            return True
+        case NotKnown(ask=others):
+            return _waits_for_others(services, tx, pinged, contacts, others, now)
+        case _:
+            return False
+
+
+def _judged(services: Services, pinged: Pinged, contacts: Sequence[Contact], now: datetime) -> Finding:
+    begun_at = now - timedelta(milliseconds=pinged.probe.latency_ms)
+    return judge(
+        Evidence(
+            host=services.host,
+            provider=pinged.placement.provider,
+            contacts=contacts,
+            failing_since=pinged.session.failing_since or begun_at,
+            now=now,
+            canary_answers=pinged.canary_answers,
+        )
+    )
+
+
+def _give_way(
+    services: Services, tx: Transaction, pinged: Pinged, finding: NetworkFails, now: datetime
+) -> None:
+    """No streak grows; workers elsewhere take the row first."""
+    provider = pinged.placement.provider
+    tx.pings.release([pinged.session.id], pinged.token, now)
+    services.cooldowns.begin(Step.PING, provider, now)
+    about = subject_of(services.host, finding.provider)
+    if services.cooldowns.take_turn(("network", about), now, WRITTEN_FOR):
+        reason = (
+            f"{finding.why}: the network of {services.host} is at fault, not the sessions. No session pinged from there"
+            " is closed or moved as dead. Look at its interfaces, routes, firewall and resolver"
+        )
+        open_alarm(tx, InstallationAlarmKind.NETWORK_DOWN, about, reason, now)
+
+
+def _waits_for_others(
+    services: Services,
+    tx: Transaction,
+    pinged: Pinged,
+    contacts: Sequence[Contact],
+    others: Sequence[str],
+    now: datetime,
+) -> bool:
+    """A failure that may be the last counts once another provider was asked too, for as long as that may take."""
+    policy = services.policy(pinged.placement.provider)
+    if not may_be_the_last(pinged.session, as_ping(pinged.probe), policy, now):
+        return False
+    mine = next((one for one in contacts if _is_of(one, services.host, pinged.placement.provider)), None)
+    longest = timedelta(seconds=policy.dead_after_seconds + policy.ping_timeout_seconds) + WINDOW
+    too_long = mine is not None and mine.failing_since is not None and now - mine.failing_since > longest
+    if too_long or not tx.pings.ask_soon(others, now):
+        return False
+    tx.pings.release([pinged.session.id], pinged.token, now + AGAIN_AFTER)
+    return True
+
+
+def _is_of(contact: Contact, host: str, provider: str) -> bool:
+    return (contact.host, contact.provider) == (host, provider)

@@ -1,0 +1,80 @@
+"""What pings say beyond their own session: of keys, accounts and configurations, and what they cost."""
+
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+
+from orchestrator.flows.engine import metering
+from orchestrator.flows.engine.services import Services
+from orchestrator.flows.lifecycle.account_work import AccountWork
+from orchestrator.flows.steps.ping.claim_pings import Pinged
+from orchestrator.flows.upstream import alarms, credentials, local_faults
+from orchestrator.observability import metrics
+from orchestrator.rules.events import ownership_lost
+from orchestrator.rules.sessions.decide import believed
+from orchestrator.rules.states import Step
+from orchestrator.rules.upstream.alarms import Well, alarm, kind_of
+from orchestrator.rules.values import Session, Verdict
+from orchestrator.store.transaction import Transaction
+
+
+def note_answer(work: AccountWork, session: Session, pinged: Pinged) -> None:
+    """What the answer says of the key, the account or the configuration there, beyond this session."""
+    placement, probe = pinged.placement, pinged.probe
+    policy = work.policy(session)
+    if probe.verdict is Verdict.CREDENTIALS and placement.secret_ref == placement.credential:
+        credentials.refused(work.tx, placement, probe.detail, policy, work.now, since=session.unusable_since)
+    elif probe.key_refused is not None:
+        credentials.refused(work.tx, placement, probe.key_refused, policy, work.now)
+    if probe.foreign_handle is not None and session.gone_since is None:  # once, not at each ping
+        work.tx.outbox.add([ownership_lost(placement, probe.foreign_handle)])
+    kind = kind_of(probe.verdict)
+    if kind is not None:
+        where = placement.provider, placement.credential, session.model_id
+        alarms.raised(work.tx, alarm(kind, *where, probe.detail, work.now))
+    if probe.verdict is Verdict.THROTTLED:
+        wait = believed(probe.retry_after_seconds, policy)
+        credentials.told_to_wait(work.tx, placement, wait, work.now, whole_key=probe.whole_key)
+
+
+def end_alarms(services: Services, tx: Transaction, begun: Sequence[Pinged]) -> None:
+    """Good pings end the alarms that they contradict."""
+    alarms.end_with(tx, _well(services, begun))
+
+
+def note_own_faults(services: Services, tx: Transaction, late: Sequence[Pinged]) -> None:
+    """What failed on this machine: each kind is alarmed, and its provider left alone for a moment."""
+    failed = {(one.placement.provider, one.probe.failed_here): one for one in late}
+    for (provider, fault), one in failed.items():
+        if fault is not None:
+            services.cooldowns.begin(Step.PING, provider, tx.now())
+            local_faults.alarm(services, tx, provider, fault, one.probe.detail)
+
+
+def meter(services: Services, begun: Sequence[Pinged]) -> None:
+    """Count what the pings of each provider took, on its own: nobody's session waits for a meter."""
+    for provider in sorted({pinged.placement.provider for pinged in begun if not pinged.asleep}):
+        probes = [
+            pinged.probe for pinged in begun if pinged.placement.provider == provider and not pinged.asleep
+        ]
+        metering.count_apart(services, provider, probes)
+
+
+def measure(begun: Sequence[Pinged]) -> None:
+    """For Prometheus."""
+    for pinged in begun:
+        provider, probe = pinged.placement.provider, pinged.probe
+        metrics.PINGS.labels(provider, probe.verdict.value).inc()
+        metrics.PING_SECONDS.labels(provider).observe(probe.latency_ms / 1000)
+
+
+def _well(services: Services, begun: Sequence[Pinged]) -> Iterator[Well]:
+    """Good pings, as alarms see them."""
+    for one in begun:
+        if one.probe.verdict is Verdict.ALIVE and not one.asleep:
+            interval = timedelta(seconds=services.policy(one.placement.provider).ping_interval_seconds)
+            yield Well(
+                provider=one.placement.provider,
+                credential=one.placement.credential,
+                model_id=one.session.model_id,
+                interval=interval,
+            )

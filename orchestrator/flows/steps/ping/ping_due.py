@@ -1,0 +1,317 @@
+"""Ping due sessions, hundreds at once, and settle the answers in bulk as `rules/sessions/decide.py` decides."""
+
+import logging
+from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any, assert_never
+
+from orchestrator.flows.engine import failures
+from orchestrator.flows.engine.batch import Tally
+from orchestrator.flows.engine.crowd import AccountBusy
+from orchestrator.flows.engine.loop import CHUNK
+from orchestrator.flows.engine.pipeline import Flow, run_once
+from orchestrator.flows.engine.services import Services
+from orchestrator.flows.lifecycle import transitions
+from orchestrator.flows.lifecycle.account_work import AccountWork, after_stops, on_account
+from orchestrator.flows.steps.ping import deaths, network, note_pings, settle_failures
+from orchestrator.flows.steps.ping.claim_pings import (
+    Pinged,
+    as_ping,
+    claim_everywhere,
+    free_slot,
+    give_keys_back,
+    send,
+)
+from orchestrator.flows.upstream import brake, local_faults
+from orchestrator.flows.upstream.brake import Sign
+from orchestrator.rules.admission.places import Spot
+from orchestrator.rules.sessions.decide import (
+    BecomeRunning,
+    Decision,
+    GiveUp,
+    PingAgain,
+    Rest,
+    Stop,
+    after_ping,
+    after_the_platforms_word,
+    given_back,
+    is_well,
+    note_ping,
+    plan_steps,
+    without_doubts,
+)
+from orchestrator.rules.states import State, Step, StopReason
+from orchestrator.rules.upstream.brake import doubted_since, is_confirmed, slowed_where_held
+from orchestrator.rules.values import Session, Verdict
+from orchestrator.store.queries.pings import GoodPing
+from orchestrator.store.transaction import Transaction
+
+log = logging.getLogger(__name__)
+
+
+def _claim(services: Services) -> list[Coroutine[Any, Any, Pinged]]:
+    claims = claim_everywhere(services)
+    return [send(services, session, placement, token, by) for session, placement, token, by in claims]
+
+
+def settle(services: Services, chunk: Sequence[Pinged]) -> int:
+    """Write down what pings brought back; their slots are free again, whatever happens."""
+    try:
+        _settle(services, chunk)
+    finally:
+        for pinged in chunk:
+            free_slot(services, pinged.session, pinged.placement)
+    return len(chunk)
+
+
+PING = Flow(claim=_claim, settle=settle, chunk=CHUNK)
+
+
+def ping_due(services: Services) -> Tally:
+    """Ping every due session that this process has a free slot for."""
+    return run_once(services, PING)
+
+
+def _settle(services: Services, chunk: Sequence[Pinged]) -> None:
+    """Good pings that change nothing go in bulk; every other is decided again on its own, under its locks."""
+    begun = [pinged for pinged in chunk if not pinged.probe.not_begun]
+    _give_back(services, [pinged for pinged in chunk if pinged.probe.not_begun])
+    written: set[str] = set()
+    given_back: set[str] = set()
+
+    def settle_good(tx: Transaction) -> datetime:
+        now = tx.now()
+        give_keys_back(services, tx, chunk)
+        good = {pinged.token: [] for pinged in begun}  # type: dict[str, list[GoodPing]]
+        for pinged in begun:
+            ping = _good(services, pinged, now)
+            if ping is not None:
+                good[pinged.token].append(ping)
+        written.clear()
+        for token, pings in good.items():
+            written.update(tx.pings.settle_good(pings, token))
+        note_pings.end_alarms(services, tx, begun)
+        given_back.clear()
+        given_back.update(network.note_and_judge(services, tx, begun))
+        return now
+
+    now = services.database.transact(settle_good)
+    _end_cooldowns(services, [pinged for pinged in begun if pinged.session.id not in given_back])
+    note_pings.measure(begun)
+    _settle_rest(services, [one for one in begun if one.session.id not in written | given_back], now)
+    note_pings.meter(services, begun)
+
+
+def _settle_rest(services: Services, chunk: Sequence[Pinged], now: datetime) -> None:
+    """Those that were not good. What they say of where they are served is looked at once all are settled."""
+    failing = _settle_failing(services, chunk)
+    said = [(spot, Sign.ILL) for spot in failing.values()]
+    for pinged in chunk:
+        sign = _settle_apart(services, pinged) if pinged.session.id not in failing else None
+        if sign is not None:
+            said.append(((pinged.placement.provider, pinged.placement.credential), sign))
+    try:
+        brake.after_pings(services, said, now)
+    except Exception as error:  # noqa: BLE001  (it is told; the next ping of any of them looks again)
+        failures.tell(log, error, "the brakes are not looked at")
+
+
+def _settle_failing(services: Services, chunk: Sequence[Pinged]) -> Mapping[str, Spot]:
+    """Return what was settled in bulk; where that fails, nothing: each is then settled apart, and tells of itself."""
+    try:
+        return settle_failures.settle(services, chunk)
+    except Exception as error:  # noqa: BLE001  (each tells of itself)
+        log.warning("failed pings are settled one by one: %s", type(error).__name__)
+        return {}
+
+
+def _end_cooldowns(services: Services, begun: Sequence[Pinged]) -> None:
+    """What was sent from here shows that this process works."""
+    for provider in {pinged.placement.provider for pinged in begun if not pinged.asleep}:
+        services.cooldowns.end(Step.PING, provider)
+
+
+def _give_back(services: Services, late: Sequence[Pinged]) -> None:
+    """Pings that were never begun: due again at once, with what was learned of the ladder. What failed on this
+    machine is left to other workers first."""
+    if not late:
+        return
+
+    def give_back(tx: Transaction) -> None:
+        now = tx.now()
+        for pinged in late:
+            tx.pings.release([pinged.session.id], pinged.token, now)
+            _remember_variant(tx, pinged)
+        note_pings.note_own_faults(services, tx, late)
+
+    services.database.transact(give_back)
+    local_faults.count([one.probe.failed_here for one in late if one.probe.failed_here is not None])
+    if any(one.probe.failed_here is None for one in late):
+        services.wake(frozenset({Step.PING}))
+
+
+def _good(services: Services, pinged: Pinged, now: datetime) -> GoodPing | None:
+    """The bulk settlement of this ping; None where more than its time changes."""
+    session, probe = pinged.session, pinged.probe
+    if session.state is not State.RUNNING or probe.verdict is not Verdict.ALIVE or pinged.asleep:
+        return None
+    if pinged.placement.asleep_since is not None:  # it woke up, which is written down
+        return None
+    if not is_well(session):
+        return None
+    if probe.key_refused is not None:  # the key is to be paused
+        return None
+    if probe.variant not in (None, pinged.placement.ping_variant):
+        return None
+    policy = services.policy(session.provider)
+    noted = note_ping(session, as_ping(probe), policy, now)
+    decision = after_ping(noted, policy, now, services.jitter())
+    if not isinstance(decision, PingAgain):
+        return None
+    planned = plan_steps(noted, policy, now, ping_at=decision.at)
+    assert planned.next_step is not None
+    assert planned.next_step_at is not None
+    return GoodPing(
+        session_id=session.id,
+        revision=session.revision,
+        at=now,
+        latency_ms=probe.latency_ms,
+        ping_at=decision.at,
+        next_step=planned.next_step,
+        next_step_at=planned.next_step_at,
+    )
+
+
+def _settle_apart(services: Services, pinged: Pinged) -> Sign | None:
+    """One that fails is logged, and its lease brings it back; the others are settled all the same."""
+    try:
+        return _settle_one(services, pinged)
+    except AccountBusy:
+        _ping_again_soon(services, pinged)
+        return None
+    except Exception as error:  # noqa: BLE001  (it is told)
+        failures.tell(log, error, f"a ping of session {pinged.session.id} is not settled")
+        return None
+
+
+def _ping_again_soon(services: Services, pinged: Pinged) -> None:
+    """Its account is held by others, and nobody waits here: what this ping said is asked again in a moment."""
+
+    def release(tx: Transaction) -> None:
+        again_at = tx.now() + timedelta(
+            seconds=services.policy(pinged.session.provider).ping_timeout_seconds / 10
+        )
+        tx.pings.release([pinged.session.id], pinged.token, again_at)
+
+    services.database.transact(release)
+
+
+def _settle_one(services: Services, pinged: Pinged) -> Sign | None:
+    """Account, session, placement locked; due stops applied; then decided on what is true now."""
+
+    def settle_one(tx: Transaction) -> Sign | None:
+        work = on_account(services, tx, pinged.session.account_id)
+        session = tx.sessions.lock(pinged.session.id) if work else None
+        if work is None or session is None:
+            return None
+        sign = None
+        if session.lease_token == pinged.token:  # else a stop, or another ping, took it over
+            _remember_variant(tx, pinged)
+            _remember_sleep(tx, pinged, work.now)
+            note_pings.note_answer(work, session, pinged)
+            sign = _carry_out(work, session, pinged)
+        work.finish()
+        return sign
+
+    return after_stops(services, settle_one)
+
+
+def _carry_out(work: AccountWork, session: Session, pinged: Pinged) -> Sign | None:
+    policy = work.policy(session)
+    noted = (
+        without_doubts(session)
+        if pinged.asleep
+        else note_ping(session, as_ping(pinged.probe, pinged.lives), policy, work.now)
+    )
+    match _decision(work, noted, pinged):
+        case PingAgain(at=at):
+            return _go_on(work, session, _free(noted, ping_at=at))
+        case BecomeRunning():
+            interval = after_ping(
+                replace(noted, state=State.RUNNING), policy, work.now, work.services.jitter()
+            )
+            at = interval.at if isinstance(interval, PingAgain) else work.now
+            work.start_running(session, replace(noted, ping_at=at))
+        case Stop() as ending:
+            saved = work.keep(session, _free(noted, ping_at=noted.ping_at))
+            own_key = pinged.placement.exclusive or _pings_natively(work.services, pinged)
+            confirmed = is_confirmed(saved, platform_says=pinged.ended is not None, own_key=own_key)
+            if not deaths.end(work, saved, ending, confirmed=confirmed):
+                return Sign.FROZEN
+        case GiveUp(detail=detail):
+            give_up(work, session, noted, detail)
+        case Rest():
+            work.keep(session, _free(session, ping_at=session.ping_at))
+        case unknown:
+            assert_never(unknown)
+    return None
+
+
+def _pings_natively(services: Services, pinged: Pinged) -> bool:
+    card = services.card(pinged.placement.provider)
+    return card is not None and card.native_ping_is_lifecycle
+
+
+def _decision(work: AccountWork, noted: Session, pinged: Pinged) -> Decision:
+    policy = work.policy(noted)
+    if pinged.asleep:
+        return PingAgain(work.now + timedelta(seconds=policy.ping_interval_seconds))
+    if pinged.ended is not None:
+        return after_the_platforms_word(noted, work.now, pinged.ended, expired=pinged.expired)
+    waits = pinged.probe.retry_after_seconds
+    return after_ping(noted, policy, work.now, work.services.jitter(), retry_after_seconds=waits)
+
+
+def _go_on(work: AccountWork, before: Session, noted: Session) -> Sign | None:
+    """It lives on; who falls ill or recovers tells something of its provider, who sleeps tells nothing."""
+    in_doubt = doubted_since(noted) is not None
+    brakes = work.tx.brakes.at(noted.provider, noted.credential) if noted.provider and in_doubt else ()
+    after = slowed_where_held(noted, brakes, work.policy(noted), work.now)
+    saved = work.keep(before, work.planned(after))
+    if saved.last_ping_at == before.last_ping_at or saved.state is not State.RUNNING:
+        return None
+    if doubted_since(saved) is not None:
+        return Sign.ILL
+    return Sign.RECOVERED if doubted_since(before) is not None else None
+
+
+def give_up(work: AccountWork, session: Session, noted: Session, detail: str) -> None:
+    """This attempt to start is over: the next place, or the end."""
+    saved = work.keep(session, _free(noted, ping_at=None))
+    if transitions.next_attempt(work, saved, saved) is None:
+        reason = StopReason.DEAD if session.ever_ran else StopReason.START_FAILED
+        work.stop(saved, reason, work.now, detail)
+
+
+def _free(session: Session, *, ping_at: datetime | None) -> Session:
+    """The lease given back."""
+    return replace(given_back(session), ping_at=ping_at)
+
+
+def _remember_variant(tx: Transaction, pinged: Pinged) -> None:
+    """The rung of the ladder that works here, so that the next ping begins with it, in any process."""
+    if pinged.probe.variant in (None, pinged.placement.ping_variant):
+        return
+    placement = tx.placements.lock(pinged.placement.id)
+    if placement is not None:
+        tx.placements.save(placement, replace(placement, ping_variant=pinged.probe.variant))
+
+
+def _remember_sleep(tx: Transaction, pinged: Pinged, now: datetime) -> None:
+    """What sleeps stays unpinged also while the platform cannot be asked."""
+    if pinged.asleep is (pinged.placement.asleep_since is not None):
+        return
+    placement = tx.placements.lock(pinged.placement.id)
+    if placement is not None:
+        tx.placements.save(placement, replace(placement, asleep_since=now if pinged.asleep else None))

@@ -1,0 +1,30 @@
+"""Post what running sessions have cost so far: hourly, so that the ledger never lags far behind the formula."""
+
+from orchestrator.flows.engine.batch import PUT_OFF, Tally, each
+from orchestrator.flows.engine.services import Services
+from orchestrator.flows.lifecycle.account_work import on_account
+from orchestrator.rules.billing import funds
+from orchestrator.rules.states import Step
+from orchestrator.store.transaction import Transaction
+
+#: Sessions of one account in one transaction: jobs of the account wait that long, and no longer.
+AT_ONCE = 40
+
+
+def post_charges(services: Services, limit: int = 200, at_once: int = AT_ONCE) -> Tally:
+    """Post the costs of every account whose hour has come; one with more than `at_once` sessions stays due."""
+    with services.database.reading() as tx:
+        due = tx.accounts.due(Step.CHARGE, tx.now(), limit)
+
+    def post(tx: Transaction, account_id: str) -> None:
+        work = on_account(services, tx, account_id, waits=False)
+        if work is None:
+            return
+        charge_at = work.account.next_charge_at
+        if charge_at is not None and charge_at <= work.now:
+            last = work.post_costs(funds.charged_up_to(work.account), charge_at, at_once)
+            done = funds.charged(work.account, work.now)
+            work.account = done if last is None else funds.charging(work.account, last)
+        work.finish()
+
+    return each(services, due, post, lambda tx, row: tx.accounts.put_off(row, tx.now() + PUT_OFF))

@@ -1,0 +1,80 @@
+"""From placements to what drivers are given."""
+
+from datetime import datetime
+
+from orchestrator.flows.engine.services import Services
+from orchestrator.flows.steps.claims import Claimed
+from orchestrator.providers.port.driver import Auth, Endpoint, Order, Target
+from orchestrator.rules.values import Placement
+
+
+def order_of(services: Services, claimed: Claimed) -> Order:
+    """What is to be opened; the same for the same placement, so that it can be sent again."""
+    placement = claimed.placement
+    return Order(
+        placement_id=placement.id,
+        name=placement.id,
+        model=placement.provider_model_id,
+        model_type=placement.model_type,
+        nodes=placement.nodes,
+        duration_seconds=placement.duration_seconds,
+        options=placement.options,
+        secret=services.secret_of(placement),
+        handle=placement.candidate,
+        attach=placement.attach,
+        sent_at=placement.sent_at,
+        known_handles=claimed.handles.known,
+        taken_handles=claimed.handles.taken,
+        rivals_sent_at=claimed.rivals.wanted,
+        unwanted_rivals_sent_at=claimed.rivals.unwanted,
+        now=claimed.at,
+        send_by=claimed.send_by,
+    )
+
+
+def target_of(
+    services: Services,
+    placement: Placement,
+    begin_by: float | None,
+    *,
+    to_ping: bool,
+    now: datetime | None = None,
+    send_by: float | None = None,
+) -> Target:
+    """A placement to probe (with its endpoint's secret) or to close (with its credential's).
+
+    `now`: by the store's clock, as it was claimed."""
+    policy = services.policy(placement.provider)
+    own_endpoint = to_ping and placement.secret_ref != placement.credential
+    return Target(
+        placement_id=placement.id,
+        handle=placement.handle,
+        endpoint=_endpoint(placement),
+        model=placement.provider_model_id,
+        model_type=placement.model_type,
+        secret=services.secret(placement.secret_ref) if own_endpoint else services.secret_of(placement),
+        max_tokens=policy.ping_max_tokens,
+        timeout_seconds=policy.ping_timeout_seconds,
+        begin_by=begin_by,
+        variant=placement.ping_variant,
+        name=_name_of(placement),
+        ends_at=placement.declared_end_at,
+        now=now,
+        send_by=send_by,
+    )
+
+
+def _name_of(placement: Placement) -> str | None:
+    """What an order's name was; an orphan bears the name of the placement that opened it, where that is known."""
+    return placement.id if placement.session_id else placement.options.get("named")
+
+
+def _endpoint(placement: Placement) -> Endpoint | None:
+    if placement.endpoint_url is None or placement.endpoint_model is None:
+        return None
+    return Endpoint(
+        url=placement.endpoint_url,
+        model=placement.endpoint_model,
+        auth=Auth(placement.endpoint_auth or Auth.BEARER),
+        secret_ref=placement.secret_ref,
+    )

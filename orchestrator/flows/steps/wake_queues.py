@@ -1,0 +1,68 @@
+"""The slow look at queues: whoever waits for what is there by now, and was told of it by no commit, looks again.
+
+Whatever frees a slot, a key or funds wakes the next one itself. What is changed in a file, and what a wake-up was
+wasted on that ended in an error, is found here: a few in each pass, and in turn."""
+
+from orchestrator.flows.engine.services import Services
+from orchestrator.flows.lifecycle import admission
+from orchestrator.flows.lifecycle.account_work import AccountWork
+from orchestrator.rules.admission import quota
+from orchestrator.rules.refusals import Refusal
+from orchestrator.rules.values import Session
+from orchestrator.store.transaction import Transaction
+
+#: Accounts, and free keys of each provider, that one pass looks at.
+AT_ONCE = 50
+
+
+def let_queues_look(services: Services, limit: int = AT_ONCE) -> int:
+    """Wake the first of an account's queue that its account holds up no longer, and one waiter for each key that is
+    free; return how many accounts and keys were looked at."""
+    lot = int(services.database.identity.new_token(), 16)
+    with services.database.reading() as tx:
+        accounts = tx.queues.accounts_held_up(tx.now(), limit, lot)
+        heads = [head for account_id in accounts if (head := _held_up_no_longer(services, tx, account_id))]
+        places = _free_places(services, tx, limit)
+
+    def wake(tx: Transaction) -> None:
+        now = tx.now()
+        tx.queues.let_look([head.id for head in heads], now)
+        for provider, ref in places:
+            card = services.card(provider)
+            attached = card is not None and card.attaches
+            tx.queues.make_waiting_for_provider_due(provider, now, credential=ref, attached=attached)
+
+    if heads or places:
+        services.database.transact(wake)
+    return len(accounts) + len(places)
+
+
+def _held_up_no_longer(services: Services, tx: Transaction, account_id: str) -> Session | None:
+    """The first of the account's queue that waits for the account itself, if it would wait for something else now."""
+    account, head = tx.accounts.get(account_id), tx.queues.first_held_up(account_id)
+    model = tx.models.get(head.model_id) if head is not None else None
+    if account is None or head is None or model is None:
+        return None
+    work = AccountWork(services, tx, account, tx.now())
+    if quota.check_nodes(work.terms, None, head.nodes) is not None:
+        return head  # it never starts, and is told so
+    try:
+        admission.allowed(work, head, model, head)
+    except Refusal as refusal:
+        return None if refusal.code.value == head.queue_reason else head
+    return head
+
+
+def _free_places(services: Services, tx: Transaction, limit: int) -> list[tuple[str, str | None]]:
+    """(provider, key) of places that are free, where somebody waits for one; None: without a key."""
+    now = tx.now()
+    told_to_wait = tx.waits.holding(now)
+    places: list[tuple[str, str | None]] = []
+    for provider in services.drivers:
+        if not tx.queues.somebody_waits_for(provider, now):
+            continue
+        if services.config.providers[provider].all_credentials:
+            places += [(provider, ref) for ref in tx.credentials.free(provider, now, limit)]
+        elif provider not in told_to_wait:
+            places.append((provider, None))
+    return places

@@ -1,0 +1,94 @@
+"""Alarms are raised once, with an event, and whatever ends them is told too: nobody waits for ever to hear of it."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from orchestrator.rules.events import Event, rfc3339
+from orchestrator.rules.upstream import alarms as rule
+from orchestrator.rules.upstream.alarms import Alarm, AlarmKind, Well
+from orchestrator.rules.values import Credential, Placement
+from orchestrator.store.queries.credentials import Cleared
+from orchestrator.store.transaction import Transaction
+
+#: Ends what was told, whatever it was.
+RECOVERED = "orchestrator.provider.recovered"
+
+
+def raised(tx: Transaction, alarm: Alarm) -> None:
+    """It stands; whoever raises it first tells of it."""
+    if tx.alarms.raise_(alarm):
+        kind = f"orchestrator.provider.{alarm.kind.value}"
+        tx.outbox.add([Event(type=kind, subject=alarm.provider, data=_told_of(alarm))])
+
+
+def after_open(tx: Transaction, placement: Placement, wrong: str | None, now: datetime) -> None:
+    """What an open shows of its provider's own configuration: something wrong, or nothing any more."""
+    where = placement.provider, placement.credential, None
+    found = rule.alarm(AlarmKind.MISCONFIGURED, *where, wrong or "", now)
+    if wrong is not None:
+        raised(tx, found)
+        return
+    standing = [one for one in tx.alarms.listed() if one.scope == found.scope]
+    for one in standing if tx.alarms.end([one.scope for one in standing]) else ():
+        _over(tx, one, "an open there shows nothing wrong")
+
+
+def end_with(tx: Transaction, well: Iterable[Well]) -> None:
+    """Good pings end what they contradict. One look at a table that is empty while all is well."""
+    standing = tx.alarms.listed()
+    pings, now = set(well) if standing else set(), tx.now()
+    over = {one.scope: one for one in standing if any(rule.ends_with(one, ping, now) for ping in pings)}
+    for scope in sorted(tx.alarms.end(over)):
+        _over(tx, over[scope], "somebody there answers well")
+
+
+def let_retry(tx: Transaction) -> int:
+    """Models that wait for their key are tried again by whoever comes next; what nobody uses is forgotten."""
+    now = tx.now()
+    for alarm in tx.alarms.forget(now - rule.FORGOTTEN_AFTER):
+        _over(tx, alarm, "nothing was seen of it for a day")
+    tx.waits.forget(now - rule.FORGOTTEN_AFTER)
+    due = tx.alarms.let_retry(now)
+    for alarm in due:
+        tx.queues.make_waiting_for_provider_due(alarm.provider, now)
+    return len(due)
+
+
+def cleared(tx: Transaction, replaced: Cleared) -> None:
+    """Another secret stands behind a reference: what was told of the old one is over."""
+    for credential in replaced.freed:
+        key_freed(tx, credential, "another secret stands there")
+    for alarm in replaced.ended:
+        _over(tx, alarm, "another secret stands there")
+
+
+def key_freed(tx: Transaction, credential: Credential, why: str) -> None:
+    """A paused key, as it was, takes placements again: tell of it, and wake who waits for one."""
+    data = {
+        "kind": "credential_paused",
+        "provider": credential.provider,
+        "credential": credential.ref,
+        "model": None,
+        "reason": credential.paused_reason,
+        "since": rfc3339(credential.paused_since),
+        "ended_by": why,
+    }
+    tx.outbox.add([Event(type=RECOVERED, subject=credential.provider, data=data)])
+    tx.queues.make_waiting_for_provider_due(credential.provider, tx.now(), credential=credential.ref)
+
+
+def _over(tx: Transaction, alarm: Alarm, why: str) -> None:
+    tx.outbox.add([Event(type=RECOVERED, subject=alarm.provider, data=_told_of(alarm) | {"ended_by": why})])
+    if alarm.model_id is not None:
+        tx.queues.make_waiting_for_provider_due(alarm.provider, tx.now())
+
+
+def _told_of(alarm: Alarm) -> dict[str, str | None]:
+    return {
+        "kind": alarm.kind.value,
+        "provider": alarm.provider,
+        "credential": alarm.credential,
+        "model": alarm.model_id,
+        "reason": alarm.reason,
+        "since": rfc3339(alarm.since),
+    }

@@ -1,0 +1,201 @@
+"""The brake: deaths are frozen where the provider, or one key of it, is at fault.
+
+Whether it holds is looked up while a ping is settled; it begins and ends in transactions of its own, which lock no
+account. Never frozen: stops by rule, deaths that the platform confirms, and failover to where no brake is."""
+
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import Any
+
+from orchestrator.flows.engine.services import Services
+from orchestrator.flows.lifecycle.account_work import AccountWork
+from orchestrator.rules.admission.places import Spot
+from orchestrator.rules.events import Event, rfc3339
+from orchestrator.rules.upstream import brake as rule
+from orchestrator.rules.values import Brake, Session
+from orchestrator.store.queries.brakes import scope_of
+from orchestrator.store.transaction import Transaction
+
+#: Where sessions fall ill, one process looks so often whether a brake must begin.
+LOOK_EVERY = timedelta(seconds=1)
+
+
+class Sign(Enum):
+    """What the ping of one session says of where it is served."""
+
+    ILL = "it is in doubt"
+    FROZEN = "it would be held for dead"
+    RECOVERED = "it was in doubt, and answers"
+
+
+def freezes(work: AccountWork, session: Session) -> bool:
+    """Is this session not to be held for dead now? A brake holds it, or is about to begin."""
+    if session.provider is None or rule.is_held_too_long(session, work.policy(session), work.now):
+        return False
+    there = work.tx.brakes.at(session.provider, session.credential)
+    if rule.held_by(there, session, work.now) is not None:
+        return True
+    if rule.is_judged(there, session, work.now):
+        return False
+    scopes = _scopes((session.provider, session.credential))
+    return any(_why(work.services, work.tx, *scope, work.now) is not None for scope in scopes)
+
+
+def may_leave(work: AccountWork, session: Session) -> bool:
+    """May this session, which a brake holds, move on to where none is? A few at first, more once these run."""
+    assert session.provider is not None
+    holding = rule.held_by(work.tx.brakes.at(session.provider, session.credential), session, work.now)
+    return holding is not None and rule.may_move(*work.tx.brakes.moved(holding))
+
+
+def after_pings(services: Services, said: Collection[tuple[Spot, Sign]], now: datetime) -> None:
+    """Let brakes end where sessions in doubt answered, and begin where sessions fell ill."""
+    recovered, ill, frozen = (
+        Counter(scope for spot, sign in said if sign is which for scope in _scopes(spot))
+        for which in (Sign.RECOVERED, Sign.ILL, Sign.FROZEN)
+    )
+    for scope in sorted(recovered, key=_by_name):
+        _note_recovered(services, *scope, recovered[scope])
+    for scope in sorted(ill | frozen, key=_by_name):
+        if services.cooldowns.take_turn(("brake", scope), now, LOOK_EVERY) or scope in frozen:
+            _engage_where_at_fault(services, *scope)
+
+
+def review(services: Services) -> int:
+    """End the brakes whose cause or time is over, and forget those whose sessions have been judged, each in a
+    transaction of its own; return how many."""
+    with services.database.reading() as tx:
+        found = tx.brakes.all()
+
+    def look(brake: Brake) -> bool:
+        return services.database.transact(lambda tx: _reviewed(services, tx, brake, tx.now()))
+
+    return sum(look(brake) for brake in found)
+
+
+def release_by_hand(services: Services, provider: str) -> int:
+    """An operator knows better: lift every brake of this provider; return how many there were."""
+
+    def lift(tx: Transaction) -> int:
+        now = tx.now()
+        found = [brake for brake in tx.brakes.all() if brake.provider == provider]
+        for brake in found:
+            if rule.is_holding(brake, now):
+                _lift(tx, brake, "an operator released it", now)
+            else:
+                tx.brakes.forget(brake)
+        return sum(rule.is_holding(brake, now) for brake in found)
+
+    return services.database.transact(lift)
+
+
+def _engage_where_at_fault(services: Services, provider: str, credential: str | None) -> None:
+    def engage(tx: Transaction) -> None:
+        now = tx.now()
+        if any(rule.is_holding(one, now) for one in tx.brakes.at(provider, credential)):
+            return
+        why = _why(services, tx, provider, credential, now)
+        if why is None:
+            return
+        longest = timedelta(seconds=services.policy(provider).brake_max_seconds)
+        brake = Brake(
+            scope=scope_of(provider, credential),
+            provider=provider,
+            credential=credential,
+            since=now,
+            until=now + longest,
+            reason=why,
+        )
+        if tx.brakes.engage(brake):
+            tx.outbox.add([_event("braked", brake, now)])
+
+    services.database.transact(engage)
+
+
+def _why(
+    services: Services, tx: Transaction, provider: str, credential: str | None, now: datetime
+) -> str | None:
+    """Why the provider, or its key, is at fault; None where it is not, or where a hold has expired and nobody there
+    has answered since."""
+    policy, card = services.policy(provider), services.card(provider)
+    judged = rule.judged_since(tx.brakes.at(provider, credential), now)
+    if judged is not None and not tx.brakes.has_answered(provider, credential, judged):
+        return None
+    window = rule.window(policy)
+    health = tx.brakes.health(
+        provider,
+        credential,
+        since=now - window,
+        judged=judged,
+        gone_counts=card is None or not card.exclusive_credentials,
+    )
+    if not rule.is_at_fault(health, policy.brake_min_sessions):
+        return None
+    died = f", {health.died} died within {window.total_seconds():.0f} s" if health.died else ""
+    return f"{health.doubtful} sessions are in doubt{died}, {health.well} answer"
+
+
+def _note_recovered(services: Services, provider: str, credential: str | None, times: int) -> None:
+    def note(tx: Transaction) -> None:
+        now = tx.now()
+        brake = tx.brakes.succeeded(scope_of(provider, credential), times)
+        if brake is not None and rule.is_holding(brake, now):
+            _end_if_over(services, tx, brake, now)
+
+    services.database.transact(note)
+
+
+def _reviewed(services: Services, tx: Transaction, brake: Brake, now: datetime) -> bool:
+    if rule.is_holding(brake, now):
+        return _end_if_over(services, tx, brake, now)
+    if brake.expired_at is None:
+        expired = tx.brakes.expire(brake, now)
+        if expired:
+            why = "it held for as long as it may: those in doubt are judged"
+            tx.outbox.add([_event("released", replace(brake, reason=why), now)])
+        return expired
+    since = brake.provider, brake.credential, brake.expired_at
+    doubted, answered = tx.brakes.doubted_by(*since), tx.brakes.has_answered(*since)
+    policy = services.policy(brake.provider)
+    return rule.is_forgotten(brake, policy, now, doubted=doubted, answered=answered) and tx.brakes.forget(
+        brake
+    )
+
+
+def _end_if_over(services: Services, tx: Transaction, brake: Brake, now: datetime) -> bool:
+    wanted = services.policy(brake.provider).brake_release_successes
+    why = rule.why_over(tx.brakes.recovery(brake), wanted)
+    return why is not None and _lift(tx, brake, why, now)
+
+
+def _lift(tx: Transaction, brake: Brake, why: str, now: datetime) -> bool:
+    """Every streak there begins anew; how long a session has given no proof of life does not."""
+    if not tx.brakes.forget(brake):
+        return False
+    tx.brakes.begin_anew(brake)
+    tx.outbox.add([_event("released", replace(brake, reason=why), now)])
+    return True
+
+
+def _event(kind: str, brake: Brake, now: datetime) -> Event:
+    data: Mapping[str, Any] = {
+        "provider": brake.provider,
+        "credential": brake.credential,
+        "reason": brake.reason,
+        "since": rfc3339(brake.since),
+        "until": rfc3339(brake.until),
+        "at": rfc3339(now),
+    }
+    return Event(type=f"orchestrator.provider.{kind}", subject=brake.provider, data=data)
+
+
+def _scopes(spot: Spot) -> list[Spot]:
+    provider, credential = spot
+    return [(provider, None)] if credential is None else [(provider, None), (provider, credential)]
+
+
+def _by_name(scope: Any) -> tuple[str, ...]:
+    return tuple(str(part or "") for part in scope)

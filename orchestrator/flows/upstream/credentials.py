@@ -1,0 +1,160 @@
+"""Keys that a provider refuses, and keys that it told to wait: no new placement there; closes go on."""
+
+import asyncio
+import logging
+import math
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+from orchestrator.flows.engine.batch import Tally
+from orchestrator.flows.engine.services import Services
+from orchestrator.flows.upstream import alarms
+from orchestrator.providers.port.abilities import ChecksKey
+from orchestrator.providers.port.errors import ProviderError
+from orchestrator.rules.events import Event, rfc3339
+from orchestrator.rules.upstream.alarms import AlarmKind, alarm
+from orchestrator.rules.values import Credential, Placement, Policy
+from orchestrator.store.transaction import Transaction
+
+log = logging.getLogger(__name__)
+
+#: A paused key is tried again so often. Seconds.
+TRY_AGAIN_AFTER = 60.0
+#: For one try.
+TRY_TIMEOUT = 30.0
+
+
+def refused(
+    tx: Transaction,
+    placement: Placement,
+    said: str,
+    policy: Policy,
+    now: datetime,
+    *,
+    since: datetime | None = None,
+) -> None:
+    """The provider refuses this placement's key: pause it. A shared one under which others live only for this model;
+    where the same model lives under it too, it is the one session that is refused, and nobody is paused.
+
+    `since`: the first refusal; None: this one."""
+    provider, ref = placement.provider, placement.credential
+    if ref is None:
+        return
+    lately = now - timedelta(seconds=2 * policy.ping_interval_seconds)
+    if placement.exclusive or not tx.sessions.somebody_lives(provider, ref, lately):
+        _pause(tx, provider, ref, said, now)
+    elif _only_this_model(tx, placement, ref, since or lately):
+        alarms.raised(tx, alarm(AlarmKind.MODEL_PAUSED, provider, ref, placement.model_id, said, now))
+
+
+def _only_this_model(tx: Transaction, placement: Placement, ref: str, since: datetime) -> bool:
+    """Others were alive under the key since then, and none of this model."""
+    provider, model = placement.provider, placement.model_id
+    others = tx.sessions.somebody_lives(provider, ref, since)
+    return others and not tx.sessions.somebody_lives(provider, ref, since, model)
+
+
+def _pause(tx: Transaction, provider: str, ref: str, said: str, now: datetime) -> None:
+    if tx.credentials.pause(provider, ref, said, now):
+        data = {"provider": provider, "credential": ref, "reason": said, "since": rfc3339(now)}
+        paused = Event(type="orchestrator.provider.credential_paused", subject=provider, data=data)
+        tx.outbox.add([paused])
+
+
+def told_to_wait(
+    tx: Transaction, placement: Placement, seconds: float, now: datetime, *, whole_key: bool
+) -> None:
+    """A Retry-After holds for everything of this model under this key but closes, in every worker; for the key as a
+    whole where the platform says so, and so for a provider without keys. An attached endpoint speaks for itself
+    alone."""
+    provider, ref = placement.provider, placement.credential
+    if not 0 < seconds < math.inf or (ref is None and placement.attach is not None):  # NaN is neither
+        return
+    until = now + timedelta(seconds=seconds)
+    if not whole_key:
+        tx.waits.hold_model(provider, ref, placement.model_id, until)
+    elif ref is not None:
+        tx.credentials.cool(provider, ref, until)
+    else:
+        tx.waits.hold(provider, until)
+
+
+def retry_paused(services: Services) -> Tally:
+    """Try every paused key again; one that works takes placements again. Models paused under a key that works
+    are tried by whoever comes next."""
+    services.database.transact(alarms.let_retry)
+    due = services.database.transact(lambda tx: _due(services, tx))
+    freed = 0
+    for credential in due:
+        if _works(services, credential):
+            freed += services.database.transact(lambda tx, c=credential: _free(tx, c))  # type: ignore[misc]
+    return Tally(claimed=len(due), settled=freed)
+
+
+def _due(services: Services, tx: Transaction) -> list[Credential]:
+    now = tx.now()
+    since = now - timedelta(seconds=TRY_AGAIN_AFTER)
+    return [
+        credential
+        for provider in services.drivers
+        for credential in tx.credentials.paused_unchecked_since(
+            provider, since, now, lacking=services.lacking(provider)
+        )
+    ]
+
+
+def _works(services: Services, credential: Credential) -> bool:
+    driver = services.drivers.get(credential.provider)
+    secret = services.secret(credential.ref)
+    if driver is None or secret is None:
+        return False
+    if not isinstance(driver, ChecksKey):
+        return True  # there is no other way to try it than to use it
+
+    async def check() -> bool:
+        try:
+            async with asyncio.timeout(TRY_TIMEOUT):
+                await driver.check(secret)
+        except (ProviderError, TimeoutError):
+            return False
+        except Exception:  # an answer that nobody foresaw at one provider keeps no other's key paused
+            log.exception("the key %s at %s cannot be tried", credential.ref, credential.provider)
+            return False
+        return True
+
+    return services.loop.run(check())
+
+
+def _free(tx: Transaction, credential: Credential) -> int:
+    if not tx.credentials.unpause(credential.provider, credential.ref):
+        return 0
+    alarms.key_freed(tx, credential, "it works again")
+    return 1
+
+
+def sync_credentials(services: Services) -> None:
+    """Make the rows of credentials agree with the configuration; each worker does it as it starts."""
+    wanted = _configured(services)
+    services.database.transact(lambda tx: alarms.cleared(tx, tx.credentials.sync(wanted)))
+
+
+def _configured(services: Services) -> Mapping[str, Credential]:
+    wanted = {}
+    for name, provider in services.config.providers.items():
+        card = services.card(name)
+        for ref in provider.all_credentials:
+            if card is None:
+                continue
+            fingerprint = services.secrets.fingerprint(ref)
+            if fingerprint is None:
+                log.error("the secret of providers.%s %s is not here: its rows are left to others", name, ref)
+            wanted[f"{name}:{ref}"] = Credential(
+                id=f"{name}:{ref}",
+                provider=name,
+                ref=ref,
+                exclusive=card.exclusive_credentials,
+                serialised=card.serialised,
+                fingerprint=fingerprint or "",
+                retired=ref in provider.retired_credentials,
+            )
+    return wanted

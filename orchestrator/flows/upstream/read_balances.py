@@ -1,0 +1,79 @@
+"""Read what the providers' own accounts hold: an empty one stops every session there, and no ping says so in time."""
+
+import asyncio
+import logging
+from contextlib import suppress
+
+from orchestrator.flows.engine.batch import Tally
+from orchestrator.flows.engine.services import Services
+from orchestrator.flows.upstream.alarms import RECOVERED
+from orchestrator.providers.port.abilities import HasBalance
+from orchestrator.providers.port.driver import Balance
+from orchestrator.providers.port.errors import ProviderError
+from orchestrator.rules.billing.money import MICRO
+from orchestrator.rules.events import Event
+from orchestrator.store.database import StoreOutage
+from orchestrator.store.transaction import Transaction
+
+log = logging.getLogger(__name__)
+
+#: A balance that has fallen below the provider's bound.
+LOW = "orchestrator.provider.low_balance"
+#: One worker reads them in this time. Seconds.
+LEASE, LEASE_SECONDS = "read_balances", 55.0
+TIMEOUT = 30.0
+
+
+def read_balances(services: Services) -> Tally:
+    """Ask every provider that tells its balance; one that has become low is told of, once, and so is its end."""
+    holder = services.database.identity.new_token()
+    if not services.database.transact(lambda tx: tx.leases.hold(LEASE, holder, tx.now(), LEASE_SECONDS)):
+        return Tally()
+    names = [name for name, driver in services.drivers.items() if isinstance(driver, HasBalance)]
+    read = [_read(services, name) for name in names]
+    return Tally(claimed=len(names), settled=read.count(True), failed=read.count(None))
+
+
+def _read(services: Services, name: str) -> bool | None:
+    """Whether it was read; None where that failed in a way that nobody foresaw: the others are read all the same."""
+    try:
+        balance = services.loop.run(_ask(services, name))
+        if balance is not None:
+            services.database.transact(lambda tx: _keep(services, tx, name, balance))
+    except StoreOutage:
+        raise  # the database, not the provider: the next tick tries again
+    except Exception:
+        log.exception("the balance at %s cannot be read", name)
+        return None
+    return balance is not None
+
+
+async def _ask(services: Services, name: str) -> Balance | None:
+    """Its keys in turn, until one is answered."""
+    driver = services.drivers[name]
+    refs = services.config.providers[name].credentials
+    assert isinstance(driver, HasBalance)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(TIMEOUT):
+            for ref in refs or (None,):
+                with suppress(ProviderError):  # this key is refused: another may tell
+                    return await driver.balance(services.secret(ref))
+    return None  # it shows as the age of what was read last
+
+
+def _keep(services: Services, tx: Transaction, name: str, balance: Balance) -> None:
+    driver = services.drivers[name]
+    assert isinstance(driver, HasBalance)
+    amount = balance.amount.quantize(MICRO)
+    is_low = amount < driver.low_balance_below
+    was_low = tx.meters.note_balance(name, amount, balance.currency, tx.now(), is_low=is_low)
+    if was_low is is_low:
+        return
+    data = {
+        "provider": name,
+        "balance": str(amount),
+        "currency": balance.currency,
+        "low_below": str(driver.low_balance_below),
+    }
+    kind, more = (LOW, {}) if is_low else (RECOVERED, {"kind": "low_balance"})
+    tx.outbox.add([Event(type=kind, subject=name, data=data | more)])

@@ -1,0 +1,68 @@
+"""A second platform that knows the sessions of the first: a Morpheus node, which reads the chain below a gateway."""
+
+import logging
+from datetime import datetime, timedelta
+
+from orchestrator.flows.engine.services import Services
+from orchestrator.providers.port.driver import Closed, Driver, Life, NotPlaced, Order, Placed, Status, Target
+from orchestrator.providers.port.errors import NotClosed
+from orchestrator.rules.values import Placement
+
+log = logging.getLogger(__name__)
+
+#: What a platform gives is this much shorter at most than what it was asked for: clocks differ.
+SLACK = timedelta(minutes=1)
+
+
+async def closed_or_ended(
+    services: Services, driver: Driver, placement: Placement, error: NotClosed, now: datetime | None
+) -> Closed:
+    """The end that the witness knows of, beside a close that proved nothing. Raises `error` where it knows of none."""
+    seen = await _status(services, driver, placement, placement.handle, now)
+    if seen is None or seen.life is not Life.GONE:
+        raise error
+    proof = f"{driver.card.witness} says that it has {seen.detail}; the close was answered: {error}"
+    return Closed(proof=proof, closed_handle=placement.handle, probe=error.probe)
+
+
+async def adopted(
+    services: Services, driver: Driver, placement: Placement, order: Order, found: Placed
+) -> Placed | NotPlaced:
+    """What a resolve found, if it lasts as long as was asked for; what ends sooner is another's, and is ended."""
+    seen = await _status(services, driver, placement, found.handle, order.now)
+    if seen is None or seen.ends_at is None:
+        return found
+    asked_until = (order.sent_at or placement.created_at) + timedelta(seconds=order.duration_seconds)
+    if seen.life is not Life.GONE and seen.ends_at >= asked_until - SLACK:
+        return found
+    ended = await driver.resolve(order, close=True)
+    assert isinstance(ended, NotPlaced)
+    said = f"{found.handle} ends at {seen.ends_at:%Y-%m-%d %H:%M:%S} UTC, and is not what was asked for"
+    return NotPlaced(proof=f"{said}: {ended.proof}", ended_handle=ended.ended_handle, foreign=True)
+
+
+async def _status(
+    services: Services, driver: Driver, placement: Placement, handle: str | None, now: datetime | None
+) -> Status | None:
+    """What the witness knows of it; None where there is none, or it knows nothing."""
+    name = driver.card.witness
+    other = services.drivers.get(name) if name is not None else None
+    if name is None or other is None or handle is None:
+        return None
+    refs = services.config.providers[name].all_credentials
+    target = Target(
+        placement_id=placement.id,
+        handle=handle,
+        endpoint=None,
+        model=placement.provider_model_id,
+        model_type=placement.model_type,
+        secret=next((secret for secret in map(services.secret, refs) if secret is not None), None),
+        now=now,
+    )
+    try:
+        status = await other.status(target)
+    except Exception:  # it is only asked besides: what the platform itself said stands
+        log.exception("%s cannot be asked about %s", name, handle)
+        return None
+    known = status.ends_at is not None  # one that knows of no such session may see another chain
+    return status if known and status.life is not Life.UNKNOWN else None

@@ -1,0 +1,218 @@
+"""The minimal ping over OpenAI's wire format, for every platform that speaks it."""
+
+import io
+import wave
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from orchestrator.providers.chat.alive import judge_completion, judge_transcription
+from orchestrator.providers.chat.token_limits import Ladder, first_rung, ran_out_of_tokens
+from orchestrator.providers.http.client import Call, HttpClient, NoAnswer, Unanswered
+from orchestrator.providers.http.clock import monotonic
+from orchestrator.providers.http.reach import AddressRefused
+from orchestrator.providers.port.answers import RETRY_AFTER_MAX, Answer, FirstEvent
+from orchestrator.providers.port.driver import Endpoint, Probe, Target
+from orchestrator.providers.port.errors import NotSent
+from orchestrator.providers.port.faults import (
+    Rule,
+    describe,
+    effective_status,
+    has_error,
+    limits_whole_key,
+    read_fault,
+    says_expired,
+    verdict_of,
+)
+from orchestrator.providers.shared.looks import look
+from orchestrator.providers.shared.numbers import read_decimal, read_seconds
+from orchestrator.rules.sessions.busy import Silence
+from orchestrator.rules.values import ModelType, Verdict
+
+#: Samples of silence in the ping of a speech model: a fifth of a second.
+_SAMPLE_RATE, _SAMPLES = 16_000, 3_200
+
+#: Of one ping. What is said to have taken more is not believed: it would burst the meters, and with them the
+#: settlement of all pings that came in together.
+_MOST_TOKENS, _MOST_DOLLARS = 1_000_000, 1000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Dialect:
+    """How one platform's pings differ from the plain ones."""
+
+    extras: Mapping[str, Any] = field(default_factory=dict)
+    """More keys of the body."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    rules: Sequence[Rule] = ()
+    """Laid before the shared rules."""
+    most_tokens: int = 256
+    """The ladder never asks for more."""
+    cost_header: str | None = None
+    looks: Sequence[str] = ()
+    """Where the server answers while it works, relative to the endpoint's URL."""
+    streams: bool = False
+    """The platform wants a stream; its first chunk is the answer, and no more is read."""
+
+
+class Pinger:
+    """Pings, and remembers per model which rung of the ladder works at one provider."""
+
+    def __init__(self, http: HttpClient) -> None:
+        self._http = http
+        self._variants: dict[str, str] = {}
+
+    async def probe(self, target: Target, endpoint: Endpoint, dialect: Dialect) -> Probe:
+        """One ping with all its rungs. Every fault is a verdict."""
+        ping = _Ping(self._http, target, endpoint, dialect)
+        if target.model_type is ModelType.ASR:
+            return await ping.transcribe()
+        probe = await ping.climb(target.variant or self._variants.get(endpoint.model))
+        if probe.variant is not None:
+            self._variants[endpoint.model] = probe.variant
+        return probe
+
+
+class _Ping:
+    """One probe under way: it holds the deadline."""
+
+    def __init__(self, http: HttpClient, target: Target, endpoint: Endpoint, dialect: Dialect) -> None:
+        self._http, self._target, self._endpoint, self._dialect = http, target, endpoint, dialect
+        self._begun = monotonic()
+
+    async def climb(self, variant: str | None) -> Probe:
+        ladder = Ladder(first_rung(variant, self._target.max_tokens), self._dialect.most_tokens)
+        while True:
+            if self._too_late():
+                learned = str(ladder.rung) if ladder.has_climbed else None
+                return _not_begun(learned)
+            answer = await self._ask(json=self._body(ladder))
+            if isinstance(answer, Probe):
+                return answer
+            probe = self._judged(answer, variant=str(ladder.rung))
+            settled = probe.verdict is Verdict.ALIVE or not _dislikes_body(answer)
+            if settled or not ladder.climb(read_fault(answer).text):
+                return probe
+
+    async def transcribe(self) -> Probe:
+        if self._too_late():
+            return _not_begun(None)
+        files = {"file": ("ping.wav", silence(), "audio/wav")}
+        answer = await self._ask(files=files, form={"model": self._endpoint.model, **self._dialect.extras})
+        return answer if isinstance(answer, Probe) else self._judged(answer)
+
+    async def _ask(self, **content: Any) -> Answer | Probe:
+        remaining = self._begun + self._target.timeout_seconds - monotonic()
+        asr = self._target.model_type is ModelType.ASR
+        call = Call(
+            method="POST",
+            url=self._endpoint.url.rstrip("/") + ("/audio/transcriptions" if asr else "/chat/completions"),
+            timeout_seconds=max(remaining, 0),
+            auth=self._endpoint.auth,
+            secret=self._target.secret,
+            headers=self._dialect.headers,
+            enough=FirstEvent() if self._dialect.streams else None,
+            **content,
+        )
+        try:
+            return await self._http.ask(call)
+        except (NotSent, NoAnswer) as error:
+            elapsed = round((monotonic() - self._begun) * 1000)
+            lasting = isinstance(error, AddressRefused)
+            asks_elsewhere = isinstance(error, Unanswered) and error.failed_here is None
+            return Probe(
+                verdict=Verdict.MISCONFIGURED if lasting else Verdict.TRANSIENT,
+                latency_ms=elapsed,
+                detail=str(error),
+                not_begun=error.failed_here is not None,
+                failed_here=error.failed_here,
+                silence=await self._looked() if asks_elsewhere else None,
+            )
+
+    async def _looked(self) -> Silence:
+        """Look where the server answers while it works on another request."""
+        looks = self._dialect.looks
+        return Silence(await look(self._http, self._endpoint, self._target, looks))
+
+    def _body(self, ladder: Ladder) -> dict[str, Any]:
+        return {
+            "model": self._endpoint.model,
+            "messages": [{"role": "user", "content": "ping"}],
+            **ladder.rung.body,
+            "stream": self._dialect.streams,
+            **self._dialect.extras,
+        }
+
+    def _judged(self, answer: Answer, variant: str | None = None) -> Probe:
+        verdict = judge(answer, self._target.model_type, self._dialect.rules)
+        alive = verdict is Verdict.ALIVE
+        return Probe(
+            verdict=verdict,
+            latency_ms=answer.elapsed_ms,
+            detail="" if alive else describe(answer),
+            retry_after_seconds=None if alive else _rest(answer),
+            whole_key=verdict is Verdict.THROTTLED and limits_whole_key(answer, self._dialect.rules),
+            expired=verdict is Verdict.GONE and says_expired(answer),
+            variant=variant if alive else None,
+            tokens=_tokens(answer),
+            cost_usd=_cost(answer, self._dialect.cost_header),
+        )
+
+    def _too_late(self) -> bool:
+        begin_by = self._target.begin_by
+        return begin_by is not None and monotonic() > begin_by
+
+
+def judge(answer: Answer, model_type: ModelType, rules: Sequence[Rule] = ()) -> Verdict:
+    """Return what an answer to a ping says of the model."""
+    if answer.status == 200 and not has_error(answer):
+        return judge_transcription(answer) if model_type is ModelType.ASR else judge_completion(answer)
+    if _dislikes_body(answer) and ran_out_of_tokens(read_fault(answer).text):
+        return Verdict.ALIVE
+    return verdict_of(answer, rules)
+
+
+def silence() -> bytes:
+    """A fraction of a second of silence as a WAV file."""
+    file = io.BytesIO()
+    with wave.open(file, "wb") as sound:
+        sound.setnchannels(1)
+        sound.setsampwidth(2)
+        sound.setframerate(_SAMPLE_RATE)
+        sound.writeframes(bytes(2 * _SAMPLES))
+    return file.getvalue()
+
+
+def _dislikes_body(answer: Answer) -> bool:
+    return effective_status(answer) in (400, 422)
+
+
+def _not_begun(variant: str | None) -> Probe:
+    return Probe(
+        verdict=Verdict.TRANSIENT,
+        latency_ms=0,
+        detail="too late to begin",
+        variant=variant,
+        not_begun=True,
+    )
+
+
+def _rest(answer: Answer) -> float | None:
+    if answer.retry_after_seconds is not None:
+        return answer.retry_after_seconds
+    body = answer.json
+    estimate = body.get("estimated_time") if isinstance(body, Mapping) else None
+    return read_seconds(estimate, RETRY_AFTER_MAX)
+
+
+def _tokens(answer: Answer) -> int:
+    body = answer.json
+    usage = body.get("usage") if isinstance(body, Mapping) else None
+    total = usage.get("total_tokens") if isinstance(usage, Mapping) else None
+    return total if isinstance(total, int) and 0 < total <= _MOST_TOKENS else 0
+
+
+def _cost(answer: Answer, header: str | None) -> str | None:
+    """Dollars as the platform wrote them, where that is the price of a ping."""
+    cost = read_decimal(answer.headers.get(header)) if header else None
+    return f"{cost:f}" if cost is not None and 0 <= cost <= _MOST_DOLLARS else None

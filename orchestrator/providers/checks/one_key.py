@@ -1,0 +1,74 @@
+"""Keys and wallets that carry one thing at a time, and are configured twice: refused before anything is opened."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
+
+import httpx
+
+from orchestrator.providers import registry
+from orchestrator.providers.port.card import Card
+from orchestrator.settings import Configuration, Fault, ProviderConfiguration, SecretStore
+
+
+def faults_of(configuration: Configuration, secrets: SecretStore) -> list[Fault]:
+    """All of them. Secrets that are not on this machine are left to those who have them."""
+    cards = cards_of(configuration)
+    one_session = [
+        configuration.providers[name] for name, card in cards.items() if card.exclusive_credentials
+    ]
+    wallets = [(configuration.providers[name], card.wallet) for name, card in cards.items() if card.wallet]
+    return [*_same_secret(one_session, secrets), *_same_wallet(wallets)]
+
+
+def cards_of(configuration: Configuration) -> Mapping[str, Card]:
+    """Of those that can be built; what is wrong with the others is told elsewhere."""
+    found = {}
+    for name, provider in configuration.providers.items():
+        try:
+            found[name] = registry.card(provider.driver, {"base_url": provider.base_url, **provider.options})
+        except ValueError:
+            continue
+    return found
+
+
+def _same_secret(providers: list[ProviderConfiguration], secrets: SecretStore) -> Iterator[Fault]:
+    """Within one provider the claim sees to it; the platform knows of no provider, only of the secret."""
+    keys = [(provider, n, ref) for provider in providers for n, ref in enumerate(provider.credentials)]
+    for (other, _, known), (provider, n, ref) in combinations(keys, 2):
+        fingerprint = secrets.fingerprint(ref)
+        if other.name != provider.name and fingerprint and fingerprint == secrets.fingerprint(known):
+            yield Fault(
+                f"providers.{provider.name}.credentials[{n}]",
+                f"{ref} is the same secret as {known} of providers.{other.name}, and a key carries one session: "
+                "opening one there would close the other's; give each provider a key of its own",
+            )
+
+
+def _same_wallet(wallets: Sequence[tuple[ProviderConfiguration, str]]) -> Iterator[Fault]:
+    for provider, _ in wallets:
+        if len(provider.credentials) > 1:
+            yield Fault(
+                f"providers.{provider.name}.credentials[1]",
+                "is a second credential for the node's one wallet, whose transactions must not meet: "
+                "keep one, and mark others retired = true",
+            )
+    for (other, theirs), (provider, wallet) in combinations(wallets, 2):
+        if _address(other.base_url) == _address(provider.base_url):
+            yield Fault(
+                f"providers.{provider.name}.base_url",
+                f"is the node of providers.{other.name} too: its one wallet can serve one provider; drop one of them",
+            )
+        elif wallet == theirs:
+            yield Fault(
+                f"providers.{provider.name}.user",
+                f"is the wallet of providers.{other.name} too, under whichever address its node is reached: one "
+                "would close the other's sessions; drop one of them, or give it a node with a wallet of its own",
+            )
+
+
+def _address(base_url: str) -> str:
+    """However it is written: names of hosts have no case, and a scheme has a port of its own."""
+    try:
+        return str(httpx.URL(base_url)).rstrip("/")
+    except httpx.InvalidURL:  # nobody can be reached there; its first call says so
+        return base_url

@@ -1,0 +1,69 @@
+"""After a call that failed: was it this machine? What a full file table, a dead resolver or a process that stood still
+did to a call says nothing of the platform that was called."""
+
+import socket
+import ssl
+
+import aiohttp
+
+from orchestrator.providers.http.local_faults import (
+    NO_SUCH_NAME,
+    is_tls_error,
+    no_descriptor_is_free,
+    plain_fault,
+    resolver_error,
+)
+from orchestrator.providers.http.resolver import WatchedResolver
+from orchestrator.providers.http.stalls import LoopWatch
+from orchestrator.rules.upstream.local_faults import LocalFault
+
+
+class OwnFaults:
+    """What one process knows of itself: its resolver, its loop, its connections, whom it trusts."""
+
+    def __init__(
+        self, max_connections: int, context: ssl.SSLContext | None, resolver: WatchedResolver | None = None
+    ) -> None:
+        self.resolver = resolver or WatchedResolver()
+        self.watch = LoopWatch()
+        self._max_connections = max_connections
+        self._context = context
+
+    async def fault_of(
+        self, host: str, error: BaseException, *, begun: float, timeout_seconds: float, sent: bool
+    ) -> LocalFault | None:
+        """Return the fault of this machine that made a call fail; None where it may be the platform's.
+
+        `sent`: a byte may have left, so that only time counts: what broke after that is an answer of the network."""
+        if isinstance(error, TimeoutError) or isinstance(error.__cause__, aiohttp.ServerTimeoutError):
+            return await self._fault_of_timeout(host, begun, timeout_seconds)
+        if sent:
+            return None
+        fault = plain_fault(error, one_family=self.resolver.has_one_family(host))
+        if fault is not None:
+            return fault
+        if is_tls_error(error) and self._trusts_nobody():
+            return LocalFault.CERTIFICATES
+        number = resolver_error(error)
+        return None if number is None else await self._fault_of_resolver(host, number)
+
+    async def _fault_of_timeout(self, host: str, begun: float, timeout_seconds: float) -> LocalFault | None:
+        if self.watch.stood_still(begun, timeout_seconds):
+            return LocalFault.STALLED
+        if self.watch.calls > self._max_connections:
+            return LocalFault.QUEUE
+        if self.resolver.was_silent(host, begun):
+            return await self._fault_of_resolver(host, socket.EAI_AGAIN)
+        return None
+
+    async def _fault_of_resolver(self, host: str, number: int) -> LocalFault | None:
+        """A name without an answer is the platform's fault where other names have one."""
+        if no_descriptor_is_free():
+            return LocalFault.FILES
+        others = await self.resolver.answers_for_others(host)
+        if others is None and number in NO_SUCH_NAME:
+            return None  # the only name there is: perhaps it ended with what it named
+        return None if others else LocalFault.RESOLVER
+
+    def _trusts_nobody(self) -> bool:
+        return self._context is not None and self._context.cert_store_stats()["x509_ca"] == 0

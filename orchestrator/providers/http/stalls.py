@@ -1,0 +1,57 @@
+"""Notices when the event loop stood still: what timed out meanwhile may have been answered in time."""
+
+import asyncio
+from collections import deque
+
+from orchestrator.providers.http.clock import monotonic
+
+#: Seconds between two looks.
+EVERY = 1.0
+#: A call's timeout is not believed where the loop stood still for half of it, and for no less or more than this.
+LEAST, MOST = 1.0, 5.0
+
+
+class LoopWatch:
+    """Looks every second while calls are under way."""
+
+    def __init__(self) -> None:
+        self._calls = 0
+        self._seen = 0.0
+        self._next: asyncio.TimerHandle | None = None
+        self._stalls: deque[tuple[float, float]] = deque(maxlen=16)
+
+    def begin(self) -> None:
+        """One more call is under way."""
+        self._calls += 1
+        if self._next is None:
+            self._seen = monotonic()
+            self._next = asyncio.get_running_loop().call_later(EVERY, self._look)
+
+    def end(self) -> None:
+        """It is over."""
+        self._calls -= 1
+
+    @property
+    def calls(self) -> int:
+        """Calls under way."""
+        return self._calls
+
+    def stood_still(self, begun: float, timeout_seconds: float) -> bool:
+        """Return whether the loop stood still so long since `begun` that a timeout means nothing."""
+        bound = min(max(timeout_seconds / 2, LEAST), MOST)
+        last = (self._seen + EVERY, monotonic())
+        return any(end > begun and end - max(start, begun) >= bound for start, end in (*self._stalls, last))
+
+    def stop(self) -> None:
+        """Look no more."""
+        if self._next is not None:
+            self._next.cancel()
+            self._next = None
+
+    def _look(self) -> None:
+        now = monotonic()
+        if now - self._seen - EVERY >= LEAST:
+            self._stalls.append((self._seen + EVERY, now))
+        self._seen, self._next = now, None
+        if self._calls > 0:
+            self._next = asyncio.get_running_loop().call_later(EVERY, self._look)

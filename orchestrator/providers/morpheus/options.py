@@ -1,0 +1,42 @@
+"""What `[providers.NAME]` may say to the Morpheus gateway's driver, and what the gateway can do then."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from orchestrator.providers.morpheus.slot import SHORTEST_SECONDS
+from orchestrator.providers.port.card import Card
+from orchestrator.providers.shared.options import DriverOptions
+
+
+class MorpheusOptions(DriverOptions):
+    ping: Literal["chat", "native"] = "chat"
+    """`native` is the gateway's own ping: it closes the session on any failure."""
+    confirm_dead_with_pingsession: bool = False
+    """Ask it for a last word on a session that is judged dead and whose close fails: it costs a completion."""
+    close_attempts: int = Field(default=3, ge=1)
+    """How often one call tries to free the key, before the flow's own backoff."""
+    close_retry_seconds: float = Field(default=1, ge=0)
+    node: str | None = Field(default=None, min_length=1)
+    """Another provider of this configuration, a Morpheus node: asked what the chain has of a session, where the gateway
+    does not tell."""
+    tries_below: int = Field(default=3, ge=1)
+    """How often the gateway tries by itself within one open: after a failure so many sessions may live."""
+    opens_settle_within_seconds: float = Field(default=900, ge=0)
+    """After a lost answer the gateway may go on opening for so long: no resolve before."""
+
+
+def card(options: MorpheusOptions) -> Card:
+    return Card(
+        has_lifecycle=True,
+        needs_credential=True,
+        exclusive_credentials=True,
+        serialised=True,
+        repeats_open=True,
+        frees_key=True,
+        shortest_duration_seconds=SHORTEST_SECONDS,
+        resolve_after_seconds=options.opens_settle_within_seconds,
+        witness=options.node,
+        asks_who_died=options.confirm_dead_with_pingsession,
+        native_ping_is_lifecycle=options.ping == "native",
+    )

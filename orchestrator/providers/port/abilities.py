@@ -1,0 +1,40 @@
+"""What some drivers can be asked besides: `isinstance(driver, HasBalance)`."""
+
+from decimal import Decimal
+from typing import Protocol, runtime_checkable
+
+from orchestrator.providers.port.driver import Balance, Secret
+
+
+@runtime_checkable
+class ChecksKey(Protocol):
+    """A driver whose platform can say, at no cost, whether it accepts a key."""
+
+    async def check(self, secret: Secret | None) -> str:
+        """What works, in a few words. Raises CredentialRefused, or any other ProviderError."""
+
+
+@runtime_checkable
+class ListsModels(Protocol):
+    """A driver of sessions that are opened, whose platform can say beforehand whether it has a model."""
+
+    async def lists(self, model: str, secret: Secret | None) -> str:
+        """How it is listed, in a few words. Raises ModelMissing, or any other ProviderError."""
+
+
+@runtime_checkable
+class ChecksOwner(Protocol):
+    """A driver whose platform can say whose a session is, where the configuration could name somebody else."""
+
+    async def check_owner(self, handle: str, secret: Secret | None) -> str:
+        """Whose it is, in a few words. Raises Misconfigured where it is not ours, or any other ProviderError."""
+
+
+@runtime_checkable
+class HasBalance(Protocol):
+    """A driver that can say what is left."""
+
+    low_balance_below: Decimal  # below this amount operators want to know
+
+    async def balance(self, secret: Secret | None) -> Balance:
+        """What is left on the account of this credential. Raises Refused, NotSent or Throttled."""

@@ -1,0 +1,254 @@
+"""The port to upstream platforms: what a driver can be asked and what it answers.
+
+How it fails stands in `errors.py`, what its platform can do in `card.py`, what some can say besides in
+`abilities.py`. Every call may be repeated; "already done" is success. Drivers keep no state that a crash could lose.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, Protocol
+
+from orchestrator.providers.port.card import Card
+from orchestrator.rules.sessions.busy import Silence
+from orchestrator.rules.upstream.local_faults import LocalFault
+from orchestrator.rules.values import Attach, ModelType, Verdict
+
+
+class Auth(StrEnum):
+    """How an endpoint wants the secret."""
+
+    BEARER = "bearer"
+    X_API_KEY = "x-api-key"
+    BOTH = "both"
+    NONE = "none"
+    BASIC = "basic"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Secret:
+    """A credential as a driver uses it: its reference for messages, its value for headers."""
+
+    ref: str
+    value: str = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Endpoint:
+    """Where a user sends chat completions. `secret_ref` names the secret; None: none is needed."""
+
+    url: str
+    model: str
+    auth: Auth
+    secret_ref: str | None
+
+
+#: Writes down that the key of an order is free. Raises NotSent where the order is another worker's by now.
+Freed = Callable[[], Awaitable[None]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Order:
+    """What is to be opened, enough to send the identical call again."""
+
+    placement_id: str
+    name: str
+    """Unique at the platform, for those where a create can be named."""
+    model: str  # as the platform calls it
+    model_type: ModelType
+    nodes: int
+    duration_seconds: int
+    options: Mapping[str, Any] = field(default_factory=dict)
+    secret: Secret | None
+    handle: str | None = None  # a candidate seen earlier, for `resolve`
+    attach: Attach | None = None
+    """The endpoint that somebody else opened; `secret` is then that endpoint's own."""
+    sent_at: datetime | None = None
+    """When the open was first sent, for `resolve`; None: not known."""
+    known_handles: frozenset[str] = frozenset()
+    """Handles at this provider that other placements have or had: `resolve` adopts none of them."""
+    taken_handles: frozenset[str] = frozenset()
+    """Those whose placements have not ended: what they name is neither taken nor ended."""
+    now: datetime | None = None
+    """By the store's clock; None: this machine's."""
+    send_by: float | None = None
+    """On the loop's clock: the lease ends. Nothing addressed by the key alone is sent after it."""
+    freed: Freed | None = field(default=None, repr=False, compare=False)
+    """Awaited once its key is proven free, before the open is sent; None: nobody wants to know."""
+    rivals_sent_at: tuple[datetime, ...] = ()
+    """When other opens for this model, bid or wallet were sent whose outcome is not known either."""
+    unwanted_rivals_sent_at: tuple[datetime, ...] = ()
+    """The same of those that nobody wants any more: what they opened is to be closed too."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Probe:
+    """What one ping said."""
+
+    verdict: Verdict
+    latency_ms: int
+    detail: str = ""
+    """One line for people, without secrets, at most 300 characters."""
+    retry_after_seconds: float | None = None
+    whole_key: bool = False
+    """It is THROTTLED, and the platform says that the key as a whole must wait."""
+    variant: str | None = None
+    tokens: int = 0
+    cost_usd: str | None = None
+    expired: bool = False
+    """It is GONE, and the platform says itself that its time was over."""
+    foreign_handle: str | None = None  # what the key has instead of ours
+    key_refused: str | None = None  # why its key can take no other session, whatever became of this one
+    silence: Silence | None = None
+    """It was accepted and not answered in time, and this is what was seen elsewhere on the server then."""
+    not_begun: bool = False
+    """It was too late to begin, or to go on with the next rung: the verdict counts for nothing. With a
+    `variant`, that is the rung from which the next ping goes on."""
+    failed_here: LocalFault | None = None
+    """What failed on this machine; `not_begun` then."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Placed:
+    """It is open, as far as the platform says; the first good ping is the proof."""
+
+    handle: str
+    endpoint: Endpoint
+    ends_at: datetime | None = None
+    """The platform's own end, where it tells one."""
+    lasts_seconds: int | None = None
+    """Where it tells none: what was asked for."""
+    note: str | None = None
+    ended_handle: str | None = None
+    """What its key had before, and was freed of: whoever asks knows whether that was ours."""
+    probe: Probe | None = None
+    """The ping by which the open looked."""
+    misconfigured: str | None = None
+    """What it shows to be wrong with the provider's configuration: operators are told. None: nothing."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NotPlaced:
+    """`resolve` found that nothing was opened, or made it so; `proof` says how we know."""
+
+    proof: str
+    ended_handle: str | None = None
+    """What it ended to make it so."""
+    foreign: bool = False
+    """That was not what the order had opened."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Target:
+    """A placement to probe, ask about or close."""
+
+    placement_id: str
+    handle: str | None
+    endpoint: Endpoint | None
+    model: str
+    model_type: ModelType
+    secret: Secret | None
+    max_tokens: int = 16
+    timeout_seconds: float = 30
+    """For the whole probe, all rungs of its ladder together."""
+    send_by: float | None = None
+    begin_by: float | None = None
+    """On the loop's clock: no request of a probe begins after it; `send_by` is for a close, as in an order."""
+    variant: str | None = None  # the rung that worked last time
+    name: str | None = None
+    """As the order had it, for platforms that are asked by name; None: not known."""
+    ends_at: datetime | None = None  # declared, where it is known
+    judged_dead: bool = False  # its session has stopped as dead
+    now: datetime | None = None
+    """By the store's clock, the one that decides whether a declared end has passed; None: this machine's."""
+
+
+class Life(StrEnum):
+    """What the platform's own status says."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    ASLEEP = "asleep"
+    DEGRADED = "degraded"
+    STOPPED = "stopped"
+    FAILED = "failed"
+    GONE = "gone"
+    UNKNOWN = "unknown"  # the platform cannot be asked
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Status:
+    life: Life
+    detail: str = ""
+    ends_at: datetime | None = None
+    expired: bool = False
+    """It has ended, by its own schedule."""
+    price_per_hour: Decimal | None = None
+    """What the platform charges while it runs, where it says so, in its own currency."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Closed:
+    """Proven closed. `proof`: what the platform said; `nothing_was_open`: it had no session."""
+
+    proof: str
+    nothing_was_open: bool = False
+    closed_handle: str | None = None
+    foreign_handle: str | None = None  # the same, where it is not ours: somebody shares the key
+    probe: Probe | None = None
+    """The ping by which the close looked."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Listed:
+    """One thing that is live at the platform."""
+
+    handle: str
+    name: str | None = None
+    opened_at: datetime | None = None
+    ends_at: datetime | None = None
+    life: Life | None = None
+    """Where the list says it; None: it lives, that is all."""
+    price_per_hour: Decimal | None = None
+    foreign: bool = False
+    """Not opened by us: its presence counts, but it is never an orphan, to be adopted or closed."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Balance:
+    """The platform's own account behind one credential."""
+
+    amount: Decimal
+    currency: str
+
+
+class Driver(Protocol):
+    """One configured upstream platform."""
+
+    name: str
+    card: Card
+
+    async def open(self, order: Order) -> Placed:
+        """Open a session. Raises Refused, NotSent, Throttled or OutcomeUnknown."""
+
+    async def resolve(self, order: Order, *, close: bool) -> Placed | NotPlaced:
+        """Find out what became of an open whose answer was lost: adopt it, or with `close` end it.
+
+        Raises OutcomeUnknown where it still cannot be told, and what `open` raises."""
+
+    async def probe(self, target: Target) -> Probe:
+        """The minimal ping. Never raises for what the platform does: every fault is a verdict."""
+
+    async def status(self, target: Target) -> Status:
+        """What the platform itself says; Life.UNKNOWN where it cannot be asked or did not answer."""
+
+    async def close(self, target: Target) -> Closed:
+        """End it. What is already gone is closed. Raises NotClosed where there is no proof."""
+
+    async def list(self, secret: Secret | None) -> Sequence[Listed]:
+        """Everything live under this credential. Raises CannotAsk, NotSent, OutcomeUnknown."""
+
+    async def aclose(self) -> None:
+        """Give back the connections."""

@@ -1,0 +1,109 @@
+"""How a driver's call fails, named by what the caller can do next."""
+
+from orchestrator.providers.port.driver import Probe
+from orchestrator.rules.upstream.local_faults import LocalFault
+
+
+class ProviderError(Exception):
+    """An upstream platform did not do what it was asked. The message is for people and holds no secret."""
+
+    ended_handle: str | None = None
+    """What it ended all the same: an open that then failed had freed its key of this."""
+    probe: Probe | None = None
+    """The ping that an open or a close sent to find out, as it costs what every ping costs."""
+    failed_here: LocalFault | None = None
+    """What failed on this machine: it says nothing of the platform."""
+
+
+def failed_here_in(error: object) -> LocalFault | None:
+    """Return the fault of this machine that the error, or what it was raised from, names."""
+    while isinstance(error, BaseException):
+        found = getattr(error, "failed_here", None)
+        if isinstance(found, LocalFault):
+            return found
+        error = error.__cause__
+    return None
+
+
+class Refused(ProviderError):
+    """It said no, and nothing was created: try the next credential or provider."""
+
+
+class ProviderFull(Refused):
+    """It has no capacity for this now: try another provider."""
+
+
+class ModelMissing(Refused):
+    """It does not serve this model: another credential will not help."""
+
+
+class CredentialRefused(Refused):
+    """It does not accept this secret: pause the credential, try the next."""
+
+
+class CallsRetired(CredentialRefused):
+    """It no longer offers these calls: no key can take sessions here, and none is dead for it."""
+
+
+class OutOfBalance(Refused):
+    """The platform's own account there is empty: an operator must top it up."""
+
+
+class Misconfigured(Refused):
+    """The request as configured cannot work here: an operator must look."""
+
+
+class NotSent(ProviderError):
+    """The request certainly never reached the platform: send it again later."""
+
+
+class KeyNotFree(NotSent):
+    """Nothing was sent, as its key still carries what an open would take for its own: free it first, or take another
+    key."""
+
+    def __init__(self, message: str, *, late: bool = False) -> None:
+        super().__init__(message)
+        self.late = late
+        """A close is on its way that may still come, and must not hit what is opened next."""
+
+
+class Unavailable(NotSent):
+    """It was reached, failed for now, and changed nothing: send it again later."""
+
+
+class LacksSecret(NotSent):
+    """This worker lacks a secret without which nothing can be asked: another may have it."""
+
+
+class Throttled(ProviderError):
+    """Too many requests, nothing was done: send it again after `retry_after_seconds`."""
+
+    def __init__(
+        self, message: str, retry_after_seconds: float | None = None, *, whole_key: bool = False
+    ) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+        self.whole_key = whole_key
+        """The platform says that the key as a whole must wait, and not only with this model."""
+
+
+class OutcomeUnknown(ProviderError):
+    """It may or may not have happened: resolve first, never send blindly again."""
+
+    def __init__(
+        self, message: str, *, possible_orphans: bool = False, at_most: int = 0, answered: bool = False
+    ) -> None:
+        super().__init__(message)
+        self.possible_orphans = possible_orphans
+        self.at_most = at_most
+        """So many it may have opened, where that is known: to repeat the open may open as many more."""
+        self.answered = answered
+        """The platform itself has answered: nothing goes on there."""
+
+
+class NotClosed(ProviderError):
+    """No proof that it is closed: try again, for ever."""
+
+
+class CannotAsk(ProviderError):
+    """The platform offers no such call."""

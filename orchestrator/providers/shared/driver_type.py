@@ -1,0 +1,19 @@
+"""How a driver is built from its configuration: what the registry knows of it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.providers.http.client import HttpClient
+from orchestrator.providers.port.card import Card
+from orchestrator.providers.port.driver import Driver
+from orchestrator.providers.shared.options import DriverOptions
+
+
+@dataclass(frozen=True, slots=True)
+class DriverType:
+    """A driver before it is built."""
+
+    options: type[DriverOptions]
+    build: Callable[[str, Any, HttpClient], Driver]
+    card: Callable[[Any], Card]

@@ -1,0 +1,101 @@
+"""What the control calls of all platforms share: refusals by verdict, closes without an answer that proves
+them, and the check of a model list."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, assert_never
+
+from orchestrator.providers.http.client import Call, HttpClient, NoAnswer
+from orchestrator.providers.port.answers import Answer
+from orchestrator.providers.port.driver import Closed
+from orchestrator.providers.port.errors import (
+    CannotAsk,
+    CredentialRefused,
+    Misconfigured,
+    ModelMissing,
+    NotClosed,
+    NotSent,
+    OutcomeUnknown,
+    OutOfBalance,
+    ProviderError,
+    Throttled,
+    Unavailable,
+)
+from orchestrator.providers.port.faults import Rule, describe, limits_whole_key, verdict_of
+from orchestrator.rules.values import Verdict
+
+
+async def ask_reading(http: HttpClient, call: Call) -> Answer:
+    """A call that changes nothing: where its answer is lost, nothing was done, and it may be sent again."""
+    try:
+        return await http.ask(call)
+    except NoAnswer as error:
+        raise _lost(error, NotSent(str(error))) from error
+
+
+async def ask_changing(http: HttpClient, call: Call) -> Answer:
+    """A call that changes something: where its answer is lost, it may have happened."""
+    try:
+        return await http.ask(call)
+    except NoAnswer as error:
+        raise _lost(error, OutcomeUnknown(str(error))) from error
+
+
+def _lost(error: NoAnswer, raised: ProviderError) -> ProviderError:
+    raised.failed_here = error.failed_here
+    return raised
+
+
+def may_have_happened(answer: Answer) -> bool:
+    """Whether an answer without the handle leaves open what a changing call did: a success that cannot be read,
+    "see other" (the answer stands elsewhere), a server's own timeout, and its failures. Others refuse."""
+    return 200 <= answer.status < 300 or answer.status in (303, 408) or answer.status >= 500
+
+
+async def closed_or_ended(
+    closing: Awaitable[Closed], look: Callable[[ProviderError], Awaitable[Closed]]
+) -> Closed:
+    """A close; where its answer is no proof, or is lost, what the platform itself says of the session then.
+
+    `look` is told how the close failed, asks its status or list, and raises NotClosed where that says that it
+    lives, CannotAsk where there is neither. Raises what the close raised where nothing proves an end."""
+    try:
+        return await closing
+    except ProviderError as error:
+        try:
+            return await look(error)
+        except CannotAsk:
+            raise error from None
+        except ProviderError as still:
+            if isinstance(error, NotClosed):
+                raise NotClosed(f"{error}; {still}") from error
+            raise error from still
+
+
+def refusal(answer: Answer, rules: Sequence[Rule] = ()) -> ProviderError:
+    """The error that says what a bad answer means, given that nothing was changed by the call."""
+    said = describe(answer)
+    match verdict_of(answer, rules):
+        case Verdict.CREDENTIALS:
+            return CredentialRefused(said)
+        case Verdict.OUT_OF_BALANCE:
+            return OutOfBalance(said)
+        case Verdict.THROTTLED:
+            whole_key = limits_whole_key(answer, rules)
+            return Throttled(said, answer.retry_after_seconds, whole_key=whole_key)
+        case Verdict.LOADING | Verdict.TRANSIENT | Verdict.ALIVE:
+            return Unavailable(said)
+        case Verdict.GONE:
+            return ModelMissing(said)
+        case Verdict.MISCONFIGURED:
+            return Misconfigured(said)
+        case unknown:
+            assert_never(unknown)
+
+
+def listed_models(answer: Answer, rules: Sequence[Rule] = ()) -> list[Mapping[str, Any]]:
+    """The entries of a model list. Raises what a bad answer means."""
+    body = answer.json
+    entries = body.get("data") if isinstance(body, Mapping) else None
+    if answer.status != 200 or not isinstance(entries, list):
+        raise refusal(answer, rules)
+    return [entry for entry in entries if isinstance(entry, Mapping)]

@@ -1,0 +1,64 @@
+"""Where the answers of an API that is only configured say what: dotted paths like `data.items.0.id`."""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from pydantic import AfterValidator
+from pydantic_core import PydanticCustomError
+
+from orchestrator.providers.port.answers import Answer
+
+_PATH = re.compile(r"(?:\$\.)?[\w-]+(?:\.[\w-]+)*")
+
+#: Seconds beyond which a number must be milliseconds: the year 5138.
+_MILLISECONDS_ABOVE = 1e11
+
+
+def _json_path(path: str) -> str:
+    if not _PATH.fullmatch(path):
+        raise PydanticCustomError("json_path", "is no path like data.items.0.id: {path}", {"path": path})
+    return path.removeprefix("$.")
+
+
+JsonPath = Annotated[str, AfterValidator(_json_path)]
+
+
+def read_path(body: Any, path: str | None) -> Any:
+    """What the path points to; None where there is nothing."""
+    for part in path.split(".") if path else ():
+        if isinstance(body, Mapping):
+            body = body.get(part)
+        elif isinstance(body, list) and part.isdecimal() and int(part) < len(body):
+            body = body[int(part)]
+        else:
+            return None
+    return body if path else None
+
+
+def read_text(body: Any, path: str | None) -> str | None:
+    value = read_path(body, path)
+    return (
+        str(value) if isinstance(value, str | int) and not isinstance(value, bool) and value != "" else None
+    )
+
+
+def read_time(body: Any, path: str | None) -> datetime | None:
+    """Unix seconds or milliseconds, or ISO 8601; without a zone it is UTC. None where it is neither."""
+    value = read_path(body, path)
+    try:
+        if isinstance(value, str) and not value.replace(".", "", 1).isdecimal():
+            told = datetime.fromisoformat(value)
+            return told if told.tzinfo else told.replace(tzinfo=UTC)
+        number = float(value)
+        return datetime.fromtimestamp(number / (1000 if number > _MILLISECONDS_ABOVE else 1), UTC)
+    except (ValueError, TypeError, OverflowError, OSError):
+        return None
+
+
+def is_readable(answer: Answer) -> bool:
+    """A success that is nothing but what an API says: JSON, or nothing at all."""
+    return (
+        not answer.oversized and not answer.is_html and (not answer.body.strip() or answer.json is not None)
+    )

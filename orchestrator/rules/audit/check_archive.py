@@ -1,0 +1,56 @@
+"""What must hold of the archive: what left the live tables is there as it was, and its sum opens the ledger."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from orchestrator.rules.audit.invariants import ArchivedMoney, Check, Finding
+from orchestrator.rules.installation.retention import ArchivedBook
+from orchestrator.rules.values import ZERO, ArchivedSession
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ArchivedFacts:
+    """An archived session, with the digest of what the archive holds of it now."""
+
+    tombstone: ArchivedSession
+    digest: str | None
+
+
+def judge_archived(facts: ArchivedFacts) -> Iterator[Finding]:
+    """What is wrong with one archived session; one whose record was deleted has nothing to compare."""
+    tombstone = facts.tombstone
+    if tombstone.digest is None:
+        return
+    if tombstone.record is None:
+        yield Finding(Check.ARCHIVE, tombstone.id, "its record is missing")
+    elif facts.digest != tombstone.digest:
+        problem = "its record or its ledger entries are not those that were archived"
+        yield Finding(Check.ARCHIVE, tombstone.id, problem)
+
+
+def archived_money(money: ArchivedMoney) -> Iterator[str]:
+    """What is wrong with an account's opening entries, and with its entries in the archive."""
+    books = {book.book: book for book in money.books}
+    for name in sorted(books.keys() | money.openings.keys()):
+        opened = money.openings.get(name, ())
+        left = books[name].amount if name in books else ZERO
+        if len(opened) > 1:
+            yield f"{len(opened)} entries open its ledger against {name}"
+        elif name in books and not opened:
+            yield f"no entry opens its ledger against {name}: {left} left it"
+        elif sum(opened) != left:
+            yield f"its ledger opens with {sum(opened)} against {name}, what left it adds up to {left}"
+    if money.kept is not None:
+        for book in money.books:
+            yield from _kept(book, money)
+    for session_id in money.unknown:
+        yield f"the archive has entries of session {session_id}, and no such session"
+
+
+def _kept(book: ArchivedBook, money: ArchivedMoney) -> Iterator[str]:
+    amount, entries = (money.kept or {}).get(book.book, (ZERO, 0))
+    if (amount, entries) != (book.kept_amount, book.kept_entries):
+        yield (
+            f"the archive has {entries} entries against {book.book} of {amount} in all,"
+            f" {book.kept_entries} of {book.kept_amount} were archived"
+        )

@@ -1,0 +1,303 @@
+"""Rows are judged one by one, each with all that belongs to it; the store brings them, changed ones first."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import assert_never
+
+from orchestrator.rules.audit.check_archive import archived_money
+from orchestrator.rules.audit.invariants import (
+    AccountFacts,
+    Check,
+    Finding,
+    Now,
+    PlacementFacts,
+    SessionFacts,
+    Told,
+)
+from orchestrator.rules.audit.quota_audit import over_quota
+from orchestrator.rules.audit.wait_limits import longest_unwell
+from orchestrator.rules.billing import money
+from orchestrator.rules.billing.groups import Group, grouped, is_counted_as
+from orchestrator.rules.sessions.stops import Forecast, next_stop
+from orchestrator.rules.states import (
+    SERVING,
+    TERMINAL,
+    UNENDED,
+    IllegalTransition,
+    PlacementState,
+    State,
+    StopReason,
+    checked,
+)
+from orchestrator.rules.values import ZERO, Session
+
+
+def judge_session(facts: SessionFacts, now: Now) -> Iterator[Finding]:
+    """What is wrong with one session and its placements."""
+    session = facts.session
+    for check, problems in (
+        (Check.STEPS, _steps(facts)),
+        (Check.STEPS, _plan(session, now)),
+        (Check.LEASES, _session_lease(session, now)),
+        (Check.TRANSITIONS, _history(facts, now)),
+        (Check.SERVING, _serving(facts)),
+        (Check.LEAKS, _leaks(facts)),
+        (Check.DELETED, _deleted(session)),
+        (Check.POSTED, _posted(facts)),
+        (Check.COST, _cost(session, now)),
+        (Check.PAID, _paid(session)),
+        (Check.ALIVE, _alive(session, now)),
+    ):
+        yield from (Finding(check, session.id, problem) for problem in problems)
+    for placement in facts.placements:
+        yield from judge_placement(placement, now)
+
+
+def judge_placement(placement: PlacementFacts, now: Now) -> Iterator[Finding]:
+    """What is wrong with one placement by itself; its session is the subject, where it has one."""
+    subject = placement.session_id or placement.id
+    pending = {PlacementState.OPENING, PlacementState.UNKNOWN, PlacementState.CLOSING}
+    if placement.state in pending and placement.next_step is None:
+        yield Finding(
+            Check.STEPS, subject, f"placement {placement.id} is {placement.state} and has no next step"
+        )
+    if placement.state is PlacementState.CLOSED and placement.proof is None:
+        yield Finding(Check.PROOFS, subject, f"placement {placement.id} is closed without a proof")
+    if placement.forced_at is not None and not (placement.forced_by and placement.forced_why):
+        yield Finding(
+            Check.FORCED, subject, f"nobody says by whom and why placement {placement.id} was forced"
+        )
+    for check, problems in (
+        (Check.STEPS, _too_far(placement, placement.declared_end_at, now)),
+        (Check.LEASES, _lease(placement, placement.lease_until, now)),
+    ):
+        yield from (Finding(check, subject, f"placement {placement.id}: {problem}") for problem in problems)
+
+
+def judge_account(facts: AccountFacts, now: Now) -> Iterator[Finding]:
+    """What is wrong with one account's money and quota."""
+    for check, problems in (
+        (Check.BALANCE, _balance(facts)),
+        (Check.FUNDS, _funds(facts, now)),
+        (Check.QUOTA, over_quota(facts)),
+        (Check.COUNTS, _counts(facts)),
+        (Check.COUNTS, _groups(facts)),
+        (Check.ARCHIVE, archived_money(facts.archived)),
+    ):
+        yield from (Finding(check, facts.account.id, problem) for problem in problems)
+
+
+def judge_lateness(step: str, due: datetime, lease_until: datetime | None, subject: str) -> Finding:
+    """A step that is overdue: somebody held it and let it go, or nobody ever came."""
+    if lease_until is None:
+        return Finding(Check.OVERDUE, subject, f"{step} is due since {_when(due)}")
+    return Finding(Check.LEASES, subject, f"nobody took over {step}: its lease ended {_when(lease_until)}")
+
+
+def _steps(facts: SessionFacts) -> Iterator[str]:
+    session = facts.session
+    match session.state:
+        case State.QUEUED | State.STARTING | State.RUNNING:
+            if session.next_step is None:
+                yield f"it is {session.state} and has no next step"
+        case State.STOPPING:
+            if not any(placement.state in UNENDED for placement in facts.placements):
+                yield "it is stopping and none of its placements is left to wait for"
+        case State.CREATED | State.STOPPED | State.FAILED:
+            if session.next_step is not None:
+                yield f"it is {session.state} and has the step {session.next_step}"
+        case unknown:
+            assert_never(unknown)
+
+
+def _plan(session: Session, now: Now) -> Iterator[str]:
+    """Its stop is worked out from the row alone where no setting of today may have moved since: not while it starts."""
+    yield from _too_far(session, None, now)
+    if session.state not in {State.QUEUED, State.RUNNING}:
+        return
+    stop = next_stop(session, now.patience(session.provider).policy)
+    if (session.ends_at, session.stop_at_reason) != (stop.ends_at, stop.reason):
+        yield f"it is to stop {_when(session.ends_at)}, by its rules {_when(stop.ends_at)}"
+    elif session.stop_at is not None and session.stop_at > _latest(stop, session.stop_at):
+        yield f"its stop is decided {_when(session.stop_at)}, later than another of its rules allows"
+
+
+def _latest(stop: Forecast, at: datetime) -> datetime:
+    """How long an idle session may be kept for late reports, whatever the grace was when that was planned."""
+    return min((rule.at for rule in stop.candidates if rule.reason is not StopReason.IDLE), default=at)
+
+
+def _too_far(row: Session | PlacementFacts, end: datetime | None, now: Now) -> Iterator[str]:
+    """`end`: an orphan that nothing can close by its id is looked at again then."""
+    longest = now.patience(row.provider).waits.get(row.next_step) if row.next_step else None
+    if longest is None or row.next_step_at is None:
+        return
+    if row.next_step_at > max(now.at + longest, end or now.at):
+        yield f"its {row.next_step} waits until {_when(row.next_step_at)}, longer than any"
+
+
+def _session_lease(session: Session, now: Now) -> Iterator[str]:
+    """A success that was reported since spared the ping for whose sake the lease would have been taken over."""
+    until, alive = session.lease_until, session.last_alive_at
+    return _lease(session, max(until, alive) if until and alive else until, now)
+
+
+def _lease(row: Session | PlacementFacts, until: datetime | None, now: Now) -> Iterator[str]:
+    if row.lease_token is not None and row.next_step is None:
+        yield "it is at rest and under a lease"
+    elif row.lease_until is not None and row.lease_until - now.at > now.longest_lease:
+        yield f"its lease lasts until {_when(row.lease_until)}, longer than any"
+    elif until is not None and _is_left_behind(row, until, now):
+        yield f"its lease ended {_when(until)}, and nobody took it over"
+
+
+def _is_left_behind(row: Session | PlacementFacts, until: datetime, now: Now) -> bool:
+    """What follows a lease came long ago, and is put off again; a step that is overdue tells of itself."""
+    if row.next_step is None or row.next_step_at is None:
+        return False
+    long_ago = now.at - timedelta(seconds=now.bounds.overdue_after_seconds)
+    silence = now.patience(row.provider).waits.get(row.next_step, timedelta(0))
+    return until + silence < long_ago <= row.next_step_at
+
+
+def _history(facts: SessionFacts, now: Now) -> Iterator[str]:
+    """Events may be pruned; those that are left must follow each other, and lead to the row."""
+    session, last = facts.session, None
+    for told in facts.told:
+        if last is None and told.kind == "created" and told.previous is not None:
+            yield f"it began as {told.previous}"
+        if not _legal(told.previous, told.state):
+            yield f"an event tells of {told.previous} becoming {told.state}"
+        elif last is not None and not _follows(last, told):
+            yield f"after {last.state} an event tells of {told.previous} becoming {told.state}"
+        last = told
+    if last is not None and last.state != session.state:
+        yield f"it is {session.state}, its last event says {last.state}"
+    if last is None and (now.events_since is None or session.created_at > now.events_since):
+        yield "no event tells of it"
+
+
+def _legal(previous: str | None, state: str) -> bool:
+    if previous is None:
+        return state in {State.CREATED, State.QUEUED, State.STARTING}
+    try:
+        return previous == state or bool(checked(State(previous), State(state)))
+    except (ValueError, IllegalTransition):
+        return False
+
+
+def _follows(last: Told, told: Told) -> bool:
+    """One change may make several events, each with the state before it."""
+    return told.previous == last.state or (told.previous, told.state) == (last.previous, last.state)
+
+
+def _serving(facts: SessionFacts) -> Iterator[str]:
+    serving = [placement.id for placement in facts.placements if placement.state in SERVING]
+    if len(serving) > 1:
+        yield f"{len(serving)} placements serve it: {', '.join(sorted(serving)[:5])}"
+
+
+def _leaks(facts: SessionFacts) -> Iterator[str]:
+    state = facts.session.state
+    for placement in facts.placements:
+        if state in TERMINAL and placement.state in UNENDED:
+            yield f"it is {state} and placement {placement.id} is {placement.state}"
+        elif state is State.STOPPING and placement.state is PlacementState.OPEN:
+            yield f"it is stopping and nobody closes placement {placement.id}"
+
+
+def _deleted(session: Session) -> Iterator[str]:
+    if session.deleted_at is not None and session.state not in TERMINAL | {State.CREATED}:
+        yield f"it is deleted and {session.state}"
+
+
+def _posted(facts: SessionFacts) -> Iterator[str]:
+    session = facts.session
+    if (session.charged, session.charges) != (facts.posted, facts.postings):
+        yield (
+            f"it says {session.charged} in {session.charges} postings, "
+            f"the ledger {facts.posted} in {facts.postings}"
+        )
+
+
+def _cost(session: Session, now: Now) -> Iterator[str]:
+    if session.running_since is None:
+        due = money.cost_if_stopped_at(session, session.stopped_at or now.at)
+        if session.charged != due:
+            yield f"it was charged {session.charged} and costs {due}"
+        return
+    lag = timedelta(hours=1, seconds=now.bounds.charge_slack_seconds)
+    most, least = money.cost_by(session, now.at), money.cost_by(session, now.at - lag)
+    if session.charged > most:
+        yield f"it was charged {session.charged} and has cost {most} so far"
+    if session.charged < least:
+        yield f"it was charged {session.charged} and had cost {least} an hour ago"
+
+
+def _paid(session: Session) -> Iterator[str]:
+    alive, ended = session.last_alive_at, session.stopped_at
+    if session.stop_reason is not StopReason.DEAD or session.held_since is None:
+        return
+    if alive is not None and ended is not None and ended > alive:
+        yield f"a brake held it, and it pays until {_when(ended)}, its last proof of life is of {_when(alive)}"
+
+
+def _alive(session: Session, now: Now) -> Iterator[str]:
+    since = session.not_well_since
+    if session.state is not State.RUNNING or since is None:
+        return
+    longest = longest_unwell(now.patience(session.provider).policy)
+    if now.at > since + longest + timedelta(seconds=now.bounds.overdue_after_seconds):
+        yield f"it runs, and has given no proof of life since {_when(since)}"
+
+
+def _balance(facts: AccountFacts) -> Iterator[str]:
+    account = facts.account
+    if account.balance != facts.posted:
+        yield f"its balance is {account.balance}, its ledger adds up to {facts.posted}"
+    allowed = max(facts.plan.overdraft_limit, account.charged_under or ZERO)
+    if account.balance < -allowed:
+        yield f"its balance is {account.balance}, its overdraft {allowed}"
+
+
+def _funds(facts: AccountFacts, now: Now) -> Iterator[str]:
+    if facts.active is None:
+        return
+    account = facts.account
+    since = min(now.at, account.funds_end_at or now.at)
+    running = [session for session in facts.active if session.state is State.RUNNING]
+    end = money.funds_end(account.balance, running, since, facts.plan.overdraft_limit)
+    expected = end.at if end else None
+    if account.funds_end_at is not None and account.funds_session_id is None:  # they last a little longer
+        if expected is None or expected < account.funds_end_at:
+            yield f"its funds last until {_when(account.funds_end_at)}, by the formula {_when(expected)}"
+    elif account.funds_end_at != expected:
+        yield f"its funds end {_when(account.funds_end_at)}, by the formula {_when(expected)}"
+
+
+def _counts(facts: AccountFacts) -> Iterator[str]:
+    counted, there = (facts.at_rest.counted, facts.at_rest.there) if facts.at_rest else ({}, {})
+    for what in sorted(counted.keys() | there.keys()):
+        if counted.get(what, 0) != there.get(what, 0):
+            yield f"{there.get(what, 0)} sessions are {what}, {counted.get(what, 0)} were counted"
+
+
+def _groups(facts: AccountFacts) -> Iterator[str]:
+    if facts.active is None or facts.groups is None:
+        return
+    counted = {group.key: group for group in facts.groups}
+    there = {group.key: group for group in grouped(facts.active)}
+    for key in sorted(counted.keys() | there.keys()):
+        as_counted, as_found = counted.get(key), there.get(key)
+        if not is_counted_as(as_counted, as_found):
+            phase, price, nodes, block = key
+            what = f"{phase} at {price} on {nodes} nodes by {block} s"
+            yield f"of its sessions {what} there are {_sums(as_found)}, counted were {_sums(as_counted)}"
+
+
+def _sums(group: Group | None) -> str:
+    return "none" if group is None else f"{group.sessions} ({group.charged} charged)"
+
+
+def _when(at: datetime | None) -> str:
+    return "never" if at is None else f"{at:%Y-%m-%d %H:%M:%S}Z"

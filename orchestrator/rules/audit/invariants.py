@@ -1,0 +1,224 @@
+"""What must hold of what is stored, whatever has failed: each check finds what breaks it, and healthy is nothing."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+from types import MappingProxyType
+
+from orchestrator.rules.audit.wait_limits import Patience
+from orchestrator.rules.billing.groups import Group
+from orchestrator.rules.events import PREFIX, Event
+from orchestrator.rules.installation.retention import ArchivedBook
+from orchestrator.rules.states import PlacementState, Step
+from orchestrator.rules.values import ZERO, Account, Plan, Session
+
+
+class Check(StrEnum):
+    """What is looked at; the label of the metric."""
+
+    STEPS = "steps"
+    OVERDUE = "overdue"
+    LEASES = "leases"
+    TRANSITIONS = "transitions"
+    SERVING = "serving"
+    CREDENTIALS = "credentials"
+    LEAKS = "leaks"
+    PROOFS = "proofs"
+    FORCED = "forced"
+    DELETED = "deleted"
+    QUOTA = "quota"
+    BALANCE = "balance"
+    POSTED = "posted"
+    COST = "cost"
+    PAID = "paid"
+    ALIVE = "alive"
+    FUNDS = "funds"
+    OUTBOX = "outbox"
+    SCHEDULER = "scheduler"
+    WRITTEN_OFF = "written_off"
+    ROWS = "rows"
+    COUNTS = "counts"
+    ARCHIVE = "archive"
+
+
+MEANING: Mapping[Check, str] = MappingProxyType(
+    {
+        Check.STEPS: "every live row has a next step, no further ahead than its kind waits, and the stop of its rules",
+        Check.OVERDUE: "no step is overdue for long",
+        Check.LEASES: "no lease is older than its time, longer than any, or on a row at rest",
+        Check.TRANSITIONS: "every state that an event tells of follows from the one before; the last is the row's",
+        Check.SERVING: "a session has at most one placement that is not closing",
+        Check.CREDENTIALS: "an exclusive credential carries at most one unclosed placement",
+        Check.LEAKS: "a session that is over has no placement that goes on",
+        Check.PROOFS: "every closed placement has its proof",
+        Check.FORCED: "every close that was forced says by whom and why",
+        Check.DELETED: "only what is over, or never began, is deleted",
+        Check.QUOTA: "nothing was admitted over the quota of its time, our cleanup debt apart",
+        Check.BALANCE: "a balance is what its ledger adds up to, and not below the overdraft of its last charge",
+        Check.POSTED: "what a session says it was charged is what the ledger says",
+        Check.COST: "a session was charged what the formula says",
+        Check.PAID: "who was found dead after a hold pays until its last proof of life, and no longer",
+        Check.ALIVE: "nothing runs without a proof of life for longer than any verdict and a hold together allow",
+        Check.FUNDS: "an account's funds end when the formula says",
+        Check.OUTBOX: "events leave soon",
+        Check.SCHEDULER: "a scheduler ticks",
+        Check.WRITTEN_OFF: "nothing was written off in the last day",
+        Check.ROWS: "every row can be read",
+        Check.COUNTS: "sessions are as many, and those that run as dear, as the database has counted",
+        Check.ARCHIVE: "what left the live tables is archived as it was, and its sum opens the ledger",
+    }
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Bounds:
+    """`[audit]` of the configuration: how late is too late, in seconds."""
+
+    overdue_after_seconds: float = 600
+    outbox_after_seconds: float = 300
+    scheduler_after_seconds: float = 60
+    charge_slack_seconds: float = 900
+    """How far beyond its hour a posting may lag."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One violation: which check, of whom, and what is wrong."""
+
+    check: Check
+    subject: str
+    detail: str
+
+    @property
+    def key(self) -> tuple[Check, str]:
+        """A check counts each subject once."""
+        return self.check, self.subject
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Told:
+    """What one event tells of a session's state."""
+
+    seq: int
+    kind: str
+    previous: str | None
+    state: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlacementFacts:
+    """Of a placement, what is judged."""
+
+    id: str
+    session_id: str | None
+    provider: str
+    state: PlacementState
+    proof: str | None
+    declared_end_at: datetime | None = None
+    next_step: Step | None
+    next_step_at: datetime | None
+    lease_token: str | None
+    lease_until: datetime | None
+    forced_at: datetime | None = None
+    forced_by: str | None = None
+    forced_why: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SessionFacts:
+    """A session with all that belongs to it, as one moment saw them."""
+
+    session: Session
+    placements: Sequence[PlacementFacts] = ()
+    posted: Decimal = ZERO
+    postings: int = 0
+    told: Sequence[Told] = ()
+    """Its events that are kept, in their order."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Admission:
+    """When one session that counts came, and what it was counted against (`Session.admitted_under`)."""
+
+    created_at: datetime
+    admitted_at: datetime | None
+    """None: it neither starts, runs nor stops."""
+    under: Mapping[str, int]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AtRest:
+    """How many sessions of an account wait for nothing, by state and provider."""
+
+    counted: Mapping[str, int]
+    """As the database counted them when they came and went."""
+    there: Mapping[str, int]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ArchivedMoney:
+    """What left an account's ledger, what stands for it there, and what the archive holds of it."""
+
+    books: Sequence[ArchivedBook] = ()
+    """As the database added it up when it left."""
+    openings: Mapping[str, Sequence[Decimal]] = field(default_factory=dict)
+    """Book → what the entries that open the ledger add to the account's book."""
+    kept: Mapping[str, tuple[Decimal, int]] | None = None
+    """Book → what the entries in the archive add up to, and how many they are; None where they were not read."""
+    unknown: Sequence[str] = ()
+    """Sessions with entries in the archive that the archive does not know."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AccountFacts:
+    """An account with all that belongs to it, as one moment saw them."""
+
+    account: Account
+    posted: Decimal
+    """What its ledger adds up to."""
+    plan: Plan
+    """With the account's own numbers laid over it."""
+    active: Sequence[Session] | None = None
+    """Its starting and running sessions; None where they are too many to be read."""
+    total: int | None = None
+    concurrent: int | None = None
+    nodes: int | None = None
+    """What it holds, nodes of the concurrent ones together; None where its plan knows no quota."""
+    admissions: Sequence[Admission] = ()
+    """Of what it holds, read only where that is more than its plan allows now."""
+    at_rest: AtRest | None = None
+    """None where they are too many to be counted each minute: a full audit counts them."""
+    groups: Sequence[Group] | None = None
+    """Its starting and running sessions as the database has summed them up; None where they were not read."""
+    archived: ArchivedMoney = ArchivedMoney()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Now:
+    """When it is looked at, and what counts as late then."""
+
+    at: datetime
+    bounds: Bounds
+    longest_lease: timedelta
+    patience: Callable[[str | None], Patience]
+    """At each provider; None: for rows of none."""
+    events_since: datetime | None
+    """Older events have been pruned: whoever was created later has all of its own. None: so has everybody."""
+
+
+def turned(before: Mapping[str, int], after: Mapping[str, int], found: Sequence[Finding]) -> Iterator[Event]:
+    """An event for each check that is violated where it was well, or well again. Both count violations by check."""
+    for check in Check:
+        if bool(before.get(check)) == bool(after.get(check)):
+            continue
+        examples = [{"subject": f.subject, "detail": f.detail} for f in found if f.check is check]
+        data = {
+            "check": check.value,
+            "meaning": MEANING[check],
+            "violations": after.get(check, 0),
+            "examples": examples[:5],
+        }
+        kind = "violated" if after.get(check) else "healed"
+        yield Event(type=f"{PREFIX}.audit.{kind}", subject=check.value, data=data)

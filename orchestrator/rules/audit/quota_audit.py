@@ -1,0 +1,44 @@
+"""Was anything admitted over its quota? Judged long after, by what each session was counted against when it came."""
+
+from collections.abc import Iterator, Sequence
+
+from orchestrator.rules.audit.invariants import AccountFacts, Admission
+
+
+def over_quota(facts: AccountFacts) -> Iterator[str]:
+    """What an account was given and should not have been."""
+    for what, held, name in _over_what_is_allowed_now(facts):
+        allowed = _allowed_to_the_newest(facts.admissions, name)
+        if allowed is not None and held > allowed:
+            yield f"it holds {held} {what}, {allowed} were allowed when the newest came"
+    for session in facts.active or ():
+        most = session.admitted_under.get("max_nodes")
+        if most is not None and session.nodes > most:
+            yield f"session {session.id} has {session.nodes} nodes, {most} were allowed when it came"
+
+
+def is_over_quota(facts: AccountFacts) -> bool:
+    """Does it hold more than its plan allows now? Then what it was admitted under must be read too."""
+    return any(_over_what_is_allowed_now(facts))
+
+
+def _over_what_is_allowed_now(facts: AccountFacts) -> Iterator[tuple[str, int, str]]:
+    """What is more than the plan has now. That alone is no fault: an operator may have lowered the limit."""
+    plan = facts.plan
+    for what, held, name, limit in (
+        ("sessions", facts.total, "max_sessions", plan.max_sessions),
+        ("concurrent sessions", facts.concurrent, "max_concurrent", plan.max_concurrent),
+        ("nodes in total", facts.nodes, "max_nodes_total", plan.max_nodes_total),
+    ):
+        if held is not None and limit is not None and held > limit:
+            yield what, held, name
+
+
+def _allowed_to_the_newest(admissions: Sequence[Admission], name: str) -> int | None:
+    """All that is held was there when the newest came, and it was counted with it. None: nothing bound it, or nobody
+    knows. Of several at one instant, the one that was allowed most."""
+    of_all = name == "max_sessions"
+    came = [(at, one.under) for one in admissions if (at := one.created_at if of_all else one.admitted_at)]
+    newest = max((at for at, _ in came), default=None)
+    limits = [under.get(name) for at, under in came if at == newest]
+    return None if None in limits else max((limit for limit in limits if limit is not None), default=None)

@@ -1,0 +1,58 @@
+"""How long is waited: how far ahead a row's next step may lie at most, and how a crowd that waited goes again."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+from orchestrator.rules.sessions.decide import JITTER, RETRY_AFTER_INTERVALS
+from orchestrator.rules.states import Step
+from orchestrator.rules.upstream.brake import SLOWDOWN
+from orchestrator.rules.values import Policy
+
+#: An open or a resolve that was not sent is tried again after so long at most. Seconds.
+RETRY_LAST = 60.0
+#: A ping that is due waits for so many intervals, where others of its model or key were told to wait.
+HELD_INTERVALS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """At one provider: the longest wait of each step that does not wait for an instant of its row's own."""
+
+    policy: Policy
+    waits: Mapping[Step, timedelta]
+
+
+def patience(policy: Policy, leases: Mapping[Step, float], resolve_after_seconds: float) -> Patience:
+    """`leases`: how long a claim of each stands, in seconds. An open that was claimed is a resolve from then on."""
+    interval, retry = policy.ping_interval_seconds, policy.close_retry_max_seconds
+    told = RETRY_AFTER_INTERVALS * interval
+    waits = {
+        Step.PING: max(told, SLOWDOWN * interval),
+        Step.RESOLVE: max(resolve_after_seconds, told, retry, RETRY_LAST),
+        Step.CLOSE: retry * (1 + JITTER),
+    }
+    return Patience(policy, {step: timedelta(seconds=waits[step] + leases[step]) for step in waits})
+
+
+def longest_unwell(policy: Policy) -> timedelta:
+    """Return after how long without a proof of life no session runs any more: the longest that a verdict is allowed,
+    a hold, and the pings in between."""
+    allowed = max(
+        policy.unusable_after_seconds,
+        policy.throttled_after_seconds,
+        policy.busy_dead_after_seconds,
+        policy.start_timeout_seconds + policy.dead_after_seconds,
+    )
+    waits = (RETRY_AFTER_INTERVALS + policy.dead_after_failures) * policy.ping_interval_seconds
+    return timedelta(seconds=allowed + policy.brake_max_seconds + waits)
+
+
+def spread(policy: Policy) -> float:
+    """Seconds within which those that a Retry-After held together go again, each at a moment of its own."""
+    return policy.ping_interval_seconds * JITTER
+
+
+def held_at_most(policy: Policy) -> float:
+    """Seconds for which what others were told keeps a session's ping waiting; what it was told itself may be longer."""
+    return policy.ping_interval_seconds * HELD_INTERVALS

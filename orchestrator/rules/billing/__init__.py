@@ -1,0 +1,7 @@
+"""What a session costs, and when the funds of an account end.
+
+money   the cost of a session; the end of funds
+meters  the integer arithmetic below `money`
+groups  bounds for many similar sessions at once
+funds   the next step of an account: end of funds, warning, hourly charge
+"""

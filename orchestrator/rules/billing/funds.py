@@ -1,0 +1,91 @@
+"""What an account needs next: its funds end, it is warned before, and its costs are posted by the hour."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from orchestrator.rules.billing.meters import Costly
+from orchestrator.rules.billing.money import FundsEnd
+from orchestrator.rules.states import State, Step
+from orchestrator.rules.values import Account, Policy
+from orchestrator.rules.warnings import next_warning
+
+#: Costs are posted at least this often while a session runs.
+POST_EVERY = timedelta(hours=1)
+
+
+def with_funds(account: Account, end: FundsEnd | None, now: datetime, *, runs: bool) -> Account:
+    """The account with the end of its funds worked out anew; `runs`: whether any session does."""
+    return replace(
+        account,
+        funds_end_at=end.at if end else None,
+        funds_session_id=end.session_id if end else None,
+        next_charge_at=(account.next_charge_at or now + POST_EVERY) if runs else None,
+    )
+
+
+def lasting(account: Account, until: datetime | None, now: datetime, *, runs: bool) -> Account:
+    """The account whose funds last beyond `until`, nobody knows yet by how little; None: for ever."""
+    known = with_funds(account, None, now, runs=runs)
+    return replace(known, funds_end_at=until)
+
+
+def is_far(until: datetime | None, policy: Policy, now: datetime) -> bool:
+    """Whether funds that last until then, and perhaps a little longer, need not be known better: nobody stops and
+    nobody is warned yet. None: for ever."""
+    return until is None or until - now > _first_warning(policy)
+
+
+def charged_up_to(account: Account) -> str:
+    """The session, by its id, after which the hourly posting that has begun goes on; empty: at the first."""
+    begun = account.charging_since is not None and account.charging_since == account.next_charge_at
+    return account.charged_up_to or "" if begun else ""
+
+
+def charging(account: Account, last: str) -> Account:
+    """The account with its hourly posting done up to this session."""
+    return replace(account, charging_since=account.next_charge_at, charged_up_to=last)
+
+
+def charged(account: Account, now: datetime) -> Account:
+    """The account with its hourly posting done."""
+    return replace(account, next_charge_at=now + POST_EVERY, charging_since=None, charged_up_to=None)
+
+
+def burning(session: Costly) -> State | None:
+    """RUNNING; STARTING while it moves to its next placement, and will burn money again; None: it burns none."""
+    moves = session.state is State.STARTING and session.ever_ran
+    return session.state if moves or session.state is State.RUNNING else None
+
+
+def plan_account(account: Account, policy: Policy, now: datetime, *, moving: bool) -> Account:
+    """The account with its warnings noted and its one next step. `moving`: a session of it may be between two
+    placements."""
+    account, warn_at = _with_warning(account, policy, now, moving=moving)
+    wanted = (
+        (Step.FUNDS, account.funds_end_at),
+        (Step.FUNDS, warn_at),
+        (Step.CHARGE, account.next_charge_at),
+    )
+    due = min(((at, step) for step, at in wanted if at is not None), default=None)
+    return replace(account, next_step=due[1] if due else None, next_step_at=due[0] if due else None)
+
+
+def _with_warning(
+    account: Account, policy: Policy, now: datetime, *, moving: bool
+) -> tuple[Account, datetime | None]:
+    """Once for each threshold of a shortage; a shortage is over when the funds last beyond the first, and not
+    because somebody who moves burns nothing for a moment."""
+    end, thresholds = account.funds_end_at, policy.warn_before_stop_seconds
+    first = _first_warning(policy)
+    if end is None or not thresholds or end - now > first:
+        begins = end - first if end is not None and thresholds else None
+        return account if moving else replace(account, warned_seconds=None), begins
+    warning = next_warning(end, account.warned_seconds, policy, now)
+    if warning is not None and warning[0] <= now:
+        account = replace(account, warned_seconds=warning[1])
+        warning = next_warning(end, account.warned_seconds, policy, now)
+    return account, warning[0] if warning else None
+
+
+def _first_warning(policy: Policy) -> timedelta:
+    return timedelta(seconds=max(policy.warn_before_stop_seconds, default=0))

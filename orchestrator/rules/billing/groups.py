@@ -1,0 +1,203 @@
+"""Many sessions as a few groups of alike ones: how much they cost at most, and how long funds last at least.
+
+A group knows sums and no single session, so that nothing here is exact: every bound errs on the side on which the
+sessions are looked at one by one. It is off by one block of each session at most, and by what rounding adds."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+from fractions import Fraction
+from math import floor
+from typing import assert_never
+
+from orchestrator.rules.billing import money
+from orchestrator.rules.billing.meters import EPOCH, HORIZON, SECOND, TICK, Costly, ceil, half_even, per_block
+from orchestrator.rules.states import State
+from orchestrator.rules.values import ZERO, Session
+
+_MILLION = 1_000_000
+#: Sessions of an account are looked at one by one up to this number: that is exact, and costs less than the groups.
+FEW = 16
+
+
+class Phase(StrEnum):
+    STARTING = "starting"
+    """It has never run."""
+    MOVING = "moving"
+    """It has run, and starts at its next placement."""
+    RUNNING = "running"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Group:
+    """Sessions of one account that are alike in phase and price."""
+
+    phase: Phase
+    price_per_node_hour: Decimal
+    nodes: int
+    block_seconds: int
+    sessions: int
+    charged: Decimal
+    since_seconds: int
+    """Of the seconds since 1970 in which they began to run, without fractions."""
+    ran_seconds: int
+    """Of the seconds that each ran before, without fractions."""
+    latest_second: int
+    """None of them began to run after it."""
+
+    @property
+    def key(self) -> tuple[Phase, Decimal, int, int]:
+        return self.phase, self.price_per_node_hour, self.nodes, self.block_seconds
+
+    @property
+    def block(self) -> int:
+        return self.block_seconds * SECOND
+
+    @property
+    def zero(self) -> int:
+        """Of the instants at which they would have begun, had they run without a pause: at least this sum."""
+        return (self.since_seconds - self.ran_seconds - self.sessions) * SECOND
+
+    @property
+    def of_block(self) -> Fraction:
+        """What a block costs, in millionths."""
+        return Fraction(*per_block(self.price_per_node_hour, self.nodes, self.block_seconds))
+
+    @property
+    def rounding(self) -> Fraction:
+        """The cost of each is rounded, by half a millionth at most; nothing is added to what is free."""
+        return Fraction(self.sessions, 2) if self.price_per_node_hour else Fraction(0)
+
+    def spent_at(self, at: int) -> Fraction:
+        """What they, who run, have cost by then at most, with the blocks that begin there, in millionths. Not for an
+        instant before one of them began to."""
+        ran = self.sessions * at - self.zero
+        return (Fraction(ran, self.block) + self.sessions) * self.of_block + self.rounding
+
+    def spent_by(self, at: datetime) -> Fraction:
+        """The same for any instant: nobody has cost less later."""
+        return self.spent_at(max(_micros(at), self.latest_second * SECOND))
+
+
+def grouped(active: Iterable[Costly]) -> Sequence[Group]:
+    """The groups of these starting and running sessions, as the database keeps them."""
+    groups: dict[tuple[Phase, Decimal, int, int], Group] = {}
+    for one in active:
+        key = phase_of(one), one.price_per_node_hour, one.nodes, one.block_seconds
+        since = _second(one.running_since)
+        found = groups.get(key) or Group(
+            phase=key[0],
+            price_per_node_hour=key[1],
+            nodes=key[2],
+            block_seconds=key[3],
+            sessions=0,
+            charged=ZERO,
+            since_seconds=0,
+            ran_seconds=0,
+            latest_second=0,
+        )
+        groups[key] = replace(
+            found,
+            sessions=found.sessions + 1,
+            charged=found.charged + one.charged,
+            since_seconds=found.since_seconds + since,
+            ran_seconds=found.ran_seconds + one.ran_microseconds // SECOND,
+            latest_second=max(found.latest_second, since + 1),
+        )
+    return [groups[key] for key in sorted(groups)]
+
+
+def is_counted_as(counted: Group | None, there: Group | None) -> bool:
+    """Whether the database counts what is there; None: no such group. Of the latest second it may know a later one,
+    of a session that has left."""
+    if counted is None or there is None:
+        return counted is there
+    latest = counted.latest_second
+    return latest >= there.latest_second and replace(there, latest_second=latest) == counted
+
+
+def phase_of(session: Costly) -> Phase:
+    """Of a session that starts or runs."""
+    if session.state is State.RUNNING:
+        return Phase.RUNNING
+    return Phase.MOVING if session.ever_ran else Phase.STARTING
+
+
+def surely_begins(
+    balance: Decimal, groups: Sequence[Group], joining: Costly, now: datetime, overdraft: Decimal
+) -> bool:
+    """Whether `money.can_begin` is true for certain beside those of `groups` that run."""
+    return uncharged_at_most(groups, now) + money.uncharged(joining, now) <= balance + overdraft
+
+
+def surely_funded(
+    balance: Decimal,
+    groups: Sequence[Group],
+    joining: Session,
+    now: datetime,
+    min_funded_seconds: int,
+    overdraft: Decimal,
+) -> bool:
+    """Whether by `money.funded` nothing is missing for certain, beside all of `groups`."""
+    most = sum((_needed(group, now, min_funded_seconds) for group in groups), Fraction(0))
+    own = money.needed(replace(joining, running_since=now), now, min_funded_seconds)
+    return _money(most) - _charged(groups) + own <= balance + overdraft
+
+
+def uncharged_at_most(groups: Sequence[Group], at: datetime) -> Decimal:
+    """What those that run have cost by then, and was not charged yet: no more than this."""
+    running = list(_running(groups))
+    return _money(sum((group.spent_by(at) for group in running), Fraction(0))) - _charged(running)
+
+
+def last_until(funds: Decimal, groups: Sequence[Group], now: datetime) -> datetime | None:
+    """`funds`, without what was charged already, pay every block that begins until this instant, and with it. None
+    where they last for ever. It may lie in the past: then it is not known how long they last."""
+    burning = [group for group in _running(groups) if group.price_per_node_hour > 0 and group.sessions > 0]
+    if not burning:
+        return None
+    limit = floor((funds + _charged(burning)) * _MILLION)
+    spent = sum((group.spent_at(0) for group in burning), Fraction(0))
+    burn = sum((group.sessions * group.of_block / group.block for group in burning), Fraction(0))
+    until = floor((limit - spent) / burn)
+    if until >= _micros(now) + HORIZON // TICK:
+        return None
+    began = max(group.latest_second for group in burning) * SECOND
+    return EPOCH + (until if until >= began else 0) * TICK
+
+
+def _needed(group: Group, now: datetime, seconds: int) -> Fraction:
+    whole = max(1, ceil(seconds, group.block_seconds))
+    match group.phase:
+        case Phase.RUNNING:
+            return group.spent_by(now + timedelta(seconds=whole * group.block_seconds))
+        case Phase.STARTING:
+            price = group.of_block
+            return Fraction(group.sessions * half_even(whole * price.numerator, price.denominator))
+        case Phase.MOVING:
+            ran = Fraction(group.ran_seconds + group.sessions, group.block_seconds)
+            return (ran + group.sessions * (whole + 1)) * group.of_block + group.rounding
+        case unknown:
+            assert_never(unknown)
+
+
+def _running(groups: Iterable[Group]) -> Iterator[Group]:
+    return (group for group in groups if group.phase is Phase.RUNNING)
+
+
+def _charged(groups: Iterable[Group]) -> Decimal:
+    return sum((group.charged for group in groups), ZERO)
+
+
+def _micros(at: datetime) -> int:
+    return (at - EPOCH) // TICK
+
+
+def _second(at: datetime | None) -> int:
+    return 0 if at is None else _micros(at) // SECOND
+
+
+def _money(millionths: Fraction) -> Decimal:
+    return Decimal(ceil(millionths.numerator, millionths.denominator)).scaleb(-6)

@@ -1,0 +1,207 @@
+"""What has a session cost, and when do an account's funds end: a formula; nothing is written per block.
+
+Money is `Decimal` with six places, blocks are cut from the RUNNING time of all intervals together.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from math import floor
+
+from orchestrator.rules.billing.meters import (
+    EPOCH,
+    HORIZON,
+    SECOND,
+    TICK,
+    Costly,
+    Meter,
+    ceil,
+    first_overspent,
+    half_even,
+    per_block,
+    price_of_block,
+    unpaid,
+)
+from orchestrator.rules.states import State
+from orchestrator.rules.values import ZERO, Session
+
+MICRO = Decimal("0.000001")
+#: Beyond these digits an amount is a slip of the keyboard.
+_MAX_AMOUNT = Decimal(10) ** 15
+
+
+@dataclass(frozen=True, slots=True)
+class FundsEnd:
+    """At `at` a block of `session_id` begins that the account cannot pay."""
+
+    at: datetime
+    session_id: str
+
+
+def cost_of(price_per_node_hour: Decimal, nodes: int, blocks: int, block_seconds: int) -> Decimal:
+    """The price of `blocks` blocks. The total is rounded (half-even), never a block: so nothing drifts."""
+    numerator, denominator = per_block(price_per_node_hour, nodes, block_seconds)
+    return _as_money(half_even(numerator * blocks, denominator))
+
+
+def ran_by(session: Costly, at: datetime) -> int:
+    """Microseconds of RUNNING by `at`, over all intervals."""
+    if session.running_since is None:
+        return session.ran_microseconds
+    return session.ran_microseconds + max(0, (at - session.running_since) // TICK)
+
+
+def cost_by(session: Costly, at: datetime) -> Decimal:
+    """What it has cost by `at`: a block is charged as it begins, and failover begins no new one."""
+    if session.running_since is None:
+        return cost_if_stopped_at(session, at)
+    if at < session.running_since:
+        return _cost(session, ceil(session.ran_microseconds, session.block_seconds * SECOND))
+    return _cost(session, ran_by(session, at) // (session.block_seconds * SECOND) + 1)
+
+
+def cost_if_stopped_at(session: Costly, at: datetime) -> Decimal:
+    """What it costs in the end when its stop takes effect at `at`: the block beginning there does not begin.
+
+    A session that ran at all has cost its first block.
+    """
+    blocks = ceil(ran_by(session, at), session.block_seconds * SECOND)
+    return _cost(session, max(blocks, int(session.ever_ran)))
+
+
+def next_block_at(session: Costly, at: datetime) -> datetime | None:
+    """When the next block after `at` is charged; None for what does not run."""
+    if session.running_since is None:
+        return None
+    block = session.block_seconds * SECOND
+    begun = (ran_by(session, at) // block + 1) * block
+    return session.running_since + (begun - session.ran_microseconds) * TICK
+
+
+def uncharged(session: Costly, at: datetime) -> Decimal:
+    """What it has cost by `at` and is not yet in the ledger."""
+    return cost_by(session, at) - session.charged
+
+
+def cost_limit_at(session: Session) -> datetime | None:
+    """When the first block begins that its own `max_cost` cannot pay; None where that never happens."""
+    if session.max_cost is None or session.running_since is None or session.price_per_node_hour <= 0:
+        return None
+    ran = payable_blocks(session, session.max_cost) * session.block_seconds * SECOND
+    left = max(0, ran - session.ran_microseconds) * TICK if ran < HORIZON // TICK else HORIZON
+    return session.running_since + left if left < HORIZON else None
+
+
+def payable_blocks(session: Session, amount: Decimal) -> int:
+    """How many blocks `amount` pays: the most whose rounded cost is not above it. Not for a free session."""
+    numerator, denominator = price_of_block(session)
+    limit = floor(amount / MICRO)
+    # A total just below limit + ½ is rounded down to the limit; the half itself only towards an even limit.
+    return ((2 * limit + 1) * denominator - limit % 2) // (2 * numerator)
+
+
+def first_block_beyond(session: Session) -> Decimal | None:
+    """What its first block costs, where its own `max_cost` does not pay even that; else None."""
+    first = _cost(session, 1)
+    return first if session.max_cost is not None and first > session.max_cost else None
+
+
+def funded(
+    balance: Decimal,
+    active: Sequence[Costly],
+    joining: Session,
+    now: datetime,
+    min_funded_seconds: int,
+    overdraft: Decimal = ZERO,
+) -> Decimal | None:
+    """None if the balance carries `active` and `joining` for the coming time; else the amount missing.
+
+    `joining` is not among `active`. Whoever is starting counts as if it began to run now. The time is
+    rounded up to whole blocks of each session, at least one.
+    """
+    begun = replace(joining, running_since=now)
+    in_all = sum((needed(session, now, min_funded_seconds) for session in (*active, begun)), ZERO)
+    missing = in_all - balance - overdraft
+    return missing if missing > 0 else None
+
+
+def needed(session: Costly, now: datetime, seconds: int) -> Decimal:
+    """What a starting or running session costs in the coming time, in whole blocks, beyond what was charged."""
+    if session.state is State.STARTING and session.running_since is None:
+        session = replace(session, running_since=now)
+    if session.running_since is None:  # it stops, and costs no more
+        return uncharged(session, now)
+    whole = max(1, ceil(seconds, session.block_seconds)) * session.block_seconds
+    return cost_if_stopped_at(session, now + timedelta(seconds=whole)) - session.charged
+
+
+def can_begin(
+    balance: Decimal, running: Sequence[Costly], joining: Costly, now: datetime, overdraft: Decimal = ZERO
+) -> bool:
+    """Whether the block with which `joining` begins at `now` can be paid, beside all that `running` began by then.
+
+    `joining` comes last whatever its id: a block that began cannot be taken back. One that is resumed within a
+    block that it has paid begins none.
+    """
+    own = uncharged(joining, now)
+    spent = sum((uncharged(session, now) for session in running), own)
+    return own <= 0 or spent <= balance + overdraft
+
+
+def funds_end(
+    balance: Decimal, running: Sequence[Costly], since: datetime, overdraft: Decimal = ZERO
+) -> FundsEnd | None:
+    """The first instant from `since` on at which a block begins that the balance cannot pay, and whose it is.
+
+    Blocks that begin at one instant are paid in the order of session ids. Where blocks that began before
+    `since` cannot be paid, it is `since` and the first session by id. A free session never ends for funds.
+    """
+    meters = [Meter.of(session) for session in sorted(running, key=_by_id) if _burns(session)]
+    if not meters:
+        return None
+    spent = sum((cost_by(s, since) for s in running if not _burns(s)), ZERO)
+    funds = balance + overdraft + sum((s.charged for s in running), ZERO) - spent
+    limit = floor(funds / MICRO)
+    at = first_overspent(meters, limit, (since - EPOCH) // TICK)
+    return None if at is None else FundsEnd(EPOCH + at * TICK, unpaid(meters, limit, at))
+
+
+def burn_per_hour(sessions: Iterable[Costly]) -> Decimal:
+    """What those of `sessions` that run cost per hour together."""
+    return sum((s.price_per_node_hour * s.nodes for s in sessions if s.running_since is not None), ZERO)
+
+
+def money_at_risk(price_per_node_hour: Decimal, nodes: int, since: datetime, now: datetime) -> Decimal:
+    """What a placement may have burnt at its provider since its end was wanted: our loss, not the user's."""
+    numerator, denominator = per_block(price_per_node_hour, nodes, 1)
+    elapsed = max(0, (now - since) // TICK)
+    return _as_money(half_even(numerator * elapsed, denominator * SECOND))
+
+
+def parse_amount(text: str) -> Decimal | None:
+    """An amount as people and services write it; None for what is no number or has more than six places."""
+    try:
+        amount = Decimal(text)
+    except InvalidOperation:
+        return None
+    if not amount.is_finite() or abs(amount) >= _MAX_AMOUNT:
+        return None
+    exact = amount.quantize(MICRO)
+    return exact if exact == amount else None
+
+
+def _burns(session: Costly) -> bool:
+    return session.running_since is not None and session.price_per_node_hour > 0
+
+
+def _by_id(session: Costly) -> str:
+    return session.id
+
+
+def _cost(session: Costly, blocks: int) -> Decimal:
+    return cost_of(session.price_per_node_hour, session.nodes, blocks, session.block_seconds)
+
+
+def _as_money(millionths: int) -> Decimal:
+    return Decimal(millionths) * MICRO

@@ -1,0 +1,9 @@
+"""Clocks, processes, messages and retention of one installation.
+
+clock, correction     whether the store's clock can be trusted; which rows a wrong clock leaves behind
+liveness              which processes are missing, or die again and again
+installation_alarms   alarms about the installation itself
+messages, message_head, unread_messages   which messages may reach a task, and what may be shown of the others
+retention             what leaves the live tables, and when
+descriptors           how many calls fit under a limit of open files
+"""

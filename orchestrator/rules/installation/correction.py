@@ -1,0 +1,159 @@
+"""What a clock that was ahead leaves in rows, once the time went back: instants that have not come yet.
+
+A row says when things happened. An instant of that kind that lies in the future was written by the clock that was
+ahead, so it happened that much earlier. An instant up to which a row waits is brought back in the same way, and to now
+where it still lies further ahead than anything waits."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any, TypeVar
+
+from orchestrator.rules.billing import money
+from orchestrator.rules.values import Account, Placement, Session
+
+Row = TypeVar("Row", Session, Placement, Account)
+
+_NONE = timedelta(0)
+#: When things happened, or a collection of such instants.
+PAST_OF_SESSION = (
+    "created_at",
+    "queued_at",
+    "starting_at",
+    "running_at",
+    "running_since",
+    "last_interaction_at",
+    "under_way",
+    "limit_reached_at",
+    "last_ping_at",
+    "last_alive_at",
+    "failing_since",
+    "gone_since",
+    "expired_at",
+    "loading_since",
+    "unusable_since",
+    "not_well_since",
+    "held_since",
+    "busy_since",
+    "busy_warned_at",
+    "leased_at",
+    "deleted_at",
+)
+PAST_OF_PLACEMENT = (
+    "created_at",
+    "sent_at",
+    "freed_at",
+    "opened_at",
+    "closing_since",
+    "lost_at",
+    "unproven_since",
+    "asleep_since",
+    "ended_at",
+    "forced_at",
+)
+PAST_OF_ACCOUNT = ("created_at", "last_admitted_at")
+#: All others: planned anew from those above, brought back where they lie too far ahead, corrected by a rule of their
+#: own (`corrected_stop`), or somebody else's word.
+ELSE_OF_SESSION = frozenset(
+    {
+        "queue_deadline_at",
+        "declared_end_at",
+        "stop_at",
+        "idle_ends_at",
+        "warn_at",
+        "stopped_at",
+        "ended_at",
+        "ping_at",
+        "next_step_at",
+        "lease_until",
+    }
+)
+ELSE_OF_PLACEMENT = frozenset({"declared_end_at", "next_step_at", "lease_until"})
+ELSE_OF_ACCOUNT = frozenset({"funds_end_at", "next_charge_at", "charging_since", "next_step_at"})
+
+
+def corrected_session(session: Session, shift: timedelta, now: datetime, longest: timedelta) -> Session:
+    """The session as if the clock had been right; its steps are planned by the caller. `longest`: no ping waits
+    longer, and no lease."""
+    queued_ahead = session.queued_at is not None and session.queued_at > now
+    deadline = session.queue_deadline_at
+    after = _happened(session, PAST_OF_SESSION, shift, now)
+    return replace(
+        after,
+        queue_deadline_at=deadline - shift if deadline is not None and queued_ahead else deadline,
+        ping_at=_awaited(session.ping_at, shift, now, longest),
+        lease_until=_awaited(session.lease_until, shift, now, longest),
+    )
+
+
+def corrected_stop(session: Session, decided_at: datetime | None, shift: timedelta, now: datetime) -> Session:
+    """A session whose stop took effect, or was decided, in the future: it was on until then, and no longer.
+
+    `decided_at`: by the clock that was ahead; None where that is not known any more."""
+    stopped_at = session.stopped_at
+    over = session.ended_at
+    if stopped_at is None or not any(at is not None and at > now for at in (stopped_at, over, decided_at)):
+        return _happened(session, PAST_OF_SESSION, shift, now)
+    began_ahead = session.running_at is not None and session.running_at > now
+    ends = [now, stopped_at - shift] if began_ahead else [now, stopped_at]
+    if decided_at is not None and decided_at - shift <= now:
+        ends.append(decided_at - shift)
+    end = min(ends)
+    lost = _NONE if began_ahead else stopped_at - end
+    ran = max(0, session.ran_microseconds - lost // timedelta(microseconds=1))
+    return replace(
+        _happened(session, PAST_OF_SESSION, shift, now),
+        stopped_at=end,
+        ended_at=max(end, min(over - shift, now)) if over is not None and over > now else over,
+        ran_microseconds=ran,
+    )
+
+
+def corrected_placement(
+    placement: Placement, shift: timedelta, now: datetime, longest: timedelta
+) -> Placement:
+    """The placement as if the clock had been right. An end that its provider declared stays."""
+    waits_for_end = (
+        placement.declared_end_at is not None and placement.next_step_at == placement.declared_end_at
+    )
+    next_step_at = placement.next_step_at
+    return replace(
+        _happened(placement, PAST_OF_PLACEMENT, shift, now),
+        lease_until=_awaited(placement.lease_until, shift, now, longest),
+        next_step_at=next_step_at if waits_for_end else _awaited(next_step_at, shift, now, longest),
+    )
+
+
+def corrected_account(account: Account, shift: timedelta, now: datetime, longest: timedelta) -> Account:
+    """The account as if the clock had been right; its funds are worked out by whoever keeps it."""
+    return replace(
+        _happened(account, PAST_OF_ACCOUNT, shift, now),
+        next_charge_at=_awaited(account.next_charge_at, shift, now, longest),
+    )
+
+
+def cost(session: Session, now: datetime) -> Decimal:
+    """What it has cost by now, whatever it was charged."""
+    if session.running_since is None:
+        return money.cost_if_stopped_at(session, session.stopped_at or now)
+    return money.cost_by(session, now)
+
+
+def _happened(row: Row, names: tuple[str, ...], shift: timedelta, now: datetime) -> Row:
+    def back(at: datetime) -> datetime:
+        return min(now, at - shift) if at > now else at
+
+    told: dict[str, Any] = {name: value for name in names if (value := getattr(row, name)) is not None}
+    right: dict[str, Any] = {
+        name: tuple(map(back, value)) if isinstance(value, tuple) else back(value)
+        for name, value in told.items()
+    }
+    return replace(row, **right) if right != told else row
+
+
+def _awaited(at: datetime | None, shift: timedelta, now: datetime, longest: timedelta) -> datetime | None:
+    """Bring back what lies too far ahead."""
+    if at is None or at <= now + longest:
+        return at
+    back = max(now, at - shift)
+    return back if back <= now + longest else now

@@ -1,0 +1,168 @@
+"""What leaves the live tables and when, how much of it at once, and what its ledger entries add up to."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+
+from orchestrator.rules.events import PREFIX, Event
+from orchestrator.rules.values import ZERO, ArchivedSession
+
+
+class SessionRetention(StrEnum):
+    """`[retention] sessions`: what becomes of sessions that ended long ago."""
+
+    KEEP = "keep"
+    ARCHIVE = "archive"
+    DELETE = "delete"
+
+
+#: Outcomes of jobs are kept this long (contract).
+KEEP_OUTCOMES = timedelta(days=30)
+#: Days that a session stays in the live tables at least: outcomes of jobs name it for 30, and no provider is asked for
+#: a session that lasts longer.
+LEAST_DAYS = 31
+#: Rows that one transaction moves: whoever waits for the account's lock waits for no more than that.
+MOST_ROWS = 500
+#: Retention that is behind by more is red in `doctor`.
+LAGS_AFTER = timedelta(days=1)
+#: The kind of the ledger entry that carries the sum of the archived ones.
+OPENING = "opening"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A session that may leave, and how many rows leave with it."""
+
+    id: str
+    account_id: str
+    rows: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Batch:
+    """Sessions of one account that leave in one transaction."""
+
+    account_id: str
+    session_ids: Sequence[str]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ArchivedBook:
+    """What the entries that left the ledger moved between an account's book and one other book."""
+
+    account_id: str
+    book: str
+    """The other one: `revenue`, `written_off`."""
+    amount: Decimal
+    """What they added to the account's book; below zero: what they took from it."""
+    entries: int
+    kept_amount: Decimal
+    """Of those that the archive holds."""
+    kept_entries: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OpeningEntry:
+    """The books and the amount of an opening entry."""
+
+    debit: str
+    credit: str
+    amount: Decimal
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lag:
+    """How far retention is behind with one kind of rows."""
+
+    of: str
+    oldest_at: datetime | None
+    """None: there are none."""
+    behind: timedelta
+    """Zero: nothing is older than it is kept."""
+
+    @property
+    def is_red(self) -> bool:
+        """Is it more than a delay?"""
+        return self.behind > LAGS_AFTER
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeleteAfter:
+    """After how long a session that ended is deleted."""
+
+    plans: Mapping[str, timedelta]
+    """At the plans that say so themselves."""
+    others: timedelta | None
+    """At all other plans; None: never."""
+    own: frozenset[str]
+    """Plans that say something themselves, also where that is never."""
+
+
+def batches(candidates: Sequence[Candidate], most_rows: int = MOST_ROWS) -> list[Batch]:
+    """Group by account, in the order of the first of each; a batch has at most `most_rows` rows, or one session."""
+    of_account: dict[str, list[Candidate]] = {}
+    for candidate in candidates:
+        of_account.setdefault(candidate.account_id, []).append(candidate)
+    return [
+        Batch(account_id=account_id, session_ids=ids)
+        for account_id, mine in of_account.items()
+        for ids in _cut(mine, most_rows)
+    ]
+
+
+def opening_key(book: ArchivedBook) -> str:
+    """Return the ledger's key of the one opening entry of this pair of books."""
+    return f"opening:{book.book}:{book.account_id}"
+
+
+def opening_entry(book: ArchivedBook, account_book: str) -> OpeningEntry:
+    """Return the entry that moves what all archived entries of this pair of books moved."""
+    if book.amount > ZERO:
+        return OpeningEntry(debit=book.book, credit=account_book, amount=book.amount)
+    return OpeningEntry(debit=account_book, credit=book.book, amount=-book.amount)
+
+
+def lag(of: str, oldest_at: datetime | None, kept: timedelta | None, now: datetime) -> Lag:
+    """Compare the oldest row with how long such rows are kept. `kept`: None: for ever."""
+    late = timedelta(0) if oldest_at is None or kept is None else now - oldest_at - kept
+    return Lag(of=of, oldest_at=oldest_at, behind=max(timedelta(0), late))
+
+
+def delete_after(of_installation: float | None, of_plans: Mapping[str, float | None]) -> DeleteAfter:
+    """Lay what plans say themselves over what the installation says; 0 is never."""
+    own = {name: seconds for name, seconds in of_plans.items() if seconds is not None}
+    return DeleteAfter(
+        plans={name: timedelta(seconds=seconds) for name, seconds in own.items() if seconds},
+        others=timedelta(seconds=of_installation) if of_installation else None,
+        own=frozenset(own),
+    )
+
+
+def deleted_event(tombstone: ArchivedSession) -> Event:
+    """Return the event of an archived session that is deleted."""
+    data = {
+        "session_id": tombstone.id,
+        "account_id": tombstone.account_id,
+        "name": tombstone.name,
+        "state": tombstone.state.value,
+        "previous_state": tombstone.state.value,
+        "provider": tombstone.provider,
+        "stop_reason": tombstone.stop_reason,
+        "charged": str(tombstone.charged),
+        "currency": tombstone.currency,
+    }
+    return Event(type=f"{PREFIX}.session.deleted", subject=tombstone.id, data=data)
+
+
+def _cut(candidates: Sequence[Candidate], most_rows: int) -> Iterator[list[str]]:
+    ids: list[str] = []
+    rows = 0
+    for candidate in candidates:
+        if ids and rows + candidate.rows > most_rows:
+            yield ids
+            ids, rows = [], 0
+        ids.append(candidate.id)
+        rows += candidate.rows
+    yield ids

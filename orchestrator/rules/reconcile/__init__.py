@@ -1,0 +1,6 @@
+"""A provider's list compared with our rows.
+
+compare        decides what to adopt, what to close, and what has ended
+lists          the input and the result of a comparison
+installations  whose a name at a platform is
+"""

@@ -1,0 +1,214 @@
+"""What a provider's list says, against what our rows say: what to adopt, what to close, what has ended there.
+
+Lists lag, clocks differ and answers lie, so that nothing is done at first sight that a second one could refute.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+
+from orchestrator.rules.reconcile.installations import Maker, maker_of
+from orchestrator.rules.reconcile.lists import Finding, Kind, Known, Live, Picture, Terms
+from orchestrator.rules.states import UNENDED, PlacementState
+
+#: An open was sent, and what became of it is not known.
+_UNSURE = frozenset({PlacementState.OPENING, PlacementState.UNKNOWN})
+
+
+def compare(picture: Picture, terms: Terms) -> list[Finding]:
+    """Every difference between list and rows; what is foreign is none."""
+    return [*_strangers(picture, terms), *_missing(picture, terms)]
+
+
+def too_many(
+    findings: Sequence[Finding], picture: Picture, *, elsewhere: int, few: int, max_share: float
+) -> str | None:
+    """Why nothing here may be touched: a list that contradicts most of what we know is wrong more likely than we.
+
+    `elsewhere`: how many of ours are missed in the lists of this provider's other keys."""
+    gone = elsewhere + sum(one.missing for one in findings)
+    live = sum(one.state is PlacementState.OPEN for one in picture.ours)
+    if gone > max(few, max_share * live):
+        return f"{gone} of {live} live sessions are missing from its lists"
+    strange = sum(
+        not one.missing and not one.certain and one.kind not in (Kind.ADOPT, Kind.REPORT) for one in findings
+    )
+    listed = sum(not one.foreign for one in picture.listed)
+    if strange > max(few, max_share * listed):
+        return f"{strange} of the {listed} that it lists are not known here"
+    return None
+
+
+def _strangers(picture: Picture, terms: Terms) -> Iterator[Finding]:
+    known = {
+        handle.casefold()
+        for one in picture.ours
+        for handle in (one.handle, one.candidate)
+        if handle is not None
+    }
+    behind = _clock_offset(picture)
+    for live in picture.listed:
+        if live.foreign or live.handle.casefold() in known:
+            continue
+        finding = _stranger(live, picture, terms, behind)
+        if finding is not None:
+            yield finding
+
+
+def _stranger(live: Live, picture: Picture, terms: Terms, offset: timedelta | None) -> Finding | None:
+    since = min(picture.strangers.get(live.handle, picture.asked_at), picture.asked_at)
+    named = terms.names_create and live.name is not None
+    origin = _origin(live, picture, named=named)
+    maker = _maker(live, origin, terms)
+    if maker in (Maker.PERSON, Maker.ANOTHER):
+        return None
+    if origin is None and not named:
+        rivals = [one for one in picture.ours if _may_be(one, since + terms.list_takes)]
+        if rivals:
+            return _perhaps(rivals, live, picture, terms, since)
+    elif origin is not None and origin.state in _UNSURE:
+        return _of_lost_open(origin, live, since)
+    if live.ended:
+        return None  # it costs nothing, and stays in some lists for good
+    if maker is Maker.UNTOLD and origin is None:
+        return _untold(live, since)
+    return _orphan(origin, live, picture, terms, _age(live, since, picture.asked_at, terms, offset), since)
+
+
+def _orphan(
+    origin: Known | None, live: Live, picture: Picture, terms: Terms, age: timedelta, since: datetime
+) -> Finding:
+    certain = origin is not None and origin.state not in UNENDED
+    if origin is not None and origin.ended_at is not None:
+        age = picture.asked_at - origin.ended_at  # lists show it for a while after its close
+    if age < terms.min_age:
+        kind, why = Kind.WAIT, f"not known here, and perhaps younger than {terms.min_age.total_seconds():g} s"
+    elif not terms.closes_by_id:
+        kind, why = Kind.REPORT, "not known here, and nothing here can be closed by its id"
+    else:
+        kind, why = Kind.CLOSE, "it lives there after its end here" if certain else "not known here"
+    return Finding(
+        kind=kind,
+        why=why,
+        handle=live.handle,
+        placement_id=origin.id if origin else None,
+        since=since,
+        certain=certain,
+        live=live,
+    )
+
+
+def _of_lost_open(origin: Known, live: Live, since: datetime) -> Finding:
+    """It bears the name of an open whose outcome is not known."""
+    waits = origin.leased or origin.sent_at is None
+    return Finding(
+        kind=Kind.WAIT if waits else Kind.ADOPT,
+        why="its open is under way" if waits else "it bears the name of an open whose answer was lost",
+        handle=live.handle,
+        placement_id=origin.id,
+        session_id=origin.session_id,
+        since=since,
+        certain=True,
+        live=live,
+    )
+
+
+def _perhaps(rivals: Sequence[Known], live: Live, picture: Picture, terms: Terms, since: datetime) -> Finding:
+    """Some open's outcome is not known, and this may be it: that is found out first. Its own resolve tells what
+    is its own, once everything that it made must show; it is only made due."""
+    [first, *others] = rivals
+    assert first.sent_at is not None
+    is_time = picture.asked_at >= first.sent_at + terms.resolve_after
+    adopts = not others and is_time and not first.leased
+    return Finding(
+        kind=Kind.ADOPT if adopts else Kind.WAIT,
+        why="the outcome of an open is not known, and this may be its own",
+        handle=live.handle,
+        placement_id=first.id,
+        session_id=first.session_id,
+        since=since,
+        live=live,
+    )
+
+
+def _may_be(one: Known, seen: datetime) -> bool:
+    """What was seen before the open was sent is not its own. The platform's word for its age proves nothing."""
+    return one.state in _UNSURE and one.sent_at is not None and one.sent_at <= seen
+
+
+def _origin(live: Live, picture: Picture, *, named: bool) -> Known | None:
+    """The placement that it was, by its name or its handle."""
+    rows = [*picture.ours, *picture.ended]
+    by_name = (one for one in rows if named and one.id == live.name)
+    by_handle = (one for one in picture.ended if one.handle == live.handle)
+    return next(by_name, None) or next(by_handle, None)
+
+
+def _maker(live: Live, origin: Known | None, terms: Terms) -> Maker:
+    """By its name; what a row of ours stands for is ours whatever its id begins with. Where nothing is named, the
+    key is ours alone."""
+    if not terms.names_create or live.name is None or (origin is not None and origin.id == live.name):
+        return Maker.US
+    return maker_of(live.name, terms.installation)
+
+
+def _untold(live: Live, since: datetime) -> Finding:
+    why = "its name is of a release that did not say whose it is: perhaps another installation's"
+    return Finding(kind=Kind.REPORT, why=why, handle=live.handle, since=since, live=live)
+
+
+def _age(
+    live: Live, since: datetime, asked_at: datetime, terms: Terms, offset: timedelta | None
+) -> timedelta:
+    """It is at least this old: since we saw it first, or by the platform's word as far as its clock is known."""
+    seen = asked_at - since
+    if live.opened_at is None:
+        return seen
+    return max(seen, asked_at - live.opened_at + (-terms.clock_skew if offset is None else offset))
+
+
+def _clock_offset(picture: Picture) -> timedelta | None:
+    """At least so far is the platform's clock ahead of ours: told by those of ours that it lists, for none was
+    opened after we had settled its open."""
+    settled = {
+        one.handle: one.opened_at
+        for one in picture.ours
+        if one.handle is not None and one.opened_at is not None
+    }
+    told = [
+        live.opened_at - settled[live.handle]
+        for live in picture.listed
+        if live.opened_at is not None and live.handle in settled
+    ]
+    return max(told, default=None)
+
+
+def _missing(picture: Picture, terms: Terms) -> Iterator[Finding]:
+    shown = {live.handle.casefold(): live for live in picture.listed}
+    for one in picture.ours:
+        if one.state is not PlacementState.OPEN or not one.covered or one.handle is None:
+            continue
+        live = shown.get(one.handle.casefold())
+        young = one.opened_at is None or picture.asked_at - one.opened_at < terms.min_age
+        if young or (live is not None and not live.ended):
+            continue
+        yield _gone(one, one.handle, live, picture, terms)
+
+
+def _gone(one: Known, handle: str, live: Live | None, picture: Picture, terms: Terms) -> Finding:
+    since = min(picture.missing.get(handle, picture.asked_at), picture.asked_at)
+    why = "its list has it no more" if live is None else "its list says that it has ended"
+    kind = Kind.END
+    if one.alive_at is not None and one.alive_at >= since:
+        kind, why, since = Kind.WAIT, f"{why}, yet it has answered since", picture.asked_at
+    elif picture.asked_at - since < terms.confirm_after:
+        kind, why = Kind.WAIT, f"{why}: to be confirmed by the next list"
+    return Finding(
+        kind=kind,
+        why=why,
+        handle=handle,
+        placement_id=one.id,
+        session_id=one.session_id,
+        since=since,
+        missing=True,
+        live=live,
+    )

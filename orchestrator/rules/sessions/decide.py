@@ -1,0 +1,293 @@
+"""What happens when a session dies: the answer starts here, with what follows from a ping.
+
+`note_ping` (in pings) folds a result into the session, `after_ping` decides on it, `plan_steps` names the one
+next step of a live session.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import assert_never
+
+from orchestrator.rules.sessions.busy import SLOWDOWN, is_busy, is_dead
+from orchestrator.rules.sessions.pings import (
+    Ping,
+    given_back,
+    is_unwell_too_long,
+    is_well,
+    note_ping,
+    note_success,
+    ping_not_needed_until,
+    without_doubts,
+)
+from orchestrator.rules.sessions.stops import next_stop
+from orchestrator.rules.states import State, Step, StopReason
+from orchestrator.rules.values import Policy, Session, Verdict
+from orchestrator.rules.warnings import next_warning
+
+__all__ = [
+    "BecomeRunning",
+    "Decision",
+    "GiveUp",
+    "Ping",
+    "PingAgain",
+    "Rest",
+    "Stop",
+    "after_ping",
+    "believed",
+    "given_back",
+    "is_well",
+    "note_ping",
+    "note_success",
+    "ping_not_needed_until",
+    "plan_steps",
+    "without_doubts",
+]
+
+#: Seconds between pings of a session that warms up and answers, though not yet well.
+WARMING_SECONDS = 5.0
+#: Seconds until the one confirmation of GONE.
+CONFIRM_SECONDS = 1.0
+#: A provider's Retry-After, to a ping or an open, is believed up to so many ping intervals.
+RETRY_AFTER_INTERVALS = 10
+#: The share of the wait by which pings and repeated closes are spread.
+JITTER = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class PingAgain:
+    """It goes on; look again at `at`."""
+
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class BecomeRunning:
+    """The first good ping: the endpoint may be handed out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """It is over, and why. With `failover`, the flow opens the next placement instead where it can."""
+
+    reason: StopReason
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """This attempt to start is over; try the next placement."""
+
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """Nothing to decide."""
+
+
+Decision = PingAgain | BecomeRunning | Stop | GiveUp | Rest
+
+
+def after_ping(
+    session: Session,
+    policy: Policy,
+    now: datetime,
+    jitter: float = 0.0,
+    *,
+    retry_after_seconds: float | None = None,
+) -> Decision:
+    """What follows from the ping that `note_ping` has folded in. `jitter` is between -1 and 1."""
+    match session.state:
+        case State.STARTING:
+            return _while_starting(session, policy, now, retry_after_seconds)
+        case State.RUNNING:
+            decision = _while_running(session, policy, now, jitter, retry_after_seconds)
+            goes_on = isinstance(decision, PingAgain)
+            return _unwell(session, now) if goes_on and is_unwell_too_long(session, policy, now) else decision
+        case State.CREATED | State.QUEUED | State.STOPPING | State.STOPPED | State.FAILED:
+            return Rest()  # its stop is decided, or nothing is placed: no ping changes that
+        case unknown:
+            assert_never(unknown)
+
+
+def believed(retry_after_seconds: float | None, policy: Policy) -> float:
+    """How long a provider that says to wait is left alone, in seconds."""
+    return min(retry_after_seconds or 0.0, RETRY_AFTER_INTERVALS * policy.ping_interval_seconds)
+
+
+def after_the_platforms_word(
+    session: Session, now: datetime, said: str, *, expired: bool = False
+) -> Decision:
+    """The platform's own status says that it has ended, perhaps by its own schedule (`expired`): no second ping is
+    needed to believe it."""
+    detail = f"the platform says so itself: {said}"
+    match session.state:
+        case State.RUNNING:
+            return _end(session, now, detail, expired=expired)
+        case State.STARTING:
+            return GiveUp(detail)
+        case State.CREATED | State.QUEUED | State.STOPPING | State.STOPPED | State.FAILED:
+            return Rest()  # its end is decided already
+        case unknown:
+            assert_never(unknown)
+
+
+def plan_steps(session: Session, policy: Policy, now: datetime, *, ping_at: datetime | None) -> Session:
+    """The session with its stop, its warning and its one next step; the funds stay on the account."""
+    forecast = next_stop(session, policy)
+    warned = session.warned_seconds if forecast.ends_at == session.ends_at else None
+    warn_at = _warn_at(session, forecast.ends_at, policy, now)
+    step, step_at = _next_step(session.state, forecast.stop_at, warn_at, ping_at, now)
+    return replace(
+        session,
+        stop_at=forecast.stop_at,
+        idle_ends_at=forecast.ends_at if forecast.reason is StopReason.IDLE else None,
+        stop_at_reason=forecast.reason,
+        warn_at=warn_at,
+        warned_seconds=warned,
+        next_step=step,
+        next_step_at=step_at,
+    )
+
+
+def _while_starting(
+    session: Session, policy: Policy, now: datetime, retry_after_seconds: float | None
+) -> Decision:
+    """Only GONE ends the attempt: a cold server refuses connections for minutes."""
+    warming = min(WARMING_SECONDS, policy.ping_interval_seconds)
+    match session.last_verdict:
+        case Verdict.ALIVE:
+            return BecomeRunning()
+        case Verdict.GONE if _confirmed(session):
+            return GiveUp(f"the provider says that it is gone, twice: {session.last_ping_detail}")
+        case Verdict.GONE:
+            return _again(now, CONFIRM_SECONDS)
+        case Verdict.TRANSIENT:
+            return _again(now, _backoff(session, policy))
+        case Verdict.THROTTLED:
+            return _again(now, max(warming, believed(retry_after_seconds, policy)))
+        # how long a model says that it loads is a guess, and a user waits
+        case Verdict.LOADING | Verdict.CREDENTIALS | Verdict.OUT_OF_BALANCE | Verdict.MISCONFIGURED:
+            return _again(now, warming)
+        case None:
+            return PingAgain(now)  # never pinged
+        case unknown:
+            assert_never(unknown)
+
+
+def _while_running(
+    session: Session, policy: Policy, now: datetime, jitter: float, retry_after_seconds: float | None
+) -> Decision:
+    interval = policy.ping_interval_seconds * (1 + JITTER * jitter)
+    match session.last_verdict:
+        case Verdict.ALIVE:
+            return _again(now, interval)
+        case Verdict.THROTTLED | Verdict.LOADING:
+            return _again(now, max(interval, believed(retry_after_seconds, policy)))
+        case Verdict.TRANSIENT if is_busy(session):
+            return _busy(session, policy, now, interval)
+        case Verdict.TRANSIENT:
+            return _failing(session, policy, now)
+        case Verdict.GONE:
+            return _gone(session, now)
+        case Verdict.CREDENTIALS | Verdict.OUT_OF_BALANCE | Verdict.MISCONFIGURED:
+            return _unusable(session, policy, now, interval)
+        case None:
+            return PingAgain(now)  # never pinged
+        case unknown:
+            assert_never(unknown)
+
+
+def _failing(session: Session, policy: Policy, now: datetime) -> Decision:
+    seconds = _since(session.failing_since or now, now)
+    if session.failures >= policy.dead_after_failures and seconds >= policy.dead_after_seconds:
+        times = "1 failed ping" if session.failures == 1 else f"{session.failures} failed pings in a row"
+        return _end(session, now, f"{times} over {seconds:.0f} s, the last: {session.last_ping_detail}")
+    return _again(now, _backoff(session, policy))
+
+
+def _busy(session: Session, policy: Policy, now: datetime, interval: float) -> Decision:
+    if not is_dead(session, policy, now):
+        return _again(now, SLOWDOWN * interval)
+    seconds = _since(session.busy_since or now, now)
+    return _end(
+        session, now, f"busy for {seconds:.0f} s without an answer, the last: {session.last_ping_detail}"
+    )
+
+
+def _gone(session: Session, now: datetime) -> Decision:
+    if not _confirmed(session):
+        return _again(now, CONFIRM_SECONDS)
+    return _end(session, now, f"the provider says that it is gone, twice: {session.last_ping_detail}")
+
+
+def _unusable(session: Session, policy: Policy, now: datetime, interval: float) -> Decision:
+    seconds = _since(session.unusable_since or now, now)
+    if session.unusable_since is None or seconds < policy.unusable_after_seconds:
+        return _again(now, interval)
+    detail = f"unusable for {seconds:.0f} s, the last: {session.last_verdict} {session.last_ping_detail}"
+    return _end(session, now, detail)
+
+
+def _unwell(session: Session, now: datetime) -> Decision:
+    seconds = _since(session.not_well_since or now, now)
+    last = f"{session.last_verdict} {session.last_ping_detail}".strip()
+    return _end(session, now, f"no proof of life for {seconds:.0f} s, the last answer: {last}")
+
+
+def _end(session: Session, now: datetime, detail: str, *, expired: bool = False) -> Stop:
+    """Before the end that the provider declared it is a death, from then on what was agreed; so it is wherever the
+    provider says itself that the time of the session was over."""
+    ended = session.declared_end_at is not None and now >= session.declared_end_at
+    ended = ended or expired or _says_expired(session)
+    return Stop(StopReason.PROVIDER_ENDED if ended else StopReason.DEAD, detail)
+
+
+def _confirmed(session: Session) -> bool:
+    """Whether the last ping is at least the second that says GONE."""
+    gone, seen = session.gone_since, session.last_ping_at
+    return gone is not None and seen is not None and gone < seen
+
+
+def _says_expired(session: Session) -> bool:
+    """Whether the doubt that it is gone comes from words that call it expired."""
+    gone, expired = session.gone_since, session.expired_at
+    return gone is not None and expired is not None and gone <= expired
+
+
+def _backoff(session: Session, policy: Policy) -> float:
+    return min(2.0 ** min(max(session.failures - 1, 0), 30), policy.ping_interval_seconds)
+
+
+def _again(now: datetime, seconds: float) -> PingAgain:
+    return PingAgain(now + timedelta(seconds=seconds))
+
+
+def _since(instant: datetime, now: datetime) -> float:
+    return (now - instant).total_seconds()
+
+
+def _warn_at(session: Session, ends_at: datetime | None, policy: Policy, now: datetime) -> datetime | None:
+    """Only users of a running session are warned; of a stop that has moved, anew.
+
+    A warning planned for the same stop is kept, however late it is looked at.
+    """
+    if session.state is not State.RUNNING or ends_at is None:
+        return None
+    if ends_at != session.ends_at:
+        warning = next_warning(ends_at, None, policy, now, known_at=now)
+    else:
+        warning = next_warning(ends_at, session.warned_seconds, policy, now, known_at=session.warn_at or now)
+    return warning[0] if warning else None
+
+
+def _next_step(
+    state: State, stop_at: datetime | None, warn_at: datetime | None, ping_at: datetime | None, now: datetime
+) -> tuple[Step | None, datetime | None]:
+    """The earliest. What is overdue together is due together, and then a stop goes before all else."""
+    if state is State.QUEUED:
+        return (Step.ADMIT, stop_at) if stop_at else (None, None)
+    if stop_at is None:
+        return None, None
+    wanted = (Step.STOP, stop_at), (Step.WARN, warn_at), (Step.PING, ping_at)
+    return min(((step, at) for step, at in wanted if at), key=lambda due: max(due[1], now))

@@ -1,0 +1,224 @@
+"""What pings and reported successes leave behind on a session: streak, doubts, proof of life."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import assert_never
+
+from orchestrator.rules.sessions.busy import Silence, evidence, is_busy, is_dead, note_busy, without_busy
+from orchestrator.rules.states import State
+from orchestrator.rules.values import Policy, Session, Verdict
+
+#: What no server says that is out of order.
+_SIGNS_OF_LIFE = frozenset({Verdict.ALIVE, Verdict.THROTTLED})
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """What one ping brought back."""
+
+    verdict: Verdict
+    latency_ms: int
+    detail: str = ""
+    retry_after_seconds: float | None = None
+    lives: str | None = None
+    """What the platform's own status said, where it said that the session lives."""
+    silence: Silence | None = None
+    """It was accepted, and not answered in time."""
+    expired: bool = False
+    """It is GONE, and the platform says that its time was over."""
+
+    @property
+    def weighed(self) -> "Ping":
+        """GONE that the platform's own status contradicts is trouble on the way there, and no end of the session."""
+        if self.verdict is not Verdict.GONE or self.lives is None:
+            return self
+        detail = f"{self.detail}; but the platform's status says that it lives: {self.lives}"
+        return replace(self, verdict=Verdict.TRANSIENT, detail=detail)
+
+
+def note_ping(session: Session, ping: Ping, policy: Policy, now: datetime) -> Session:
+    """The session with the result of a ping folded in; `after_ping` decides on it."""
+    ping = ping.weighed
+    loading = _since(session.loading_since or now, now)
+    overdue = ping.verdict is Verdict.LOADING and loading >= policy.start_timeout_seconds
+    verdict = Verdict.TRANSIENT if overdue else ping.verdict
+    failures, failing_since = _streak(session, verdict, now)
+    believed = session if ping.lives is None else replace(session, gone_since=None)
+    gone_since, loading_since, unusable_since = _doubts(believed, verdict, now)
+    is_alive = verdict is Verdict.ALIVE
+    noted = replace(
+        session,
+        last_ping_at=now,
+        last_verdict=verdict,
+        last_latency_ms=ping.latency_ms,
+        last_ping_detail=f"still loading after {loading:.0f} s" if overdue else ping.detail,
+        last_alive_at=now if is_alive else session.last_alive_at,
+        failures=failures,
+        failing_since=failing_since,
+        gone_since=gone_since,
+        expired_at=now if ping.expired and verdict is Verdict.GONE else session.expired_at,
+        loading_since=loading_since,
+        unusable_since=unusable_since,
+        not_well_since=None if is_alive else session.not_well_since or now,
+        held_since=None if is_alive else session.held_since,
+    )
+    if verdict in _SIGNS_OF_LIFE:
+        return without_busy(noted)
+    seen = evidence(session, ping.silence, policy, now)
+    return noted if seen is None else _busy(noted, seen, policy, now)
+
+
+def may_be_the_last(session: Session, ping: Ping, policy: Policy, now: datetime) -> bool:
+    """Whether this ping may end the session, so that the platform's own status, where it has one, is asked first."""
+    noted = note_ping(session, ping, policy, now)
+    if is_unwell_too_long(noted, policy, now):
+        return True
+    match noted.last_verdict:
+        case Verdict.GONE:
+            return True
+        case Verdict.TRANSIENT if is_busy(noted):
+            return is_dead(noted, policy, now)
+        case Verdict.TRANSIENT:
+            return noted.failures >= policy.dead_after_failures
+        case Verdict.CREDENTIALS | Verdict.OUT_OF_BALANCE | Verdict.MISCONFIGURED:
+            return _since(noted.unusable_since or now, now) >= policy.unusable_after_seconds
+        case _:
+            return False
+
+
+def note_success(session: Session, at: datetime) -> Session:
+    """A reported success at `at` proves life, and ends every doubt that is not younger than itself."""
+    streak = _unless_outlived(session.failing_since, at)
+    busy = _unless_outlived(session.busy_since, at)
+    return replace(
+        session if busy else without_busy(session),
+        last_alive_at=max(at, session.last_alive_at or at),
+        failures=session.failures if streak else 0,
+        failing_since=streak,
+        gone_since=_unless_outlived(session.gone_since, at),
+        loading_since=_unless_outlived(session.loading_since, at),
+        unusable_since=_unless_outlived(session.unusable_since, at),
+        not_well_since=_unless_outlived(session.not_well_since, at),
+        held_since=_unless_outlived(session.held_since, at),
+    )
+
+
+def is_unwell_too_long(session: Session, policy: Policy, now: datetime) -> bool:
+    """Return whether no proof of life came for longer than the last verdict allows, whatever came before it."""
+    since, allowed = session.not_well_since, unwell_bound(session, policy)
+    return since is not None and allowed is not None and since < now and _since(since, now) >= allowed
+
+
+def unwell_bound(session: Session, policy: Policy) -> float | None:
+    """Return for how many seconds its last verdict allows it to give no proof of life. None where other counts decide:
+    a failed ping says nothing of the session itself, but its streak, or how long it has been busy, does.
+
+    A brake allows it one hold more, however many there were. Each of them begins a streak anew, so that then a failed
+    ping is bound too."""
+    verdict, held = session.last_verdict, session.held_since is not None
+    if verdict is None or verdict is Verdict.ALIVE or (verdict is Verdict.TRANSIENT and is_busy(session)):
+        return None
+    if verdict is Verdict.TRANSIENT and not held:
+        return None
+    return _allowed(verdict, policy) + (policy.brake_max_seconds if held else 0.0)
+
+
+def given_back(session: Session) -> Session:
+    """The lease of a claim given back."""
+    return replace(session, lease_token=None, leased_at=None, lease_until=None, attempts=0)
+
+
+def at_rest(session: Session) -> Session:
+    """Nobody has to do anything for it any more."""
+    return replace(given_back(session), ping_at=None, warn_at=None, next_step=None, next_step_at=None)
+
+
+def without_doubts(session: Session) -> Session:
+    """With streak and doubts forgotten: for the next placement, or once a brake lifts."""
+    return replace(
+        without_busy(session),
+        failures=0,
+        failing_since=None,
+        gone_since=None,
+        loading_since=None,
+        unusable_since=None,
+        not_well_since=None,
+        held_since=None,
+    )
+
+
+def ping_not_needed_until(session: Session, policy: Policy) -> datetime | None:
+    """Until when the last proof of life makes a ping superfluous; None where a ping is needed."""
+    if session.state is not State.RUNNING or session.last_alive_at is None or not is_well(session):
+        return None
+    return session.last_alive_at + timedelta(seconds=policy.ping_interval_seconds)
+
+
+def _busy(noted: Session, seen: str, policy: Policy, now: datetime) -> Session:
+    detail = f"{noted.last_ping_detail}; busy: {seen}"
+    return replace(note_busy(noted, policy, now), last_ping_detail=detail)
+
+
+def is_well(session: Session) -> bool:
+    """Whether the last pings left neither a streak nor a doubt, and no brake held it since it gave proof of life."""
+    return session.failures == 0 and not any(
+        (
+            session.failing_since,
+            session.gone_since,
+            session.loading_since,
+            session.unusable_since,
+            session.busy_since,
+            session.not_well_since,
+            session.held_since,
+        )
+    )
+
+
+def _streak(session: Session, verdict: Verdict, now: datetime) -> tuple[int, datetime | None]:
+    """Count failures in a row: TRANSIENT is the next one, every other verdict is an answer and ends the streak."""
+    if verdict is Verdict.TRANSIENT:
+        return session.failures + 1, session.failing_since or now
+    return 0, None
+
+
+def _doubts(
+    session: Session, verdict: Verdict, now: datetime
+) -> tuple[datetime | None, datetime | None, datetime | None]:
+    """Since when it is gone, loading, unusable: each from its first sight until something contradicts it.
+
+    Only a sign of life contradicts all of them. TRANSIENT contradicts none, as it says nothing of the session, and
+    GONE and LOADING and the rest leave what would otherwise never end while they take turns.
+    """
+    gone, loading, unusable = session.gone_since, session.loading_since, session.unusable_since
+    match verdict:
+        case Verdict.ALIVE | Verdict.THROTTLED:
+            return None, None, None
+        case Verdict.TRANSIENT:
+            return gone, loading, unusable
+        case Verdict.GONE:
+            return gone or now, loading, unusable
+        case Verdict.LOADING:
+            return None, loading or now, None
+        case Verdict.CREDENTIALS | Verdict.OUT_OF_BALANCE | Verdict.MISCONFIGURED:
+            return None, loading, unusable or now
+        case unknown:
+            assert_never(unknown)
+
+
+def _allowed(verdict: Verdict, policy: Policy) -> float:
+    """Seconds without a proof of life: the one bound, or what this kind of doubt is allowed where that is longer."""
+    longest = max(policy.throttled_after_seconds, policy.start_timeout_seconds)
+    own = {
+        Verdict.THROTTLED: policy.throttled_after_seconds,
+        Verdict.LOADING: policy.start_timeout_seconds,
+        Verdict.TRANSIENT: longest,  # whatever came before it
+    }
+    return max(own.get(verdict, 0.0), policy.unusable_after_seconds)
+
+
+def _unless_outlived(doubt_since: datetime | None, at: datetime) -> datetime | None:
+    return None if doubt_since is None or doubt_since <= at else doubt_since
+
+
+def _since(instant: datetime, now: datetime) -> float:
+    return (now - instant).total_seconds()

@@ -1,0 +1,221 @@
+"""When does a session stop, and why: every rule names its instant, and the earliest wins."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from math import ceil
+from typing import assert_never
+
+from orchestrator.rules.billing.meters import HORIZON
+from orchestrator.rules.billing.money import FundsEnd, cost_limit_at
+from orchestrator.rules.sessions.busy import under_way_until
+from orchestrator.rules.states import State, StopReason
+from orchestrator.rules.values import Policy, Session
+
+#: Added to what is asked from a provider, in seconds: our clock stops the session, their end is the
+#: backstop, and a close that is late or retried must still come before it.
+ASK_MARGIN_SECONDS = 300
+
+#: Of several stops at one instant the first of these is kept: the user's own terms, then the model's, then
+#: money, then what others did.
+PRECEDENCE = (
+    StopReason.USER,
+    StopReason.OPERATOR,
+    StopReason.MAX_DURATION,
+    StopReason.MAX_INTERACTIONS,
+    StopReason.IDLE,
+    StopReason.MAX_COST,
+    StopReason.MODEL_LIMIT,
+    StopReason.BALANCE_EXHAUSTED,
+    StopReason.PROVIDER_ENDED,
+    StopReason.DEAD,
+    StopReason.START_FAILED,
+    StopReason.START_TIMEOUT,
+    StopReason.QUEUE_TIMEOUT,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One rule that will stop the session, when, and the evidence as a sentence.
+
+    The stop takes effect at `at` and is decided `grace` later: what has happened before may be reported until then."""
+
+    reason: StopReason
+    at: datetime
+    detail: str
+    grace: timedelta = timedelta(0)
+
+    @property
+    def decided_at(self) -> datetime:
+        return self.at + self.grace
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """The stop to come, as things are, and every rule that was asked, the earliest first.
+
+    At `stop_at` it is decided, with effect at `ends_at`: these differ only while idle time has its grace."""
+
+    stop_at: datetime | None
+    ends_at: datetime | None
+    reason: StopReason | None
+    detail: str | None
+    candidates: tuple[Candidate, ...]
+
+
+def next_stop(session: Session, policy: Policy, funds_end: FundsEnd | None = None) -> Forecast:
+    """The one pure rule behind `stop_at`: the first rule that is decided ends the session, with effect at the
+    earliest instant of any. So an idle time that has run out before another rule's instant has no grace beyond it."""
+    candidates = tuple(sorted(_candidates(session, policy, funds_end), key=_urgency))
+    if not candidates:
+        return Forecast(None, None, None, None, ())
+    first = candidates[0]
+    decided_at = min(candidate.decided_at for candidate in candidates)
+    return Forecast(decided_at, first.at, first.reason, first.detail, candidates)
+
+
+def idle_end(session: Session, policy: Policy) -> Candidate | None:
+    """When the idle time of a running session runs out, as far as use is known; None where nothing limits it."""
+    return next(_idle(session, policy), None) if session.state is State.RUNNING else None
+
+
+def idle_by(session: Session, policy: Policy, at: datetime) -> Candidate | None:
+    """The idle end that a stop with effect at `at` finds: that is what ended the session, and it has no more grace."""
+    idle = idle_end(session, policy)
+    return idle if idle is not None and idle.at <= at else None
+
+
+def proves_use(session: Session, policy: Policy, began: datetime) -> bool:
+    """Whether use that began then keeps a session from being idle: not once its idle time has run out."""
+    idle = idle_end(session, policy)
+    return idle is None or began < idle.at
+
+
+def interactions_limit(session: Session) -> tuple[int, StopReason] | None:
+    """The number of interactions that binds, and whose it is; the session's own where both are equal."""
+    own, model = session.max_interactions, session.model_max_interactions
+    if own is not None and (model is None or own <= model):
+        return own, StopReason.MAX_INTERACTIONS
+    return None if model is None else (model, StopReason.MODEL_LIMIT)
+
+
+def ask_duration(session: Session, policy: Policy, card_shortest: int, now: datetime) -> int:
+    """For how many seconds to ask a provider: its end must come after any stop of ours."""
+    start_ends = _later(session.starting_at or now, policy.start_timeout_seconds)
+    limits = (
+        session.max_duration_seconds,
+        session.model_max_duration_seconds,
+        session.plan_max_duration_seconds,
+    )
+    runs_until = _later(session.running_at or now, min(limit for limit in limits if limit is not None))
+    wanted = _seconds_left(start_ends, now) + _seconds_left(runs_until, now) + ASK_MARGIN_SECONDS
+    return max(card_shortest, ceil(wanted))
+
+
+def _candidates(session: Session, policy: Policy, funds_end: FundsEnd | None) -> Iterator[Candidate]:
+    match session.state:
+        case State.QUEUED:
+            yield from _while_queued(session)
+        case State.STARTING:
+            yield _start_timeout(session, policy)
+            yield from _durations(session)
+            yield from _interactions(session)
+        case State.RUNNING:
+            yield from _durations(session)
+            yield from _interactions(session)
+            yield from _idle(session, policy)
+            yield from _costs(session, funds_end)
+            yield from _declared_end(session)
+        case State.CREATED | State.STOPPING | State.STOPPED | State.FAILED:
+            return  # nothing runs that a rule could stop
+        case unknown:
+            assert_never(unknown)
+
+
+def _while_queued(session: Session) -> Iterator[Candidate]:
+    if session.queue_deadline_at is not None:
+        detail = "still queued at the end of the time that its plan lets it wait"
+        yield Candidate(StopReason.QUEUE_TIMEOUT, session.queue_deadline_at, detail)
+
+
+def _start_timeout(session: Session, policy: Policy) -> Candidate:
+    """Once it ran, a session never fails: a failover that finds no good placement is its death."""
+    reason = StopReason.DEAD if session.ever_ran else StopReason.START_TIMEOUT
+    seconds = policy.start_timeout_seconds
+    at = _later(session.starting_at or session.created_at, seconds)
+    return Candidate(reason, at, f"no good ping within {seconds:g} s of starting")
+
+
+def _durations(session: Session) -> Iterator[Candidate]:
+    """All three count from the first good ping, through every failover."""
+    if session.running_at is None:
+        return
+    limits = (
+        (session.max_duration_seconds, StopReason.MAX_DURATION, "its own limit"),
+        (session.model_max_duration_seconds, StopReason.MODEL_LIMIT, "the model's limit"),
+        (session.plan_max_duration_seconds, StopReason.MAX_DURATION, "the plan's ceiling"),
+    )
+    for seconds, reason, whose in limits:
+        if seconds is not None:
+            detail = f"{whose} of {seconds} s since the first good ping"
+            yield Candidate(reason, _later(session.running_at, seconds), detail)
+
+
+def _interactions(session: Session) -> Iterator[Candidate]:
+    limit = interactions_limit(session)
+    if limit is None or session.limit_reached_at is None or session.interactions < limit[0]:
+        return  # the last: extended since
+    whose = "its own" if limit[1] is StopReason.MAX_INTERACTIONS else "the model's"
+    detail = f"{session.interactions} interactions reported, {whose} limit is {limit[0]}"
+    yield Candidate(limit[1], session.limit_reached_at, detail)
+
+
+def _idle(session: Session, policy: Policy) -> Iterator[Candidate]:
+    """A session that is being moved cannot be used: its idle time starts again when it runs again. An interaction
+    under way is use until it ends, or for as long as its end may be missing."""
+    seconds, used = session.idle_seconds, _used_until(session, policy)
+    began = [at for at in (session.running_at, session.running_since) if at is not None]
+    if seconds is None or not began:
+        return
+    grace = timedelta(seconds=policy.idle_grace_seconds)
+    if used is not None and used >= max(began):
+        detail = f"idle for {seconds} s since the last interaction"
+        yield Candidate(StopReason.IDLE, _later(used, seconds), detail, grace)
+    else:
+        detail = f"idle for {seconds} s since it began to run"
+        yield Candidate(StopReason.IDLE, _later(max(began), seconds), detail, grace)
+
+
+def _used_until(session: Session, policy: Policy) -> datetime | None:
+    used = [at for at in (session.last_interaction_at, under_way_until(session, policy)) if at is not None]
+    return max(used, default=None)
+
+
+def _costs(session: Session, funds_end: FundsEnd | None) -> Iterator[Candidate]:
+    limit_at = cost_limit_at(session)
+    if limit_at is not None:
+        detail = f"the next block would cost more than its max_cost of {session.max_cost} {session.currency}"
+        yield Candidate(StopReason.MAX_COST, limit_at, detail)
+    if funds_end is not None and funds_end.session_id == session.id:
+        detail = "the balance of the account cannot pay the next block"
+        yield Candidate(StopReason.BALANCE_EXHAUSTED, funds_end.at, detail)
+
+
+def _declared_end(session: Session) -> Iterator[Candidate]:
+    if session.declared_end_at is not None:
+        detail = "the end that the provider declared for this placement"
+        yield Candidate(StopReason.PROVIDER_ENDED, session.declared_end_at, detail)
+
+
+def _urgency(candidate: Candidate) -> tuple[datetime, int]:
+    return candidate.at, PRECEDENCE.index(candidate.reason)
+
+
+def _later(at: datetime, seconds: float) -> datetime:
+    """`at + seconds`, where a limit may be larger than the calendar."""
+    return at + timedelta(seconds=min(seconds, HORIZON.total_seconds()))
+
+
+def _seconds_left(until: datetime, now: datetime) -> float:
+    return max(0.0, (until - now).total_seconds())

@@ -1,0 +1,159 @@
+"""The brake: when most of a provider's sessions fall ill at once, the provider is at fault, not the sessions.
+
+A doubt is a streak of failed pings, or a first GONE. It counts however long ago it began, until a session answers.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from orchestrator.rules.sessions.pings import is_unwell_too_long
+from orchestrator.rules.values import Brake, Policy, Session, Verdict
+
+#: With fewer sessions than this, all of them must be ill, and at least `brake_min_sessions`.
+MANY = 5
+#: While braked, sessions in doubt are pinged this much less often.
+SLOWDOWN = 2.0
+#: So many sessions leave a braked provider at once; more, once these run elsewhere.
+FIRST_MOVES = 3
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Health:
+    """Of the sessions of one provider, or of one credential. Each counts once."""
+
+    well: int
+    """Running, and answered lately. Counted no further than it takes to decide."""
+    doubtful: int
+    """Running and in doubt."""
+    died: int
+    """Held for dead lately, whether stopped or moved on; what the platform confirmed is not among them."""
+
+    @property
+    def ill(self) -> int:
+        return self.doubtful + self.died
+
+    @property
+    def seen(self) -> int:
+        """All of whom something is known lately: one whose ping is still under way says nothing."""
+        return self.well + self.ill
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recovery:
+    """What has become of the sessions at a brake."""
+
+    recovered: int
+    """In doubt there, and answered since it began."""
+    doubtful: int
+    """Running there, and in doubt."""
+    running: int
+    """Running there. Counted no further than `MANY`."""
+    answers: bool
+    """One that runs there, and is not in doubt, has answered since it began."""
+
+
+def is_at_fault(health: Health, smallest: int) -> bool:
+    """Return whether more than half are ill; of a few, all. Where none is in doubt, there is nobody to hold."""
+    if not health.doubtful:
+        return False
+    if health.seen >= MANY:
+        return 2 * health.ill > health.seen
+    return health.seen >= smallest and health.ill == health.seen
+
+
+def why_over(seen: Recovery, wanted: int) -> str | None:
+    """Return why a brake ends before its time; None while it holds.
+
+    Of a few, fewer than `wanted` can ever recover, and the dead among them must not live on the brake."""
+    if seen.doubtful == 0:
+        return "no session there is in doubt any more"
+    if seen.recovered >= min(wanted, seen.doubtful):
+        return f"{seen.recovered} there answer again, {seen.doubtful} do not"
+    if seen.running < MANY and seen.answers:
+        return f"one of {seen.running} there answers"
+    return None
+
+
+def may_move(under_way: int, arrived: int) -> bool:
+    """Return whether one more session may leave a braked provider. `under_way`: left it, and start elsewhere;
+    `arrived`: left it, and run elsewhere."""
+    return under_way < max(FIRST_MOVES, arrived)
+
+
+def is_holding(brake: Brake, now: datetime) -> bool:
+    """Return whether it freezes deaths; once its time is over, the sessions in doubt are judged."""
+    return brake.expired_at is None and now < brake.until
+
+
+def judged_since(brakes: Collection[Brake], now: datetime) -> datetime | None:
+    """Return the end of the last of these holds that has expired: whoever was in doubt then is held no more."""
+    return max((one.expired_at or one.until for one in brakes if not is_holding(one, now)), default=None)
+
+
+def doubted_since(session: Session) -> datetime | None:
+    """Return since when the session is in doubt; None where it is not."""
+    return min((at for at in (session.failing_since, session.gone_since) if at is not None), default=None)
+
+
+def is_judged(brakes: Collection[Brake], session: Session, now: datetime) -> bool:
+    """Return whether the session was in doubt already when a hold over it expired: none holds it again."""
+    judged, doubted = judged_since(brakes, now), doubted_since(session)
+    return judged is not None and doubted is not None and doubted <= judged
+
+
+def held_by(brakes: Collection[Brake], session: Session, now: datetime) -> Brake | None:
+    """Return which of the brakes at its provider and credential holds the session."""
+    if is_judged(brakes, session, now):
+        return None
+    return next((one for one in brakes if is_holding(one, now)), None)
+
+
+def is_held_too_long(session: Session, policy: Policy, now: datetime) -> bool:
+    """Return whether it was held before, and has given no proof of life for longer than a hold excuses: brakes that
+    begin and end in turns hold nobody for ever."""
+    return session.held_since is not None and is_unwell_too_long(session, policy, now)
+
+
+def is_forgotten(brake: Brake, policy: Policy, now: datetime, *, doubted: bool, answered: bool) -> bool:
+    """Return whether nothing depends any more on a hold that has expired. `doubted`: a session there is in doubt since
+    then; `answered`: one has answered since."""
+    if brake.expired_at is None or doubted:
+        return False
+    return answered or now >= brake.expired_at + timedelta(seconds=policy.brake_max_seconds)
+
+
+def slowed(session: Session, policy: Policy, now: datetime) -> Session:
+    """Return a session that is held: it is pinged less often, whatever its claim wrote for the case of silence."""
+    again = now + timedelta(seconds=policy.ping_interval_seconds * SLOWDOWN)
+    return replace(session, ping_at=again, held_since=session.held_since or now)
+
+
+def slowed_where_held(session: Session, brakes: Collection[Brake], policy: Policy, now: datetime) -> Session:
+    """Return the session after its ping, slowed down where it is in doubt and a brake holds it."""
+    held = doubted_since(session) is not None and held_by(brakes, session, now) is not None
+    return slowed(session, policy, now) if held else session
+
+
+def is_confirmed(session: Session, *, platform_says: bool, own_key: bool) -> bool:
+    """Return whether a death is more than what pings suppose. `platform_says`: its status, or its list. `own_key`: a
+    key that serves this session alone, so that GONE can mean no other."""
+    return platform_says or (own_key and session.last_verdict is Verdict.GONE)
+
+
+def paid_until(session: Session, now: datetime) -> datetime:
+    """Return when the cost of a session ends that is found dead now: after a hold, at its last proof of life."""
+    if session.held_since is None or session.last_alive_at is None:
+        return now
+    return min(session.last_alive_at, now)
+
+
+def window(policy: Policy) -> timedelta:
+    """Return how long an answer tells of a session, and a death of its provider: every running session is pinged
+    at least once within it."""
+    round_of_pings = SPREAD * policy.ping_interval_seconds + policy.ping_timeout_seconds
+    return timedelta(seconds=max(policy.brake_window_seconds, round_of_pings))
+
+
+#: The longest wait between two pings, in intervals: they are spread by a tenth, and begin within a moment.
+SPREAD = 1.2

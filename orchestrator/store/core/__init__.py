@@ -1,0 +1,11 @@
+"""Databases without the domain: everything else in `store` builds on it.
+
+engine         opens SQLite and PostgreSQL
+pooler         connects directly or through a pooler such as PgBouncer
+columns        column types that are exact on both databases
+rows           converts rows to snapshots and back
+error_classes  what each database error means for the work that met it
+remedies       what an operator can do about a database that cannot be used
+identity       ids and tokens
+stopwatch      monotonic time that includes the sleep of the machine
+"""

@@ -1,0 +1,106 @@
+"""How the database is opened: SQLite without Python's own transactions, PostgreSQL with bounds, both discreet."""
+
+import os
+import re
+from contextlib import suppress
+from typing import Any
+
+import psycopg
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.engine import ExceptionContext
+
+from orchestrator.store.core.pooler import POOLER_STATES, Pooling
+
+#: Classes of PostgreSQL's errors whose details repeat what was written: data that does not fit, and constraints.
+_TELL_OF_VALUES = frozenset({"22", "23"})
+#: What a connection says that only reads, perhaps because its file or its server did when it was opened.
+_READ_ONLY = ("25006", "attempt to write a readonly database")
+#: Data that does not fit is quoted in the first line already. The name of a constraint follows no colon.
+_QUOTED = re.compile(r': ".*"')
+
+
+def open_engine(url: str, pool_size: int) -> Engine:
+    """The engine for this URL; it connects with its first use. No error of it repeats a value of a row."""
+    sqlite = make_url(url).get_backend_name() == "sqlite"
+    engine = _sqlite(url, pool_size) if sqlite else _postgresql(url, pool_size)
+    event.listen(engine, "handle_error", _hush)
+    event.listen(engine, "handle_error", _replace_read_only_connection)
+    return engine
+
+
+def _postgresql(url: str, pool_size: int) -> Engine:
+    engine = create_engine(
+        url,
+        hide_parameters=True,
+        pool_pre_ping=True,
+        pool_size=pool_size,
+        max_overflow=pool_size,
+        connect_args={"connect_timeout": 5, "application_name": "orchestrator"},
+    )
+    pooling = Pooling()
+    pooling.listen(engine)
+
+    @event.listens_for(engine, "handle_error")
+    def replace_connection(context: ExceptionContext) -> None:
+        cause = context.original_exception
+        state = getattr(cause, "sqlstate", None)
+        if state in POOLER_STATES:
+            pooling.suspect()
+        if state in POOLER_STATES or (isinstance(cause, psycopg.InternalError) and state is None):
+            context.is_disconnect = True  # the other end is another server, or out of step
+
+    return engine
+
+
+def _sqlite(url: str, pool_size: int) -> Engine:
+    engine = create_engine(
+        url,
+        hide_parameters=True,
+        pool_size=pool_size,
+        max_overflow=pool_size,
+        connect_args={"check_same_thread": False, "timeout": 15},
+    )
+
+    @event.listens_for(engine, "do_connect")
+    def make_private(_dialect: Any, _record: Any, arguments: Any, _parameters: Any) -> None:
+        _make_private(arguments[0] if arguments else "")
+
+    @event.listens_for(engine, "connect")
+    def configure(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # Python's own transactions lose updates
+        for pragma in ("busy_timeout=15000", "journal_mode=WAL", "foreign_keys=ON", "synchronous=NORMAL"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        reads = connection.get_execution_options().get("orchestrator_read")
+        connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+def _make_private(path: str) -> None:
+    """Create a database's file for its owner alone; SQLite gives its journals the same mode. One that exists stays."""
+    if path in ("", ":memory:") or path.startswith("file:"):
+        return
+    with suppress(OSError):  # it exists, or SQLite says itself why it cannot be made
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+
+
+def _hush(context: ExceptionContext) -> None:
+    """PostgreSQL tells a whole row in the details of what it refuses; our errors and logs keep its first line."""
+    cause, error = context.original_exception, context.sqlalchemy_exception
+    state = getattr(cause, "sqlstate", None) or ""
+    if error is None or state[:2] not in _TELL_OF_VALUES:
+        return
+    told = str(cause)
+    first = _QUOTED.sub("", told.partition("\n")[0])
+    cause.args = (first,)
+    error.args = tuple(arg.replace(told, first) if isinstance(arg, str) else arg for arg in error.args)
+
+
+def _replace_read_only_connection(context: ExceptionContext) -> None:
+    """A connection that only reads never writes, though the server may by now: the next attempt makes another."""
+    cause = context.original_exception
+    if getattr(cause, "sqlstate", None) in _READ_ONLY or str(cause) in _READ_ONLY:
+        context.is_disconnect = True

@@ -1,0 +1,31 @@
+"""Where ids and tokens come from."""
+
+import random
+import uuid
+
+from orchestrator.rules.reconcile.installations import DIGITS, placement_id
+
+
+class Identity:
+    """Ids of rows and tokens of leases. By default from the system's randomness; one that is given repeats itself."""
+
+    def __init__(self, rng: random.Random | None = None) -> None:
+        self._rng = rng or random.SystemRandom()
+        self.installation: str | None = None
+        """The installation's id, once it is known to be written down."""
+
+    def new_id(self) -> str:
+        """A random UUID, as text."""
+        return str(uuid.UUID(int=self._rng.getrandbits(128), version=4))
+
+    def new_placement_id(self, installation: str) -> str:
+        """A UUID, as text, that says whose it is."""
+        return placement_id(installation, self._rng.getrandbits(128))
+
+    def new_installation(self) -> str:
+        """For a database that has none yet."""
+        return f"{self._rng.getrandbits(4 * DIGITS):0{DIGITS}x}"
+
+    def new_token(self) -> str:
+        """A lease's token: 96 random bits."""
+        return f"{self._rng.getrandbits(96):024x}"

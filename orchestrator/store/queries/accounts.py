@@ -1,0 +1,86 @@
+"""Named queries over accounts."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from sqlalchemy import Connection, func, insert, select, update
+
+from orchestrator.rules import events
+from orchestrator.rules.states import Step
+from orchestrator.rules.values import Account
+from orchestrator.store.core.rows import changes, snapshot, table_of, values_of
+from orchestrator.store.queries.outbox import Outbox
+from orchestrator.store.tables import AccountRow
+
+ACCOUNTS = table_of(AccountRow)
+
+
+class Accounts:
+    """Queries and changes of accounts, inside one transaction. The account's lock is the first one taken."""
+
+    def __init__(self, connection: Connection, outbox: Outbox, due: set[Step]) -> None:
+        self._connection = connection
+        self._outbox = outbox
+        self._due = due
+
+    def insert(self, account: Account) -> Account:
+        """Add an account."""
+        self._connection.execute(insert(ACCOUNTS).values(**values_of(account)))
+        return account
+
+    def save(self, before: Account, after: Account, now: datetime) -> Account:
+        """Write the difference, with its events. The row is locked."""
+        changed = changes(before, after)
+        if not changed:
+            return after
+        changed["revision"] = before.revision + 1
+        self._connection.execute(update(ACCOUNTS).where(ACCOUNTS.c.id == after.id).values(**changed))
+        self._outbox.add(events.of_account(before, after, now))
+        return replace(after, revision=before.revision + 1)
+
+    def get(self, account_id: str) -> Account | None:
+        """The account as it is, unlocked."""
+        row = self._connection.execute(select(ACCOUNTS).where(ACCOUNTS.c.id == account_id)).first()
+        return snapshot(Account, row) if row else None
+
+    def lock(self, account_id: str, *, waits: bool = True) -> Account | None:
+        """The account, locked: all admission and money of it is now ours. Without `waits`, None where another
+        transaction holds it (on SQLite there is no other)."""
+        query = select(ACCOUNTS).where(ACCOUNTS.c.id == account_id).with_for_update(skip_locked=not waits)
+        row = self._connection.execute(query).first()
+        return snapshot(Account, row) if row else None
+
+    def hold(self, account_id: str) -> None:
+        """Lock the account without reading it: its row may be one that cannot be read."""
+        self._connection.execute(select(ACCOUNTS.c.id).where(ACCOUNTS.c.id == account_id).with_for_update())
+
+    def due(self, step: Step, now: datetime, limit: int) -> Sequence[str]:
+        """Accounts whose step has come, the longest overdue first."""
+        query = (
+            select(ACCOUNTS.c.id)
+            .where(ACCOUNTS.c.next_step == step, ACCOUNTS.c.next_step_at <= now)
+            .order_by(ACCOUNTS.c.next_step_at)
+            .limit(limit)
+        )
+        return list(self._connection.execute(query).scalars())
+
+    def listed(self, limit: int = 1000) -> Sequence[Account]:
+        """Accounts by id."""
+        query = select(ACCOUNTS).order_by(ACCOUNTS.c.id).limit(limit)
+        return [snapshot(Account, row) for row in self._connection.execute(query)]
+
+    def put_off(self, account_id: str, until: datetime) -> None:
+        """An account whose step failed holds up nobody."""
+        self._connection.execute(
+            update(ACCOUNTS)
+            .where(ACCOUNTS.c.id == account_id, ACCOUNTS.c.next_step.is_not(None))
+            .values(next_step_at=until)
+        )
+
+    def oldest_due(self) -> dict[Step, datetime]:
+        """The earliest time of each step that an account waits for."""
+        query = select(ACCOUNTS.c.next_step, func.min(ACCOUNTS.c.next_step_at)).where(
+            ACCOUNTS.c.next_step.is_not(None)
+        )
+        return {row[0]: row[1] for row in self._connection.execute(query.group_by(ACCOUNTS.c.next_step))}

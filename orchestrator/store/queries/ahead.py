@@ -1,0 +1,97 @@
+"""Rows that lie in the future after the clock went back."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy import Column, ColumnElement, Connection, DateTime, Table, func, or_, select, union, update
+
+from orchestrator.rules.installation.correction import PAST_OF_ACCOUNT, PAST_OF_PLACEMENT
+from orchestrator.rules.states import State
+from orchestrator.store.core.rows import table_of
+from orchestrator.store.tables import AccountRow, PlacementRow, SessionRow, metadata
+
+SESSIONS, PLACEMENTS, ACCOUNTS = table_of(SessionRow), table_of(PlacementRow), table_of(AccountRow)
+#: What happened stays as it was told, or is corrected row by row; the clock's own row is right.
+_LEFT = frozenset(
+    {
+        "sessions",
+        "placements",
+        "accounts",
+        "ledger",
+        "archived_sessions",
+        "archived_ledger",
+        "inbox",
+        "outbox",
+        "clock",
+    }
+)
+#: Instants up to which a row waits; all others say when something happened.
+_AWAITED = frozenset({"until", "resting_until", "cool_until", "lease_until", "retry_at"})
+_ENDING = (State.STARTING, State.RUNNING, State.QUEUED, State.STOPPING)
+
+
+class Ahead:
+    """Queries of a correction, inside one transaction. They scan: a correction is rare."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def accounts(self, now: datetime) -> Sequence[str]:
+        """Accounts in which something lies in the future, and those with a session that goes on, or that says so."""
+        going_on = select(SESSIONS.c.account_id).where(SESSIONS.c.state.in_(_ENDING))
+        ahead = select(SESSIONS.c.account_id).where(_lies_ahead(now))
+        own = select(ACCOUNTS.c.id).where(or_(*(ACCOUNTS.c[name] > now for name in PAST_OF_ACCOUNT)))
+        found = self._connection.execute(union(going_on, ahead, own)).scalars()
+        return sorted(found)
+
+    def sessions(self, account_id: str, now: datetime) -> Sequence[str]:
+        """This account's sessions of that kind."""
+        of_kind = or_(SESSIONS.c.state.in_(_ENDING), _lies_ahead(now))
+        query = select(SESSIONS.c.id).where(SESSIONS.c.account_id == account_id, of_kind)
+        return list(self._connection.execute(query.order_by(SESSIONS.c.id)).scalars())
+
+    def decided_at(self, session_id: str, now: datetime) -> datetime | None:
+        """When the session's stop was decided, where a clock that was ahead says so: its placements tell since when
+        their end is wanted."""
+        wanted = (PLACEMENTS.c.session_id == session_id, PLACEMENTS.c.closing_since > now)
+        return self._connection.execute(select(func.min(PLACEMENTS.c.closing_since)).where(*wanted)).scalar()
+
+    def lies_ahead(self, session_id: str, now: datetime) -> bool:
+        """Does the session's stop still lie in the future?"""
+        query = select(SESSIONS.c.id).where(SESSIONS.c.id == session_id, _lies_ahead(now))
+        return self._connection.execute(query).first() is not None
+
+    def placements(self, now: datetime, furthest: datetime) -> Sequence[str]:
+        """Placements in which something lies in the future, and those that wait for later than `furthest`."""
+        happened = [PLACEMENTS.c[name] > now for name in PAST_OF_PLACEMENT]
+        awaited = [PLACEMENTS.c.next_step_at > furthest, PLACEMENTS.c.lease_until > furthest]
+        query = select(PLACEMENTS.c.id).where(or_(*happened, *awaited))
+        return list(self._connection.execute(query.order_by(PLACEMENTS.c.id)).scalars())
+
+    def correct_upkeep(self, shift: timedelta, now: datetime) -> None:
+        """Bring back every instant in the platform's own upkeep: leases, pauses, brakes, alarms and the like."""
+        for table in metadata.sorted_tables:
+            if table.name in _LEFT:
+                continue
+            for column in table.columns:
+                if isinstance(column.type, DateTime):
+                    self._correct(table, column, shift if column.name in _AWAITED else None, now)
+
+    def _correct(
+        self, table: Table, column: "Column[datetime]", shift: timedelta | None, now: datetime
+    ) -> None:
+        ahead = update(table).where(column > now)
+        if shift is None:
+            self._connection.execute(ahead.values({column.name: now}))
+            return
+        for at in self._connection.execute(select(column).where(column > now).distinct()).scalars():
+            self._connection.execute(
+                update(table).where(column == at).values({column.name: max(now, at - shift)})
+            )
+
+
+def _lies_ahead(now: datetime) -> ColumnElement[bool]:
+    """Of a session that may be at rest. A stop has effect at its own instant: where one that was decided too early lies
+    in the past, its end does not."""
+    columns = (SESSIONS.c.stopped_at, SESSIONS.c.ended_at, SESSIONS.c.created_at, SESSIONS.c.deleted_at)
+    return or_(*(column > now for column in columns))

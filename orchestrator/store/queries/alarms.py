@@ -1,0 +1,73 @@
+"""Named queries over alarms: what stands against providers, keys and models."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+
+from sqlalchemy import Connection, delete, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from orchestrator.rules.upstream.alarms import Alarm, AlarmKind, retry_at
+from orchestrator.store.core.rows import snapshot, table_of, values_of
+from orchestrator.store.tables import AlarmRow
+
+ALARMS = table_of(AlarmRow)
+
+
+class Alarms:
+    """Queries and changes of alarms, inside one transaction. Their locks come after all others."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def listed(self) -> Sequence[Alarm]:
+        """Every alarm that stands."""
+        return [
+            snapshot(Alarm, row) for row in self._connection.execute(select(ALARMS).order_by(ALARMS.c.scope))
+        ]
+
+    def raise_(self, alarm: Alarm) -> bool:
+        """It stands from now on; False where it stood already and was only seen again."""
+        dialect = postgresql if self._connection.dialect.name == "postgresql" else sqlite
+        statement = dialect.insert(ALARMS).values(**values_of(alarm)).on_conflict_do_nothing()
+        if self._connection.execute(statement.returning(ALARMS.c.scope)).first() is not None:
+            return True
+        self._see_again(alarm)
+        return False
+
+    def end(self, scopes: Collection[str]) -> set[str]:
+        """It is well again; return those that did stand."""
+        if not scopes:
+            return set()
+        gone = delete(ALARMS).where(ALARMS.c.scope.in_(sorted(scopes))).returning(ALARMS.c.scope)
+        return set(self._connection.execute(gone).scalars())
+
+    def forget(self, before: datetime) -> Sequence[Alarm]:
+        """Drop those of which nothing was seen since then, and return them."""
+        gone = delete(ALARMS).where(ALARMS.c.seen_at < before).returning(ALARMS)
+        return [snapshot(Alarm, row) for row in self._connection.execute(gone)]
+
+    def keys_refusing(self, provider: str, model_id: str) -> set[str]:
+        """The credentials of `provider` that take no new placement of this model now."""
+        query = select(ALARMS.c.credential).where(
+            ALARMS.c.kind == AlarmKind.MODEL_PAUSED,
+            ALARMS.c.provider == provider,
+            ALARMS.c.model_id == model_id,
+            ALARMS.c.retry_at.is_not(None),
+        )
+        return set(self._connection.execute(query).scalars())
+
+    def let_retry(self, now: datetime) -> Sequence[Alarm]:
+        """Paused models whose time has come may be tried again: return them, each once."""
+        due = update(ALARMS).where(ALARMS.c.retry_at <= now).values(retry_at=None).returning(ALARMS)
+        return [snapshot(Alarm, row) for row in self._connection.execute(due)]
+
+    def _see_again(self, alarm: Alarm) -> None:
+        """One that was being tried again waits anew, and longer; one that waits goes on waiting."""
+        mine = ALARMS.c.scope == alarm.scope
+        seen = update(ALARMS).where(mine).values(seen_at=alarm.seen_at, reason=alarm.reason)
+        row = self._connection.execute(seen.returning(ALARMS.c.refusals, ALARMS.c.retry_at)).first()
+        if row is None or row.retry_at is not None or alarm.retry_at is None:
+            return
+        refusals = row.refusals + 1
+        again = retry_at(alarm.kind, refusals, alarm.seen_at)
+        self._connection.execute(update(ALARMS).where(mine).values(refusals=refusals, retry_at=again))

@@ -1,0 +1,48 @@
+"""A session with its placements as one document, and the digest that shows whether the archive still holds it."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from orchestrator.rules.values import Placement, Session
+from orchestrator.store.queries.ledger import Line
+
+_SESSION, _PLACEMENT = TypeAdapter(Session), TypeAdapter(Placement)
+
+
+def record_of(session: Session, placements: Sequence[Placement]) -> Mapping[str, Any]:
+    """Return what the archive keeps of them."""
+    return {
+        "session": _SESSION.dump_python(session, mode="json"),
+        "placements": [_PLACEMENT.dump_python(one, mode="json") for one in placements],
+    }
+
+
+def session_in(record: Mapping[str, Any]) -> Session:
+    """Return the session as it was. Raises ValueError where the record does not hold one."""
+    return _SESSION.validate_python(record["session"])
+
+
+def placements_in(record: Mapping[str, Any]) -> Sequence[Placement]:
+    """Return its placements as they were, oldest first. Raises ValueError where the record does not hold them."""
+    return [_PLACEMENT.validate_python(one) for one in record["placements"]]
+
+
+def digest_of(record: Mapping[str, Any], entries: Sequence[Line]) -> str:
+    """Return the digest of a record and its ledger entries, whatever database they are read from."""
+    lines = [asdict(entry) for entry in sorted(entries, key=lambda entry: entry.id)]
+    text = json.dumps([record, lines], sort_keys=True, separators=(",", ":"), default=_plain)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat()
+    assert isinstance(value, Decimal)
+    return f"{value.normalize():f}"

@@ -1,0 +1,96 @@
+"""What the audit keeps: where each feed is, what the ledgers added up to, and what stands."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, delete, func, select, tuple_
+from sqlalchemy.dialects import postgresql, sqlite
+
+from orchestrator.rules.audit.invariants import Check, Finding
+from orchestrator.store.core.rows import table_of
+from orchestrator.store.queries.audit import BALANCES, Posted
+from orchestrator.store.tables import AuditCursorRow, AuditFindingRow
+
+#: The cursor of the pruning of events, and the one that every run moves.
+EVENTS_SINCE, RAN = "events_since", "ran"
+FINDINGS, CURSORS = table_of(AuditFindingRow), table_of(AuditCursorRow)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A violation, and since when it is known."""
+
+    finding: Finding
+    since: datetime
+
+
+class Findings:
+    """Queries of what the audit keeps, inside one transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def cursors(self) -> Mapping[str, str]:
+        """How far each feed has been read."""
+        return {row.name: row.position for row in self._connection.execute(select(CURSORS))}
+
+    def last_run(self) -> datetime | None:
+        """When the audit last ran to its end."""
+        query = select(CURSORS.c.at).where(CURSORS.c.name == RAN)
+        at: datetime | None = self._connection.execute(query).scalar()
+        return at
+
+    def events_since(self) -> datetime | None:
+        """The time of the newest event that was pruned; None where none ever was."""
+        query = select(CURSORS.c.position).where(CURSORS.c.name == EVENTS_SINCE)
+        position: str | None = self._connection.execute(query).scalar()
+        return datetime.fromisoformat(position) if position else None
+
+    def standing(self, limit: int) -> Sequence[Standing]:
+        """What was found and has not healed, the oldest first."""
+        known = [check.value for check in Check]  # an older or newer release may know others
+        query = select(FINDINGS).where(FINDINGS.c.name.in_(known)).order_by(FINDINGS.c.since).limit(limit)
+        return [
+            Standing(Finding(Check(row.name), row.subject, row.detail), row.since)
+            for row in self._connection.execute(query)
+        ]
+
+    def counts(self) -> dict[str, int]:
+        """How many stand, by check; nothing of those with none."""
+        query = select(FINDINGS.c.name, func.count()).group_by(FINDINGS.c.name)
+        return {row[0]: row[1] for row in self._connection.execute(query)}
+
+    def move(self, cursors: Mapping[str, str], now: datetime) -> None:
+        """Remember how far the feeds have been read."""
+        for name, position in sorted(cursors.items()):
+            self._put(CURSORS, ["name"], {"name": name, "position": position, "at": now})
+
+    def remember_ledgers(self, posted: Mapping[str, Posted]) -> None:
+        """Remember what these ledgers add up to."""
+        for account_id, sum_ in sorted(posted.items()):
+            values = {"account_id": account_id, "ledger_id": sum_.ledger_id, "balance": sum_.balance}
+            self._put(BALANCES, ["account_id"], values)
+
+    def replace(self, gone: Collection[Finding], found: Iterable[Finding], now: datetime) -> None:
+        """These stand no more; those do, from now on or as before."""
+        keys = [(finding.check.value, finding.subject) for finding in gone]
+        if keys:
+            mine = tuple_(FINDINGS.c.name, FINDINGS.c.subject).in_(keys)
+            self._connection.execute(delete(FINDINGS).where(mine))
+        rows = [
+            {"name": f.check.value, "subject": f.subject, "detail": f.detail, "since": now} for f in found
+        ]
+        if rows:
+            dialect = postgresql if self._connection.dialect.name == "postgresql" else sqlite
+            statement = dialect.insert(FINDINGS)
+            newest = {"detail": statement.excluded.detail}
+            pair: list[Any] = ["name", "subject"]
+            self._connection.execute(statement.on_conflict_do_update(index_elements=pair, set_=newest), rows)
+
+    def _put(self, table: object, keys: list[str], values: Mapping[str, object]) -> None:
+        dialect = postgresql if self._connection.dialect.name == "postgresql" else sqlite
+        statement = dialect.insert(table).values(**values)
+        changed = {name: value for name, value in values.items() if name not in keys}
+        self._connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed))

@@ -1,0 +1,155 @@
+"""Named queries of the audit that look at everything at once, by indexes that hold next to nothing in health."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, Table, func, select, text
+
+from orchestrator.rules.audit.check_rows import judge_lateness
+from orchestrator.rules.audit.invariants import Check, Finding
+from orchestrator.rules.states import Step
+from orchestrator.store.core.rows import table_of
+from orchestrator.store.queries.audit import ACCOUNTS, LEDGER, OUTBOX, PLACEMENTS, SESSIONS
+from orchestrator.store.queries.living import RUNS
+from orchestrator.store.tables import CredentialRow, LeaseRow
+from orchestrator.store.tables.money import WRITTEN_OFF
+from orchestrator.store.tables.placements import IMPOSSIBLE_PLACEMENT, ONE_UNCLOSED
+from orchestrator.store.tables.sessions import IMPOSSIBLE_SESSION
+
+CREDENTIALS, LEASES = table_of(CredentialRow), table_of(LeaseRow)
+_STOPPABLE = (Step.STOP, Step.PING, Step.WARN)
+#: A placement's id, and its session's; None: an orphan.
+Pair = tuple[str, str | None]
+
+
+class LiveAudit:
+    """Queries of the audit, inside one transaction that only reads. Each counts up to `limit`."""
+
+    def __init__(self, connection: Connection, limit: int = 1000) -> None:
+        self._connection = connection
+        self._limit = limit
+
+    def impossible_sessions(self) -> Sequence[str]:
+        """Sessions that no constraint would let in."""
+        query = select(SESSIONS.c.id).where(text(IMPOSSIBLE_SESSION)).limit(self._limit)
+        return list(self._connection.execute(query).scalars())
+
+    def sessions_put_off(self, beyond: Mapping[Step, datetime]) -> Sequence[str]:
+        """Sessions whose step is due later than any of its kind."""
+        return [row.id for step, at in beyond.items() for row in self._put_off(SESSIONS, step, at)]
+
+    def not_well(self, before: datetime) -> Sequence[str]:
+        """Sessions that run without a proof of life since before then."""
+        query = select(SESSIONS.c.id).where(RUNS, SESSIONS.c.not_well_since < before)
+        ordered = query.order_by(SESSIONS.c.not_well_since).limit(self._limit)
+        return list(self._connection.execute(ordered).scalars())
+
+    def impossible_placements(self) -> Sequence[Pair]:
+        """Placements that no constraint would let in, orphans among them."""
+        query = select(PLACEMENTS.c.id, PLACEMENTS.c.session_id).where(text(IMPOSSIBLE_PLACEMENT))
+        return [(row.id, row.session_id) for row in self._connection.execute(query.limit(self._limit))]
+
+    def placements_put_off(self, beyond: Mapping[Step, datetime]) -> Sequence[Pair]:
+        """Placements whose step is due later than any of its kind. Orphans that wait for their declared end are
+        among them."""
+        rows = (row for step, at in beyond.items() for row in self._put_off(PLACEMENTS, step, at))
+        return [(row.id, row.session_id) for row in rows]
+
+    def overdue(self, before: datetime) -> Sequence[Finding]:
+        """Steps of sessions, placements and accounts that were due before then."""
+        late = [finding for step in Step for finding in self._overdue_step(step, before)]
+        return late + self._overdue_stops(before)
+
+    def overlong_leases(self, after: datetime) -> Sequence[Finding]:
+        """Leases of credentials that last longer than any."""
+        query = select(CREDENTIALS.c.id).where(CREDENTIALS.c.lease_until > after).limit(self._limit)
+        return [
+            Finding(Check.LEASES, row.id, "its lease is longer than any")
+            for row in self._connection.execute(query)
+        ]
+
+    def shared_keys(self) -> Sequence[Finding]:
+        """Exclusive credentials, by reference and by secret, that carry more than one unclosed placement."""
+        found = []
+        for key in (PLACEMENTS.c.credential, PLACEMENTS.c.fingerprint):
+            query = (
+                select(PLACEMENTS.c.provider, func.min(PLACEMENTS.c.credential), func.count())
+                .where(text(ONE_UNCLOSED), key.is_not(None))
+                .group_by(PLACEMENTS.c.provider, key)
+                .having(func.count() > 1)
+                .limit(self._limit)
+            )
+            found += [
+                Finding(Check.CREDENTIALS, f"{provider}:{ref}", f"it carries {count} unclosed placements")
+                for provider, ref, count in self._connection.execute(query)
+            ]
+        return found
+
+    def undelivered(self, before: datetime) -> Sequence[Finding]:
+        """Events that wait since before then, among the oldest."""
+        oldest = (
+            select(OUTBOX.c.id, OUTBOX.c.type, OUTBOX.c.time)
+            .where(OUTBOX.c.delivered_at.is_(None))
+            .order_by(OUTBOX.c.seq)
+            .limit(self._limit)
+        )
+        rows = self._connection.execute(oldest).all()
+        return [
+            Finding(Check.OUTBOX, row.id, f"{row.type} waits since {row.time:%H:%M:%S}")
+            for row in rows
+            if row.time < before
+        ]
+
+    def written_off(self, since: datetime) -> Sequence[Finding]:
+        """What was written off since then, by account."""
+        query = (
+            select(LEDGER.c.account_id, LEDGER.c.currency, func.sum(LEDGER.c.amount), func.max(LEDGER.c.at))
+            .where(text(WRITTEN_OFF), LEDGER.c.at > since)
+            .group_by(LEDGER.c.account_id, LEDGER.c.currency)
+            .limit(self._limit)
+        )
+        return [
+            Finding(
+                Check.WRITTEN_OFF, account_id, f"{amount} {currency}, the last at {at:%Y-%m-%d %H:%M:%S}Z"
+            )
+            for account_id, currency, amount, at in self._connection.execute(query)
+        ]
+
+    def silent_scheduler(self, before: datetime) -> Sequence[Finding]:
+        """The scheduler's lease, where somebody once held it and nobody has spoken since."""
+        query = select(LEASES.c.at).where(LEASES.c.name == "scheduler", LEASES.c.at < before)
+        return [
+            Finding(Check.SCHEDULER, "scheduler", f"it last ticked {row.at:%Y-%m-%d %H:%M:%S}Z")
+            for row in self._connection.execute(query)
+        ]
+
+    def _put_off(self, table: Table, step: Step, beyond: datetime) -> Sequence[Row[Any]]:
+        columns = [table.c[name] for name in ("id", "session_id") if name in table.c]
+        query = select(*columns).where(table.c.next_step == step, table.c.next_step_at > beyond)
+        return self._connection.execute(query.order_by(table.c.next_step_at.desc()).limit(self._limit)).all()
+
+    def _overdue_step(self, step: Step, before: datetime) -> list[Finding]:
+        found = []
+        for table in (SESSIONS, PLACEMENTS):
+            query = (
+                select(table.c.id, table.c.next_step_at, table.c.lease_until)
+                .where(table.c.next_step == step, table.c.next_step_at < before)
+                .limit(self._limit)
+            )
+            rows = self._connection.execute(query)
+            found += [judge_lateness(step, row.next_step_at, row.lease_until, row.id) for row in rows]
+        query = select(ACCOUNTS.c.id, ACCOUNTS.c.next_step_at)
+        late = query.where(ACCOUNTS.c.next_step == step, ACCOUNTS.c.next_step_at < before).limit(self._limit)
+        rows = self._connection.execute(late)
+        return found + [judge_lateness(step, row.next_step_at, None, row.id) for row in rows]
+
+    def _overdue_stops(self, before: datetime) -> list[Finding]:
+        """A stop is due at its instant, whatever the next step says."""
+        query = (
+            select(SESSIONS.c.id, SESSIONS.c.stop_at)
+            .where(SESSIONS.c.next_step.in_(_STOPPABLE), SESSIONS.c.stop_at < before)
+            .limit(self._limit)
+        )
+        rows = self._connection.execute(query)
+        return [judge_lateness(Step.STOP, row.stop_at, None, row.id) for row in rows]

@@ -1,0 +1,190 @@
+"""Named queries over brakes: is a provider ill, and who is held there.
+
+Those in doubt stand in an index of their own, and those that are well are counted no further than it takes, so that no
+question costs what lives."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    and_,
+    case,
+    delete,
+    false,
+    func,
+    not_,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+
+from orchestrator.rules.states import State
+from orchestrator.rules.upstream.brake import MANY, Health, Recovery
+from orchestrator.rules.values import Brake
+from orchestrator.store.core.rows import snapshot, table_of, values_of
+from orchestrator.store.queries.living import IN_DOUBT, RUNS
+from orchestrator.store.tables import BrakeRow, PlacementRow, SessionRow
+
+BRAKES = table_of(BrakeRow)
+PLACEMENTS = table_of(PlacementRow)
+SESSIONS = table_of(SessionRow)
+
+
+def scope_of(provider: str, credential: str | None = None) -> str:
+    """The key of a brake."""
+    return f"provider:{provider}" if credential is None else f"credential:{provider}:{credential}"
+
+
+class Brakes:
+    """Queries and changes of brakes, inside one transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def all(self) -> Sequence[Brake]:
+        """Every brake, by scope: those that hold, and those that have expired and were not forgotten yet."""
+        return self._found(select(BRAKES).order_by(BRAKES.c.scope))
+
+    def holding(self, now: datetime) -> Sequence[Brake]:
+        """Every brake that holds, by scope."""
+        holds = BRAKES.c.expired_at.is_(None), BRAKES.c.until > now
+        return self._found(select(BRAKES).where(*holds).order_by(BRAKES.c.scope))
+
+    def at(self, provider: str, credential: str | None) -> Sequence[Brake]:
+        """What holds, or has expired, where a session is served: the provider's, its credential's."""
+        scopes = [scope_of(provider)] + ([scope_of(provider, credential)] if credential else [])
+        return self._found(select(BRAKES).where(BRAKES.c.scope.in_(scopes)).order_by(BRAKES.c.scope))
+
+    def health(
+        self,
+        provider: str,
+        credential: str | None,
+        *,
+        since: datetime,
+        judged: datetime | None,
+        gone_counts: bool,
+    ) -> Health:
+        """Who is ill there, and how many of the others are well.
+
+        `since`: an answer and a death count from then on. `judged`: doubts that began by then count no more.
+        `gone_counts`: a first GONE is a doubt; else it is the platform's own word."""
+        there, lost_there = _at(provider, credential)
+        failing = and_(SESSIONS.c.failures > 0, _after(SESSIONS.c.failing_since, judged))
+        gone = _after(SESSIONS.c.gone_since, judged) if gone_counts else false()
+        lost = select(PLACEMENTS.c.session_id).where(*lost_there, PLACEMENTS.c.lost_at >= since)
+        doubtful = self._how_many(*there, RUNS, IN_DOUBT, or_(failing, gone))
+        in_doubt_here = and_(*there, RUNS, IN_DOUBT)
+        died = self._how_many(SESSIONS.c.id.in_(lost), not_(func.coalesce(in_doubt_here, False)))
+        answered = or_(SESSIONS.c.last_ping_at >= since, SESSIONS.c.last_alive_at >= since)
+        is_well = not_(IN_DOUBT), answered, SESSIONS.c.id.not_in(lost)
+        well = self._how_many(*there, RUNS, *is_well, at_most=doubtful + died + MANY)
+        return Health(well=well, doubtful=doubtful, died=died)
+
+    def recovery(self, brake: Brake) -> Recovery:
+        """What has become of those that it holds."""
+        there, _ = _at(brake.provider, brake.credential)
+        answered = not_(IN_DOUBT), SESSIONS.c.last_alive_at > brake.since
+        return Recovery(
+            recovered=brake.successes,
+            doubtful=self._how_many(*there, RUNS, IN_DOUBT),
+            running=self._how_many(*there, RUNS, at_most=MANY),
+            answers=self._how_many(*there, RUNS, *answered, at_most=1) > 0,
+        )
+
+    def moved(self, brake: Brake) -> tuple[int, int]:
+        """Of the sessions that left there while it holds: how many start elsewhere, and how many run."""
+        _, lost_there = _at(brake.provider, brake.credential)
+        left = select(PLACEMENTS.c.session_id).where(*lost_there, PLACEMENTS.c.lost_at >= brake.since)
+        mine = SESSIONS.c.id.in_(left)
+        elsewhere = SESSIONS.c.provider != brake.provider
+        return (
+            self._how_many(mine, SESSIONS.c.state == State.STARTING),
+            self._how_many(mine, SESSIONS.c.state == State.RUNNING, elsewhere),
+        )
+
+    def has_answered(self, provider: str, credential: str | None, since: datetime) -> bool:
+        """Whether a session that runs there has given proof of life since then."""
+        there, _ = _at(provider, credential)
+        return self._how_many(*there, RUNS, SESSIONS.c.last_alive_at > since, at_most=1) > 0
+
+    def doubted_by(self, provider: str, credential: str | None, at: datetime) -> bool:
+        """Whether a session there is in doubt since then or longer."""
+        there, _ = _at(provider, credential)
+        since = or_(SESSIONS.c.failing_since <= at, SESSIONS.c.gone_since <= at)
+        return self._how_many(*there, RUNS, IN_DOUBT, since, at_most=1) > 0
+
+    def engage(self, brake: Brake) -> bool:
+        """Hold everybody there; False where somebody did already. One that has expired holds anew."""
+        dialect = postgresql if self._connection.dialect.name == "postgresql" else sqlite
+        row = values_of(brake)
+        anew = {name: value for name, value in row.items() if name not in {"scope", "provider", "credential"}}
+        expired = or_(BRAKES.c.expired_at.is_not(None), BRAKES.c.until <= brake.since)
+        statement = dialect.insert(BRAKES).values(**row)
+        statement = statement.on_conflict_do_update(index_elements=["scope"], set_=anew, where=expired)
+        return self._connection.execute(statement.returning(BRAKES.c.scope)).first() is not None
+
+    def succeeded(self, scope: str, recovered: int) -> Brake | None:
+        """So many more sessions in doubt answered; return the brake as it is now, locked, where there is one."""
+        counted = update(BRAKES).where(BRAKES.c.scope == scope)
+        counted = counted.values(successes=BRAKES.c.successes + recovered)
+        row = self._connection.execute(counted.returning(BRAKES)).first()
+        return snapshot(Brake, row) if row else None
+
+    def expire(self, brake: Brake, now: datetime) -> bool:
+        """Its time is over. False where it no longer holds."""
+        mine = BRAKES.c.scope == brake.scope, BRAKES.c.since == brake.since, BRAKES.c.expired_at.is_(None)
+        return self._connection.execute(update(BRAKES).where(*mine).values(expired_at=now)).rowcount == 1
+
+    def forget(self, brake: Brake) -> bool:
+        """Remove the row. False where it is not there any more, or holds anew."""
+        mine = BRAKES.c.scope == brake.scope, BRAKES.c.since == brake.since
+        return self._connection.execute(delete(BRAKES).where(*mine)).rowcount == 1
+
+    def begin_anew(self, brake: Brake) -> None:
+        """Let every streak and every doubt there begin anew, and note who was held. How long a session has given no
+        proof of life is not forgotten. Sessions are locked in the order of their ids."""
+        there, _ = _at(brake.provider, brake.credential)
+        ill = or_(IN_DOUBT, SESSIONS.c.unusable_since.is_not(None))
+        ids = (
+            select(SESSIONS.c.id)
+            .where(*there, RUNS, ill)
+            .order_by(SESSIONS.c.id)
+            .with_for_update()
+            .cte("ill")
+        )
+        held_since = func.coalesce(SESSIONS.c.held_since, brake.since)
+        anew = {
+            "failures": 0,
+            "failing_since": None,
+            "gone_since": None,
+            "unusable_since": None,
+            "held_since": case((IN_DOUBT, held_since), else_=SESSIONS.c.held_since),
+        }
+        self._connection.execute(
+            update(SESSIONS).where(SESSIONS.c.id == ids.c.id).values(revision=SESSIONS.c.revision + 1, **anew)
+        )
+
+    def _found(self, query: Select[Any]) -> Sequence[Brake]:
+        return [snapshot(Brake, row) for row in self._connection.execute(query)]
+
+    def _how_many(self, *which: ColumnElement[bool], at_most: int | None = None) -> int:
+        some = select(SESSIONS.c.id).where(*which).limit(at_most).subquery()
+        return self._connection.execute(select(func.count()).select_from(some)).scalar_one()
+
+
+def _at(provider: str, credential: str | None) -> tuple[list[ColumnElement[bool]], list[ColumnElement[bool]]]:
+    """Sessions that are served there, and placements there."""
+    there, placed = [SESSIONS.c.provider == provider], [PLACEMENTS.c.provider == provider]
+    if credential is not None:
+        there.append(SESSIONS.c.credential == credential)
+        placed.append(PLACEMENTS.c.credential == credential)
+    return there, placed
+
+
+def _after(column: ColumnElement[datetime | None], at: datetime | None) -> ColumnElement[bool]:
+    return column.is_not(None) if at is None else column > at

@@ -1,0 +1,187 @@
+"""Claims of placements under a lease, and the lease on a key whose calls must not overlap."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, and_, case, func, literal, or_, select, update
+
+from orchestrator.rules.states import Step, StopReason
+from orchestrator.rules.values import Placement
+from orchestrator.store.core.rows import snapshot, table_of
+from orchestrator.store.queries.placements import PLACEMENTS
+from orchestrator.store.queries.waits import may_be_asked
+from orchestrator.store.tables import CredentialRow, SessionRow
+
+CREDENTIALS = table_of(CredentialRow)
+SESSIONS = table_of(SessionRow)
+#: (id, credential, serialised)
+DueRow = Row[Any]
+#: Rows that wait for their credential keep their order by this.
+_BETWEEN = timedelta(microseconds=1)
+
+
+class Claims:
+    """Leases of placements and of their keys, inside one transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def claim(
+        self,
+        step: Step,
+        provider: str,
+        limit: int,
+        *,
+        now: datetime,
+        token: str,
+        lease_seconds: float,
+        silence_seconds: float,
+        rest_seconds: float,
+        spread_seconds: float = 0,
+        lacking: Collection[str] = (),
+        held: Collection[str] | None = None,
+    ) -> Sequence[Placement]:
+        """Lease up to `limit` placements of `provider` whose `step` is due, longest overdue first.
+
+        Written with the claim: the step that follows silence (an open is followed by a resolve after
+        `silence_seconds`, the others by themselves) and, for platforms where lifecycle calls of one credential
+        must not overlap, a lease on the credential; a row whose credential is leased to another waits, in its turn.
+        Credentials in `lacking` are left to other workers; a placement that is addressed by its key is claimed
+        only where that very secret's fingerprint is among `held`. `spread_seconds`: see `may_be_asked`."""
+        served = _of_those(lacking, held)
+        if step is not Step.CLOSE:
+            served = and_(served, _may_be_asked(now, spread_seconds))
+        due = self._due_rows(step, provider, limit, now, served)
+        free = self._lease_credentials(due, now, token, lease_seconds, rest_seconds)
+        ids = [row.id for row in due if not row.serialised or row.id in free]
+        self._put_off([row.id for row in due if row.id not in set(ids)], now)
+        if not ids:
+            return []
+        silence = now + timedelta(seconds=max(silence_seconds, lease_seconds))
+        return self._lease(ids, step, now, token, now + timedelta(seconds=lease_seconds), silence)
+
+    def lease_credential(
+        self, placement: Placement, *, now: datetime, token: str, lease_seconds: float, rest_seconds: float
+    ) -> bool:
+        """For a ping that can close its session: the lease on the key, or False where another holds it."""
+        return self._lease_credential(
+            placement.id, placement.credential, now, token, lease_seconds, rest_seconds
+        )
+
+    def note_freed(self, placement_id: str, token: str, now: datetime) -> bool:
+        """The key of an open that this token still holds is free; False where it is another's by now."""
+        mine = and_(PLACEMENTS.c.id == placement_id, PLACEMENTS.c.lease_token == token)
+        alive = and_(mine, PLACEMENTS.c.lease_until > now)
+        return self._connection.execute(update(PLACEMENTS).where(alive).values(freed_at=now)).rowcount == 1
+
+    def stopped_as_dead(self, session_ids: Collection[str]) -> set[str]:
+        """Those of the sessions that have stopped as dead, or as gone from their provider by its own schedule."""
+        gone = and_(SESSIONS.c.stop_reason == StopReason.PROVIDER_ENDED, SESSIONS.c.gone_since.is_not(None))
+        dead = or_(SESSIONS.c.stop_reason == StopReason.DEAD, gone)
+        query = select(SESSIONS.c.id).where(SESSIONS.c.id.in_(session_ids), dead)
+        return set(self._connection.execute(query).scalars())
+
+    def _lease(
+        self, ids: Collection[str], step: Step, now: datetime, token: str, until: datetime, silence: datetime
+    ) -> Sequence[Placement]:
+        """Theirs until then; what follows silence is due at `silence`."""
+        following = Step.RESOLVE if step is Step.OPEN else step
+        first = {"sent_at": func.coalesce(PLACEMENTS.c.sent_at, now), "freed_at": None}
+        sent = first if step is Step.OPEN else {}
+        claim = (
+            update(PLACEMENTS)
+            .where(PLACEMENTS.c.id.in_(ids))
+            .values(
+                lease_token=token,
+                lease_until=until,
+                attempts=PLACEMENTS.c.attempts + 1,
+                next_step=following,
+                next_step_at=silence,
+                **sent,
+            )
+            .returning(PLACEMENTS)
+        )
+        return [snapshot(Placement, row) for row in self._connection.execute(claim)]
+
+    def _due_rows(
+        self, step: Step, provider: str, limit: int, now: datetime, served: ColumnElement[bool]
+    ) -> Sequence[DueRow]:
+        query = (
+            select(PLACEMENTS.c.id, PLACEMENTS.c.credential, PLACEMENTS.c.serialised)
+            .where(PLACEMENTS.c.next_step == step, PLACEMENTS.c.next_step_at <= now)
+            .where(PLACEMENTS.c.provider == provider, served)
+            .order_by(PLACEMENTS.c.next_step_at)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+        return list(self._connection.execute(query))
+
+    def _lease_credentials(
+        self,
+        due: Sequence[DueRow],
+        now: datetime,
+        token: str,
+        lease_seconds: float,
+        rest_seconds: float,
+    ) -> set[str]:
+        """Which of the due rows now hold their credential's lease: at most one for each credential."""
+        first_of = {row.credential: row.id for row in reversed(due) if row.serialised}
+        return {
+            placement_id
+            for ref, placement_id in sorted(first_of.items(), key=lambda item: str(item[0]))
+            if self._lease_credential(placement_id, ref, now, token, lease_seconds, rest_seconds)
+        }
+
+    def _lease_credential(
+        self,
+        placement_id: str,
+        ref: str | None,
+        now: datetime,
+        token: str,
+        lease_seconds: float,
+        rest_seconds: float,
+    ) -> bool:
+        provider = select(PLACEMENTS.c.provider).where(PLACEMENTS.c.id == placement_id).scalar_subquery()
+        mine = and_(CREDENTIALS.c.provider == provider, CREDENTIALS.c.ref == ref)
+        until = now + timedelta(seconds=lease_seconds)
+        lost = and_(CREDENTIALS.c.lease_token.is_not(None), CREDENTIALS.c.lease_until <= now)
+        rest = until + timedelta(seconds=rest_seconds)
+        taken_over = (
+            update(CREDENTIALS)
+            .where(mine, lost)
+            .values(lease_token=token, lease_until=until, resting_until=rest)
+        )
+        if self._connection.execute(taken_over).rowcount:
+            return True
+        free = update(CREDENTIALS).where(mine, CREDENTIALS.c.lease_token.is_(None))
+        return self._connection.execute(free.values(lease_token=token, lease_until=until)).rowcount == 1
+
+    def _put_off(self, ids: Sequence[str], now: datetime) -> None:
+        """Let them be due from now on, in their order: behind all that waited before them for another credential, and
+        before all that comes later. With equal times one row could be overtaken for ever."""
+        if not ids:
+            return
+        time = PLACEMENTS.c.next_step_at.type
+        due_at = {id_: literal(now - n * _BETWEEN, time) for n, id_ in enumerate(reversed(ids))}
+        put_off = update(PLACEMENTS).where(PLACEMENTS.c.id.in_(ids))
+        self._connection.execute(put_off.values(next_step_at=case(due_at, value=PLACEMENTS.c.id)))
+
+
+def _may_be_asked(now: datetime, spread_seconds: float) -> ColumnElement[bool]:
+    return may_be_asked(
+        PLACEMENTS.c.provider,
+        PLACEMENTS.c.credential,
+        PLACEMENTS.c.model_id,
+        now,
+        row=PLACEMENTS.c.id,
+        spread_seconds=spread_seconds,
+    )
+
+
+def _of_those(lacking: Collection[str], held: Collection[str] | None) -> ColumnElement[bool]:
+    by_reference = or_(PLACEMENTS.c.credential.is_(None), PLACEMENTS.c.credential.not_in(lacking))
+    if held is None:
+        return by_reference
+    by_secret = or_(PLACEMENTS.c.fingerprint.is_(None), PLACEMENTS.c.fingerprint.in_(held))
+    return case((PLACEMENTS.c.exclusive, by_secret), else_=by_reference)

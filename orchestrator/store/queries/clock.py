@@ -1,0 +1,212 @@
+"""The store's clock as one process trusts it, and the row by which all processes know of a jump."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Row, insert, select, text, update
+from sqlalchemy.exc import SQLAlchemyError
+
+from orchestrator.rules.installation import clock as rule
+from orchestrator.rules.installation.clock import Known, Reading, Trust
+from orchestrator.store.core.rows import table_of
+from orchestrator.store.core.stopwatch import Stopwatch
+from orchestrator.store.tables import ClockRow
+
+CLOCK = table_of(ClockRow)
+log = logging.getLogger(__name__)
+Clock = Callable[[], datetime]
+
+#: There is one row.
+_ROW = 1
+_MICROSECOND = timedelta(microseconds=1)
+#: Seconds between two looks of one process at what the others know, and between two notes of the time.
+LOOK_EVERY = 1.0
+_NOTE_EVERY = timedelta(seconds=1)
+#: Workers note the time at least this often; whoever hears nothing for so long is alone. Seconds.
+SILENCE = 5.0
+
+
+class ClockRows:
+    """What is known of the clock, inside one transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def known(self, *, lock: bool = False) -> Known | None:
+        """Return what all processes know; None before the first note."""
+        query = select(CLOCK).where(CLOCK.c.n == _ROW)
+        row = self._connection.execute(query.with_for_update() if lock else query).first()
+        return None if row is None else _known(row)
+
+    def write(self, before: Known | None, after: Known) -> None:
+        """Keep what is known from now on. Of two that write it first, one fails and looks again."""
+        mine = insert(CLOCK) if before is None else update(CLOCK).where(CLOCK.c.n == _ROW)
+        self._connection.execute(mine.values(n=_ROW, **_columns(after)))
+
+
+class StoreClock:
+    """Reads the store's clock, and compares each reading with the measuring one. Shared by a process's threads."""
+
+    def __init__(self, clock: Clock | None, stopwatch: Stopwatch, *, keeps: bool) -> None:
+        """`keeps`: note the time for all, and that it jumped; what comes and goes, like a command, only looks."""
+        self._clock = clock
+        self._stopwatch = stopwatch
+        self._keeps = keeps
+        self.look_every = LOOK_EVERY
+        self._lock = threading.Lock()
+        self._looking = threading.RLock()
+        self._looked = float("-inf")
+        self._trust: Trust | None = None
+
+    @property
+    def jumped(self) -> bool:
+        """Does this process hold the store's clock to be wrong?"""
+        return self._trust is not None and self._trust.jumped
+
+    def of(self, connection: Connection) -> Clock:
+        """Return the trusted clock, read through this connection."""
+        return lambda: self._now(self._reading(connection))
+
+    def accepted(self, connection: Connection, known: Known) -> Known | None:
+        """Return what all are to know once an operator has accepted the clock's time; None where no jump stands."""
+        trust, reading = self._met(connection, known)
+        if not trust.jumped and known.jumped_at is None:
+            return None
+        self._looked = float("-inf")  # the next transaction here goes by the accepted time
+        return rule.accepted(known, trust, reading, self._stopwatch.boot)
+
+    def as_it_is(self, connection: Connection, known: Known) -> Known:
+        """What is known, with a jump that stands right now by what this process measures, though nobody has noted it:
+        no worker runs, say."""
+        trust, reading = self._met(connection, known)
+        return self._noted(known, trust, reading) if trust.jumped and known.jumped_at is None else known
+
+    def look(self, engine: Engine) -> None:
+        """Meet what the others know, when it is time for it, in a transaction of its own; one thread at once."""
+        if self._stopwatch.seconds() - self._looked < self.look_every and self._trust is not None:
+            return
+        if not self._looking.acquire(blocking=self._trust is None):
+            return
+        try:
+            self._meet(engine)
+        except SQLAlchemyError as error:
+            self._alone(engine, error)
+        finally:
+            self._looked = self._stopwatch.seconds()
+            self._looking.release()
+
+    def learn(self, engine: Engine, sleep: Callable[[float], None] = time.sleep) -> None:
+        """Before a worker begins: where the time was noted on another machine long ago, find out whether others
+        still note it."""
+        with engine.connect() as connection:
+            rows, reading = ClockRows(connection), self._reading(connection)
+            before = rows.known()
+        if before is None or before.boot == self._stopwatch.boot or reading.raw - before.at <= rule.TOLERANCE:
+            return
+        sleep(SILENCE)
+        with engine.connect() as connection:
+            known, reading = ClockRows(connection).known(), self._reading(connection)
+        alive = known is not None and known.beats != before.beats
+        with self._lock:
+            self._trust = rule.first_trust(known, reading, self._stopwatch.boot, alive=alive)
+
+    def _now(self, reading: Reading) -> datetime:
+        with self._lock:
+            trust = self._trust or rule.believed(reading)
+            self._trust = rule.compared(trust, reading)
+            if self._trust.jumped is not trust.jumped:
+                self._looked = float("-inf")  # the next transaction makes it known
+            return self._trust.last
+
+    def _reading(self, connection: Connection) -> Reading:
+        before = self._stopwatch.seconds()
+        raw = self._clock() if self._clock is not None else wall_clock(connection)
+        return Reading(raw=raw, before=before, after=self._stopwatch.seconds())
+
+    def _meet(self, engine: Engine) -> None:
+        options: dict[str, Any] = {"orchestrator_read": True}
+        with engine.connect().execution_options(**options) as connection, connection.begin():
+            known = ClockRows(connection).known()
+            trust, reading = self._met(connection, known)
+        if self._keeps and (
+            known is None or rule.is_news(known, self._noted(known, trust, reading), _NOTE_EVERY)
+        ):
+            with engine.begin() as connection:
+                self._note(connection)
+
+    def _note(self, connection: Connection) -> None:
+        """Decide again on the row as it is now, under its lock."""
+        rows = ClockRows(connection)
+        known = rows.known(lock=True)
+        trust, reading = self._met(connection, known)
+        after = self._noted(known, trust, reading)
+        if known is None or rule.is_news(known, after, _NOTE_EVERY):
+            rows.write(known, after)
+            with self._lock:
+                self._trust = replace(self._trust or trust, beats=after.beats, accepted=after.accepted)
+
+    def _met(self, connection: Connection, known: Known | None) -> tuple[Trust, Reading]:
+        reading = self._reading(connection)
+        with self._lock:
+            if known is None:
+                self._trust = rule.compared(self._trust or rule.believed(reading), reading)
+            elif self._trust is None or self._trust.accepted is None:
+                self._trust = rule.first_trust(known, reading, self._stopwatch.boot)
+            else:
+                self._trust = rule.met(self._trust, known, reading)
+            return self._trust, reading
+
+    def _noted(self, known: Known | None, trust: Trust, reading: Reading) -> Known:
+        return rule.noted(known, trust, reading, self._stopwatch.boot, self._stopwatch.host)
+
+    def _alone(self, engine: Engine, error: SQLAlchemyError) -> None:
+        """Without the row, before its migration say, a process goes by what it measures itself."""
+        log.debug("what is known of the time cannot be read: %s", type(error).__name__)
+        if self._trust is None:
+            with engine.connect() as connection:
+                self._now(self._reading(connection))
+
+
+def wall_clock(connection: Connection) -> datetime:
+    """Read the clock of the store's host: for PostgreSQL its own, for SQLite ours."""
+    if connection.dialect.name == "sqlite":
+        return datetime.now(UTC)
+    at: datetime = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
+    return at.astimezone(UTC)
+
+
+def _known(row: Row[Any]) -> Known:
+    return Known(
+        at=row.at,
+        boot=row.boot,
+        boot_seconds=row.boot_seconds,
+        beats=row.beats,
+        jumped_at=row.jumped_at,
+        correction=row.correction_microseconds * _MICROSECOND,
+        seen_by=row.seen_by,
+        accepted=row.accepted,
+        corrected_at=row.corrected_at,
+        shift=row.shift_microseconds * _MICROSECOND,
+        correct_at=row.correct_at,
+    )
+
+
+def _columns(known: Known) -> dict[str, Any]:
+    return {
+        "at": known.at,
+        "boot": known.boot,
+        "boot_seconds": known.boot_seconds,
+        "beats": known.beats,
+        "jumped_at": known.jumped_at,
+        "correction_microseconds": known.correction // _MICROSECOND,
+        "seen_by": known.seen_by,
+        "accepted": known.accepted,
+        "corrected_at": known.corrected_at,
+        "shift_microseconds": known.shift // _MICROSECOND,
+        "correct_at": known.correct_at,
+    }

@@ -1,0 +1,287 @@
+"""Named queries over credentials: who may take which, and whose lifecycle calls run now."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, Connection, and_, delete, exists, func, insert, or_, select, update
+
+from orchestrator.rules.upstream.alarms import Alarm
+from orchestrator.rules.values import Credential
+from orchestrator.store.core.rows import snapshot, table_of, values_of
+from orchestrator.store.queries.living import UNENDED
+from orchestrator.store.queries.refused_keys import is_still_refused
+from orchestrator.store.queries.waits import MODEL_WAITS, may_be_used
+from orchestrator.store.tables import AlarmRow, CredentialRow, PlacementRow
+
+CREDENTIALS = table_of(CredentialRow)
+ALARMS = table_of(AlarmRow)
+_PLACEMENTS = table_of(PlacementRow)
+
+
+#: A lease on a key that nobody gave back: a late call may still be under way for so long after its end.
+_LEASE_REST = timedelta(seconds=30)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cleared:
+    """What stood against secrets that have been replaced, as it was."""
+
+    freed: Sequence[Credential]
+    """They were paused."""
+    ended: Sequence[Alarm]
+
+
+class Credentials:
+    """Queries and changes of credentials, inside one transaction. Their locks are the last ones taken."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def take(
+        self,
+        provider: str,
+        now: datetime,
+        *,
+        model_id: str = "",
+        ref: str | None = None,
+        excluding: Collection[str] = (),
+    ) -> Credential | None:
+        """The least recently used exclusive credential of `provider` that may carry a new placement, or None.
+
+        It carries at most one unclosed placement; paused, resting and retired ones carry none. Locked ones are passed
+        over at first, so that two admissions take two; then they are waited for."""
+        for skip_locked in (True, False):
+            usable = and_(_usable(provider, now, model_id, ref, excluding), CREDENTIALS.c.exclusive)
+            taken = self._take(usable, now, skip_locked=skip_locked)
+            if taken is not None:
+                return taken
+        return None
+
+    def share(
+        self,
+        provider: str,
+        now: datetime,
+        lot: int,
+        *,
+        model_id: str = "",
+        ref: str | None = None,
+        excluding: Collection[str] = (),
+    ) -> Credential | None:
+        """One of the shared credentials of `provider` that may carry a new placement, or None. Its row is neither
+        written nor locked: others take it at the same moment. `lot`, any number, spreads placements over them."""
+        usable = and_(_usable(provider, now, model_id, ref, excluding), ~CREDENTIALS.c.exclusive)
+        query = select(CREDENTIALS).where(usable).order_by(CREDENTIALS.c.id)
+        found = self._connection.execute(query).all()
+        return snapshot(Credential, found[lot % len(found)]) if found else None
+
+    def free(self, provider: str, now: datetime, limit: int) -> Sequence[str]:
+        """References of credentials that may carry a new placement of some model now, the least recently used first."""
+        usable = select(CREDENTIALS.c.ref).where(_usable(provider, now, "", None, ()))
+        in_order = usable.order_by(CREDENTIALS.c.last_used_at.asc().nulls_first(), CREDENTIALS.c.id)
+        return list(self._connection.execute(in_order.limit(limit)).scalars())
+
+    def takes_placements(self, provider: str, ref: str) -> bool:
+        """Whether it may carry a placement at all, whatever it carries now."""
+        mine = CREDENTIALS.c.provider == provider, CREDENTIALS.c.ref == ref
+        may = CREDENTIALS.c.retired.is_(False), CREDENTIALS.c.paused_since.is_(None)
+        return self._connection.execute(select(CREDENTIALS.c.id).where(*mine, *may)).first() is not None
+
+    def rest_ends(
+        self, providers: Collection[str], now: datetime, *, model_id: str = "", ref: str | None = None
+    ) -> Sequence[datetime]:
+        """When each credential that only time keeps from carrying a new placement of this model may carry one."""
+        mine = and_(CREDENTIALS.c.provider.in_(providers), _carries_no_more_than_it_may())
+        alone = and_(
+            MODEL_WAITS.c.provider == CREDENTIALS.c.provider,
+            MODEL_WAITS.c.credential == CREDENTIALS.c.ref,
+            MODEL_WAITS.c.model_id == model_id,
+            MODEL_WAITS.c.until > now,
+        )
+        waits = CREDENTIALS.c.resting_until, CREDENTIALS.c.cool_until, MODEL_WAITS.c.until
+        both = CREDENTIALS.outerjoin(MODEL_WAITS, alone)
+        query = select(*waits).select_from(both).where(mine, or_(*(at > now for at in waits)))
+        if ref is not None:
+            query = query.where(CREDENTIALS.c.ref == ref)
+        return [max(at for at in row if at is not None) for row in self._connection.execute(query)]
+
+    def release(self, provider: str, ref: str | None, token: str, now: datetime, rest_seconds: float) -> None:
+        """Give back the lease on a credential's lifecycle calls; one that was taken over rests first."""
+        mine = and_(
+            CREDENTIALS.c.provider == provider, CREDENTIALS.c.ref == ref, CREDENTIALS.c.lease_token == token
+        )
+        resting = and_(mine, CREDENTIALS.c.resting_until > now)
+        rested = now + timedelta(seconds=rest_seconds)
+        self._connection.execute(update(CREDENTIALS).where(resting).values(resting_until=rested))
+        self._connection.execute(update(CREDENTIALS).where(mine).values(lease_token=None, lease_until=None))
+
+    def pause(self, provider: str, ref: str, reason: str, now: datetime) -> bool:
+        """No new placement here until somebody looks; closes go on. False where it was paused already."""
+        mine = and_(
+            CREDENTIALS.c.provider == provider, CREDENTIALS.c.ref == ref, CREDENTIALS.c.paused_since.is_(None)
+        )
+        paused = update(CREDENTIALS).where(mine).values(paused_since=now, paused_reason=reason)
+        return self._connection.execute(paused).rowcount == 1
+
+    def unpause(self, provider: str, ref: str) -> bool:
+        """It works again. False where it was not paused."""
+        mine = and_(
+            CREDENTIALS.c.provider == provider,
+            CREDENTIALS.c.ref == ref,
+            CREDENTIALS.c.paused_since.is_not(None),
+        )
+        freed = update(CREDENTIALS).where(mine).values(paused_since=None, paused_reason=None, checked_at=None)
+        return self._connection.execute(freed).rowcount == 1
+
+    def cool(self, provider: str, ref: str, until: datetime) -> None:
+        """The provider said to wait; a longer wait that stands already stays."""
+        mine = and_(CREDENTIALS.c.provider == provider, CREDENTIALS.c.ref == ref)
+        shorter = or_(CREDENTIALS.c.cool_until.is_(None), CREDENTIALS.c.cool_until < until)
+        self._connection.execute(update(CREDENTIALS).where(mine, shorter).values(cool_until=until))
+
+    def cooling(self, provider: str, ref: str | None, now: datetime) -> datetime | None:
+        """Until when the key as a whole was told to wait; None where it was not, or that is over."""
+        mine = CREDENTIALS.c.provider == provider, CREDENTIALS.c.ref == ref, CREDENTIALS.c.cool_until > now
+        return self._connection.execute(select(CREDENTIALS.c.cool_until).where(*mine)).scalar()
+
+    def rest(self, provider: str, ref: str, until: datetime) -> None:
+        """No new placement here until then; a longer rest that stands already stays."""
+        mine = and_(CREDENTIALS.c.provider == provider, CREDENTIALS.c.ref == ref)
+        shorter = or_(CREDENTIALS.c.resting_until.is_(None), CREDENTIALS.c.resting_until < until)
+        self._connection.execute(update(CREDENTIALS).where(mine, shorter).values(resting_until=until))
+
+    def paused_unchecked_since(
+        self, provider: str, since: datetime, now: datetime, *, lacking: Collection[str] = ()
+    ) -> Sequence[Credential]:
+        """Paused credentials of `provider` that nobody tried since then; they count as tried now.
+
+        Those in `lacking` are left to other workers; where the newest pings under one are refused, nobody tries."""
+        mine = and_(
+            CREDENTIALS.c.provider == provider,
+            CREDENTIALS.c.ref.not_in(lacking),
+            CREDENTIALS.c.paused_since.is_not(None),
+            CREDENTIALS.c.retired.is_(False),
+            func.coalesce(CREDENTIALS.c.checked_at, CREDENTIALS.c.paused_since) <= since,
+            ~is_still_refused(),
+        )
+        tried = update(CREDENTIALS).where(mine).values(checked_at=now)
+        return [snapshot(Credential, row) for row in self._connection.execute(tried.returning(CREDENTIALS))]
+
+    def sync(self, wanted: Mapping[str, Credential]) -> "Cleared":
+        """Make the rows agree with the configuration: what is gone from it retires and serves the closes.
+
+        A changed secret is no longer paused, and nothing stands against it; placements keep the fingerprint of
+        the one they were opened with. Returns what stood against the old ones, each once."""
+        freed: list[Credential] = []
+        ended: list[Alarm] = []
+        known = {row.id: snapshot(Credential, row) for row in self._connection.execute(select(CREDENTIALS))}
+        for credential_id, credential in sorted(wanted.items()):
+            if credential_id not in known:
+                self._connection.execute(insert(CREDENTIALS).values(**values_of(credential)))
+                continue
+            before = known[credential_id]
+            if self._update(before, credential):
+                ended += self._end_alarms(credential)
+                freed += [before] if self.unpause(credential.provider, credential.ref) else []
+        gone = sorted(set(known) - set(wanted))
+        if gone:
+            self._connection.execute(
+                update(CREDENTIALS).where(CREDENTIALS.c.id.in_(gone)).values(retired=True)
+            )
+        return Cleared(freed=freed, ended=ended)
+
+    def listed(self) -> Sequence[Credential]:
+        """All credentials, by provider."""
+        query = select(CREDENTIALS).order_by(CREDENTIALS.c.provider, CREDENTIALS.c.ref)
+        return [snapshot(Credential, row) for row in self._connection.execute(query)]
+
+    def in_use(self) -> dict[tuple[str, str], int]:
+        """(provider, reference) → placements that have not ended."""
+        query = select(_PLACEMENTS.c.provider, _PLACEMENTS.c.credential).where(UNENDED)
+        counts: dict[tuple[str, str], int] = {}
+        for row in self._connection.execute(query):
+            counts[(row.provider, row.credential)] = counts.get((row.provider, row.credential), 0) + 1
+        return counts
+
+    def _take(self, usable: ColumnElement[bool], now: datetime, *, skip_locked: bool) -> Credential | None:
+        free = (
+            select(CREDENTIALS.c.id)
+            .where(usable)
+            .order_by(CREDENTIALS.c.last_used_at.asc().nulls_first(), CREDENTIALS.c.id)
+            .limit(1)
+            .with_for_update(skip_locked=skip_locked, of=CREDENTIALS)
+        )
+        taken = (
+            update(CREDENTIALS)
+            .where(CREDENTIALS.c.id == free.scalar_subquery())
+            .values(last_used_at=now)
+            .returning(CREDENTIALS)
+        )
+        row = self._connection.execute(taken).first()
+        return snapshot(Credential, row) if row else None
+
+    def _update(self, known: Credential, wanted: Credential) -> bool:
+        """True where another secret stands behind the reference now."""
+        unseen = wanted.fingerprint == ""  # whoever lacks a secret cannot say whether it changed
+        self._connection.execute(
+            update(CREDENTIALS)
+            .where(CREDENTIALS.c.id == wanted.id)
+            .values(
+                exclusive=wanted.exclusive,
+                serialised=wanted.serialised,
+                retired=wanted.retired,
+                fingerprint=known.fingerprint if unseen else wanted.fingerprint,
+            )
+        )
+        return not unseen and known.fingerprint != wanted.fingerprint
+
+    def _end_alarms(self, credential: Credential) -> list[Alarm]:
+        """What stands against the old secret says nothing of the new."""
+        mine = ALARMS.c.provider == credential.provider, ALARMS.c.credential == credential.ref
+        gone = delete(ALARMS).where(*mine).returning(ALARMS)
+        return [snapshot(Alarm, row) for row in self._connection.execute(gone)]
+
+
+def _usable(
+    provider: str, now: datetime, model_id: str, ref: str | None, excluding: Collection[str]
+) -> ColumnElement[bool]:
+    conditions = [
+        CREDENTIALS.c.provider == provider,
+        _carries_no_more_than_it_may(),
+        or_(CREDENTIALS.c.resting_until.is_(None), CREDENTIALS.c.resting_until <= now),
+        may_be_used(model_id, now),
+        or_(CREDENTIALS.c.lease_until.is_(None), CREDENTIALS.c.lease_until <= now - _LEASE_REST),
+    ]
+    if ref is not None:
+        conditions.append(CREDENTIALS.c.ref == ref)
+    if excluding:
+        conditions.append(CREDENTIALS.c.ref.not_in(excluding))
+    return and_(*conditions)
+
+
+def _carries_no_more_than_it_may() -> ColumnElement[bool]:
+    """But for the time that it may have to rest."""
+    return and_(
+        CREDENTIALS.c.retired.is_(False),
+        CREDENTIALS.c.paused_since.is_(None),
+        or_(CREDENTIALS.c.exclusive.is_(False), ~_carries_one()),
+    )
+
+
+def _carries_one() -> ColumnElement[bool]:
+    """By its reference, and by its secret under whatever reference and provider: the platform knows only the
+    secret."""
+    by_ref = exists().where(
+        _PLACEMENTS.c.provider == CREDENTIALS.c.provider,
+        _PLACEMENTS.c.credential == CREDENTIALS.c.ref,
+        _PLACEMENTS.c.session_id.is_not(None),
+        UNENDED,
+    )
+    by_secret = exists().where(
+        _PLACEMENTS.c.exclusive.is_(True),  # few: one for each such key
+        _PLACEMENTS.c.fingerprint == CREDENTIALS.c.fingerprint,
+        _PLACEMENTS.c.fingerprint != "",
+        _PLACEMENTS.c.session_id.is_not(None),
+        UNENDED,
+    )
+    return or_(by_ref, by_secret)

@@ -1,0 +1,93 @@
+"""Jobs that came in, each with its one outcome."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Select, delete, func, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from orchestrator.store.core.rows import table_of
+from orchestrator.store.tables import InboxRow
+
+INBOX = table_of(InboxRow)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KnownJob:
+    """A job that came before."""
+
+    name: str
+    fingerprint: str | None
+    """Of its arguments; None: it came to an earlier release, or they have none."""
+    outcome: Mapping[str, Any] | None
+    """None: it is under way, account by account."""
+    parts: Mapping[str, Any] | None = None
+    """What became of the accounts that are done, by their ids."""
+
+    def is_another(self, name: str, fingerprint: str | None) -> bool:
+        """Is this a job of another name, or with other arguments? Where either has no fingerprint, the name decides."""
+        differ = None not in (self.fingerprint, fingerprint) and self.fingerprint != fingerprint
+        return self.name != name or differ
+
+
+class Inbox:
+    """Queries of the inbox, inside one transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def take(self, task_id: str, name: str, now: datetime, fingerprint: str | None = None) -> bool:
+        """Put the job down as ours; False where it is there already (waits for one that is being done)."""
+        dialect = postgresql if self._connection.dialect.name == "postgresql" else sqlite
+        statement = (
+            dialect.insert(INBOX)
+            .values(task_id=task_id, name=name, fingerprint=fingerprint, received_at=now, outcome=None)
+            .on_conflict_do_nothing(index_elements=["task_id"])
+            .returning(INBOX.c.task_id)  # psycopg tells no row count of an insert
+        )
+        return self._connection.execute(statement).first() is not None
+
+    def known(self, task_id: str) -> KnownJob | None:
+        """The job under this task id, with its outcome; None where it is unknown."""
+        return self._read(_job(task_id))
+
+    def lock(self, task_id: str) -> KnownJob | None:
+        """The same, locked: nobody else does a part of it now."""
+        return self._read(_job(task_id).with_for_update())
+
+    def outcome(self, task_id: str) -> Mapping[str, Any] | None:
+        """What became of the job; None where it is unknown."""
+        found: Mapping[str, Any] | None = self._connection.execute(
+            select(INBOX.c.outcome).where(INBOX.c.task_id == task_id)
+        ).scalar()
+        return found
+
+    def settle(self, task_id: str, outcome: Mapping[str, Any]) -> None:
+        """Keep the outcome, in the transaction of the effect."""
+        settled = update(INBOX).where(INBOX.c.task_id == task_id)
+        self._connection.execute(settled.values(outcome=outcome, parts=None))
+
+    def keep_parts(self, task_id: str, parts: Mapping[str, Any]) -> None:
+        """Keep what became of some of its accounts, in the transaction of the last of these."""
+        self._connection.execute(update(INBOX).where(INBOX.c.task_id == task_id).values(parts=parts))
+
+    def oldest(self) -> datetime | None:
+        """When the oldest job came that is kept."""
+        at: datetime | None = self._connection.execute(select(func.min(INBOX.c.received_at))).scalar()
+        return at
+
+    def forget_before(self, at: datetime, limit: int = 5_000) -> int:
+        """Drop at most `limit` outcomes of before then; return how many."""
+        old = select(INBOX.c.task_id).where(INBOX.c.received_at < at).limit(limit)
+        return self._connection.execute(delete(INBOX).where(INBOX.c.task_id.in_(old))).rowcount
+
+    def _read(self, query: Select[Any]) -> KnownJob | None:
+        row = self._connection.execute(query).mappings().first()
+        return KnownJob(**row) if row is not None else None
+
+
+def _job(task_id: str) -> Select[Any]:
+    columns = INBOX.c.name, INBOX.c.fingerprint, INBOX.c.outcome, INBOX.c.parts
+    return select(*columns).where(INBOX.c.task_id == task_id)

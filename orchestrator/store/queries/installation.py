@@ -1,0 +1,43 @@
+"""Which installation this is: an id that is made once, and stays with the database."""
+
+from sqlalchemy import Connection, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from orchestrator.store.core.identity import Identity
+from orchestrator.store.core.rows import table_of
+from orchestrator.store.tables import InstallationRow
+
+INSTALLATION = table_of(InstallationRow)
+#: There is one row.
+_ROW = 1
+
+
+class Installation:
+    """Its id, inside one transaction."""
+
+    def __init__(self, connection: Connection, identity: Identity) -> None:
+        self._connection = connection
+        self._identity = identity
+        self._made_here = False
+
+    def new_placement_id(self) -> str:
+        """For a placement: what it is called at platforms too. The first one makes the installation's own id."""
+        return self._identity.new_placement_id(self.known() or self._made())
+
+    def known(self) -> str | None:
+        """The installation's id; None where nothing was ever opened by it. Read once in a process, but for what this
+        very transaction made: it may be undone."""
+        if self._identity.installation is not None:
+            return self._identity.installation
+        found = self._connection.execute(select(INSTALLATION.c.id).where(INSTALLATION.c.n == _ROW)).scalar()
+        if not self._made_here:
+            self._identity.installation = found
+        return found
+
+    def _made(self) -> str:
+        """Of two that make one at once, both take the first."""
+        self._made_here = True
+        dialect = postgresql if self._connection.dialect.name == "postgresql" else sqlite
+        fresh = dialect.insert(INSTALLATION).values(n=_ROW, id=self._identity.new_installation())
+        self._connection.execute(fresh.on_conflict_do_nothing())
+        return str(self._connection.execute(select(INSTALLATION.c.id)).scalar_one())

@@ -1,0 +1,92 @@
+"""Named queries over what may still cost money without a session: orphans, and closes that were forced."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, exists, func, select, text
+
+from orchestrator.rules.states import State
+from orchestrator.rules.values import Placement
+from orchestrator.store.core.rows import snapshot, table_of
+from orchestrator.store.queries.living import PENDING
+from orchestrator.store.tables import PlacementRow, SessionRow
+from orchestrator.store.tables.placements import UNTOLD
+
+PLACEMENTS = table_of(PlacementRow)
+_SESSIONS = table_of(SessionRow)
+#: No session is asked for that lasts longer: what an open older than this may have left has ended by itself.
+_LONGEST = timedelta(days=30)
+#: A platform may open so late what was lost, or for longer than was asked for.
+_LATE = timedelta(hours=1)
+
+
+class Leftovers:
+    """Queries of placements for reports, inside one transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def lock_orphan(self, placement_id: str) -> Placement | None:
+        """The orphan under this id, locked; None where there is none, or it belongs to a session."""
+        query = select(PLACEMENTS).where(PLACEMENTS.c.id == placement_id, PLACEMENTS.c.session_id.is_(None))
+        row = self._connection.execute(query.with_for_update()).first()
+        return snapshot(Placement, row) if row else None
+
+    def orphans(self) -> Sequence[Placement]:
+        """Every orphan that is not closed, oldest first."""
+        query = (
+            select(PLACEMENTS)
+            .where(PENDING, PLACEMENTS.c.session_id.is_(None))
+            .order_by(PLACEMENTS.c.created_at)
+        )
+        return [snapshot(Placement, row) for row in self._connection.execute(query)]
+
+    def forced(
+        self, limit: int, *, account_id: str | None = None, states: Collection[State] = ()
+    ) -> Sequence[Placement]:
+        """Placements that were ended without the provider's proof, newest first; they stay for good. `states`: of
+        their sessions."""
+        query = select(PLACEMENTS).where(PLACEMENTS.c.forced_at.is_not(None))
+        if account_id is not None:
+            query = query.where(PLACEMENTS.c.account_id == account_id)
+        if states:
+            mine = _SESSIONS.c.id == PLACEMENTS.c.session_id
+            query = query.where(exists().where(mine, _SESSIONS.c.state.in_(states)))
+        query = query.order_by(PLACEMENTS.c.forced_at.desc(), PLACEMENTS.c.id).limit(limit)
+        return [snapshot(Placement, row) for row in self._connection.execute(query)]
+
+    def count_forced(self) -> int:
+        """How many there are of these."""
+        query = select(func.count()).select_from(PLACEMENTS).where(PLACEMENTS.c.forced_at.is_not(None))
+        return int(self._connection.execute(query).scalar_one())
+
+    def possible_orphans(self, now: datetime, limit: int = 100) -> Sequence[Placement]:
+        """Opens after which more may live at the provider than we know of, until what was asked for is over."""
+        query = (
+            select(PLACEMENTS)
+            .where(text("possible_orphans"), PLACEMENTS.c.sent_at > now - _LONGEST)
+            .order_by(PLACEMENTS.c.sent_at.desc())
+            .limit(limit)
+        )
+        found = [snapshot(Placement, row) for row in self._connection.execute(query)]
+        return [one for one in found if one.sent_at and one.sent_at + _lasts(one) > now]
+
+    def may_be_ours(self, opened: Placement, handle: str, now: datetime) -> bool:
+        """Was what the key of `opened` had before that open one of ours? Known by its handle, or of an open under that
+        key whose own was never learned, until what it asked for is over."""
+        for named in (PLACEMENTS.c.handle == handle, PLACEMENTS.c.candidate == handle):  # each has an index
+            if self._connection.execute(select(exists().where(named))).scalar():
+                return True
+        query = select(PLACEMENTS).where(
+            PLACEMENTS.c.provider == opened.provider,
+            PLACEMENTS.c.credential == opened.credential,
+            PLACEMENTS.c.id != opened.id,
+            PLACEMENTS.c.sent_at > now - _LONGEST,
+            text(f"({UNTOLD})"),
+        )
+        lost = [snapshot(Placement, row) for row in self._connection.execute(query)]
+        return any(one.sent_at and one.sent_at + _lasts(one) + _LATE > now for one in lost)
+
+
+def _lasts(placement: Placement) -> timedelta:
+    return timedelta(seconds=placement.duration_seconds)

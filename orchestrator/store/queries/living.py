@@ -1,0 +1,28 @@
+"""Which rows live, in the words of the indexes that hold them.
+
+States and steps are written out or compared, and are no bare parameters: SQLite finds a partial index by its words."""
+
+from typing import Any
+
+from sqlalchemy import and_, literal_column, or_, text
+
+from orchestrator.rules.states import UNENDED as _STATES
+from orchestrator.rules.states import PlacementState, State, Step
+from orchestrator.store.core.rows import table_of
+from orchestrator.store.tables import PlacementRow, SessionRow
+from orchestrator.store.tables.sessions import IS_ACTIVE
+
+_PLACEMENTS, _SESSIONS = table_of(PlacementRow), table_of(SessionRow)
+_ENDS: list[Any] = [literal_column(f"'{state.value}'") for state in PlacementState if state not in _STATES]
+#: Placements that cost nothing any more, and those that may.
+ENDED, UNENDED = _PLACEMENTS.c.state.in_(_ENDS), _PLACEMENTS.c.state.not_in(_ENDS)
+#: Placements that wait for something.
+PENDING = _PLACEMENTS.c.next_step.in_([Step.OPEN, Step.RESOLVE, Step.CLOSE])
+#: Sessions that run.
+RUNS = _SESSIONS.c.state == literal_column(f"'{State.RUNNING.value}'")
+#: Suspect, or once said to be gone. Together with `RUNS`, these words stand in an index.
+IN_DOUBT = or_(_SESSIONS.c.failures > literal_column("0"), _SESSIONS.c.gone_since.is_not(None))
+#: Sessions that start or run: each has a next step.
+SERVED = and_(_SESSIONS.c.state.in_([State.STARTING, State.RUNNING]), _SESSIONS.c.next_step.in_(Step))
+#: Sessions that start or run. For queries over sessions alone: the columns are not qualified.
+STARTS_OR_RUNS = text(IS_ACTIVE)

@@ -1,0 +1,44 @@
+"""Named queries over models."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, insert, select, update
+
+from orchestrator.rules.values import Model
+from orchestrator.store.core.rows import changes, snapshot, table_of, values_of
+from orchestrator.store.tables import ModelRow
+
+MODELS = table_of(ModelRow)
+
+
+class Models:
+    """Queries and changes of models, inside one transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def get(self, model_id: str) -> Model | None:
+        """The model under this id."""
+        row = self._connection.execute(select(MODELS).where(MODELS.c.id == model_id)).first()
+        return snapshot(Model, row) if row else None
+
+    def put(self, model: Model) -> bool:
+        """Add or change it; False where nothing changed. Live sessions keep the terms they began with."""
+        before = self.get(model.id)
+        if before is None:
+            self._connection.execute(insert(MODELS).values(**values_of(model)))
+            return True
+        changed = changes(before, model)
+        if changed:
+            self._connection.execute(update(MODELS).where(MODELS.c.id == model.id).values(**changed))
+        return bool(changed)
+
+    def listed(self) -> Sequence[Model]:
+        """Models by id."""
+        return [
+            snapshot(Model, row) for row in self._connection.execute(select(MODELS).order_by(MODELS.c.id))
+        ]
+
+    def currencies(self) -> Sequence[str]:
+        """Those that prices are in."""
+        return list(self._connection.execute(select(MODELS.c.currency).distinct()).scalars())

@@ -1,0 +1,128 @@
+"""Events on their way out: written with the change they tell of, delivered at least once, in order."""
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, delete, func, insert, or_, select, update
+
+from orchestrator.rules.events import Event
+from orchestrator.store.core.identity import Identity
+from orchestrator.store.core.rows import table_of
+from orchestrator.store.tables import OutboxRow
+
+OUTBOX = table_of(OutboxRow)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WaitingEvent:
+    """An event with its place in the order."""
+
+    seq: int
+    id: str
+    type: str
+    subject: str
+    time: datetime
+    data: Any
+
+
+class Outbox:
+    """Gathers a transaction's events and writes them in one statement before the commit."""
+
+    def __init__(
+        self, connection: Connection, decided_at: Callable[[], datetime], identity: Identity
+    ) -> None:
+        self._connection = connection
+        self._decided_at = decided_at
+        self._identity = identity
+        self._gathered: list[tuple[datetime, Event]] = []
+
+    def add(self, events: Iterable[Event]) -> None:
+        """Keep these for the flush, with the instant of the decision. Their order is the order of the calls."""
+        self._gathered.extend((self._decided_at(), event) for event in events)
+
+    def forget(self) -> None:
+        """Drop what a savepoint that was undone had added."""
+        self._gathered.clear()
+
+    def flush(self) -> None:
+        """Write what was gathered; the row locks that the changes hold keep each subject's order."""
+        if not self._gathered:
+            return
+        rows = [
+            {
+                "id": self._identity.new_id(),
+                "type": e.type,
+                "subject": e.subject,
+                "time": at,
+                "data": dict(e.data),
+            }
+            for at, e in self._gathered
+        ]
+        self._gathered.clear()
+        self._connection.execute(insert(OUTBOX), rows)
+
+    def waiting(self, limit: int) -> Sequence[WaitingEvent]:
+        """The oldest events not delivered yet, in order."""
+        columns = (OUTBOX.c.seq, OUTBOX.c.id, OUTBOX.c.type, OUTBOX.c.subject, OUTBOX.c.time, OUTBOX.c.data)
+        query = select(*columns).where(OUTBOX.c.delivered_at.is_(None)).order_by(OUTBOX.c.seq).limit(limit)
+        return [WaitingEvent(**row._mapping) for row in self._connection.execute(query)]  # noqa: SLF001
+
+    def delivered(self, seqs: Sequence[int], now: datetime) -> None:
+        """These have left."""
+        self._connection.execute(update(OUTBOX).where(OUTBOX.c.seq.in_(seqs)).values(delivered_at=now))
+
+    def forget_before(self, at: datetime, limit: int = 10_000) -> Sequence[datetime]:
+        """Drop delivered events of before then, among the oldest; return their times. The newest of all stays, so
+        that no place is given twice: SQLite counts on from what is there."""
+        if not self._begins_before(at):
+            return []
+        oldest = (
+            select(OUTBOX.c.seq, OUTBOX.c.time, OUTBOX.c.delivered_at)
+            .order_by(OUTBOX.c.seq)
+            .limit(limit)
+            .subquery()
+        )
+        newest = select(func.max(OUTBOX.c.seq)).scalar_subquery()
+        old = select(oldest.c.seq).where(
+            oldest.c.time < at, oldest.c.delivered_at.is_not(None), oldest.c.seq < newest
+        )
+        gone = delete(OUTBOX).where(OUTBOX.c.seq.in_(old)).returning(OUTBOX.c.time)
+        return list(self._connection.execute(gone).scalars())
+
+    def oldest(self) -> datetime | None:
+        """The time of the first event in the order; None where it waits to be delivered, or is the only one and
+        stays."""
+        first, last = (select(end(OUTBOX.c.seq)).scalar_subquery() for end in (func.min, func.max))
+        query = select(OUTBOX.c.time).where(
+            OUTBOX.c.seq == first, OUTBOX.c.delivered_at.is_not(None), last > first
+        )
+        at: datetime | None = self._connection.execute(query).scalar()
+        return at
+
+    def _begins_before(self, at: datetime) -> bool:
+        first = select(OUTBOX.c.time).where(OUTBOX.c.seq == select(func.min(OUTBOX.c.seq)).scalar_subquery())
+        oldest: datetime | None = self._connection.execute(first).scalar()
+        return oldest is not None and oldest < at
+
+    def newest(self, *, subject: str | None = None, limit: int = 100) -> Sequence[WaitingEvent]:
+        """The last events, delivered or not, in their order."""
+        columns = (OUTBOX.c.seq, OUTBOX.c.id, OUTBOX.c.type, OUTBOX.c.subject, OUTBOX.c.time, OUTBOX.c.data)
+        query = select(*columns).order_by(OUTBOX.c.seq.desc()).limit(limit)
+        if subject is not None:
+            query = query.where(OUTBOX.c.subject == subject)
+        rows = reversed(self._connection.execute(query).all())
+        return [WaitingEvent(**row._mapping) for row in rows]  # noqa: SLF001
+
+    def tail(
+        self, *, after: int = 0, gaps: Collection[int] = (), subject: str | None = None, limit: int = 100
+    ) -> Sequence[WaitingEvent]:
+        """Events after a place in the order, delivered or not, for people who look; and those of `gaps` that have
+        appeared since: a transaction that commits late has an earlier place."""
+        columns = (OUTBOX.c.seq, OUTBOX.c.id, OUTBOX.c.type, OUTBOX.c.subject, OUTBOX.c.time, OUTBOX.c.data)
+        wanted = or_(OUTBOX.c.seq > after, OUTBOX.c.seq.in_(gaps)) if gaps else OUTBOX.c.seq > after
+        query = select(*columns).where(wanted).order_by(OUTBOX.c.seq).limit(limit)
+        if subject is not None:
+            query = query.where(OUTBOX.c.subject == subject)
+        return [WaitingEvent(**row._mapping) for row in self._connection.execute(query)]  # noqa: SLF001

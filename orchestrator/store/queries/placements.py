@@ -1,0 +1,224 @@
+"""Named queries over placements, and the one door through which their changes pass."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from sqlalchemy import (
+    Connection,
+    Select,
+    and_,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
+
+from orchestrator.rules import events
+from orchestrator.rules.states import SERVING, PlacementState, State, Step, checked_placement
+from orchestrator.rules.values import Placement
+from orchestrator.store.core.rows import changes, snapshot, table_of, values_of
+from orchestrator.store.queries.living import PENDING, UNENDED
+from orchestrator.store.queries.outbox import Outbox
+from orchestrator.store.tables import PlacementRow, SessionRow
+
+PLACEMENTS = table_of(PlacementRow)
+_SESSIONS = table_of(SessionRow)
+#: A close that is exactly so old is not our debt yet.
+_TICK = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rivals:
+    """When opens were sent that may have made what another is looking for."""
+
+    wanted: tuple[datetime, ...] = ()
+    unwanted: tuple[datetime, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Handles:
+    """What other placements call theirs: `known` of those that ended lately too, `taken` of those that have not."""
+
+    known: frozenset[str] = frozenset()
+    taken: frozenset[str] = frozenset()
+
+
+class Placements:
+    """Queries and changes of placements, inside one transaction."""
+
+    def __init__(self, connection: Connection, outbox: Outbox, due: set[Step]) -> None:
+        self._connection = connection
+        self._outbox = outbox
+        self._due = due
+
+    # changes
+
+    def insert(self, placement: Placement) -> Placement:
+        """Add a placement: the intent before the effect. A taken exclusive credential breaks a constraint."""
+        self._connection.execute(insert(PLACEMENTS).values(**values_of(placement)))
+        self._outbox.add(events.of_placement(None, placement))
+        return placement
+
+    def save(self, before: Placement, after: Placement) -> Placement:
+        """Write the difference, with its events: the one door for every change of a placement.
+
+        Raises IllegalTransition."""
+        if before.state is not after.state:
+            checked_placement(before.state, after.state)
+        changed = changes(before, after)
+        if not changed:
+            return after
+        changed["revision"] = before.revision + 1
+        self._connection.execute(update(PLACEMENTS).where(PLACEMENTS.c.id == after.id).values(**changed))
+        self._outbox.add(events.of_placement(before, after))
+        return replace(after, revision=before.revision + 1)
+
+    def wake(self, *steps: Step) -> None:
+        """These steps became due with this transaction: its commit says so."""
+        self._due.update(steps)
+
+    # what a lost open is told apart by
+
+    def handles_since(self, provider: str, since: Mapping[str, datetime]) -> Mapping[str, Handles]:
+        """For each of these placements (by its id, and since when) the handles that others of this provider have, or
+        had since then: two statements, however many they are."""
+        there = and_(PLACEMENTS.c.provider == provider, PLACEMENTS.c.handle.is_not(None))
+        columns = select(PLACEMENTS.c.id, PLACEMENTS.c.handle, PLACEMENTS.c.ended_at)
+        live = self._connection.execute(columns.where(there, UNENDED)).all()
+        ended = self._connection.execute(
+            columns.where(there, PLACEMENTS.c.ended_at >= min(since.values()))
+        ).all()
+        found = {}
+        for mine, earliest in since.items():
+            taken = frozenset(row.handle for row in live if row.id != mine)
+            late = (row.handle for row in ended if row.id != mine and row.ended_at >= earliest)
+            found[mine] = Handles(known=taken | frozenset(late), taken=taken)
+        return found
+
+    def rivals(self, placement: Placement) -> Rivals:
+        """The other opens of the same model there whose outcome is not known."""
+        query = select(PLACEMENTS.c.sent_at, PLACEMENTS.c.closing_since).where(
+            PLACEMENTS.c.provider == placement.provider,
+            PLACEMENTS.c.provider_model_id == placement.provider_model_id,
+            PLACEMENTS.c.id != placement.id,
+            PLACEMENTS.c.sent_at.is_not(None),
+            UNENDED,
+            PLACEMENTS.c.state.in_([PlacementState.OPENING, PlacementState.UNKNOWN]),
+        )
+        rows = self._connection.execute(query).all()
+        return Rivals(
+            wanted=tuple(row.sent_at for row in rows if row.closing_since is None),
+            unwanted=tuple(row.sent_at for row in rows if row.closing_since is not None),
+        )
+
+    # one placement
+
+    def get(self, placement_id: str) -> Placement | None:
+        """The placement as it is, unlocked."""
+        row = self._connection.execute(select(PLACEMENTS).where(PLACEMENTS.c.id == placement_id)).first()
+        return snapshot(Placement, row) if row else None
+
+    def lock(self, placement_id: str) -> Placement | None:
+        """The placement, locked. Lock its account and session first."""
+        query = select(PLACEMENTS).where(PLACEMENTS.c.id == placement_id).with_for_update()
+        row = self._connection.execute(query).first()
+        return snapshot(Placement, row) if row else None
+
+    def unended(self, session_id: str) -> Sequence[Placement]:
+        """A session's placements that may still cost money, locked, oldest first."""
+        query = (
+            select(PLACEMENTS)
+            .where(PLACEMENTS.c.session_id == session_id)
+            .where(UNENDED)
+            .order_by(PLACEMENTS.c.n)
+            .with_for_update()
+        )
+        return [snapshot(Placement, row) for row in self._connection.execute(query)]
+
+    def of_session(self, session_id: str) -> Sequence[Placement]:
+        """All placements of a session, oldest first."""
+        query = select(PLACEMENTS).where(PLACEMENTS.c.session_id == session_id).order_by(PLACEMENTS.c.n)
+        return [snapshot(Placement, row) for row in self._connection.execute(query)]
+
+    def newest(self, session_ids: Collection[str]) -> dict[str, Placement]:
+        """The newest placement of each of these sessions."""
+        query = select(PLACEMENTS).where(PLACEMENTS.c.session_id.in_(session_ids)).order_by(PLACEMENTS.c.n)
+        return {row.session_id: snapshot(Placement, row) for row in self._connection.execute(query)}
+
+    def serving(self, session_id: str) -> Placement | None:
+        """The one placement that is opening, unknown or open, locked."""
+        query = (
+            select(PLACEMENTS)
+            .where(PLACEMENTS.c.session_id == session_id, PLACEMENTS.c.state.in_(SERVING))
+            .with_for_update()
+        )
+        row = self._connection.execute(query).first()
+        return snapshot(Placement, row) if row else None
+
+    def handle_is_known(self, provider: str, handle: str) -> bool:
+        """Does an unended placement stand for this handle already?"""
+        query = select(
+            exists().where(
+                PLACEMENTS.c.provider == provider,
+                PLACEMENTS.c.handle == handle,
+                UNENDED,
+            )
+        )
+        return bool(self._connection.execute(query).scalar())
+
+    # for people
+
+    def unproven(self) -> Sequence[Placement]:
+        """Every placement whose close was tried and is not proven or, as its open's outcome is unknown, cannot be tried
+        yet, and every orphan, oldest first."""
+        lost = and_(PLACEMENTS.c.state == PlacementState.UNKNOWN, PLACEMENTS.c.closing_since.is_not(None))
+        debt = or_(PLACEMENTS.c.unproven_since.is_not(None), PLACEMENTS.c.session_id.is_(None), lost)
+        since = func.coalesce(PLACEMENTS.c.unproven_since, PLACEMENTS.c.closing_since)
+        query = select(PLACEMENTS).where(debt, PENDING).order_by(since)
+        return [snapshot(Placement, row) for row in self._connection.execute(query)]
+
+    def unserved(self, before: datetime, limit: int) -> Sequence[Placement]:
+        """Locked: closes, and resolves of what is no longer wanted, due since before then and never tried."""
+        query = (
+            select(PLACEMENTS)
+            .where(
+                PLACEMENTS.c.next_step.in_([Step.CLOSE, Step.RESOLVE]), PLACEMENTS.c.next_step_at <= before
+            )
+            .where(PLACEMENTS.c.closing_since.is_not(None), PLACEMENTS.c.unproven_since.is_(None))
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+        return [snapshot(Placement, row) for row in self._connection.execute(query)]
+
+    def oldest_due(self) -> dict[Step, datetime]:
+        """The earliest time of each step that a placement waits for."""
+        query = select(PLACEMENTS.c.next_step, func.min(PLACEMENTS.c.next_step_at)).where(
+            PLACEMENTS.c.next_step.is_not(None)
+        )
+        return {row[0]: row[1] for row in self._connection.execute(query.group_by(PLACEMENTS.c.next_step))}
+
+    def in_debt_at(
+        self, account_id: str, now: datetime, debts: Mapping[str | None, float]
+    ) -> datetime | None:
+        """When the account's next stopping session becomes the platform's debt: once its last close is one. `debts`:
+        after how many seconds, by provider; None: at all others."""
+        query = select(PLACEMENTS.c.session_id, PLACEMENTS.c.provider, PLACEMENTS.c.unproven_since).where(
+            PLACEMENTS.c.session_id.in_(_stopping(account_id)), PLACEMENTS.c.next_step.is_not(None)
+        )
+        closes: dict[str, list[datetime | None]] = {}
+        for session_id, provider, since in self._connection.execute(query):
+            wait = timedelta(seconds=debts.get(provider, debts[None])) + _TICK
+            closes.setdefault(session_id, []).append(since and since + wait)
+        ends = [max(at for at in one if at) for one in closes.values() if all(one)]
+        return min((at for at in ends if at > now), default=None)
+
+
+def _stopping(account_id: str) -> Select[tuple[str]]:
+    return select(_SESSIONS.c.id).where(
+        _SESSIONS.c.account_id == account_id,
+        _SESSIONS.c.state == State.STOPPING,
+        _SESSIONS.c.deleted_at.is_(None),
+    )

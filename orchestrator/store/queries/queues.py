@@ -1,0 +1,268 @@
+"""Named queries over queues: who waits, for what, in which order, and who looks again."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    String,
+    and_,
+    cast,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+    true,
+    union_all,
+    update,
+)
+
+from orchestrator.rules.states import State, Step
+from orchestrator.rules.upstream.alarms import AlarmKind
+from orchestrator.rules.values import Session
+from orchestrator.store.core.rows import snapshot, table_of
+from orchestrator.store.queries.waits import MODEL_WAITS
+from orchestrator.store.tables import AccountRow, AlarmRow, ModelRow, SessionRow
+
+_SESSIONS = table_of(SessionRow)
+_MODELS = table_of(ModelRow)
+_ACCOUNTS = table_of(AccountRow)
+_ALARMS = table_of(AlarmRow)
+#: What a queued session may wait for without holding up its account's queue.
+ELSEWHERE = "no_capacity"
+#: So many of these, at the head of a queue, look again at once.
+_HEADS = 50
+
+
+class Queues:
+    """Queries over queued sessions, inside one transaction."""
+
+    def __init__(self, connection: Connection, due: set[Step]) -> None:
+        self._connection = connection
+        self._due = due
+
+    def models_waiting(
+        self, session: Session, places: Mapping[str, int | None], *, ahead_of: Session | None = None
+    ) -> set[tuple[str, str]]:
+        """(provider, model) of other sessions in this session's account that wait for a provider that it would take.
+
+        `places`: these providers, and the most nodes that each allows; None: any. A session that waits for one
+        certain key waits for no other. `ahead_of`: a queued session; only those count that came before it."""
+        if not places:
+            return set()
+        attached = _SESSIONS.c.attach.is_not(None)
+        pinned = _SESSIONS.c.pinned_credential
+        waits = and_(
+            _SESSIONS.c.account_id == session.account_id,
+            _SESSIONS.c.state == State.QUEUED,
+            _SESSIONS.c.deleted_at.is_(None),
+            _SESSIONS.c.queue_reason == ELSEWHERE,
+            _SESSIONS.c.id != session.id,
+            _MODELS.c.id == _SESSIONS.c.model_id,
+            attached if session.attach is not None else ~attached,
+            or_(pinned.is_(None), pinned == session.pinned_credential),
+            true() if ahead_of is None else came_before(ahead_of),
+        )
+        each = (
+            select(literal(provider).label("provider"), _SESSIONS.c.model_id)
+            .where(waits, _served_at(provider, most))
+            .distinct()
+            for provider, most in sorted(places.items())
+        )
+        return {(row.provider, row.model_id) for row in self._connection.execute(union_all(*each))}
+
+    def of_account(self, account_id: str) -> Sequence[Session]:
+        """An account's queued sessions, first come first."""
+        query = select(_SESSIONS).where(_queued(account_id)).order_by(_SESSIONS.c.queued_at, _SESSIONS.c.id)
+        return [snapshot(Session, row) for row in self._connection.execute(query)]
+
+    def position(self, session: Session) -> int:
+        """1 for the first in its account's queue."""
+        mine = _queued(session.account_id)
+        query = select(func.count()).where(mine, came_before(session))
+        return int(self._connection.execute(query).scalar_one()) + 1
+
+    def make_next_queued_due(self, account_id: str, now: datetime) -> None:
+        """Whoever is first in this account's queue looks again; those after a wait elsewhere do too."""
+        mine = _queued(account_id)
+        heads = self._connection.execute(_in_turn(mine, _HEADS)).all()
+        ids = _up_to_first_waiting_here(heads)
+        if len(heads) == _HEADS and all(head.queue_reason == ELSEWHERE for head in heads):
+            here = _in_turn(and_(mine, _SESSIONS.c.queue_reason.is_distinct_from(ELSEWHERE)), 1)
+            ids += [row.id for row in self._connection.execute(here)]
+        self.let_look(ids, now)
+
+    def make_waiting_for_provider_due(
+        self,
+        provider: str,
+        now: datetime,
+        *,
+        credential: str | None = None,
+        attached: bool | None = None,
+        nodes: int | None = None,
+    ) -> None:
+        """A place at this provider is free: one session that waits for it and may take it looks again, round-robin.
+
+        What is known of the place: its key, whether it was for a user's own endpoint, how many nodes it had. A session
+        cannot take a place if the key refuses its model now, or was told to wait with it.
+        Where the first may not be able to take it for all that, one that surely is looks too."""
+        pinned = _SESSIONS.c.pinned_credential
+        waits = and_(_waits_for(provider, now), ~_told_to_wait(provider, credential or "", now))
+        if credential is not None:
+            waits = and_(
+                waits, or_(pinned.is_(None), pinned == credential), ~_refused_by(provider, credential)
+            )
+        if attached is not None:
+            own = _SESSIONS.c.attach.is_not(None)
+            waits = and_(waits, own if attached else ~own)
+        woken = self._first_in_turn(waits, now)
+        too_large = nodes is not None and any(row.nodes > nodes for row in woken)
+        if too_large or any(row.pinned_credential != credential for row in woken if row.pinned_credential):
+            fits = true() if nodes is None else _SESSIONS.c.nodes <= nodes
+            any_key = pinned.is_(None) if credential is None else true()
+            woken = [*woken, *self._first_in_turn(and_(waits, fits, any_key), now)]
+        self.let_look([row.id for row in woken], now)
+
+    def make_waiting_for_model_due(self, model_id: str, now: datetime) -> None:
+        """The model has another price or other providers: whoever waits to be served by it looks again."""
+        self._make_admissible(_SESSIONS.c.model_id == model_id, now)
+
+    def somebody_waits_for(self, provider: str, now: datetime) -> bool:
+        """Does anybody wait for this provider who does not look again anyhow?"""
+        served = and_(_MODELS.c.id == _SESSIONS.c.model_id, _waits_for(provider, now))
+        return bool(self._connection.execute(select(exists().where(served))).scalar())
+
+    def accounts_held_up(self, now: datetime, limit: int, lot: int = 0) -> Sequence[str]:
+        """Accounts in which somebody waits for the account itself; where there are more, those from a place on that
+        `lot`, any number, names, so that none is passed over for ever."""
+        here = _SESSIONS.c.queue_reason.is_distinct_from(ELSEWHERE)
+        waits = and_(_SESSIONS.c.next_step == Step.ADMIT, _SESSIONS.c.next_step_at > now, here)
+        query = select(_SESSIONS.c.account_id).where(waits).distinct().order_by(_SESSIONS.c.account_id)
+        total = self._connection.execute(select(func.count()).select_from(query.subquery())).scalar_one()
+        start = lot % total if total > limit else 0
+        found = list(self._connection.execute(query.offset(start).limit(limit)).scalars())
+        if start:
+            found += self._connection.execute(query.limit(limit - len(found))).scalars()
+        return found
+
+    def first_held_up(self, account_id: str) -> Session | None:
+        """The first in an account's queue that waits for the account itself."""
+        here = _SESSIONS.c.queue_reason.is_distinct_from(ELSEWHERE)
+        mine = select(_SESSIONS).where(_queued(account_id), here)
+        row = self._connection.execute(mine.order_by(_SESSIONS.c.queued_at, _SESSIONS.c.id).limit(1)).first()
+        return snapshot(Session, row) if row else None
+
+    def let_look(self, ids: Sequence[str], now: datetime) -> None:
+        """These look again."""
+        if ids:
+            self._make_admissible(_SESSIONS.c.id.in_(ids), now)
+
+    def due_to_be_admitted(self, now: datetime, limit: int) -> Sequence[tuple[str, str]]:
+        """Queued sessions that may look again, round-robin across accounts, first come first within one."""
+        query = (
+            select(_SESSIONS.c.id, _SESSIONS.c.account_id)
+            .join(_ACCOUNTS, _ACCOUNTS.c.id == _SESSIONS.c.account_id)
+            .where(_SESSIONS.c.next_step == Step.ADMIT, _SESSIONS.c.next_step_at <= now)
+            .order_by(_ACCOUNTS.c.last_admitted_at.asc().nulls_first(), _SESSIONS.c.queued_at, _SESSIONS.c.id)
+            .limit(limit)
+        )
+        return [(row.id, row.account_id) for row in self._connection.execute(query)]
+
+    def _first_in_turn(
+        self, which: ColumnElement[bool], now: datetime
+    ) -> Sequence[Row[str, int, str | None]]:
+        """Accounts take turns: one in which somebody looks already comes after the others."""
+        looking = _SESSIONS.alias()
+        looks = and_(looking.c.next_step == Step.ADMIT, looking.c.next_step_at <= now)
+        its_turn_is_over = _SESSIONS.c.account_id.in_(select(looking.c.account_id).where(looks))
+        query = (
+            select(_SESSIONS.c.id, _SESSIONS.c.nodes, _SESSIONS.c.pinned_credential)
+            .join(_ACCOUNTS, _ACCOUNTS.c.id == _SESSIONS.c.account_id)
+            .join(_MODELS, _MODELS.c.id == _SESSIONS.c.model_id)
+            .where(which)
+            .order_by(
+                its_turn_is_over,
+                _ACCOUNTS.c.last_admitted_at.asc().nulls_first(),
+                _SESSIONS.c.queued_at,
+                _SESSIONS.c.id,
+            )
+            .limit(1)
+        )
+        return self._connection.execute(query).all()
+
+    def _make_admissible(self, which: ColumnElement[bool], now: datetime) -> None:
+        waits = and_(which, _SESSIONS.c.next_step == Step.ADMIT, _SESSIONS.c.next_step_at > now)
+        if self._connection.execute(update(_SESSIONS).where(waits).values(next_step_at=now)).rowcount:
+            self._due.add(Step.ADMIT)
+
+
+def _queued(account_id: str) -> ColumnElement[bool]:
+    return and_(
+        _SESSIONS.c.account_id == account_id,
+        _SESSIONS.c.state == State.QUEUED,
+        _SESSIONS.c.deleted_at.is_(None),
+    )
+
+
+def _in_turn(which: ColumnElement[bool], limit: int) -> Select[str, str | None]:
+    query = select(_SESSIONS.c.id, _SESSIONS.c.queue_reason).where(which)
+    return query.order_by(_SESSIONS.c.queued_at, _SESSIONS.c.id).limit(limit)
+
+
+def _waits_for(provider: str, now: datetime) -> ColumnElement[bool]:
+    return and_(
+        _SESSIONS.c.next_step == Step.ADMIT,
+        _SESSIONS.c.next_step_at > now,  # who looks already must not be counted twice
+        _SESSIONS.c.queue_reason == ELSEWHERE,
+        _served_at(provider, None),
+    )
+
+
+def _refused_by(provider: str, credential: str) -> ColumnElement[bool]:
+    """The session's model is paused under this key."""
+    return exists().where(
+        _ALARMS.c.kind == AlarmKind.MODEL_PAUSED,
+        _ALARMS.c.provider == provider,
+        _ALARMS.c.credential == credential,
+        _ALARMS.c.model_id == _SESSIONS.c.model_id,
+        _ALARMS.c.retry_at.is_not(None),
+    )
+
+
+def _told_to_wait(provider: str, credential: str, now: datetime) -> ColumnElement[bool]:
+    """The session's model was told to wait under this key: it looks again when that is over."""
+    return exists().where(
+        MODEL_WAITS.c.provider == provider,
+        MODEL_WAITS.c.credential == credential,
+        MODEL_WAITS.c.model_id == _SESSIONS.c.model_id,
+        MODEL_WAITS.c.until > now,
+    )
+
+
+def _served_at(provider: str, most_nodes: int | None) -> ColumnElement[bool]:
+    return and_(
+        cast(_MODELS.c.providers, String).contains(f'"{provider}"', autoescape=True),
+        or_(_SESSIONS.c.pinned_provider.is_(None), _SESSIONS.c.pinned_provider == provider),
+        true() if most_nodes is None else _SESSIONS.c.nodes <= most_nodes,
+    )
+
+
+def came_before(queued: Session) -> ColumnElement[bool]:
+    """First come, first served; of those that came at once, by their ids."""
+    return or_(
+        _SESSIONS.c.queued_at < queued.queued_at,
+        and_(_SESSIONS.c.queued_at == queued.queued_at, _SESSIONS.c.id < queued.id),
+    )
+
+
+def _up_to_first_waiting_here(heads: Sequence[Row[str, str | None]]) -> list[str]:
+    ids = []
+    for session_id, reason in heads:
+        ids.append(session_id)
+        if reason != ELSEWHERE:
+            break
+    return ids

@@ -1,0 +1,34 @@
+"""What pings say of a paused key: a condition of the queries over credentials."""
+
+from sqlalchemy import ColumnElement, and_, exists
+
+from orchestrator.rules.values import Verdict
+from orchestrator.store.core.rows import table_of
+from orchestrator.store.queries.living import SERVED
+from orchestrator.store.tables import CredentialRow, PlacementRow, SessionRow
+
+_CREDENTIALS = table_of(CredentialRow)
+_PLACEMENTS = table_of(PlacementRow)
+_SESSIONS = table_of(SessionRow)
+
+
+def is_still_refused() -> ColumnElement[bool]:
+    """The newest ping of a session that uses this paused key was refused, and none there was alive since the pause:
+    what else the key may do proves nothing."""
+    refused = exists().where(
+        _uses_it(),
+        _SESSIONS.c.last_verdict == Verdict.CREDENTIALS,
+        _SESSIONS.c.last_ping_at >= _CREDENTIALS.c.paused_since,
+        _PLACEMENTS.c.session_id == _SESSIONS.c.id,
+        _PLACEMENTS.c.n == _SESSIONS.c.placements,
+        _PLACEMENTS.c.secret_ref == _CREDENTIALS.c.ref,
+    )
+    return and_(refused, ~exists().where(_uses_it(), _SESSIONS.c.last_alive_at > _CREDENTIALS.c.paused_since))
+
+
+def _uses_it() -> ColumnElement[bool]:
+    return and_(
+        _SESSIONS.c.provider == _CREDENTIALS.c.provider,
+        _SESSIONS.c.credential == _CREDENTIALS.c.ref,
+        SERVED,
+    )

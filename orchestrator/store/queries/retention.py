@@ -1,0 +1,210 @@
+"""Named queries of retention: which sessions may leave the live tables, how they leave, and which are to be deleted."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Table,
+    and_,
+    delete,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    true,
+)
+
+from orchestrator.rules.installation.retention import Candidate
+from orchestrator.rules.states import TERMINAL, State
+from orchestrator.rules.values import Placement, Session
+from orchestrator.store.core.rows import snapshot, values_of
+from orchestrator.store.queries.archive import ARCHIVED, ARCHIVED_LEDGER
+from orchestrator.store.queries.audit import ACCOUNTS, BALANCES, LEDGER, PLACEMENTS, SESSIONS
+from orchestrator.store.queries.audit_findings import FINDINGS
+from orchestrator.store.queries.ledger import Line
+from orchestrator.store.queries.living import UNENDED
+
+_MINE = PLACEMENTS.c.session_id == SESSIONS.c.id
+#: A close that was forced is reported for good, with its session; what the audit has found stays as evidence. Each by
+#: itself, so that PostgreSQL finds it by an index that holds next to nothing.
+_MAY_LEAVE = and_(
+    ~exists().where(_MINE, UNENDED),
+    ~exists().where(_MINE, PLACEMENTS.c.forced_at.is_not(None)),
+    ~exists().where(FINDINGS.c.subject == SESSIONS.c.id),
+)
+_KEPT = SESSIONS.c.deleted_at.is_(None)
+#: (which sessions are over, since when): those that ended, and those that were deleted without having begun.
+_OVER: tuple[tuple[ColumnElement[bool], Column[datetime]], ...] = (
+    (and_(SESSIONS.c.ended_at.is_not(None), SESSIONS.c.state.in_(sorted(TERMINAL))), SESSIONS.c.ended_at),
+    (
+        and_(~_KEPT, SESSIONS.c.ended_at.is_(None), SESSIONS.c.state == State.CREATED),
+        SESSIONS.c.deleted_at,
+    ),
+)
+
+
+#: Where sessions are that have ended.
+_ENDED = (SESSIONS, ARCHIVED)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Skip:
+    """What could not be read, and is left out."""
+
+    accounts: set[str] = field(default_factory=set)
+    sessions: set[str] = field(default_factory=set)
+
+    @property
+    def number(self) -> int:
+        """How many there are."""
+        return len(self.accounts) + len(self.sessions)
+
+
+class Retention:
+    """Queries and changes of retention, inside one transaction. The account is locked before anything leaves."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    # which may leave
+
+    def candidates(self, before: datetime, limit: int, skip: Collection[str] = ()) -> Sequence[Candidate]:
+        """Sessions that have been over since before then, the oldest first, with how many rows leave with each."""
+        rows = (1 + SESSIONS.c.placements + SESSIONS.c.charges).label("rows")
+        query = select(SESSIONS.c.id, SESSIONS.c.account_id, rows).where(
+            _MAY_LEAVE, SESSIONS.c.id.not_in(skip)
+        )
+        found: list[Candidate] = []
+        for over, at in _OVER:
+            which = query.where(over, at < before).order_by(at).limit(limit - len(found))
+            found += [Candidate(*row) for row in self._connection.execute(which)]
+        return found
+
+    def oldest(self) -> datetime | None:
+        """Since when the oldest session has been over, of those that may leave."""
+        queries = [select(at).where(over, _MAY_LEAVE).order_by(at).limit(1) for over, at in _OVER]
+        found = [self._connection.execute(query).scalar() for query in queries]
+        return min((at for at in found if at is not None), default=None)
+
+    def lock(self, ids: Collection[str], before: datetime) -> Sequence[Session]:
+        """Those of these that may still leave, locked, by id."""
+        over = or_(*(and_(over, at < before) for over, at in _OVER))
+        query = select(SESSIONS).where(SESSIONS.c.id.in_(ids), over, _MAY_LEAVE).order_by(SESSIONS.c.id)
+        return [snapshot(Session, row) for row in self._connection.execute(query.with_for_update())]
+
+    # how they leave
+
+    def placements(self, ids: Collection[str]) -> Mapping[str, Sequence[Placement]]:
+        """session id → its placements, oldest first."""
+        of: dict[str, list[Placement]] = {session_id: [] for session_id in ids}
+        query = select(PLACEMENTS).where(PLACEMENTS.c.session_id.in_(ids)).order_by(PLACEMENTS.c.n)
+        for row in self._connection.execute(query):
+            of[row.session_id].append(snapshot(Placement, row))
+        return of
+
+    def entries(self, ids: Collection[str]) -> Mapping[str, Sequence[Line]]:
+        """session id → its entries in the ledger."""
+        of: dict[str, list[Line]] = {session_id: [] for session_id in ids}
+        query = select(LEDGER).where(LEDGER.c.session_id.in_(ids)).order_by(LEDGER.c.id)
+        for row in self._connection.execute(query):
+            of[row.session_id].append(snapshot(Line, row))
+        return of
+
+    def copy_entries(self, ids: Collection[str]) -> None:
+        """Copy the ledger entries of these sessions into the archive."""
+        names = [column.name for column in ARCHIVED_LEDGER.columns]
+        rows = select(*(LEDGER.c[name] for name in names)).where(LEDGER.c.session_id.in_(ids))
+        self._connection.execute(insert(ARCHIVED_LEDGER).from_select(names, rows))
+
+    def take_out(self, ids: Collection[str]) -> None:
+        """Take these sessions out of the live tables. The database adds up the ledger entries that leave, and refuses
+        one that is neither in the archive nor of a session whose record was deleted."""
+        self._connection.execute(delete(LEDGER).where(LEDGER.c.session_id.in_(ids)))
+        self._connection.execute(delete(PLACEMENTS).where(PLACEMENTS.c.session_id.in_(ids)))
+        self._connection.execute(delete(SESSIONS).where(SESSIONS.c.id.in_(ids)))
+
+    def put_opening(self, old: Line | None, new: Line) -> None:
+        """Put an opening entry in the place of the newest entry that it stands for, and drop the one before."""
+        if old is not None:
+            self._connection.execute(delete(LEDGER).where(LEDGER.c.id == old.id, LEDGER.c.kind == old.kind))
+        self._connection.execute(insert(LEDGER).values(**values_of(new)))
+
+    def forget_sum(self, account_id: str, before: int) -> None:
+        """Forget what the audit summed up to an entry before this one: part of it has left."""
+        mine = and_(BALANCES.c.account_id == account_id, BALANCES.c.ledger_id < before)
+        self._connection.execute(delete(BALANCES).where(mine))
+
+    # which are to be deleted
+
+    def accounts_with_ended(
+        self,
+        plans: Collection[str],
+        before: datetime,
+        limit: int,
+        *,
+        others: bool = False,
+        skip: "Skip | None" = None,
+    ) -> Sequence[str]:
+        """Accounts of these plans (`others`: of all other plans) with a session, archived or not, that ended before
+        then and is not deleted. Costs a look or two at an index for each account."""
+        skip = skip or Skip()
+        old = [
+            exists().where(
+                table.c.account_id == ACCOUNTS.c.id, _ended(table, before), _not_among(table, skip)
+            )
+            for table in _ENDED
+        ]
+        query = select(ACCOUNTS.c.id).where(_of_plans(plans, others=others), or_(*old))
+        if skip.accounts:
+            query = query.where(ACCOUNTS.c.id.not_in(sorted(skip.accounts)))
+        return list(self._connection.execute(query.order_by(ACCOUNTS.c.id).limit(limit)).scalars())
+
+    def ended_before(
+        self, account_id: str, before: datetime, limit: int, skip: "Skip | None" = None
+    ) -> Sequence[str]:
+        """The account's sessions, archived or not, that ended before then and are not deleted, the oldest first of
+        each."""
+        found: list[str] = []
+        for table in _ENDED:
+            mine = (
+                table.c.account_id == account_id,
+                _ended(table, before),
+                _not_among(table, skip or Skip()),
+            )
+            query = select(table.c.id).where(*mine).order_by(table.c.ended_at).limit(limit - len(found))
+            found += self._connection.execute(query).scalars()
+        return found
+
+    def oldest_not_deleted(self, plans: Collection[str], *, others: bool = False) -> datetime | None:
+        """When the session ended, archived or not, that has been over the longest and is not deleted, at accounts of
+        these plans (`others`: of all other plans)."""
+        oldest = [
+            select(func.min(table.c.ended_at))
+            .where(
+                table.c.account_id == ACCOUNTS.c.id,
+                table.c.deleted_at.is_(None),
+                table.c.ended_at.is_not(None),
+            )
+            .correlate(ACCOUNTS)
+            .scalar_subquery()
+            for table in _ENDED
+        ]
+        query = select(*map(func.min, oldest)).where(_of_plans(plans, others=others))
+        return min((at for at in self._connection.execute(query).one() if at is not None), default=None)
+
+
+def _of_plans(plans: Collection[str], *, others: bool) -> ColumnElement[bool]:
+    return ACCOUNTS.c.plan.not_in(plans) if others else ACCOUNTS.c.plan.in_(plans)
+
+
+def _ended(table: Table, before: datetime) -> ColumnElement[bool]:
+    return and_(table.c.deleted_at.is_(None), table.c.ended_at < before)
+
+
+def _not_among(table: Table, skip: Skip) -> ColumnElement[bool]:
+    return table.c.id.not_in(sorted(skip.sessions)) if skip.sessions else true()

@@ -1,0 +1,337 @@
+"""Named queries over sessions, and the one door through which their changes pass."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import fields, replace
+from datetime import datetime
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    and_,
+    bindparam,
+    case,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    true,
+    union_all,
+    update,
+)
+
+from orchestrator.rules import events
+from orchestrator.rules.admission.quota import Usage
+from orchestrator.rules.billing.meters import Metered
+from orchestrator.rules.states import ACTIVE, LIVE, State, Step, checked
+from orchestrator.rules.values import Session
+from orchestrator.store.core.rows import changes, snapshot, table_of, values_of
+from orchestrator.store.queries.debts import in_cleanup_debt
+from orchestrator.store.queries.living import RUNS, STARTS_OR_RUNS
+from orchestrator.store.queries.outbox import Outbox
+from orchestrator.store.queries.queues import ELSEWHERE, came_before
+from orchestrator.store.tables import SessionCountRow, SessionGroupRow, SessionRow
+
+SESSIONS = table_of(SessionRow)
+_COUNTS = table_of(SessionCountRow)
+_GROUPS = table_of(SessionGroupRow)
+#: What the ping of a running session may change that it does not end.
+_NOTED = (
+    "ping_at",
+    "last_ping_at",
+    "last_verdict",
+    "last_latency_ms",
+    "last_ping_detail",
+    "failures",
+    "failing_since",
+    "gone_since",
+    "loading_since",
+    "unusable_since",
+    "busy_since",
+    "busy_warned_at",
+    "not_well_since",
+    "held_since",
+    "stop_at",
+    "idle_ends_at",
+    "stop_at_reason",
+    "warn_at",
+    "warned_seconds",
+    "next_step",
+    "next_step_at",
+    "lease_token",
+    "leased_at",
+    "lease_until",
+    "attempts",
+)
+_NOTE = update(SESSIONS).where(SESSIONS.c.id == bindparam("its_id"))
+_METERED = tuple(SESSIONS.c[field.name] for field in fields(Metered))
+
+
+class Sessions:
+    """Queries and changes of sessions, inside one transaction."""
+
+    def __init__(self, connection: Connection, outbox: Outbox, due: set[Step]) -> None:
+        self._connection = connection
+        self._outbox = outbox
+        self._due = due
+
+    # changes
+
+    def insert(self, session: Session) -> Session:
+        """Add a new session, with its events. A taken name breaks a constraint."""
+        self._connection.execute(insert(SESSIONS).values(**values_of(session)))
+        self._outbox.add(events.of_session(None, session))
+        return session
+
+    def save(self, before: Session, after: Session) -> Session:
+        """Write the difference, with its events: the one door for every change of a session.
+
+        The row is locked, or guarded by its lease. Raises IllegalTransition."""
+        if before.state is not after.state:
+            checked(before.state, after.state)
+        changed = changes(before, after)
+        if not changed:
+            return after
+        changed["revision"] = before.revision + 1
+        self._connection.execute(update(SESSIONS).where(SESSIONS.c.id == after.id).values(**changed))
+        self._outbox.add(events.of_session(before, after))
+        return replace(after, revision=before.revision + 1)
+
+    def save_all(self, changed: Sequence[tuple[Session, Session]], token: str) -> set[str]:
+        """Write what pings left behind, before and after, with its events, where token and revision still stand; return
+        the ids of the sessions written. Rows are locked in the order of their ids."""
+        if not changed:
+            return set()
+        leased = SESSIONS.c.id.in_([before.id for before, _ in changed]), SESSIONS.c.lease_token == token
+        locked = select(SESSIONS.c.id, SESSIONS.c.revision).where(*leased).order_by(SESSIONS.c.id)
+        as_read = {row.id: row.revision for row in self._connection.execute(locked.with_for_update())}
+        kept = [(before, after) for before, after in changed if as_read.get(before.id) == before.revision]
+        if kept:
+            noted = [{name: getattr(after, name) for name in _NOTED} for _, after in kept]
+            rows = [
+                {"its_id": before.id, "revision": before.revision + 1, **values}
+                for (before, _), values in zip(kept, noted, strict=True)
+            ]
+            self._connection.execute(_NOTE, rows)
+        for before, after in kept:
+            self._outbox.add(events.of_session(before, after))
+        return {before.id for before, _ in kept}
+
+    def wake(self, *steps: Step) -> None:
+        """These steps became due with this transaction: its commit says so."""
+        self._due.update(steps)
+
+    def attempted(self, session_id: str, retry_at: datetime) -> None:
+        """Put off a row whose step failed, counting the attempt, so that it holds up nobody."""
+        self._connection.execute(
+            update(SESSIONS)
+            .where(SESSIONS.c.id == session_id, SESSIONS.c.next_step.is_not(None))
+            .values(attempts=SESSIONS.c.attempts + 1, next_step_at=retry_at)
+        )
+
+    # one session
+
+    def get(self, session_id: str) -> Session | None:
+        """The session as it is, unlocked."""
+        row = self._connection.execute(select(SESSIONS).where(SESSIONS.c.id == session_id)).first()
+        return snapshot(Session, row) if row else None
+
+    def lock(self, session_id: str) -> Session | None:
+        """The session, locked until the end of the transaction. Lock its account first where that is needed."""
+        query = select(SESSIONS).where(SESSIONS.c.id == session_id).with_for_update()
+        row = self._connection.execute(query).first()
+        return snapshot(Session, row) if row else None
+
+    def lock_all(self, session_ids: Collection[str]) -> dict[str, Session]:
+        """Several sessions, locked in the order of their ids."""
+        query = select(SESSIONS).where(SESSIONS.c.id.in_(session_ids)).order_by(SESSIONS.c.id)
+        return {row.id: snapshot(Session, row) for row in self._connection.execute(query.with_for_update())}
+
+    def by_name(self, account_id: str, name: str) -> str | None:
+        """The id of the session that has this name in this account, among the not deleted."""
+        mine = and_(
+            SESSIONS.c.account_id == account_id, SESSIONS.c.name == name, SESSIONS.c.deleted_at.is_(None)
+        )
+        found: str | None = self._connection.execute(select(SESSIONS.c.id).where(mine)).scalar()
+        return found
+
+    # an account's sessions
+
+    def accounts_of(self, session_ids: Collection[str]) -> dict[str, str]:
+        """session id → account id, for those that exist."""
+        query = select(SESSIONS.c.id, SESSIONS.c.account_id).where(SESSIONS.c.id.in_(session_ids))
+        return {row.id: row.account_id for row in self._connection.execute(query)}
+
+    def metered(self, account_id: str, limit: int | None = None) -> Sequence[Metered]:
+        """What an account's starting and running sessions cost, by id, up to `limit`. Their states and money stand
+        still under the account's lock."""
+        query = select(*_METERED).where(SESSIONS.c.account_id == account_id, STARTS_OR_RUNS)
+        query = query.order_by(SESSIONS.c.id).limit(limit)
+        return [Metered(**row._mapping) for row in self._connection.execute(query)]  # noqa: SLF001
+
+    def overdue(self, account_id: str, now: datetime, limit: int | None = None) -> Sequence[Session]:
+        """Return an account's starting and running sessions with a deadline that has come, longest overdue first, up
+        to `limit`. Lock before writing."""
+        query = select(SESSIONS).where(
+            SESSIONS.c.account_id == account_id, STARTS_OR_RUNS, SESSIONS.c.stop_at <= now
+        )
+        ordered = query.order_by(SESSIONS.c.stop_at, SESSIONS.c.id).limit(limit)
+        return [snapshot(Session, row) for row in self._connection.execute(ordered)]
+
+    def earliest_stop(self, account_id: str) -> datetime | None:
+        """The nearest deadline among an account's starting and running sessions."""
+        query = select(SESSIONS.c.stop_at).where(SESSIONS.c.account_id == account_id, STARTS_OR_RUNS)
+        first = query.where(SESSIONS.c.stop_at.is_not(None)).order_by(SESSIONS.c.stop_at).limit(1)
+        return self._connection.execute(first).scalar()
+
+    def usage(
+        self,
+        account_id: str,
+        now: datetime,
+        debts: Mapping[str | None, float],
+        ahead_of: Session | None = None,
+    ) -> Usage:
+        """What counts against an account's quota now, in one statement that reads what waits or stops: all others are
+        counted as they come and go. `debts`: after how many seconds an unproven close is the platform's debt, by
+        provider; None: at all others. `ahead_of`: a queued session, of which only those that came before are
+        ahead; None: a newcomer."""
+        in_debt = in_cleanup_debt(now, debts)
+        holds = and_(SESSIONS.c.state == State.STOPPING, ~in_debt)
+        active, nodes = _active(account_id)
+        waits = and_(SESSIONS.c.state == State.QUEUED, SESSIONS.c.queue_reason.is_distinct_from(ELSEWHERE))
+        if ahead_of is not None:
+            waits = and_(waits, came_before(ahead_of))
+        query = select(
+            (_at_rest(account_id) + active + _sum_where(~in_debt)).label("total"),
+            (active + _sum_where(holds)).label("concurrent"),
+            (nodes + _sum_where(holds, SESSIONS.c.nodes)).label("nodes"),
+            _sum_where(waits).label("queue_ahead"),
+            _sum_where(in_debt).label("debt"),
+        ).where(_of(account_id, *LIVE - ACTIVE))
+        row = self._connection.execute(query).one()
+        return Usage(**{name: int(value) for name, value in row._mapping.items()})  # noqa: SLF001
+
+    def in_cleanup_debt(
+        self, account_id: str, now: datetime, debts: Mapping[str | None, float]
+    ) -> frozenset[str]:
+        """The account's sessions that `usage` counts as debt."""
+        mine = _of(account_id, State.STOPPING)
+        query = select(SESSIONS.c.id).where(mine, in_cleanup_debt(now, debts))
+        return frozenset(self._connection.execute(query).scalars())
+
+    def somebody_lives(
+        self, provider: str, credential: str, since: datetime, model_id: str | None = None
+    ) -> bool:
+        """Was any running session under this key, with this model where one is given, alive since then?"""
+        alive = exists().where(
+            SESSIONS.c.provider == provider,
+            SESSIONS.c.credential == credential,
+            RUNS,
+            SESSIONS.c.last_alive_at >= since,
+            true() if model_id is None else SESSIONS.c.model_id == model_id,
+        )
+        return bool(self._connection.execute(select(alive)).scalar())
+
+    # what is due
+
+    def due(self, step: Step, now: datetime, limit: int) -> Sequence[tuple[str, str]]:
+        """(session, account) of rows whose step has come, the longest overdue first; nothing is claimed."""
+        query = (
+            select(SESSIONS.c.id, SESSIONS.c.account_id)
+            .where(SESSIONS.c.next_step == step, SESSIONS.c.next_step_at <= now)
+            .order_by(SESSIONS.c.next_step_at)
+            .limit(limit)
+        )
+        return [(row.id, row.account_id) for row in self._connection.execute(query)]
+
+    def accounts_to_stop(self, now: datetime, limit: int) -> Sequence[str]:
+        """Return accounts with a session that must stop by now, the longest overdue first. The session's next step does
+        not matter: a stop waits for no ping. Accounts that are put off are left out."""
+        query = (
+            select(SESSIONS.c.account_id)
+            .where(_stops_by(now), or_(SESSIONS.c.next_step != Step.STOP, SESSIONS.c.next_step_at <= now))
+            .group_by(SESSIONS.c.account_id)
+            .order_by(func.min(SESSIONS.c.stop_at), SESSIONS.c.account_id)
+            .limit(limit)
+        )
+        return list(self._connection.execute(query).scalars())
+
+    def put_off_stops(self, account_id: str, now: datetime, until: datetime) -> None:
+        """Put off all stops of an account that are due, counting the attempt."""
+        mine = select(SESSIONS.c.id).where(SESSIONS.c.account_id == account_id, _stops_by(now))
+        in_order = mine.order_by(SESSIONS.c.id)  # as all transactions lock sessions
+        locked = in_order.with_for_update().cte("locked")
+        put_off = update(SESSIONS).where(SESSIONS.c.id.in_(select(locked.c.id)))
+        later = {"next_step": Step.STOP, "next_step_at": until, "attempts": SESSIONS.c.attempts + 1}
+        self._connection.execute(put_off.values(**later))
+
+    # for people
+
+    def listed(
+        self,
+        *,
+        account_id: str | None = None,
+        states: Collection[State] = (),
+        limit: int = 100,
+    ) -> Sequence[Session]:
+        """Sessions that are not deleted, newest first; of each state no more than `limit` are read."""
+        newest = union_all(*(_newest(state, account_id, limit) for state in states or State)).subquery()
+        query = select(SESSIONS).join(newest, newest.c.id == SESSIONS.c.id)
+        query = query.order_by(SESSIONS.c.created_at.desc()).limit(limit)
+        return [snapshot(Session, row) for row in self._connection.execute(query)]
+
+    def count_by_state(self) -> Sequence[tuple[State, str | None, int]]:
+        """(state, provider, sessions) of all that are not deleted: what lives is counted, the rest was, as it came."""
+        lives = select(SESSIONS.c.state, SESSIONS.c.provider, func.count()).where(
+            SESSIONS.c.deleted_at.is_(None), SESSIONS.c.state.in_(LIVE)
+        )
+        rests = select(_COUNTS.c.state, _COUNTS.c.provider, func.sum(_COUNTS.c.n))
+        grouped = rests.group_by(_COUNTS.c.state, _COUNTS.c.provider).having(func.sum(_COUNTS.c.n) != 0)
+        found = [
+            *self._connection.execute(lives.group_by(SESSIONS.c.state, SESSIONS.c.provider)),
+            *self._connection.execute(grouped),
+        ]
+        return [(State(state), provider or None, int(n)) for state, provider, n in found]
+
+    def oldest_due(self) -> dict[Step, datetime]:
+        """The earliest time of each step that a session waits for."""
+        query = select(SESSIONS.c.next_step, func.min(SESSIONS.c.next_step_at)).where(
+            SESSIONS.c.next_step.is_not(None)
+        )
+        return {row[0]: row[1] for row in self._connection.execute(query.group_by(SESSIONS.c.next_step))}
+
+
+def _stops_by(now: datetime) -> ColumnElement[bool]:
+    return and_(SESSIONS.c.next_step.in_([Step.STOP, Step.PING, Step.WARN]), SESSIONS.c.stop_at <= now)
+
+
+def _newest(state: State, account_id: str | None, limit: int) -> Select[tuple[str]]:
+    """Each state by itself, so that an index has them in their order."""
+    mine = true() if account_id is None else SESSIONS.c.account_id == account_id
+    query = select(SESSIONS.c.id).where(mine, SESSIONS.c.deleted_at.is_(None), SESSIONS.c.state == state)
+    return select(query.order_by(SESSIONS.c.created_at.desc()).limit(limit).subquery())
+
+
+def _at_rest(account_id: str) -> ColumnElement[int]:
+    """How many sessions of the account wait for nothing, as the database has counted them."""
+    total = func.coalesce(func.sum(_COUNTS.c.n), 0)
+    return select(total).where(_COUNTS.c.account_id == account_id).scalar_subquery()
+
+
+def _active(account_id: str) -> tuple[ColumnElement[int], ColumnElement[int]]:
+    """How many sessions of the account start or run, and how many nodes they have, as the database has counted them."""
+    mine = _GROUPS.c.account_id == account_id
+    each = (func.sum(_GROUPS.c.sessions), func.sum(_GROUPS.c.sessions * _GROUPS.c.nodes))
+    sessions, nodes = (select(func.coalesce(total, 0)).where(mine).scalar_subquery() for total in each)
+    return sessions, nodes
+
+
+def _of(account_id: str, *states: State) -> ColumnElement[bool]:
+    return and_(
+        SESSIONS.c.account_id == account_id, SESSIONS.c.state.in_(states), SESSIONS.c.deleted_at.is_(None)
+    )
+
+
+def _sum_where(condition: ColumnElement[bool], what: ColumnElement[int] | int = 1) -> ColumnElement[int]:
+    return func.coalesce(func.sum(case((condition, what), else_=0)), 0)

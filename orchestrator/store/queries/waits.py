@@ -1,0 +1,135 @@
+"""Named queries over waits: what was told to wait, a model under a key, a key, or a provider without keys."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, Connection, and_, case, delete, exists, func, literal, or_, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from orchestrator.store.core.rows import table_of
+from orchestrator.store.tables import CredentialRow, ModelWaitRow, WaitRow
+
+CREDENTIALS = table_of(CredentialRow)
+WAITS = table_of(WaitRow)
+MODEL_WAITS = table_of(ModelWaitRow)
+#: How ids end.
+_DIGITS = "0123456789abcdef"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelWait:
+    """A model that is left alone under a key until then; `credential` None: at a provider without keys."""
+
+    provider: str
+    credential: str | None
+    model_id: str
+    until: datetime
+
+
+class Waits:
+    """Of models, and of providers without credentials, inside one transaction. Their locks come after all others."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def hold(self, provider: str, until: datetime) -> None:
+        """The provider, which has no credentials, said to wait; a longer wait that stands already stays."""
+        dialect = postgresql if self._connection.dialect.name == "postgresql" else sqlite
+        statement = dialect.insert(WAITS).values(provider=provider, until=until)
+        longer = statement.excluded.until > WAITS.c.until
+        self._connection.execute(
+            statement.on_conflict_do_update(index_elements=["provider"], set_={"until": until}, where=longer)
+        )
+
+    def hold_model(self, provider: str, ref: str | None, model_id: str, until: datetime) -> None:
+        """The provider said to wait with this model under this key; a longer wait that stands already stays."""
+        dialect = postgresql if self._connection.dialect.name == "postgresql" else sqlite
+        key = {"provider": provider, "credential": ref or "", "model_id": model_id}
+        statement = dialect.insert(MODEL_WAITS).values(**key, until=until)
+        longer = statement.excluded.until > MODEL_WAITS.c.until
+        self._connection.execute(
+            statement.on_conflict_do_update(index_elements=list(key), set_={"until": until}, where=longer)
+        )
+
+    def forget(self, before: datetime) -> None:
+        """Delete the waits of models that were over before then: models come and go."""
+        self._connection.execute(delete(MODEL_WAITS).where(MODEL_WAITS.c.until < before))
+
+    def holding(self, now: datetime) -> Mapping[str, datetime]:
+        """The providers that are to be left alone now, with every model, and until when."""
+        query = select(WAITS.c.provider, WAITS.c.until).where(WAITS.c.until > now)
+        return {row.provider: row.until for row in self._connection.execute(query)}
+
+    def holding_keyless(self, model_id: str, now: datetime) -> Mapping[str, datetime]:
+        """The providers that are to be left alone now with this model, where no key is used, and until when."""
+        alone = MODEL_WAITS.c.credential == "", MODEL_WAITS.c.model_id == model_id, MODEL_WAITS.c.until > now
+        whole = select(WAITS.c.provider, WAITS.c.until).where(WAITS.c.until > now)
+        query = whole.union_all(select(MODEL_WAITS.c.provider, MODEL_WAITS.c.until).where(*alone))
+        rows = sorted(self._connection.execute(query), key=lambda row: row.until)
+        return {row.provider: row.until for row in rows}
+
+    def of_models(self, now: datetime, provider: str | None = None) -> Sequence[ModelWait]:
+        """The models that are to be left alone now, at one provider or at all, and under which key."""
+        query = select(MODEL_WAITS).where(MODEL_WAITS.c.until > now)
+        if provider is not None:
+            query = query.where(MODEL_WAITS.c.provider == provider)
+        in_order = query.order_by(MODEL_WAITS.c.provider, MODEL_WAITS.c.credential, MODEL_WAITS.c.model_id)
+        return [
+            ModelWait(
+                provider=row.provider,
+                credential=row.credential or None,
+                model_id=row.model_id,
+                until=row.until,
+            )
+            for row in self._connection.execute(in_order)
+        ]
+
+
+def may_be_asked(
+    provider: ColumnElement[str],
+    ref: ColumnElement[str | None],
+    model: ColumnElement[str],
+    now: datetime,
+    *,
+    row: ColumnElement[str],
+    spread_seconds: float,
+) -> ColumnElement[bool]:
+    """For claims: nobody said to wait, with this model, under this key, or without one. Conditions each of which a
+    database can plan for.
+
+    What waited together goes again one after another, within `spread_seconds` of the end of the wait: each `row` at
+    a moment of its own, by its id. Else the first second after a Retry-After would bring the next one."""
+    mine = moment_of(row, now, spread_seconds)
+    key = exists().where(
+        CREDENTIALS.c.provider == provider, CREDENTIALS.c.ref == ref, CREDENTIALS.c.cool_until > mine
+    )
+    whole = exists().where(ref.is_(None), WAITS.c.provider == provider, WAITS.c.until > mine)
+    alone = exists().where(
+        MODEL_WAITS.c.provider == provider,
+        MODEL_WAITS.c.credential == func.coalesce(ref, ""),
+        MODEL_WAITS.c.model_id == model,
+        MODEL_WAITS.c.until > mine,
+    )
+    return and_(~key, ~whole, ~alone)
+
+
+def may_be_used(model_id: str, now: datetime) -> ColumnElement[bool]:
+    """For a new placement of this model: its credential was not told to wait, and not with this model."""
+    with_this = MODEL_WAITS.c.model_id == model_id, MODEL_WAITS.c.until > now
+    waits = exists().where(
+        MODEL_WAITS.c.provider == CREDENTIALS.c.provider,
+        MODEL_WAITS.c.credential == CREDENTIALS.c.ref,
+        *with_this,
+    )
+    return and_(or_(CREDENTIALS.c.cool_until.is_(None), CREDENTIALS.c.cool_until <= now), ~waits)
+
+
+def moment_of(row: ColumnElement[str], now: datetime, spread_seconds: float) -> ColumnElement[datetime]:
+    """The latest end of a wait that is over for this row: ids are random, so that their last digit draws lots."""
+    step = timedelta(seconds=spread_seconds) / len(_DIGITS)
+    moments = {
+        digit: literal(now - n * step, CREDENTIALS.c.cool_until.type) for n, digit in enumerate(_DIGITS)
+    }
+    last = func.lower(func.substr(row, func.length(row), 1))
+    return case(moments, value=last, else_=literal(now, CREDENTIALS.c.cool_until.type))
