@@ -61,7 +61,7 @@ def committing() -> set[str]:
     """`module.function` of every function in flows that hands a transaction to the store."""
     return {
         f"{path.stem}.{name}"
-        for path in FLOWS.glob("*.py")
+        for path in FLOWS.rglob("*.py")
         for name, body in _functions(ast.parse(path.read_text()))
         if any(_commits(node) for node in ast.walk(body))
     }
