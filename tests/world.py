@@ -29,7 +29,7 @@ from orchestrator.flows.steps.ping.ping_due import ping_due
 from orchestrator.flows.steps.post_charges import post_charges
 from orchestrator.flows.steps.resolve_due import resolve_due
 from orchestrator.flows.steps.stop_due import stop_due
-from orchestrator.flows.steps.wake_queues import let_queues_look
+from orchestrator.flows.steps.wake_queues import wake_queues
 from orchestrator.flows.steps.warn_due import warn_due
 from orchestrator.flows.upstream.credentials import sync_credentials
 from orchestrator.providers.http.client import ClientOptions, HttpClient
@@ -256,7 +256,7 @@ class World:
 
     def look_at_queues(self) -> None:
         """The slow tick that lets every queue look again."""
-        let_queues_look(self.services)
+        wake_queues(self.services)
         self.settle()
 
     # seeing

@@ -9,10 +9,10 @@ import typer
 from orchestrator.cli.failures import REFUSED
 from orchestrator.cli.options import AsJson
 from orchestrator.cli.output import coloured, print_json, progress, show, table
-from orchestrator.rules.audit.invariants import MEANING, Check, Finding
+from orchestrator.rules.audit.invariants import MEANING, Invariant, Violation
 
 if TYPE_CHECKING:
-    from orchestrator.flows.audit.audit_store import Report
+    from orchestrator.flows.audit.audit_store import AuditReport
 
 #: Violations in the table; `--json` has all.
 _SHOWN = 50
@@ -33,7 +33,7 @@ def audit(
         raise typer.Exit(REFUSED)
 
 
-def _run(*, full: bool) -> "Report":
+def _run(*, full: bool) -> "AuditReport":
     from orchestrator import wiring
     from orchestrator.flows.audit.audit_store import audit_everything, audit_now
     from orchestrator.settings import load_settings
@@ -48,7 +48,7 @@ def _run(*, full: bool) -> "Report":
         built.close()
 
 
-def _as_json(report: "Report", found: Counter[Check], *, full: bool) -> dict[str, Any]:
+def _as_json(report: "AuditReport", found: Counter[Invariant], *, full: bool) -> dict[str, Any]:
     return {
         "ok": not report.found,
         "full": full,
@@ -56,7 +56,8 @@ def _as_json(report: "Report", found: Counter[Check], *, full: bool) -> dict[str
         "sessions": report.sessions,
         "accounts": report.accounts,
         "checks": [
-            {"check": check.value, "meaning": MEANING[check], "violations": found[check]} for check in Check
+            {"check": check.value, "meaning": MEANING[check], "violations": found[check]}
+            for check in Invariant
         ],
         "violations": [
             {"check": f.check.value, "subject": f.subject, "detail": f.detail} for f in report.found
@@ -64,8 +65,8 @@ def _as_json(report: "Report", found: Counter[Check], *, full: bool) -> dict[str
     }
 
 
-def _tables(report: "Report", found: Counter[Check]) -> Sequence[Any]:
-    rows = [(check.value, _count(found[check]), MEANING[check]) for check in Check]
+def _tables(report: "AuditReport", found: Counter[Invariant]) -> Sequence[Any]:
+    rows = [(check.value, _count(found[check]), MEANING[check]) for check in Invariant]
     looked = f"looked at {report.sessions} sessions and {report.accounts} accounts"
     left = "; more has changed than one look reads: run it again, or with --full" if report.behind else ""
     parts: list[Any] = [table(("check", "violations", ""), rows), looked + left]
@@ -74,7 +75,7 @@ def _tables(report: "Report", found: Counter[Check]) -> Sequence[Any]:
     return parts
 
 
-def _row(finding: Finding) -> tuple[str, str, str]:
+def _row(finding: Violation) -> tuple[str, str, str]:
     return finding.check.value, finding.subject, finding.detail
 
 

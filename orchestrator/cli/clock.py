@@ -13,7 +13,7 @@ from orchestrator.cli.reading import clock_of, opened
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from orchestrator.rules.installation.clock import Known
+    from orchestrator.rules.installation.clock import KnownTime
 
 app = typer.Typer()
 
@@ -43,7 +43,7 @@ def accept(as_json: AsJson = False) -> None:
     _print(known, known.at, as_json=as_json)
 
 
-def as_json_of(known: "Known | None", now: "datetime") -> dict[str, Any]:
+def as_json_of(known: "KnownTime | None", now: "datetime") -> dict[str, Any]:
     """The state of the clock, for programs."""
     from orchestrator.rules.events import rfc3339
 
@@ -59,11 +59,11 @@ def as_json_of(known: "Known | None", now: "datetime") -> dict[str, Any]:
     }
 
 
-def _print(known: "Known | None", now: "datetime", *, as_json: bool) -> None:
+def _print(known: "KnownTime | None", now: "datetime", *, as_json: bool) -> None:
     print_json(as_json_of(known, now)) if as_json else show(pairs(_rows(known, now)))
 
 
-def _rows(known: "Known | None", now: "datetime") -> list[tuple[str, str]]:
+def _rows(known: "KnownTime | None", now: "datetime") -> list[tuple[str, str]]:
     """The state of the clock, for people."""
     rows = [("trusted time", f"{now:%Y-%m-%d %H:%M:%SZ}")]
     if known is None:

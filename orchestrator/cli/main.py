@@ -44,7 +44,7 @@ app.add_typer(
 app.add_typer(jobs, name="jobs", help="What other services may send.", no_args_is_help=True)
 
 
-class Pool(StrEnum):
+class PoolName(StrEnum):
     """The kinds of work."""
 
     CONTROL = "control"
@@ -88,7 +88,9 @@ def up() -> None:
 
 @app.command()
 def worker(
-    pool: Annotated[Pool | None, typer.Option(help="Only this kind of work; all five by default.")] = None,
+    pool: Annotated[
+        PoolName | None, typer.Option(help="Only this kind of work; all five by default.")
+    ] = None,
 ) -> None:
     """Carry out jobs and wake-ups."""
     if pool is None:

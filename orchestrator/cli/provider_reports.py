@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Known:
+class KnownProviders:
     """What the database and this machine know of providers."""
 
     rows: Mapping[tuple[str, str], Credential]
@@ -59,10 +59,10 @@ class Known:
         return None
 
 
-def known_of(tx: "Transaction", secrets: "SecretStore") -> Known:
+def known_of(tx: "Transaction", secrets: "SecretStore") -> KnownProviders:
     """Everything at one instant."""
     now = tx.now()
-    return Known(
+    return KnownProviders(
         rows={(row.provider, row.ref): row for row in tx.credentials.listed()},
         in_use=tx.credentials.in_use(),
         brakes=tx.brakes.holding(now),
@@ -76,7 +76,7 @@ def known_of(tx: "Transaction", secrets: "SecretStore") -> Known:
     )
 
 
-def reports(configuration: "Configuration", known: Known) -> Iterator[dict[str, Any]]:
+def reports(configuration: "Configuration", known: KnownProviders) -> Iterator[dict[str, Any]]:
     """One for each provider; placements that are not ended outlive the configuration."""
     for provider in configuration.providers.values():
         yield _configured(provider, known)
@@ -88,7 +88,7 @@ def reports(configuration: "Configuration", known: Known) -> Iterator[dict[str, 
         yield {"name": name, **unknown, "credentials": credentials, **_health(known, name)}
 
 
-def _configured(provider: "ProviderConfiguration", known: Known) -> dict[str, Any]:
+def _configured(provider: "ProviderConfiguration", known: KnownProviders) -> dict[str, Any]:
     return {
         "name": provider.name,
         "driver": provider.driver,
@@ -102,7 +102,7 @@ def _configured(provider: "ProviderConfiguration", known: Known) -> dict[str, An
     }
 
 
-def _credential(known: Known, provider: str, ref: str, *, retired: bool) -> dict[str, Any]:
+def _credential(known: KnownProviders, provider: str, ref: str, *, retired: bool) -> dict[str, Any]:
     row = known.rows.get((provider, ref))
     state, why = known.state(provider, ref, retired=retired)
     return {
@@ -118,7 +118,7 @@ def _credential(known: Known, provider: str, ref: str, *, retired: bool) -> dict
     }
 
 
-def _health(known: Known, provider: str) -> dict[str, Any]:
+def _health(known: KnownProviders, provider: str) -> dict[str, Any]:
     meter = known.meters.get(provider, Meter(provider=provider))
     return {
         "brakes": [_brake(brake) for brake in known.brakes if brake.provider == provider],

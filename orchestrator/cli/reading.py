@@ -8,7 +8,7 @@ from orchestrator.rules.refusals import ErrorCode, Refusal
 from orchestrator.rules.values import Account, Session
 
 if TYPE_CHECKING:
-    from orchestrator.rules.installation.clock import Known
+    from orchestrator.rules.installation.clock import KnownTime
     from orchestrator.settings import Configuration
     from orchestrator.store.database import Database
     from orchestrator.store.transaction import Transaction
@@ -35,7 +35,7 @@ def reading() -> Iterator["Transaction"]:
         yield tx
 
 
-def clock_of(database: "Database", tx: "Transaction") -> "Known | None":
+def clock_of(database: "Database", tx: "Transaction") -> "KnownTime | None":
     """What processes know of the store's clock, compared with it right now; None where none has compared it yet."""
     known = tx.clock.known()
     return None if known is None else database.time.as_it_is(tx.connection, known)

@@ -16,7 +16,7 @@ from orchestrator.rules.events import rfc3339
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from orchestrator.flows.reconcile.reports import Report
+    from orchestrator.flows.reconcile.reports import ReconcileReport
 
 _COLOURS = {"adopt": "yellow", "close": "red", "end": "red", "wait": "dim", "report": "red"}
 
@@ -72,7 +72,7 @@ def _why_no_list(drivers: Mapping[str, str], provider: str | None) -> str:
     return f"nothing was compared: none of the configured providers can list its sessions: {told}"
 
 
-def _as_json(report: "Report") -> dict[str, Any]:
+def _as_json(report: "ReconcileReport") -> dict[str, Any]:
     return {
         "provider": report.provider,
         "credential": report.credential,
@@ -94,7 +94,7 @@ def _as_json(report: "Report") -> dict[str, Any]:
     }
 
 
-def _tables(reports: Sequence["Report"], possible: list[dict[str, Any]]) -> list["RenderableType"]:
+def _tables(reports: Sequence["ReconcileReport"], possible: list[dict[str, Any]]) -> list["RenderableType"]:
     said = [(one.provider, one.credential or "", one.listed, _said(one)) for one in reports]
     parts = [table(("provider", "credential", "listed", ""), said)] if said else []
     found = [
@@ -116,7 +116,7 @@ def _tables(reports: Sequence["Report"], possible: list[dict[str, Any]]) -> list
     return parts + (leftover_tables.possible(possible) if possible else [])
 
 
-def _said(report: "Report") -> "RenderableType | str":
+def _said(report: "ReconcileReport") -> "RenderableType | str":
     if report.problem is not None:
         return coloured(report.problem, "red")
     if report.refused is not None:

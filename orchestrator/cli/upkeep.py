@@ -39,12 +39,12 @@ def apply(
     """Add or change models and accounts; again, it changes nothing."""
     from orchestrator import wiring
     from orchestrator.flows.jobs.apply_catalog import apply_wishes
-    from orchestrator.flows.jobs.catalog_file import wishes_of
+    from orchestrator.flows.jobs.catalog_file import read_catalog_file
     from orchestrator.settings import load_settings
 
     settings = load_settings()
     configuration = wiring.read_configuration(settings)
-    wishes = wishes_of(read_toml(file), configuration)
+    wishes = read_catalog_file(read_toml(file), configuration)
     built = wiring.build(settings, configuration, pool_size=1)
     try:
         built.services.database.check()

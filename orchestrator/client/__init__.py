@@ -1,9 +1,9 @@
 """What other services import to send jobs, and what the worker checks them with.
 
 sender        `JobClient` sends jobs and reads their outcomes
-requests, account_requests, model_requests   one model for each job, built from `parts` and `fields`
+requests, account_requests, model_requests   one model for each job, built from `base` and `fields`
 parsing       `parse` turns keyword arguments into a request or a Refusal
-wild          values that no job may contain at any depth
+json_limits   values that no job may contain at any depth
 outcomes      `succeeded` and `refused`: the two shapes of an outcome
 options       the Celery options that clients and workers share
 stream        reads the Redis stream of events

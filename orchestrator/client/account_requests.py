@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 
 from orchestrator.client import fields
-from orchestrator.client.parts import Part, Request
+from orchestrator.client.base import Part, Request
 
 
 class QuotaRequest(Part):

@@ -5,7 +5,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from orchestrator.client import fields
-from orchestrator.client.parts import Request
+from orchestrator.client.base import Request
 from orchestrator.rules.values import Model, ModelSource, ModelType
 
 #: Fields of PutModel that a Model holds under the same name, unchanged.

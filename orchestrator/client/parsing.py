@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from pydantic.json_schema import models_json_schema
 from pydantic_core import ErrorDetails
 
+from orchestrator.client.json_limits import Loc, wild_faults
 from orchestrator.client.requests import JOBS, CreateSession, Request
-from orchestrator.client.wild import Loc, wild_faults
 from orchestrator.rules.refusals import ErrorCode, Refusal
 
 #: Faults told of one request: enough to correct it, however large its batch.

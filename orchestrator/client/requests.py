@@ -8,8 +8,8 @@ from pydantic import Field, model_validator
 
 from orchestrator.client import fields
 from orchestrator.client.account_requests import CreditAccount, DebitAccount, PutAccount, QuotaRequest
+from orchestrator.client.base import Part, Request
 from orchestrator.client.model_requests import PutModel
-from orchestrator.client.parts import Part, Request
 from orchestrator.rules.values import Attach, OnQuota
 
 __all__ = [

@@ -46,7 +46,7 @@ CLOSE_LAG = Histogram(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reading:
+class StoreReading:
     """What the store says now."""
 
     now: datetime
@@ -80,7 +80,7 @@ class Reading:
 class StoreCollector(Collector):
     """Reads the store at each scrape."""
 
-    def __init__(self, read: Callable[[], Reading]) -> None:
+    def __init__(self, read: Callable[[], StoreReading]) -> None:
         self._read = read
 
     def describe(self) -> Iterable[Metric]:
@@ -94,7 +94,7 @@ class StoreCollector(Collector):
         yield from self._of_history(reading)
 
     @staticmethod
-    def _of_work(reading: Reading) -> Iterable[Metric]:
+    def _of_work(reading: StoreReading) -> Iterable[Metric]:
         overdue = {
             step: max(0.0, (reading.now - at).total_seconds()) for step, at in reading.oldest_due.items()
         }
@@ -116,7 +116,7 @@ class StoreCollector(Collector):
         )
 
     @staticmethod
-    def _of_surroundings(reading: Reading) -> Iterable[Metric]:
+    def _of_surroundings(reading: StoreReading) -> Iterable[Metric]:
         yield _gauge(
             "orchestrator_provider_braked", "1: deaths are frozen there.", ["provider"], reading.braked
         )
@@ -135,7 +135,7 @@ class StoreCollector(Collector):
         )
 
     @staticmethod
-    def _of_history(reading: Reading) -> Iterable[Metric]:
+    def _of_history(reading: StoreReading) -> Iterable[Metric]:
         oldest = reading.oldest_job or reading.now
         age = max(0.0, (reading.now - oldest).total_seconds())
         yield _gauge("orchestrator_inbox_oldest_seconds", "Age of the oldest job kept.", [], {(): age})
@@ -154,7 +154,7 @@ class StoreCollector(Collector):
                 yield _gauge(f"orchestrator_{name}_timestamp_seconds", help_text, [], {(): at.timestamp()})
 
 
-def serve(host: str, port: int, read: Callable[[], Reading], *, shared: bool) -> None:
+def serve(host: str, port: int, read: Callable[[], StoreReading], *, shared: bool) -> None:
     """Serve in a thread of its own. `shared`: add up the counters of every process. Raises OSError."""
     registry = CollectorRegistry()
     if shared:

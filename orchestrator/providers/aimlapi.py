@@ -11,7 +11,7 @@ from pydantic import Field
 
 from orchestrator.providers.chat.ping import Dialect, Pinger
 from orchestrator.providers.http.client import Call, HttpClient
-from orchestrator.providers.port.answers import Answer
+from orchestrator.providers.port.answers import Response
 from orchestrator.providers.port.card import Card
 from orchestrator.providers.port.driver import Auth, Balance, Endpoint, Order, Placed, Probe, Secret, Target
 from orchestrator.providers.port.errors import CredentialRefused, Misconfigured, ModelMissing, OutOfBalance
@@ -87,7 +87,7 @@ class AimlapiDriver(AlwaysOn):
         if not any(model in _names(entry) for entry in entries):
             raise ModelMissing(f"{self.name} does not list the model {model}")
 
-    async def _ask(self, url: str, secret: Secret | None, most_bytes: int | None = None) -> Answer:
+    async def _ask(self, url: str, secret: Secret | None, most_bytes: int | None = None) -> Response:
         call = Call(
             method="GET",
             url=url,
@@ -123,7 +123,7 @@ def _names(entry: Mapping[str, Any]) -> set[str]:
     return {str(entry.get("id")), *(alias for alias in aliases if isinstance(alias, str))}
 
 
-def _check_key(answer: Answer, rules: Sequence[Rule]) -> None:
+def _check_key(answer: Response, rules: Sequence[Rule]) -> None:
     """A key that is disabled, or has spent its limit, would be refused at the first ping."""
     body = _good(answer, rules)
     key = body["data"] if isinstance(body.get("data"), Mapping) else body
@@ -138,7 +138,7 @@ def _check_key(answer: Answer, rules: Sequence[Rule]) -> None:
         raise OutOfBalance(f"this key has spent {spent} of its limit of {most} per {limit['retention']}")
 
 
-def _good(answer: Answer, rules: Sequence[Rule]) -> Mapping[str, Any]:
+def _good(answer: Response, rules: Sequence[Rule]) -> Mapping[str, Any]:
     body = answer.json
     if answer.status != 200 or has_error(answer) or not isinstance(body, Mapping):
         raise refusal(answer, rules)

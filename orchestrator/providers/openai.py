@@ -9,7 +9,7 @@ from pydantic import Field
 
 from orchestrator.providers.chat.ping import Dialect, Pinger
 from orchestrator.providers.http.client import Call, HttpClient
-from orchestrator.providers.port.answers import Answer
+from orchestrator.providers.port.answers import Response
 from orchestrator.providers.port.card import Card
 from orchestrator.providers.port.driver import Auth, Endpoint, Order, Placed, Probe, Secret, Target
 from orchestrator.providers.port.errors import ModelMissing
@@ -66,7 +66,7 @@ class OpenAIDriver(AlwaysOn):
         if not any(entry.get("id") == model for entry in listed_models(answer, self._options.rules)):
             raise ModelMissing(f"{self.name} does not list the model {model}")
 
-    async def _models(self, secret: Secret | None) -> Answer:
+    async def _models(self, secret: Secret | None) -> Response:
         call = Call(
             method="GET",
             url=self._options.url("/models"),

@@ -9,8 +9,8 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
-from orchestrator.rules.admission.quota import Terms, terms_of
-from orchestrator.rules.audit.invariants import Bounds
+from orchestrator.rules.admission.quota import AccountTerms, terms_of
+from orchestrator.rules.audit.invariants import Thresholds
 from orchestrator.rules.installation.retention import DeleteAfter, SessionRetention, delete_after
 from orchestrator.rules.upstream.addresses import (
     Network,
@@ -79,7 +79,7 @@ class ProviderConfiguration:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Retention:
+class RetentionSettings:
     """`[retention]`: what is kept for how long, and how much of it."""
 
     events_days: float = 30
@@ -110,10 +110,10 @@ class Configuration:
     attach_networks: tuple[Network, ...] = ()
     """Private ranges that the host names of attached endpoints may lead to."""
     providers: Mapping[str, ProviderConfiguration] = field(default_factory=dict)
-    audit: Bounds = field(default_factory=Bounds)
+    audit: Thresholds = field(default_factory=Thresholds)
     canary_url: str | None = None
     """What answers as long as the network works; None: only providers and workers are compared."""
-    retention: Retention = field(default_factory=Retention)
+    retention: RetentionSettings = field(default_factory=RetentionSettings)
 
     def policy_for(self, provider: str | None) -> Policy:
         """The provider's policy; the general one for none and for a provider that is no longer configured."""
@@ -123,13 +123,13 @@ class Configuration:
     def plan(self, name: str) -> Plan | None:
         return self.plans.get(name)
 
-    def terms_of(self, account: Account) -> Terms:
+    def terms_of(self, account: Account) -> AccountTerms:
         """The account's plan with its own numbers; one that was taken out of the file lets nothing new begin."""
         plan = self.plan(account.plan)
         if plan is None:
             own = account.overdraft_limit or ZERO
             gone = Plan(name=account.plan, max_sessions=0, max_concurrent=0, overdraft_limit=own)
-            return Terms(plan=gone)
+            return AccountTerms(plan=gone)
         return terms_of(plan, account)
 
     def cleanup_debts(self) -> dict[str | None, float]:

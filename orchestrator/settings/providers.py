@@ -20,7 +20,7 @@ OptionsValidator: TypeAlias = Callable[[Mapping[str, Any]], Sequence[tuple[str, 
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Surroundings:
+class ReadingContext:
     """What a provider's table is checked against."""
 
     policy: Policy
@@ -35,7 +35,7 @@ class Surroundings:
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
-def read_providers(table: Table, around: Surroundings) -> Mapping[str, ProviderConfiguration]:
+def read_providers(table: Table, around: ReadingContext) -> Mapping[str, ProviderConfiguration]:
     found = {}
     for name, below in table.tables():
         if _NAME.fullmatch(name) is None:
@@ -44,7 +44,7 @@ def read_providers(table: Table, around: Surroundings) -> Mapping[str, ProviderC
     return MappingProxyType(found)
 
 
-def _read_provider(name: str, table: Table, around: Surroundings) -> ProviderConfiguration:
+def _read_provider(name: str, table: Table, around: ReadingContext) -> ProviderConfiguration:
     driver = _driver(table, around)
     active, retired = _credentials(table, around.secrets)
     base_url = _base_url(table, needed=driver not in around.drivers_without_url)
@@ -64,7 +64,7 @@ def _read_provider(name: str, table: Table, around: Surroundings) -> ProviderCon
     )
 
 
-def _driver(table: Table, around: Surroundings) -> str:
+def _driver(table: Table, around: ReadingContext) -> str:
     if "driver" not in table.values:
         table.take("driver")
         table.fault("driver", "is missing: say which platform's API this provider speaks")
@@ -90,7 +90,7 @@ def _base_url(table: Table, *, needed: bool) -> str:
         return ""
 
 
-def _check_options(table: Table, driver: str, options: Mapping[str, Any], around: Surroundings) -> None:
+def _check_options(table: Table, driver: str, options: Mapping[str, Any], around: ReadingContext) -> None:
     """The driver judges its keys; a key that it does not know may be one of ours, misspelt. What is a reference must
     lead somewhere, as a credential must."""
     for key, value in options.items():

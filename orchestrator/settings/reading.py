@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
-from orchestrator.rules.audit.invariants import Bounds
+from orchestrator.rules.audit.invariants import Thresholds
 from orchestrator.rules.installation.retention import LEAST_DAYS, SessionRetention
 from orchestrator.rules.upstream.addresses import Network, whole_network
 from orchestrator.rules.values import Policy
-from orchestrator.settings.configuration import AttachRule, Configuration, Retention
+from orchestrator.settings.configuration import AttachRule, Configuration, RetentionSettings
 from orchestrator.settings.faults import ConfigurationError, Fault
 from orchestrator.settings.policies import read_plans, read_policy
-from orchestrator.settings.providers import OptionsValidator, Surroundings, read_providers
+from orchestrator.settings.providers import OptionsValidator, ReadingContext, read_providers
 from orchestrator.settings.secrets import SecretStore
 from orchestrator.settings.tables import Table
 from orchestrator.settings.urls import base_url
@@ -88,7 +88,7 @@ def _read(
     secrets: SecretStore | None,
 ) -> Configuration:
     policy = _read_policy(root.table("policy"))
-    around = Surroundings(
+    around = ReadingContext(
         policy=policy,
         known_drivers=known_drivers,
         drivers_without_url=drivers_without_url,
@@ -117,9 +117,9 @@ def _read_policy(table: Table) -> Policy:
     return policy
 
 
-def _read_audit(table: Table) -> Bounds:
-    defaults = asdict(Bounds())
-    bounds = Bounds(**{key: table.number(key, value, least=1) for key, value in defaults.items()})
+def _read_audit(table: Table) -> Thresholds:
+    defaults = asdict(Thresholds())
+    bounds = Thresholds(**{key: table.number(key, value, least=1) for key, value in defaults.items()})
     table.refuse_rest()
     return bounds
 
@@ -134,8 +134,8 @@ def _read_canary(table: Table) -> str | None:
         return None
 
 
-def _read_retention(table: Table) -> Retention:
-    days = table.number("events_days", Retention().events_days, least=1)
+def _read_retention(table: Table) -> RetentionSettings:
+    days = table.number("events_days", RetentionSettings().events_days, least=1)
     most = table.number("stream_bytes", 0, least=0, most=_LARGEST_STREAM, whole=True)
     if 0 < most < _SMALLEST_STREAM:
         table.fault(
@@ -144,7 +144,7 @@ def _read_retention(table: Table) -> Retention:
     sessions, kept_days = _read_session_retention(table)
     delete_after = table.whole("auto_delete_after_seconds", None, least=0)
     table.refuse_rest()
-    return Retention(
+    return RetentionSettings(
         events_days=days,
         stream_bytes=int(most) or None,
         sessions=sessions,

@@ -128,7 +128,7 @@ def did_you_mean(word: str, known: Collection[str]) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class NumberBounds:
     """The least and the most of a number, and what it counts where that is a span of time."""
 
     least: float
@@ -140,13 +140,13 @@ class Bounds:
         return f"between {self.least:g} and {most} {self.unit}".rstrip()
 
 
-def bounds_of(key: str, least: float, most: float | None = None) -> Bounds:
+def bounds_of(key: str, least: float, most: float | None = None) -> NumberBounds:
     """A count, a share and a span are bounded each in its own way."""
     unit, longest = next((of for end, of in _UNITS.items() if key.endswith(end)), ("", LARGEST))
-    return Bounds(least, longest if most is None else most, unit)
+    return NumberBounds(least, longest if most is None else most, unit)
 
 
-def wrong_number(value: object, bounds: Bounds, *, whole: bool) -> str | None:
+def wrong_number(value: object, bounds: NumberBounds, *, whole: bool) -> str | None:
     """What is wrong with it, as a sentence; None where nothing is."""
     kind = "whole number" if whole else "number"
     if isinstance(value, float) and not math.isfinite(value):

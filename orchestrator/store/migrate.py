@@ -37,7 +37,7 @@ _LOCK_NOT_AVAILABLE = "55P03"
 Say = Callable[[str], None]
 
 
-class Standing(StrEnum):
+class SchemaState(StrEnum):
     """How a database's schema stands to this code."""
 
     SAME = "same"
@@ -80,26 +80,26 @@ def revisions() -> list[str]:
     return [script.revision for script in reversed(list(_scripts().walk_revisions()))]
 
 
-def standing(connection: Connection) -> Standing:
+def standing(connection: Connection) -> SchemaState:
     """What this code can do with this database."""
     at = current(connection)
     if at == newest():
-        return Standing.SAME
-    return Standing.OLDER if at is None or at in revisions() else Standing.NEWER
+        return SchemaState.SAME
+    return SchemaState.OLDER if at is None or at in revisions() else SchemaState.NEWER
 
 
 def fit(connection: Connection) -> str:
     """What is to be said of a schema that is not this code's; raises StoreUnavailable where it cannot be used."""
     at, wanted = current(connection), newest()
     match standing(connection):
-        case Standing.SAME:
+        case SchemaState.SAME:
             return ""
-        case Standing.OLDER:
+        case SchemaState.OLDER:
             raise StoreUnavailable(
                 f"the database is at revision {at}, this release needs {wanted}: run `orchestrator migrate` first;"
                 " workers of the release before go on meanwhile"
             )
-        case Standing.NEWER:
+        case SchemaState.NEWER:
             return f"the database is at revision {at}, newer than this release's {wanted}: finish the deploy"
         case unknown:
             assert_never(unknown)

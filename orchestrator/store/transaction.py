@@ -59,7 +59,7 @@ class Transaction:
         self.sessions = Sessions(connection, self.outbox, self.due)
         self.groups = Groups(connection)
         self.charges = Charges(connection, self.outbox)
-        self.due_at = Due(connection)
+        self.due_work = Due(connection)
         self.queues = Queues(connection, self.due)
         self.pings = Pings(connection)
         self.placements = Placements(connection, self.outbox, self.due)

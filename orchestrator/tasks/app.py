@@ -59,9 +59,9 @@ class Process:
         return self._ready().services
 
     @property
-    def surroundings(self) -> ticks.Surroundings:
+    def surroundings(self) -> ticks.TickContext:
         """For its ticks."""
-        return ticks.Surroundings(services=self._ready().services, sinks=self._sinks)
+        return ticks.TickContext(services=self._ready().services, sinks=self._sinks)
 
     @property
     def leaving(self) -> bool:

@@ -8,8 +8,8 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from orchestrator.rules.installation.messages import LARGEST_ENTRY, Unreadable, clean_entry
-from orchestrator.tasks.parking import Parking, Refused
+from orchestrator.rules.installation.messages import LARGEST_ENTRY, UnreadableMessage, clean_entry
+from orchestrator.tasks.parking import Parking, RefusedMessage
 from orchestrator.tasks.reasons import is_of_the_broker, reason_of
 from orchestrator.tasks.unacked import restoring_safely
 from orchestrator.tasks.visibility import timed_by_broker
@@ -43,7 +43,7 @@ def _guarded_channel(channel: type[Any], parking: Parking) -> type[Any]:
         def _remember(self, key: bytes, entry: bytes) -> None:
             self._entry = key.decode().rsplit(self.sep, 1)[0], entry
             if len(entry) > LARGEST_ENTRY:
-                raise Unreadable(f"the message is larger than {LARGEST_ENTRY} bytes")
+                raise UnreadableMessage(f"the message is larger than {LARGEST_ENTRY} bytes")
 
         def _brpop_read(self, **options: Any) -> Any:
             self._entry = None  # what the last call read
@@ -73,11 +73,11 @@ def _watched(client: Any, seen: Callable[[bytes, bytes], None]) -> Any:
     return client
 
 
-def _refused(queue: str, entry: bytes, reason: str) -> Refused:
+def _refused(queue: str, entry: bytes, reason: str) -> RefusedMessage:
     shown = _decoded(entry)
     headers = shown.get("headers") if isinstance(shown, dict) else None
     named = headers if isinstance(headers, dict) else {}
-    return Refused(
+    return RefusedMessage(
         queue=queue,
         reason=reason,
         raw=entry,

@@ -17,9 +17,9 @@ from kombu import compression
 from kombu.serialization import dumps
 
 from orchestrator.rules.installation.message_head import shown_name
-from orchestrator.rules.installation.messages import LARGEST_ENTRY, Unreadable, Unsupported, read_task
+from orchestrator.rules.installation.messages import LARGEST_ENTRY, UnreadableMessage, Unsupported, read_task
 from orchestrator.tasks.entries import guarded_transport
-from orchestrator.tasks.parking import Parking, Refused
+from orchestrator.tasks.parking import Parking, RefusedMessage
 from orchestrator.tasks.reasons import is_of_the_broker, reason_of
 
 log = logging.getLogger(__name__)
@@ -121,12 +121,12 @@ def _inflate(body: bytes) -> bytes:
     stream = zlib.decompressobj()
     whole = stream.decompress(body, LARGEST_ENTRY)
     if stream.unconsumed_tail or not stream.eof:
-        raise Unreadable("the compressed body is too large or cut off")
+        raise UnreadableMessage("the compressed body is too large or cut off")
     return whole
 
 
 def _refuse_compression(_body: bytes) -> bytes:
-    raise Unreadable("the body's compression is not supported: use gzip or none")
+    raise UnreadableMessage("the body's compression is not supported: use gzip or none")
 
 
 def _make_clean(message: Any) -> None:
@@ -138,7 +138,7 @@ def _make_clean(message: Any) -> None:
     message._decoded_cache = contents  # noqa: SLF001  (it is kept under the old body)
 
 
-def _refused(message: Any, reason: str) -> Refused:
+def _refused(message: Any, reason: str) -> RefusedMessage:
     """What can be said of a message that may be broken anywhere."""
     try:
         payload = message.decode()
@@ -147,7 +147,7 @@ def _refused(message: Any, reason: str) -> Refused:
     entry = getattr(message, "_raw", None)
     headers = message.headers if isinstance(message.headers, dict) else {}
     fields = {**payload, **headers} if isinstance(payload, dict) else headers
-    return Refused(
+    return RefusedMessage(
         queue=shown_name((message.delivery_info or {}).get("routing_key")) or "?",
         reason=reason,
         raw=_encoded(entry if entry is not None else message.body),

@@ -13,7 +13,7 @@ from orchestrator.client.options import NOOP
 from orchestrator.client.outcomes import refused, succeeded
 from orchestrator.client.requests import JOBS
 from orchestrator.flows.engine.crowd import LOOK_AGAIN, AccountBusy
-from orchestrator.flows.engine.failures import tell as told
+from orchestrator.flows.engine.failures import log_failure as told
 from orchestrator.flows.engine.services import Services
 from orchestrator.flows.jobs.perform import failed_at_every_try, give_up, perform
 from orchestrator.rules.installation.messages import RETRY_AFTER

@@ -34,7 +34,7 @@ _LAST_WRITE = 2.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Refused:
+class RefusedMessage:
     """A message that cannot be carried out, as far as it could be read."""
 
     queue: str
@@ -61,20 +61,20 @@ class Parking:
         self._database = database
         self._copies = copies
         self._answer = answer
-        self._waiting: deque[_Waiting] = deque(maxlen=MOST_KEPT)
+        self._waiting: deque[_WaitingMessages] = deque(maxlen=MOST_KEPT)
         self._changed = threading.Condition()
         self._writing = 0
         self._thread: threading.Thread | None = None
 
-    def park(self, message: Refused) -> None:
+    def park(self, message: RefusedMessage) -> None:
         """Keep the message aside; returns at once and raises nothing, so that it may be acknowledged."""
-        self._take(message, _Waiting(_parked(message, self._kept(message)), message.task_id))
+        self._take(message, _WaitingMessages(_parked(message, self._kept(message)), message.task_id))
 
-    def decline(self, message: Refused) -> None:
+    def decline(self, message: RefusedMessage) -> None:
         """Answer the sender, and keep nothing; returns at once and raises nothing."""
-        self._take(message, _Waiting(_parked(message, None), message.task_id, is_kept=False))
+        self._take(message, _WaitingMessages(_parked(message, None), message.task_id, is_kept=False))
 
-    def _take(self, message: Refused, waiting: "_Waiting") -> None:
+    def _take(self, message: RefusedMessage, waiting: "_WaitingMessages") -> None:
         metrics.MESSAGES_REFUSED.labels(message.queue).inc()
         with self._changed:
             self._waiting.append(waiting)
@@ -88,7 +88,7 @@ class Parking:
         with self._changed:
             self._changed.wait_for(lambda: not self._waiting and not self._writing, _LAST_WRITE)
 
-    def _kept(self, message: Refused) -> str | None:
+    def _kept(self, message: RefusedMessage) -> str | None:
         if self._copies is None or not message.sendable:
             return None
         try:
@@ -114,7 +114,7 @@ class Parking:
             if not written or len(batch) < _AT_ONCE:
                 pause.wait(_PAUSE)
 
-    def _write(self, batch: Sequence["_Waiting"]) -> bool:
+    def _write(self, batch: Sequence["_WaitingMessages"]) -> bool:
         messages = [one.message for one in batch if one.is_kept]
         try:
             dropped = self._database().transact(lambda tx: park(tx, messages)) if messages else 0
@@ -130,7 +130,7 @@ class Parking:
             self._answer_sender(one)
         return True
 
-    def _answer_sender(self, waiting: "_Waiting") -> None:
+    def _answer_sender(self, waiting: "_WaitingMessages") -> None:
         """Answer a sender that waits for an outcome, where an outcome can be kept under its task id."""
         if task_id_fault(waiting.task_id) is not None:
             return
@@ -144,7 +144,7 @@ class Parking:
 
 
 @dataclass(frozen=True, slots=True)
-class _Waiting:
+class _WaitingMessages:
     """A message that is refused, until that is written and its sender is answered."""
 
     message: ParkedMessage
@@ -188,7 +188,7 @@ _ENVELOPE = (
 _KNOWN = known_keys()
 
 
-def _parked(message: Refused, kept_as: str | None) -> ParkedMessage:
+def _parked(message: RefusedMessage, kept_as: str | None) -> ParkedMessage:
     return ParkedMessage(
         id=f"msg-{secrets.token_hex(6)}",
         parked_at=datetime.now(UTC),  # until the store's clock says when

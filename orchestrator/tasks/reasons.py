@@ -2,7 +2,7 @@
 
 from redis.exceptions import RedisError
 
-from orchestrator.rules.installation.messages import Unreadable
+from orchestrator.rules.installation.messages import UnreadableMessage
 from orchestrator.rules.installation.unread_messages import reason_in_words
 
 
@@ -11,7 +11,7 @@ def reason_of(error: Exception) -> str:
     raised: list[str] = []
     cause: BaseException | None = error
     while cause is not None:
-        if isinstance(cause, Unreadable):
+        if isinstance(cause, UnreadableMessage):
             return str(cause)
         raised.append(type(cause).__name__)
         cause = cause.__cause__ or cause.__context__

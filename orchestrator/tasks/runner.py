@@ -15,7 +15,7 @@ from orchestrator.store.database import StoreOutage
 from orchestrator.tasks.liveness import Pulse
 from orchestrator.tasks.outage import Outage
 from orchestrator.tasks.saying import Sayer
-from orchestrator.tasks.ticks import TICKS, Surroundings, Tick
+from orchestrator.tasks.ticks import TICKS, Tick, TickContext
 
 #: Seconds after which a runner looks without a bell; what has a longer beat looks a little after that beat.
 LOOK_EVERY = 3.0
@@ -51,7 +51,7 @@ class Runner:
         self,
         name: str,
         tick: Tick,
-        surroundings: Callable[[], Surroundings],
+        surroundings: Callable[[], TickContext],
         outage: Outage,
         pulse: Pulse,
         *,
@@ -159,7 +159,7 @@ class Runners:
     def __init__(
         self,
         kind: str,
-        surroundings: Callable[[], Surroundings],
+        surroundings: Callable[[], TickContext],
         outage: Outage,
         pulse: Pulse,
         *,

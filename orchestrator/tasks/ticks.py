@@ -27,7 +27,7 @@ from orchestrator.flows.steps.post_charges import post_charges
 from orchestrator.flows.steps.resolve_due import RESOLVE as RESOLVE_FLOW
 from orchestrator.flows.steps.resolve_due import resolve_due
 from orchestrator.flows.steps.stop_due import stop_due
-from orchestrator.flows.steps.wake_queues import let_queues_look
+from orchestrator.flows.steps.wake_queues import wake_queues
 from orchestrator.flows.steps.warn_due import warn_due
 from orchestrator.flows.upstream import brake
 from orchestrator.flows.upstream.credentials import retry_paused
@@ -38,7 +38,7 @@ from orchestrator.rules.states import Step
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Surroundings:
+class TickContext:
     """What a tick may use."""
 
     services: Services
@@ -52,7 +52,7 @@ class Tick:
 
     kind: str
     every_seconds: float
-    run: Callable[[Surroundings], Any]
+    run: Callable[[TickContext], Any]
     flow: Flow[Any] | None = None
     """Where there is one, a runner claims with it while earlier claims are under way; `run` is the same in one go."""
 
@@ -86,9 +86,7 @@ TICKS: Mapping[str, Tick] = {
     "orchestrator.tick.events": Tick(
         kind=CONTROL, every_seconds=1, run=lambda a: deliver_events(a.services, a.sinks)
     ),
-    "orchestrator.tick.queues": Tick(
-        kind=CONTROL, every_seconds=10, run=lambda a: let_queues_look(a.services)
-    ),
+    "orchestrator.tick.queues": Tick(kind=CONTROL, every_seconds=10, run=lambda a: wake_queues(a.services)),
     "orchestrator.tick.brakes": Tick(
         kind=CONTROL, every_seconds=5, run=lambda a: _look_at_brakes(a.services)
     ),

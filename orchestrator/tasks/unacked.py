@@ -11,8 +11,8 @@ from redis.exceptions import ResponseError
 
 from orchestrator.client.options import JOBS_QUEUE
 from orchestrator.rules.installation.liveness import KINDS
-from orchestrator.rules.installation.messages import UnackedMessage, Unreadable, read_unacked
-from orchestrator.tasks.parking import Parking, Refused
+from orchestrator.rules.installation.messages import UnackedMessage, UnreadableMessage, read_unacked
+from orchestrator.tasks.parking import Parking, RefusedMessage
 from orchestrator.tasks.reasons import is_of_the_broker, reason_of
 from orchestrator.tasks.ticks import queue_of
 
@@ -75,7 +75,7 @@ def _restored(channel: Any, entry: bytes, *, leftmost: bool) -> list[tuple[str, 
     unacked = read_unacked(loads(entry))
     queues = channel._lookup(unacked.exchange, unacked.routing_key)  # noqa: SLF001
     if not queues:
-        raise Unreadable("no queue is bound to the message's exchange")
+        raise UnreadableMessage("no queue is bound to the message's exchange")
     command = "LPUSH" if leftmost else "RPUSH"
     pushed = []
     for queue in queues:
@@ -85,20 +85,20 @@ def _restored(channel: Any, entry: bytes, *, leftmost: bool) -> list[tuple[str, 
     return pushed
 
 
-def _refused(entry: bytes, reason: str) -> Refused:
+def _refused(entry: bytes, reason: str) -> RefusedMessage:
     try:
         return _named(read_unacked(loads(entry)), reason)
     except Exception:  # noqa: BLE001  (it is what is wrong with it)
-        return Refused(queue=NO_QUEUE, reason=reason, raw=entry, shown=entry, sendable=False)
+        return RefusedMessage(queue=NO_QUEUE, reason=reason, raw=entry, shown=entry, sendable=False)
 
 
-def _named(unacked: UnackedMessage, reason: str) -> Refused:
+def _named(unacked: UnackedMessage, reason: str) -> RefusedMessage:
     """Only queues of ours are named: each name is a label of a metric."""
     message = unacked.message
     headers = message.get("headers") if isinstance(message, dict) else None
     named = headers if isinstance(headers, dict) else {}
     is_ours = unacked.routing_key in _QUEUES
-    return Refused(
+    return RefusedMessage(
         queue=unacked.routing_key if is_ours else NO_QUEUE,
         reason=reason,
         raw=dumps(message).encode(),

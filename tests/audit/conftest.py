@@ -12,10 +12,10 @@ from sqlalchemy import Table, text
 from orchestrator.flows.audit.audit_store import audit_store
 from orchestrator.flows.operations.archive_sessions import archive_sessions
 from orchestrator.flows.operations.deliver_events import deliver_events
-from orchestrator.rules.audit.invariants import Check
+from orchestrator.rules.audit.invariants import Invariant
 from orchestrator.rules.installation.retention import SessionRetention
 from orchestrator.rules.values import Plan
-from orchestrator.settings.configuration import Retention
+from orchestrator.settings.configuration import RetentionSettings
 from orchestrator.store.tables import metadata
 from tests.emptying import empty
 from tests.servers import Postgres
@@ -67,7 +67,9 @@ class Scene:
     def audit_events(self) -> list[tuple[str, str]]:
         """(violated or healed, check), in order."""
         with self.world.services.database.reading() as tx:
-            events = [event for check in Check for event in tx.outbox.tail(subject=check.value, limit=1000)]
+            events = [
+                event for check in Invariant for event in tx.outbox.tail(subject=check.value, limit=1000)
+            ]
         return [
             (event.type.rpartition(".")[2], event.subject) for event in sorted(events, key=lambda e: e.seq)
         ]
@@ -81,7 +83,7 @@ class Scene:
         self.world.pass_time(MINUTE)
         self.world.done("session.delete", session_id=session_id)
         self.world.jump(timedelta(days=41))
-        retention = Retention(sessions=SessionRetention.ARCHIVE, sessions_kept_days=40)
+        retention = RetentionSettings(sessions=SessionRetention.ARCHIVE, sessions_kept_days=40)
         services = self.world.services
         worker = replace(services, config=replace(services.config, retention=retention))
         assert archive_sessions(worker, rest=lambda _seconds: None) == 1

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from orchestrator.rules.audit.invariants import Check
+from orchestrator.rules.audit.invariants import Invariant
 
 PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
 
@@ -11,4 +11,4 @@ PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
 def test_the_page_on_operations_has_a_row_for_every_check() -> None:
     section = PAGE.partition("## What the audit says")[2].partition("\n## ")[0]
     rows = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", section, re.MULTILINE)
-    assert sorted(re.findall(r"`(\w+)`", " ".join(rows))) == sorted(Check)
+    assert sorted(re.findall(r"`(\w+)`", " ".join(rows))) == sorted(Invariant)

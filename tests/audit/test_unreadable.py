@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import text, update
 
 from orchestrator.flows.audit.audit_store import audit_everything
-from orchestrator.rules.audit.invariants import Check
+from orchestrator.rules.audit.invariants import Invariant
 from orchestrator.store.queries.audit import SESSIONS
 from tests.audit.conftest import Scene
 from tests.world import HOUR
@@ -31,9 +31,9 @@ def test_it_is_told_of_with_its_column_and_all_others_are_judged(
         connection.execute(late.values(lease_until=scene.world.clock.now + HOUR))
     assert scene.audit() == {"rows": 1, "leases": 1}
     found = {one.check: one for one in audit_everything(scene.world.services).found}
-    assert found[Check.ROWS].subject == getattr(scene, whose)
-    assert found[Check.ROWS].detail == f"it cannot be read: {column}"
-    assert found[Check.LEASES].subject == scene.created
+    assert found[Invariant.ROWS].subject == getattr(scene, whose)
+    assert found[Invariant.ROWS].detail == f"it cannot be read: {column}"
+    assert found[Invariant.LEASES].subject == scene.created
 
 
 def test_an_event_is_told_of_by_its_session(scene: Scene) -> None:
@@ -53,7 +53,7 @@ def test_an_orphan_is_told_of_by_itself(scene: Scene) -> None:
         "UPDATE placements SET state = 'mislaid', forced_at = created_at, session_id = NULL WHERE session_id = :id",
     )
     assert scene.audit()["rows"] == 1
-    found = [one for one in audit_everything(scene.world.services).found if one.check is Check.ROWS]
+    found = [one for one in audit_everything(scene.world.services).found if one.check is Invariant.ROWS]
     assert [one.subject for one in found] == [placement.id]
 
 

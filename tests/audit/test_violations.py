@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Connection, Table, delete, insert, select, text, update
 
 from orchestrator.flows.audit.audit_store import audit_everything
-from orchestrator.rules.audit.invariants import Check
+from orchestrator.rules.audit.invariants import Invariant
 from orchestrator.store.queries.audit import ACCOUNTS, LEDGER, OUTBOX, PLACEMENTS, SESSIONS
 from orchestrator.store.queries.audit_live import CREDENTIALS, LEASES
 from tests.audit.conftest import Scene
@@ -140,94 +140,106 @@ def _lease_a_key_for_ever(c: Connection, scene: Scene) -> None:
 LOST = {"lease_token": "t", "lease_until": -HOUR, "next_step_at": -HOUR}
 PUT_OFF = LOST | {"next_step_at": MINUTE}
 NO_STEP = {"next_step": None, "next_step_at": None, "lease_token": None, "lease_until": None}
-PLANTED: dict[str, tuple[Check, Plant]] = {
-    "a running session without a step": (Check.STEPS, of_session("running", **NO_STEP)),
-    "a closing placement without a step": (Check.STEPS, of_placement("stopping", **NO_STEP)),
+PLANTED: dict[str, tuple[Invariant, Plant]] = {
+    "a running session without a step": (Invariant.STEPS, of_session("running", **NO_STEP)),
+    "a closing placement without a step": (Invariant.STEPS, of_placement("stopping", **NO_STEP)),
     "a stopping session with nothing to wait for": (
-        Check.STEPS,
+        Invariant.STEPS,
         of_placement("stopping", state="closed", proof="it said so", **NO_STEP),
     ),
-    "a ping in ten years": (Check.STEPS, of_session("running", next_step_at=YEARS)),
-    "a stop in ten years": (Check.STEPS, of_session("running", stop_at=YEARS)),
-    "a close in ten years": (Check.STEPS, of_placement("stopping", next_step_at=YEARS)),
+    "a ping in ten years": (Invariant.STEPS, of_session("running", next_step_at=YEARS)),
+    "a stop in ten years": (Invariant.STEPS, of_session("running", stop_at=YEARS)),
+    "a close in ten years": (Invariant.STEPS, of_placement("stopping", next_step_at=YEARS)),
     "a stopped session with a step": (
-        Check.STEPS,
+        Invariant.STEPS,
         of_session("stopped", next_step="stop", next_step_at=HOUR),
     ),
-    "a ping that nobody claims": (Check.OVERDUE, of_session("running", next_step_at=-HOUR)),
+    "a ping that nobody claims": (Invariant.OVERDUE, of_session("running", next_step_at=-HOUR)),
     "a close that nobody claims": (
-        Check.OVERDUE,
+        Invariant.OVERDUE,
         of_placement("stopping", next_step_at=-HOUR, lease_until=None),
     ),
-    "an account that nobody charges": (Check.OVERDUE, of_account("acme", next_step_at=-HOUR)),
+    "an account that nobody charges": (Invariant.OVERDUE, of_account("acme", next_step_at=-HOUR)),
     "a stop whose instant has passed": (
-        Check.OVERDUE,
+        Invariant.OVERDUE,
         of_session("running", stop_at=-HOUR, declared_end_at=-HOUR, stop_at_reason="provider_ended"),
     ),
-    "a lease that nobody took over": (Check.LEASES, of_session("running", **LOST)),
-    "a ping put off after its lease": (Check.LEASES, of_session("running", **PUT_OFF, last_alive_at=-HOUR)),
-    "a close put off after its lease": (Check.LEASES, of_placement("stopping", **PUT_OFF)),
-    "a lease on a row at rest": (Check.LEASES, of_session("stopped", lease_token="t", lease_until=HOUR)),
-    "a lease longer than any": (Check.LEASES, of_session("running", lease_token="t", lease_until=DAY)),
-    "a key leased for ever": (Check.LEASES, _lease_a_key_for_ever),
-    "a change that no event tells of": (Check.TRANSITIONS, _forget_events("stopped", "running")),
+    "a lease that nobody took over": (Invariant.LEASES, of_session("running", **LOST)),
+    "a ping put off after its lease": (
+        Invariant.LEASES,
+        of_session("running", **PUT_OFF, last_alive_at=-HOUR),
+    ),
+    "a close put off after its lease": (Invariant.LEASES, of_placement("stopping", **PUT_OFF)),
+    "a lease on a row at rest": (Invariant.LEASES, of_session("stopped", lease_token="t", lease_until=HOUR)),
+    "a lease longer than any": (Invariant.LEASES, of_session("running", lease_token="t", lease_until=DAY)),
+    "a key leased for ever": (Invariant.LEASES, _lease_a_key_for_ever),
+    "a change that no event tells of": (Invariant.TRANSITIONS, _forget_events("stopped", "running")),
     "a last change that no event tells of": (
-        Check.TRANSITIONS,
+        Invariant.TRANSITIONS,
         _forget_events("stopping", "stopping", "unproven"),
     ),
-    "a session that no event tells of": (Check.TRANSITIONS, _forget_events("created")),
-    "two placements that serve": (Check.SERVING, _copy_placement("running", "running")),
-    "a key with two placements": (Check.CREDENTIALS, _copy_placement("stopping", "created")),
-    "a stopped session that is served": (Check.LEAKS, of_placement("stopped", state="open", handle=None)),
-    "a stopping session that nobody closes": (Check.LEAKS, of_placement("stopping", state="open", **NO_STEP)),
-    "a close without a proof": (Check.PROOFS, of_placement("stopped", proof=None)),
-    "a forced close of nobody": (Check.FORCED, of_placement("stopped", forced_at=-HOUR, forced_by="me")),
-    "a deleted session that stops": (Check.DELETED, of_session("stopping", deleted_at=-HOUR)),
-    "more sessions than the plan had": (Check.QUOTA, _lowered_before_they_came("few", {"max_sessions": 1})),
+    "a session that no event tells of": (Invariant.TRANSITIONS, _forget_events("created")),
+    "two placements that serve": (Invariant.SERVING, _copy_placement("running", "running")),
+    "a key with two placements": (Invariant.CREDENTIALS, _copy_placement("stopping", "created")),
+    "a stopped session that is served": (Invariant.LEAKS, of_placement("stopped", state="open", handle=None)),
+    "a stopping session that nobody closes": (
+        Invariant.LEAKS,
+        of_placement("stopping", state="open", **NO_STEP),
+    ),
+    "a close without a proof": (Invariant.PROOFS, of_placement("stopped", proof=None)),
+    "a forced close of nobody": (Invariant.FORCED, of_placement("stopped", forced_at=-HOUR, forced_by="me")),
+    "a deleted session that stops": (Invariant.DELETED, of_session("stopping", deleted_at=-HOUR)),
+    "more sessions than the plan had": (
+        Invariant.QUOTA,
+        _lowered_before_they_came("few", {"max_sessions": 1}),
+    ),
     "more at once than the plan allowed": (
-        Check.QUOTA,
+        Invariant.QUOTA,
         _lowered_before_they_came("narrow", {"max_concurrent": 1}),
     ),
     "more nodes in total than the plan allowed": (
-        Check.QUOTA,
+        Invariant.QUOTA,
         _lowered_before_they_came("slim", {"max_nodes_total": 1}),
     ),
-    "more nodes than the plan allowed": (Check.QUOTA, of_session("running", admitted_under={"max_nodes": 0})),
-    "a balance from nowhere": (Check.BALANCE, of_account("idle", balance=6)),
-    "a balance below zero": (Check.BALANCE, _spend_what_is_not_there),
-    "a charge that was not posted": (Check.POSTED, of_session("stopped", charges=9)),
-    "minutes that were not charged": (Check.COST, of_session("stopped", ran_microseconds=7_200_000_000)),
+    "more nodes than the plan allowed": (
+        Invariant.QUOTA,
+        of_session("running", admitted_under={"max_nodes": 0}),
+    ),
+    "a balance from nowhere": (Invariant.BALANCE, of_account("idle", balance=6)),
+    "a balance below zero": (Invariant.BALANCE, _spend_what_is_not_there),
+    "a charge that was not posted": (Invariant.POSTED, of_session("stopped", charges=9)),
+    "minutes that were not charged": (Invariant.COST, of_session("stopped", ran_microseconds=7_200_000_000)),
     "a dead one that pays for its hold": (
-        Check.PAID,
+        Invariant.PAID,
         of_session("stopped", stop_reason="dead", held_since=-HOUR, last_alive_at=-DAY),
     ),
-    "one that runs without a proof of life": (Check.ALIVE, of_session("running", not_well_since=-DAY)),
-    "funds that end at another time": (Check.FUNDS, of_account("acme", funds_end_at=HOUR + SECOND)),
-    "an event that stays": (Check.OUTBOX, _hold_an_event_back),
-    "a scheduler that fell silent": (Check.SCHEDULER, _silence_the_scheduler),
-    "an account that cannot be read": (Check.ROWS, _garble_an_account),
-    "a session that was not counted": (Check.COUNTS, _forget_to_count),
-    "sessions that run and were summed up wrongly": (Check.COUNTS, _forget_a_group),
+    "one that runs without a proof of life": (Invariant.ALIVE, of_session("running", not_well_since=-DAY)),
+    "funds that end at another time": (Invariant.FUNDS, of_account("acme", funds_end_at=HOUR + SECOND)),
+    "an event that stays": (Invariant.OUTBOX, _hold_an_event_back),
+    "a scheduler that fell silent": (Invariant.SCHEDULER, _silence_the_scheduler),
+    "an account that cannot be read": (Invariant.ROWS, _garble_an_account),
+    "a session that was not counted": (Invariant.COUNTS, _forget_to_count),
+    "sessions that run and were summed up wrongly": (Invariant.COUNTS, _forget_a_group),
     "an archived session that was changed": (
-        Check.ARCHIVE,
+        Invariant.ARCHIVE,
         _of_the_archive("""UPDATE archived_sessions SET record = '{"session": {}}' WHERE id = :id"""),
     ),
     "an archived session without its record": (
-        Check.ARCHIVE,
+        Invariant.ARCHIVE,
         _of_the_archive("UPDATE archived_sessions SET record = NULL WHERE id = :id"),
     ),
     "an opening entry that was changed": (
-        Check.ARCHIVE,
+        Invariant.ARCHIVE,
         _of_the_archive("UPDATE ledger SET amount = amount + 1 WHERE kind = 'opening'", pays="- 1"),
     ),
     "an opening entry that is missing": (
-        Check.ARCHIVE,
+        Invariant.ARCHIVE,
         _of_the_archive(
             "DELETE FROM ledger WHERE kind = 'opening'",
             pays="- (SELECT sum(amount) FROM archived_books)",
         ),
     ),
-    "a loss": (Check.WRITTEN_OFF, _write_off(HOUR)),
+    "a loss": (Invariant.WRITTEN_OFF, _write_off(HOUR)),
 }
 
 
@@ -308,8 +320,8 @@ def test_what_is_missing_or_changed_in_the_archive_is_found(scene: Scene, statem
     """What only a full audit reads as a whole."""
     with scene.world.services.database.engine.begin() as connection:
         _of_the_archive(statement)(connection, scene)
-    assert {finding.check for finding in audit_everything(scene.world.services).found} == {Check.ARCHIVE}
+    assert {finding.check for finding in audit_everything(scene.world.services).found} == {Invariant.ARCHIVE}
 
 
 def test_every_check_has_its_violation() -> None:
-    assert {check for check, _ in PLANTED.values()} == set(Check)
+    assert {check for check, _ in PLANTED.values()} == set(Invariant)

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import update
 
 from orchestrator.flows.reports.measure import measure
-from orchestrator.rules.installation.clock import Known
+from orchestrator.rules.installation.clock import KnownTime
 from orchestrator.store.core.stopwatch import machine_stopwatch
 from orchestrator.store.queries.accounts import ACCOUNTS
 from orchestrator.store.queries.sessions import SESSIONS
@@ -22,7 +22,7 @@ def note(world: World, **changes: Any) -> None:
 
     def write(tx: Transaction) -> None:
         tx.clock.write(
-            None, replace(Known(at=world.clock.now, boot="elsewhere", boot_seconds=1.0), **changes)
+            None, replace(KnownTime(at=world.clock.now, boot="elsewhere", boot_seconds=1.0), **changes)
         )
 
     world.services.database.transact(write)

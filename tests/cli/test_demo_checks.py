@@ -11,8 +11,8 @@ import pytest
 
 from orchestrator.cli.demo import ending, play
 from orchestrator.cli.demo.actor import Actor, World
-from orchestrator.cli.demo.books import Balance
-from orchestrator.cli.demo.checks import Check, Deadline, ProviderView, Seen, Summary
+from orchestrator.cli.demo.books import AccountBalance
+from orchestrator.cli.demo.checks import Deadline, Expectation, ProviderView, Seen, Summary
 from orchestrator.cli.demo.scenes import Scene
 from orchestrator.cli.demo.screen import Screen
 from orchestrator.cli.demo.watch import Watch
@@ -70,7 +70,7 @@ def an_event(kind: str, number: int = 0, **data: Any) -> dict[str, Any]:
     }
 
 
-def perform(world: World, *plays: Callable[[Actor], None]) -> list[Check]:
+def perform(world: World, *plays: Callable[[Actor], None]) -> list[Expectation]:
     return play.perform([Scene("zoe", "1.00", steps) for steps in plays], world, Screen(), last_words=0.2)
 
 
@@ -192,18 +192,18 @@ def test_the_providers_may_object(changes: dict[str, Any]) -> None:
     ("cached", "ledger", "right"), [("1.00", "1.0", True), ("1.00", "1.01", False), ("-1", "-1", False)]
 )
 def test_a_balance_is_right_where_its_ledger_agrees(cached: str, ledger: str, right: bool) -> None:
-    assert Balance("zoe", Decimal(cached), Decimal(ledger)).is_right is right
+    assert AccountBalance("zoe", Decimal(cached), Decimal(ledger)).is_right is right
 
 
 def test_a_summary_of_nothing_is_no_success() -> None:
-    good, bad = Check("a", "b", "b", ok=True), Check("a", "b", "c", ok=False)
+    good, bad = Expectation("a", "b", "b", ok=True), Expectation("a", "b", "c", ok=False)
     assert Summary(seconds=1, checks=[good], provider_view=VIEW).ok
     assert not Summary(seconds=1, checks=[good, bad], provider_view=VIEW).ok
     assert not Summary(seconds=1, checks=[], provider_view=None).ok
 
 
 def test_a_summary_for_machines_names_each_check_and_where_the_logs_are() -> None:
-    bad = Check("zoe", "it lives", "it died", ok=False)
+    bad = Expectation("zoe", "it lives", "it died", ok=False)
     summary = Summary(seconds=1.23, checks=[bad], provider_view=VIEW).with_logs(Path("/logs")).as_json()
     assert summary == {
         "ok": False,

@@ -8,12 +8,12 @@ import pytest
 from rich.console import Console
 
 from orchestrator.cli.demo import tables
-from orchestrator.cli.demo.checks import Check, ProviderView, Summary
+from orchestrator.cli.demo.checks import Expectation, ProviderView, Summary
 from orchestrator.cli.demo.screen import JsonScreen, PlainScreen
 from tests.cli.test_demo_checks import VIEW, a_world, an_event
 
-GOOD = Check("zoe", "it lives", "it lives", ok=True)
-BAD = Check("zoe", "it lives", "it died", ok=False)
+GOOD = Expectation("zoe", "it lives", "it lives", ok=True)
+BAD = Expectation("zoe", "it lives", "it died", ok=False)
 
 
 def a_console() -> tuple[Console, io.StringIO]:
@@ -72,7 +72,9 @@ def test_the_table_has_a_row_for_each_session_and_one_for_all_that_were_never_st
         ([BAD], None, "1 of 1 not as they had to be"),
     ],
 )
-def test_the_end_compares_and_counts(checks: list[Check], view: ProviderView | None, last_line: str) -> None:
+def test_the_end_compares_and_counts(
+    checks: list[Expectation], view: ProviderView | None, last_line: str
+) -> None:
     console, written = a_console()
     PlainScreen(console).finish(Summary(seconds=1, checks=checks, provider_view=view))
     lines = [line.strip() for line in written.getvalue().splitlines() if line.strip()]

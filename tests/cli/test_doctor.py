@@ -19,7 +19,7 @@ from orchestrator.cli.doctor.registry import CHECKS
 from orchestrator.client import celery_options
 from orchestrator.flows.operations.parked_messages import park
 from orchestrator.flows.upstream.installation_alarms import open_alarm
-from orchestrator.rules.installation.clock import Known
+from orchestrator.rules.installation.clock import KnownTime
 from orchestrator.rules.installation.installation_alarms import InstallationAlarmKind
 from orchestrator.rules.installation.liveness import DEATHS, KINDS, SCHEDULER
 from orchestrator.rules.installation.messages import ParkedMessage
@@ -156,7 +156,7 @@ def dies_again_and_again(tx: Transaction) -> None:
 
 
 def clock_jumps(tx: Transaction) -> None:
-    known = Known(at=tx.now(), boot="elsewhere", boot_seconds=1.0, jumped_at=tx.now(), correction=HOUR)
+    known = KnownTime(at=tx.now(), boot="elsewhere", boot_seconds=1.0, jumped_at=tx.now(), correction=HOUR)
     tx.clock.write(tx.clock.known(), known)
 
 

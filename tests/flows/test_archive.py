@@ -16,7 +16,7 @@ from orchestrator.flows.operations.archive_sessions import archive_sessions
 from orchestrator.flows.operations.deliver_events import deliver_events
 from orchestrator.flows.reports.account_view import with_quota
 from orchestrator.flows.reports.views import SESSION_KEYS
-from orchestrator.rules.audit.invariants import Finding
+from orchestrator.rules.audit.invariants import Violation
 from orchestrator.rules.installation.retention import SessionRetention
 from orchestrator.rules.values import Plan
 from orchestrator.store.database import Database
@@ -51,7 +51,7 @@ def balances(world: World) -> list[tuple[str, Decimal | None]]:
         return [(line.kind, balance) for line, balance in tx.ledger.lines("acme", 100)]
 
 
-def findings(world: World) -> Sequence[Finding]:
+def findings(world: World) -> Sequence[Violation]:
     """What a full audit finds."""
     deliver_events(world.services, [])
     return audit_everything(world.services).found

@@ -13,9 +13,9 @@ from orchestrator.flows.engine.crowd import Crowd
 from orchestrator.flows.operations.accept_clock import accept_clock
 from orchestrator.flows.operations.watch_clock import watch_clock
 from orchestrator.flows.reports.measure import measure
-from orchestrator.rules.audit.invariants import Check
+from orchestrator.rules.audit.invariants import Invariant
 from orchestrator.rules.installation import clock
-from orchestrator.rules.installation.clock import Known
+from orchestrator.rules.installation.clock import KnownTime
 from orchestrator.rules.installation.correction import PAST_OF_ACCOUNT, PAST_OF_PLACEMENT, PAST_OF_SESSION
 from orchestrator.rules.states import State, StopReason
 from orchestrator.rules.values import Policy
@@ -37,7 +37,7 @@ def world(make_world: MakeWorld) -> World:
     return make_world(checks_time=True, policy=CALM)
 
 
-def known(world: World) -> Known:
+def known(world: World) -> KnownTime:
     """What all processes know of the clock."""
     with world.services.database.reading() as tx:
         found = tx.clock.known()
@@ -283,7 +283,7 @@ def _wrong(world: World) -> list[str]:
     return [
         f"{one.check}: {one.subject}: {one.detail}"
         for one in found
-        if one.check not in {Check.SCHEDULER, Check.OUTBOX}
+        if one.check not in {Invariant.SCHEDULER, Invariant.OUTBOX}
     ]
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from orchestrator.flows.steps.open_due import open_due
 from orchestrator.flows.steps.stop_due import stop_due
-from orchestrator.providers.port.answers import Answer
+from orchestrator.providers.port.answers import Response
 from orchestrator.providers.port.faults import verdict_of
 from orchestrator.rules.states import State
 from orchestrator.settings import ProviderConfiguration
@@ -106,7 +106,7 @@ def test_one_answer_drops_no_others_handle(world: World, hostile: tuple[Hostile,
 def test_a_long_error_takes_no_time_of_the_loop() -> None:
     body = json.dumps({"error": "model " * 20_000}).encode()
     began = time.monotonic()
-    verdict_of(Answer(status=404, body=body, received_at=datetime.now(UTC)))
+    verdict_of(Response(status=404, body=body, received_at=datetime.now(UTC)))
     assert time.monotonic() - began < 1
 
 

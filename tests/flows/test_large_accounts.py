@@ -10,7 +10,7 @@ from orchestrator.flows.audit.audit_store import audit_everything
 from orchestrator.flows.lifecycle import burning
 from orchestrator.flows.reports.account_view import forecast
 from orchestrator.flows.steps.post_charges import post_charges
-from orchestrator.rules.audit.invariants import Check
+from orchestrator.rules.audit.invariants import Invariant
 from orchestrator.rules.states import State, StopReason
 from orchestrator.store.transaction import Transaction
 from tests.flows.conftest import MakeWorld
@@ -34,7 +34,7 @@ def credit(world: World, amount: str, key: str) -> None:
     world.done("account.credit", account_id="corp", amount=amount, currency="USD", key=key)
 
 
-def found(world: World) -> set[Check]:
+def found(world: World) -> set[Invariant]:
     """What the audit finds; nobody delivers events here."""
     return {one.check for one in audit_everything(world.services).found}
 
@@ -79,8 +79,8 @@ def test_a_credit_between_the_look_and_the_end_is_in_time(any_world: MakeWorld) 
     credit(world, "5", "in time")
     assert {world.session(one).state for one in running} == {State.RUNNING}
     assert world.account("corp").funds_end_at > world.clock.now + HOUR
-    assert Check.FUNDS not in found(world)
-    assert Check.COUNTS not in found(world)
+    assert Invariant.FUNDS not in found(world)
+    assert Invariant.COUNTS not in found(world)
 
 
 def test_who_cannot_be_paid_beside_many_is_told_what_is_missing(any_world: MakeWorld) -> None:
@@ -125,8 +125,8 @@ def test_what_many_have_cost_is_posted_a_part_at_a_time(any_world: MakeWorld) ->
     assert (known.next_charge_at, known.charging_since, known.charged_up_to) == (due + HOUR, None, None)
     assert [entry.session_id for entry in world.ledger("corp", "charge")] == running
     assert world.balance("corp") == Decimal(100) - 5 * Decimal("1.20")
-    assert Check.FUNDS not in found(world)
-    assert Check.COUNTS not in found(world)
+    assert Invariant.FUNDS not in found(world)
+    assert Invariant.COUNTS not in found(world)
 
 
 def test_a_posting_that_an_older_release_ended_begins_anew(any_world: MakeWorld) -> None:

@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from orchestrator.flows.steps.admit_queued import admit_queued
-from orchestrator.flows.steps.wake_queues import let_queues_look
+from orchestrator.flows.steps.wake_queues import wake_queues
 from orchestrator.rules.states import State, StopReason
 from orchestrator.rules.upstream.alarms import AlarmKind, alarm
 from orchestrator.rules.values import Plan, Policy
@@ -150,7 +150,7 @@ def test_keys_that_come_back_together_are_all_used(make_world: MakeWorld) -> Non
     world.services.database.transact(lambda tx: tx.credentials.unpause("morph", "env:MORPH_1"))
     world.services.database.transact(lambda tx: tx.credentials.unpause("morph", "env:MORPH_2"))
     now = world.clock.now
-    world.services.database.transact(lambda tx: tx.queues.make_waiting_for_provider_due("morph", now))
+    world.services.database.transact(lambda tx: tx.queues.wake_waiting_for_provider("morph", now))
     world.settle()
     states = [world.session(one).state for one in waiting]
     assert states == [State.RUNNING, State.RUNNING, State.QUEUED]
@@ -313,7 +313,7 @@ def test_the_slow_look_wakes_nobody_for_whom_nothing_has_changed(any_world: Make
     waiting += [_queued(world, "llama", account_id=f"a{n}") for n in range(4)]
     world.settle()
     with statements(world.services.database) as seen:
-        let_queues_look(world.services)
+        wake_queues(world.services)
     assert not any(_is_due(world, one) for one in waiting)
     assert not [one for one, _ in seen if one.startswith("UPDATE")]
 
@@ -327,7 +327,7 @@ def test_the_slow_look_wakes_one_for_each_key_that_is_free(any_world: MakeWorld)
     waiting = [_queued(world, "moral", account_id=f"a{n}") for n in range(3) for _ in range(2)]
     for n in (1, 2):  # and nobody is told of it
         world.services.database.transact(lambda tx, n=n: tx.credentials.unpause("morph", f"env:MORPH_{n}"))  # type: ignore[misc]
-    let_queues_look(world.services)
+    wake_queues(world.services)
     assert [_is_due(world, one) for one in waiting] == [True, False, True, False, False, False]
     world.settle()
     assert [world.session(one).state for one in waiting].count(State.RUNNING) == 2
@@ -359,8 +359,8 @@ def test_the_slow_look_takes_a_few_accounts_at_a_time_and_passes_over_none(any_w
     waiting = [_queued(world, "llama", account_id=f"a{n}") for n in range(5)]
     plans = {**world.services.config.plans, "narrow": replace(narrow, max_concurrent=2)}
     world.services = replace(world.services, config=replace(world.services.config, plans=plans))
-    assert let_queues_look(world.services, limit=2) == 2
+    assert wake_queues(world.services, limit=2) == 2
     assert sum(_is_due(world, one) for one in waiting) == 2
     for _ in range(20):
-        let_queues_look(world.services, limit=2)
+        wake_queues(world.services, limit=2)
     assert all(_is_due(world, one) for one in waiting)

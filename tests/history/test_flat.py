@@ -24,7 +24,7 @@ from orchestrator.rules.states import State
 from orchestrator.rules.values import Account
 from orchestrator.store.database import Database
 from orchestrator.store.transaction import Transaction
-from orchestrator.tasks.ticks import TICKS, Surroundings
+from orchestrator.tasks.ticks import TICKS, TickContext
 from tests.history.past import KEEPER, catch_up, give_a_past, multiply, open_account
 from tests.money.stage import SECOND, Stage
 from tests.servers import Postgres
@@ -159,7 +159,7 @@ def steps(stage: Stage, name: str) -> Iterator[tuple[str, Callable[[], Any]]]:
 
 
 def ticks(stage: Stage) -> Iterator[tuple[str, Callable[[], Any]]]:
-    around = Surroundings(services=stage.services, sinks=())
+    around = TickContext(services=stage.services, sinks=())
     for name, tick in TICKS.items():
         stage.jump(SECOND)
         yield name, lambda tick=tick: tick.run(around)  # type: ignore[misc]

@@ -21,7 +21,7 @@ from orchestrator.flows.engine.services import Services, no_jitter
 from orchestrator.flows.engine.slots import Slots
 from orchestrator.flows.jobs.perform import perform
 from orchestrator.flows.steps.close_due import mark_unserved
-from orchestrator.flows.steps.wake_queues import let_queues_look
+from orchestrator.flows.steps.wake_queues import wake_queues
 from orchestrator.flows.upstream.brake import review as review_brakes
 from orchestrator.flows.upstream.credentials import retry_paused, sync_credentials
 from orchestrator.rules.billing.groups import FEW
@@ -152,7 +152,7 @@ class Stage:
 
     def upkeep(self) -> None:
         """The slow ticks."""
-        for look in (let_queues_look, review_brakes, mark_unserved, retry_paused):
+        for look in (wake_queues, review_brakes, mark_unserved, retry_paused):
             look(self.services)
             self.after_each()
         self.settle()

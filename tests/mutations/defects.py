@@ -86,7 +86,7 @@ DEFECTS: Sequence[Defect] = (
             Edit(
                 file="orchestrator/flows/steps/open_due.py",
                 sound="    if session.state is not State.STARTING or session.placements != placement.n:\n"
-                "        transitions.no_longer_wanted(work, current, session)\n        return\n",
+                "        transitions.begin_close(work, current, session)\n        return\n",
                 broken="    if session.state is not State.STARTING:\n        return\n",
             )
         ],

@@ -10,10 +10,10 @@ import pytest
 
 from orchestrator.flows.engine.services import Services
 from orchestrator.flows.reconcile.reconcile_due import reconcile, reconcile_due
-from orchestrator.flows.reconcile.reports import Report, Wish
+from orchestrator.flows.reconcile.reports import ReconcileReport, Wish
 from orchestrator.flows.reports import leftovers
 from orchestrator.rules.reconcile.installations import placement_id
-from orchestrator.rules.reconcile.lists import Kind
+from orchestrator.rules.reconcile.lists import Action
 from orchestrator.rules.states import PlacementState, State, Step, StopReason
 from orchestrator.rules.values import Policy
 from orchestrator.settings import SecretStore
@@ -33,13 +33,13 @@ QUIET = Policy(ping_interval_seconds=7200)
 """So that nothing but the list tells of an end."""
 
 
-def look(world: PlatformWorld, worker: Services | None = None, **wish: Any) -> Report:
+def look(world: PlatformWorld, worker: Services | None = None, **wish: Any) -> ReconcileReport:
     """What an operator's reconcile says."""
     [report] = reconcile(worker or world.services, Wish(**wish))
     return report
 
 
-def kinds(report: Report) -> list[tuple[Kind, bool]]:
+def kinds(report: ReconcileReport) -> list[tuple[Action, bool]]:
     return [(one.finding.kind, one.done) for one in report.outcomes]
 
 
@@ -100,9 +100,9 @@ def test_what_lives_there_after_its_end_here_is_closed_with_proof(
     world.done("session.close", session_id=session_id, **force)
     world.settle()
     assert world.session(session_id).state is State.STOPPED
-    assert kinds(look(world)) == [(Kind.WAIT, False)], "lists lag: it has just ended here"
+    assert kinds(look(world)) == [(Action.WAIT, False)], "lists lag: it has just ended here"
     world.pass_time(DUE)
-    assert kinds(look(world)) == [(Kind.CLOSE, True)]
+    assert kinds(look(world)) == [(Action.CLOSE, True)]
     world.pass_time(MINUTE)
     [orphan] = orphans(world)
     assert (orphan["handle"], orphan["attempts"] > 2) == (placement.handle, True), "retried as every close"
@@ -125,11 +125,11 @@ def test_a_stranger_is_closed_once_it_is_certainly_old_enough(
     world.pass_time(DUE)
     unknown = world.with_database(lambda tx: tx.installation.new_placement_id())
     handle = stranger(world, platform.name, labelled(platform, unknown))
-    assert kinds(look(world)) == [(Kind.WAIT, False)]
+    assert kinds(look(world)) == [(Action.WAIT, False)]
     world.pass_time(4 * MINUTE)
-    assert kinds(look(world)) == [(Kind.WAIT, False)]
+    assert kinds(look(world)) == [(Action.WAIT, False)]
     world.pass_time(DUE)
-    assert kinds(look(world)) == [(Kind.CLOSE, True)]
+    assert kinds(look(world)) == [(Action.CLOSE, True)]
     world.settle()
     assert handle not in open_there(world)
     assert world.session(session_id).state is State.RUNNING
@@ -197,7 +197,7 @@ def test_what_a_release_opened_that_said_not_whose_it_is_is_reported_and_never_t
     for _ in range(3):
         world.pass_time(2 * HOUR)
         report = look(world)
-        assert (report.refused, kinds(report), report.is_wrong) == (None, [(Kind.REPORT, False)] * 4, True)
+        assert (report.refused, kinds(report), report.is_wrong) == (None, [(Action.REPORT, False)] * 4, True)
     assert open_there(world) > theirs
     assert world.session(session_id).state is State.RUNNING
 
@@ -211,7 +211,7 @@ def test_a_lost_open_is_adopted_by_its_name_before_its_time(
     session_id = world.create_at(platform.name)
     world.settle()
     assert world.placement(session_id).state is PlacementState.UNKNOWN
-    assert kinds(look(world)) == [(Kind.ADOPT, True)]
+    assert kinds(look(world)) == [(Action.ADOPT, True)]
     world.settle()
     assert world.session(session_id).state is State.RUNNING
     assert world.server.report().opens == 1
@@ -228,7 +228,7 @@ def test_while_an_outcome_is_unknown_a_stranger_may_be_its_own_whatever_the_cloc
     session_id = world.create_at(NODE.name)
     world.settle()
     for _ in range(3):
-        assert kinds(look(world)) == [(Kind.WAIT, False)]
+        assert kinds(look(world)) == [(Action.WAIT, False)]
         world.pass_time(3 * MINUTE)
     world.pass_time(2 * MINUTE)
     assert world.session(session_id).state is State.RUNNING, "its own resolve has found it"
@@ -241,9 +241,9 @@ def test_a_platforms_clock_makes_no_stranger_old(ahead: timedelta, make_platform
     world.clock.platforms_are_ahead = ahead
     world.run_at(NODE.name)
     stranger(world, NODE.name)
-    assert kinds(look(world)) == [(Kind.WAIT, False)]
+    assert kinds(look(world)) == [(Action.WAIT, False)]
     world.pass_time(4 * MINUTE)
-    assert kinds(look(world)) == [(Kind.WAIT, False)]
+    assert kinds(look(world)) == [(Action.WAIT, False)]
 
 
 @at_each
@@ -252,9 +252,9 @@ def test_what_is_gone_there_ends_though_nobody_pings(platform: Platform, make_pl
     session_id = world.run_at(platform.name)
     world.pass_time(DUE)
     world.end_there(session_id, "forgotten")
-    assert kinds(look(world)) == [(Kind.WAIT, False)], "a list may lag"
+    assert kinds(look(world)) == [(Action.WAIT, False)], "a list may lag"
     world.pass_time(MINUTE)
-    assert kinds(look(world)) == [(Kind.END, True)]
+    assert kinds(look(world)) == [(Action.END, True)]
     world.settle()
     session = world.session(session_id)
     assert (session.state, session.stop_reason) == (State.STOPPED, StopReason.DEAD)
@@ -310,7 +310,7 @@ def test_most_of_a_providers_sessions_never_end_at_once_but_by_an_operators_word
         world.pass_time(5 * MINUTE)
     assert world.told_of(NODE.name) == ["reconcile_refused"], "one alarm an hour"
     assert {world.session(one).state for one in running} == {State.RUNNING}
-    assert kinds(look(world, max_share=1.0)) == [(Kind.END, True)] * 3
+    assert kinds(look(world, max_share=1.0)) == [(Action.END, True)] * 3
     world.settle()
     assert {world.session(one).stop_reason for one in running} == {StopReason.DEAD}
 
@@ -324,7 +324,7 @@ def test_many_strangers_may_mean_that_our_rows_are_old(make_platforms: MakeWorld
     refused = look(world)
     assert refused.refused == "3 of the 3 that it lists are not known here"
     assert (len(open_there(world)), orphans(world)) == (3, [])
-    assert kinds(look(world, max_share=1.0)) == [(Kind.CLOSE, True)] * 3
+    assert kinds(look(world, max_share=1.0)) == [(Action.CLOSE, True)] * 3
     world.pass_time(MINUTE)
     assert (open_there(world), orphans(world)) == (set(), [])
 
@@ -347,10 +347,10 @@ def test_a_status_that_contradicts_the_list_is_believed(make_platforms: MakeWorl
     look(world)
     world.pass_time(MINUTE)
     [outcome] = look(world).outcomes
-    assert (outcome.finding.kind, outcome.done) == (Kind.WAIT, False)
+    assert (outcome.finding.kind, outcome.done) == (Action.WAIT, False)
     assert "its status does not say so" in outcome.finding.why
     world.fault_at(NODE.name, "error_before", "status")
-    assert kinds(look(world)) == [(Kind.WAIT, False)], "nor one that cannot be had"
+    assert kinds(look(world)) == [(Action.WAIT, False)], "nor one that cannot be had"
     assert world.session(session_id).state is State.RUNNING
 
 
@@ -385,7 +385,7 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing(
     world.pass_time(DUE)
     before = dump(world)
     report = look(world, dry_run=True)
-    assert sorted(kinds(report)) == [(Kind.CLOSE, False), (Kind.END, False)]
+    assert sorted(kinds(report)) == [(Action.CLOSE, False), (Action.END, False)]
     assert dump(world) == before
     assert world.session(well).state is State.RUNNING
     assert len(open_there(world)) == 2
@@ -495,7 +495,7 @@ def test_the_brake_of_pings_does_not_hold_what_the_list_confirms(make_platforms:
     world.pass_time(MINUTE)
     world.server.clear_faults()
     world.fault_at(NODE.name, "error_before", "chat")
-    assert kinds(look(world)) == [(Kind.END, True)]
+    assert kinds(look(world)) == [(Action.END, True)]
     assert world.session(running[0]).stop_reason is StopReason.DEAD
     assert {world.session(one).state for one in running[1:]} == {State.RUNNING}
 
@@ -509,7 +509,7 @@ def test_a_late_worker_leaves_an_orphan_and_the_list_finds_it_only_once(make_pla
     world.pass_time(DUE)
     assert world.session(session_id).state is State.STOPPED
     slow.act(claimed)  # its answer is lost with the worker
-    assert kinds(look(world)) == [(Kind.CLOSE, True)], "its name is that of an open that never was"
+    assert kinds(look(world)) == [(Action.CLOSE, True)], "its name is that of an open that never was"
     assert kinds(look(world)) == []
     world.settle()
     assert (open_there(world), orphans(world)) == (set(), [])

@@ -19,7 +19,7 @@ from orchestrator import wiring
 from orchestrator.cli import main as command
 from orchestrator.flows.engine.slots import TOTALS
 from orchestrator.providers.http.client import Call, ClientOptions, HttpClient
-from orchestrator.providers.port.answers import Answer
+from orchestrator.providers.port.answers import Response
 from orchestrator.rules.states import Step
 from orchestrator.settings import Configuration, Settings
 from orchestrator.store.database import Database
@@ -80,7 +80,7 @@ class TellingDatabase(Database):
 class TellingClient(HttpClient):
     """Each call comes by two points, whatever becomes of it."""
 
-    async def ask(self, call: Call) -> Answer:
+    async def ask(self, call: Call) -> Response:
         what = f"{call.method} {urlsplit(call.url).path}"
         come_by(f"before the call {what}")
         try:

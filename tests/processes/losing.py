@@ -6,14 +6,14 @@ from pathlib import Path
 
 from orchestrator.cli import main as command
 from orchestrator.providers.http.client import Call, HttpClient
-from orchestrator.providers.port.answers import Answer
+from orchestrator.providers.port.answers import Response
 
 
 def main() -> None:
     """The command line of `orchestrator`, with a client that may end its loop."""
     ask, file = HttpClient.ask, Path(os.environ["LOSING"])
 
-    async def lose(self: HttpClient, call: Call) -> Answer:
+    async def lose(self: HttpClient, call: Call) -> Response:
         if call.url.endswith("/chat/completions"):
             _end_once(file)
         return await ask(self, call)

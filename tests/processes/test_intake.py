@@ -16,7 +16,7 @@ from orchestrator.settings import Settings
 from orchestrator.tasks import intake
 from orchestrator.tasks.app import Process, make_app
 from orchestrator.tasks.intake import GuardedConsumer
-from orchestrator.tasks.parking import Refused
+from orchestrator.tasks.parking import RefusedMessage
 from tests.processes.platform import eventually
 from tests.processes.raw_messages import EMBED, JOBS, coded, valid
 
@@ -116,7 +116,7 @@ class Parks:
     def __init__(self) -> None:
         self.reasons: list[str] = []
 
-    def park(self, refused: Refused) -> None:
+    def park(self, refused: RefusedMessage) -> None:
         self.reasons.append(refused.reason)
 
 

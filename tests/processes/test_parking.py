@@ -14,7 +14,7 @@ from orchestrator.flows.operations.parked_messages import MOST_KEPT
 from orchestrator.store.database import Database
 from orchestrator.tasks import parking
 from orchestrator.tasks.parked_copies import LARGEST_KEPT, STREAM, ParkedCopies
-from orchestrator.tasks.parking import Parking, Refused
+from orchestrator.tasks.parking import Parking, RefusedMessage
 from tests.processes.platform import eventually
 
 SECRET = "sk-planted"
@@ -47,9 +47,11 @@ def door(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Door]:
     database.dispose()
 
 
-def message(**changes: Any) -> Refused:
+def message(**changes: Any) -> RefusedMessage:
     shown = {"kwargs": {SECRET: SECRET}}
-    return Refused(**{"queue": "jobs", "reason": "why", "raw": SECRET.encode(), "shown": shown, **changes})
+    return RefusedMessage(
+        **{"queue": "jobs", "reason": "why", "raw": SECRET.encode(), "shown": shown, **changes}
+    )
 
 
 def no_answer(task_id: str, outcome: dict[str, Any]) -> None:

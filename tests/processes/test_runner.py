@@ -14,10 +14,10 @@ from orchestrator.store.database import StoreOutage
 from orchestrator.tasks.liveness import Pulse
 from orchestrator.tasks.outage import Outage
 from orchestrator.tasks.runner import AT_ONCE, JITTER, LOOK_EVERY, Bell, Runner, Runners, pause_of, repeats
-from orchestrator.tasks.ticks import OF_STEP, TICKS, Surroundings, Tick
+from orchestrator.tasks.ticks import OF_STEP, TICKS, Tick, TickContext
 from tests.processes.platform import eventually
 
-AROUND = cast(Surroundings, None)
+AROUND = cast(TickContext, None)
 
 
 class Stage:
@@ -32,7 +32,7 @@ class Stage:
         self.tick = Tick(kind="ping", every_seconds=every_seconds, run=self._run)
         self.runner = Runner("orchestrator.tick.test", self.tick, lambda: AROUND, self.outage, Pulse("ping"))
 
-    def _run(self, _around: Surroundings) -> int:
+    def _run(self, _around: TickContext) -> int:
         self.gate.wait(60)
         self.runs += 1
         try:
@@ -135,7 +135,7 @@ def test_a_store_that_is_down_is_an_outage_and_its_end_is_logged(
 def test_a_process_that_cannot_be_built_yet_is_tried_again(caplog: pytest.LogCaptureFixture) -> None:
     builds: list[int] = []
 
-    def surroundings() -> Surroundings:
+    def surroundings() -> TickContext:
         builds.append(1)
         if len(builds) == 1:
             raise StoreOutage(ErrorClass.DOWN, ConnectionError())
@@ -197,7 +197,7 @@ def test_a_wake_up_of_another_kind_rings_nothing() -> None:
     assert set(runs) == {"ping"}
 
 
-def _noting(runs: list[str], kind: str) -> Callable[[Surroundings], Any]:
+def _noting(runs: list[str], kind: str) -> Callable[[TickContext], Any]:
     return lambda _around: runs.append(kind)
 
 

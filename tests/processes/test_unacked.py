@@ -17,7 +17,7 @@ from orchestrator.rules.installation.installation_alarms import InstallationAlar
 from orchestrator.settings import Settings
 from orchestrator.tasks.app import make_app
 from orchestrator.tasks.entries import guarded_transport
-from orchestrator.tasks.parking import Refused
+from orchestrator.tasks.parking import RefusedMessage
 from orchestrator.tasks.unacked import NO_QUEUE
 from tests.processes.platform import eventually
 from tests.processes.raw_messages import JOBS, STRANGE, Json, valid
@@ -78,9 +78,9 @@ class Parks:
     """Remembers what is parked."""
 
     def __init__(self) -> None:
-        self.parked: list[Refused] = []
+        self.parked: list[RefusedMessage] = []
 
-    def park(self, refused: Refused) -> None:
+    def park(self, refused: RefusedMessage) -> None:
         self.parked.append(refused)
 
 

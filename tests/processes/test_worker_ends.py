@@ -17,7 +17,7 @@ from orchestrator.tasks.liveness import Heartbeat, Pulse
 from orchestrator.tasks.outage import Outage
 from orchestrator.tasks.pools import end
 from orchestrator.tasks.runner import Runners
-from orchestrator.tasks.ticks import Surroundings, Tick
+from orchestrator.tasks.ticks import Tick, TickContext
 from orchestrator.tasks.worker import DrainingWorker, pool_that_drains
 from tests.processes.platform import Platform, eventually, openai
 
@@ -45,7 +45,7 @@ class Ending:
         around: Any = None
         self.runners = Runners("ping", lambda: around, Outage(), Pulse("ping"), ticks=ticks)
 
-    def _hang(self, _around: Surroundings) -> int:
+    def _hang(self, _around: TickContext) -> int:
         self.runs += 1
         self.gate.wait(60)
         return 0

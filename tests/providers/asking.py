@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from orchestrator.providers.http.client import Call, ClientOptions, HttpClient
-from orchestrator.providers.port.answers import Answer
+from orchestrator.providers.port.answers import Response
 from tests.providers.rawserver import Handler, serving
 
 
@@ -23,8 +23,8 @@ async def client(**options: Any) -> AsyncIterator[HttpClient]:
         await http.aclose()
 
 
-def ask(handler: Handler, *, options: dict[str, Any] | None = None, **more: Any) -> Answer:
-    async def story() -> Answer:
+def ask(handler: Handler, *, options: dict[str, Any] | None = None, **more: Any) -> Response:
+    async def story() -> Response:
         async with serving(handler) as url, client(**(options or {})) as http:
             return await http.ask(call(url, **more))
 

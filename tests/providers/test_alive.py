@@ -10,15 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.providers.chat.ping import judge
-from orchestrator.providers.port.answers import Answer
+from orchestrator.providers.port.answers import Response
 from orchestrator.rules.values import ModelType, Verdict
 from tests.providers.known_answers import CHAT, SPEECH, Known
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 
 
-def answer(body: Any, status: int = 200) -> Answer:
-    return Answer(status=status, body=json.dumps(body).encode(), received_at=NOW)
+def answer(body: Any, status: int = 200) -> Response:
+    return Response(status=status, body=json.dumps(body).encode(), received_at=NOW)
 
 
 @pytest.mark.parametrize("known", CHAT, ids=str)
@@ -33,7 +33,7 @@ def test_what_servers_answer_to_speech(known: Known) -> None:
 
 def test_a_page_or_a_torn_body_transcribes_nothing() -> None:
     for raw in (b"<html></html>", b'{"text": "Hi', b"", b"Hi"):
-        given_answer = Answer(status=200, body=raw, received_at=NOW)
+        given_answer = Response(status=200, body=raw, received_at=NOW)
         assert judge(given_answer, ModelType.ASR) is Verdict.MISCONFIGURED
 
 

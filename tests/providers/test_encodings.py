@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.providers.http.client import NoAnswer
-from orchestrator.providers.http.encodings import Unreadable, decode, encoding_of
-from orchestrator.providers.port.answers import Answer
+from orchestrator.providers.http.encodings import UnreadableBody, decode, encoding_of
+from orchestrator.providers.port.answers import Response
 from tests.providers.asking import ask
 from tests.providers.rawserver import Handler, saying
 
@@ -93,13 +93,13 @@ def test_any_body_is_decoded_or_refused(body: bytes) -> None:
     for encoding in ("gzip", "deflate"):
         try:
             decoded, _ = decode(body, encoding, 1000)
-        except Unreadable:
+        except UnreadableBody:
             continue
         assert len(decoded) <= 1000
 
 
 def test_an_unknown_encoding_is_named_in_bounded_length() -> None:
-    with pytest.raises(Unreadable) as refused:
+    with pytest.raises(UnreadableBody) as refused:
         encoding_of({"content-encoding": "x" * 5000})
     assert len(str(refused.value)) < 200
 
@@ -116,10 +116,10 @@ def test_an_unknown_encoding_is_named_in_bounded_length() -> None:
     ],
 )
 def test_texts_of_an_answer_are_clean_at_the_edge(body: bytes, expected: object) -> None:
-    answer = Answer(status=200, body=body, received_at=datetime(2026, 1, 1, tzinfo=UTC))
+    answer = Response(status=200, body=body, received_at=datetime(2026, 1, 1, tzinfo=UTC))
     assert answer.json == expected
 
 
 def test_the_text_of_an_answer_is_clean_too() -> None:
-    answer = Answer(status=500, body=b"a\0b\x1b\xff", received_at=datetime(2026, 1, 1, tzinfo=UTC))
+    answer = Response(status=500, body=b"a\0b\x1b\xff", received_at=datetime(2026, 1, 1, tzinfo=UTC))
     assert answer.text == "a\ufffdb\ufffd\ufffd"

@@ -6,16 +6,16 @@ from typing import Any
 
 import pytest
 
-from orchestrator.providers.port.answers import RETRY_AFTER_MAX, Answer, retry_after
+from orchestrator.providers.port.answers import RETRY_AFTER_MAX, Response, retry_after
 from orchestrator.providers.port.faults import describe, limits_whole_key, read_fault, verdict_of
 from orchestrator.rules.values import Verdict
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 
 
-def answer(status: int, body: Any = "", headers: dict[str, str] | None = None, **more: Any) -> Answer:
+def answer(status: int, body: Any = "", headers: dict[str, str] | None = None, **more: Any) -> Response:
     raw = body.encode() if isinstance(body, str) else json.dumps(body).encode()
-    return Answer(status=status, body=raw, headers=headers or {}, received_at=NOW, **more)
+    return Response(status=status, body=raw, headers=headers or {}, received_at=NOW, **more)
 
 
 HTML = "<html><head><title>session expired, out of credits</title></head></html>"
@@ -239,7 +239,7 @@ def test_retry_after(value: str | None, seconds: float | None) -> None:
         (answer(401, error("key abc-123 is wrong"), hidden=("abc-123",)), "HTTP 401 key *** is wrong"),
     ],
 )
-def test_descriptions_are_for_people(given: Answer, line: str) -> None:
+def test_descriptions_are_for_people(given: Response, line: str) -> None:
     assert describe(given) == line
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from orchestrator.providers.http.client import NoAnswer
-from orchestrator.providers.port.answers import Answer
+from orchestrator.providers.port.answers import Response
 from orchestrator.providers.port.driver import Auth, Secret
 from orchestrator.providers.port.errors import NotSent
 from tests.providers.asking import ask, call, client
@@ -160,7 +160,7 @@ def test_after_a_thousand_cancelled_requests_one_works() -> None:
             await reader.read()
         writer.write(GOOD)
 
-    async def story() -> Answer:
+    async def story() -> Response:
         async with serving(patient) as url, client(max_connections=20) as http:
             for _ in range(20):
                 tasks = [asyncio.create_task(http.ask(call(url))) for _ in range(50)]
@@ -201,7 +201,7 @@ def test_a_caller_who_has_read_enough_reads_no_further() -> None:
 
 
 def test_a_connection_left_unread_is_used_by_nobody() -> None:
-    async def story() -> Answer:
+    async def story() -> Response:
         async with serving(endless) as url, client(max_connections=1) as http:
             await http.ask(call(url, enough=bool))
             return await http.ask(call(url, enough=bool))

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from orchestrator.providers.chat.ping import judge
-from orchestrator.providers.port.answers import Answer
+from orchestrator.providers.port.answers import Response
 from orchestrator.rules.values import ModelType
 from tests.providers import known_errors
 from tests.providers.known_errors import ERRORS, KnownError
@@ -17,7 +17,7 @@ NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 @pytest.mark.parametrize("known", ERRORS, ids=str)
 def test_the_verdict_of_a_known_error(known: KnownError) -> None:
     body = json.dumps(known.body).encode()
-    answer = Answer(status=known.status, body=body, headers=known.headers, received_at=NOW)
+    answer = Response(status=known.status, body=body, headers=known.headers, received_at=NOW)
     assert judge(answer, ModelType.LLM) is known.verdict
 
 

@@ -2,7 +2,12 @@
 
 import pytest
 
-from orchestrator.providers.chat.token_limits import Ladder, Rung, first_rung, ran_out_of_tokens
+from orchestrator.providers.chat.token_limits import (
+    BodyVariant,
+    BodyVariants,
+    first_variant,
+    ran_out_of_tokens,
+)
 
 OLD, NEW = "max_tokens", "max_completion_tokens"
 USE_NEW = "Unsupported parameter: 'max_tokens' is not supported. Use 'max_completion_tokens' instead."
@@ -35,7 +40,7 @@ FORBIDDEN = "extra_forbidden body.max_completion_tokens: Extra inputs are not pe
     ],
 )
 def test_the_ladder(start: str, refusals: list[str], expected: str | None) -> None:
-    ladder = Ladder(first_rung(start, 1), most_tokens=256)
+    ladder = BodyVariants(first_variant(start, 1), most_tokens=256)
     climbed = [ladder.climb(text) for text in refusals]
     assert (str(ladder.rung) if climbed[-1] else None) == expected
 
@@ -43,15 +48,15 @@ def test_the_ladder(start: str, refusals: list[str], expected: str | None) -> No
 @pytest.mark.parametrize(
     ("variant", "tokens", "rung"),
     [
-        (None, 16, Rung(OLD, 16)),
-        ("max_completion_tokens:64", 16, Rung(NEW, 64)),
-        ("max_tokens:16", 32, Rung(OLD, 32)),
-        ("nonsense", 16, Rung(OLD, 16)),
-        ("max_tokens:many", 16, Rung(OLD, 16)),
+        (None, 16, BodyVariant(OLD, 16)),
+        ("max_completion_tokens:64", 16, BodyVariant(NEW, 64)),
+        ("max_tokens:16", 32, BodyVariant(OLD, 32)),
+        ("nonsense", 16, BodyVariant(OLD, 16)),
+        ("max_tokens:many", 16, BodyVariant(OLD, 16)),
     ],
 )
-def test_the_first_rung(variant: str | None, tokens: int, rung: Rung) -> None:
-    assert first_rung(variant, tokens) == rung
+def test_the_first_rung(variant: str | None, tokens: int, rung: BodyVariant) -> None:
+    assert first_variant(variant, tokens) == rung
 
 
 def test_who_spent_all_tokens_lives() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.providers.morpheus_node.chain import _closed
 from orchestrator.providers.port.abilities import HasBalance
-from orchestrator.providers.port.answers import Answer
+from orchestrator.providers.port.answers import Response
 from orchestrator.providers.port.driver import Driver, Life, NotPlaced, Placed
 from orchestrator.providers.port.errors import (
     NotClosed,
@@ -410,7 +410,7 @@ def test_a_ping_names_its_session(stage: Stage) -> None:
 )
 def test_only_the_hash_of_a_transaction_proves_a_close(transaction: object, proves: bool) -> None:
     body = json.dumps({"tx": transaction}).encode()
-    answer = Answer(status=200, body=body, received_at=datetime(2026, 1, 1, tzinfo=UTC))
+    answer = Response(status=200, body=body, received_at=datetime(2026, 1, 1, tzinfo=UTC))
     if proves:
         assert _closed(answer, "0x1").closed_handle == "0x1"
     else:

@@ -7,7 +7,7 @@ import pytest
 
 from orchestrator.rules.admission.eligibility import ineligible_because, parse_size
 from orchestrator.rules.admission.quota import (
-    Terms,
+    AccountTerms,
     Usage,
     check_concurrent,
     check_nodes,
@@ -24,7 +24,7 @@ from orchestrator.rules.values import Account, ModelSource, ModelType
 from tests.rules.builders import CONTRACT, T0, a_model
 from tests.rules.builders import PAYG as PLAIN
 
-PAYG, UNBOUND = Terms(plan=PLAIN), Terms(plan=CONTRACT)
+PAYG, UNBOUND = AccountTerms(plan=PLAIN), AccountTerms(plan=CONTRACT)
 
 
 def an_account(**changes: Any) -> Account:
@@ -79,7 +79,7 @@ def test_the_total_counts_everything_that_is_not_deleted() -> None:
         pytest.param(UNBOUND, 99, 1, "queued", id="nobody overtakes, quota or not"),
     ],
 )
-def test_concurrent_sessions(plan: Terms, concurrent: int, ahead: int, says: str | None) -> None:
+def test_concurrent_sessions(plan: AccountTerms, concurrent: int, ahead: int, says: str | None) -> None:
     refusal = check_concurrent(plan, Usage(total=5, concurrent=concurrent, queue_ahead=ahead))
     if says is None:
         assert refusal is None
@@ -96,7 +96,7 @@ def test_concurrent_sessions(plan: Terms, concurrent: int, ahead: int, says: str
 
 
 def test_nodes_in_total_count_what_is_in_use() -> None:
-    terms = Terms(plan=replace(PLAIN, max_nodes_total=4))
+    terms = AccountTerms(plan=replace(PLAIN, max_nodes_total=4))
     assert check_nodes_total(terms, Usage(nodes=2), 2) is None
     assert check_nodes_total(UNBOUND, Usage(nodes=200), 2) is None
     refusal = check_nodes_total(terms, Usage(nodes=3), 2)
@@ -108,13 +108,13 @@ def test_nodes_in_total_count_what_is_in_use() -> None:
 
 
 def test_more_nodes_than_the_total_can_never_start() -> None:
-    refusal = check_nodes(Terms(plan=replace(CONTRACT, max_nodes_total=4)), None, 5)
+    refusal = check_nodes(AccountTerms(plan=replace(CONTRACT, max_nodes_total=4)), None, 5)
     assert refusal is not None
     assert "plan contract allows 4 in total" in refusal.message
 
 
 def test_an_account_without_numbers_of_its_own_has_its_plans() -> None:
-    assert terms_of(PLAIN, an_account()) == Terms(plan=PLAIN)
+    assert terms_of(PLAIN, an_account()) == AccountTerms(plan=PLAIN)
 
 
 def test_an_accounts_own_numbers_are_laid_over_its_plans() -> None:

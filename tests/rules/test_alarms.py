@@ -5,12 +5,20 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from orchestrator.rules.upstream.alarms import Alarm, AlarmKind, Well, alarm, ends_with, kind_of, retry_at
+from orchestrator.rules.upstream.alarms import (
+    Alarm,
+    AlarmKind,
+    HealthyPing,
+    alarm,
+    ends_with,
+    kind_of,
+    retry_at,
+)
 from orchestrator.rules.values import Verdict
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
-WELL = Well(provider="up", credential="env:KEY", model_id="llama", interval=MINUTE)
+WELL = HealthyPing(provider="up", credential="env:KEY", model_id="llama", interval=MINUTE)
 
 
 def _alarm(kind: AlarmKind = AlarmKind.MISCONFIGURED) -> Alarm:
@@ -63,7 +71,7 @@ def test_other_alarms_stop_nobody(kind: AlarmKind) -> None:
         pytest.param(replace(WELL, provider="other"), 3 * MINUTE, False, id="elsewhere"),
     ],
 )
-def test_a_good_ping_ends_what_it_contradicts(well: Well, after: timedelta, over: bool) -> None:
+def test_a_good_ping_ends_what_it_contradicts(well: HealthyPing, after: timedelta, over: bool) -> None:
     assert ends_with(_alarm(), well, NOW + after) is over
 
 

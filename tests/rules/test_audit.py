@@ -15,17 +15,17 @@ from orchestrator.rules.audit.invariants import (
     AccountFacts,
     Admission,
     AtRest,
-    Bounds,
-    Check,
-    Finding,
-    Now,
+    AuditContext,
+    Invariant,
     PlacementFacts,
     SessionFacts,
-    Told,
+    StateEvent,
+    Thresholds,
+    Violation,
     turned,
 )
 from orchestrator.rules.audit.quota_audit import is_over_quota
-from orchestrator.rules.audit.wait_limits import patience
+from orchestrator.rules.audit.wait_limits import wait_limits
 from orchestrator.rules.billing import money
 from orchestrator.rules.billing.groups import grouped
 from orchestrator.rules.states import PlacementState, State, Step, StopReason
@@ -43,11 +43,11 @@ from tests.rules.builders import (
 )
 
 LEASES = {Step.PING: 90.0, Step.RESOLVE: 540.0, Step.CLOSE: 180.0}
-NOW = Now(
+NOW = AuditContext(
     at=T0 + 10 * MINUTE,
-    bounds=Bounds(),
+    bounds=Thresholds(),
     longest_lease=10 * MINUTE,
-    patience=lambda _provider: patience(Policy(), LEASES, 600),
+    wait_limits=lambda _provider: wait_limits(Policy(), LEASES, 600),
     events_since=T0 + HOUR,
 )
 
@@ -84,32 +84,34 @@ def idle(kept: int, **changes: Any) -> Session:
     return running(**asked, max_duration_seconds=longest, **(stop | changes))
 
 
-def told(*changes: tuple[str | None, str]) -> list[Told]:
+def told(*changes: tuple[str | None, str]) -> list[StateEvent]:
     return [
-        Told(seq=n, kind="created" if n == 1 else is_now, previous=was, state=is_now)
+        StateEvent(seq=n, kind="created" if n == 1 else is_now, previous=was, state=is_now)
         for n, (was, is_now) in enumerate(changes, 1)
     ]
 
 
-def problems(session: Session, now: Now = NOW, **facts: Any) -> list[Check]:
+def problems(session: Session, now: AuditContext = NOW, **facts: Any) -> list[Invariant]:
     """The checks that find something."""
     known: dict[str, Any] = {"posted": session.charged, "postings": session.charges} | facts
     return [finding.check for finding in judge_session(SessionFacts(session=session, **known), now)]
 
 
 def test_every_check_says_what_it_means_and_counts_a_subject_once() -> None:
-    assert set(MEANING) == set(Check)
-    assert Finding(Check.COST, "s", "one").key == Finding(Check.COST, "s", "another").key
+    assert set(MEANING) == set(Invariant)
+    assert Violation(Invariant.COST, "s", "one").key == Violation(Invariant.COST, "s", "another").key
 
 
 @pytest.mark.parametrize(
     ("session", "expected"),
     [
         pytest.param(running(), [], id="a running session with its ping"),
-        pytest.param(running(next_step=None), [Check.STEPS], id="a running session that nobody looks at"),
+        pytest.param(running(next_step=None), [Invariant.STEPS], id="a running session that nobody looks at"),
         pytest.param(a_session(), [], id="a created one needs nothing"),
-        pytest.param(a_session(next_step=Step.PING), [Check.STEPS], id="a created one with a step"),
-        pytest.param(running(deleted_at=T0), [Check.DELETED], id="a running session that somebody deleted"),
+        pytest.param(a_session(next_step=Step.PING), [Invariant.STEPS], id="a created one with a step"),
+        pytest.param(
+            running(deleted_at=T0), [Invariant.DELETED], id="a running session that somebody deleted"
+        ),
         pytest.param(a_session(deleted_at=T0), [], id="a created one may be deleted"),
         pytest.param(
             running(lease_token="t", lease_until=NOW.at + 10 * MINUTE),
@@ -118,36 +120,38 @@ def test_every_check_says_what_it_means_and_counts_a_subject_once() -> None:
         ),
         pytest.param(
             running(lease_token="t", lease_until=NOW.at + 10 * MINUTE + SECOND),
-            [Check.LEASES],
+            [Invariant.LEASES],
             id="a lease longer than any",
         ),
-        pytest.param(a_session(lease_token="t"), [Check.LEASES], id="a lease at rest"),
+        pytest.param(a_session(lease_token="t"), [Invariant.LEASES], id="a lease at rest"),
         pytest.param(a_session(lease_until=T0 - HOUR), [], id="a lease that nobody holds"),
         pytest.param(running(next_step_at=NOW.at + 390 * SECOND), [], id="told to wait, under a lease"),
         pytest.param(
             running(next_step_at=NOW.at + 391 * SECOND),
-            [Check.STEPS],
+            [Invariant.STEPS],
             id="a ping later than any told it to be",
         ),
         pytest.param(
-            running(stop_at=T0 + timedelta(days=3650)), [Check.STEPS], id="a stop later than its rules say"
+            running(stop_at=T0 + timedelta(days=3650)),
+            [Invariant.STEPS],
+            id="a stop later than its rules say",
         ),
-        pytest.param(running(stop_at_reason=StopReason.IDLE), [Check.STEPS], id="a stop of another rule"),
+        pytest.param(running(stop_at_reason=StopReason.IDLE), [Invariant.STEPS], id="a stop of another rule"),
         pytest.param(idle(30), [], id="an idle stop in its grace"),
         pytest.param(idle(300), [], id="one whose grace was longer when it was planned"),
         pytest.param(idle(0, idle_ends_at=None), [], id="one that an earlier release planned"),
-        pytest.param(idle(301), [Check.STEPS], id="an idle stop that outlives another rule"),
-        pytest.param(idle(30, idle_ends_at=T0), [Check.STEPS], id="idle at another time"),
+        pytest.param(idle(301), [Invariant.STEPS], id="an idle stop that outlives another rule"),
+        pytest.param(idle(30, idle_ends_at=T0), [Invariant.STEPS], id="idle at another time"),
         pytest.param(
             running(next_step=Step.STOP, next_step_at=T0 + timedelta(days=1)), [], id="a stop may be far"
         ),
         pytest.param(running(not_well_since=NOW.at - HOUR), [], id="unwell, and within every bound"),
         pytest.param(
-            running(not_well_since=NOW.at - 24 * HOUR), [Check.ALIVE], id="no proof of life for a day"
+            running(not_well_since=NOW.at - 24 * HOUR), [Invariant.ALIVE], id="no proof of life for a day"
         ),
     ],
 )
-def test_a_session_by_itself(session: Session, expected: list[Check]) -> None:
+def test_a_session_by_itself(session: Session, expected: list[Invariant]) -> None:
     assert problems(session) == expected
 
 
@@ -155,14 +159,16 @@ def test_a_session_by_itself(session: Session, expected: list[Check]) -> None:
     ("ended", "alive", "due", "expected"),
     [
         pytest.param(990 * SECOND, None, MINUTE, [], id="whoever died with it is waited for"),
-        pytest.param(991 * SECOND, None, MINUTE, [Check.LEASES], id="nobody took it over, and it is put off"),
-        pytest.param(991 * SECOND, None, -10 * MINUTE, [Check.LEASES], id="it is due"),
+        pytest.param(
+            991 * SECOND, None, MINUTE, [Invariant.LEASES], id="nobody took it over, and it is put off"
+        ),
+        pytest.param(991 * SECOND, None, -10 * MINUTE, [Invariant.LEASES], id="it is due"),
         pytest.param(991 * SECOND, None, -11 * MINUTE, [], id="it is overdue, which is told elsewhere"),
         pytest.param(HOUR, MINUTE, MINUTE, [], id="a success that was reported spared its ping"),
     ],
 )
 def test_a_lease_that_ended(
-    ended: timedelta, alive: timedelta | None, due: timedelta, expected: list[Check]
+    ended: timedelta, alive: timedelta | None, due: timedelta, expected: list[Invariant]
 ) -> None:
     last = None if alive is None else NOW.at - alive
     leased = {"lease_token": "t", "lease_until": NOW.at - ended, "last_alive_at": last}
@@ -173,7 +179,7 @@ def test_a_lease_that_ended(
     ("changes", "expected"),
     [
         pytest.param({"next_step_at": NOW.at + 840 * SECOND}, [], id="as long as a failed close waits"),
-        pytest.param({"next_step_at": NOW.at + 841 * SECOND}, [Check.STEPS], id="longer"),
+        pytest.param({"next_step_at": NOW.at + 841 * SECOND}, [Invariant.STEPS], id="longer"),
         pytest.param(
             {"next_step_at": NOW.at + HOUR, "declared_end_at": NOW.at + HOUR}, [], id="until its declared end"
         ),
@@ -181,16 +187,16 @@ def test_a_lease_that_ended(
             {"next_step": Step.RESOLVE, "next_step_at": NOW.at + 1140 * SECOND}, [], id="until it must show"
         ),
         pytest.param(
-            {"next_step": Step.RESOLVE, "next_step_at": NOW.at + HOUR}, [Check.STEPS], id="for ever"
+            {"next_step": Step.RESOLVE, "next_step_at": NOW.at + HOUR}, [Invariant.STEPS], id="for ever"
         ),
         pytest.param(
             {"lease_token": "t", "lease_until": NOW.at - HOUR, "next_step_at": NOW.at},
-            [Check.LEASES],
+            [Invariant.LEASES],
             id="its lease ended, and it is put off again and again",
         ),
     ],
 )
-def test_a_step_of_a_placement_that_lies_ahead(changes: dict[str, Any], expected: list[Check]) -> None:
+def test_a_step_of_a_placement_that_lies_ahead(changes: dict[str, Any], expected: list[Invariant]) -> None:
     placement = a_placement(PlacementState.CLOSING, **changes)
     assert [finding.check for finding in judge_placement(placement, NOW)] == expected
 
@@ -199,21 +205,21 @@ def test_a_step_of_a_placement_that_lies_ahead(changes: dict[str, Any], expected
     ("state", "placements", "expected"),
     [
         pytest.param(State.STOPPING, [PlacementState.CLOSING], [], id="a close is waited for"),
-        pytest.param(State.STOPPING, [PlacementState.CLOSED], [Check.STEPS], id="nothing is waited for"),
-        pytest.param(State.STOPPING, [PlacementState.OPEN], [Check.LEAKS], id="nobody closes it"),
+        pytest.param(State.STOPPING, [PlacementState.CLOSED], [Invariant.STEPS], id="nothing is waited for"),
+        pytest.param(State.STOPPING, [PlacementState.OPEN], [Invariant.LEAKS], id="nobody closes it"),
         pytest.param(State.STOPPED, [PlacementState.CLOSED], [], id="it is over"),
-        pytest.param(State.STOPPED, [PlacementState.CLOSING], [Check.LEAKS], id="over too early"),
-        pytest.param(State.FAILED, [PlacementState.UNKNOWN], [Check.LEAKS], id="failed too early"),
+        pytest.param(State.STOPPED, [PlacementState.CLOSING], [Invariant.LEAKS], id="over too early"),
+        pytest.param(State.FAILED, [PlacementState.UNKNOWN], [Invariant.LEAKS], id="failed too early"),
         pytest.param(
             State.STARTING, [PlacementState.CLOSING, PlacementState.OPENING], [], id="the next one opens"
         ),
         pytest.param(
-            State.STARTING, [PlacementState.OPEN, PlacementState.OPENING], [Check.SERVING], id="two serve"
+            State.STARTING, [PlacementState.OPEN, PlacementState.OPENING], [Invariant.SERVING], id="two serve"
         ),
     ],
 )
 def test_a_session_and_its_placements(
-    state: State, placements: list[PlacementState], expected: list[Check]
+    state: State, placements: list[PlacementState], expected: list[Invariant]
 ) -> None:
     step = Step.STOP if state is State.STARTING else None
     session = a_session(state=state, next_step=step, stopped_at=T0)
@@ -224,20 +230,24 @@ def test_a_session_and_its_placements(
     ("placement", "expected"),
     [
         pytest.param(a_placement(PlacementState.OPEN), [], id="open needs no step"),
-        pytest.param(a_placement(PlacementState.CLOSING, next_step=None), [Check.STEPS], id="no step"),
-        pytest.param(a_placement(PlacementState.CLOSED, proof=None), [Check.PROOFS], id="no proof"),
+        pytest.param(a_placement(PlacementState.CLOSING, next_step=None), [Invariant.STEPS], id="no step"),
+        pytest.param(a_placement(PlacementState.CLOSED, proof=None), [Invariant.PROOFS], id="no proof"),
         pytest.param(
             a_placement(PlacementState.CLOSED, forced_at=T0, forced_by="me", forced_why="gone"),
             [],
             id="forced",
         ),
         pytest.param(
-            a_placement(PlacementState.CLOSED, forced_at=T0, forced_by="me"), [Check.FORCED], id="no reason"
+            a_placement(PlacementState.CLOSED, forced_at=T0, forced_by="me"),
+            [Invariant.FORCED],
+            id="no reason",
         ),
-        pytest.param(a_placement(PlacementState.OPEN, lease_token="t"), [Check.LEASES], id="leased at rest"),
+        pytest.param(
+            a_placement(PlacementState.OPEN, lease_token="t"), [Invariant.LEASES], id="leased at rest"
+        ),
     ],
 )
-def test_a_placement_by_itself(placement: PlacementFacts, expected: list[Check]) -> None:
+def test_a_placement_by_itself(placement: PlacementFacts, expected: list[Invariant]) -> None:
     found = list(judge_placement(placement, NOW))
     assert [finding.check for finding in found] == expected
     assert all(finding.subject == "s" for finding in found)
@@ -282,12 +292,12 @@ def test_events_follow_each_other_and_lead_to_the_row(
     facts = SessionFacts(session=session, posted=Decimal(10), postings=1, told=told(*history))
     found = list(judge_session(facts, NOW))
     assert [finding.detail for finding in found][:1] == ([problem] if problem else [])
-    assert all(finding == Finding(Check.TRANSITIONS, session.id, finding.detail) for finding in found)
+    assert all(finding == Violation(Invariant.TRANSITIONS, session.id, finding.detail) for finding in found)
 
 
 @pytest.mark.parametrize("since", [None, T0 - SECOND])
 def test_whoever_came_after_the_pruning_has_events(since: Any) -> None:
-    assert problems(a_session(), replace(NOW, events_since=since)) == [Check.TRANSITIONS]
+    assert problems(a_session(), replace(NOW, events_since=since)) == [Invariant.TRANSITIONS]
 
 
 @pytest.mark.parametrize(
@@ -295,9 +305,9 @@ def test_whoever_came_after_the_pruning_has_events(since: Any) -> None:
     [
         pytest.param(running(), T0 + 10 * MINUTE, [], id="charged so far"),
         pytest.param(running(charged=Decimal(11)), T0 + 10 * MINUTE, [], id="the block that begins now"),
-        pytest.param(running(charged=Decimal(12)), T0 + 10 * MINUTE, [Check.COST], id="a block too many"),
+        pytest.param(running(charged=Decimal(12)), T0 + 10 * MINUTE, [Invariant.COST], id="a block too many"),
         pytest.param(running(), T0 + 84 * MINUTE, [], id="not charged for an hour and a quarter"),
-        pytest.param(running(), T0 + 86 * MINUTE, [Check.COST], id="not charged for longer"),
+        pytest.param(running(), T0 + 86 * MINUTE, [Invariant.COST], id="not charged for longer"),
         pytest.param(
             running(state=State.STARTING, running_since=None, ran_microseconds=600_000_000),
             T0 + HOUR,
@@ -309,41 +319,43 @@ def test_whoever_came_after_the_pruning_has_events(since: Any) -> None:
                 state=State.STARTING, running_since=None, ran_microseconds=600_000_000, charged=Decimal(11)
             ),
             T0 + HOUR,
-            [Check.COST],
+            [Invariant.COST],
             id="a block that began as it stopped",
         ),
         pytest.param(
             running(state=State.STARTING, running_since=None, ran_microseconds=660_000_000),
             T0 + HOUR,
-            [Check.COST],
+            [Invariant.COST],
             id="a minute was forgotten",
         ),
     ],
 )
-def test_what_was_charged_is_what_the_formula_says(session: Session, at: Any, expected: list[Check]) -> None:
+def test_what_was_charged_is_what_the_formula_says(
+    session: Session, at: Any, expected: list[Invariant]
+) -> None:
     assert problems(session, replace(NOW, at=at)) == expected
 
 
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        pytest.param({"held_since": T0 + MINUTE}, [Check.PAID], id="it pays for the hold"),
+        pytest.param({"held_since": T0 + MINUTE}, [Invariant.PAID], id="it pays for the hold"),
         pytest.param({"held_since": T0 + MINUTE, "stopped_at": T0}, [], id="it pays until it was last alive"),
         pytest.param({}, [], id="nothing held it"),
         pytest.param({"held_since": T0, "stop_reason": StopReason.USER}, [], id="it was closed by its user"),
     ],
 )
 def test_who_died_after_a_hold_pays_until_its_last_proof_of_life(
-    changes: dict[str, Any], expected: list[Check]
+    changes: dict[str, Any], expected: list[Invariant]
 ) -> None:
     died: dict[str, Any] = {"stop_reason": StopReason.DEAD, "stopped_at": T0 + HOUR, "last_alive_at": T0}
     session = a_session(state=State.STOPPED, **(died | changes))
-    assert [one for one in problems(session) if one is Check.PAID] == expected
+    assert [one for one in problems(session) if one is Invariant.PAID] == expected
 
 
 def test_what_a_session_says_it_was_charged_is_what_the_ledger_says() -> None:
-    assert problems(running(), posted=Decimal(9)) == [Check.POSTED]
-    assert problems(running(), postings=2) == [Check.POSTED]
+    assert problems(running(), posted=Decimal(9)) == [Invariant.POSTED]
+    assert problems(running(), postings=2) == [Invariant.POSTED]
 
 
 def an_account(**changes: Any) -> Account:
@@ -353,7 +365,7 @@ def an_account(**changes: Any) -> Account:
     )
 
 
-def account_problems(account: Account, plan: Plan = CONTRACT, **facts: Any) -> list[Finding]:
+def account_problems(account: Account, plan: Plan = CONTRACT, **facts: Any) -> list[Violation]:
     known = {"posted": Decimal(100)} | facts
     return list(judge_account(AccountFacts(account=account, plan=plan, **known), NOW))
 
@@ -361,19 +373,21 @@ def account_problems(account: Account, plan: Plan = CONTRACT, **facts: Any) -> l
 def test_a_balance_is_its_ledger_and_never_below_zero() -> None:
     assert account_problems(an_account()) == []
     [finding] = account_problems(an_account(balance=Decimal(101)))
-    assert finding == Finding(Check.BALANCE, "acme", "its balance is 101, its ledger adds up to 100")
+    assert finding == Violation(Invariant.BALANCE, "acme", "its balance is 101, its ledger adds up to 100")
     [finding] = account_problems(an_account(balance=Decimal(-1)), posted=Decimal(-1))
-    assert finding == Finding(Check.BALANCE, "acme", "its balance is -1, its overdraft 0")
+    assert finding == Violation(Invariant.BALANCE, "acme", "its balance is -1, its overdraft 0")
 
 
 @pytest.mark.parametrize(
     ("balance", "expected"),
     [
         pytest.param(-8, [], id="a limit lowered below what was charged under it accuses nobody"),
-        pytest.param(-11, [Check.BALANCE], id="more than was allowed even then"),
+        pytest.param(-11, [Invariant.BALANCE], id="more than was allowed even then"),
     ],
 )
-def test_a_debt_is_judged_by_the_overdraft_of_its_last_charge(balance: int, expected: list[Check]) -> None:
+def test_a_debt_is_judged_by_the_overdraft_of_its_last_charge(
+    balance: int, expected: list[Invariant]
+) -> None:
     account = an_account(balance=Decimal(balance), charged_under=Decimal(10))
     assert [one.check for one in account_problems(account, posted=account.balance)] == expected
 
@@ -385,7 +399,7 @@ def test_funds_end_when_the_formula_says() -> None:
     assert end is not None
     assert account_problems(an_account(funds_end_at=end.at), active=active) == []
     [finding] = account_problems(an_account(funds_end_at=end.at + SECOND), active=active)
-    assert finding.check is Check.FUNDS
+    assert finding.check is Invariant.FUNDS
     assert finding.detail.endswith("by the formula 2025-09-15 13:40:00Z")
     [finding] = account_problems(an_account(funds_end_at=end.at), active=[])
     assert finding.detail.endswith("by the formula never")
@@ -409,7 +423,7 @@ def test_where_many_run_funds_last_at_least_as_long_as_was_said() -> None:
     exact = an_account(funds_end_at=end.at, funds_session_id=end.session_id)
     early = replace(exact, funds_end_at=end.at - SECOND)
     assert account_problems(replace(early, funds_session_id=None), active=active) == []
-    assert account_problems(early, active=active)[0].check is Check.FUNDS
+    assert account_problems(early, active=active)[0].check is Invariant.FUNDS
     [finding] = account_problems(an_account(funds_end_at=end.at + SECOND), active=active)
     assert finding.detail.startswith("its funds last until")
 
@@ -490,7 +504,7 @@ def test_nothing_was_admitted_over_the_quota_of_its_time(
 ) -> None:
     plan = replace(PAYG, max_nodes_total=4)
     found = account_problems(an_account(plan="payg"), plan, **held, admissions=admissions)
-    assert found == [Finding(Check.QUOTA, "acme", detail) for detail in expected]
+    assert found == [Violation(Invariant.QUOTA, "acme", detail) for detail in expected]
 
 
 def test_sessions_at_rest_are_as_many_as_were_counted() -> None:
@@ -498,8 +512,8 @@ def test_sessions_at_rest_are_as_many_as_were_counted() -> None:
     assert account_problems(an_account(), at_rest=AtRest(counted=there, there=there)) == []
     miscounted = {"stopped at alpha": 2, "failed": 1, "created": 1}
     assert account_problems(an_account(), at_rest=AtRest(counted=miscounted, there=there)) == [
-        Finding(Check.COUNTS, "acme", "0 sessions are failed, 1 were counted"),
-        Finding(Check.COUNTS, "acme", "3 sessions are stopped at alpha, 2 were counted"),
+        Violation(Invariant.COUNTS, "acme", "0 sessions are failed, 1 were counted"),
+        Violation(Invariant.COUNTS, "acme", "3 sessions are stopped at alpha, 2 were counted"),
     ]
 
 
@@ -511,16 +525,16 @@ def test_who_holds_no_more_than_now_allowed_needs_no_second_look() -> None:
 
 
 def test_a_late_step_is_nobodys_or_somebodys_who_let_it_go() -> None:
-    assert judge_lateness("ping", T0, None, "s") == Finding(
-        Check.OVERDUE, "s", "ping is due since 2025-09-15 12:00:00Z"
+    assert judge_lateness("ping", T0, None, "s") == Violation(
+        Invariant.OVERDUE, "s", "ping is due since 2025-09-15 12:00:00Z"
     )
-    assert judge_lateness("ping", T0, T0, "s") == Finding(
-        Check.LEASES, "s", "nobody took over ping: its lease ended 2025-09-15 12:00:00Z"
+    assert judge_lateness("ping", T0, T0, "s") == Violation(
+        Invariant.LEASES, "s", "nobody took over ping: its lease ended 2025-09-15 12:00:00Z"
     )
 
 
 def test_a_turn_for_the_worse_or_better_is_told_once() -> None:
-    found = [Finding(Check.LEAKS, f"s{n}", "it is open") for n in range(7)]
+    found = [Violation(Invariant.LEAKS, f"s{n}", "it is open") for n in range(7)]
     [worse] = turned({"cost": 1}, {"cost": 2, "leaks": 7}, found)
     assert (worse.type, worse.subject) == ("orchestrator.audit.violated", "leaks")
     assert worse.data["violations"] == 7

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.rules.installation import clock
-from orchestrator.rules.installation.clock import DRIFT, TOLERANCE, Known, Reading, Trust
+from orchestrator.rules.installation.clock import DRIFT, TOLERANCE, ClockReading, KnownTime, Trust
 from tests.rules.builders import HOUR, MINUTE, SECOND, T0
 
 NONE = timedelta(0)
@@ -18,10 +18,10 @@ BOOT, HOST, ELSEWHERE = "boot-1", "host-1", "boot-2"
 EVERY = SECOND
 
 
-def read(passed: timedelta, off: timedelta = NONE, took: float = 0.01) -> Reading:
+def read(passed: timedelta, off: timedelta = NONE, took: float = 0.01) -> ClockReading:
     """A reading `passed` after T0, of a clock that is `off`; the measuring clock showed 1000 at T0."""
     measured = 1000 + passed.total_seconds()
-    return Reading(raw=T0 + passed + off, before=measured - took, after=measured)
+    return ClockReading(raw=T0 + passed + off, before=measured - took, after=measured)
 
 
 def trusted(**changes: Any) -> Trust:
@@ -29,9 +29,9 @@ def trusted(**changes: Any) -> Trust:
     return replace(clock.believed(read(NONE), accepted=0), **changes)
 
 
-def known(**changes: Any) -> Known:
+def known(**changes: Any) -> KnownTime:
     """What was noted at T0 on this machine."""
-    return replace(Known(at=T0, boot=BOOT, boot_seconds=1000.0), **changes)
+    return replace(KnownTime(at=T0, boot=BOOT, boot_seconds=1000.0), **changes)
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_whatever_the_clock_shows_the_time_is_near_and_never_goes_back(
     ],
 )
 def test_what_a_process_believes_as_it_starts(
-    what: str, noted: Known | None, off: timedelta, after: timedelta, time: timedelta, jumped: bool
+    what: str, noted: KnownTime | None, off: timedelta, after: timedelta, time: timedelta, jumped: bool
 ) -> None:
     trust = clock.first_trust(noted, read(after, off), BOOT)
 

@@ -16,7 +16,7 @@ from orchestrator.rules.sessions.decide import (
     Rest,
     Stop,
     after_ping,
-    after_the_platforms_word,
+    after_platform_status,
     note_ping,
     note_success,
     ping_not_needed_until,
@@ -381,7 +381,7 @@ def test_a_status_that_contradicts_takes_the_word_expired_away() -> None:
 @pytest.mark.parametrize(("expired", "reason"), [(True, StopReason.PROVIDER_ENDED), (False, StopReason.DEAD)])
 def test_the_platforms_own_word_says_whether_it_has_expired(expired: bool, reason: StopReason) -> None:
     session = a_running_session(declared_end_at=NOW + HOUR)
-    decision = after_the_platforms_word(session, NOW, "ended", expired=expired)
+    decision = after_platform_status(session, NOW, "ended", expired=expired)
     assert decision == Stop(reason, "the platform says so itself: ended")
 
 
@@ -538,5 +538,5 @@ def test_every_live_session_has_one_next_step(duration: int, now: int, ping: int
     ],
 )
 def test_the_platforms_own_word_needs_no_second_ping(session: Session, expected: type) -> None:
-    decision = after_the_platforms_word(session, T0, "stopped")
+    decision = after_platform_status(session, T0, "stopped")
     assert type(decision) is expected

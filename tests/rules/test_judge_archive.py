@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from orchestrator.rules.audit.check_archive import ArchivedFacts, archived_money, judge_archived
-from orchestrator.rules.audit.invariants import ArchivedMoney, Check
+from orchestrator.rules.audit.invariants import ArchivedMoney, Invariant
 from orchestrator.rules.installation.retention import ArchivedBook
 from tests.rules.test_retention import a_tombstone
 
@@ -29,7 +29,7 @@ def test_an_archived_session_is_as_it_was(
     found = list(judge_archived(ArchivedFacts(tombstone=a_tombstone(**kept), digest=digest)))
     assert len(found) == (problem is not None)
     for finding in found:
-        assert (finding.check, finding.subject) == (Check.ARCHIVE, "s")
+        assert (finding.check, finding.subject) == (Invariant.ARCHIVE, "s")
         assert problem is not None
         assert problem in finding.detail
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from orchestrator.rules.installation.message_head import shape_of, shown_name
 from orchestrator.rules.installation.messages import (
     RETRY_AFTER,
-    Unreadable,
+    UnreadableMessage,
     Unsupported,
     clean_entry,
     read_task,
@@ -92,7 +92,7 @@ def test_a_body_may_come_as_text(encoding: str | None) -> None:
     ],
 )
 def test_an_entry_that_no_transport_can_take(wrong: Any, why: str) -> None:
-    with pytest.raises(Unreadable, match=why):
+    with pytest.raises(UnreadableMessage, match=why):
         clean_entry(wrong, "jobs", "t")
 
 
@@ -100,7 +100,7 @@ def test_an_entry_that_no_transport_can_take(wrong: Any, why: str) -> None:
 def test_no_entry_is_a_surprise(value: Any) -> None:
     try:
         clean = clean_entry(value, "jobs", "t")
-    except Unreadable:
+    except UnreadableMessage:
         return
     assert isinstance(clean["body"], str)
     assert isinstance(clean["headers"], dict)
@@ -201,7 +201,7 @@ WRONG_HEADERS: dict[str, tuple[Any, ...]] = {
 
 @pytest.mark.parametrize("body", BODIES, ids=repr)
 def test_a_body_that_no_task_can_take(body: Any) -> None:
-    with pytest.raises(Unreadable, match=r"the body|arguments|third part"):
+    with pytest.raises(UnreadableMessage, match=r"the body|arguments|third part"):
         read(payload=body)
 
 
@@ -214,14 +214,14 @@ def test_a_body_that_no_task_can_take(body: Any) -> None:
     ],
 )
 def test_a_header_that_no_request_can_take(name: str, value: Any) -> None:
-    with pytest.raises(Unreadable):
+    with pytest.raises(UnreadableMessage):
         read(**{name: value})
 
 
 @pytest.mark.parametrize("name", ["callbacks", "errbacks", "chain", "chord"])
 @pytest.mark.parametrize("value", ["x", 1, [1], [{}], {"task": 7}, [{"task": "next"}, {"task": "a\nb"}]])
 def test_what_follows_a_job_must_be_tasks(name: str, value: Any) -> None:
-    with pytest.raises(Unreadable, match=f"{name} names no tasks") as refused:
+    with pytest.raises(UnreadableMessage, match=f"{name} names no tasks") as refused:
         read(payload=[[], {}, {name: value}])
     assert not isinstance(refused.value, Unsupported)
 
@@ -233,7 +233,7 @@ def test_what_follows_a_job_must_be_tasks(name: str, value: Any) -> None:
 def test_a_job_that_others_are_to_follow_is_refused_and_its_sender_knows_why(name: str, value: Any) -> None:
     with pytest.raises(Unsupported, match=f"{name} is not supported: wait for the job's outcome"):
         read(payload=[[], {}, {name: value}])
-    with pytest.raises(Unreadable, match="task id") as unanswerable:
+    with pytest.raises(UnreadableMessage, match="task id") as unanswerable:
         read(payload=[[], {}, {name: value}], id="a\nb")
     assert not isinstance(unanswerable.value, Unsupported), "it is parked"
 
@@ -245,7 +245,7 @@ def test_what_follows_a_failure_is_left_out_for_no_job_fails() -> None:
 
 
 def test_headers_must_be_an_object() -> None:
-    with pytest.raises(Unreadable, match="headers"):
+    with pytest.raises(UnreadableMessage, match="headers"):
         read([])
 
 
@@ -257,7 +257,7 @@ def test_headers_must_be_an_object() -> None:
 def test_no_message_is_a_surprise(headers: Any, payload: Any) -> None:
     try:
         task = read_task(headers, payload, NOW)
-    except Unreadable:
+    except UnreadableMessage:
         return
     assert task_id_fault(task.headers["id"]) is None
 
@@ -328,7 +328,7 @@ def test_no_text_is_shown(value: Any) -> None:
     ],
 )
 def test_an_unacknowledged_entry_of_another_shape_is_unreadable(entry: Any) -> None:
-    with pytest.raises(Unreadable, match="the unacknowledged entry"):
+    with pytest.raises(UnreadableMessage, match="the unacknowledged entry"):
         read_unacked(entry)
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.rules.admission.places import WELL_SERVED, Choice, attempts, choices, fared_ill, remembered
+from orchestrator.rules.admission.places import WELL_SERVED, Choice, attempts, choices, failed_at, remembered
 from orchestrator.rules.states import PlacementState
 from orchestrator.rules.values import Brake, ModelType, Placement, RefusedBy
 from orchestrator.rules.values.zero import ZERO
@@ -110,7 +110,7 @@ def a_placement(**changes: Any) -> Placement:
     ],
 )
 def test_where_a_session_fared_ill(changes: dict[str, Any], ill: bool) -> None:
-    assert fared_ill([a_placement(**changes)], T0 + MINUTE) == ({("a", "env:A")} if ill else set())
+    assert failed_at([a_placement(**changes)], T0 + MINUTE) == ({("a", "env:A")} if ill else set())
 
 
 def served(begin: float, span: timedelta | None, **changes: Any) -> Placement:

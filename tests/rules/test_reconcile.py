@@ -9,11 +9,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.rules.reconcile.compare import compare, too_many
-from orchestrator.rules.reconcile.lists import Finding, Kind, Known, Live, Picture, Terms
+from orchestrator.rules.reconcile.lists import (
+    Action,
+    Difference,
+    KnownPlacement,
+    ListedResource,
+    ReconcileInput,
+    ReconcilePolicy,
+)
 from orchestrator.rules.states import PlacementState
 from tests.rules.builders import HOUR, MINUTE, SECOND, T0
 
-TERMS = Terms(
+TERMS = ReconcilePolicy(
     min_age=5 * MINUTE,
     confirm_after=MINUTE,
     clock_skew=5 * MINUTE,
@@ -31,29 +38,29 @@ UNTOLD = "5f0c0001-0000-4000-8000-000000000004"
 UNSURE = [PlacementState.OPENING, PlacementState.UNKNOWN]
 
 
-def ours(**changes: Any) -> Known:
+def ours(**changes: Any) -> KnownPlacement:
     """Open since an hour."""
-    plain = Known(
+    plain = KnownPlacement(
         id=NAME, session_id="s", state=PlacementState.OPEN, handle="a", sent_at=T0 - HOUR, opened_at=T0 - HOUR
     )
     return replace(plain, **changes)
 
 
-def lost(**changes: Any) -> Known:
+def lost(**changes: Any) -> KnownPlacement:
     """An open whose answer was lost."""
     unknown = {"state": PlacementState.UNKNOWN, "handle": None, "opened_at": None, "sent_at": T0 - MINUTE}
     return ours(**unknown | changes)
 
 
-def closed(**changes: Any) -> Known:
+def closed(**changes: Any) -> KnownPlacement:
     return ours(**{"state": PlacementState.CLOSED, "ended_at": T0 - HOUR} | changes)
 
 
-def picture(*listed: Live, **changes: Any) -> Picture:
-    return replace(Picture(asked_at=T0, listed=listed, ours=()), **changes)
+def picture(*listed: ListedResource, **changes: Any) -> ReconcileInput:
+    return replace(ReconcileInput(asked_at=T0, listed=listed, ours=()), **changes)
 
 
-def found(picture: Picture, terms: Terms = TERMS) -> list[Kind]:
+def found(picture: ReconcileInput, terms: ReconcilePolicy = TERMS) -> list[Action]:
     return [finding.kind for finding in compare(picture, terms)]
 
 
@@ -63,210 +70,252 @@ SEEN_LONG_AGO = {"x": T0 - HOUR}
 @pytest.mark.parametrize(
     ("live", "terms", "changes", "expected"),
     [
-        pytest.param(Live(handle="a"), TERMS, {"ours": [ours()]}, [], id="one of ours"),
-        pytest.param(Live(handle="A"), TERMS, {"ours": [ours()]}, [], id="written in other letters"),
-        pytest.param(Live(handle="x"), TERMS, {"ours": [lost(candidate="x")]}, [], id="a candidate of ours"),
-        pytest.param(Live(handle="x", foreign=True), TERMS, {"strangers": SEEN_LONG_AGO}, [], id="foreign"),
-        pytest.param(Live(handle="x"), TERMS, {}, [Kind.WAIT], id="seen for the first time"),
+        pytest.param(ListedResource(handle="a"), TERMS, {"ours": [ours()]}, [], id="one of ours"),
         pytest.param(
-            Live(handle="x"),
+            ListedResource(handle="A"), TERMS, {"ours": [ours()]}, [], id="written in other letters"
+        ),
+        pytest.param(
+            ListedResource(handle="x"), TERMS, {"ours": [lost(candidate="x")]}, [], id="a candidate of ours"
+        ),
+        pytest.param(
+            ListedResource(handle="x", foreign=True), TERMS, {"strangers": SEEN_LONG_AGO}, [], id="foreign"
+        ),
+        pytest.param(ListedResource(handle="x"), TERMS, {}, [Action.WAIT], id="seen for the first time"),
+        pytest.param(
+            ListedResource(handle="x"),
             TERMS,
             {"strangers": {"x": T0 - 5 * MINUTE}},
-            [Kind.CLOSE],
+            [Action.CLOSE],
             id="seen long enough",
         ),
         pytest.param(
-            Live(handle="x"), TERMS, {"strangers": {"x": T0 + HOUR}}, [Kind.WAIT], id="seen in the future"
+            ListedResource(handle="x"),
+            TERMS,
+            {"strangers": {"x": T0 + HOUR}},
+            [Action.WAIT],
+            id="seen in the future",
         ),
         pytest.param(
-            Live(handle="x", ended=True),
+            ListedResource(handle="x", ended=True),
             TERMS,
             {"strangers": SEEN_LONG_AGO},
             [],
             id="a stranger that has ended",
         ),
         pytest.param(
-            Live(handle="x", opened_at=T0 - 10 * MINUTE),
+            ListedResource(handle="x", opened_at=T0 - 10 * MINUTE),
             TERMS,
             {},
-            [Kind.CLOSE],
+            [Action.CLOSE],
             id="old by the platform's word",
         ),
         pytest.param(
-            Live(handle="x", opened_at=T0 - 9 * MINUTE), TERMS, {}, [Kind.WAIT], id="but for its clock"
+            ListedResource(handle="x", opened_at=T0 - 9 * MINUTE),
+            TERMS,
+            {},
+            [Action.WAIT],
+            id="but for its clock",
         ),
-        pytest.param(Live(handle="x", opened_at=T0 + HOUR), TERMS, {}, [Kind.WAIT], id="from the future"),
         pytest.param(
-            Live(handle="x"),
+            ListedResource(handle="x", opened_at=T0 + HOUR), TERMS, {}, [Action.WAIT], id="from the future"
+        ),
+        pytest.param(
+            ListedResource(handle="x"),
             replace(TERMS, closes_by_id=False),
             {"strangers": SEEN_LONG_AGO},
-            [Kind.REPORT],
+            [Action.REPORT],
             id="nothing closes it by its id",
         ),
         pytest.param(
-            Live(handle="x"), TERMS, {"ended": [closed(handle="x")]}, [Kind.CLOSE], id="ours, and ended here"
+            ListedResource(handle="x"),
+            TERMS,
+            {"ended": [closed(handle="x")]},
+            [Action.CLOSE],
+            id="ours, and ended here",
         ),
         pytest.param(
-            Live(handle="x", opened_at=T0 - HOUR),
+            ListedResource(handle="x", opened_at=T0 - HOUR),
             TERMS,
             {"ended": [closed(handle="x", ended_at=T0 - MINUTE)], "strangers": SEEN_LONG_AGO},
-            [Kind.WAIT],
+            [Action.WAIT],
             id="just closed: lists lag",
         ),
         # an open's outcome is not known: a stranger may be its own
-        pytest.param(Live(handle="x"), TERMS, {"ours": [lost()]}, [Kind.WAIT], id="perhaps a lost open's"),
         pytest.param(
-            Live(handle="x", opened_at=T0 - HOUR),
+            ListedResource(handle="x"), TERMS, {"ours": [lost()]}, [Action.WAIT], id="perhaps a lost open's"
+        ),
+        pytest.param(
+            ListedResource(handle="x", opened_at=T0 - HOUR),
             TERMS,
             {"ours": [lost()]},
-            [Kind.WAIT],
+            [Action.WAIT],
             id="whatever its age",
         ),
         pytest.param(
-            Live(handle="x"),
+            ListedResource(handle="x"),
             TERMS,
             {"ours": [lost()], "strangers": SEEN_LONG_AGO},
-            [Kind.CLOSE],
+            [Action.CLOSE],
             id="seen before that open was sent",
         ),
         pytest.param(
-            Live(handle="x", opened_at=T0 - HOUR),
+            ListedResource(handle="x", opened_at=T0 - HOUR),
             TERMS,
             {"ours": [lost(sent_at=T0 + 5 * SECOND, state=PlacementState.OPENING, leased=True)]},
-            [Kind.WAIT],
+            [Action.WAIT],
             id="opened while the list was on its way, by a clock that is slow",
         ),
         pytest.param(
-            Live(handle="x"),
+            ListedResource(handle="x"),
             TERMS,
             {"ours": [lost(sent_at=T0 - HOUR + 5 * SECOND)], "strangers": SEEN_LONG_AGO},
-            [Kind.ADOPT],
+            [Action.ADOPT],
             id="the same, and its answer was lost",
         ),
         pytest.param(
-            Live(handle="x"),
+            ListedResource(handle="x"),
             TERMS,
             {"ours": [lost(sent_at=T0 - HOUR)]},
-            [Kind.ADOPT],
+            [Action.ADOPT],
             id="that open must show",
         ),
         pytest.param(
-            Live(handle="x"),
+            ListedResource(handle="x"),
             TERMS,
             {"ours": [lost(sent_at=T0 - HOUR, leased=True)]},
-            [Kind.WAIT],
+            [Action.WAIT],
             id="somebody resolves it already",
         ),
         pytest.param(
-            Live(handle="x"),
+            ListedResource(handle="x"),
             TERMS,
             {"ours": [lost(sent_at=T0 - HOUR), lost(id=OTHER)]},
-            [Kind.WAIT],
+            [Action.WAIT],
             id="of two nobody can tell",
         ),
         pytest.param(
-            Live(handle="x"),
+            ListedResource(handle="x"),
             TERMS,
             {"ours": [lost(state=PlacementState.OPENING, sent_at=None)], "strangers": SEEN_LONG_AGO},
-            [Kind.CLOSE],
+            [Action.CLOSE],
             id="an open that was never sent",
         ),
         # where names tell
-        pytest.param(Live(handle="x", name=NAME), NAMED, {"ours": [lost()]}, [Kind.ADOPT], id="by its name"),
         pytest.param(
-            Live(handle="x", name=NAME), NAMED, {"ours": [lost(leased=True)]}, [Kind.WAIT], id="under way"
+            ListedResource(handle="x", name=NAME), NAMED, {"ours": [lost()]}, [Action.ADOPT], id="by its name"
         ),
         pytest.param(
-            Live(handle="x", name=NAME),
+            ListedResource(handle="x", name=NAME),
+            NAMED,
+            {"ours": [lost(leased=True)]},
+            [Action.WAIT],
+            id="under way",
+        ),
+        pytest.param(
+            ListedResource(handle="x", name=NAME),
             NAMED,
             {"ours": [lost(state=PlacementState.OPENING, sent_at=None)]},
-            [Kind.WAIT],
+            [Action.WAIT],
             id="about to be sent again",
         ),
         pytest.param(
-            Live(handle="x", name=OTHER),
+            ListedResource(handle="x", name=OTHER),
             NAMED,
             {"ours": [lost()], "strangers": SEEN_LONG_AGO},
-            [Kind.CLOSE],
+            [Action.CLOSE],
             id="another name than the lost open's",
         ),
         pytest.param(
-            Live(handle="x", name=NAME),
+            ListedResource(handle="x", name=NAME),
             NAMED,
             {"ours": [ours()], "strangers": SEEN_LONG_AGO},
-            [Kind.CLOSE],
+            [Action.CLOSE],
             id="a second one under the name of one of ours",
         ),
         pytest.param(
-            Live(handle="x", name=NAME),
+            ListedResource(handle="x", name=NAME),
             NAMED,
             {"ended": [closed(state=PlacementState.NEVER_OPENED, handle=None)]},
-            [Kind.CLOSE],
+            [Action.CLOSE],
             id="it was said never to have opened",
         ),
         pytest.param(
-            Live(handle="x", name="playground"),
+            ListedResource(handle="x", name="playground"),
             NAMED,
             {"strangers": SEEN_LONG_AGO},
             [],
             id="made by a person",
         ),
         pytest.param(
-            Live(handle="x", name=THEIRS),
+            ListedResource(handle="x", name=THEIRS),
             NAMED,
             {"strangers": SEEN_LONG_AGO},
             [],
             id="made by another installation",
         ),
         pytest.param(
-            Live(handle="x", name=THEIRS),
+            ListedResource(handle="x", name=THEIRS),
             NAMED,
             {"ended": [closed(id=THEIRS)], "strangers": SEEN_LONG_AGO},
-            [Kind.CLOSE],
+            [Action.CLOSE],
             id="ours, of before the installation's id was lost",
         ),
         pytest.param(
-            Live(handle="x", name=OTHER),
+            ListedResource(handle="x", name=OTHER),
             replace(NAMED, installation=None),
             {"strangers": SEEN_LONG_AGO},
             [],
             id="nothing was ever opened by this installation",
         ),
         pytest.param(
-            Live(handle="x", name=UNTOLD), NAMED, {}, [Kind.REPORT], id="of a release that said not whose"
+            ListedResource(handle="x", name=UNTOLD),
+            NAMED,
+            {},
+            [Action.REPORT],
+            id="of a release that said not whose",
         ),
         pytest.param(
-            Live(handle="x", name=UNTOLD, ended=True), NAMED, {}, [], id="the same, and it has ended"
+            ListedResource(handle="x", name=UNTOLD, ended=True),
+            NAMED,
+            {},
+            [],
+            id="the same, and it has ended",
         ),
         pytest.param(
-            Live(handle="x", name=UNTOLD),
+            ListedResource(handle="x", name=UNTOLD),
             NAMED,
             {"ended": [closed(id=UNTOLD)], "strangers": SEEN_LONG_AGO},
-            [Kind.CLOSE],
+            [Action.CLOSE],
             id="the same, of ours, and ended here",
         ),
         pytest.param(
-            Live(handle="x", name=UNTOLD),
+            ListedResource(handle="x", name=UNTOLD),
             NAMED,
             {"ours": [lost(id=UNTOLD)]},
-            [Kind.ADOPT],
+            [Action.ADOPT],
             id="the same, of a lost open of ours",
         ),
         pytest.param(
-            Live(handle="x", name=THEIRS),
+            ListedResource(handle="x", name=THEIRS),
             TERMS,
             {"strangers": SEEN_LONG_AGO},
-            [Kind.CLOSE],
+            [Action.CLOSE],
             id="theirs, where names tell nothing",
         ),
         pytest.param(
-            Live(handle="x", name="playground"), TERMS, {}, [Kind.WAIT], id="a name that tells nothing"
+            ListedResource(handle="x", name="playground"),
+            TERMS,
+            {},
+            [Action.WAIT],
+            id="a name that tells nothing",
         ),
-        pytest.param(Live(handle="x"), NAMED, {"ours": [lost()]}, [Kind.WAIT], id="without a name"),
+        pytest.param(
+            ListedResource(handle="x"), NAMED, {"ours": [lost()]}, [Action.WAIT], id="without a name"
+        ),
     ],
 )
 def test_what_is_listed_and_not_known(
-    live: Live, terms: Terms, changes: dict[str, Any], expected: list[Kind]
+    live: ListedResource, terms: ReconcilePolicy, changes: dict[str, Any], expected: list[Action]
 ) -> None:
     mine = [replace(one, covered=False) for one in changes.pop("ours", [])]
     assert found(picture(live, ours=mine, **changes), terms) == expected
@@ -275,16 +324,20 @@ def test_what_is_listed_and_not_known(
 @pytest.mark.parametrize(
     ("one", "listed", "since", "expected"),
     [
-        pytest.param(ours(), [], None, [Kind.WAIT], id="missed for the first time"),
-        pytest.param(ours(), [], T0 - MINUTE, [Kind.END], id="and a minute later"),
-        pytest.param(ours(), [], T0 - 59 * SECOND, [Kind.WAIT], id="and too soon after"),
-        pytest.param(ours(), [], T0 + MINUTE, [Kind.WAIT], id="missed in the future"),
-        pytest.param(ours(), [Live(handle="a")], T0 - HOUR, [], id="listed again"),
+        pytest.param(ours(), [], None, [Action.WAIT], id="missed for the first time"),
+        pytest.param(ours(), [], T0 - MINUTE, [Action.END], id="and a minute later"),
+        pytest.param(ours(), [], T0 - 59 * SECOND, [Action.WAIT], id="and too soon after"),
+        pytest.param(ours(), [], T0 + MINUTE, [Action.WAIT], id="missed in the future"),
+        pytest.param(ours(), [ListedResource(handle="a")], T0 - HOUR, [], id="listed again"),
         pytest.param(
-            ours(), [Live(handle="a", ended=True)], T0 - HOUR, [Kind.END], id="listed as having ended"
+            ours(),
+            [ListedResource(handle="a", ended=True)],
+            T0 - HOUR,
+            [Action.END],
+            id="listed as having ended",
         ),
-        pytest.param(ours(alive_at=T0 - SECOND), [], T0 - HOUR, [Kind.WAIT], id="it has answered since"),
-        pytest.param(ours(alive_at=T0 - 2 * HOUR), [], T0 - HOUR, [Kind.END], id="it answered before"),
+        pytest.param(ours(alive_at=T0 - SECOND), [], T0 - HOUR, [Action.WAIT], id="it has answered since"),
+        pytest.param(ours(alive_at=T0 - 2 * HOUR), [], T0 - HOUR, [Action.END], id="it answered before"),
         pytest.param(ours(opened_at=T0 - MINUTE), [], T0 - HOUR, [], id="too young to be listed"),
         pytest.param(ours(opened_at=None), [], T0 - HOUR, [], id="not known since when"),
         pytest.param(ours(covered=False), [], T0 - HOUR, [], id="another key's"),
@@ -294,7 +347,7 @@ def test_what_is_listed_and_not_known(
     ],
 )
 def test_what_is_ours_and_not_listed(
-    one: Known, listed: list[Live], since: Any, expected: list[Kind]
+    one: KnownPlacement, listed: list[ListedResource], since: Any, expected: list[Action]
 ) -> None:
     missing = {} if since is None else {"a": since}
     assert found(picture(*listed, ours=[one], missing=missing)) == expected
@@ -308,24 +361,24 @@ def test_an_answer_since_makes_the_next_miss_the_first() -> None:
 @pytest.mark.parametrize(
     ("ahead", "expected"),
     [
-        pytest.param(-HOUR, [Kind.WAIT], id="an hour slow, so that everything looks old"),
-        pytest.param(0 * HOUR, [Kind.WAIT], id="right"),
-        pytest.param(HOUR, [Kind.WAIT], id="an hour fast"),
+        pytest.param(-HOUR, [Action.WAIT], id="an hour slow, so that everything looks old"),
+        pytest.param(0 * HOUR, [Action.WAIT], id="right"),
+        pytest.param(HOUR, [Action.WAIT], id="an hour fast"),
     ],
 )
-def test_a_platforms_clock_is_measured_by_what_is_ours(ahead: timedelta, expected: list[Kind]) -> None:
-    mine = Live(handle="a", opened_at=T0 - HOUR + ahead)
-    young = Live(handle="x", opened_at=T0 - 4 * MINUTE + ahead)
+def test_a_platforms_clock_is_measured_by_what_is_ours(ahead: timedelta, expected: list[Action]) -> None:
+    mine = ListedResource(handle="a", opened_at=T0 - HOUR + ahead)
+    young = ListedResource(handle="x", opened_at=T0 - 4 * MINUTE + ahead)
     assert found(picture(mine, young, ours=[ours()])) == expected
     old = replace(young, opened_at=T0 - 5 * MINUTE + ahead)
-    assert found(picture(mine, old, ours=[ours()])) == [Kind.CLOSE]
+    assert found(picture(mine, old, ours=[ours()])) == [Action.CLOSE]
 
 
-def strangers(count: int, kind: Kind = Kind.CLOSE, **changes: Any) -> list[Finding]:
-    return [Finding(kind=kind, why="", handle=f"x{n}", since=T0, **changes) for n in range(count)]
+def strangers(count: int, kind: Action = Action.CLOSE, **changes: Any) -> list[Difference]:
+    return [Difference(kind=kind, why="", handle=f"x{n}", since=T0, **changes) for n in range(count)]
 
 
-def refused(findings: list[Finding], seen: Picture, elsewhere: int = 0, share: float = 0.5) -> bool:
+def refused(findings: list[Difference], seen: ReconcileInput, elsewhere: int = 0, share: float = 0.5) -> bool:
     return too_many(findings, seen, elsewhere=elsewhere, few=2, max_share=share) is not None
 
 
@@ -342,7 +395,7 @@ def refused(findings: list[Finding], seen: Picture, elsewhere: int = 0, share: f
 )
 def test_most_of_ours_do_not_end_at_once(live: int, gone: int, elsewhere: int, expected: bool) -> None:
     seen = picture(ours=[ours(handle=f"h{n}") for n in range(live)])
-    for kind in (Kind.END, Kind.WAIT):
+    for kind in (Action.END, Action.WAIT):
         assert refused(strangers(gone, kind, missing=True), seen, elsewhere) is expected
     assert not refused(strangers(gone, missing=True), seen, elsewhere, share=10.0)
 
@@ -353,24 +406,24 @@ def test_most_of_ours_do_not_end_at_once(live: int, gone: int, elsewhere: int, e
         pytest.param(10, 5, {}, False, id="half"),
         pytest.param(10, 6, {}, True, id="more than half: perhaps our rows are those of an old backup"),
         pytest.param(10, 6, {"certain": True}, False, id="they were ours, and have ended"),
-        pytest.param(10, 6, {"kind": Kind.ADOPT}, False, id="to be adopted"),
-        pytest.param(10, 10, {"kind": Kind.REPORT}, False, id="only to be reported"),
-        pytest.param(10, 6, {"kind": Kind.WAIT}, True, id="young ones count"),
+        pytest.param(10, 6, {"kind": Action.ADOPT}, False, id="to be adopted"),
+        pytest.param(10, 10, {"kind": Action.REPORT}, False, id="only to be reported"),
+        pytest.param(10, 6, {"kind": Action.WAIT}, True, id="young ones count"),
         pytest.param(2, 2, {}, False, id="few"),
     ],
 )
 def test_most_of_what_is_listed_is_not_closed_at_once(
     listed: int, strange: int, changes: dict[str, Any], expected: bool
 ) -> None:
-    entries = [Live(handle=f"x{n}") for n in range(listed)]
-    seen = picture(*entries, Live(handle="theirs", foreign=True))
+    entries = [ListedResource(handle=f"x{n}") for n in range(listed)]
+    seen = picture(*entries, ListedResource(handle="theirs", foreign=True))
     assert refused(strangers(strange, **changes), seen) is expected
 
 
 INSTANTS = st.one_of(st.none(), st.integers(-7200, 600).map(lambda seconds: T0 + seconds * SECOND))
 HANDLES = st.sampled_from(["a", "b", "A", "x", "y"])
 LIVES = st.builds(
-    Live,
+    ListedResource,
     handle=HANDLES,
     name=st.sampled_from([None, NAME, OTHER, THEIRS, UNTOLD, "playground"]),
     opened_at=INSTANTS,
@@ -378,7 +431,7 @@ LIVES = st.builds(
     ended=st.booleans(),
 )
 KNOWN = st.builds(
-    Known,
+    KnownPlacement,
     id=st.sampled_from([NAME, OTHER]),
     session_id=st.just("s"),
     state=st.sampled_from(PlacementState),
@@ -393,7 +446,7 @@ KNOWN = st.builds(
 )
 SINCE = st.dictionaries(HANDLES, st.integers(-7200, 600).map(lambda seconds: T0 + seconds * SECOND))
 PICTURES = st.builds(
-    Picture,
+    ReconcileInput,
     asked_at=st.just(T0),
     listed=st.lists(LIVES, max_size=4, unique_by=lambda live: live.handle.casefold()),
     ours=st.lists(KNOWN, max_size=3),
@@ -405,15 +458,15 @@ PICTURES = st.builds(
 
 @settings(deadline=None)
 @given(PICTURES, st.sampled_from([TERMS, NAMED]))
-def test_nothing_healthy_is_ever_touched(seen: Picture, terms: Terms) -> None:
+def test_nothing_healthy_is_ever_touched(seen: ReconcileInput, terms: ReconcilePolicy) -> None:
     shown = {live.handle.casefold() for live in seen.listed if not live.ended}
     for finding in compare(seen, terms):
         assert finding.since <= T0
-        if finding.kind is Kind.CLOSE:
+        if finding.kind is Action.CLOSE:
             assert finding.live is not None
             assert not finding.live.foreign
             assert finding.handle.casefold() not in {(one.handle or "").casefold() for one in seen.ours}
-        if finding.kind is Kind.END:
+        if finding.kind is Action.END:
             assert finding.handle.casefold() not in shown
             assert T0 - finding.since >= terms.confirm_after
             [*own] = [one for one in seen.ours if one.handle == finding.handle and one.covered]
@@ -422,6 +475,6 @@ def test_nothing_healthy_is_ever_touched(seen: Picture, terms: Terms) -> None:
 
 @settings(deadline=None)
 @given(PICTURES, st.sampled_from([TERMS, NAMED]))
-def test_each_entry_is_found_once_at_most(seen: Picture, terms: Terms) -> None:
+def test_each_entry_is_found_once_at_most(seen: ReconcileInput, terms: ReconcilePolicy) -> None:
     strange = [finding.handle for finding in compare(seen, terms) if not finding.missing]
     assert len(strange) == len(set(strange))

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from orchestrator.rules.installation.retention import (
     ArchivedBook,
     Batch,
-    Candidate,
     Lag,
     OpeningEntry,
+    RetentionCandidate,
     batches,
     delete_after,
     deleted_event,
@@ -26,7 +26,8 @@ from tests.rules.builders import T0
 
 DAY = timedelta(days=1)
 CANDIDATES = st.lists(
-    st.builds(Candidate, st.uuids().map(str), st.sampled_from("abc"), st.integers(1, 60)), max_size=50
+    st.builds(RetentionCandidate, st.uuids().map(str), st.sampled_from("abc"), st.integers(1, 60)),
+    max_size=50,
 )
 
 
@@ -52,14 +53,14 @@ def a_book(amount: int) -> ArchivedBook:
     ],
 )
 def test_a_batch_is_bounded_by_rows(rows: list[int], expected: list[list[str]]) -> None:
-    candidates = [Candidate(str(n), "acme", count) for n, count in enumerate(rows)]
+    candidates = [RetentionCandidate(str(n), "acme", count) for n, count in enumerate(rows)]
     assert batches(candidates, most_rows=50) == [
         Batch(account_id="acme", session_ids=ids) for ids in expected
     ]
 
 
 @given(CANDIDATES)
-def test_each_candidate_is_in_one_batch_of_its_account(candidates: list[Candidate]) -> None:
+def test_each_candidate_is_in_one_batch_of_its_account(candidates: list[RetentionCandidate]) -> None:
     found = batches(candidates, most_rows=50)
     rows = {one.id: one.rows for one in candidates}
     assert sorted(id_ for batch in found for id_ in batch.session_ids) == sorted(rows)

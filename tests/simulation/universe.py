@@ -28,7 +28,7 @@ from orchestrator.simulator.dispatch import Dispatcher
 from orchestrator.simulator.operate import Operator
 from orchestrator.store.database import Database, StoreError
 from orchestrator.tasks.runner import JITTER, LOOK_EVERY
-from orchestrator.tasks.ticks import OF_STEP, TICKS, Surroundings
+from orchestrator.tasks.ticks import OF_STEP, TICKS, TickContext
 from tests.simulation.evidence import Evidence, gather
 from tests.simulation.kernel import START, Killed, VirtualLoop
 from tests.simulation.machines import FailedHere, Machines
@@ -318,7 +318,7 @@ class Universe:
     async def _run_tick(self, worker: Worker, name: str) -> None:
         short = name.rpartition(".")[2]
         self.note(worker.name, short)
-        around = Surroundings(services=worker.services, sinks=[_Sink(self)])
+        around = TickContext(services=worker.services, sinks=[_Sink(self)])
         try:
             tally = await worker.do(short, partial(TICKS[name].run, around))
         except Killed:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import pytest
 from sqlalchemy import text
 
-from orchestrator.rules.installation.clock import Known
+from orchestrator.rules.installation.clock import KnownTime
 from orchestrator.store.core.stopwatch import Stopwatch, machine_stopwatch
 from orchestrator.store.database import Database
 from orchestrator.store.transaction import Transaction
@@ -63,7 +63,7 @@ def now(database: Database) -> datetime:
     return database.transact(lambda tx: tx.now())
 
 
-def known(database: Database) -> Known:
+def known(database: Database) -> KnownTime:
     """The row."""
     with database.reading() as tx:
         found = tx.clock.known()

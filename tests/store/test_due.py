@@ -12,7 +12,7 @@ HERE = ["beta", "alpha", "gamma"]
 
 def where(database: Database, step: Step, now: datetime = T0) -> list[str]:
     with database.reading() as tx:
-        return tx.due_at.providers(step, HERE, now)
+        return tx.due_work.providers(step, HERE, now)
 
 
 def test_placements_are_found_at_their_instant_and_by_their_step(database: Database) -> None:
@@ -40,4 +40,4 @@ def test_it_is_one_statement_however_many_providers(database: Database) -> None:
         assert where(database, Step.PING) == []
     assert len([one for one, _ in seen if one.startswith("SELECT") and "clock_timestamp" not in one]) == 1
     with database.reading() as tx:
-        assert tx.due_at.providers(Step.PING, [], T0) == []
+        assert tx.due_work.providers(Step.PING, [], T0) == []

@@ -35,7 +35,7 @@ def claim(
     given: dict[str, Any] = {
         "token": "mine",
         "lease_seconds": LEASE,
-        "silence_seconds": 0,
+        "fallback_seconds": 0,
         "rest_seconds": 30,
     }
     taken = database.transact(lambda tx: tx.claims.claim(step, "alpha", limit, now=now, **(given | more)))
@@ -93,7 +93,7 @@ def test_a_claim_writes_what_follows_silence(
     database: Database, step: Step, silence: int, follows: Step, after: int
 ) -> None:
     keep(database, a_created(1), an_opening(1, state=PlacementState.UNKNOWN, next_step=step))
-    assert claim(database, step, silence_seconds=silence) == [1]
+    assert claim(database, step, fallback_seconds=silence) == [1]
     claimed = the_placement(database)
     assert (claimed.next_step, claimed.next_step_at) == (follows, T0 + after * SECOND)
     assert (claimed.lease_token, claimed.lease_until) == ("mine", T0 + LEASE * SECOND)

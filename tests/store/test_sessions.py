@@ -169,21 +169,21 @@ def test_of_more_accounts_than_are_looked_at_at_once_none_is_passed_over_for_eve
 
 def test_the_first_in_the_queue_looks_again_and_those_behind_it_wait(database: Database) -> None:
     keep(database, a_queued(1), a_queued(2), an_account("other"), a_queued(3, account_id="other"))
-    woken = woken_by(database, lambda tx: tx.queues.make_next_queued_due("acme", T0))
+    woken = woken_by(database, lambda tx: tx.queues.wake_next_queued("acme", T0))
     assert woken == [frozenset({Step.ADMIT})]
     assert due_to_be_admitted(database) == [1]
 
 
 def test_whoever_waits_elsewhere_holds_up_nobody_behind(database: Database) -> None:
     keep(database, elsewhere(1), elsewhere(2), a_queued(3), a_queued(4))
-    database.transact(lambda tx: tx.queues.make_next_queued_due("acme", T0))
+    database.transact(lambda tx: tx.queues.wake_next_queued("acme", T0))
     assert due_to_be_admitted(database) == [1, 2, 3]
 
 
 def test_nobody_is_woken_where_nobody_waits_or_all_look_already(database: Database) -> None:
-    assert woken_by(database, lambda tx: tx.queues.make_next_queued_due("acme", T0)) == []
+    assert woken_by(database, lambda tx: tx.queues.wake_next_queued("acme", T0)) == []
     keep(database, a_queued(1, next_step_at=T0 - SECOND))
-    assert woken_by(database, lambda tx: tx.queues.make_next_queued_due("acme", T0)) == []
+    assert woken_by(database, lambda tx: tx.queues.wake_next_queued("acme", T0)) == []
     assert the_session(database).next_step_at == T0 - SECOND
 
 
@@ -192,7 +192,7 @@ def test_a_freed_credential_lets_one_session_look_again_round_robin(database: Da
     keep(database, elsewhere(2, account_id="b"), elsewhere(3), elsewhere(4))
 
     def freed(tx: Transaction) -> None:
-        tx.queues.make_waiting_for_provider_due("alpha", T0)
+        tx.queues.wake_waiting_for_provider("alpha", T0)
 
     assert woken_by(database, freed) == [frozenset({Step.ADMIT})]
     assert due_to_be_admitted(database) == [3]
@@ -207,7 +207,7 @@ def test_a_session_that_waits_for_another_provider_blocks_nobody(database: Datab
     database.transact(lambda tx: tx.models.put(a_model(id="other", providers=("alphabet", "beta"))))
     keep(database, elsewhere(1, pinned_provider="beta"), elsewhere(2, model_id="other"))
     keep(database, elsewhere(3, pinned_provider="alpha"))
-    database.transact(lambda tx: tx.queues.make_waiting_for_provider_due("alpha", T0))
+    database.transact(lambda tx: tx.queues.wake_waiting_for_provider("alpha", T0))
     assert due_to_be_admitted(database) == [3]
 
 

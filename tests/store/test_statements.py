@@ -128,7 +128,7 @@ def test_claims_among_many_live_rows_use_the_index_of_what_is_due(crowded: Datab
             now=T0,
             token="t",
             lease_seconds=90,
-            silence_seconds=0,
+            fallback_seconds=0,
             rest_seconds=0,
         )
         assert len(claimed) == 50
@@ -144,8 +144,8 @@ def test_nothing_that_is_asked_often_reads_all_live_rows(crowded: Database) -> N
         for step in (Step.STOP, Step.WARN, Step.PING):
             tx.sessions.due(step, T0, 50)
         tx.queues.due_to_be_admitted(T0, 50)
-        tx.queues.make_waiting_for_provider_due("alpha", T0)
-        tx.queues.make_next_queued_due("acme", T0 - SECOND)
+        tx.queues.wake_waiting_for_provider("alpha", T0)
+        tx.queues.wake_next_queued("acme", T0 - SECOND)
         tx.sessions.by_name("acme", "s1")
         tx.placements.serving("s1")
         tx.placements.unended("s1")

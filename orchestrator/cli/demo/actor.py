@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.cli.demo import cast
-from orchestrator.cli.demo.books import Books
+from orchestrator.cli.demo.books import StoreView
 from orchestrator.cli.demo.chat import complete
-from orchestrator.cli.demo.checks import Check, Deadline, Late, Seen
-from orchestrator.cli.demo.upstream import Upstream
+from orchestrator.cli.demo.checks import Deadline, Expectation, Late, Seen
+from orchestrator.cli.demo.upstream import SimulatorClient
 from orchestrator.cli.demo.watch import Watch
 from orchestrator.client import JobClient
 
@@ -26,8 +26,8 @@ class World:
 
     jobs: JobClient
     watch: Watch
-    books: Books
-    upstream: Upstream
+    books: StoreView
+    upstream: SimulatorClient
     deadline: Deadline
 
 
@@ -37,7 +37,7 @@ class Actor:
     def __init__(self, account: str, world: World) -> None:
         self.account = account
         self.world = world
-        self.checks: list[Check] = []
+        self.checks: list[Expectation] = []
         self._created: dict[str, dict[str, Any]] = {}
 
     # jobs
@@ -93,7 +93,7 @@ class Actor:
         self.note(expected, seen)
 
     def note(self, expected: str, seen: Seen) -> None:
-        self.checks.append(Check(self.account, expected, seen.text, seen.ok))
+        self.checks.append(Expectation(self.account, expected, seen.text, seen.ok))
 
     def expect_states(self, session_id: str, *states: str, reason: str | None = None) -> None:
         """Its events tell of these states, in this order and no others between."""

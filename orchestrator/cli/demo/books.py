@@ -11,7 +11,7 @@ _MOST = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Balance:
+class AccountBalance:
     """An account's cached balance, and what its ledger entries add up to."""
 
     account_id: str
@@ -23,7 +23,7 @@ class Balance:
         return self.cached == self.ledger and self.cached >= 0
 
 
-class Books:
+class StoreView:
     """Read-only queries."""
 
     def __init__(self, database_url: str) -> None:
@@ -35,11 +35,11 @@ class Books:
             found = sorted(tx.sessions.listed(limit=_MOST), key=lambda s: (s.account_id, s.created_at))
             return views.of_sessions(tx, found, tx.now())
 
-    def balances(self) -> list[Balance]:
+    def balances(self) -> list[AccountBalance]:
         """Every account's money, twice over."""
         with self._database.reading() as tx:
             return [
-                Balance(account.id, account.balance, tx.ledger.balance(account.id))
+                AccountBalance(account.id, account.balance, tx.ledger.balance(account.id))
                 for account in tx.accounts.listed()
             ]
 

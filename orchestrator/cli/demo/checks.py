@@ -21,7 +21,7 @@ class Seen(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class Expectation:
     scene: str
     expected: str
     happened: str
@@ -45,7 +45,7 @@ class Summary:
     """Everything is right only where something was looked at, and all of it was right."""
 
     seconds: float
-    checks: Sequence[Check]
+    checks: Sequence[Expectation]
     provider_view: ProviderView | None
     logs: Path | None = None
     """Kept where something went wrong."""

@@ -4,13 +4,13 @@ from collections.abc import Iterator
 
 from orchestrator.cli.demo import cast
 from orchestrator.cli.demo.actor import World
-from orchestrator.cli.demo.checks import Check, ProviderView
+from orchestrator.cli.demo.checks import Expectation, ProviderView
 
 #: Where a session of ours may rest: over, or never started.
 _AT_REST = {"created", "stopped", "failed"}
 
 
-def check_providers(view: ProviderView) -> Iterator[Check]:
+def check_providers(view: ProviderView) -> Iterator[Expectation]:
     """What the simulator says of the platform's conduct."""
     yield _check("nothing is open any more: 0", str(view.open_now), view.open_now == 0)
     closed = f"{view.opens} opened, {view.closes} closed"
@@ -22,19 +22,19 @@ def check_providers(view: ProviderView) -> Iterator[Check]:
     yield _check("no ping after a confirmed close: 0", str(late), late == 0)
 
 
-def check_books(world: World) -> Iterator[Check]:
+def check_books(world: World) -> Iterator[Expectation]:
     """What the database says: nothing lives on, and every balance is what its ledger says."""
     sessions = world.books.sessions()
     live = [session["id"] for session in sessions if session["state"] not in _AT_REST]
     rested = f"{len(sessions)} sessions" + (f", live: {', '.join(live)}" if live else ", none live")
-    yield Check("platform", "no session lives on", rested, bool(sessions) and not live)
+    yield Expectation("platform", "no session lives on", rested, bool(sessions) and not live)
     balances = world.books.balances()
     wrong = [balance.account_id for balance in balances if not balance.is_right]
     added = f"{len(balances)} accounts" + (f", wrong: {', '.join(wrong)}" if wrong else ", all equal")
-    yield Check(
+    yield Expectation(
         "platform", "every balance equals its ledger, none below 0", added, bool(balances) and not wrong
     )
 
 
-def _check(expected: str, happened: str, ok: bool) -> Check:
-    return Check("providers", expected, happened, ok)
+def _check(expected: str, happened: str, ok: bool) -> Expectation:
+    return Expectation("providers", expected, happened, ok)

@@ -11,12 +11,12 @@ from pathlib import Path
 
 from orchestrator.cli.demo import cast, ending
 from orchestrator.cli.demo.actor import Actor, World
-from orchestrator.cli.demo.books import Books
-from orchestrator.cli.demo.checks import Check, Deadline, ProviderView, Seen, Summary
+from orchestrator.cli.demo.books import StoreView
+from orchestrator.cli.demo.checks import Deadline, Expectation, ProviderView, Seen, Summary
 from orchestrator.cli.demo.scenes import SCENES, Scene
 from orchestrator.cli.demo.screen import Screen, screen_for
 from orchestrator.cli.demo.stage import Stage, set_stage, undisturbed
-from orchestrator.cli.demo.upstream import Upstream
+from orchestrator.cli.demo.upstream import SimulatorClient
 from orchestrator.cli.demo.watch import Watch
 from orchestrator.cli.output import say
 from orchestrator.client import JobClient
@@ -49,7 +49,7 @@ def run_demo(as_json: bool, scenes: Sequence[Scene] = SCENES, play_seconds: floa
 
 def perform(
     scenes: Sequence[Scene], world: World, screen: Screen, last_words: float = LAST_WORDS
-) -> list[Check]:
+) -> list[Expectation]:
     """Every scene on a thread of its own, until all are over or the deadline has passed."""
     actors = [Actor(scene.account, world) for scene in scenes]
     threads = [_begin(scene, actor) for scene, actor in zip(scenes, actors, strict=True)]
@@ -67,7 +67,7 @@ def perform(
 def _summary(directory: Path, scenes: Sequence[Scene], play_seconds: float, screen: Screen) -> Summary:
     """Whatever goes wrong is a check that failed, beside the logs that tell more."""
     began = time.monotonic()
-    checks: list[Check] = []
+    checks: list[Expectation] = []
     view: ProviderView | None = None
     try:
         screen.say("starting the simulated providers and the platform")
@@ -78,7 +78,7 @@ def _summary(directory: Path, scenes: Sequence[Scene], play_seconds: float, scre
             checks += [*ending.check_providers(view), *ending.check_books(world)]
         screen.say("everything is stopped")
     except Exception as error:  # noqa: BLE001  (a demo that fails says so in its summary)
-        checks.append(Check("stage", "the play goes to its end", _sentence(error), ok=False))
+        checks.append(Expectation("stage", "the play goes to its end", _sentence(error), ok=False))
     summary = Summary(seconds=time.monotonic() - began, checks=checks, provider_view=view)
     return summary if summary.ok else summary.with_logs(directory)
 
@@ -87,7 +87,7 @@ def _summary(directory: Path, scenes: Sequence[Scene], play_seconds: float, scre
 def _world(stage: Stage, play_seconds: float) -> Iterator[World]:
     with ExitStack() as stack:
         jobs = stack.enter_context(JobClient(stage.broker_url, stage.result_url))
-        books, upstream = Books(stage.database_url), Upstream(stage.simulator_url)
+        books, upstream = StoreView(stage.database_url), SimulatorClient(stage.simulator_url)
         stack.callback(books.close)
         stack.callback(upstream.close)
         watch, deadline = Watch.of(stage.broker_url), Deadline(play_seconds)

@@ -8,7 +8,7 @@ import httpx
 from orchestrator.cli.demo.checks import ProviderView
 
 
-class Upstream:
+class SimulatorClient:
     """Arranges the simulated world, and asks it."""
 
     def __init__(self, url: str) -> None:

@@ -15,7 +15,7 @@ def unknown(settings: "Settings") -> str:
 
     configured = wiring.read_configuration(settings).providers
     with reading() as tx:
-        lives = tx.due_at.providers_of_live_rows() - set(configured)
+        lives = tx.due_work.providers_of_live_rows() - set(configured)
     if lives:
         raise Complaint(
             f"sessions or placements live at {', '.join(sorted(lives))}, which {settings.config} does not name: no"

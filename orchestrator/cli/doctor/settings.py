@@ -23,7 +23,7 @@ def file(settings: "Settings") -> str:
     if settings.config.exists():
         return str(settings.config)
     with reading() as tx:
-        lives = bool(tx.due_at.providers_of_live_rows())
+        lives = bool(tx.due_work.providers_of_live_rows())
     if lives:
         raise Complaint(
             f"{settings.config.absolute()} does not exist, and sessions live: run this where the file is, or name it in"

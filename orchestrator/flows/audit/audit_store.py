@@ -10,7 +10,7 @@ from datetime import timedelta
 from orchestrator.flows.audit.auditor import CHUNK, Auditor
 from orchestrator.flows.engine.batch import Tally
 from orchestrator.flows.engine.services import Services
-from orchestrator.rules.audit.invariants import Finding, turned
+from orchestrator.rules.audit.invariants import Violation, turned
 from orchestrator.store.database import new_token
 from orchestrator.store.queries.audit import Changed
 from orchestrator.store.queries.audit_findings import RAN
@@ -31,10 +31,10 @@ EVENTS, ENTRIES, SESSIONS, ACCOUNTS, ARCHIVED = "events", "entries", "sessions",
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Report:
+class AuditReport:
     """What one run saw."""
 
-    found: Sequence[Finding]
+    found: Sequence[Violation]
     sessions: int
     accounts: int
     behind: bool = False
@@ -46,21 +46,23 @@ def audit_store(services: Services) -> Tally:
     holder = new_token()
     if not services.database.transact(lambda tx: tx.leases.hold(LEASE, holder, tx.now(), LEASE_SECONDS)):
         return Tally()
-    run = _Run(services)
+    run = _AuditRun(services)
     run.look()
     services.database.transact(run.keep)
     services.database.transact(lambda tx: tx.leases.give_back(LEASE, holder))
     return Tally(claimed=run.auditor.sessions + run.auditor.accounts, failed=len(run.auditor.found))
 
 
-def audit_now(services: Services) -> Report:
+def audit_now(services: Services) -> AuditReport:
     """One run, not kept."""
-    run = _Run(services)
+    run = _AuditRun(services)
     run.look()
     return _report(run.auditor, behind=run.behind)
 
 
-def audit_everything(services: Services, progress: Callable[[Report], None] = lambda _: None) -> Report:
+def audit_everything(
+    services: Services, progress: Callable[[AuditReport], None] = lambda _: None
+) -> AuditReport:
     """Every row, whatever was found or summed before, a page at a time."""
     auditor = Auditor(services, anew=True)
     auditor.look_at_what_is_late()
@@ -76,14 +78,14 @@ def audit_everything(services: Services, progress: Callable[[Report], None] = la
     return _report(auditor)
 
 
-class _Run:
+class _AuditRun:
     """One incremental run: where it begins, what it looks at, where the next one begins."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
         self.auditor = Auditor(services, anew=False)
         self.behind = False
-        self._standing: Sequence[Finding] = ()
+        self._standing: Sequence[Violation] = ()
         self._before: Mapping[str, int] = {}
         self._cursors: dict[str, str] = {}
 
@@ -155,5 +157,7 @@ def _pages(
         last = ids[-1]
 
 
-def _report(auditor: Auditor, *, behind: bool = False) -> Report:
-    return Report(found=auditor.found, sessions=auditor.sessions, accounts=auditor.accounts, behind=behind)
+def _report(auditor: Auditor, *, behind: bool = False) -> AuditReport:
+    return AuditReport(
+        found=auditor.found, sessions=auditor.sessions, accounts=auditor.accounts, behind=behind
+    )

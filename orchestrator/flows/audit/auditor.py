@@ -9,9 +9,15 @@ from decimal import Decimal
 from orchestrator.flows.engine.services import Services, close_lease, open_lease, ping_lease
 from orchestrator.rules.audit.check_archive import ArchivedFacts, judge_archived
 from orchestrator.rules.audit.check_rows import judge_account, judge_placement, judge_session
-from orchestrator.rules.audit.invariants import AccountFacts, ArchivedMoney, Check, Finding, Now
+from orchestrator.rules.audit.invariants import (
+    AccountFacts,
+    ArchivedMoney,
+    AuditContext,
+    Invariant,
+    Violation,
+)
 from orchestrator.rules.audit.quota_audit import is_over_quota
-from orchestrator.rules.audit.wait_limits import Patience, longest_unwell, patience
+from orchestrator.rules.audit.wait_limits import WaitLimits, longest_unwell, wait_limits
 from orchestrator.rules.states import Step
 from orchestrator.rules.values import Session
 from orchestrator.store.queries.archive_records import digest_of
@@ -40,14 +46,14 @@ class Auditor:
     def __init__(self, services: Services, *, anew: bool) -> None:
         self._services = services
         self._anew = anew
-        self._found: dict[tuple[Check, str], Finding] = {}
+        self._found: dict[tuple[Invariant, str], Violation] = {}
         self.ledgers: dict[str, Posted] = {}
         """What the accounts that were looked at add up to."""
         self.sessions = 0
         self.accounts = 0
 
     @property
-    def found(self) -> list[Finding]:
+    def found(self) -> list[Violation]:
         """One violation of a check for each subject, by check."""
         return sorted(self._found.values(), key=lambda finding: finding.key)
 
@@ -98,10 +104,10 @@ class Auditor:
         half = len(ids) // 2
         return [*self._look(ids[:half], look), *self._look(ids[half:], look)]
 
-    def _unreadable(self, subject: str, failure: str) -> Finding:
+    def _unreadable(self, subject: str, failure: str) -> Violation:
         with self._services.database.reading() as tx:
             columns = sorted(set(unreadable(tx.connection, subject)))
-        return Finding(Check.ROWS, subject, f"it cannot be read: {', '.join(columns) or failure}")
+        return Violation(Invariant.ROWS, subject, f"it cannot be read: {', '.join(columns) or failure}")
 
     def _look_at_orphans(self, tx: Transaction, ids: Sequence[str]) -> Collection[str]:
         now = self._now(tx)
@@ -164,7 +170,7 @@ class Auditor:
                 raise
             return None
 
-    def _with_usage(self, tx: Transaction, facts: AccountFacts, now: Now) -> AccountFacts:
+    def _with_usage(self, tx: Transaction, facts: AccountFacts, now: AuditContext) -> AccountFacts:
         plan = facts.plan
         if plan.max_sessions is None and plan.max_concurrent is None and plan.max_nodes_total is None:
             return facts
@@ -174,19 +180,19 @@ class Auditor:
             return held
         return replace(held, admissions=tx.audit.admissions(facts.account.id))
 
-    def _now(self, tx: Transaction) -> Now:
+    def _now(self, tx: Transaction) -> AuditContext:
         config = self._services.config
         policies = [config.policy, *(provider.policy for provider in config.providers.values())]
         leases = (lease(policy) for policy in policies for lease in (ping_lease, open_lease, close_lease))
-        return Now(
+        return AuditContext(
             at=tx.now(),
             bounds=config.audit,
             longest_lease=timedelta(seconds=max(leases)) + LEASE_SLACK,
-            patience=self._patience,
+            wait_limits=self._patience,
             events_since=tx.findings.events_since(),
         )
 
-    def _furthest(self, now: Now) -> Mapping[Step, datetime]:
+    def _furthest(self, now: AuditContext) -> Mapping[Step, datetime]:
         """No step lies further ahead at any provider."""
         of_all = [self._patience(provider).waits for provider in (None, *self._services.config.providers)]
         return {step: now.at + max(waits[step] for waits in of_all) for step in of_all[0]}
@@ -196,10 +202,10 @@ class Auditor:
         providers = (None, *self._services.config.providers)
         return min(longest_unwell(self._services.policy(provider)) for provider in providers)
 
-    def _patience(self, provider: str | None) -> Patience:
+    def _patience(self, provider: str | None) -> WaitLimits:
         return patience_at(self._services, provider)
 
-    def _add(self, findings: Iterable[Finding]) -> None:
+    def _add(self, findings: Iterable[Violation]) -> None:
         for finding in findings:
             self._found.setdefault(finding.key, finding)
 
@@ -234,7 +240,7 @@ def _chunks(ids: Collection[str]) -> Iterable[list[str]]:
     return (ordered[n : n + CHUNK] for n in range(0, len(ordered), CHUNK))
 
 
-def patience_at(services: Services, provider: str | None) -> Patience:
+def patience_at(services: Services, provider: str | None) -> WaitLimits:
     """How long is waited at this provider."""
     policy, card = services.policy(provider), services.card(provider) if provider else None
     leases = {
@@ -243,4 +249,4 @@ def patience_at(services: Services, provider: str | None) -> Patience:
         Step.CLOSE: close_lease(policy),
     }
     silence = (card.resolve_after_seconds if card else None) or 0
-    return patience(policy, leases, max(policy.resolve_after_seconds, silence))
+    return wait_limits(policy, leases, max(policy.resolve_after_seconds, silence))

@@ -38,7 +38,7 @@ class AccountBusy(Exception):
         self.account_id = account_id
 
 
-class _Waiting:
+class _WaitingThreads:
     """Threads that wait, by account; bounded for one account and in all."""
 
     def __init__(self, per_account: int, in_all: int) -> None:
@@ -74,8 +74,8 @@ class Crowd:
         self, per_account: int = sys.maxsize, in_all: int = sys.maxsize, lines: tuple[int, int] = (0, 0)
     ) -> None:
         """So many wait in the database. `lines`: so many wait for their turn to do so, for one account and in all."""
-        self._waiting = _Waiting(per_account, in_all)
-        self._lined = _Waiting(*lines)
+        self._waiting = _WaitingThreads(per_account, in_all)
+        self._lined = _WaitingThreads(*lines)
         self._turns: WeakValueDictionary[str, threading.Lock] = WeakValueDictionary()
         self._lock = threading.Lock()
         self._own = threading.local()

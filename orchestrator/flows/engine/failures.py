@@ -5,7 +5,7 @@ import logging
 from orchestrator.store.database import StoreOutage
 
 
-def tell(log: logging.Logger, error: Exception, what: str) -> None:
+def log_failure(log: logging.Logger, error: Exception, what: str) -> None:
     """`what` is not done, because of `error`; an outage fails every row alike, and its trace says nothing new."""
     if isinstance(error, StoreOutage):
         log.error("%s: %s", what, error)

@@ -8,7 +8,7 @@ from orchestrator.client.parsing import parse
 from orchestrator.client.requests import CreditAccount, PutAccount, PutModel
 from orchestrator.flows.engine.services import Services
 from orchestrator.flows.jobs import put_account
-from orchestrator.flows.jobs.catalog_file import CREDIT, PUT_ACCOUNT, PUT_MODEL, Json, Wishes
+from orchestrator.flows.jobs.catalog_file import CREDIT, PUT_ACCOUNT, PUT_MODEL, CatalogFile, Json
 from orchestrator.flows.jobs.perform import perform
 from orchestrator.flows.reports.views import as_text
 from orchestrator.rules.values import Account
@@ -35,7 +35,7 @@ class Change:
         }
 
 
-def apply_wishes(services: Services, wishes: Wishes) -> list[Change]:
+def apply_wishes(services: Services, wishes: CatalogFile) -> list[Change]:
     """Do what is not so already; a refusal of one does not keep the others back."""
     changes = [_put_model(services, model) for model in wishes.models]
     for put, credit in wishes.accounts:

@@ -23,7 +23,7 @@ Json: TypeAlias = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Wishes:
+class CatalogFile:
     """What the file asks for, without a fault: the keyword arguments of jobs."""
 
     models: Sequence[Json]
@@ -31,7 +31,7 @@ class Wishes:
     """Each with its opening credit."""
 
 
-def wishes_of(document: Mapping[str, Any], configuration: Configuration) -> Wishes:
+def read_catalog_file(document: Mapping[str, Any], configuration: Configuration) -> CatalogFile:
     """The wishes in a TOML document. Raises ConfigurationError with every fault."""
     wishes, faults = _read(document, configuration)
     faults = [*_unknown_tables(document), *faults]
@@ -45,7 +45,7 @@ def faults_of(document: Mapping[str, Any], configuration: Configuration) -> Sequ
     return _read(document, configuration)[1]
 
 
-def _read(document: Mapping[str, Any], configuration: Configuration) -> tuple[Wishes, list[Fault]]:
+def _read(document: Mapping[str, Any], configuration: Configuration) -> tuple[CatalogFile, list[Fault]]:
     faults: list[Fault] = []
     models, accounts = (_entries(document, key, faults) for key in ("models", "accounts"))
     for n, model in enumerate(models):
@@ -54,7 +54,7 @@ def _read(document: Mapping[str, Any], configuration: Configuration) -> tuple[Wi
     for n, (put, credit) in enumerate(wanted):
         faults += _account_faults(f"accounts[{n}]", put, credit, configuration)
     faults += [*_repeated("models", models), *_repeated("accounts", accounts)]
-    return Wishes(models=models, accounts=wanted), faults
+    return CatalogFile(models=models, accounts=wanted), faults
 
 
 def _unknown_tables(document: Mapping[str, Any]) -> Iterator[Fault]:

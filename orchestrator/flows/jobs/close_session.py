@@ -38,4 +38,4 @@ def close_session(services: Services, tx: Transaction, request: CloseSession) ->
 def _end_by_hand(work: AccountWork, session: Session, request: CloseSession) -> Session:
     for placement in work.tx.placements.unended(session.id):
         force_close.end(work.tx, placement, request, work.now)
-    return transitions.session_may_be_over(work, session)
+    return transitions.finish_if_closed(work, session)

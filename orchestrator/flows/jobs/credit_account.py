@@ -32,7 +32,7 @@ def credit_account(services: Services, tx: Transaction, request: CreditAccount) 
         message = f"account {work.account.id} would hold more than {LARGEST_BALANCE} {request.currency}"
         raise Refusal(ErrorCode.LIMIT_EXCEEDED, message, field="amount", limit=str(LARGEST_BALANCE))
     if known is None:
-        work.look_at_funds()
+        work.recompute_funds()
         work.credit(request.amount, key)
         tx.outbox.add([events.credited(work.account, views.as_text(request.amount), request.key)])
     return views.of_account(work.finish())

@@ -29,7 +29,7 @@ def debit_account(services: Services, tx: Transaction, request: DebitAccount) ->
         raise Refusal(ErrorCode.CONFLICT, message, key=request.key)
     if known is None:
         _check_covered(work, request)
-        work.look_at_funds()
+        work.recompute_funds()
         work.debit(request.amount, debit_key(request.account_id, request.key), note)
         amount = views.as_text(request.amount)
         tx.outbox.add([events.debited(work.account, amount, request.key, request.reason, request.author)])

@@ -26,6 +26,6 @@ def delete_session(services: Services, tx: Transaction, request: DeleteSession) 
             session, "a session that is over or never started can be deleted; close it first"
         )
     saved = work.keep(session, replace(session, deleted_at=work.now))
-    work.place_freed()
+    work.note_freed_capacity()
     work.finish()
     return views.of_session(tx, saved, work.now)

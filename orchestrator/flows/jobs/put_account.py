@@ -24,8 +24,8 @@ def put_account(services: Services, tx: Transaction, request: PutAccount) -> Map
     if services.config.terms_of(after).plan.overdraft_limit < work.terms.plan.overdraft_limit:
         _post_costs(work)  # what ran until now ran within the old limit
     work.account = as_wanted(work.account, request)
-    work.look_at_funds()
-    work.place_freed()
+    work.recompute_funds()
+    work.note_freed_capacity()
     return views.of_account(work.finish())
 
 

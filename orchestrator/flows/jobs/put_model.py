@@ -20,5 +20,5 @@ def put_model(services: Services, tx: Transaction, request: PutModel) -> Mapping
         raise Refusal(ErrorCode.INVALID_REQUEST, message, faults=[fault])
     if tx.models.get(model.id) != model:
         tx.models.put(model)
-        tx.queues.make_waiting_for_model_due(model.id, tx.now())
+        tx.queues.wake_waiting_for_model(model.id, tx.now())
     return views.of_model(model)

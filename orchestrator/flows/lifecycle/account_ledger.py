@@ -12,7 +12,7 @@ from orchestrator.store.queries.ledger import Entry, book_of
 from orchestrator.store.transaction import Transaction
 
 
-class Books:
+class AccountLedger:
     """Postings of one transaction, under the account's lock."""
 
     def __init__(self, tx: Transaction, now: datetime) -> None:

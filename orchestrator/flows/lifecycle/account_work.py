@@ -11,11 +11,11 @@ from typing import TypeVar
 from orchestrator.flows.engine.crowd import STOPS_AT_ONCE, StopsFirst
 from orchestrator.flows.engine.services import Services
 from orchestrator.flows.lifecycle import transitions
-from orchestrator.flows.lifecycle.account_ledger import Books
+from orchestrator.flows.lifecycle.account_ledger import AccountLedger
 from orchestrator.flows.lifecycle.burning import Burning
 from orchestrator.flows.lifecycle.overdue import Overdue
 from orchestrator.rules import events
-from orchestrator.rules.admission.quota import Terms, Usage
+from orchestrator.rules.admission.quota import AccountTerms, Usage
 from orchestrator.rules.billing import funds, money
 from orchestrator.rules.billing.groups import Phase
 from orchestrator.rules.refusals import ErrorCode
@@ -39,7 +39,7 @@ class AccountWork:
         self.now = now
         self.account = account
         self._before = account
-        self._books = Books(tx, self.now)
+        self._books = AccountLedger(tx, self.now)
         self.burning = Burning(tx, account, services.few_sessions)
         self._usage: Usage | None = None
         self._looks_at_funds = False
@@ -47,7 +47,7 @@ class AccountWork:
         self._freed = False
 
     @property
-    def terms(self) -> Terms:
+    def terms(self) -> AccountTerms:
         """What binds the account, as it is now."""
         return self.services.config.terms_of(self.account)
 
@@ -97,7 +97,7 @@ class AccountWork:
             return self._end(session, idle.reason, idle.at, idle.detail)
         return self._end(session, reason, at, detail)
 
-    def look_at_funds(self) -> None:
+    def recompute_funds(self) -> None:
         """Let `finish` work the funds out anew."""
         self._looks_at_funds = True
 
@@ -140,7 +140,7 @@ class AccountWork:
         saved = self.tx.sessions.save(before, after)
         self.remember(saved)
         if funds.burning(before) is not funds.burning(saved):
-            self.look_at_funds()  # another set of sessions burns money now
+            self.recompute_funds()  # another set of sessions burns money now
         if saved.state is not before.state and saved.state in TERMINAL | {State.STOPPING}:
             self._freed = True  # its slot, or the funds that it would have burnt
         if saved.next_step is not None and saved.next_step_at is not None and saved.next_step_at <= self.now:
@@ -157,7 +157,7 @@ class AccountWork:
             if live and session.stop_at is not None and session.stop_at <= self.now:
                 self._overdue.put(session)
 
-    def place_freed(self) -> None:
+    def note_freed_capacity(self) -> None:
         """A slot, a name or funds became free here: the account's queue looks again."""
         self._freed = True
 
@@ -202,7 +202,7 @@ class AccountWork:
     def finish(self) -> Account:
         """Work out the funds and the account's next step; wake whoever may now be admitted."""
         if self._freed:
-            self.tx.queues.make_next_queued_due(self.account.id, self.now)
+            self.tx.queues.wake_next_queued(self.account.id, self.now)
         account = self._with_funds(self.account)
         moving = not self.burning.was_read or Phase.MOVING in self.burning.phases
         after = funds.plan_account(account, self.services.policy(None), self.now, moving=moving)
@@ -215,7 +215,7 @@ class AccountWork:
         """Where not every session of the account can be read: keep its money, and leave the end of its funds as it
         was."""
         if self._freed:
-            self.tx.queues.make_next_queued_due(self.account.id, self.now)
+            self.tx.queues.wake_next_queued(self.account.id, self.now)
         self.account = self.tx.accounts.save(self._before, self.account, self.now)
 
     # inside
@@ -243,7 +243,7 @@ class AccountWork:
         before = self.tx.sessions.lock(session.id)
         assert before is not None
         placements = [
-            transitions.no_longer_wanted(self, placement, before)
+            transitions.begin_close(self, placement, before)
             for placement in self.tx.placements.unended(before.id)
         ]
         over = not any(placement.state in UNENDED for placement in placements)
@@ -258,7 +258,7 @@ class AccountWork:
         )
         saved = self.keep(before, at_rest(stopped))
         if before.queue_reason == ErrorCode.NO_CAPACITY:
-            transitions.let_another_look(self, before)
+            transitions.wake_next_waiter(self, before)
         if reason is StopReason.BALANCE_EXHAUSTED:
             self.tx.outbox.add([events.exhausted(self.account, saved)])
         return saved

@@ -63,7 +63,7 @@ def delete(services: Services, tx: Transaction, session_id: str) -> Mapping[str,
     work, tombstone = found
     tx.archive.mark_deleted([session_id], work.now)
     tx.outbox.add([deleted_event(tombstone)])
-    work.place_freed()
+    work.note_freed_capacity()
     work.finish()
     return view(replace(tombstone, deleted_at=work.now), work.now)
 

@@ -44,8 +44,8 @@ def _confirmed(tx: Transaction, placement: Placement, detail: str | None, now: d
     """An operator says that it is gone: the proof for platforms that cannot be asked."""
     proof = f"an operator confirmed it: {detail}" if detail else "an operator confirmed it"
     if placement.state is PlacementState.CLOSING:
-        return transitions.closed(tx, placement, proof, now)
-    return transitions.never_opened(tx, placement, proof, now)
+        return transitions.end_closed(tx, placement, proof, now)
+    return transitions.end_never_opened(tx, placement, proof, now)
 
 
 def _forced(tx: Transaction, placement: Placement, by: str, why: str, now: datetime) -> Placement:
@@ -61,4 +61,6 @@ def _forced(tx: Transaction, placement: Placement, by: str, why: str, now: datet
     for state in _ON_THE_WAY.get(placement.state, ()):
         step = Step.CLOSE if state is PlacementState.CLOSING else Step.RESOLVE
         current = tx.placements.save(current, replace(current, state=state, next_step=step, next_step_at=now))
-    return transitions.closed(tx, current, f"none: {by} forced it without the provider's proof: {why}", now)
+    return transitions.end_closed(
+        tx, current, f"none: {by} forced it without the provider's proof: {why}", now
+    )

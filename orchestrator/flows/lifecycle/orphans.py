@@ -8,7 +8,7 @@ from typing import Any
 
 from orchestrator.flows.engine.services import Services
 from orchestrator.rules.billing.money import MICRO
-from orchestrator.rules.reconcile.lists import Live
+from orchestrator.rules.reconcile.lists import ListedResource
 from orchestrator.rules.states import PlacementState, Step
 from orchestrator.rules.values import ModelType, Placement
 from orchestrator.store.transaction import Transaction
@@ -91,7 +91,7 @@ def add_stranger(
     tx: Transaction,
     provider: str,
     credential: str | None,
-    live: Live,
+    live: ListedResource,
     now: datetime,
     since: datetime,
     why: str,
@@ -123,7 +123,7 @@ def add_stranger(
     return tx.placements.insert(row)
 
 
-def _price(tx: Transaction, provider: str, live: Live) -> tuple[Decimal, str]:
+def _price(tx: Transaction, provider: str, live: ListedResource) -> tuple[Decimal, str]:
     served = [model for model in tx.models.listed() if provider in model.providers]
     dearest = max(served, key=lambda model: model.price_per_node_hour, default=None)
     price, currency = (dearest.price_per_node_hour, dearest.currency) if dearest else (Decimal(0), "USD")

@@ -14,7 +14,7 @@ from orchestrator.rules.values import Policy, Session
 
 
 @dataclass(frozen=True, slots=True)
-class Stop:
+class DueStop:
     """A session that has to stop: `due` is when that is decided, and its rule says with effect at which instant."""
 
     session: Session
@@ -46,7 +46,7 @@ class Overdue:
         """Forget this session: it has stopped."""
         self._sessions.pop(session_id, None)
 
-    def earliest(self, end: FundsEnd | None, load: Callable[[str], Session | None]) -> Stop | None:
+    def earliest(self, end: FundsEnd | None, load: Callable[[str], Session | None]) -> DueStop | None:
         """Return the stop that comes first, with the end of the funds among them."""
         stops = [stop for stop in (self._of_funds(end, load), self._of_rules()) if stop is not None]
         return min(stops, key=lambda stop: (stop.due, stop.session.id), default=None)
@@ -56,7 +56,7 @@ class Overdue:
         firsts = ((one, self._first(one, None)) for one in self._sessions.values())
         return [one for one, first in firsts if first is None or first.due != one.stop_at]
 
-    def _of_rules(self) -> Stop | None:
+    def _of_rules(self) -> DueStop | None:
         while self._due:
             due, session_id = self._due[0]
             session = self._sessions.get(session_id)
@@ -66,15 +66,15 @@ class Overdue:
             heapq.heappop(self._due)  # it has stopped or changed since
         return None
 
-    def _of_funds(self, end: FundsEnd | None, load: Callable[[str], Session | None]) -> Stop | None:
+    def _of_funds(self, end: FundsEnd | None, load: Callable[[str], Session | None]) -> DueStop | None:
         if end is None or end.at > self._now:
             return None
         session = self._sessions.get(end.session_id) or load(end.session_id)
         assert session is not None  # the funds are worked out from the account's own sessions
         return self._first(session, end)
 
-    def _first(self, session: Session, end: FundsEnd | None) -> Stop | None:
+    def _first(self, session: Session, end: FundsEnd | None) -> DueStop | None:
         forecast = next_stop(session, self._policy(session), end)
         if forecast.stop_at is None or forecast.stop_at > self._now:
             return None
-        return Stop(session, forecast.stop_at, forecast.candidates[0])
+        return DueStop(session, forecast.stop_at, forecast.candidates[0])

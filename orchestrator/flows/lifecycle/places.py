@@ -9,7 +9,7 @@ from typing import Any
 from zlib import crc32
 
 from orchestrator.flows.engine.services import Services
-from orchestrator.rules.admission.places import Choice, attempts, choices, fared_ill, remembered
+from orchestrator.rules.admission.places import Choice, attempts, choices, failed_at, remembered
 from orchestrator.rules.values import Credential, Model, Placement, Policy, RefusedBy, Session
 from orchestrator.store.transaction import Transaction
 
@@ -72,7 +72,7 @@ def take_place(
     earlier = remembered(tx.placements.of_session(session.id), now)
     tried = _tried(services, earlier) | others
     providers = [name for name in providers_for(services, session, model) if (name, EVERYWHERE) not in tried]
-    ill = fared_ill(earlier, now)
+    ill = failed_at(earlier, now)
     for choice in choices(providers, tx.brakes.all(), ill, beside_brakes=beside_brakes):
         place = _take_at(services, tx, session, choice, tried, now)
         if place is not None:

@@ -67,7 +67,7 @@ def starting_at(session: Session, place: Place, now: datetime) -> Session:
 
 
 def waiting_at(session: Session, now: datetime) -> Session:
-    """The session as it enters STARTING, to be placed where its own end makes room: `session_may_be_over` goes on."""
+    """The session as it enters STARTING, to be placed where its own end makes room: `finish_if_closed` goes on."""
     return replace(
         given_back(without_doubts(session)),
         state=State.STARTING,
@@ -85,7 +85,7 @@ def next_attempt(work: "AccountWork", before: Session, noted: Session) -> Sessio
     if model is None or places.attempts_left(work.tx, before, policy, work.now) < 1:
         return None
     for placement in work.tx.placements.unended(before.id):
-        no_longer_wanted(work, placement, before)
+        begin_close(work, placement, before)
     first_entry = noted.starting_at or work.now  # attempts share one start_timeout
     by = first_entry + timedelta(seconds=policy.start_timeout_seconds)
     place = places.take_place_by(work.services, work.tx, before, model, work.now, by)
@@ -143,7 +143,7 @@ def move_on(
     if lost:
         note_lost(work.tx, before, work.now)
     for placement in work.tx.placements.unended(before.id):
-        no_longer_wanted(work, placement, before)
+        begin_close(work, placement, before)
     interrupted = replace(work.stop_running(before, at), stop_detail=detail)
     if place is None:
         work.keep(before, work.planned(waiting_at(interrupted, work.now)))
@@ -160,28 +160,28 @@ def note_lost(tx: Transaction, session: Session, now: datetime) -> None:
         tx.placements.save(placement, replace(placement, lost_at=now))
 
 
-def no_longer_wanted(work: "AccountWork", placement: Placement, session: Session) -> Placement:
+def begin_close(work: "AccountWork", placement: Placement, session: Session) -> Placement:
     """Bring a placement on its way out. One that is being opened waits for that outcome: no close overtakes it."""
     match placement.state:
         case PlacementState.OPENING if placement.sent_at is None:
             why = f": {placement.last_answer}" if placement.last_answer else ""
-            return never_opened(work.tx, placement, f"nothing was sent{why}", work.now)
+            return end_never_opened(work.tx, placement, f"nothing was sent{why}", work.now)
         case PlacementState.OPENING | PlacementState.UNKNOWN:
             return work.tx.placements.save(placement, replace(placement, closing_since=work.now))
         case PlacementState.OPEN:
-            return _begin_close(work, placement, session)
+            return _close_open_placement(work, placement, session)
         case PlacementState.CLOSING | PlacementState.CLOSED | PlacementState.NEVER_OPENED:
             return placement
         case unknown:
             assert_never(unknown)
 
 
-def never_opened(tx: Transaction, placement: Placement, proof: str, now: datetime) -> Placement:
+def end_never_opened(tx: Transaction, placement: Placement, proof: str, now: datetime) -> Placement:
     """It certainly does not exist: refused, not sent, or found to be nowhere."""
     return _end(tx, placement, PlacementState.NEVER_OPENED, proof, now)
 
 
-def found_and_ended(
+def end_found_closed(
     tx: Transaction, placement: Placement, handle: str, proof: str, now: datetime
 ) -> Placement:
     """Its open had made this, of which nobody had heard: it lived, and was closed as it was found."""
@@ -193,12 +193,12 @@ def found_and_ended(
     return _end(tx, known, PlacementState.CLOSED, proof, now, before=placement)
 
 
-def closed(tx: Transaction, placement: Placement, proof: str, now: datetime) -> Placement:
+def end_closed(tx: Transaction, placement: Placement, proof: str, now: datetime) -> Placement:
     """Proven closed."""
     return _end(tx, placement, PlacementState.CLOSED, proof, now)
 
 
-def session_may_be_over(work: "AccountWork", session: Session) -> Session:
+def finish_if_closed(work: "AccountWork", session: Session) -> Session:
     """A stopping session whose placements have all ended has stopped; one that waited for that end goes on."""
     if session.state is State.STARTING:
         return _placed_again(work, session)
@@ -222,11 +222,11 @@ def _placed_again(work: "AccountWork", session: Session) -> Session:
     return work.stop(current, reason, work.now, current.stop_detail or "nowhere left to try")
 
 
-def let_another_look(work: "AccountWork", session: Session) -> None:
+def wake_next_waiter(work: "AccountWork", session: Session) -> None:
     """Whoever was woken for a free key does not need it, or not that one: another that waits looks."""
     model = work.tx.models.get(session.model_id)
     for provider in model.providers if model is not None else ():
-        work.tx.queues.make_waiting_for_provider_due(
+        work.tx.queues.wake_waiting_for_provider(
             provider,
             work.now,
             credential=session.pinned_credential,
@@ -234,7 +234,7 @@ def let_another_look(work: "AccountWork", session: Session) -> None:
         )
 
 
-def _begin_close(work: "AccountWork", placement: Placement, session: Session) -> Placement:
+def _close_open_placement(work: "AccountWork", placement: Placement, session: Session) -> Placement:
     at = work.now
     if session.leased_at is not None:  # a ping was claimed and may be about to begin
         at = max(at, session.leased_at + timedelta(seconds=PING_BEGINS_WITHIN * 1.1))
@@ -271,7 +271,7 @@ def _end(
         attempts=0,
     )
     saved = tx.placements.save(before or placement, ended)
-    tx.queues.make_waiting_for_provider_due(
+    tx.queues.wake_waiting_for_provider(
         placement.provider,
         now,
         credential=placement.credential,

@@ -1,7 +1,7 @@
 """An operator accepts the store's clock: its time is right, and every process goes by it from now on."""
 
 from orchestrator.flows.upstream.installation_alarms import close_alarm
-from orchestrator.rules.installation.clock import Known
+from orchestrator.rules.installation.clock import KnownTime
 from orchestrator.rules.installation.installation_alarms import InstallationAlarmKind
 from orchestrator.store.database import Database
 from orchestrator.store.transaction import Transaction
@@ -9,10 +9,10 @@ from orchestrator.store.transaction import Transaction
 ACCEPTED = "an operator accepted the clock's time"
 
 
-def accept_clock(database: Database) -> Known | None:
+def accept_clock(database: Database) -> KnownTime | None:
     """Accept the clock's time. Return what all processes know from now on; None where no jump stands."""
 
-    def accept(tx: Transaction) -> Known | None:
+    def accept(tx: Transaction) -> KnownTime | None:
         known = tx.clock.known(lock=True)
         after = None if known is None else database.time.accepted(tx.connection, known)
         if after is None:

@@ -43,13 +43,13 @@ def archive_sessions(
     kept = services.config.retention.sessions_kept
     if kept is None:
         return 0
-    run = _Run(services, kept, rest, most_rows)
+    run = _ArchiveRun(services, kept, rest, most_rows)
     while run.look():
         pass
     return run.moved
 
 
-class _Run:
+class _ArchiveRun:
     """One run: what has left, and what could not be read."""
 
     def __init__(

@@ -99,7 +99,7 @@ def _correct_apart(services: Services, account_id: str, shift: timedelta) -> Non
 
 def _finish(work: AccountWork, shift: timedelta) -> None:
     work.account = correction.corrected_account(work.account, shift, work.now, POST_EVERY)
-    work.look_at_funds()
+    work.recompute_funds()
     work.finish()
 
 

@@ -23,14 +23,14 @@ ACCOUNTS, SESSIONS = 100, 50
 def delete_ended(services: Services) -> int:
     """Return how many were deleted. It goes on until none is left that can be, or until the process begins to leave."""
     after = services.config.delete_after()
-    run = _Run(services)
+    run = _DeletionRun(services)
     done = sum(run.plans([plan], span) for plan, span in sorted(after.plans.items()))
     if after.others is not None:
         done += run.plans(sorted(after.own), after.others, others=True)
     return done
 
 
-class _Run:
+class _DeletionRun:
     """One run: what it deletes, and what it could not read and leaves to the next."""
 
     def __init__(self, services: Services) -> None:
@@ -109,7 +109,7 @@ def _deleted(services: Services, tx: Transaction, account_id: str, ids: Sequence
         return 0
     deleted = _live(work, ids) + _archived(work, ids)
     if deleted:
-        work.place_freed()
+        work.note_freed_capacity()
     work.finish()
     return deleted
 

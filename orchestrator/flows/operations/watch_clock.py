@@ -6,7 +6,7 @@ from orchestrator.flows.engine.services import Services
 from orchestrator.flows.operations.correct_times import correct_times
 from orchestrator.flows.upstream.installation_alarms import close_alarm, open_alarm
 from orchestrator.rules.installation import clock as rule
-from orchestrator.rules.installation.clock import Known
+from orchestrator.rules.installation.clock import KnownTime
 from orchestrator.rules.installation.installation_alarms import InstallationAlarmKind
 from orchestrator.store.transaction import Transaction
 
@@ -25,7 +25,7 @@ def watch_clock(services: Services) -> int:
     return correct_rows(services, known, now) if rule.to_correct(known, now) else 0
 
 
-def correct_rows(services: Services, known: Known, began: datetime) -> int:
+def correct_rows(services: Services, known: KnownTime, began: datetime) -> int:
     """One pass over the rows, begun at this time; then remember whether another is due. Return how many were looked
     at."""
     passed = correct_times(services, known.shift, upkeep=rule.is_first_correction(known))

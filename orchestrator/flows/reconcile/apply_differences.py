@@ -11,8 +11,8 @@ from orchestrator.flows.lifecycle import orphans
 from orchestrator.flows.lifecycle.account_work import AccountWork, after_stops, on_account
 from orchestrator.flows.steps.ping import deaths
 from orchestrator.flows.steps.ping.ping_due import give_up
-from orchestrator.rules.reconcile.lists import Finding, Kind
-from orchestrator.rules.sessions.decide import GiveUp, Stop, after_the_platforms_word
+from orchestrator.rules.reconcile.lists import Action, Difference
+from orchestrator.rules.sessions.decide import GiveUp, Stop, after_platform_status
 from orchestrator.rules.states import PlacementState, Step
 from orchestrator.rules.values import Placement, Session
 from orchestrator.store.transaction import Transaction
@@ -20,18 +20,18 @@ from orchestrator.store.transaction import Transaction
 log = logging.getLogger(__name__)
 
 
-def carry_out(services: Services, provider: str, ref: str | None, finding: Finding) -> bool:
+def carry_out(services: Services, provider: str, ref: str | None, finding: Difference) -> bool:
     """Whether anything was done. A failure is its own: it is logged, and the next list shows it again."""
 
     def act(tx: Transaction) -> bool:
         match finding.kind:
-            case Kind.ADOPT:
+            case Action.ADOPT:
                 return _adopt(tx, provider, finding)
-            case Kind.CLOSE:
+            case Action.CLOSE:
                 return _close(services, tx, provider, ref, finding)
-            case Kind.END:
+            case Action.END:
                 return _end(services, tx, finding)
-            case Kind.WAIT | Kind.REPORT:
+            case Action.WAIT | Action.REPORT:
                 return False
             case unknown:
                 assert_never(unknown)
@@ -39,11 +39,11 @@ def carry_out(services: Services, provider: str, ref: str | None, finding: Findi
     try:
         return after_stops(services, act)
     except Exception as error:  # noqa: BLE001  (it is told, and the next look finds it again)
-        failures.tell(log, error, f"nothing is done about {finding.handle} at {provider}")
+        failures.log_failure(log, error, f"nothing is done about {finding.handle} at {provider}")
         return False
 
 
-def _adopt(tx: Transaction, provider: str, finding: Finding) -> bool:
+def _adopt(tx: Transaction, provider: str, finding: Difference) -> bool:
     """Let the lost open's own resolve look now, at this handle first where the name says that it is its own."""
     placement = tx.placements.lock(finding.placement_id or "")
     now = tx.now()
@@ -66,7 +66,7 @@ def _is_unsure(placement: Placement, now: datetime) -> bool:
     return unsure and not leased and placement.sent_at is not None
 
 
-def _close(services: Services, tx: Transaction, provider: str, ref: str | None, finding: Finding) -> bool:
+def _close(services: Services, tx: Transaction, provider: str, ref: str | None, finding: Difference) -> bool:
     """An orphan's row; the close is its step, retried for ever like every other."""
     if finding.live is None or tx.placements.handle_is_known(provider, finding.handle):
         return False
@@ -82,7 +82,7 @@ def _close(services: Services, tx: Transaction, provider: str, ref: str | None, 
     return True
 
 
-def _end(services: Services, tx: Transaction, finding: Finding) -> bool:
+def _end(services: Services, tx: Transaction, finding: Difference) -> bool:
     """Its session is over, or moves on, unless it has answered or changed since."""
     placement = tx.placements.get(finding.placement_id or "")
     if placement is None or placement.account_id is None or placement.session_id is None:
@@ -97,14 +97,14 @@ def _end(services: Services, tx: Transaction, finding: Finding) -> bool:
     return ended
 
 
-def _still_serves(session: Session, placement: Placement, finding: Finding) -> bool:
+def _still_serves(session: Session, placement: Placement, finding: Difference) -> bool:
     answered = session.last_alive_at is not None and session.last_alive_at > finding.since
     return placement.state is PlacementState.OPEN and placement.handle == finding.handle and not answered
 
 
-def _end_session(work: AccountWork, session: Session, finding: Finding) -> bool:
+def _end_session(work: AccountWork, session: Session, finding: Difference) -> bool:
     """As a ping does that hears the platform's own word: the brake of pings does not hold it."""
-    match after_the_platforms_word(session, work.now, finding.why, expired=finding.expired):
+    match after_platform_status(session, work.now, finding.why, expired=finding.expired):
         case Stop() as ending:
             deaths.end(work, session, ending, confirmed=True)
         case GiveUp(detail=detail):

@@ -8,7 +8,7 @@ from datetime import datetime
 from orchestrator.flows.engine.services import Services
 from orchestrator.flows.steps.targets import target_of
 from orchestrator.providers.port.driver import Driver, Life, Status
-from orchestrator.rules.reconcile.lists import Finding, Kind
+from orchestrator.rules.reconcile.lists import Action, Difference
 from orchestrator.rules.values import Placement
 
 #: Seconds, for one question; and how many are under way at once.
@@ -17,17 +17,17 @@ STATUS_TIMEOUT, QUESTIONS = 30.0, 8
 OVER = frozenset({Life.STOPPED, Life.FAILED, Life.GONE})
 
 
-def confirmed(services: Services, provider: str, findings: Sequence[Finding]) -> list[Finding]:
+def confirmed(services: Services, provider: str, findings: Sequence[Difference]) -> list[Difference]:
     """What lists call gone is asked about once more, where the platform can be asked about one of them."""
     driver = services.drivers[provider]
-    doubtful = [one for one in findings if one.kind is Kind.END]
+    doubtful = [one for one in findings if one.kind is Action.END]
     if not doubtful or not driver.card.tells_status:
         return list(findings)
     with services.database.reading() as tx:
         rows = {one.handle: tx.placements.get(one.placement_id or "") for one in doubtful}
         now = tx.now()
     said = services.loop.run(_statuses(services, driver, rows, now))
-    return [_with_status(one, said.get(one.handle)) if one.kind is Kind.END else one for one in findings]
+    return [_with_status(one, said.get(one.handle)) if one.kind is Action.END else one for one in findings]
 
 
 async def _statuses(
@@ -47,10 +47,12 @@ async def _statuses(
     return dict(zip(asked, answers, strict=True))
 
 
-def _with_status(finding: Finding, status: Status | None) -> Finding:
+def _with_status(finding: Difference, status: Status | None) -> Difference:
     if status is None:
-        return replace(finding, kind=Kind.WAIT, why=f"{finding.why}; nothing more could be asked")
+        return replace(finding, kind=Action.WAIT, why=f"{finding.why}; nothing more could be asked")
     said = status.detail or status.life.value
     if status.life not in OVER:
-        return replace(finding, kind=Kind.WAIT, why=f"{finding.why}, but its status does not say so: {said}")
+        return replace(
+            finding, kind=Action.WAIT, why=f"{finding.why}, but its status does not say so: {said}"
+        )
     return replace(finding, why=f"{finding.why}, and its status: {said}", expired=status.expired)

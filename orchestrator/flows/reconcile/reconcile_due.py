@@ -14,13 +14,13 @@ from orchestrator.flows.engine.batch import Tally
 from orchestrator.flows.engine.services import Services
 from orchestrator.flows.reconcile import apply_differences
 from orchestrator.flows.reconcile.ask_status import OVER, confirmed
-from orchestrator.flows.reconcile.reports import Outcome, Report, Wish
+from orchestrator.flows.reconcile.reports import Outcome, ReconcileReport, Wish
 from orchestrator.observability import metrics
 from orchestrator.providers.port.driver import Listed
 from orchestrator.providers.port.errors import ProviderError
 from orchestrator.rules.events import Event, rfc3339
 from orchestrator.rules.reconcile import compare as rule
-from orchestrator.rules.reconcile.lists import Finding, Live, Picture, Terms
+from orchestrator.rules.reconcile.lists import Difference, ListedResource, ReconcileInput, ReconcilePolicy
 from orchestrator.rules.sessions.names import is_usable_handle
 from orchestrator.rules.values import Sighting
 from orchestrator.store.transaction import Transaction
@@ -44,10 +44,10 @@ def reconcile_due(services: Services) -> Tally:
     return Tally(claimed=len(due), settled=done)
 
 
-def reconcile(services: Services, wish: Wish, provider: str | None = None) -> list[Report]:
+def reconcile(services: Services, wish: Wish, provider: str | None = None) -> list[ReconcileReport]:
     """By hand, now. A key whose secret is not here is reported, for nothing is known of it."""
     lacking = [
-        Report(provider=name, credential=ref, problem=f"its secret is not here: {ref}")
+        ReconcileReport(provider=name, credential=ref, problem=f"its secret is not here: {ref}")
         for name, driver in services.drivers.items()
         if driver.card.can_list and provider in (None, name)
         for ref in sorted(services.lacking(name))
@@ -80,25 +80,25 @@ def _is_time(services: Services, provider: str, ref: str | None) -> bool:
     )
 
 
-def _reconciled(services: Services, provider: str, ref: str | None, wish: Wish) -> Report:
+def _reconciled(services: Services, provider: str, ref: str | None, wish: Wish) -> ReconcileReport:
     """One key, by one worker at a time; a dry run takes no lease, for it writes nothing."""
     if wish.dry_run:
         return _compared(services, provider, ref, wish)
     lease, holder = f"reconcile:{provider}:{ref}", services.database.identity.new_token()
     if not services.database.transact(lambda tx: tx.leases.hold(lease, holder, tx.now(), LEASE_SECONDS)):
-        return Report(provider=provider, credential=ref, problem="another worker is at it")
+        return ReconcileReport(provider=provider, credential=ref, problem="another worker is at it")
     report = _compared(services, provider, ref, wish)
     services.database.transact(lambda tx: tx.leases.give_back(lease, holder))
     return report
 
 
-def _compared(services: Services, provider: str, ref: str | None, wish: Wish) -> Report:
+def _compared(services: Services, provider: str, ref: str | None, wish: Wish) -> ReconcileReport:
     begun = services.loop.time()
     asked_at = _now(services)
     listed = services.loop.run(_list(services, provider, ref))
     if isinstance(listed, str):
-        return Report(provider=provider, credential=ref, problem=listed)
-    report = Report(provider=provider, credential=ref, listed=len(listed))
+        return ReconcileReport(provider=provider, credential=ref, problem=listed)
+    report = ReconcileReport(provider=provider, credential=ref, listed=len(listed))
     with services.database.reading() as tx:
         picture = _picture(services, tx, provider, ref, asked_at, listed)
         elsewhere = tx.sightings.missing_elsewhere(provider, ref)
@@ -124,7 +124,7 @@ def _compared(services: Services, provider: str, ref: str | None, wish: Wish) ->
     return replace(report, outcomes=outcomes)
 
 
-async def _list(services: Services, provider: str, ref: str | None) -> list[Live] | str:
+async def _list(services: Services, provider: str, ref: str | None) -> list[ListedResource] | str:
     """What lives there under this key, or why that cannot be told."""
     try:
         async with asyncio.timeout(LIST_TIMEOUT):
@@ -141,8 +141,8 @@ async def _list(services: Services, provider: str, ref: str | None) -> list[Live
     return [_live(one) for one in listed]
 
 
-def _live(one: Listed) -> Live:
-    return Live(
+def _live(one: Listed) -> ListedResource:
+    return ListedResource(
         handle=one.handle,
         name=one.name,
         opened_at=one.opened_at,
@@ -159,8 +159,8 @@ def _picture(
     provider: str,
     ref: str | None,
     asked_at: datetime,
-    listed: Sequence[Live],
-) -> Picture:
+    listed: Sequence[ListedResource],
+) -> ReconcileInput:
     fingerprint = None if ref is None else services.secrets.fingerprint(ref)
     ours = tx.sightings.unended(provider, ref, fingerprint, tx.now())
     known = {one.handle for one in ours}
@@ -169,7 +169,7 @@ def _picture(
     before = tx.sightings.of_key(provider, ref)
     handles = {one.handle for one in unknown}
     elsewhere = tx.sightings.serving_under(_of_other_kinds(services, provider), provider, handles, names)
-    return Picture(
+    return ReconcileInput(
         asked_at=asked_at,
         listed=[
             replace(one, foreign=one.foreign or bool({one.handle, one.name} & elsewhere)) for one in listed
@@ -187,10 +187,10 @@ def _of_other_kinds(services: Services, provider: str) -> list[str]:
     return [name for name, driver in drivers.items() if driver != drivers[provider]]
 
 
-def _terms(services: Services, provider: str, installation: str | None) -> Terms:
+def _terms(services: Services, provider: str, installation: str | None) -> ReconcilePolicy:
     policy, card = services.policy(provider), services.drivers[provider].card
     lag = card.resolve_after_seconds or 0  # what an open made may be missing from lists for so long
-    return Terms(
+    return ReconcilePolicy(
         min_age=timedelta(seconds=max(policy.reconcile_min_age_seconds, lag)),
         confirm_after=timedelta(seconds=policy.reconcile_confirm_seconds),
         clock_skew=timedelta(seconds=policy.reconcile_clock_skew_seconds),
@@ -202,7 +202,7 @@ def _terms(services: Services, provider: str, installation: str | None) -> Terms
     )
 
 
-def _remember(tx: Transaction, report: Report, findings: Sequence[Finding]) -> None:
+def _remember(tx: Transaction, report: ReconcileReport, findings: Sequence[Difference]) -> None:
     """What this list leaves open is what the next one confirms; a refusal is an alarm, once an hour."""
     provider, ref = report.provider, report.credential
     seen = {

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from orchestrator.rules.reconcile.lists import Finding, Kind
+from orchestrator.rules.reconcile.lists import Action, Difference
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -20,12 +20,12 @@ class Wish:
 class Outcome:
     """A finding, and whether what follows from it was done; in a dry run nothing is."""
 
-    finding: Finding
+    finding: Difference
     done: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Report:
+class ReconcileReport:
     """What one list showed."""
 
     provider: str
@@ -40,5 +40,5 @@ class Report:
     @property
     def is_wrong(self) -> bool:
         """Is there anything but what is right, or still too young to tell?"""
-        found = any(one.finding.kind is not Kind.WAIT for one in self.outcomes)
+        found = any(one.finding.kind is not Action.WAIT for one in self.outcomes)
         return found or self.problem is not None or self.refused is not None

@@ -9,10 +9,10 @@ from orchestrator.client.options import JOBS_QUEUE
 from orchestrator.flows.reports.retention_lags import lags
 from orchestrator.flows.reports.views import at_risk, orphans_at_risk, orphans_of
 from orchestrator.observability import metrics
-from orchestrator.observability.metrics import Reading
-from orchestrator.rules.audit.invariants import Check
+from orchestrator.observability.metrics import StoreReading
+from orchestrator.rules.audit.invariants import Invariant
 from orchestrator.rules.installation import liveness
-from orchestrator.rules.reconcile.lists import Kind
+from orchestrator.rules.reconcile.lists import Action
 from orchestrator.rules.refusals import ErrorCode
 from orchestrator.rules.states import Step, StopReason
 from orchestrator.rules.values import Verdict
@@ -21,7 +21,7 @@ from orchestrator.store.database import CAUSES, Database
 from orchestrator.store.transaction import Transaction
 
 #: What a list of a provider may lead to.
-_DONE = (Kind.ADOPT, Kind.CLOSE, Kind.END)
+_DONE = (Action.ADOPT, Action.CLOSE, Action.END)
 
 
 def begin_at_zero(providers: tuple[str, ...]) -> None:
@@ -45,13 +45,13 @@ def begin_at_zero(providers: tuple[str, ...]) -> None:
 
 def measure(
     database: Database, providers: tuple[str, ...], configuration: Configuration | None = None
-) -> Reading:
+) -> StoreReading:
     """The gauges' values now. `providers`: those that are configured, braked or not."""
     with database.reading() as tx:
         return _reading(tx, providers, configuration or Configuration())
 
 
-def _reading(tx: Transaction, providers: tuple[str, ...], configuration: Configuration) -> Reading:
+def _reading(tx: Transaction, providers: tuple[str, ...], configuration: Configuration) -> StoreReading:
     now = tx.now()
     workers = tx.workers.listed(since=now - liveness.DEATHS_WITHIN)
     unproven = tx.placements.unproven()
@@ -65,7 +65,7 @@ def _reading(tx: Transaction, providers: tuple[str, ...], configuration: Configu
         money[placement.currency] = money.get(placement.currency, Decimal(0)) + risk
     held = {brake.provider for brake in tx.brakes.holding(now)}
     counted = tx.sessions.count_by_state()
-    return Reading(
+    return StoreReading(
         now=now,
         sessions={(state.value, provider or ""): count for state, provider, count in counted},
         oldest_due=_oldest_due(tx),
@@ -83,7 +83,7 @@ def _reading(tx: Transaction, providers: tuple[str, ...], configuration: Configu
         },
         oldest_job=tx.inbox.oldest(),
         retention_lags={one.of: one.behind.total_seconds() for one in lags(tx, configuration, now)},
-        audit={check.value: 0 for check in Check} | tx.findings.counts(),
+        audit={check.value: 0 for check in Invariant} | tx.findings.counts(),
         last_audit=tx.findings.last_run(),
     )
 

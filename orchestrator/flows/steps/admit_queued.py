@@ -72,12 +72,12 @@ def _refused(work: AccountWork, session: Session, model: Model, refusal: Refusal
     if saved.queue_reason == session.queue_reason:
         return
     if saved.queue_reason == ErrorCode.NO_CAPACITY:
-        work.place_freed()  # it no longer holds up those behind it
+        work.note_freed_capacity()  # it no longer holds up those behind it
     elif session.queue_reason == ErrorCode.NO_CAPACITY:
-        transitions.let_another_look(work, session)  # the key that woke it is free for others
+        transitions.wake_next_waiter(work, session)  # the key that woke it is free for others
 
 
 def _admitted(work: AccountWork, session: Session) -> None:
-    work.place_freed()  # there may be room for the next one too
+    work.note_freed_capacity()  # there may be room for the next one too
     if session.queue_reason == ErrorCode.NO_CAPACITY:
-        transitions.let_another_look(work, session)
+        transitions.wake_next_waiter(work, session)

@@ -63,20 +63,20 @@ Ask = Callable[[Services, Driver, Claimed], Coroutine[Any, Any, T]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Terms:
+class StepTimes:
     """Seconds that a claim stands, and that its call may take."""
 
     lease: float
     timeout: float
 
 
-def claim(services: Services, step: Step, terms: Callable[[Policy], Terms]) -> list[Claimed]:
+def claim(services: Services, step: Step, terms: Callable[[Policy], StepTimes]) -> list[Claimed]:
     """Lease the due placements of every provider that has free slots here, no more than can begin now.
 
     What has not begun one timeout before the end of its lease never begins, so none outlives it."""
     claimed: list[Claimed] = []
     try:
-        for provider in where_due(services, step):
+        for provider in providers_with_due_work(services, step):
             claimed += _claim_free(services, step, provider, terms(services.policy(provider)))
     except BaseException:  # the database failed half-way: what was claimed is never asked
         for one in claimed:
@@ -85,13 +85,13 @@ def claim(services: Services, step: Step, terms: Callable[[Policy], Terms]) -> l
     return claimed
 
 
-def where_due(services: Services, step: Step) -> list[str]:
+def providers_with_due_work(services: Services, step: Step) -> list[str]:
     """The providers of this process at which something is due: one look, so that the others cost no claim."""
     with services.database.reading() as tx:
-        return tx.due_at.providers(step, list(services.drivers), tx.now())
+        return tx.due_work.providers(step, list(services.drivers), tx.now())
 
 
-def _claim_free(services: Services, step: Step, provider: str, terms: Terms) -> list[Claimed]:
+def _claim_free(services: Services, step: Step, provider: str, terms: StepTimes) -> list[Claimed]:
     free = services.slots.take(step, provider)
     taken: list[Claimed] = []
     try:
@@ -123,7 +123,7 @@ async def ask(services: Services, step: Step, claimed: Claimed, question: Ask[T]
 
 def flow_of(
     step: Step,
-    terms: Callable[[Policy], Terms],
+    terms: Callable[[Policy], StepTimes],
     question: Ask[T],
     settle: Callable[[Services, Answer[T]], None],
 ) -> Flow[Answer[T]]:
@@ -157,7 +157,9 @@ def _settled(services: Services, settle: Callable[[Services, Answer[T]], None], 
         busy = True
         raise
     except Exception as error:  # noqa: BLE001  (it is logged, and the row is claimed again when its lease expires)
-        failures.tell(log, error, f"an answer for placement {answer.claimed.placement.id} is not settled")
+        failures.log_failure(
+            log, error, f"an answer for placement {answer.claimed.placement.id} is not settled"
+        )
         return False
     finally:
         if not busy:
@@ -201,7 +203,7 @@ class Held:
     lease_held: bool
 
 
-def _claim_at(services: Services, step: Step, provider: str, limit: int, terms: Terms) -> list[Claimed]:
+def _claim_at(services: Services, step: Step, provider: str, limit: int, terms: StepTimes) -> list[Claimed]:
     policy = services.policy(provider)
     card = services.card(provider)
     silence = (card.resolve_after_seconds if card else None) or 0
@@ -219,7 +221,7 @@ def _claim_at(services: Services, step: Step, provider: str, limit: int, terms: 
             now=now,
             token=token,
             lease_seconds=terms.lease,
-            silence_seconds=max(policy.resolve_after_seconds, silence) if step is Step.OPEN else 0,
+            fallback_seconds=max(policy.resolve_after_seconds, silence) if step is Step.OPEN else 0,
             rest_seconds=policy.credential_rest_seconds,
             spread_seconds=spread(policy),
             lacking=services.lacking(provider),

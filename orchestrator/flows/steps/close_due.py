@@ -14,7 +14,7 @@ from orchestrator.flows.steps.claims import (
     Claimed,
     Held,
     NotBegun,
-    Terms,
+    StepTimes,
     flow_of,
     under_lease,
 )
@@ -55,8 +55,8 @@ async def _closed(services: Services, driver: Driver, one: Claimed, target: Targ
         return await witness.closed_or_ended(services, driver, one.placement, error, one.at)
 
 
-def _terms(policy: Policy) -> Terms:
-    return Terms(lease=close_lease(policy), timeout=policy.close_timeout_seconds)
+def _terms(policy: Policy) -> StepTimes:
+    return StepTimes(lease=close_lease(policy), timeout=policy.close_timeout_seconds)
 
 
 def mark_unserved(services: Services, limit: int = 100) -> int:
@@ -110,11 +110,11 @@ def close_due(services: Services) -> Tally:
 
 
 def _proven(tx: Transaction, held: Held, said: Closed, now: datetime) -> None:
-    transitions.closed(tx, held.placement, said.proof, now)
+    transitions.end_closed(tx, held.placement, said.proof, now)
     if said.foreign_handle is not None:
         tx.outbox.add([ownership_lost(held.placement, said.foreign_handle)])
     if held.work is not None and held.session is not None:
-        transitions.session_may_be_over(held.work, held.session)
+        transitions.finish_if_closed(held.work, held.session)
 
 
 def _lag(held: Held, now: datetime) -> float | None:
@@ -130,7 +130,7 @@ def _unproven(
     if (
         placement.unproven_since is None and placement.account_id is not None
     ):  # when it becomes our debt is known
-        tx.queues.make_next_queued_due(placement.account_id, now)
+        tx.queues.wake_next_queued(placement.account_id, now)
     backoff = _backoff(placement.attempts, policy, services.jitter())
     again = now + timedelta(seconds=local_faults.wait_after(failed_here_in(error), backoff))
     tx.placements.save(

@@ -15,7 +15,7 @@ def funds_due(services: Services, limit: int = 200) -> Tally:
     def look(tx: Transaction, account_id: str) -> None:
         work = on_account(services, tx, account_id, waits=False)
         if work is not None:
-            work.look_at_funds()
+            work.recompute_funds()
             work.finish()
 
     return each(services, due, look, lambda tx, row: tx.accounts.put_off(row, tx.now() + PUT_OFF))

@@ -41,5 +41,5 @@ def _due_again(tx: Transaction, held: Held, step: Step) -> None:
     saved = tx.placements.save(placement, given_back)
     unwanted = held.session is not None and held.session.state is not State.STARTING
     if step is Step.OPEN and unwanted and held.work is not None and held.session is not None:
-        transitions.no_longer_wanted(held.work, saved, held.session)
-        transitions.session_may_be_over(held.work, held.session)
+        transitions.begin_close(held.work, saved, held.session)
+        transitions.finish_if_closed(held.work, held.session)

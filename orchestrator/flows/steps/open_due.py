@@ -10,7 +10,7 @@ from orchestrator.flows.engine.services import Services, open_lease
 from orchestrator.flows.lifecycle import transitions
 from orchestrator.flows.lifecycle.account_work import AccountWork, after_stops
 from orchestrator.flows.steps import late_answers
-from orchestrator.flows.steps.claims import Answer, Claimed, NotBegun, Terms, flow_of, under_lease
+from orchestrator.flows.steps.claims import Answer, Claimed, NotBegun, StepTimes, flow_of, under_lease
 from orchestrator.flows.steps.give_back import give_back
 from orchestrator.flows.steps.targets import order_of
 from orchestrator.flows.upstream import alarms, credentials
@@ -96,9 +96,9 @@ def never_sent(card: Card, placement: Placement) -> bool:
     return card.frees_key and placement.freed_at is None
 
 
-def open_terms(policy: Policy) -> Terms:
+def open_terms(policy: Policy) -> StepTimes:
     """Of an open, and of its resolve."""
-    return Terms(lease=open_lease(policy), timeout=policy.open_timeout_seconds)
+    return StepTimes(lease=open_lease(policy), timeout=policy.open_timeout_seconds)
 
 
 def settle_open(services: Services, answer: Outcome) -> None:
@@ -139,61 +139,63 @@ def after_open(
     _note_what_it_ended(work, placement, answer)
     match answer.said:
         case Placed() as placed:
-            opened(work, session, placement, placed, answer.claimed.step)
+            settle_opened(work, session, placement, placed, answer.claimed.step)
         case NotPlaced() as found:
             own = found.ended_handle if _is_own(work, placement, found) else None
-            not_opened(work, session, placement, found.proof, ended=own)
+            settle_not_opened(work, session, placement, found.proof, ended=own)
         case Refused() as refusal:
             refused = replace(placement, refused_by=_refused_by(refusal), last_answer=str(refusal))
             current = work.tx.placements.save(placement, refused)
             _note_refusal(work, placement, refusal)
-            not_opened(work, session, current, f"refused: {refusal}")
+            settle_not_opened(work, session, current, f"refused: {refusal}")
         case KeyNotFree() as error if _is_stuck(work, session, placement):
-            not_opened(work, session, _refused_by_its_key(work, placement, error), str(error))
+            settle_not_opened(work, session, _refused_by_its_key(work, placement, error), str(error))
         case NotSent() | Throttled() as error:
             _note_lack(work, placement, error)
             _again_later(work, session, placement, error, answer.claimed.step)
         case error:
-            unknown(work, placement, error, answer.claimed.step)
+            settle_unknown(work, placement, error, answer.claimed.step)
 
 
-def opened(
+def settle_opened(
     work: AccountWork, session: Session, placement: Placement, placed: Placed, step: Step = Step.OPEN
 ) -> None:
     """It is open. The first good ping is the proof; a stop that came meanwhile closes it at once."""
     if not is_usable_handle(placed.handle):
-        unknown(work, placement, OutcomeUnknown("the provider's id of the session is not plain text"), step)
+        settle_unknown(
+            work, placement, OutcomeUnknown("the provider's id of the session is not plain text"), step
+        )
         return
     if placement.handle != placed.handle and work.tx.placements.handle_is_known(
         placement.provider, placed.handle
     ):
         said = f"the provider answered with {placed.handle}, which another placement has"
-        unknown(work, placement, OutcomeUnknown(said, possible_orphans=True), step)
+        settle_unknown(work, placement, OutcomeUnknown(said, possible_orphans=True), step)
         return
     late_answers.disown_candidate(work.services, work.tx, placement, placed.handle, work.now)
     alarms.after_open(work.tx, placement, placed.misconfigured, work.now)
     current = work.tx.placements.save(placement, _as_open(placement, placed, work.now))
     if session.state is not State.STARTING or session.placements != placement.n:
-        transitions.no_longer_wanted(work, current, session)
+        transitions.begin_close(work, current, session)
         return
     ready = replace(session, declared_end_at=current.declared_end_at, ping_at=work.now)
     work.keep(session, work.planned(ready))
 
 
-def not_opened(
+def settle_not_opened(
     work: AccountWork, session: Session, placement: Placement, why: str, *, ended: str | None = None
 ) -> None:
     """Nothing exists, or no more (`ended`): try the next place, or give up starting; a stopping session may be over."""
     if ended is not None and is_usable_handle(ended):
-        transitions.found_and_ended(work.tx, placement, ended, why, work.now)
+        transitions.end_found_closed(work.tx, placement, ended, why, work.now)
     else:
-        transitions.never_opened(work.tx, placement, why, work.now)
+        transitions.end_never_opened(work.tx, placement, why, work.now)
     if session.state is State.STARTING and session.placements == placement.n:
         if transitions.next_attempt(work, session, session) is None:
             reason = StopReason.DEAD if session.ever_ran else StopReason.START_FAILED
             work.stop(session, reason, work.now, f"nowhere left to try; {placement.provider}: {why}")
         return
-    transitions.session_may_be_over(work, session)
+    transitions.finish_if_closed(work, session)
 
 
 def _is_stuck(work: AccountWork, session: Session, placement: Placement) -> bool:
@@ -222,13 +224,13 @@ def _refused_by(refusal: Refused) -> RefusedBy:
 def _note_refusal(work: AccountWork, placement: Placement, refusal: Refused) -> None:
     """What an operator must know of it: a refused key, an empty account, a configuration that cannot work."""
     if isinstance(refusal, CredentialRefused) and placement.attach is None:
-        credentials.refused(
+        credentials.pause_refused(
             work.tx, placement, str(refusal), work.services.policy(placement.provider), work.now
         )
     kind = next((kind for error, kind in _ALARMS if isinstance(refusal, error)), None)
     if kind is not None:
         where = placement.provider, placement.credential, placement.model_id
-        alarms.raised(work.tx, alarm(kind, *where, str(refusal), work.now))
+        alarms.raise_alarm(work.tx, alarm(kind, *where, str(refusal), work.now))
 
 
 def _note_what_it_ended(work: AccountWork, placement: Placement, answer: Outcome) -> None:
@@ -250,7 +252,7 @@ def _note_lack(work: AccountWork, placement: Placement, error: ProviderError) ->
     """Perhaps no worker has that secret: operators are told, long before the session has failed to start."""
     if isinstance(error, LacksSecret):
         where = placement.provider, placement.credential, placement.model_id
-        alarms.raised(work.tx, alarm(AlarmKind.MISCONFIGURED, *where, str(error), work.now))
+        alarms.raise_alarm(work.tx, alarm(AlarmKind.MISCONFIGURED, *where, str(error), work.now))
 
 
 def _as_open(placement: Placement, placed: Placed, now: datetime) -> Placement:
@@ -289,7 +291,7 @@ def _again_later(
     wait = max(told, rest, local_faults.wait_after(failed_here_in(error), backoff))
     opening = step is Step.OPEN
     whole_key = isinstance(error, Throttled) and error.whole_key
-    credentials.told_to_wait(work.tx, placement, told, work.now, whole_key=whole_key)
+    credentials.note_rate_limit(work.tx, placement, told, work.now, whole_key=whole_key)
     later = replace(
         placement,
         last_answer=str(error),
@@ -303,8 +305,8 @@ def _again_later(
     )
     saved = work.tx.placements.save(placement, later)
     if opening and session.state is not State.STARTING:
-        transitions.no_longer_wanted(work, saved, session)
-        transitions.session_may_be_over(work, session)
+        transitions.begin_close(work, saved, session)
+        transitions.finish_if_closed(work, session)
 
 
 def _unproven_since(placement: Placement, step: Step, now: datetime) -> datetime | None:
@@ -313,7 +315,7 @@ def _unproven_since(placement: Placement, step: Step, now: datetime) -> datetime
     return placement.unproven_since or (now if tried else None)
 
 
-def unknown(work: AccountWork, placement: Placement, error: ProviderError, step: Step) -> None:
+def settle_unknown(work: AccountWork, placement: Placement, error: ProviderError, step: Step) -> None:
     """It may or may not exist: resolve later, once its effect must show. Never a blind second open."""
     card = work.services.card(placement.provider)
     policy = work.services.policy(placement.provider)

@@ -15,7 +15,7 @@ from orchestrator.store.transaction import Transaction
 AT_ONCE = 50
 
 
-def let_queues_look(services: Services, limit: int = AT_ONCE) -> int:
+def wake_queues(services: Services, limit: int = AT_ONCE) -> int:
     """Wake the first of an account's queue that its account holds up no longer, and one waiter for each key that is
     free; return how many accounts and keys were looked at."""
     lot = int(services.database.identity.new_token(), 16)
@@ -30,7 +30,7 @@ def let_queues_look(services: Services, limit: int = AT_ONCE) -> int:
         for provider, ref in places:
             card = services.card(provider)
             attached = card is not None and card.attaches
-            tx.queues.make_waiting_for_provider_due(provider, now, credential=ref, attached=attached)
+            tx.queues.wake_waiting_for_provider(provider, now, credential=ref, attached=attached)
 
     if heads or places:
         services.database.transact(wake)

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from orchestrator.rules.events import Event, rfc3339
 from orchestrator.rules.upstream import alarms as rule
-from orchestrator.rules.upstream.alarms import Alarm, AlarmKind, Well
+from orchestrator.rules.upstream.alarms import Alarm, AlarmKind, HealthyPing
 from orchestrator.rules.values import Credential, Placement
 from orchestrator.store.queries.credentials import Cleared
 from orchestrator.store.transaction import Transaction
@@ -14,7 +14,7 @@ from orchestrator.store.transaction import Transaction
 RECOVERED = "orchestrator.provider.recovered"
 
 
-def raised(tx: Transaction, alarm: Alarm) -> None:
+def raise_alarm(tx: Transaction, alarm: Alarm) -> None:
     """It stands; whoever raises it first tells of it."""
     if tx.alarms.raise_(alarm):
         kind = f"orchestrator.provider.{alarm.kind.value}"
@@ -26,14 +26,14 @@ def after_open(tx: Transaction, placement: Placement, wrong: str | None, now: da
     where = placement.provider, placement.credential, None
     found = rule.alarm(AlarmKind.MISCONFIGURED, *where, wrong or "", now)
     if wrong is not None:
-        raised(tx, found)
+        raise_alarm(tx, found)
         return
     standing = [one for one in tx.alarms.listed() if one.scope == found.scope]
     for one in standing if tx.alarms.end([one.scope for one in standing]) else ():
         _over(tx, one, "an open there shows nothing wrong")
 
 
-def end_with(tx: Transaction, well: Iterable[Well]) -> None:
+def end_with(tx: Transaction, well: Iterable[HealthyPing]) -> None:
     """Good pings end what they contradict. One look at a table that is empty while all is well."""
     standing = tx.alarms.listed()
     pings, now = set(well) if standing else set(), tx.now()
@@ -50,11 +50,11 @@ def let_retry(tx: Transaction) -> int:
     tx.waits.forget(now - rule.FORGOTTEN_AFTER)
     due = tx.alarms.let_retry(now)
     for alarm in due:
-        tx.queues.make_waiting_for_provider_due(alarm.provider, now)
+        tx.queues.wake_waiting_for_provider(alarm.provider, now)
     return len(due)
 
 
-def cleared(tx: Transaction, replaced: Cleared) -> None:
+def announce_cleared(tx: Transaction, replaced: Cleared) -> None:
     """Another secret stands behind a reference: what was told of the old one is over."""
     for credential in replaced.freed:
         key_freed(tx, credential, "another secret stands there")
@@ -74,13 +74,13 @@ def key_freed(tx: Transaction, credential: Credential, why: str) -> None:
         "ended_by": why,
     }
     tx.outbox.add([Event(type=RECOVERED, subject=credential.provider, data=data)])
-    tx.queues.make_waiting_for_provider_due(credential.provider, tx.now(), credential=credential.ref)
+    tx.queues.wake_waiting_for_provider(credential.provider, tx.now(), credential=credential.ref)
 
 
 def _over(tx: Transaction, alarm: Alarm, why: str) -> None:
     tx.outbox.add([Event(type=RECOVERED, subject=alarm.provider, data=_told_of(alarm) | {"ended_by": why})])
     if alarm.model_id is not None:
-        tx.queues.make_waiting_for_provider_due(alarm.provider, tx.now())
+        tx.queues.wake_waiting_for_provider(alarm.provider, tx.now())
 
 
 def _told_of(alarm: Alarm) -> dict[str, str | None]:

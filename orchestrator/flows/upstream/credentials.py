@@ -24,7 +24,7 @@ TRY_AGAIN_AFTER = 60.0
 TRY_TIMEOUT = 30.0
 
 
-def refused(
+def pause_refused(
     tx: Transaction,
     placement: Placement,
     said: str,
@@ -44,7 +44,7 @@ def refused(
     if placement.exclusive or not tx.sessions.somebody_lives(provider, ref, lately):
         _pause(tx, provider, ref, said, now)
     elif _only_this_model(tx, placement, ref, since or lately):
-        alarms.raised(tx, alarm(AlarmKind.MODEL_PAUSED, provider, ref, placement.model_id, said, now))
+        alarms.raise_alarm(tx, alarm(AlarmKind.MODEL_PAUSED, provider, ref, placement.model_id, said, now))
 
 
 def _only_this_model(tx: Transaction, placement: Placement, ref: str, since: datetime) -> bool:
@@ -61,7 +61,7 @@ def _pause(tx: Transaction, provider: str, ref: str, said: str, now: datetime) -
         tx.outbox.add([paused])
 
 
-def told_to_wait(
+def note_rate_limit(
     tx: Transaction, placement: Placement, seconds: float, now: datetime, *, whole_key: bool
 ) -> None:
     """A Retry-After holds for everything of this model under this key but closes, in every worker; for the key as a
@@ -135,7 +135,7 @@ def _free(tx: Transaction, credential: Credential) -> int:
 def sync_credentials(services: Services) -> None:
     """Make the rows of credentials agree with the configuration; each worker does it as it starts."""
     wanted = _configured(services)
-    services.database.transact(lambda tx: alarms.cleared(tx, tx.credentials.sync(wanted)))
+    services.database.transact(lambda tx: alarms.announce_cleared(tx, tx.credentials.sync(wanted)))
 
 
 def _configured(services: Services) -> Mapping[str, Credential]:

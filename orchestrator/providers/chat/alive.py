@@ -6,11 +6,11 @@ Neither rule asks for text: a reasoning model may spend all its tokens before it
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from orchestrator.providers.port.answers import Answer
+from orchestrator.providers.port.answers import Response
 from orchestrator.rules.values import Verdict
 
 
-def judge_completion(answer: Answer) -> Verdict:
+def judge_completion(answer: Response) -> Verdict:
     """Return ALIVE for a choice that is an object with a message, a delta or a text, and without an error."""
     body = answer.json
     if not isinstance(body, Mapping) or "choices" not in body:
@@ -23,14 +23,14 @@ def judge_completion(answer: Answer) -> Verdict:
     return _of_choices(choices)
 
 
-def judge_transcription(answer: Answer) -> Verdict:
+def judge_transcription(answer: Response) -> Verdict:
     """Return ALIVE for an object with a `text`; the text of silence may be empty."""
     body = answer.json
     heard = isinstance(body, Mapping) and isinstance(body.get("text"), str)
     return Verdict.ALIVE if heard else Verdict.MISCONFIGURED
 
 
-def _without_choices(answer: Answer, body: Mapping[str, Any]) -> Verdict:
+def _without_choices(answer: Response, body: Mapping[str, Any]) -> Verdict:
     """A thinking model at its token limit may return no choice, only what it spent; and the first chunk of some
     streams (Azure) holds the results of a filter and no choice yet."""
     begun = answer.is_stream and body["choices"] is not None

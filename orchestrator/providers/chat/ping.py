@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.providers.chat.alive import judge_completion, judge_transcription
-from orchestrator.providers.chat.token_limits import Ladder, first_rung, ran_out_of_tokens
+from orchestrator.providers.chat.token_limits import BodyVariants, first_variant, ran_out_of_tokens
 from orchestrator.providers.http.client import Call, HttpClient, NoAnswer, Unanswered
 from orchestrator.providers.http.clock import monotonic
 from orchestrator.providers.http.reach import AddressRefused
-from orchestrator.providers.port.answers import RETRY_AFTER_MAX, Answer, FirstEvent
+from orchestrator.providers.port.answers import RETRY_AFTER_MAX, FirstEvent, Response
 from orchestrator.providers.port.driver import Endpoint, Probe, Target
 from orchestrator.providers.port.errors import NotSent
 from orchestrator.providers.port.faults import (
@@ -81,7 +81,7 @@ class _Ping:
         self._begun = monotonic()
 
     async def climb(self, variant: str | None) -> Probe:
-        ladder = Ladder(first_rung(variant, self._target.max_tokens), self._dialect.most_tokens)
+        ladder = BodyVariants(first_variant(variant, self._target.max_tokens), self._dialect.most_tokens)
         while True:
             if self._too_late():
                 learned = str(ladder.rung) if ladder.has_climbed else None
@@ -101,7 +101,7 @@ class _Ping:
         answer = await self._ask(files=files, form={"model": self._endpoint.model, **self._dialect.extras})
         return answer if isinstance(answer, Probe) else self._judged(answer)
 
-    async def _ask(self, **content: Any) -> Answer | Probe:
+    async def _ask(self, **content: Any) -> Response | Probe:
         remaining = self._begun + self._target.timeout_seconds - monotonic()
         asr = self._target.model_type is ModelType.ASR
         call = Call(
@@ -134,7 +134,7 @@ class _Ping:
         looks = self._dialect.looks
         return Silence(await look(self._http, self._endpoint, self._target, looks))
 
-    def _body(self, ladder: Ladder) -> dict[str, Any]:
+    def _body(self, ladder: BodyVariants) -> dict[str, Any]:
         return {
             "model": self._endpoint.model,
             "messages": [{"role": "user", "content": "ping"}],
@@ -143,7 +143,7 @@ class _Ping:
             **self._dialect.extras,
         }
 
-    def _judged(self, answer: Answer, variant: str | None = None) -> Probe:
+    def _judged(self, answer: Response, variant: str | None = None) -> Probe:
         verdict = judge(answer, self._target.model_type, self._dialect.rules)
         alive = verdict is Verdict.ALIVE
         return Probe(
@@ -163,7 +163,7 @@ class _Ping:
         return begin_by is not None and monotonic() > begin_by
 
 
-def judge(answer: Answer, model_type: ModelType, rules: Sequence[Rule] = ()) -> Verdict:
+def judge(answer: Response, model_type: ModelType, rules: Sequence[Rule] = ()) -> Verdict:
     """Return what an answer to a ping says of the model."""
     if answer.status == 200 and not has_error(answer):
         return judge_transcription(answer) if model_type is ModelType.ASR else judge_completion(answer)
@@ -183,7 +183,7 @@ def silence() -> bytes:
     return file.getvalue()
 
 
-def _dislikes_body(answer: Answer) -> bool:
+def _dislikes_body(answer: Response) -> bool:
     return effective_status(answer) in (400, 422)
 
 
@@ -197,7 +197,7 @@ def _not_begun(variant: str | None) -> Probe:
     )
 
 
-def _rest(answer: Answer) -> float | None:
+def _rest(answer: Response) -> float | None:
     if answer.retry_after_seconds is not None:
         return answer.retry_after_seconds
     body = answer.json
@@ -205,14 +205,14 @@ def _rest(answer: Answer) -> float | None:
     return read_seconds(estimate, RETRY_AFTER_MAX)
 
 
-def _tokens(answer: Answer) -> int:
+def _tokens(answer: Response) -> int:
     body = answer.json
     usage = body.get("usage") if isinstance(body, Mapping) else None
     total = usage.get("total_tokens") if isinstance(usage, Mapping) else None
     return total if isinstance(total, int) and 0 < total <= _MOST_TOKENS else 0
 
 
-def _cost(answer: Answer, header: str | None) -> str | None:
+def _cost(answer: Response, header: str | None) -> str | None:
     """Dollars as the platform wrote them, where that is the price of a ping."""
     cost = read_decimal(answer.headers.get(header)) if header else None
     return f"{cost:f}" if cost is not None and 0 <= cost <= _MOST_DOLLARS else None

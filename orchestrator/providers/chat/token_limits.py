@@ -20,7 +20,7 @@ _NAMES_A_LIMIT = re.compile(r"\bmax_(?:completion_)?tokens\b")
 
 
 @dataclass(frozen=True, slots=True)
-class Rung:
+class BodyVariant:
     """One way to ask for few tokens; printed as a variant, like `max_tokens:16`."""
 
     limit: str
@@ -35,10 +35,10 @@ class Rung:
 
 
 @dataclass
-class Ladder:
+class BodyVariants:
     """The rungs of one probe: each is tried once."""
 
-    rung: Rung
+    rung: BodyVariant
     most_tokens: int
 
     def __post_init__(self) -> None:
@@ -61,7 +61,7 @@ class Ladder:
                 return True
         return False
 
-    def _wanted(self, text: str) -> Iterator[Rung]:
+    def _wanted(self, text: str) -> Iterator[BodyVariant]:
         least = _AT_LEAST.search(text)
         if least and not self._raised:  # first: such a text names the field too
             yield replace(self.rung, tokens=max(self.rung.tokens, min(int(least[1]), self.most_tokens)))
@@ -70,12 +70,12 @@ class Ladder:
             yield replace(self.rung, limit=other)
 
 
-def first_rung(variant: str | None, tokens: int) -> Rung:
+def first_variant(variant: str | None, tokens: int) -> BodyVariant:
     """The remembered variant, or `max_tokens`; never fewer tokens than the policy asks for."""
     limit, _, number = (variant or "").partition(":")
     if limit in _OTHER and number.isdecimal():
-        return Rung(limit, max(int(number), tokens))
-    return Rung(MAX_TOKENS, tokens)
+        return BodyVariant(limit, max(int(number), tokens))
+    return BodyVariant(MAX_TOKENS, tokens)
 
 
 def ran_out_of_tokens(text: str) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 from orchestrator.providers.fpt.options import FptOptions
 from orchestrator.providers.fpt.templates import ENDED, CloseTable, OpenTable, StatusTable
 from orchestrator.providers.http.client import HttpClient
-from orchestrator.providers.port.answers import Answer
+from orchestrator.providers.port.answers import Response
 from orchestrator.providers.port.driver import Closed, Life, Secret
 from orchestrator.providers.port.errors import (
     CannotAsk,
@@ -29,7 +29,7 @@ from orchestrator.providers.shared.paths import is_readable, read_text
 from orchestrator.rules.values import Verdict
 
 
-class Control:
+class TemplateControl:
     """Asks as the configuration says. `values` fill the placeholders."""
 
     def __init__(self, options: FptOptions, http: HttpClient) -> None:
@@ -123,7 +123,7 @@ class Control:
             raise CannotAsk("its status cannot be asked")
         return table
 
-    def _not_opened(self, answer: Answer) -> ProviderError:
+    def _not_opened(self, answer: Response) -> ProviderError:
         """What the configuration calls definite is; otherwise only a refusal of the request itself."""
         said = describe(answer)
         means = self._options.meaning(answer)
@@ -138,5 +138,5 @@ class Control:
         return refusal(answer, self._options.rules)
 
 
-def _succeeded(answer: Answer, table: Any) -> bool:
+def _succeeded(answer: Response, table: Any) -> bool:
     return answer.status in table.success_statuses and is_readable(answer)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.providers.chat.ping import Dialect, Pinger
-from orchestrator.providers.fpt.control import Control
+from orchestrator.providers.fpt.control import TemplateControl
 from orchestrator.providers.fpt.options import FptOptions, chat_base
 from orchestrator.providers.fpt.templates import (
     ENDED,
@@ -53,7 +53,7 @@ class TemplateDriver:
     def __init__(self, name: str, card: Card, options: FptOptions, http: HttpClient) -> None:
         self.name = name
         self.card = card
-        self._control = Control(options, http)
+        self._control = TemplateControl(options, http)
         self._options = options
         self._pinger = Pinger(http)
         self._dialect = Dialect(

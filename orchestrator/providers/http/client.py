@@ -21,11 +21,11 @@ import httpx
 from httpx_aiohttp import AiohttpTransport
 
 from orchestrator.providers.http.clock import monotonic
-from orchestrator.providers.http.encodings import Unreadable, decode, encoding_of
+from orchestrator.providers.http.encodings import UnreadableBody, decode, encoding_of
 from orchestrator.providers.http.own_evidence import OwnFaults
 from orchestrator.providers.http.reach import AddressRefused, CheckedResolver, check_url, refusal_in
 from orchestrator.providers.http.resolver import WatchedResolver
-from orchestrator.providers.port.answers import Answer
+from orchestrator.providers.port.answers import Response
 from orchestrator.providers.port.driver import Auth, Secret
 from orchestrator.providers.port.errors import NotSent
 from orchestrator.providers.port.secrets import Hidden, auth_headers, brief
@@ -148,7 +148,7 @@ class HttpClient:
             )
         return self._checked[reach]
 
-    async def ask(self, call: Call) -> Answer:
+    async def ask(self, call: Call) -> Response:
         """Send once and return what came back, whatever its status. Raises NotSent or NoAnswer."""
         if call.timeout_seconds <= 0:
             raise NotSent("too late to send it")
@@ -187,7 +187,7 @@ class HttpClient:
         for client in self._checked.values():
             await client.aclose()
 
-    async def _exchange(self, call: Call, begun: float) -> Answer:
+    async def _exchange(self, call: Call, begun: float) -> Response:
         client = self._fresh if call.fresh else self._pooled
         request = _request(client, call)
         await request.aread()  # whole bodies only: a streamed one could not be counted or repeated
@@ -197,7 +197,7 @@ class HttpClient:
             body, oversized = await _body(response, bound, call.enough)
         finally:
             await response.aclose()
-        return Answer(
+        return Response(
             status=response.status_code,
             headers={name.lower(): value for name, value in response.headers.items()},
             body=body,
@@ -285,7 +285,7 @@ async def _body(
             return await _bounded(response, bound, enough)
         packed, cut = await _bounded(response, bound, None)
         body, longer = await asyncio.to_thread(decode, packed, encoding, bound)
-    except Unreadable as error:
+    except UnreadableBody as error:
         raise NoAnswer(str(error)) from None
     return body, cut or longer
 

@@ -10,7 +10,7 @@ _DEFLATE = (zlib.MAX_WBITS, -zlib.MAX_WBITS)
 _WINDOWS: Mapping[str, tuple[int, ...]] = {"gzip": _GZIP, "x-gzip": _GZIP, "deflate": _DEFLATE}
 
 
-class Unreadable(ValueError):
+class UnreadableBody(ValueError):
     """The body is encoded in a way that was not asked for and is not decoded."""
 
 
@@ -24,7 +24,7 @@ def encoding_of(headers: Mapping[str, str]) -> str | None:
         return None
     if len(named) > 1 or named[0] not in _WINDOWS:
         shown = ", ".join(named)[:80]
-        raise Unreadable(f"the body is encoded as {shown!r}, which was not asked for")
+        raise UnreadableBody(f"the body is encoded as {shown!r}, which was not asked for")
     return named[0]
 
 
@@ -39,4 +39,4 @@ def decode(body: bytes, encoding: str, bound: int) -> tuple[bytes, bool]:
         except zlib.error:
             continue
         return decoded[:bound], len(decoded) > bound
-    raise Unreadable(f"the body says that it is {encoding} and is not")
+    raise UnreadableBody(f"the body says that it is {encoding} and is not")

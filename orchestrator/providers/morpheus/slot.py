@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from orchestrator.providers.http.client import Call, HttpClient
-from orchestrator.providers.port.answers import Answer
+from orchestrator.providers.port.answers import Response
 from orchestrator.providers.port.driver import Auth, Closed, Order, Probe, Secret, Target
 from orchestrator.providers.port.errors import CallsRetired, NotClosed, OutcomeUnknown, ProviderFull
 from orchestrator.providers.port.faults import (
@@ -56,7 +56,7 @@ class Slot:
         """Close whatever the key has. Raises NotClosed where it says that it did not."""
         return _closed(await self._post("closesession", secret, timeout_seconds))
 
-    async def ping(self, secret: Secret | None, timeout_seconds: float) -> Answer:
+    async def ping(self, secret: Secret | None, timeout_seconds: float) -> Response:
         """Ask the gateway itself; it closes the session on any failure."""
         return await self._post("pingsession", secret, timeout_seconds)
 
@@ -74,7 +74,9 @@ class Slot:
         if answer.status in (401, 403):
             raise refusal(answer)
 
-    async def _post(self, path: str, secret: Secret | None, timeout_seconds: float, **content: Any) -> Answer:
+    async def _post(
+        self, path: str, secret: Secret | None, timeout_seconds: float, **content: Any
+    ) -> Response:
         call = Call(
             method="POST",
             url=f"{self._base_url}/session/{path}",
@@ -91,11 +93,11 @@ def asked_seconds(order: Order) -> int:
     return max(SHORTEST_SECONDS, order.duration_seconds)
 
 
-def says_no_session(answer: Answer) -> bool:
+def says_no_session(answer: Response) -> bool:
     return answer.status == 200 and _body(answer).get("status") == "no_session"
 
 
-def native_probe(answer: Answer, target: Target, rules: Sequence[Rule] = ()) -> Probe:
+def native_probe(answer: Response, target: Target, rules: Sequence[Rule] = ()) -> Probe:
     """The native ping's answer as a verdict; `rules` say what errors of the call itself mean."""
     body = _body(answer)
     verdict, foreign = _NATIVE.get(str(body.get("status")), Verdict.TRANSIENT), None
@@ -115,13 +117,13 @@ def native_probe(answer: Answer, target: Target, rules: Sequence[Rule] = ()) -> 
     )
 
 
-def _offered(answer: Answer) -> Answer:
+def _offered(answer: Response) -> Response:
     if answer.status == 404:
         raise CallsRetired(f"session endpoints are retired here: {describe(answer)}")
     return answer
 
 
-def _opened(answer: Answer, tries_below: int) -> str:
+def _opened(answer: Response, tries_below: int) -> str:
     body = _body(answer)
     session_id = body.get("session_id")
     if (
@@ -143,7 +145,7 @@ def _opened(answer: Answer, tries_below: int) -> str:
     raise refusal(answer)
 
 
-def _closed(answer: Answer) -> Closed:
+def _closed(answer: Response) -> Closed:
     body = _body(answer)
     session_id = body.get("session_id", "what the key had")
     if answer.status == 200 and body.get("success") is True and isinstance(session_id, str | None):
@@ -155,5 +157,5 @@ def _closed(answer: Answer) -> Closed:
     raise refusal(answer)
 
 
-def _body(answer: Answer) -> Mapping[str, Any]:
+def _body(answer: Response) -> Mapping[str, Any]:
     return answer.json if isinstance(answer.json, Mapping) else {}

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from orchestrator.providers.http.client import Call, HttpClient
-from orchestrator.providers.port.answers import Answer
+from orchestrator.providers.port.answers import Response
 from orchestrator.providers.port.driver import Auth, Closed, Order, Secret
 from orchestrator.providers.port.errors import (
     NotClosed,
@@ -120,7 +120,7 @@ class Chain:
             raise NotSent(f"no balance: {describe(answer)}")
         return amount
 
-    async def _get(self, path: str, secret: Secret | None, params: dict[str, str] | None = None) -> Answer:
+    async def _get(self, path: str, secret: Secret | None, params: dict[str, str] | None = None) -> Response:
         call = Call(
             method="GET",
             url=f"{self._base_url}/blockchain/{path}",
@@ -133,7 +133,7 @@ class Chain:
 
     async def _post(
         self, path: str, secret: Secret | None, body: Mapping[str, Any], timeout_seconds: float
-    ) -> Answer:
+    ) -> Response:
         call = Call(
             method="POST",
             url=f"{self._base_url}/blockchain/{path}",
@@ -150,7 +150,7 @@ def asked_seconds(order: Order) -> int:
     return max(SHORTEST_SECONDS, order.duration_seconds)
 
 
-def now_of(answer: Answer) -> datetime:
+def now_of(answer: Response) -> datetime:
     """The node's own time, by which it judges ends; ours where it does not tell it."""
     try:
         told = parsedate_to_datetime(answer.headers["date"])
@@ -159,7 +159,7 @@ def now_of(answer: Answer) -> datetime:
     return told if told.tzinfo else told.replace(tzinfo=UTC)
 
 
-def _opened(answer: Answer, rest: float) -> str:
+def _opened(answer: Response, rest: float) -> str:
     session_id = _lower(answer.json).get("sessionid")
     if 200 <= answer.status < 300 and isinstance(session_id, str) and session_id:
         return session_id
@@ -170,7 +170,7 @@ def _opened(answer: Answer, rest: float) -> str:
     raise refusal(answer)
 
 
-def _raise_definite(answer: Answer, rest: float) -> None:
+def _raise_definite(answer: Response, rest: float) -> None:
     """The texts that say why nothing was opened; the last may list the others as its reasons."""
     text, said = read_fault(answer).text, describe(answer)
     if _CONTENTION.search(text):
@@ -181,7 +181,7 @@ def _raise_definite(answer: Answer, rest: float) -> None:
         raise ProviderFull(said)
 
 
-def _closed(answer: Answer, session_id: str) -> Closed:
+def _closed(answer: Response, session_id: str) -> Closed:
     transaction = _lower(answer.json).get("tx")
     if answer.status == 200 and isinstance(transaction, str) and _TRANSACTION.fullmatch(transaction):
         return Closed(

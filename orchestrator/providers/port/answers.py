@@ -21,7 +21,7 @@ _EVENT_FIELDS = (_DATA, b"event:", b"id:", b"retry:", b":")
 
 
 @dataclass(frozen=True, kw_only=True)  # no slots: its readings are cached
-class Answer:
+class Response:
     """One whole answer. Its body and headers stay out of its repr: they may echo secrets."""
 
     status: int

@@ -9,13 +9,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from orchestrator.providers.port.answers import Answer
+from orchestrator.providers.port.answers import Response
 from orchestrator.providers.port.secrets import beginning, brief
 from orchestrator.rules.values import Verdict
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Fault:
+class UpstreamFault:
     """What an error body says, whichever shape it has."""
 
     message: str = ""
@@ -140,7 +140,7 @@ _STATUS_KEYS = ("code", "statusCode", "status")
 LONGEST, LONGEST_CODE, MOST_CODES, DEEPEST = 2000, 100, 20, 8
 
 
-def verdict_of(answer: Answer, rules: Sequence[Rule] = ()) -> Verdict:
+def verdict_of(answer: Response, rules: Sequence[Rule] = ()) -> Verdict:
     """What an answer says that is not a success."""
     fault, status = read_fault(answer), effective_status(answer)
     known = _fitting((*rules, *SHARED_RULES), fault, status)
@@ -153,7 +153,7 @@ def verdict_of(answer: Answer, rules: Sequence[Rule] = ()) -> Verdict:
     return _BY_STATUS.get(status, Verdict.TRANSIENT if status >= 500 else Verdict.MISCONFIGURED)
 
 
-def limits_whole_key(answer: Answer, rules: Sequence[Rule] = ()) -> bool:
+def limits_whole_key(answer: Response, rules: Sequence[Rule] = ()) -> bool:
     """Whether an answer that means THROTTLED says that the key as a whole must wait, and not only with this model."""
     fault = read_fault(answer)
     known = _fitting(rules, fault, effective_status(answer))
@@ -162,11 +162,11 @@ def limits_whole_key(answer: Answer, rules: Sequence[Rule] = ()) -> bool:
     return bool(_OF_KEY.search(fault.text)) and not _OF_MODEL.search(fault.text)
 
 
-def _fitting(rules: Sequence[Rule], fault: Fault, status: int) -> Rule | None:
+def _fitting(rules: Sequence[Rule], fault: UpstreamFault, status: int) -> Rule | None:
     return next((one for one in rules if status in one.statuses and one.pattern.search(fault.text)), None)
 
 
-def says_expired(answer: Answer) -> bool:
+def says_expired(answer: Response) -> bool:
     """Whether an answer that means GONE says that the time of what is gone was over."""
     return effective_status(answer) not in _OF_SECRETS and names_expiry(read_fault(answer).text)
 
@@ -176,7 +176,7 @@ def names_expiry(text: str) -> bool:
     return bool(_EXPIRED.search(text))
 
 
-def effective_status(answer: Answer) -> int:
+def effective_status(answer: Response) -> int:
     """The status that counts: the embedded one, where a 200 or a 500 wraps somebody else's error."""
     if answer.status == 200 and has_error(answer):
         return _embedded(read_fault(answer)) or 500
@@ -185,37 +185,37 @@ def effective_status(answer: Answer) -> int:
     return answer.status
 
 
-def has_error(answer: Answer) -> bool:
+def has_error(answer: Response) -> bool:
     """Whether the body holds an error, at its top or inside a choice (as OpenRouter reports a failing upstream)."""
     body = answer.json
     return isinstance(body, Mapping) and bool(body.get("error") or _choice_errors(body))
 
 
-def read_fault(answer: Answer) -> Fault:
+def read_fault(answer: Response) -> UpstreamFault:
     """Understand every error body that platforms are known to send."""
     if answer.oversized:
-        return Fault(message="the body is too large to read")
+        return UpstreamFault(message="the body is too large to read")
     if answer.is_html:
-        return Fault(message="")  # a proxy's page: its words are not the platform's
+        return UpstreamFault(message="")  # a proxy's page: its words are not the platform's
     body = answer.json
-    return _bounded(_fault(body) if body is not None else Fault(message=answer.text), answer.hidden)
+    return _bounded(_fault(body) if body is not None else UpstreamFault(message=answer.text), answer.hidden)
 
 
-def _bounded(fault: Fault, hidden: Sequence[str]) -> Fault:
+def _bounded(fault: UpstreamFault, hidden: Sequence[str]) -> UpstreamFault:
     """Patterns are tried on the loop that pings everybody: no platform may make them long. Secrets go with the cut:
     half of one would not be recognised."""
     codes = tuple(beginning(code, hidden, LONGEST_CODE) for code in fault.codes[:MOST_CODES])
     return replace(fault, message=beginning(fault.message, hidden, LONGEST), codes=codes)
 
 
-def describe(answer: Answer) -> str:
+def describe(answer: Response) -> str:
     """One line for people, without secrets."""
     fault = read_fault(answer)
     said = ": ".join(part for part in (fault.codes[0] if fault.codes else "", fault.message) if part)
     return brief(f"HTTP {answer.status} {said or _appearance(answer)}", answer.hidden)
 
 
-def _appearance(answer: Answer) -> str:
+def _appearance(answer: Response) -> str:
     if 300 <= answer.status < 400:
         return "a redirect, which is not followed"
     if answer.is_html:
@@ -225,24 +225,24 @@ def _appearance(answer: Answer) -> str:
     return "an empty body" if not answer.body else "without an error message"
 
 
-def _embedded(fault: Fault) -> int | None:
+def _embedded(fault: UpstreamFault) -> int | None:
     if fault.status not in (None, 500):
         return fault.status
     found = _WRAPPED.search(fault.message)
     return int(found[1] or found[2]) if found else None
 
 
-def _fault(value: Any, depth: int = 0) -> Fault:
+def _fault(value: Any, depth: int = 0) -> UpstreamFault:
     if depth > DEEPEST:
-        return Fault(message="")
+        return UpstreamFault(message="")
     if isinstance(value, Mapping):
         return _mapping_fault(value, depth)
     if isinstance(value, list):
         return _joined([_fault(item, depth + 1) for item in value[:5]])
-    return Fault(message=value if isinstance(value, str) else "")
+    return UpstreamFault(message=value if isinstance(value, str) else "")
 
 
-def _mapping_fault(body: Mapping[str, Any], depth: int) -> Fault:
+def _mapping_fault(body: Mapping[str, Any], depth: int) -> UpstreamFault:
     spoken = [body[key] for key in _SPEAKING_KEYS if body.get(key)]
     inner = _joined([_fault(value, depth + 1) for value in (*spoken, *_choice_errors(body))])
     codes = [str(body[key]) for key in _CODE_KEYS if isinstance(body.get(key), str | int)]
@@ -250,7 +250,7 @@ def _mapping_fault(body: Mapping[str, Any], depth: int) -> Fault:
         codes.append("estimated_time")
     loc = ".".join(str(part) for part in body["loc"]) if isinstance(body.get("loc"), list) else ""
     message = f"{loc}: {inner.message}" if loc else inner.message
-    return Fault(message=message, codes=(*inner.codes, *codes), status=inner.status or _status(body))
+    return UpstreamFault(message=message, codes=(*inner.codes, *codes), status=inner.status or _status(body))
 
 
 def _choice_errors(body: Mapping[str, Any]) -> list[Any]:
@@ -267,8 +267,8 @@ def _status(body: Mapping[str, Any]) -> int | None:
     return None
 
 
-def _joined(faults: Sequence[Fault]) -> Fault:
-    return Fault(
+def _joined(faults: Sequence[UpstreamFault]) -> UpstreamFault:
+    return UpstreamFault(
         message="; ".join(dict.fromkeys(fault.message for fault in faults if fault.message)),
         codes=tuple(code for fault in faults for code in fault.codes),
         status=next((fault.status for fault in faults if fault.status), None),

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any, NoReturn
 
 from orchestrator.providers.http.client import Call, HttpClient
-from orchestrator.providers.port.answers import Answer
+from orchestrator.providers.port.answers import Response
 from orchestrator.providers.port.driver import Auth, Life, Secret
 from orchestrator.providers.port.errors import Misconfigured, NotClosed, OutcomeUnknown, ProviderFull
 from orchestrator.providers.port.faults import Rule, describe, read_fault
@@ -49,7 +49,7 @@ class Instance:
         return f"{self.id} is {self.status}{f' ({self.errors})' if self.errors else ''}"
 
 
-class Control:
+class SesterceControl:
     """Asks `/ai-inference/instances`. A single instance cannot be asked for: the list is filtered."""
 
     def __init__(self, http: HttpClient, options: SesterceOptions) -> None:
@@ -105,7 +105,7 @@ class Control:
         )
 
 
-def _refused(answer: Answer, options: SesterceOptions) -> Exception:
+def _refused(answer: Response, options: SesterceOptions) -> Exception:
     said, told = describe(answer), read_fault(answer).text.lower()
     if may_have_happened(answer):
         return OutcomeUnknown(said)
@@ -117,7 +117,7 @@ def _refused(answer: Answer, options: SesterceOptions) -> Exception:
     return refusal(answer, options.rules)
 
 
-def _entries(answer: Answer, rules: Sequence[Rule]) -> Sequence[Mapping[str, Any]]:
+def _entries(answer: Response, rules: Sequence[Rule]) -> Sequence[Mapping[str, Any]]:
     """Refuses a list that is not whole: in it, nothing could be found missing."""
     body = answer.json
     entries = body

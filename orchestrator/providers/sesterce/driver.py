@@ -34,7 +34,7 @@ from orchestrator.providers.port.errors import (
     Throttled,
 )
 from orchestrator.providers.port.faults import rule
-from orchestrator.providers.sesterce.control import Control, Instance
+from orchestrator.providers.sesterce.control import Instance, SesterceControl
 from orchestrator.providers.sesterce.endpoint import Endpoints
 from orchestrator.providers.sesterce.names import Names, by_id, instance_id
 from orchestrator.providers.sesterce.options import SesterceOptions, card
@@ -53,7 +53,7 @@ class SesterceDriver:
         self.name = name
         self.card = card(options)
         self._options = options
-        self._control = Control(http, options)
+        self._control = SesterceControl(http, options)
         self._names = Names(options)
         self._endpoints = Endpoints(http, options)
         self._pinger = Pinger(http)

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, assert_never
 
 from orchestrator.providers.http.client import Call, HttpClient, NoAnswer
-from orchestrator.providers.port.answers import Answer
+from orchestrator.providers.port.answers import Response
 from orchestrator.providers.port.driver import Closed
 from orchestrator.providers.port.errors import (
     CannotAsk,
@@ -24,7 +24,7 @@ from orchestrator.providers.port.faults import Rule, describe, limits_whole_key,
 from orchestrator.rules.values import Verdict
 
 
-async def ask_reading(http: HttpClient, call: Call) -> Answer:
+async def ask_reading(http: HttpClient, call: Call) -> Response:
     """A call that changes nothing: where its answer is lost, nothing was done, and it may be sent again."""
     try:
         return await http.ask(call)
@@ -32,7 +32,7 @@ async def ask_reading(http: HttpClient, call: Call) -> Answer:
         raise _lost(error, NotSent(str(error))) from error
 
 
-async def ask_changing(http: HttpClient, call: Call) -> Answer:
+async def ask_changing(http: HttpClient, call: Call) -> Response:
     """A call that changes something: where its answer is lost, it may have happened."""
     try:
         return await http.ask(call)
@@ -45,7 +45,7 @@ def _lost(error: NoAnswer, raised: ProviderError) -> ProviderError:
     return raised
 
 
-def may_have_happened(answer: Answer) -> bool:
+def may_have_happened(answer: Response) -> bool:
     """Whether an answer without the handle leaves open what a changing call did: a success that cannot be read,
     "see other" (the answer stands elsewhere), a server's own timeout, and its failures. Others refuse."""
     return 200 <= answer.status < 300 or answer.status in (303, 408) or answer.status >= 500
@@ -71,7 +71,7 @@ async def closed_or_ended(
             raise error from still
 
 
-def refusal(answer: Answer, rules: Sequence[Rule] = ()) -> ProviderError:
+def refusal(answer: Response, rules: Sequence[Rule] = ()) -> ProviderError:
     """The error that says what a bad answer means, given that nothing was changed by the call."""
     said = describe(answer)
     match verdict_of(answer, rules):
@@ -92,7 +92,7 @@ def refusal(answer: Answer, rules: Sequence[Rule] = ()) -> ProviderError:
             assert_never(unknown)
 
 
-def listed_models(answer: Answer, rules: Sequence[Rule] = ()) -> list[Mapping[str, Any]]:
+def listed_models(answer: Response, rules: Sequence[Rule] = ()) -> list[Mapping[str, Any]]:
     """The entries of a model list. Raises what a bad answer means."""
     body = answer.json
     entries = body.get("data") if isinstance(body, Mapping) else None

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from urllib.parse import urljoin
 
 from orchestrator.providers.http.client import Call, HttpClient, NoAnswer
-from orchestrator.providers.port.answers import Answer
+from orchestrator.providers.port.answers import Response
 from orchestrator.providers.port.driver import Endpoint, Target
 from orchestrator.providers.port.errors import NotSent
 
@@ -29,7 +29,7 @@ async def look(http: HttpClient, endpoint: Endpoint, target: Target, paths: Sequ
     return None
 
 
-async def _ask(http: HttpClient, endpoint: Endpoint, target: Target, path: str) -> Answer | None:
+async def _ask(http: HttpClient, endpoint: Endpoint, target: Target, path: str) -> Response | None:
     call = Call(
         method="GET",
         url=urljoin(endpoint.url.rstrip("/") + "/", path),

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 from pydantic_core import PydanticCustomError
 
-from orchestrator.providers.port.answers import Answer
+from orchestrator.providers.port.answers import Response
 from orchestrator.providers.port.faults import Rule, read_fault
 from orchestrator.providers.shared.looks import LOOK_PATH
 from orchestrator.providers.shared.patterns import URL
@@ -90,7 +90,7 @@ class DriverOptions(BaseModel):
         """Laid before the shared ones, for pings and for control calls."""
         return tuple(meaning.rule for meaning in self.errors)
 
-    def meaning(self, answer: Answer) -> str | None:
+    def meaning(self, answer: Response) -> str | None:
         """What the configuration says that an answer means; None where it says nothing."""
         text = read_fault(answer).text
         fitting = (one for one in self.errors if answer.status in one.statuses)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
 
-from orchestrator.providers.port.answers import Answer
+from orchestrator.providers.port.answers import Response
 
 _PATH = re.compile(r"(?:\$\.)?[\w-]+(?:\.[\w-]+)*")
 
@@ -57,7 +57,7 @@ def read_time(body: Any, path: str | None) -> datetime | None:
         return None
 
 
-def is_readable(answer: Answer) -> bool:
+def is_readable(answer: Response) -> bool:
     """A success that is nothing but what an API says: JSON, or nothing at all."""
     return (
         not answer.oversized and not answer.is_html and (not answer.body.strip() or answer.json is not None)

@@ -24,7 +24,7 @@ class Choice:
 def choices(
     providers: Sequence[str],
     brakes: Collection[Brake],
-    fared_ill: Collection[Spot] = (),
+    failed_at: Collection[Spot] = (),
     *,
     beside_brakes: bool = False,
 ) -> list[Choice]:
@@ -38,10 +38,10 @@ def choices(
         Choice(provider=name, avoiding=_keys_held(name, brakes)) for name in providers if name not in braked
     ]
     ill = [Choice(provider=name) for name in providers if name in held and not beside_brakes]
-    return _elsewhere_first(well, fared_ill) + _elsewhere_first(ill, fared_ill)
+    return _elsewhere_first(well, failed_at) + _elsewhere_first(ill, failed_at)
 
 
-def fared_ill(placements: Sequence[Placement], now: datetime) -> set[Spot]:
+def failed_at(placements: Sequence[Placement], now: datetime) -> set[Spot]:
     """Where a session died, never came to life, or was lost on its way. Neither a refusal, which says how far it
     reaches itself, nor an end that was declared."""
     return {
@@ -73,10 +73,10 @@ def _served(placement: Placement, now: datetime) -> timedelta:
     return (placement.lost_at or placement.closing_since or placement.ended_at or now) - placement.opened_at
 
 
-def _elsewhere_first(offered: Sequence[Choice], fared_ill: Collection[Spot]) -> list[Choice]:
-    been = {provider for provider, _ in fared_ill}
+def _elsewhere_first(offered: Sequence[Choice], failed_at: Collection[Spot]) -> list[Choice]:
+    been = {provider for provider, _ in failed_at}
     again = [choice for choice in offered if choice.provider in been]
-    other_keys = [replace(one, avoiding=one.avoiding | _keys_of(one.provider, fared_ill)) for one in again]
+    other_keys = [replace(one, avoiding=one.avoiding | _keys_of(one.provider, failed_at)) for one in again]
     return [*(choice for choice in offered if choice.provider not in been), *other_keys, *again]
 
 

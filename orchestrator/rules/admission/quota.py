@@ -12,7 +12,7 @@ QUOTAS = ("max_sessions", "max_concurrent", "max_nodes", "max_nodes_total")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Terms:
+class AccountTerms:
     """What binds one account: its plan, with the account's own numbers laid over it."""
 
     plan: Plan
@@ -40,13 +40,13 @@ class Usage:
     """Sessions whose close is unproven for so long that it is the platform's debt, not the user's."""
 
 
-def terms_of(plan: Plan, account: Account) -> Terms:
+def terms_of(plan: Plan, account: Account) -> AccountTerms:
     """The plan as this account has it."""
     own: dict[str, Any] = {name: account.quota[name] for name in QUOTAS if name in account.quota}
     if account.overdraft_limit is None:
-        return Terms(plan=replace(plan, **own), own=frozenset(own))
+        return AccountTerms(plan=replace(plan, **own), own=frozenset(own))
     laid_over = replace(plan, **own, overdraft_limit=account.overdraft_limit)
-    return Terms(plan=laid_over, own=frozenset(own) | {"overdraft_limit"})
+    return AccountTerms(plan=laid_over, own=frozenset(own) | {"overdraft_limit"})
 
 
 def counted_at_creation(plan: Plan, usage: Usage) -> dict[str, int]:
@@ -68,7 +68,7 @@ def nodes_allowed(plan: Plan, card_max_nodes: int | None) -> int | None:
     return min((limit for limit in limits if limit is not None), default=None)
 
 
-def check_nodes(terms: Terms, card_max_nodes: int | None, nodes: int) -> Refusal | None:
+def check_nodes(terms: AccountTerms, card_max_nodes: int | None, nodes: int) -> Refusal | None:
     """Too many nodes are refused before admission, and never queued: waiting would not help."""
     limit = nodes_allowed(terms.plan, card_max_nodes)
     if limit is None or nodes <= limit:
@@ -83,7 +83,7 @@ def check_nodes(terms: Terms, card_max_nodes: int | None, nodes: int) -> Refusal
     return Refusal(ErrorCode.QUOTA_NODES_EXCEEDED, message, limit=limit, used=nodes)
 
 
-def check_nodes_total(terms: Terms, usage: Usage, nodes: int) -> Refusal | None:
+def check_nodes_total(terms: AccountTerms, usage: Usage, nodes: int) -> Refusal | None:
     """Whether so many nodes more fit beside those that are in use."""
     limit = terms.plan.max_nodes_total
     if limit is None or usage.nodes + nodes <= limit:
@@ -95,7 +95,7 @@ def check_nodes_total(terms: Terms, usage: Usage, nodes: int) -> Refusal | None:
     return Refusal(ErrorCode.QUOTA_NODES_EXCEEDED, message, limit=limit, used=usage.nodes, nodes=nodes)
 
 
-def check_total(terms: Terms, usage: Usage) -> Refusal | None:
+def check_total(terms: AccountTerms, usage: Usage) -> Refusal | None:
     """Whether there is a place for one session more, of all that are not deleted."""
     limit = terms.plan.max_sessions
     if limit is None or usage.total < limit:
@@ -107,7 +107,7 @@ def check_total(terms: Terms, usage: Usage) -> Refusal | None:
     return Refusal(ErrorCode.QUOTA_TOTAL_EXCEEDED, message, limit=limit, used=usage.total)
 
 
-def check_concurrent(terms: Terms, usage: Usage) -> Refusal | None:
+def check_concurrent(terms: AccountTerms, usage: Usage) -> Refusal | None:
     """Whether there is a free slot; nobody overtakes those of the account's queue that came before."""
     limit = terms.plan.max_concurrent
     if limit is not None and usage.concurrent >= limit:

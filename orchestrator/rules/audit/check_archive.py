@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from orchestrator.rules.audit.invariants import ArchivedMoney, Check, Finding
+from orchestrator.rules.audit.invariants import ArchivedMoney, Invariant, Violation
 from orchestrator.rules.installation.retention import ArchivedBook
 from orchestrator.rules.values import ZERO, ArchivedSession
 
@@ -16,16 +16,16 @@ class ArchivedFacts:
     digest: str | None
 
 
-def judge_archived(facts: ArchivedFacts) -> Iterator[Finding]:
+def judge_archived(facts: ArchivedFacts) -> Iterator[Violation]:
     """What is wrong with one archived session; one whose record was deleted has nothing to compare."""
     tombstone = facts.tombstone
     if tombstone.digest is None:
         return
     if tombstone.record is None:
-        yield Finding(Check.ARCHIVE, tombstone.id, "its record is missing")
+        yield Violation(Invariant.ARCHIVE, tombstone.id, "its record is missing")
     elif facts.digest != tombstone.digest:
         problem = "its record or its ledger entries are not those that were archived"
-        yield Finding(Check.ARCHIVE, tombstone.id, problem)
+        yield Violation(Invariant.ARCHIVE, tombstone.id, problem)
 
 
 def archived_money(money: ArchivedMoney) -> Iterator[str]:

@@ -7,12 +7,12 @@ from typing import assert_never
 from orchestrator.rules.audit.check_archive import archived_money
 from orchestrator.rules.audit.invariants import (
     AccountFacts,
-    Check,
-    Finding,
-    Now,
+    AuditContext,
+    Invariant,
     PlacementFacts,
     SessionFacts,
-    Told,
+    StateEvent,
+    Violation,
 )
 from orchestrator.rules.audit.quota_audit import over_quota
 from orchestrator.rules.audit.wait_limits import longest_unwell
@@ -32,66 +32,68 @@ from orchestrator.rules.states import (
 from orchestrator.rules.values import ZERO, Session
 
 
-def judge_session(facts: SessionFacts, now: Now) -> Iterator[Finding]:
+def judge_session(facts: SessionFacts, now: AuditContext) -> Iterator[Violation]:
     """What is wrong with one session and its placements."""
     session = facts.session
     for check, problems in (
-        (Check.STEPS, _steps(facts)),
-        (Check.STEPS, _plan(session, now)),
-        (Check.LEASES, _session_lease(session, now)),
-        (Check.TRANSITIONS, _history(facts, now)),
-        (Check.SERVING, _serving(facts)),
-        (Check.LEAKS, _leaks(facts)),
-        (Check.DELETED, _deleted(session)),
-        (Check.POSTED, _posted(facts)),
-        (Check.COST, _cost(session, now)),
-        (Check.PAID, _paid(session)),
-        (Check.ALIVE, _alive(session, now)),
+        (Invariant.STEPS, _steps(facts)),
+        (Invariant.STEPS, _plan(session, now)),
+        (Invariant.LEASES, _session_lease(session, now)),
+        (Invariant.TRANSITIONS, _history(facts, now)),
+        (Invariant.SERVING, _serving(facts)),
+        (Invariant.LEAKS, _leaks(facts)),
+        (Invariant.DELETED, _deleted(session)),
+        (Invariant.POSTED, _posted(facts)),
+        (Invariant.COST, _cost(session, now)),
+        (Invariant.PAID, _paid(session)),
+        (Invariant.ALIVE, _alive(session, now)),
     ):
-        yield from (Finding(check, session.id, problem) for problem in problems)
+        yield from (Violation(check, session.id, problem) for problem in problems)
     for placement in facts.placements:
         yield from judge_placement(placement, now)
 
 
-def judge_placement(placement: PlacementFacts, now: Now) -> Iterator[Finding]:
+def judge_placement(placement: PlacementFacts, now: AuditContext) -> Iterator[Violation]:
     """What is wrong with one placement by itself; its session is the subject, where it has one."""
     subject = placement.session_id or placement.id
     pending = {PlacementState.OPENING, PlacementState.UNKNOWN, PlacementState.CLOSING}
     if placement.state in pending and placement.next_step is None:
-        yield Finding(
-            Check.STEPS, subject, f"placement {placement.id} is {placement.state} and has no next step"
+        yield Violation(
+            Invariant.STEPS, subject, f"placement {placement.id} is {placement.state} and has no next step"
         )
     if placement.state is PlacementState.CLOSED and placement.proof is None:
-        yield Finding(Check.PROOFS, subject, f"placement {placement.id} is closed without a proof")
+        yield Violation(Invariant.PROOFS, subject, f"placement {placement.id} is closed without a proof")
     if placement.forced_at is not None and not (placement.forced_by and placement.forced_why):
-        yield Finding(
-            Check.FORCED, subject, f"nobody says by whom and why placement {placement.id} was forced"
+        yield Violation(
+            Invariant.FORCED, subject, f"nobody says by whom and why placement {placement.id} was forced"
         )
     for check, problems in (
-        (Check.STEPS, _too_far(placement, placement.declared_end_at, now)),
-        (Check.LEASES, _lease(placement, placement.lease_until, now)),
+        (Invariant.STEPS, _too_far(placement, placement.declared_end_at, now)),
+        (Invariant.LEASES, _lease(placement, placement.lease_until, now)),
     ):
-        yield from (Finding(check, subject, f"placement {placement.id}: {problem}") for problem in problems)
+        yield from (Violation(check, subject, f"placement {placement.id}: {problem}") for problem in problems)
 
 
-def judge_account(facts: AccountFacts, now: Now) -> Iterator[Finding]:
+def judge_account(facts: AccountFacts, now: AuditContext) -> Iterator[Violation]:
     """What is wrong with one account's money and quota."""
     for check, problems in (
-        (Check.BALANCE, _balance(facts)),
-        (Check.FUNDS, _funds(facts, now)),
-        (Check.QUOTA, over_quota(facts)),
-        (Check.COUNTS, _counts(facts)),
-        (Check.COUNTS, _groups(facts)),
-        (Check.ARCHIVE, archived_money(facts.archived)),
+        (Invariant.BALANCE, _balance(facts)),
+        (Invariant.FUNDS, _funds(facts, now)),
+        (Invariant.QUOTA, over_quota(facts)),
+        (Invariant.COUNTS, _counts(facts)),
+        (Invariant.COUNTS, _groups(facts)),
+        (Invariant.ARCHIVE, archived_money(facts.archived)),
     ):
-        yield from (Finding(check, facts.account.id, problem) for problem in problems)
+        yield from (Violation(check, facts.account.id, problem) for problem in problems)
 
 
-def judge_lateness(step: str, due: datetime, lease_until: datetime | None, subject: str) -> Finding:
+def judge_lateness(step: str, due: datetime, lease_until: datetime | None, subject: str) -> Violation:
     """A step that is overdue: somebody held it and let it go, or nobody ever came."""
     if lease_until is None:
-        return Finding(Check.OVERDUE, subject, f"{step} is due since {_when(due)}")
-    return Finding(Check.LEASES, subject, f"nobody took over {step}: its lease ended {_when(lease_until)}")
+        return Violation(Invariant.OVERDUE, subject, f"{step} is due since {_when(due)}")
+    return Violation(
+        Invariant.LEASES, subject, f"nobody took over {step}: its lease ended {_when(lease_until)}"
+    )
 
 
 def _steps(facts: SessionFacts) -> Iterator[str]:
@@ -110,12 +112,12 @@ def _steps(facts: SessionFacts) -> Iterator[str]:
             assert_never(unknown)
 
 
-def _plan(session: Session, now: Now) -> Iterator[str]:
+def _plan(session: Session, now: AuditContext) -> Iterator[str]:
     """Its stop is worked out from the row alone where no setting of today may have moved since: not while it starts."""
     yield from _too_far(session, None, now)
     if session.state not in {State.QUEUED, State.RUNNING}:
         return
-    stop = next_stop(session, now.patience(session.provider).policy)
+    stop = next_stop(session, now.wait_limits(session.provider).policy)
     if (session.ends_at, session.stop_at_reason) != (stop.ends_at, stop.reason):
         yield f"it is to stop {_when(session.ends_at)}, by its rules {_when(stop.ends_at)}"
     elif session.stop_at is not None and session.stop_at > _latest(stop, session.stop_at):
@@ -127,22 +129,22 @@ def _latest(stop: Forecast, at: datetime) -> datetime:
     return min((rule.at for rule in stop.candidates if rule.reason is not StopReason.IDLE), default=at)
 
 
-def _too_far(row: Session | PlacementFacts, end: datetime | None, now: Now) -> Iterator[str]:
+def _too_far(row: Session | PlacementFacts, end: datetime | None, now: AuditContext) -> Iterator[str]:
     """`end`: an orphan that nothing can close by its id is looked at again then."""
-    longest = now.patience(row.provider).waits.get(row.next_step) if row.next_step else None
+    longest = now.wait_limits(row.provider).waits.get(row.next_step) if row.next_step else None
     if longest is None or row.next_step_at is None:
         return
     if row.next_step_at > max(now.at + longest, end or now.at):
         yield f"its {row.next_step} waits until {_when(row.next_step_at)}, longer than any"
 
 
-def _session_lease(session: Session, now: Now) -> Iterator[str]:
+def _session_lease(session: Session, now: AuditContext) -> Iterator[str]:
     """A success that was reported since spared the ping for whose sake the lease would have been taken over."""
     until, alive = session.lease_until, session.last_alive_at
     return _lease(session, max(until, alive) if until and alive else until, now)
 
 
-def _lease(row: Session | PlacementFacts, until: datetime | None, now: Now) -> Iterator[str]:
+def _lease(row: Session | PlacementFacts, until: datetime | None, now: AuditContext) -> Iterator[str]:
     if row.lease_token is not None and row.next_step is None:
         yield "it is at rest and under a lease"
     elif row.lease_until is not None and row.lease_until - now.at > now.longest_lease:
@@ -151,16 +153,16 @@ def _lease(row: Session | PlacementFacts, until: datetime | None, now: Now) -> I
         yield f"its lease ended {_when(until)}, and nobody took it over"
 
 
-def _is_left_behind(row: Session | PlacementFacts, until: datetime, now: Now) -> bool:
+def _is_left_behind(row: Session | PlacementFacts, until: datetime, now: AuditContext) -> bool:
     """What follows a lease came long ago, and is put off again; a step that is overdue tells of itself."""
     if row.next_step is None or row.next_step_at is None:
         return False
     long_ago = now.at - timedelta(seconds=now.bounds.overdue_after_seconds)
-    silence = now.patience(row.provider).waits.get(row.next_step, timedelta(0))
+    silence = now.wait_limits(row.provider).waits.get(row.next_step, timedelta(0))
     return until + silence < long_ago <= row.next_step_at
 
 
-def _history(facts: SessionFacts, now: Now) -> Iterator[str]:
+def _history(facts: SessionFacts, now: AuditContext) -> Iterator[str]:
     """Events may be pruned; those that are left must follow each other, and lead to the row."""
     session, last = facts.session, None
     for told in facts.told:
@@ -186,7 +188,7 @@ def _legal(previous: str | None, state: str) -> bool:
         return False
 
 
-def _follows(last: Told, told: Told) -> bool:
+def _follows(last: StateEvent, told: StateEvent) -> bool:
     """One change may make several events, each with the state before it."""
     return told.previous == last.state or (told.previous, told.state) == (last.previous, last.state)
 
@@ -220,7 +222,7 @@ def _posted(facts: SessionFacts) -> Iterator[str]:
         )
 
 
-def _cost(session: Session, now: Now) -> Iterator[str]:
+def _cost(session: Session, now: AuditContext) -> Iterator[str]:
     if session.running_since is None:
         due = money.cost_if_stopped_at(session, session.stopped_at or now.at)
         if session.charged != due:
@@ -242,11 +244,11 @@ def _paid(session: Session) -> Iterator[str]:
         yield f"a brake held it, and it pays until {_when(ended)}, its last proof of life is of {_when(alive)}"
 
 
-def _alive(session: Session, now: Now) -> Iterator[str]:
+def _alive(session: Session, now: AuditContext) -> Iterator[str]:
     since = session.not_well_since
     if session.state is not State.RUNNING or since is None:
         return
-    longest = longest_unwell(now.patience(session.provider).policy)
+    longest = longest_unwell(now.wait_limits(session.provider).policy)
     if now.at > since + longest + timedelta(seconds=now.bounds.overdue_after_seconds):
         yield f"it runs, and has given no proof of life since {_when(since)}"
 
@@ -260,7 +262,7 @@ def _balance(facts: AccountFacts) -> Iterator[str]:
         yield f"its balance is {account.balance}, its overdraft {allowed}"
 
 
-def _funds(facts: AccountFacts, now: Now) -> Iterator[str]:
+def _funds(facts: AccountFacts, now: AuditContext) -> Iterator[str]:
     if facts.active is None:
         return
     account = facts.account

@@ -7,7 +7,7 @@ from decimal import Decimal
 from enum import StrEnum
 from types import MappingProxyType
 
-from orchestrator.rules.audit.wait_limits import Patience
+from orchestrator.rules.audit.wait_limits import WaitLimits
 from orchestrator.rules.billing.groups import Group
 from orchestrator.rules.events import PREFIX, Event
 from orchestrator.rules.installation.retention import ArchivedBook
@@ -15,7 +15,7 @@ from orchestrator.rules.states import PlacementState, Step
 from orchestrator.rules.values import ZERO, Account, Plan, Session
 
 
-class Check(StrEnum):
+class Invariant(StrEnum):
     """What is looked at; the label of the metric."""
 
     STEPS = "steps"
@@ -43,37 +43,37 @@ class Check(StrEnum):
     ARCHIVE = "archive"
 
 
-MEANING: Mapping[Check, str] = MappingProxyType(
+MEANING: Mapping[Invariant, str] = MappingProxyType(
     {
-        Check.STEPS: "every live row has a next step, no further ahead than its kind waits, and the stop of its rules",
-        Check.OVERDUE: "no step is overdue for long",
-        Check.LEASES: "no lease is older than its time, longer than any, or on a row at rest",
-        Check.TRANSITIONS: "every state that an event tells of follows from the one before; the last is the row's",
-        Check.SERVING: "a session has at most one placement that is not closing",
-        Check.CREDENTIALS: "an exclusive credential carries at most one unclosed placement",
-        Check.LEAKS: "a session that is over has no placement that goes on",
-        Check.PROOFS: "every closed placement has its proof",
-        Check.FORCED: "every close that was forced says by whom and why",
-        Check.DELETED: "only what is over, or never began, is deleted",
-        Check.QUOTA: "nothing was admitted over the quota of its time, our cleanup debt apart",
-        Check.BALANCE: "a balance is what its ledger adds up to, and not below the overdraft of its last charge",
-        Check.POSTED: "what a session says it was charged is what the ledger says",
-        Check.COST: "a session was charged what the formula says",
-        Check.PAID: "who was found dead after a hold pays until its last proof of life, and no longer",
-        Check.ALIVE: "nothing runs without a proof of life for longer than any verdict and a hold together allow",
-        Check.FUNDS: "an account's funds end when the formula says",
-        Check.OUTBOX: "events leave soon",
-        Check.SCHEDULER: "a scheduler ticks",
-        Check.WRITTEN_OFF: "nothing was written off in the last day",
-        Check.ROWS: "every row can be read",
-        Check.COUNTS: "sessions are as many, and those that run as dear, as the database has counted",
-        Check.ARCHIVE: "what left the live tables is archived as it was, and its sum opens the ledger",
+        Invariant.STEPS: "every live row has a next step within the wait limit of its kind, and the stop of its rules",
+        Invariant.OVERDUE: "no step is overdue for long",
+        Invariant.LEASES: "no lease is older than its time, longer than any, or on a row at rest",
+        Invariant.TRANSITIONS: "every state that an event tells of follows from the one before; the last is the row's",
+        Invariant.SERVING: "a session has at most one placement that is not closing",
+        Invariant.CREDENTIALS: "an exclusive credential carries at most one unclosed placement",
+        Invariant.LEAKS: "a session that is over has no placement that goes on",
+        Invariant.PROOFS: "every closed placement has its proof",
+        Invariant.FORCED: "every close that was forced says by whom and why",
+        Invariant.DELETED: "only what is over, or never began, is deleted",
+        Invariant.QUOTA: "nothing was admitted over the quota of its time, our cleanup debt apart",
+        Invariant.BALANCE: "a balance is what its ledger adds up to, and not below the overdraft of its last charge",
+        Invariant.POSTED: "what a session says it was charged is what the ledger says",
+        Invariant.COST: "a session was charged what the formula says",
+        Invariant.PAID: "who was found dead after a hold pays until its last proof of life, and no longer",
+        Invariant.ALIVE: "nothing runs without a proof of life for longer than any verdict and a hold together allow",
+        Invariant.FUNDS: "an account's funds end when the formula says",
+        Invariant.OUTBOX: "events leave soon",
+        Invariant.SCHEDULER: "a scheduler ticks",
+        Invariant.WRITTEN_OFF: "nothing was written off in the last day",
+        Invariant.ROWS: "every row can be read",
+        Invariant.COUNTS: "sessions are as many, and those that run as dear, as the database has counted",
+        Invariant.ARCHIVE: "what left the live tables is archived as it was, and its sum opens the ledger",
     }
 )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Bounds:
+class Thresholds:
     """`[audit]` of the configuration: how late is too late, in seconds."""
 
     overdue_after_seconds: float = 600
@@ -84,21 +84,21 @@ class Bounds:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Violation:
     """One violation: which check, of whom, and what is wrong."""
 
-    check: Check
+    check: Invariant
     subject: str
     detail: str
 
     @property
-    def key(self) -> tuple[Check, str]:
+    def key(self) -> tuple[Invariant, str]:
         """A check counts each subject once."""
         return self.check, self.subject
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Told:
+class StateEvent:
     """What one event tells of a session's state."""
 
     seq: int
@@ -134,7 +134,7 @@ class SessionFacts:
     placements: Sequence[PlacementFacts] = ()
     posted: Decimal = ZERO
     postings: int = 0
-    told: Sequence[Told] = ()
+    told: Sequence[StateEvent] = ()
     """Its events that are kept, in their order."""
 
 
@@ -196,21 +196,23 @@ class AccountFacts:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Now:
+class AuditContext:
     """When it is looked at, and what counts as late then."""
 
     at: datetime
-    bounds: Bounds
+    bounds: Thresholds
     longest_lease: timedelta
-    patience: Callable[[str | None], Patience]
+    wait_limits: Callable[[str | None], WaitLimits]
     """At each provider; None: for rows of none."""
     events_since: datetime | None
     """Older events have been pruned: whoever was created later has all of its own. None: so has everybody."""
 
 
-def turned(before: Mapping[str, int], after: Mapping[str, int], found: Sequence[Finding]) -> Iterator[Event]:
+def turned(
+    before: Mapping[str, int], after: Mapping[str, int], found: Sequence[Violation]
+) -> Iterator[Event]:
     """An event for each check that is violated where it was well, or well again. Both count violations by check."""
-    for check in Check:
+    for check in Invariant:
         if bool(before.get(check)) == bool(after.get(check)):
             continue
         examples = [{"subject": f.subject, "detail": f.detail} for f in found if f.check is check]

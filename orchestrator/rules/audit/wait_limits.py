@@ -16,14 +16,14 @@ HELD_INTERVALS = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class WaitLimits:
     """At one provider: the longest wait of each step that does not wait for an instant of its row's own."""
 
     policy: Policy
     waits: Mapping[Step, timedelta]
 
 
-def patience(policy: Policy, leases: Mapping[Step, float], resolve_after_seconds: float) -> Patience:
+def wait_limits(policy: Policy, leases: Mapping[Step, float], resolve_after_seconds: float) -> WaitLimits:
     """`leases`: how long a claim of each stands, in seconds. An open that was claimed is a resolve from then on."""
     interval, retry = policy.ping_interval_seconds, policy.close_retry_max_seconds
     told = RETRY_AFTER_INTERVALS * interval
@@ -32,7 +32,7 @@ def patience(policy: Policy, leases: Mapping[Step, float], resolve_after_seconds
         Step.RESOLVE: max(resolve_after_seconds, told, retry, RETRY_LAST),
         Step.CLOSE: retry * (1 + JITTER),
     }
-    return Patience(policy, {step: timedelta(seconds=waits[step] + leases[step]) for step in waits})
+    return WaitLimits(policy, {step: timedelta(seconds=waits[step] + leases[step]) for step in waits})
 
 
 def longest_unwell(policy: Policy) -> timedelta:

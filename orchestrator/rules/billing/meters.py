@@ -53,7 +53,7 @@ Costly: TypeAlias = Session | Metered
 
 
 @dataclass(frozen=True, slots=True)
-class Meter:
+class CostMeter:
     """A running session as whole numbers: what the search for the end of the funds looks at, many times."""
 
     session_id: str
@@ -65,7 +65,7 @@ class Meter:
     denominator: int
 
     @classmethod
-    def of(cls, session: Costly) -> "Meter":
+    def of(cls, session: Costly) -> "CostMeter":
         assert session.running_since is not None
         since = (session.running_since - EPOCH) // TICK
         zero, block = since - session.ran_microseconds, session.block_seconds * SECOND
@@ -88,7 +88,7 @@ class Meter:
         return half_even(ceil(ran, self.block) * self.numerator, self.denominator)
 
 
-def first_overspent(meters: Sequence[Meter], limit: int, start: int) -> int | None:
+def first_overspent(meters: Sequence[CostMeter], limit: int, start: int) -> int | None:
     """The first instant from `start` on by which they cost more than `limit`; None beyond the horizon."""
 
     def spent(at: int) -> int:
@@ -112,7 +112,7 @@ def first_overspent(meters: Sequence[Meter], limit: int, start: int) -> int | No
     return _walk(meters, limit - at_low, low, high)
 
 
-def _walk(meters: Sequence[Meter], left: int, low: int, high: int) -> int:
+def _walk(meters: Sequence[CostMeter], left: int, low: int, high: int) -> int:
     """From block to block of those that begin in (low, high], until `left` is spent."""
     begun = [
         (at, meter.cost_at(at) - meter.cost_before(at))
@@ -124,7 +124,7 @@ def _walk(meters: Sequence[Meter], left: int, low: int, high: int) -> int:
     return begun[bisect_right(totals, left)][0]
 
 
-def _guess(meters: Sequence[Meter], left: int, start: int, end: int) -> tuple[int, int]:
+def _guess(meters: Sequence[CostMeter], left: int, start: int, end: int) -> tuple[int, int]:
     """Between which instants `left` is probably spent: floats, which only save steps of the search."""
     burn = sum(meter.numerator / meter.denominator / meter.block for meter in meters)
     near = start + int(min(left / burn, end - start))
@@ -132,7 +132,7 @@ def _guess(meters: Sequence[Meter], left: int, start: int, end: int) -> tuple[in
     return max(start, near - reach), min(end, near + reach)
 
 
-def unpaid(meters: Sequence[Meter], limit: int, at: int) -> str:
+def unpaid(meters: Sequence[CostMeter], limit: int, at: int) -> str:
     """Whose block, of those that begin at `at`, is the first beyond `limit` when they are paid in turn."""
     before = sum(meter.cost_before(at) for meter in meters)
     blocks = (meter.cost_at(at) - meter.cost_before(at) for meter in meters)

@@ -15,7 +15,7 @@ from orchestrator.rules.billing.meters import (
     SECOND,
     TICK,
     Costly,
-    Meter,
+    CostMeter,
     ceil,
     first_overspent,
     half_even,
@@ -157,7 +157,7 @@ def funds_end(
     Blocks that begin at one instant are paid in the order of session ids. Where blocks that began before
     `since` cannot be paid, it is `since` and the first session by id. A free session never ends for funds.
     """
-    meters = [Meter.of(session) for session in sorted(running, key=_by_id) if _burns(session)]
+    meters = [CostMeter.of(session) for session in sorted(running, key=_by_id) if _burns(session)]
     if not meters:
         return None
     spent = sum((cost_by(s, since) for s in running if not _burns(s)), ZERO)

@@ -23,7 +23,7 @@ _NONE = timedelta(0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Reading:
+class ClockReading:
     """One reading of the settable clock, between two readings of the measuring one."""
 
     raw: datetime
@@ -67,7 +67,7 @@ class Trust:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Known:
+class KnownTime:
     """What all processes know of the time: the row in the store."""
 
     at: datetime
@@ -94,12 +94,12 @@ class Known:
     """When rows that lie in the future are to be put right; None: they have been."""
 
 
-def away(reading: Reading, origin: datetime) -> timedelta:
+def away(reading: ClockReading, origin: datetime) -> timedelta:
     """How far the clock is ahead (above zero) or behind of what was measured from `origin` on."""
     return max(_NONE, reading.low - origin) + min(_NONE, reading.high - origin)
 
 
-def compared(trust: Trust, reading: Reading) -> Trust:
+def compared(trust: Trust, reading: ClockReading) -> Trust:
     """The two clocks are compared; `last` is then the time now."""
     followed = trust if trust.jumped else _followed(trust, reading)
     agrees = abs(away(reading, followed.origin)) <= TOLERANCE and (reading.sharp or not trust.jumped)
@@ -108,12 +108,12 @@ def compared(trust: Trust, reading: Reading) -> Trust:
     return replace(trust, last=max(trust.last, trust.at(reading.after)), jumped=True)
 
 
-def believed(reading: Reading, accepted: int | None = None) -> Trust:
+def believed(reading: ClockReading, accepted: int | None = None) -> Trust:
     """The clock is right as it is."""
     return Trust(origin=reading.low, last=reading.raw, checked=reading.after, accepted=accepted)
 
 
-def first_trust(known: Known | None, reading: Reading, boot: str, *, alive: bool = False) -> Trust:
+def first_trust(known: KnownTime | None, reading: ClockReading, boot: str, *, alive: bool = False) -> Trust:
     """What a process believes that has measured nothing itself yet. `alive`: others note the time right now.
 
     Where this machine measured since the time was noted, that decides. Else a clock ahead of what was noted is
@@ -135,7 +135,7 @@ def first_trust(known: Known | None, reading: Reading, boot: str, *, alive: bool
     return compared(trust, reading)
 
 
-def met(trust: Trust, known: Known, reading: Reading) -> Trust:
+def met(trust: Trust, known: KnownTime, reading: ClockReading) -> Trust:
     """What a process believes after it looked at what the others know.
 
     An operator's word counts most. Where the others note just what the clock says and this process measured something
@@ -150,9 +150,9 @@ def met(trust: Trust, known: Known, reading: Reading) -> Trust:
     return trust
 
 
-def noted(known: Known | None, trust: Trust, reading: Reading, boot: str, host: str) -> Known:
+def noted(known: KnownTime | None, trust: Trust, reading: ClockReading, boot: str, host: str) -> KnownTime:
     """What all are to know, by what this process knows."""
-    before = known or Known(at=trust.last, boot=boot, boot_seconds=reading.after)
+    before = known or KnownTime(at=trust.last, boot=boot, boot_seconds=reading.after)
     mine = replace(
         before,
         at=max(before.at, trust.last),
@@ -176,20 +176,20 @@ def noted(known: Known | None, trust: Trust, reading: Reading, boot: str, host: 
     )
 
 
-def alarm_may_end(known: Known, now: datetime) -> bool:
+def alarm_may_end(known: KnownTime, now: datetime) -> bool:
     """Return whether the clock has agreed with the measured time for long enough to close the alarm."""
     if known.jumped_at is not None:
         return False
     return known.corrected_at is None or abs(now - known.corrected_at) >= ALARM_HOLD
 
 
-def is_news(known: Known, after: Known, every: timedelta) -> bool:
+def is_news(known: KnownTime, after: KnownTime, every: timedelta) -> bool:
     """Must the row be written: a jump began, changed or ended, or it was not noted for `every`?"""
     jumps = (known.jumped_at is None) != (after.jumped_at is None)
     return jumps or abs(known.correction - after.correction) > TOLERANCE or after.at - known.at >= every
 
 
-def accepted(known: Known, trust: Trust, reading: Reading, boot: str) -> Known:
+def accepted(known: KnownTime, trust: Trust, reading: ClockReading, boot: str) -> KnownTime:
     """An operator says that the clock is right."""
     return replace(
         known,
@@ -206,23 +206,23 @@ def accepted(known: Known, trust: Trust, reading: Reading, boot: str) -> Known:
     )
 
 
-def to_correct(known: Known, now: datetime) -> bool:
+def to_correct(known: KnownTime, now: datetime) -> bool:
     """Return whether rows that a corrected clock left in the future are to be put right now."""
     return known.jumped_at is None and known.correct_at is not None and known.correct_at <= now
 
 
-def correction_is_late(known: Known, now: datetime) -> bool:
+def correction_is_late(known: KnownTime, now: datetime) -> bool:
     """Return whether rows wait to be put right for longer than that takes while a worker runs."""
     since = known.corrected_at
     return known.correct_at is not None and since is not None and now - since > 3 * CORRECT_FOR
 
 
-def is_first_correction(known: Known) -> bool:
+def is_first_correction(known: KnownTime) -> bool:
     """Return whether no pass since the correction has come to its end after all processes had heard of it."""
     return known.correct_at == known.corrected_at
 
 
-def after_correction(known: Known, began: datetime, now: datetime, *, complete: bool) -> Known:
+def after_correction(known: KnownTime, began: datetime, now: datetime, *, complete: bool) -> KnownTime:
     """What all are to know after a pass over the rows. Only one that began once every process had heard of the
     correction is the last, and only where it was `complete`."""
     if known.corrected_at is None or began < known.corrected_at + CORRECT_FOR:
@@ -230,7 +230,7 @@ def after_correction(known: Known, began: datetime, now: datetime, *, complete: 
     return replace(known, correct_at=None if complete else now + CORRECT_AGAIN)
 
 
-def in_words(known: Known) -> str:
+def in_words(known: KnownTime) -> str:
     """Return what is wrong with the clock, and what to do, where a jump stands."""
     ahead = -known.correction.total_seconds()
     return (
@@ -241,19 +241,19 @@ def in_words(known: Known) -> str:
     )
 
 
-def _outstanding(known: Known) -> timedelta:
+def _outstanding(known: KnownTime) -> timedelta:
     """How far rows may still lie ahead that an earlier correction has not come to."""
     return known.shift if known.correct_at is not None else _NONE
 
 
-def _followed(trust: Trust, reading: Reading) -> Trust:
+def _followed(trust: Trust, reading: ClockReading) -> Trust:
     """Slow drift is followed, as far as a clock can drift since the last look."""
     most = timedelta(seconds=DRIFT * max(0.0, reading.after - trust.checked))
     by = min(max(away(reading, trust.origin), -most), most)
     return replace(trust, origin=trust.origin + by, checked=max(trust.checked, reading.after))
 
 
-def _likely(known: Known, reading: Reading, *, alive: bool) -> datetime:
+def _likely(known: KnownTime, reading: ClockReading, *, alive: bool) -> datetime:
     """The time by what was noted elsewhere: the earliest reading that is not behind it."""
     readings = (reading.raw, reading.raw + known.correction)
     if alive:

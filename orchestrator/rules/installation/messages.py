@@ -34,11 +34,11 @@ RETRY_AFTER = "orchestrator_retry_after"
 LONGEST_RETRY_AFTER = 60
 
 
-class Unreadable(Exception):
+class UnreadableMessage(Exception):
     """The message cannot be carried out; the text says why, without its contents."""
 
 
-class Unsupported(Unreadable):
+class Unsupported(UnreadableMessage):
     """The message is sound and asks for what is not done here: its sender is answered, and no operator must look."""
 
 
@@ -99,12 +99,12 @@ def task_id_fault(task_id: Any) -> str | None:
 def clean_entry(entry: Any, queue: str, tag: str) -> dict[str, Any]:
     """Return the entry with only what the transport needs, addressed to `queue` and under a delivery tag of ours."""
     if not isinstance(entry, dict):
-        raise Unreadable("the entry is not a JSON object")
+        raise UnreadableMessage("the entry is not a JSON object")
     properties = _object(entry, "properties")
     encoding = properties.get("body_encoding")
     body = entry.get("body")
     if not isinstance(body, str):
-        raise Unreadable("the body is not text")
+        raise UnreadableMessage("the body is not text")
     _check_encoding(body, encoding)
     redelivered = _object(properties, "delivery_info").get("redelivered") is True
     return {
@@ -127,10 +127,10 @@ def clean_entry(entry: Any, queue: str, tag: str) -> dict[str, Any]:
 def read_unacked(entry: Any) -> UnackedMessage:
     """Return the message of an unacknowledged entry, and where it goes back."""
     if not isinstance(entry, list) or len(entry) != 3:
-        raise Unreadable("the unacknowledged entry is not [message, exchange, routing key]")
+        raise UnreadableMessage("the unacknowledged entry is not [message, exchange, routing key]")
     message, exchange, routing_key = entry
     if not _is_text(exchange) or not _is_text(routing_key) or not routing_key:
-        raise Unreadable("the unacknowledged entry names no queue")
+        raise UnreadableMessage("the unacknowledged entry names no queue")
     return UnackedMessage(message=message, exchange=exchange, routing_key=routing_key)
 
 
@@ -141,10 +141,10 @@ def read_task(headers: Any, payload: Any, now: datetime) -> TaskMessage:
     _check_name(fields.get("task"))
     fault = task_id_fault(fields.get("id"))
     if fault is not None:
-        raise Unreadable(fault)
+        raise UnreadableMessage(fault)
     for name, (fits, wanted) in _HEADERS.items():
         if fields.get(name) is not None and not fits(fields[name]):
-            raise Unreadable(f"the header {name} is not {wanted}")
+            raise UnreadableMessage(f"the header {name} is not {wanted}")
     _check_eta(fields.get("eta"), now)
     if follows is not None:
         raise Unsupported(f"{follows} is not supported: wait for the job's outcome, then send the next")
@@ -157,14 +157,14 @@ def _object(parent: Mapping[str, Any], name: str) -> dict[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise Unreadable(f"{name} is not a JSON object")
+        raise UnreadableMessage(f"{name} is not a JSON object")
     return value
 
 
 def _text(parent: Mapping[str, Any], name: str) -> str | None:
     value = parent.get(name)
     if value is not None and not _is_text(value):
-        raise Unreadable(f"{name} is not text")
+        raise UnreadableMessage(f"{name} is not text")
     return value
 
 
@@ -172,11 +172,11 @@ def _check_encoding(body: str, encoding: Any) -> None:
     if encoding is None or encoding == "utf-8":
         return
     if encoding != "base64":
-        raise Unreadable("body_encoding is neither base64 nor utf-8")
+        raise UnreadableMessage("body_encoding is neither base64 nor utf-8")
     try:
         base64.b64decode(body.encode("ascii"))
     except ValueError:
-        raise Unreadable("the body is not base64") from None
+        raise UnreadableMessage("the body is not base64") from None
 
 
 def _priority(value: Any) -> int:
@@ -188,7 +188,7 @@ def _priority(value: Any) -> int:
 def _fields(headers: Any, payload: Any) -> Mapping[str, Any]:
     """The headers of protocol 2; the fields of the body of protocol 1; both of a hybrid."""
     if not isinstance(headers, Mapping):
-        raise Unreadable("headers is not a JSON object")
+        raise UnreadableMessage("headers is not a JSON object")
     if isinstance(payload, dict):
         return {**payload, **headers}
     return headers
@@ -201,11 +201,11 @@ def _contents(payload: Any) -> tuple[list[Any], dict[str, Any], str | None]:
     elif isinstance(payload, list | tuple) and len(payload) == 3:
         args, kwargs, embed = payload
     else:
-        raise Unreadable("the body is not [args, kwargs, embed]")
+        raise UnreadableMessage("the body is not [args, kwargs, embed]")
     if not isinstance(args, list | tuple):
-        raise Unreadable("the arguments are not a list")
+        raise UnreadableMessage("the arguments are not a list")
     if not isinstance(kwargs, dict) or not all(isinstance(key, str) for key in kwargs):
-        raise Unreadable("the keyword arguments are not a JSON object")
+        raise UnreadableMessage("the keyword arguments are not a JSON object")
     return list(args), kwargs, _following(embed)
 
 
@@ -213,11 +213,11 @@ def _following(embed: Any) -> str | None:
     """A task may name others that follow it. None is sent from here: they are for queues that this application does
     not know, and one that cannot be sent would make a failure of a job that is done."""
     if embed is not None and not isinstance(embed, dict):
-        raise Unreadable("the third part of the body is not a JSON object")
+        raise UnreadableMessage("the third part of the body is not a JSON object")
     given = {name: (embed or {}).get(name) for name in (*_FOLLOWING, _AFTER_A_FAILURE)}
     for name, value in given.items():
         if value and not _names_tasks(value):
-            raise Unreadable(f"{name} names no tasks")
+            raise UnreadableMessage(f"{name} names no tasks")
     return next((name for name in _FOLLOWING if given[name]), None)
 
 
@@ -228,12 +228,12 @@ def _names_tasks(value: Any) -> bool:
 
 def _check_name(name: Any) -> None:
     if not isinstance(name, str) or not name.isprintable() or not 0 < len(name) <= LONGEST_NAME:
-        raise Unreadable("the message names no task")
+        raise UnreadableMessage("the message names no task")
 
 
 def _check_eta(eta: str | None, now: datetime) -> None:
     if eta is not None and _instant(eta) > now + LATEST_ETA:
-        raise Unreadable("eta is more than a day ahead: send the job when it is due")
+        raise UnreadableMessage("eta is more than a day ahead: send the job when it is due")
 
 
 def _kept(fields: Mapping[str, Any]) -> dict[str, Any]:

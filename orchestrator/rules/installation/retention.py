@@ -32,7 +32,7 @@ OPENING = "opening"
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class RetentionCandidate:
     """A session that may leave, and how many rows leave with it."""
 
     id: str
@@ -100,9 +100,9 @@ class DeleteAfter:
     """Plans that say something themselves, also where that is never."""
 
 
-def batches(candidates: Sequence[Candidate], most_rows: int = MOST_ROWS) -> list[Batch]:
+def batches(candidates: Sequence[RetentionCandidate], most_rows: int = MOST_ROWS) -> list[Batch]:
     """Group by account, in the order of the first of each; a batch has at most `most_rows` rows, or one session."""
-    of_account: dict[str, list[Candidate]] = {}
+    of_account: dict[str, list[RetentionCandidate]] = {}
     for candidate in candidates:
         of_account.setdefault(candidate.account_id, []).append(candidate)
     return [
@@ -156,7 +156,7 @@ def deleted_event(tombstone: ArchivedSession) -> Event:
     return Event(type=f"{PREFIX}.session.deleted", subject=tombstone.id, data=data)
 
 
-def _cut(candidates: Sequence[Candidate], most_rows: int) -> Iterator[list[str]]:
+def _cut(candidates: Sequence[RetentionCandidate], most_rows: int) -> Iterator[list[str]]:
     ids: list[str] = []
     rows = 0
     for candidate in candidates:

@@ -7,20 +7,27 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 from orchestrator.rules.reconcile.installations import Maker, maker_of
-from orchestrator.rules.reconcile.lists import Finding, Kind, Known, Live, Picture, Terms
+from orchestrator.rules.reconcile.lists import (
+    Action,
+    Difference,
+    KnownPlacement,
+    ListedResource,
+    ReconcileInput,
+    ReconcilePolicy,
+)
 from orchestrator.rules.states import UNENDED, PlacementState
 
 #: An open was sent, and what became of it is not known.
 _UNSURE = frozenset({PlacementState.OPENING, PlacementState.UNKNOWN})
 
 
-def compare(picture: Picture, terms: Terms) -> list[Finding]:
+def compare(picture: ReconcileInput, terms: ReconcilePolicy) -> list[Difference]:
     """Every difference between list and rows; what is foreign is none."""
     return [*_strangers(picture, terms), *_missing(picture, terms)]
 
 
 def too_many(
-    findings: Sequence[Finding], picture: Picture, *, elsewhere: int, few: int, max_share: float
+    findings: Sequence[Difference], picture: ReconcileInput, *, elsewhere: int, few: int, max_share: float
 ) -> str | None:
     """Why nothing here may be touched: a list that contradicts most of what we know is wrong more likely than we.
 
@@ -30,7 +37,8 @@ def too_many(
     if gone > max(few, max_share * live):
         return f"{gone} of {live} live sessions are missing from its lists"
     strange = sum(
-        not one.missing and not one.certain and one.kind not in (Kind.ADOPT, Kind.REPORT) for one in findings
+        not one.missing and not one.certain and one.kind not in (Action.ADOPT, Action.REPORT)
+        for one in findings
     )
     listed = sum(not one.foreign for one in picture.listed)
     if strange > max(few, max_share * listed):
@@ -38,7 +46,7 @@ def too_many(
     return None
 
 
-def _strangers(picture: Picture, terms: Terms) -> Iterator[Finding]:
+def _strangers(picture: ReconcileInput, terms: ReconcilePolicy) -> Iterator[Difference]:
     known = {
         handle.casefold()
         for one in picture.ours
@@ -54,7 +62,9 @@ def _strangers(picture: Picture, terms: Terms) -> Iterator[Finding]:
             yield finding
 
 
-def _stranger(live: Live, picture: Picture, terms: Terms, offset: timedelta | None) -> Finding | None:
+def _stranger(
+    live: ListedResource, picture: ReconcileInput, terms: ReconcilePolicy, offset: timedelta | None
+) -> Difference | None:
     since = min(picture.strangers.get(live.handle, picture.asked_at), picture.asked_at)
     named = terms.names_create and live.name is not None
     origin = _origin(live, picture, named=named)
@@ -75,18 +85,26 @@ def _stranger(live: Live, picture: Picture, terms: Terms, offset: timedelta | No
 
 
 def _orphan(
-    origin: Known | None, live: Live, picture: Picture, terms: Terms, age: timedelta, since: datetime
-) -> Finding:
+    origin: KnownPlacement | None,
+    live: ListedResource,
+    picture: ReconcileInput,
+    terms: ReconcilePolicy,
+    age: timedelta,
+    since: datetime,
+) -> Difference:
     certain = origin is not None and origin.state not in UNENDED
     if origin is not None and origin.ended_at is not None:
         age = picture.asked_at - origin.ended_at  # lists show it for a while after its close
     if age < terms.min_age:
-        kind, why = Kind.WAIT, f"not known here, and perhaps younger than {terms.min_age.total_seconds():g} s"
+        kind, why = (
+            Action.WAIT,
+            f"not known here, and perhaps younger than {terms.min_age.total_seconds():g} s",
+        )
     elif not terms.closes_by_id:
-        kind, why = Kind.REPORT, "not known here, and nothing here can be closed by its id"
+        kind, why = Action.REPORT, "not known here, and nothing here can be closed by its id"
     else:
-        kind, why = Kind.CLOSE, "it lives there after its end here" if certain else "not known here"
-    return Finding(
+        kind, why = Action.CLOSE, "it lives there after its end here" if certain else "not known here"
+    return Difference(
         kind=kind,
         why=why,
         handle=live.handle,
@@ -97,11 +115,11 @@ def _orphan(
     )
 
 
-def _of_lost_open(origin: Known, live: Live, since: datetime) -> Finding:
+def _of_lost_open(origin: KnownPlacement, live: ListedResource, since: datetime) -> Difference:
     """It bears the name of an open whose outcome is not known."""
     waits = origin.leased or origin.sent_at is None
-    return Finding(
-        kind=Kind.WAIT if waits else Kind.ADOPT,
+    return Difference(
+        kind=Action.WAIT if waits else Action.ADOPT,
         why="its open is under way" if waits else "it bears the name of an open whose answer was lost",
         handle=live.handle,
         placement_id=origin.id,
@@ -112,15 +130,21 @@ def _of_lost_open(origin: Known, live: Live, since: datetime) -> Finding:
     )
 
 
-def _perhaps(rivals: Sequence[Known], live: Live, picture: Picture, terms: Terms, since: datetime) -> Finding:
+def _perhaps(
+    rivals: Sequence[KnownPlacement],
+    live: ListedResource,
+    picture: ReconcileInput,
+    terms: ReconcilePolicy,
+    since: datetime,
+) -> Difference:
     """Some open's outcome is not known, and this may be it: that is found out first. Its own resolve tells what
     is its own, once everything that it made must show; it is only made due."""
     [first, *others] = rivals
     assert first.sent_at is not None
     is_time = picture.asked_at >= first.sent_at + terms.resolve_after
     adopts = not others and is_time and not first.leased
-    return Finding(
-        kind=Kind.ADOPT if adopts else Kind.WAIT,
+    return Difference(
+        kind=Action.ADOPT if adopts else Action.WAIT,
         why="the outcome of an open is not known, and this may be its own",
         handle=live.handle,
         placement_id=first.id,
@@ -130,12 +154,12 @@ def _perhaps(rivals: Sequence[Known], live: Live, picture: Picture, terms: Terms
     )
 
 
-def _may_be(one: Known, seen: datetime) -> bool:
+def _may_be(one: KnownPlacement, seen: datetime) -> bool:
     """What was seen before the open was sent is not its own. The platform's word for its age proves nothing."""
     return one.state in _UNSURE and one.sent_at is not None and one.sent_at <= seen
 
 
-def _origin(live: Live, picture: Picture, *, named: bool) -> Known | None:
+def _origin(live: ListedResource, picture: ReconcileInput, *, named: bool) -> KnownPlacement | None:
     """The placement that it was, by its name or its handle."""
     rows = [*picture.ours, *picture.ended]
     by_name = (one for one in rows if named and one.id == live.name)
@@ -143,7 +167,7 @@ def _origin(live: Live, picture: Picture, *, named: bool) -> Known | None:
     return next(by_name, None) or next(by_handle, None)
 
 
-def _maker(live: Live, origin: Known | None, terms: Terms) -> Maker:
+def _maker(live: ListedResource, origin: KnownPlacement | None, terms: ReconcilePolicy) -> Maker:
     """By its name; what a row of ours stands for is ours whatever its id begins with. Where nothing is named, the
     key is ours alone."""
     if not terms.names_create or live.name is None or (origin is not None and origin.id == live.name):
@@ -151,13 +175,17 @@ def _maker(live: Live, origin: Known | None, terms: Terms) -> Maker:
     return maker_of(live.name, terms.installation)
 
 
-def _untold(live: Live, since: datetime) -> Finding:
+def _untold(live: ListedResource, since: datetime) -> Difference:
     why = "its name is of a release that did not say whose it is: perhaps another installation's"
-    return Finding(kind=Kind.REPORT, why=why, handle=live.handle, since=since, live=live)
+    return Difference(kind=Action.REPORT, why=why, handle=live.handle, since=since, live=live)
 
 
 def _age(
-    live: Live, since: datetime, asked_at: datetime, terms: Terms, offset: timedelta | None
+    live: ListedResource,
+    since: datetime,
+    asked_at: datetime,
+    terms: ReconcilePolicy,
+    offset: timedelta | None,
 ) -> timedelta:
     """It is at least this old: since we saw it first, or by the platform's word as far as its clock is known."""
     seen = asked_at - since
@@ -166,7 +194,7 @@ def _age(
     return max(seen, asked_at - live.opened_at + (-terms.clock_skew if offset is None else offset))
 
 
-def _clock_offset(picture: Picture) -> timedelta | None:
+def _clock_offset(picture: ReconcileInput) -> timedelta | None:
     """At least so far is the platform's clock ahead of ours: told by those of ours that it lists, for none was
     opened after we had settled its open."""
     settled = {
@@ -182,7 +210,7 @@ def _clock_offset(picture: Picture) -> timedelta | None:
     return max(told, default=None)
 
 
-def _missing(picture: Picture, terms: Terms) -> Iterator[Finding]:
+def _missing(picture: ReconcileInput, terms: ReconcilePolicy) -> Iterator[Difference]:
     shown = {live.handle.casefold(): live for live in picture.listed}
     for one in picture.ours:
         if one.state is not PlacementState.OPEN or not one.covered or one.handle is None:
@@ -194,15 +222,21 @@ def _missing(picture: Picture, terms: Terms) -> Iterator[Finding]:
         yield _gone(one, one.handle, live, picture, terms)
 
 
-def _gone(one: Known, handle: str, live: Live | None, picture: Picture, terms: Terms) -> Finding:
+def _gone(
+    one: KnownPlacement,
+    handle: str,
+    live: ListedResource | None,
+    picture: ReconcileInput,
+    terms: ReconcilePolicy,
+) -> Difference:
     since = min(picture.missing.get(handle, picture.asked_at), picture.asked_at)
     why = "its list has it no more" if live is None else "its list says that it has ended"
-    kind = Kind.END
+    kind = Action.END
     if one.alive_at is not None and one.alive_at >= since:
-        kind, why, since = Kind.WAIT, f"{why}, yet it has answered since", picture.asked_at
+        kind, why, since = Action.WAIT, f"{why}, yet it has answered since", picture.asked_at
     elif picture.asked_at - since < terms.confirm_after:
-        kind, why = Kind.WAIT, f"{why}: to be confirmed by the next list"
-    return Finding(
+        kind, why = Action.WAIT, f"{why}: to be confirmed by the next list"
+    return Difference(
         kind=kind,
         why=why,
         handle=handle,

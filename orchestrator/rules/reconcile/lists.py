@@ -9,7 +9,7 @@ from enum import StrEnum
 from orchestrator.rules.states import PlacementState
 
 
-class Kind(StrEnum):
+class Action(StrEnum):
     """What is to be done about a difference."""
 
     ADOPT = "adopt"
@@ -25,7 +25,7 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Live:
+class ListedResource:
     """One entry of a list."""
 
     handle: str
@@ -40,7 +40,7 @@ class Live:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Known:
+class KnownPlacement:
     """What reconcile looks at in a placement."""
 
     id: str
@@ -61,7 +61,7 @@ class Known:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Terms:
+class ReconcilePolicy:
     """How sure one must be, and what the platform can do."""
 
     min_age: timedelta
@@ -77,14 +77,14 @@ class Terms:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Picture:
+class ReconcileInput:
     """One list under one key, with what our rows say of that provider. Times are ours but for `opened_at` in `Live`."""
 
     asked_at: datetime
-    listed: Sequence[Live]
-    ours: Sequence[Known]
+    listed: Sequence[ListedResource]
+    ours: Sequence[KnownPlacement]
     """Every placement of the provider that has not ended, under whichever key."""
-    ended: Sequence[Known] = ()
+    ended: Sequence[KnownPlacement] = ()
     """Ended ones that have a listed handle or name."""
     strangers: Mapping[str, datetime] = field(default_factory=dict)
     """Handle → when it was first seen without being known."""
@@ -93,10 +93,10 @@ class Picture:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Finding:
+class Difference:
     """One difference, and what follows."""
 
-    kind: Kind
+    kind: Action
     why: str
     handle: str
     placement_id: str | None = None
@@ -106,6 +106,6 @@ class Finding:
     missing: bool = False
     certain: bool = False
     """It was ours and has ended here: no mistake of a list can make it a healthy session."""
-    live: Live | None = None
+    live: ListedResource | None = None
     expired: bool = False
     """Its own status says that it ended by its own schedule."""

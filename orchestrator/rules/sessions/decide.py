@@ -115,9 +115,7 @@ def believed(retry_after_seconds: float | None, policy: Policy) -> float:
     return min(retry_after_seconds or 0.0, RETRY_AFTER_INTERVALS * policy.ping_interval_seconds)
 
 
-def after_the_platforms_word(
-    session: Session, now: datetime, said: str, *, expired: bool = False
-) -> Decision:
+def after_platform_status(session: Session, now: datetime, said: str, *, expired: bool = False) -> Decision:
     """The platform's own status says that it has ended, perhaps by its own schedule (`expired`): no second ping is
     needed to believe it."""
     detail = f"the platform says so itself: {said}"

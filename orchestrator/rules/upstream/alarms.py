@@ -83,7 +83,7 @@ def kind_of(verdict: Verdict) -> AlarmKind | None:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Well:
+class HealthyPing:
     """A good ping: of this model, at this provider, under this key."""
 
     provider: str
@@ -93,7 +93,7 @@ class Well:
     """Between pings there."""
 
 
-def ends_with(standing: Alarm, well: Well, now: datetime) -> bool:
+def ends_with(standing: Alarm, well: HealthyPing, now: datetime) -> bool:
     """Does a good ping end the alarm? Not while others there still see it: it would be raised anew at each ping.
     What is wrong with a provider's own configuration no ping contradicts."""
     if standing.kind is AlarmKind.MISCONFIGURED and standing.model_id is None:

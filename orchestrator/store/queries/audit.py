@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, literal, select
 
-from orchestrator.rules.audit.invariants import Admission, AtRest, PlacementFacts, SessionFacts, Told
+from orchestrator.rules.audit.invariants import Admission, AtRest, PlacementFacts, SessionFacts, StateEvent
 from orchestrator.rules.states import CONCURRENT, State
 from orchestrator.rules.values import Account, Session
 from orchestrator.store.core.rows import snapshot, table_of
@@ -241,8 +241,8 @@ class Audit:
             of[session_id] = (Decimal(amount), postings)
         return of
 
-    def _told(self, ids: Collection[str]) -> Mapping[str, Sequence[Told]]:
-        of: dict[str, list[Told]] = defaultdict(list)
+    def _told(self, ids: Collection[str]) -> Mapping[str, Sequence[StateEvent]]:
+        of: dict[str, list[StateEvent]] = defaultdict(list)
         state, previous = OUTBOX.c.data["state"].as_string(), OUTBOX.c.data["previous_state"].as_string()
         columns = (OUTBOX.c.seq, OUTBOX.c.subject, OUTBOX.c.type, state, previous)
         query = select(*columns).where(OUTBOX.c.subject.in_(ids))
@@ -251,7 +251,7 @@ class Audit:
         )  # sorted there, it scans
         for seq, subject, kind, is_now, was in rows:
             if is_now is not None:  # others tell of its placements
-                told = Told(seq=seq, kind=kind.removeprefix(_OF_SESSIONS), previous=was, state=is_now)
+                told = StateEvent(seq=seq, kind=kind.removeprefix(_OF_SESSIONS), previous=was, state=is_now)
                 of[subject].append(told)
         return of
 

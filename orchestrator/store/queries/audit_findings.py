@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, func, select, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 
-from orchestrator.rules.audit.invariants import Check, Finding
+from orchestrator.rules.audit.invariants import Invariant, Violation
 from orchestrator.store.core.rows import table_of
 from orchestrator.store.queries.audit import BALANCES, Posted
 from orchestrator.store.tables import AuditCursorRow, AuditFindingRow
@@ -19,10 +19,10 @@ FINDINGS, CURSORS = table_of(AuditFindingRow), table_of(AuditCursorRow)
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class StandingViolation:
     """A violation, and since when it is known."""
 
-    finding: Finding
+    finding: Violation
     since: datetime
 
 
@@ -48,12 +48,12 @@ class Findings:
         position: str | None = self._connection.execute(query).scalar()
         return datetime.fromisoformat(position) if position else None
 
-    def standing(self, limit: int) -> Sequence[Standing]:
+    def standing(self, limit: int) -> Sequence[StandingViolation]:
         """What was found and has not healed, the oldest first."""
-        known = [check.value for check in Check]  # an older or newer release may know others
+        known = [check.value for check in Invariant]  # an older or newer release may know others
         query = select(FINDINGS).where(FINDINGS.c.name.in_(known)).order_by(FINDINGS.c.since).limit(limit)
         return [
-            Standing(Finding(Check(row.name), row.subject, row.detail), row.since)
+            StandingViolation(Violation(Invariant(row.name), row.subject, row.detail), row.since)
             for row in self._connection.execute(query)
         ]
 
@@ -73,7 +73,7 @@ class Findings:
             values = {"account_id": account_id, "ledger_id": sum_.ledger_id, "balance": sum_.balance}
             self._put(BALANCES, ["account_id"], values)
 
-    def replace(self, gone: Collection[Finding], found: Iterable[Finding], now: datetime) -> None:
+    def replace(self, gone: Collection[Violation], found: Iterable[Violation], now: datetime) -> None:
         """These stand no more; those do, from now on or as before."""
         keys = [(finding.check.value, finding.subject) for finding in gone]
         if keys:

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Table, func, select, text
 
 from orchestrator.rules.audit.check_rows import judge_lateness
-from orchestrator.rules.audit.invariants import Check, Finding
+from orchestrator.rules.audit.invariants import Invariant, Violation
 from orchestrator.rules.states import Step
 from orchestrator.store.core.rows import table_of
 from orchestrator.store.queries.audit import ACCOUNTS, LEDGER, OUTBOX, PLACEMENTS, SESSIONS
@@ -56,20 +56,20 @@ class LiveAudit:
         rows = (row for step, at in beyond.items() for row in self._put_off(PLACEMENTS, step, at))
         return [(row.id, row.session_id) for row in rows]
 
-    def overdue(self, before: datetime) -> Sequence[Finding]:
+    def overdue(self, before: datetime) -> Sequence[Violation]:
         """Steps of sessions, placements and accounts that were due before then."""
         late = [finding for step in Step for finding in self._overdue_step(step, before)]
         return late + self._overdue_stops(before)
 
-    def overlong_leases(self, after: datetime) -> Sequence[Finding]:
+    def overlong_leases(self, after: datetime) -> Sequence[Violation]:
         """Leases of credentials that last longer than any."""
         query = select(CREDENTIALS.c.id).where(CREDENTIALS.c.lease_until > after).limit(self._limit)
         return [
-            Finding(Check.LEASES, row.id, "its lease is longer than any")
+            Violation(Invariant.LEASES, row.id, "its lease is longer than any")
             for row in self._connection.execute(query)
         ]
 
-    def shared_keys(self) -> Sequence[Finding]:
+    def shared_keys(self) -> Sequence[Violation]:
         """Exclusive credentials, by reference and by secret, that carry more than one unclosed placement."""
         found = []
         for key in (PLACEMENTS.c.credential, PLACEMENTS.c.fingerprint):
@@ -81,12 +81,14 @@ class LiveAudit:
                 .limit(self._limit)
             )
             found += [
-                Finding(Check.CREDENTIALS, f"{provider}:{ref}", f"it carries {count} unclosed placements")
+                Violation(
+                    Invariant.CREDENTIALS, f"{provider}:{ref}", f"it carries {count} unclosed placements"
+                )
                 for provider, ref, count in self._connection.execute(query)
             ]
         return found
 
-    def undelivered(self, before: datetime) -> Sequence[Finding]:
+    def undelivered(self, before: datetime) -> Sequence[Violation]:
         """Events that wait since before then, among the oldest."""
         oldest = (
             select(OUTBOX.c.id, OUTBOX.c.type, OUTBOX.c.time)
@@ -96,12 +98,12 @@ class LiveAudit:
         )
         rows = self._connection.execute(oldest).all()
         return [
-            Finding(Check.OUTBOX, row.id, f"{row.type} waits since {row.time:%H:%M:%S}")
+            Violation(Invariant.OUTBOX, row.id, f"{row.type} waits since {row.time:%H:%M:%S}")
             for row in rows
             if row.time < before
         ]
 
-    def written_off(self, since: datetime) -> Sequence[Finding]:
+    def written_off(self, since: datetime) -> Sequence[Violation]:
         """What was written off since then, by account."""
         query = (
             select(LEDGER.c.account_id, LEDGER.c.currency, func.sum(LEDGER.c.amount), func.max(LEDGER.c.at))
@@ -110,17 +112,17 @@ class LiveAudit:
             .limit(self._limit)
         )
         return [
-            Finding(
-                Check.WRITTEN_OFF, account_id, f"{amount} {currency}, the last at {at:%Y-%m-%d %H:%M:%S}Z"
+            Violation(
+                Invariant.WRITTEN_OFF, account_id, f"{amount} {currency}, the last at {at:%Y-%m-%d %H:%M:%S}Z"
             )
             for account_id, currency, amount, at in self._connection.execute(query)
         ]
 
-    def silent_scheduler(self, before: datetime) -> Sequence[Finding]:
+    def silent_scheduler(self, before: datetime) -> Sequence[Violation]:
         """The scheduler's lease, where somebody once held it and nobody has spoken since."""
         query = select(LEASES.c.at).where(LEASES.c.name == "scheduler", LEASES.c.at < before)
         return [
-            Finding(Check.SCHEDULER, "scheduler", f"it last ticked {row.at:%Y-%m-%d %H:%M:%S}Z")
+            Violation(Invariant.SCHEDULER, "scheduler", f"it last ticked {row.at:%Y-%m-%d %H:%M:%S}Z")
             for row in self._connection.execute(query)
         ]
 
@@ -129,7 +131,7 @@ class LiveAudit:
         query = select(*columns).where(table.c.next_step == step, table.c.next_step_at > beyond)
         return self._connection.execute(query.order_by(table.c.next_step_at.desc()).limit(self._limit)).all()
 
-    def _overdue_step(self, step: Step, before: datetime) -> list[Finding]:
+    def _overdue_step(self, step: Step, before: datetime) -> list[Violation]:
         found = []
         for table in (SESSIONS, PLACEMENTS):
             query = (
@@ -144,7 +146,7 @@ class LiveAudit:
         rows = self._connection.execute(late)
         return found + [judge_lateness(step, row.next_step_at, None, row.id) for row in rows]
 
-    def _overdue_stops(self, before: datetime) -> list[Finding]:
+    def _overdue_stops(self, before: datetime) -> list[Violation]:
         """A stop is due at its instant, whatever the next step says."""
         query = (
             select(SESSIONS.c.id, SESSIONS.c.stop_at)

@@ -36,7 +36,7 @@ class Claims:
         now: datetime,
         token: str,
         lease_seconds: float,
-        silence_seconds: float,
+        fallback_seconds: float,
         rest_seconds: float,
         spread_seconds: float = 0,
         lacking: Collection[str] = (),
@@ -45,7 +45,7 @@ class Claims:
         """Lease up to `limit` placements of `provider` whose `step` is due, longest overdue first.
 
         Written with the claim: the step that follows silence (an open is followed by a resolve after
-        `silence_seconds`, the others by themselves) and, for platforms where lifecycle calls of one credential
+        `fallback_seconds`, the others by themselves) and, for platforms where lifecycle calls of one credential
         must not overlap, a lease on the credential; a row whose credential is leased to another waits, in its turn.
         Credentials in `lacking` are left to other workers; a placement that is addressed by its key is claimed
         only where that very secret's fingerprint is among `held`. `spread_seconds`: see `may_be_asked`."""
@@ -58,7 +58,7 @@ class Claims:
         self._put_off([row.id for row in due if row.id not in set(ids)], now)
         if not ids:
             return []
-        silence = now + timedelta(seconds=max(silence_seconds, lease_seconds))
+        silence = now + timedelta(seconds=max(fallback_seconds, lease_seconds))
         return self._lease(ids, step, now, token, now + timedelta(seconds=lease_seconds), silence)
 
     def lease_credential(

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, Row, insert, select, text, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from orchestrator.rules.installation import clock as rule
-from orchestrator.rules.installation.clock import Known, Reading, Trust
+from orchestrator.rules.installation.clock import ClockReading, KnownTime, Trust
 from orchestrator.store.core.rows import table_of
 from orchestrator.store.core.stopwatch import Stopwatch
 from orchestrator.store.tables import ClockRow
@@ -37,13 +37,13 @@ class ClockRows:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def known(self, *, lock: bool = False) -> Known | None:
+    def known(self, *, lock: bool = False) -> KnownTime | None:
         """Return what all processes know; None before the first note."""
         query = select(CLOCK).where(CLOCK.c.n == _ROW)
         row = self._connection.execute(query.with_for_update() if lock else query).first()
         return None if row is None else _known(row)
 
-    def write(self, before: Known | None, after: Known) -> None:
+    def write(self, before: KnownTime | None, after: KnownTime) -> None:
         """Keep what is known from now on. Of two that write it first, one fails and looks again."""
         mine = insert(CLOCK) if before is None else update(CLOCK).where(CLOCK.c.n == _ROW)
         self._connection.execute(mine.values(n=_ROW, **_columns(after)))
@@ -72,7 +72,7 @@ class StoreClock:
         """Return the trusted clock, read through this connection."""
         return lambda: self._now(self._reading(connection))
 
-    def accepted(self, connection: Connection, known: Known) -> Known | None:
+    def accepted(self, connection: Connection, known: KnownTime) -> KnownTime | None:
         """Return what all are to know once an operator has accepted the clock's time; None where no jump stands."""
         trust, reading = self._met(connection, known)
         if not trust.jumped and known.jumped_at is None:
@@ -80,7 +80,7 @@ class StoreClock:
         self._looked = float("-inf")  # the next transaction here goes by the accepted time
         return rule.accepted(known, trust, reading, self._stopwatch.boot)
 
-    def as_it_is(self, connection: Connection, known: Known) -> Known:
+    def as_it_is(self, connection: Connection, known: KnownTime) -> KnownTime:
         """What is known, with a jump that stands right now by what this process measures, though nobody has noted it:
         no worker runs, say."""
         trust, reading = self._met(connection, known)
@@ -115,7 +115,7 @@ class StoreClock:
         with self._lock:
             self._trust = rule.first_trust(known, reading, self._stopwatch.boot, alive=alive)
 
-    def _now(self, reading: Reading) -> datetime:
+    def _now(self, reading: ClockReading) -> datetime:
         with self._lock:
             trust = self._trust or rule.believed(reading)
             self._trust = rule.compared(trust, reading)
@@ -123,10 +123,10 @@ class StoreClock:
                 self._looked = float("-inf")  # the next transaction makes it known
             return self._trust.last
 
-    def _reading(self, connection: Connection) -> Reading:
+    def _reading(self, connection: Connection) -> ClockReading:
         before = self._stopwatch.seconds()
         raw = self._clock() if self._clock is not None else wall_clock(connection)
-        return Reading(raw=raw, before=before, after=self._stopwatch.seconds())
+        return ClockReading(raw=raw, before=before, after=self._stopwatch.seconds())
 
     def _meet(self, engine: Engine) -> None:
         options: dict[str, Any] = {"orchestrator_read": True}
@@ -150,7 +150,7 @@ class StoreClock:
             with self._lock:
                 self._trust = replace(self._trust or trust, beats=after.beats, accepted=after.accepted)
 
-    def _met(self, connection: Connection, known: Known | None) -> tuple[Trust, Reading]:
+    def _met(self, connection: Connection, known: KnownTime | None) -> tuple[Trust, ClockReading]:
         reading = self._reading(connection)
         with self._lock:
             if known is None:
@@ -161,7 +161,7 @@ class StoreClock:
                 self._trust = rule.met(self._trust, known, reading)
             return self._trust, reading
 
-    def _noted(self, known: Known | None, trust: Trust, reading: Reading) -> Known:
+    def _noted(self, known: KnownTime | None, trust: Trust, reading: ClockReading) -> KnownTime:
         return rule.noted(known, trust, reading, self._stopwatch.boot, self._stopwatch.host)
 
     def _alone(self, engine: Engine, error: SQLAlchemyError) -> None:
@@ -180,8 +180,8 @@ def wall_clock(connection: Connection) -> datetime:
     return at.astimezone(UTC)
 
 
-def _known(row: Row[Any]) -> Known:
-    return Known(
+def _known(row: Row[Any]) -> KnownTime:
+    return KnownTime(
         at=row.at,
         boot=row.boot,
         boot_seconds=row.boot_seconds,
@@ -196,7 +196,7 @@ def _known(row: Row[Any]) -> Known:
     )
 
 
-def _columns(known: Known) -> dict[str, Any]:
+def _columns(known: KnownTime) -> dict[str, Any]:
     return {
         "at": known.at,
         "boot": known.boot,

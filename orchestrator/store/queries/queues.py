@@ -86,7 +86,7 @@ class Queues:
         query = select(func.count()).where(mine, came_before(session))
         return int(self._connection.execute(query).scalar_one()) + 1
 
-    def make_next_queued_due(self, account_id: str, now: datetime) -> None:
+    def wake_next_queued(self, account_id: str, now: datetime) -> None:
         """Whoever is first in this account's queue looks again; those after a wait elsewhere do too."""
         mine = _queued(account_id)
         heads = self._connection.execute(_in_turn(mine, _HEADS)).all()
@@ -96,7 +96,7 @@ class Queues:
             ids += [row.id for row in self._connection.execute(here)]
         self.let_look(ids, now)
 
-    def make_waiting_for_provider_due(
+    def wake_waiting_for_provider(
         self,
         provider: str,
         now: datetime,
@@ -127,7 +127,7 @@ class Queues:
             woken = [*woken, *self._first_in_turn(and_(waits, fits, any_key), now)]
         self.let_look([row.id for row in woken], now)
 
-    def make_waiting_for_model_due(self, model_id: str, now: datetime) -> None:
+    def wake_waiting_for_model(self, model_id: str, now: datetime) -> None:
         """The model has another price or other providers: whoever waits to be served by it looks again."""
         self._make_admissible(_SESSIONS.c.model_id == model_id, now)
 

@@ -19,7 +19,7 @@ from sqlalchemy import (
     true,
 )
 
-from orchestrator.rules.installation.retention import Candidate
+from orchestrator.rules.installation.retention import RetentionCandidate
 from orchestrator.rules.states import TERMINAL, State
 from orchestrator.rules.values import Placement, Session
 from orchestrator.store.core.rows import snapshot, values_of
@@ -73,16 +73,18 @@ class Retention:
 
     # which may leave
 
-    def candidates(self, before: datetime, limit: int, skip: Collection[str] = ()) -> Sequence[Candidate]:
+    def candidates(
+        self, before: datetime, limit: int, skip: Collection[str] = ()
+    ) -> Sequence[RetentionCandidate]:
         """Sessions that have been over since before then, the oldest first, with how many rows leave with each."""
         rows = (1 + SESSIONS.c.placements + SESSIONS.c.charges).label("rows")
         query = select(SESSIONS.c.id, SESSIONS.c.account_id, rows).where(
             _MAY_LEAVE, SESSIONS.c.id.not_in(skip)
         )
-        found: list[Candidate] = []
+        found: list[RetentionCandidate] = []
         for over, at in _OVER:
             which = query.where(over, at < before).order_by(at).limit(limit - len(found))
-            found += [Candidate(*row) for row in self._connection.execute(which)]
+            found += [RetentionCandidate(*row) for row in self._connection.execute(which)]
         return found
 
     def oldest(self) -> datetime | None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, and_, delete, func, insert, or_, select
 
-from orchestrator.rules.reconcile.lists import Known
+from orchestrator.rules.reconcile.lists import KnownPlacement
 from orchestrator.rules.values import Sighting
 from orchestrator.store.core.rows import snapshot, table_of, values_of
 from orchestrator.store.queries.living import ENDED, UNENDED
@@ -27,7 +27,7 @@ class Sightings:
 
     def unended(
         self, provider: str, credential: str | None, fingerprint: str | None, now: datetime
-    ) -> Sequence[Known]:
+    ) -> Sequence[KnownPlacement]:
         """Every placement there that has not ended, with its session's last proof of life. Covered by a list
         under this key are those that were opened with it, by reference and by secret."""
         query = (
@@ -44,9 +44,9 @@ class Sightings:
 
     def ended_like(
         self, provider: str, handles: Collection[str], names: Collection[str], now: datetime
-    ) -> Sequence[Known]:
+    ) -> Sequence[KnownPlacement]:
         """Ended placements there that had one of these handles, or bore one of these names; the latest first."""
-        found: list[Known] = []
+        found: list[KnownPlacement] = []
         wanted = sorted({*handles, *names})
         for some in (wanted[n : n + _AT_ONCE] for n in range(0, len(wanted), _AT_ONCE)):
             query = (
@@ -97,8 +97,8 @@ class Sightings:
             self._connection.execute(insert(SIGHTINGS), [values_of(one) for one in seen])
 
 
-def _known(row: Row[Any], now: datetime, *, covered: bool) -> Known:
-    return Known(
+def _known(row: Row[Any], now: datetime, *, covered: bool) -> KnownPlacement:
+    return KnownPlacement(
         id=row.id,
         session_id=row.session_id,
         state=row.state,

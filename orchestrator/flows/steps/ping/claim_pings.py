@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from orchestrator.flows.engine.services import PING_BEGINS_WITHIN, Services, ping_lease
 from orchestrator.flows.engine.unreadable_rows import claim_the_readable
-from orchestrator.flows.steps.claims import where_due
+from orchestrator.flows.steps.claims import providers_with_due_work
 from orchestrator.flows.steps.targets import target_of
 from orchestrator.flows.upstream import alarms
 from orchestrator.providers.port.driver import Driver, Life, Probe, Status, Target
@@ -58,7 +58,7 @@ def claim_everywhere(services: Services) -> list[tuple[Session, Placement, str, 
     """Lease every due ping that this process has a free slot for: session, placement, token, begin-by."""
     claimed: list[tuple[Session, Placement, str, float]] = []
     try:
-        for provider in where_due(services, Step.PING):
+        for provider in providers_with_due_work(services, Step.PING):
             claimed += claim_pings(services, provider)
     except BaseException:  # the database failed half-way: what was claimed is never pinged
         for session, placement, _, _ in claimed:
@@ -150,7 +150,7 @@ def _leave_what_it_lacks_the_secret_for(
     for session, placement in left:
         said = f"a worker lacks the secret {lacking[session.id]}, without which nothing there can be pinged"
         where = placement.provider, placement.credential, session.model_id
-        alarms.raised(tx, alarm(AlarmKind.MISCONFIGURED, *where, said, now))
+        alarms.raise_alarm(tx, alarm(AlarmKind.MISCONFIGURED, *where, said, now))
     return [one for one in claimed if lacking[one[0].id] is None]
 
 

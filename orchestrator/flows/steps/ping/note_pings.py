@@ -12,7 +12,7 @@ from orchestrator.observability import metrics
 from orchestrator.rules.events import ownership_lost
 from orchestrator.rules.sessions.decide import believed
 from orchestrator.rules.states import Step
-from orchestrator.rules.upstream.alarms import Well, alarm, kind_of
+from orchestrator.rules.upstream.alarms import HealthyPing, alarm, kind_of
 from orchestrator.rules.values import Session, Verdict
 from orchestrator.store.transaction import Transaction
 
@@ -22,18 +22,20 @@ def note_answer(work: AccountWork, session: Session, pinged: Pinged) -> None:
     placement, probe = pinged.placement, pinged.probe
     policy = work.policy(session)
     if probe.verdict is Verdict.CREDENTIALS and placement.secret_ref == placement.credential:
-        credentials.refused(work.tx, placement, probe.detail, policy, work.now, since=session.unusable_since)
+        credentials.pause_refused(
+            work.tx, placement, probe.detail, policy, work.now, since=session.unusable_since
+        )
     elif probe.key_refused is not None:
-        credentials.refused(work.tx, placement, probe.key_refused, policy, work.now)
+        credentials.pause_refused(work.tx, placement, probe.key_refused, policy, work.now)
     if probe.foreign_handle is not None and session.gone_since is None:  # once, not at each ping
         work.tx.outbox.add([ownership_lost(placement, probe.foreign_handle)])
     kind = kind_of(probe.verdict)
     if kind is not None:
         where = placement.provider, placement.credential, session.model_id
-        alarms.raised(work.tx, alarm(kind, *where, probe.detail, work.now))
+        alarms.raise_alarm(work.tx, alarm(kind, *where, probe.detail, work.now))
     if probe.verdict is Verdict.THROTTLED:
         wait = believed(probe.retry_after_seconds, policy)
-        credentials.told_to_wait(work.tx, placement, wait, work.now, whole_key=probe.whole_key)
+        credentials.note_rate_limit(work.tx, placement, wait, work.now, whole_key=probe.whole_key)
 
 
 def end_alarms(services: Services, tx: Transaction, begun: Sequence[Pinged]) -> None:
@@ -67,12 +69,12 @@ def measure(begun: Sequence[Pinged]) -> None:
         metrics.PING_SECONDS.labels(provider).observe(probe.latency_ms / 1000)
 
 
-def _well(services: Services, begun: Sequence[Pinged]) -> Iterator[Well]:
+def _well(services: Services, begun: Sequence[Pinged]) -> Iterator[HealthyPing]:
     """Good pings, as alarms see them."""
     for one in begun:
         if one.probe.verdict is Verdict.ALIVE and not one.asleep:
             interval = timedelta(seconds=services.policy(one.placement.provider).ping_interval_seconds)
-            yield Well(
+            yield HealthyPing(
                 provider=one.placement.provider,
                 credential=one.placement.credential,
                 model_id=one.session.model_id,

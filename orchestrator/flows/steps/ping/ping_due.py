@@ -34,7 +34,7 @@ from orchestrator.rules.sessions.decide import (
     Rest,
     Stop,
     after_ping,
-    after_the_platforms_word,
+    after_platform_status,
     given_back,
     is_well,
     note_ping,
@@ -114,7 +114,7 @@ def _settle_rest(services: Services, chunk: Sequence[Pinged], now: datetime) -> 
     try:
         brake.after_pings(services, said, now)
     except Exception as error:  # noqa: BLE001  (it is told; the next ping of any of them looks again)
-        failures.tell(log, error, "the brakes are not looked at")
+        failures.log_failure(log, error, "the brakes are not looked at")
 
 
 def _settle_failing(services: Services, chunk: Sequence[Pinged]) -> Mapping[str, Spot]:
@@ -191,7 +191,7 @@ def _settle_apart(services: Services, pinged: Pinged) -> Sign | None:
         _ping_again_soon(services, pinged)
         return None
     except Exception as error:  # noqa: BLE001  (it is told)
-        failures.tell(log, error, f"a ping of session {pinged.session.id} is not settled")
+        failures.log_failure(log, error, f"a ping of session {pinged.session.id} is not settled")
         return None
 
 
@@ -268,7 +268,7 @@ def _decision(work: AccountWork, noted: Session, pinged: Pinged) -> Decision:
     if pinged.asleep:
         return PingAgain(work.now + timedelta(seconds=policy.ping_interval_seconds))
     if pinged.ended is not None:
-        return after_the_platforms_word(noted, work.now, pinged.ended, expired=pinged.expired)
+        return after_platform_status(noted, work.now, pinged.ended, expired=pinged.expired)
     waits = pinged.probe.retry_after_seconds
     return after_ping(noted, policy, work.now, work.services.jitter(), retry_after_seconds=waits)
 
