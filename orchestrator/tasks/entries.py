@@ -20,18 +20,18 @@ def guarded_transport(transport: type[Any], parking: Parking) -> type[Any]:
     if transport.driver_type != "redis" or hasattr(transport, "guarded"):
         return transport
 
-    class Guarded(transport):  # type: ignore[misc]
+    class GuardedTransport(transport):  # type: ignore[misc]
         guarded = True
         Channel = _guarded_channel(transport.Channel, parking)
 
         def _deliver(self, message: Any, queue: str) -> None:
             super()._deliver(clean_entry(message, queue, str(uuid.uuid4())), queue)
 
-    return Guarded
+    return GuardedTransport
 
 
 def _guarded_channel(channel: type[Any], parking: Parking) -> type[Any]:
-    class Guarded(channel):  # type: ignore[misc]
+    class GuardedChannel(channel):  # type: ignore[misc]
         """Remembers the entry that it reads, so that it can be parked whatever fails on it."""
 
         QoS = restoring_safely(timed_by_broker(channel.QoS), parking)
@@ -56,7 +56,7 @@ def _guarded_channel(channel: type[Any], parking: Parking) -> type[Any]:
                 parking.park(_refused(*entry, reason_of(error)))
                 return True
 
-    return Guarded
+    return GuardedChannel
 
 
 def _watched(client: Any, seen: Callable[[bytes, bytes], None]) -> Any:

@@ -16,7 +16,7 @@ from orchestrator.client import JobClient
 _LOOK, _CHAT = 1.0, 10.0
 
 
-class Refused(Exception):
+class JobRefused(Exception):
     """A job was refused that the scene cannot go on without."""
 
 
@@ -157,7 +157,7 @@ class Actor:
 
 def _result(name: str, outcome: dict[str, Any]) -> dict[str, Any]:
     if not outcome["ok"]:
-        raise Refused(f"{name} was refused: {_refusal(outcome)}")
+        raise JobRefused(f"{name} was refused: {_refusal(outcome)}")
     result: dict[str, Any] = outcome["result"]
     return result
 
