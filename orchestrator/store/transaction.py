@@ -1,7 +1,6 @@
 """One transaction, with every family of named queries at hand and the wake-ups that its commit causes."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import datetime
 
 from sqlalchemy import Connection
@@ -31,6 +30,7 @@ from orchestrator.store.queries.ledger import Ledger
 from orchestrator.store.queries.leftovers import Leftovers
 from orchestrator.store.queries.meters import Meters
 from orchestrator.store.queries.models import Models
+from orchestrator.store.queries.newcomers import Newcomers
 from orchestrator.store.queries.outbox import Outbox
 from orchestrator.store.queries.parked import Parked
 from orchestrator.store.queries.pings import Pings
@@ -57,6 +57,7 @@ class Transaction:
         self.due: set[Step] = set()
         self.outbox = Outbox(connection, self._decided_at, self.identity)
         self.sessions = Sessions(connection, self.outbox, self.due)
+        self.newcomers = Newcomers(connection)
         self.groups = Groups(connection)
         self.charges = Charges(connection, self.outbox)
         self.due_work = Due(connection)
@@ -92,21 +93,6 @@ class Transaction:
         """The store's clock. Read it after the locks, once, and pass it on: events that follow bear this time."""
         self._now = self._clock()
         return self._now
-
-    @contextmanager
-    def savepoint(self) -> Iterator[None]:
-        """What happens inside is undone if it raises; the transaction goes on."""
-        self.flush()  # events of what came before must not be undone with the inside
-        due = set(self.due)
-        try:
-            with self.connection.begin_nested():
-                yield
-                self.flush()
-        except BaseException:
-            self.due.clear()
-            self.due.update(due)
-            self.outbox.forget()
-            raise
 
     def flush(self) -> None:
         """Write what was gathered for one statement at the end."""

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.flows.jobs import perform as performing
 from orchestrator.flows.jobs.perform import perform
 from orchestrator.rules.refusals import ErrorCode
 from orchestrator.rules.states import State
@@ -14,6 +15,7 @@ from tests.flows.dumps import dump
 from tests.world import MINUTE, SECOND, World
 
 CREATE = {"account_id": "acme", "model_id": "llama"}
+CREDIT = {"account_id": "late", "amount": "5", "currency": "USD", "key": "1"}
 Kwargs = dict[str, Any]
 Refused = tuple[str, Kwargs]
 
@@ -98,6 +100,25 @@ def test_a_refusal_is_an_outcome_too(any_world: MakeWorld) -> None:
     world.done("account.put", account_id="late", plan="payg", currency="USD")
     world.done("account.credit", account_id="late", amount="5", currency="USD", key="1")
     assert world.job("session.create", task_id="once", **late) == first
+
+
+def test_whoever_was_done_before_a_refusal_is_kept_has_the_outcome(
+    any_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = any_world()
+    late = {"account_id": "late", "plan": "payg", "currency": "USD"}
+    done: list[Any] = []
+
+    def late_refuse(*refused: Any) -> dict[str, Any]:
+        monkeypatch.setattr(performing, "_refuse", refuse)
+        world.done("account.put", **late)
+        done.append(world.job("account.credit", task_id="once", **CREDIT))
+        return refuse(*refused)
+
+    refuse = performing._refuse
+    monkeypatch.setattr(performing, "_refuse", late_refuse)
+    assert world.job("account.credit", task_id="once", **CREDIT) == done[0]
+    assert done[0]["ok"]
 
 
 def test_a_session_id_may_be_asked_for_again_with_the_same_content(world: World) -> None:

@@ -181,8 +181,8 @@ DEFECTS: Sequence[Defect] = (
         edits=[
             Edit(
                 file="orchestrator/flows/lifecycle/account_work.py",
-                sound="        self._end(session, due.reason, due.at, due.detail)",
-                broken="        self._end(session, due.reason, self.now, due.detail)",
+                sound="        self._end(before, due.reason, due.at, due.detail)",
+                broken="        self._end(before, due.reason, self.now, due.detail)",
             )
         ],
         found_by=story("ends while nobody works, at alpha"),
@@ -195,7 +195,7 @@ DEFECTS: Sequence[Defect] = (
             Edit(
                 file="orchestrator/flows/jobs/perform.py",
                 sound="            return _known(tx, task_id, job.name, job.fingerprint)\n",
-                broken="            return _outcome(services, tx, job, None)\n",
+                broken="            return _done(services, tx, job, None)\n",
             )
         ],
         found_by=story("lives and is closed, at alpha"),

@@ -1,7 +1,5 @@
 """Behind a pooler in transaction mode everything works, and every transaction has its timeouts."""
 
-from contextlib import suppress
-
 import pytest
 from sqlalchemy import event, text
 from sqlalchemy.exc import ProgrammingError
@@ -85,14 +83,10 @@ def test_a_begin_through_the_pooler_costs_one_statement(pooled: Database) -> Non
 def test_a_transaction_that_fails_is_rolled_back(pooled: Database) -> None:
     def work(tx: Transaction) -> None:
         tx.leases.hold("kept", "me", tx.now(), 5)
-        with suppress(ZeroDivisionError), tx.savepoint():
-            tx.leases.hold("undone", "me", tx.now(), 5)
-            raise ZeroDivisionError
 
     pooled.transact(work)
     with pooled.reading() as tx:
         assert tx.leases.last_seen("kept")
-        assert tx.leases.last_seen("undone") is None
 
     def fails(tx: Transaction) -> None:
         tx.leases.hold("lost", "me", tx.now(), 5)

@@ -1,5 +1,6 @@
 """Groups never promise more than the sessions one by one keep, and promise not much less."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -12,6 +13,7 @@ from orchestrator.rules.billing import money
 from orchestrator.rules.billing.groups import (
     Group,
     Phase,
+    changed,
     grouped,
     is_counted_as,
     last_until,
@@ -63,6 +65,21 @@ def sessions(draw: st.DrawFn) -> Session:
 MANY = st.lists(sessions(), max_size=12).map(
     lambda found: [replace(one, id=f"s{n:02}") for n, one in enumerate(found)]
 )
+
+
+@given(MANY, sessions(), sessions())
+def test_one_that_comes_changes_or_goes_is_counted_as_the_database_does(
+    found: list[Session], one: Session, other: Session
+) -> None:
+    others, came, went = grouped(found), grouped([*found, one]), grouped([*found, other])
+    _assert_counted(changed(others, None, one), came)
+    _assert_counted(changed(came, one, other), went)
+    _assert_counted(changed(went, other, None), others)
+
+
+def _assert_counted(counted: Sequence[Group], there: Sequence[Group]) -> None:
+    assert len(counted) == len(there)
+    assert all(map(is_counted_as, counted, there))
 
 
 def running(found: list[Session]) -> list[Session]:

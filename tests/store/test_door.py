@@ -1,6 +1,5 @@
 """The one door: every change is legal, minimal, counted, and told of in the same transaction."""
 
-from contextlib import suppress
 from dataclasses import replace
 from decimal import Decimal
 from itertools import product
@@ -147,61 +146,6 @@ def test_a_transaction_that_fails_leaves_neither_rows_nor_events_nor_wakeups(dat
     assert database.transact(lambda tx: tx.sessions.get(session_id(1))) is None
     assert event_types(database) == []
     assert woken == []
-
-
-def test_an_undone_savepoint_leaves_neither_rows_nor_events_nor_wakeups(database: Database) -> None:
-    woken: list[frozenset[Step]] = []
-    database.on_commit = woken.append
-
-    def partly(tx: Transaction) -> None:
-        tx.sessions.insert(a_created(1))
-        tx.sessions.wake(Step.ADMIT)
-        with suppress(ZeroDivisionError), tx.savepoint():
-            tx.sessions.insert(a_running(2))
-            tx.sessions.wake(Step.PING)
-            raise ZeroDivisionError
-        tx.sessions.insert(a_created(3))
-
-    database.transact(partly)
-    kept = database.transact(lambda tx: tx.sessions.listed())
-    assert {session.id for session in kept} == {session_id(1), session_id(3)}
-    assert event_types(database) == ["session.created", "session.created"]
-    assert woken == [frozenset({Step.ADMIT})]
-
-
-def test_a_savepoint_that_holds_keeps_all(database: Database) -> None:
-    woken: list[frozenset[Step]] = []
-    database.on_commit = woken.append
-
-    def nested(tx: Transaction) -> None:
-        tx.sessions.insert(a_created(1))
-        with tx.savepoint():
-            tx.sessions.insert(a_created(2))
-            tx.sessions.wake(Step.PING)
-
-    database.transact(nested)
-    assert event_types(database) == ["session.created", "session.created"]
-    assert woken == [frozenset({Step.PING})]
-
-
-@pytest.mark.parametrize("how", ["an inner savepoint", "a flush"])
-def test_events_from_before_a_savepoint_survive_its_end(database: Database, how: str) -> None:
-    def nested(tx: Transaction) -> None:
-        tx.sessions.insert(a_created(1))
-        with suppress(ZeroDivisionError), tx.savepoint():
-            _write_out(tx, how)
-            raise ZeroDivisionError
-
-    database.transact(nested)
-    assert event_types(database) == ["session.created"]
-
-
-def _write_out(tx: Transaction, how: str) -> None:
-    if how == "a flush":
-        tx.flush()
-        return
-    with tx.savepoint():
-        tx.sessions.insert(a_created(2))
 
 
 def test_a_failed_step_is_put_off_and_only_while_it_waits(database: Database) -> None:

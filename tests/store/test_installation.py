@@ -2,7 +2,6 @@
 
 import uuid
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 
 import pytest
 
@@ -46,15 +45,6 @@ def test_what_was_undone_is_not_remembered(database: Database) -> None:
         database.transact(_undone)
     assert _known(database) is None
     assert maker_of(_new(database), _known(database)) is Maker.US
-
-
-def test_what_was_undone_up_to_a_savepoint_is_made_anew(database: Database) -> None:
-    def partly(tx: Transaction) -> str:
-        with suppress(LookupError), tx.savepoint():
-            _undone(tx)
-        return tx.installation.new_placement_id()
-
-    assert maker_of(database.transact(partly), _known(database)) is Maker.US
 
 
 def test_of_many_that_need_it_first_all_get_the_same(database: Database) -> None:

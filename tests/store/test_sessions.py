@@ -10,6 +10,7 @@ from orchestrator.rules.billing.meters import Metered
 from orchestrator.rules.states import State, Step
 from orchestrator.rules.values import Session
 from orchestrator.store.database import Database
+from orchestrator.store.queries.sessions import Standing
 from orchestrator.store.transaction import Transaction
 from tests.rules.builders import HOUR, MINUTE, SECOND, T0, TICK, a_model
 from tests.store.stage import (
@@ -242,8 +243,10 @@ def test_active_sessions_and_their_earliest_stop(database: Database) -> None:
     assert metered == [Metered.of(a_running(1)), Metered.of(a_running(3))]
     late = database.transact(lambda tx: tx.sessions.overdue("acme", T0 + HOUR))
     assert [session.id for session in late] == [session_id(3)]
-    assert database.transact(lambda tx: tx.sessions.earliest_stop("acme")) == T0 + HOUR
-    assert database.transact(lambda tx: tx.sessions.earliest_stop("nobody")) is None
+    standing = database.transact(lambda tx: tx.sessions.standing("acme"))
+    assert standing == Standing(earliest_stop=T0 + HOUR, somebody_queues=True)
+    standing = database.transact(lambda tx: tx.sessions.standing("nobody"))
+    assert standing == Standing(earliest_stop=None, somebody_queues=False)
 
 
 def test_lists_show_what_is_asked_for_newest_first(database: Database) -> None:

@@ -147,6 +147,8 @@ def test_nothing_that_is_asked_often_reads_all_live_rows(crowded: Database) -> N
         tx.queues.wake_waiting_for_provider("alpha", T0)
         tx.queues.wake_next_queued("acme", T0 - SECOND)
         tx.sessions.by_name("acme", "s1")
+        tx.sessions.standing("acme")
+        tx.newcomers.meet("acme", T0, {None: 600}, session_id="s0", name="s1", model_id="llama")
         tx.placements.serving("s1")
         tx.placements.unended("s1")
 

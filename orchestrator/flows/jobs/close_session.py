@@ -18,24 +18,35 @@ def close_session(services: Services, tx: Transaction, request: CloseSession) ->
     """The session, stopping or stopped, and as what it was found. One that is over already stays as it ended.
 
     The id of an orphan's placement is taken as well: it is tried again, or ended by hand."""
-    orphan = tx.leftovers.lock_orphan(request.session_id)
-    if orphan is not None:
-        return leftovers.of_close(force_close.close_orphan(services, tx, orphan, request), tx.now())
-    over = archived.lock(services, tx, request.session_id)
-    if over is not None:
-        over[0].finish()
-        return {**archived.view(over[1], over[0].now), "found_state": over[1].state.value}
-    work, session = lookup.session(services, tx, request.session_id)
+    live = lookup.live_session(services, tx, request.session_id)
+    if live is None:
+        return _close_what_is_left(services, tx, request)
+    work, session = live
     found_as = session.state
     if session.state not in TERMINAL | {State.STOPPING}:
         session = work.stop(session, StopReason(request.reason), work.now, request.detail)
     if request.confirm or request.force:
         session = _end_by_hand(work, session, request)
     work.finish()
-    return {**views.of_session(tx, session, work.now), "found_state": found_as.value}
+    placements = work.placements.get(session.id)
+    return {**views.of_session(tx, session, work.now, placements), "found_state": found_as.value}
+
+
+def _close_what_is_left(services: Services, tx: Transaction, request: CloseSession) -> Mapping[str, Any]:
+    """An orphan, or an archived session. Raises Refusal where there is neither."""
+    orphan = tx.leftovers.lock_orphan(request.session_id)
+    if orphan is not None:
+        return leftovers.of_close(force_close.close_orphan(services, tx, orphan, request), tx.now())
+    over = archived.lock(services, tx, request.session_id)
+    if over is None:
+        raise lookup.unknown(request.session_id)
+    work, session = over
+    work.finish()
+    return {**archived.view(session, work.now), "found_state": session.state.value}
 
 
 def _end_by_hand(work: AccountWork, session: Session, request: CloseSession) -> Session:
     for placement in work.tx.placements.unended(session.id):
         force_close.end(work.tx, placement, request, work.now)
+    work.placements.pop(session.id, None)
     return transitions.finish_if_closed(work, session)

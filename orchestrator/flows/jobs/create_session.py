@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -10,49 +11,68 @@ from orchestrator.client.requests import CreateSession
 from orchestrator.flows.engine.services import Services
 from orchestrator.flows.jobs import lookup
 from orchestrator.flows.lifecycle import admission, archived
-from orchestrator.flows.lifecycle.account_work import AccountWork
+from orchestrator.flows.lifecycle.account_work import AccountWork, begin
 from orchestrator.flows.reports import views
 from orchestrator.rules.refusals import ErrorCode, Refusal
 from orchestrator.rules.sessions import names
 from orchestrator.rules.states import State
 from orchestrator.rules.values import Model, Session
+from orchestrator.store.queries.newcomers import Met
 from orchestrator.store.transaction import Transaction
 
 
 def create_session(services: Services, tx: Transaction, request: CreateSession) -> Mapping[str, Any]:
     """The new session; or, for a session id that is there with the same content, that one as it is now."""
-    work = lookup.account(services, tx, request.account_id)
-    known = _known(tx, request, work.now)
+    session_id = request.session_id or tx.identity.new_id()
+    work, met = _begin(services, tx, request, session_id)
+    known = _known(tx, request, session_id, work.now) if met.same_id else None
     if known is not None:
         work.finish()
         return known
-    model = lookup.model(tx, request.model_id)
-    session = _new(work, request, model)
+    model = lookup.known_model(met.model, request.model_id)
+    session = _new(work, request, model, session_id)
     admission.check_model(work, session, model)
     admission.check_attach(work, session)
     _check_provider(services, model, request)
-    _check_name(tx, session)
+    session = _named(tx, request, session, met.namesake)
     admission.check_nodes(work, session, model)
     session = admission.counted(work, session)
     saved = admission.enter(work, None, session, model) if request.start else tx.sessions.insert(session)
     work.finish()
-    return views.of_session(tx, saved, work.now)
+    return views.of_session(tx, saved, work.now, work.placements.get(saved.id, ()))
 
 
-def _known(tx: Transaction, request: CreateSession, now: datetime) -> Mapping[str, Any] | None:
+def _begin(
+    services: Services, tx: Transaction, request: CreateSession, session_id: str
+) -> tuple[AccountWork, Met]:
+    """Lock the account, and read all that the new session meets there, its due stops among it."""
+    account = lookup.locked_account(services, tx, request.account_id)
+    now, debts = tx.now(), services.config.cleanup_debts()
+    name = _name_of(request, session_id, now)
+    met = tx.newcomers.meet(
+        account.id, now, debts, session_id=session_id, name=name, model_id=request.model_id
+    )
+    return begin(services, tx, account, now, met.standing, met), met
+
+
+def _name_of(request: CreateSession, session_id: str, now: datetime) -> str:
+    return request.name or names.generate(now, session_id)
+
+
+def _known(
+    tx: Transaction, request: CreateSession, session_id: str, now: datetime
+) -> Mapping[str, Any] | None:
     """What is there under this id, in the live tables or in the archive."""
-    if request.session_id is None:
-        return None
-    known = tx.sessions.get(request.session_id)
-    left = tx.archive.get(request.session_id) if known is None else None
+    known = tx.sessions.get(session_id)
+    left = tx.archive.get(session_id) if known is None else None
     if known is not None and known.request_digest == digest(request):
         return views.of_session(tx, known, now)
     if left is not None and left.request_digest == digest(request):
         return archived.view(left, now)
     if known is None and left is None:
         return None
-    message = f"session {request.session_id} exists with other content: choose another session_id"
-    raise Refusal(ErrorCode.CONFLICT, message, session_id=request.session_id)
+    message = f"session {session_id} exists with other content: choose another session_id"
+    raise Refusal(ErrorCode.CONFLICT, message, session_id=session_id)
 
 
 def _check_provider(services: Services, model: Model, request: CreateSession) -> None:
@@ -88,15 +108,14 @@ def _check_attach(services: Services, model: Model, request: CreateSession) -> N
         raise _invalid("attach", "attach: no configured provider of this model attaches to endpoints")
 
 
-def _new(work: AccountWork, request: CreateSession, model: Model) -> Session:
+def _new(work: AccountWork, request: CreateSession, model: Model, session_id: str) -> Session:
     plan = work.terms.plan
-    session_id = request.session_id or work.tx.identity.new_id()
     options = request.provider_options.model_dump(exclude_none=True)
     return Session(
         id=session_id,
         account_id=work.account.id,
         model_id=model.id,
-        name=request.name or _free_name(work, session_id),
+        name=_name_of(request, session_id, work.now),
         description=request.description or "",
         nodes=request.nodes,
         state=State.CREATED,
@@ -122,24 +141,19 @@ def _new(work: AccountWork, request: CreateSession, model: Model) -> Session:
     )
 
 
-def _free_name(work: AccountWork, session_id: str) -> str:
-    """Ids that callers choose may end alike: then the name ends in a digest of the whole id."""
-    name = names.generate(work.now, session_id)
-    if _named(work.tx, work.account.id, name) is None:
-        return name
-    return names.generate(work.now, hashlib.sha256(session_id.encode()).hexdigest())
-
-
-def _check_name(tx: Transaction, session: Session) -> None:
-    other = _named(tx, session.account_id, session.name)
-    if other is not None:
-        message = f"name {session.name!r} is taken by session {other}: choose another, or delete that session"
-        raise Refusal(ErrorCode.NAME_TAKEN, message, name=session.name, session_id=other)
-
-
-def _named(tx: Transaction, account_id: str, name: str) -> str | None:
-    """The id of the session that has this name, archived or not, among the not deleted."""
-    return tx.sessions.by_name(account_id, name) or tx.archive.by_name(account_id, name)
+def _named(tx: Transaction, request: CreateSession, session: Session, namesake: str | None) -> Session:
+    """Refuse a name that a caller chose and `namesake` has. Ids that callers choose may end alike: then a name that was
+    made from one ends in a digest of the whole id."""
+    if namesake is not None and request.name is None:
+        name = names.generate(session.created_at, hashlib.sha256(session.id.encode()).hexdigest())
+        session = replace(session, name=name)
+        namesake = tx.sessions.by_name(session.account_id, name) or tx.archive.by_name(
+            session.account_id, name
+        )
+    if namesake is None:
+        return session
+    message = f"name {session.name!r} is taken by session {namesake}: choose another, or delete that session"
+    raise Refusal(ErrorCode.NAME_TAKEN, message, name=session.name, session_id=namesake)
 
 
 def _invalid(loc: str, message: str) -> Refusal:

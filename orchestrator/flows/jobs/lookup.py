@@ -2,24 +2,33 @@
 
 from orchestrator.flows.engine.services import Services
 from orchestrator.flows.lifecycle import archived
-from orchestrator.flows.lifecycle.account_work import AccountWork, on_account
+from orchestrator.flows.lifecycle.account_work import AccountWork, begin, lock_account, on_session
 from orchestrator.rules.refusals import ErrorCode, Refusal
-from orchestrator.rules.values import Model, Session
+from orchestrator.rules.values import Account, Model, Session
 from orchestrator.store.transaction import Transaction
 
 
 def account(services: Services, tx: Transaction, account_id: str) -> AccountWork:
     """The account, locked, its due stops applied. Raises Refusal(unknown_account)."""
-    work = on_account(services, tx, account_id)
-    if work is None:
+    return begin(services, tx, locked_account(services, tx, account_id), tx.now())
+
+
+def locked_account(services: Services, tx: Transaction, account_id: str) -> Account:
+    """The account, locked; to begin with it is the caller's. Raises Refusal(unknown_account)."""
+    found = lock_account(services, tx, account_id)
+    if found is None:
         message = f"account {account_id} is unknown: put it first (orchestrator.account.put)"
         raise Refusal(ErrorCode.UNKNOWN_ACCOUNT, message, account_id=account_id)
-    return work
+    return found
 
 
 def model(tx: Transaction, model_id: str) -> Model:
     """The model. Raises Refusal(unknown_model)."""
-    found = tx.models.get(model_id)
+    return known_model(tx.models.get(model_id), model_id)
+
+
+def known_model(found: Model | None, model_id: str) -> Model:
+    """What was found under this id. Raises Refusal(unknown_model)."""
     if found is None:
         message = f"model {model_id} is unknown: put it first (orchestrator.model.put)"
         raise Refusal(ErrorCode.UNKNOWN_MODEL, message, model_id=model_id)
@@ -29,15 +38,24 @@ def model(tx: Transaction, model_id: str) -> Model:
 def session(services: Services, tx: Transaction, session_id: str) -> tuple[AccountWork, Session]:
     """A session that is not deleted, locked after its account. Raises Refusal(unknown_session), or, for one that is
     archived, Refusal(invalid_state)."""
-    account_id = tx.sessions.accounts_of([session_id]).get(session_id)
-    work = on_account(services, tx, account_id) if account_id else None
-    found = tx.sessions.lock(session_id) if work else None
-    if work is None or found is None or found.deleted_at is not None:
-        left = tx.archive.get(session_id)
-        if left is not None and left.deleted_at is None:
-            raise archived.refusal(left)
-        raise Refusal(ErrorCode.UNKNOWN_SESSION, f"session {session_id} is unknown", session_id=session_id)
-    return work, found
+    found = live_session(services, tx, session_id)
+    if found is not None:
+        return found
+    left = tx.archive.get(session_id)
+    if left is not None and left.deleted_at is None:
+        raise archived.refusal(left)
+    raise unknown(session_id)
+
+
+def live_session(services: Services, tx: Transaction, session_id: str) -> tuple[AccountWork, Session] | None:
+    """A session that is neither deleted nor archived, locked after its account; None where there is none."""
+    found = on_session(services, tx, session_id)
+    return found if found is not None and found[1].deleted_at is None else None
+
+
+def unknown(session_id: str) -> Refusal:
+    """There is no such session."""
+    return Refusal(ErrorCode.UNKNOWN_SESSION, f"session {session_id} is unknown", session_id=session_id)
 
 
 def wrong_state(found: Session, wanted: str) -> Refusal:

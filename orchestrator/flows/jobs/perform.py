@@ -1,4 +1,6 @@
-"""One job of another service: inbox row, effect, events and outcome in one transaction. No job calls a provider."""
+"""One job of another service: inbox row, effect, events and outcome in one transaction. No job calls a provider.
+
+A refusal undoes that transaction; a second one keeps it as the outcome."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -53,10 +55,19 @@ def perform(services: Services, task_id: str, name: str, kwargs: Any) -> dict[st
         return refused(Refusal(ErrorCode.INVALID_REQUEST, fault))
     job = _Job.of(name, kwargs)
     try:
-        return _perform(services, task_id, job)
+        return _counted(name, _outcome(services, task_id, job))
     except AccountBusy as busy:
         with services.crowd.turn(busy.account_id):
-            return _perform(services, task_id, job)
+            return _counted(name, _outcome(services, task_id, job))
+
+
+def _outcome(services: Services, task_id: str, job: "_Job") -> dict[str, Any]:
+    if isinstance(job.request, Refusal):
+        return _refuse(services, task_id, job, job.request)
+    try:
+        return _perform(services, task_id, job)
+    except Refusal as refusal:  # whatever it had done is undone
+        return _refuse(services, task_id, job, refusal)
 
 
 def _perform(services: Services, task_id: str, job: "_Job") -> dict[str, Any]:
@@ -67,11 +78,23 @@ def _perform(services: Services, task_id: str, job: "_Job") -> dict[str, Any]:
         under_way = _take(tx, task_id, job)
         if under_way is None:
             return _known(tx, task_id, job.name, job.fingerprint)
-        outcome = _outcome(services, tx, job, under_way.parts)
+        outcome = _done(services, tx, job, under_way.parts)
         tx.inbox.settle(task_id, outcome)
         return outcome
 
-    return _counted(job.name, after_stops(services, once))
+    return after_stops(services, once)
+
+
+def _refuse(services: Services, task_id: str, job: "_Job", refusal: Refusal) -> dict[str, Any]:
+    """Keep the refusal as the job's outcome, in a transaction of its own, unless the job has one by now."""
+
+    def refuse(tx: Transaction) -> dict[str, Any]:
+        if _take(tx, task_id, job) is not None:
+            tx.inbox.settle(task_id, refused(refusal))
+            return refused(refusal)
+        return _known(tx, task_id, job.name, job.fingerprint)
+
+    return services.database.transact(refuse)
 
 
 def _accounts_before_the_last(services: Services, job: "_Job") -> Sequence[str]:
@@ -166,15 +189,8 @@ def failed_at_every_try(why: str, *, in_part: bool = False) -> dict[str, Any]:
     return refused(Refusal(ErrorCode.INTERNAL_ERROR, message))
 
 
-def _outcome(
-    services: Services, tx: Transaction, job: _Job, parts: Mapping[str, Any] | None
-) -> dict[str, Any]:
-    if isinstance(job.request, Refusal):
-        return refused(job.request)
-    try:
-        with tx.savepoint():
-            if isinstance(job.request, RecordInteractions):
-                return succeeded(record_interactions(services, tx, job.request, parts))
-            return succeeded(EFFECTS[job.name](services, tx, job.request))
-    except Refusal as refusal:
-        return refused(refusal)
+def _done(services: Services, tx: Transaction, job: _Job, parts: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The outcome of a job that takes effect in this transaction. Raises Refusal."""
+    if isinstance(job.request, RecordInteractions):
+        return succeeded(record_interactions(services, tx, job.request, parts))
+    return succeeded(EFFECTS[job.name](services, tx, job.request))

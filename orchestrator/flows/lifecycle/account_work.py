@@ -2,7 +2,7 @@
 
 Every transaction that changes an account's sessions or ledger goes through here."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
@@ -23,7 +23,9 @@ from orchestrator.rules.sessions.decide import plan_steps
 from orchestrator.rules.sessions.pings import at_rest
 from orchestrator.rules.sessions.stops import Candidate, idle_by
 from orchestrator.rules.states import ACTIVE, TERMINAL, UNENDED, State, StopReason, end_state
-from orchestrator.rules.values import Account, Policy, Session
+from orchestrator.rules.values import Account, Brake, Placement, Policy, Session
+from orchestrator.store.queries.newcomers import Met
+from orchestrator.store.queries.sessions import Standing
 from orchestrator.store.transaction import Transaction
 
 T = TypeVar("T")
@@ -32,8 +34,15 @@ T = TypeVar("T")
 class AccountWork:
     """Begin with `on_account`; end with `finish`, inside the same transaction."""
 
-    def __init__(self, services: Services, tx: Transaction, account: Account, now: datetime) -> None:
-        """`now`: read once the account was locked."""
+    def __init__(
+        self,
+        services: Services,
+        tx: Transaction,
+        account: Account,
+        now: datetime,
+        met: Met | None = None,
+    ) -> None:
+        """`now`, and what a newcomer met: read once the account was locked."""
         self.services = services
         self.tx = tx
         self.now = now
@@ -41,7 +50,11 @@ class AccountWork:
         self._before = account
         self._books = AccountLedger(tx, self.now)
         self.burning = Burning(tx, account, services.few_sessions)
-        self._usage: Usage | None = None
+        self.placements: dict[str, Sequence[Placement]] = {}
+        """All of sessions that were placed or ended here, as this left them."""
+        self._usage = met.usage if met is not None else None
+        self._brakes: Sequence[Brake] | None = () if met is not None and not met.has_brakes else None
+        self._somebody_queues: bool | None = None
         self._looks_at_funds = False
         self._overdue: Overdue | None = None
         self._freed = False
@@ -63,12 +76,33 @@ class AccountWork:
             self._usage = self._usage_before(None)
         return self._usage
 
+    @property
+    def looked_at_stops(self) -> bool:
+        """Whether sessions were due to be stopped here, and may have been."""
+        return self._overdue is not None
+
+    @property
+    def brakes(self) -> Sequence[Brake]:
+        """Every brake, as they were when somebody first asked here."""
+        if self._brakes is None:
+            self._brakes = self.tx.brakes.all()
+        return self._brakes
+
+    @property
+    def somebody_queues(self) -> bool:
+        """Whether any session of the account may be queued now."""
+        if self._somebody_queues is None:
+            self._somebody_queues = self.tx.sessions.standing(self.account.id).somebody_queues
+        return self._somebody_queues
+
     # stops
 
-    def apply_due_stops(self, at_most: int | None = None) -> bool:
+    def apply_due_stops(self, at_most: int | None = None, standing: Standing | None = None) -> bool:
         """Stop what should have stopped by now, each with effect at its rule's instant. True where more than `at_most`
-        are due: those that come later still stand."""
-        if not self._something_is_due():
+        are due: those that come later still stand. `standing`: where it was read already."""
+        standing = standing or self.tx.sessions.standing(self.account.id)
+        self._somebody_queues = standing.somebody_queues
+        if not self._is_due(standing):
             return False
         limit = None if at_most is None else at_most + 1
         found = self.tx.sessions.overdue(self.account.id, self.now, limit)
@@ -91,7 +125,7 @@ class AccountWork:
 
     def stop(self, session: Session, reason: StopReason, at: datetime, detail: str | None) -> Session:
         """Decide the end of a session, with effect at `at`, or when its idle time ran out by then; its placements are
-        closed by others."""
+        closed by others. `session`: locked, and as it is now."""
         idle = idle_by(session, self.policy(session), at)
         if idle is not None:
             return self._end(session, idle.reason, idle.at, idle.detail)
@@ -138,7 +172,7 @@ class AccountWork:
     def keep(self, before: Session, after: Session) -> Session:
         """Save, and remember it among the active ones or not."""
         saved = self.tx.sessions.save(before, after)
-        self.remember(saved)
+        self.remember(before, saved)
         if funds.burning(before) is not funds.burning(saved):
             self.recompute_funds()  # another set of sessions burns money now
         if saved.state is not before.state and saved.state in TERMINAL | {State.STOPPING}:
@@ -147,11 +181,13 @@ class AccountWork:
             self.tx.sessions.wake(saved.next_step)
         return saved
 
-    def remember(self, session: Session) -> None:
-        """Keep the picture of the active sessions true."""
+    def remember(self, before: Session | None, session: Session) -> None:
+        """Keep the picture of the active and queued sessions true. `before`: None for a new one."""
         live = session.state in ACTIVE
         self._usage = None
-        self.burning.remember(session)
+        if session.state is State.QUEUED:
+            self._somebody_queues = True
+        self.burning.remember(before, session)
         if self._overdue is not None:
             self._overdue.drop(session.id)
             if live and session.stop_at is not None and session.stop_at <= self.now:
@@ -195,14 +231,13 @@ class AccountWork:
         with self._books.together():
             charged = [(one, self.post_cost(one, money.cost_if_stopped_at(one, self.now))) for one in owing]
         self.tx.charges.save(charged)
-        for _, session in charged:
-            self.burning.remember(session)
+        for before, session in charged:
+            self.burning.remember(before, session)
         return page[-1].id if len(page) == limit else None
 
     def finish(self) -> Account:
         """Work out the funds and the account's next step; wake whoever may now be admitted."""
-        if self._freed:
-            self.tx.queues.wake_next_queued(self.account.id, self.now)
+        self._let_queue_look()
         account = self._with_funds(self.account)
         moving = not self.burning.was_read or Phase.MOVING in self.burning.phases
         after = funds.plan_account(account, self.services.policy(None), self.now, moving=moving)
@@ -214,18 +249,21 @@ class AccountWork:
     def finish_without_funds(self) -> None:
         """Where not every session of the account can be read: keep its money, and leave the end of its funds as it
         was."""
-        if self._freed:
-            self.tx.queues.wake_next_queued(self.account.id, self.now)
+        self._let_queue_look()
         self.account = self.tx.accounts.save(self._before, self.account, self.now)
 
     # inside
+
+    def _let_queue_look(self) -> None:
+        if self._freed and self.somebody_queues:
+            self.tx.queues.wake_next_queued(self.account.id, self.now)
 
     def _usage_before(self, queued: Session | None) -> Usage:
         debts = self.services.config.cleanup_debts()
         return self.tx.sessions.usage(self.account.id, self.now, debts, queued)
 
-    def _something_is_due(self) -> bool:
-        ends = (self.account.funds_end_at, self.tx.sessions.earliest_stop(self.account.id))
+    def _is_due(self, standing: Standing) -> bool:
+        ends = (self.account.funds_end_at, standing.earliest_stop)
         return any(end is not None and end <= self.now for end in ends)
 
     def _funds_end_so_far(self) -> money.FundsEnd | None:
@@ -237,15 +275,16 @@ class AccountWork:
         ended = due.reason is StopReason.PROVIDER_ENDED
         if ended and transitions.move_on(self, session, due.at, due.detail):
             return
-        self._end(session, due.reason, due.at, due.detail)
-
-    def _end(self, session: Session, reason: StopReason, at: datetime, detail: str | None) -> Session:
         before = self.tx.sessions.lock(session.id)
         assert before is not None
+        self._end(before, due.reason, due.at, due.detail)
+
+    def _end(self, before: Session, reason: StopReason, at: datetime, detail: str | None) -> Session:
         placements = [
             transitions.begin_close(self, placement, before)
-            for placement in self.tx.placements.unended(before.id)
+            for placement in self.tx.placements.lock_all(before.id)
         ]
+        self.placements[before.id] = placements
         over = not any(placement.state in UNENDED for placement in placements)
         state = end_state(reason, ever_ran=before.ever_ran) if over else State.STOPPING
         stopped = replace(
@@ -287,6 +326,16 @@ def lock_account(
         return tx.accounts.lock(account_id)
 
 
+def lock_account_of(services: Services, tx: Transaction, session_id: str) -> Account | None:
+    """The account of a session, locked; None where there is no such session. Raises AccountBusy as `lock_account`."""
+    account = tx.accounts.lock_of(session_id)
+    if account is not None:
+        services.crowd.comes_to(account.id)
+        return account
+    account_id = tx.sessions.accounts_of([session_id]).get(session_id)
+    return lock_account(services, tx, account_id) if account_id is not None else None
+
+
 def on_account(
     services: Services, tx: Transaction, account_id: str, *, waits: bool = True
 ) -> AccountWork | None:
@@ -296,10 +345,41 @@ def on_account(
     account = lock_account(services, tx, account_id, waits=waits)
     if account is None:
         return None
-    work = AccountWork(services, tx, account, tx.now())
-    if work.apply_due_stops(STOPS_AT_ONCE):
-        raise StopsFirst(account_id)
+    return begin(services, tx, account, tx.now())
+
+
+def begin(
+    services: Services,
+    tx: Transaction,
+    account: Account,
+    now: datetime,
+    standing: Standing | None = None,
+    met: Met | None = None,
+) -> AccountWork:
+    """Apply the due stops of an account that is locked, at `now`. `standing`, and what a newcomer `met`: read since, or
+    left to be read. Raises StopsFirst."""
+    work = AccountWork(services, tx, account, now, met)
+    if work.apply_due_stops(STOPS_AT_ONCE, standing):
+        raise StopsFirst(account.id)
     return work
+
+
+def on_session(
+    services: Services, tx: Transaction, session_id: str, account_id: str | None = None
+) -> tuple[AccountWork, Session] | None:
+    """Lock an account and then one of its sessions, and apply the account's due stops; None where there is no such
+    session. `account_id`: where it is known. Raises StopsFirst, and AccountBusy."""
+    if account_id is None:
+        account = lock_account_of(services, tx, session_id)
+    else:
+        account = lock_account(services, tx, account_id)
+    found = tx.sessions.lock_with_standing(session_id, account.id) if account is not None else None
+    if account is None or found is None:
+        return None
+    session, standing = found
+    work = begin(services, tx, account, tx.now(), standing)
+    current = tx.sessions.get(session_id) if work.looked_at_stops else session
+    return (work, current) if current is not None else None
 
 
 def stop_some(services: Services, tx: Transaction, account_id: str, *, waits: bool) -> bool:

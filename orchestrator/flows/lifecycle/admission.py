@@ -90,7 +90,7 @@ def start(
     ahead_of = None if newcomer else session
     session = allowed(work, session, model, ahead_of)
     others = _waited_for(work, session, model, ahead_of)
-    place = places.take_place(work.services, work.tx, session, model, work.now, others)
+    place = places.take_place(work, session, model, work.now, others)
     if place is None:
         raise Refusal(
             ErrorCode.NO_CAPACITY,
@@ -101,7 +101,9 @@ def start(
     under = quota.counted_at_admission(work.terms.plan, session.admitted_under)
     starting = transitions.starting_at(replace(session, admitted_under=under), place, work.now)
     saved = _write(work, before, work.planned(starting))
-    transitions.begin_placement(work.services, work.tx, saved, model, place, work.now)
+    placement = transitions.begin_placement(work.services, work.tx, saved, model, place, work.now)
+    if placement.n == 1:
+        work.placements[saved.id] = [placement]
     work.account = replace(work.account, last_admitted_at=work.now)
     return saved
 
@@ -178,6 +180,8 @@ def _check_funds(work: AccountWork, session: Session) -> None:
 
 def _waited_for(work: AccountWork, session: Session, model: Model, ahead_of: Session | None) -> places.Spots:
     """What sessions in the account's queue that came before wait for and can take, and this one must leave them."""
+    if not work.somebody_queues:
+        return frozenset()
     cards = {name: work.services.card(name) for name in places.providers_for(work.services, session, model)}
     largest = {name: card.max_nodes for name, card in cards.items() if card is not None}
     waiting = work.tx.queues.models_waiting(session, largest, ahead_of=ahead_of)
@@ -211,7 +215,7 @@ def _write(work: AccountWork, before: Session | None, session: Session) -> Sessi
     if before is not None:
         return work.keep(before, session)
     saved = work.tx.sessions.insert(session)
-    work.remember(saved)
+    work.remember(None, saved)
     return saved
 
 

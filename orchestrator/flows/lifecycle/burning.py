@@ -66,15 +66,16 @@ class Burning:
         """So many were seen: they need not be counted to know that they are many."""
         self._are_many = self._are_many or number > self._few
 
-    def remember(self, session: Session) -> None:
-        """One of them was saved."""
-        self._groups = None
+    def remember(self, before: Session | None, after: Session) -> None:
+        """A session of the account was saved; `before`: as it was, None for a new one."""
+        if self._groups is not None:
+            self._groups = groups.changed(self._groups, _if_active(before), _if_active(after))
         if self._each is None:
             return  # it is read when somebody needs it
-        if session.state in ACTIVE:
-            self._each[session.id] = Metered.of(session)
+        if after.state in ACTIVE:
+            self._each[after.id] = Metered.of(after)
         else:
-            self._each.pop(session.id, None)
+            self._each.pop(after.id, None)
 
     # what is asked
 
@@ -129,3 +130,7 @@ class Burning:
             if len(few) <= self._few:
                 self._each = {one.id: one for one in few}
             self.are_at_least(len(few))
+
+
+def _if_active(session: Session | None) -> Session | None:
+    return session if session is not None and session.state in ACTIVE else None

@@ -5,13 +5,16 @@ from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
 from orchestrator.flows.engine.services import Services
 from orchestrator.rules.admission.places import Choice, attempts, choices, failed_at, remembered
 from orchestrator.rules.values import Credential, Model, Placement, Policy, RefusedBy, Session
 from orchestrator.store.transaction import Transaction
+
+if TYPE_CHECKING:
+    from orchestrator.flows.lifecycle.account_work import AccountWork
 
 #: (provider, credential) that a session must not be placed at.
 Spots = AbstractSet[tuple[str, str | None]]
@@ -55,8 +58,7 @@ def taken_by(services: Services, tx: Transaction, provider: str, model_id: str, 
 
 
 def take_place(
-    services: Services,
-    tx: Transaction,
+    work: "AccountWork",
     session: Session,
     model: Model,
     now: datetime,
@@ -69,11 +71,12 @@ def take_place(
 
     One at a brake, or where the session fared ill, is taken only where no other is possible; `beside_brakes`: never
     one at a brake."""
-    earlier = remembered(tx.placements.of_session(session.id), now)
+    services, tx = work.services, work.tx
+    earlier = remembered(tx.placements.of_session(session.id) if session.placements else (), now)
     tried = _tried(services, earlier) | others
     providers = [name for name in providers_for(services, session, model) if (name, EVERYWHERE) not in tried]
     ill = failed_at(earlier, now)
-    for choice in choices(providers, tx.brakes.all(), ill, beside_brakes=beside_brakes):
+    for choice in choices(providers, work.brakes, ill, beside_brakes=beside_brakes):
         place = _take_at(services, tx, session, choice, tried, now)
         if place is not None:
             return place
@@ -87,8 +90,7 @@ def attempts_left(tx: Transaction, session: Session, policy: Policy, now: dateti
 
 
 def take_place_by(
-    services: Services,
-    tx: Transaction,
+    work: "AccountWork",
     session: Session,
     model: Model,
     now: datetime,
@@ -98,9 +100,9 @@ def take_place_by(
     beside_brakes: bool = False,
 ) -> Place | None:
     """The same for who may wait until `by`: one that was told to wait, or whose key has to rest, is a place too."""
-    freed = freed_by_time(tx, session, list(providers_for(services, session, model)), now)
+    freed = freed_by_time(work.tx, session, list(providers_for(work.services, session, model)), now)
     for at in [now, *(at for at in freed if at <= by)]:
-        place = take_place(services, tx, session, model, at, others, beside_brakes=beside_brakes)
+        place = take_place(work, session, model, at, others, beside_brakes=beside_brakes)
         if place is not None:
             return place
     return None
@@ -140,7 +142,6 @@ def _take_at(
     provider = choice.provider
     avoiding = {ref for name, ref in tried if name == provider} | choice.avoiding
     excluding = {ref for ref in avoiding if ref is not None}
-    excluding |= tx.alarms.keys_refusing(provider, session.model_id)
     card = services.card(provider)
     which: Any = {
         "model_id": session.model_id,

@@ -88,7 +88,7 @@ def next_attempt(work: "AccountWork", before: Session, noted: Session) -> Sessio
         begin_close(work, placement, before)
     first_entry = noted.starting_at or work.now  # attempts share one start_timeout
     by = first_entry + timedelta(seconds=policy.start_timeout_seconds)
-    place = places.take_place_by(work.services, work.tx, before, model, work.now, by)
+    place = places.take_place_by(work, before, model, work.now, by)
     if place is None:
         if not places.frees_a_place(work.services, work.tx, before, model, work.now):
             return None
@@ -108,7 +108,7 @@ def has_another(work: "AccountWork", session: Session, placement: Placement) -> 
         return False
     by = (session.starting_at or work.now) + timedelta(seconds=policy.start_timeout_seconds)
     here = frozenset({(placement.provider, placement.credential)})
-    place = places.take_place_by(work.services, work.tx, session, model, work.now, by, others=here)
+    place = places.take_place_by(work, session, model, work.now, by, others=here)
     return place is not None
 
 
@@ -133,9 +133,7 @@ def move_on(
     if model is None or before is None or before.state is not State.RUNNING:
         return False
     by = work.now + timedelta(seconds=policy.start_timeout_seconds)
-    place = places.take_place_by(
-        work.services, work.tx, before, model, work.now, by, beside_brakes=beside_brakes
-    )
+    place = places.take_place_by(work, before, model, work.now, by, beside_brakes=beside_brakes)
     if place is None and (
         beside_brakes or not places.frees_a_place(work.services, work.tx, before, model, work.now)
     ):

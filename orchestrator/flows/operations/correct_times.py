@@ -78,7 +78,7 @@ def _correct_apart(services: Services, account_id: str, shift: timedelta) -> Non
         tx.accounts.hold(account_id)
         session = tx.sessions.lock(session_id)
         if session is not None and session.stopped_at is None:
-            _correct_times_of(services, tx, session_id, shift, tx.now())
+            _correct_times_of(services, tx, session, shift, tx.now())
 
     def money(tx: Transaction, session_id: str) -> None:
         account = tx.accounts.lock(account_id)
@@ -104,11 +104,12 @@ def _finish(work: AccountWork, shift: timedelta) -> None:
 
 
 def _correct_session(work: AccountWork, session_id: str, shift: timedelta) -> None:
-    corrected = _correct_times_of(work.services, work.tx, session_id, shift, work.now)
-    if corrected is not None:
-        work.remember(corrected)
-    before = corrected or work.tx.sessions.lock(session_id)
-    if before is None or not before.ever_ran:
+    found = work.tx.sessions.lock(session_id)
+    if found is None:
+        return
+    before = _correct_times_of(work.services, work.tx, found, shift, work.now)
+    work.remember(found, before)
+    if not before.ever_ran:
         return
     cost = correction.cost(before, work.now)
     after = work.reverse_cost(before, cost, "charged by a clock that was ahead")
@@ -117,14 +118,10 @@ def _correct_session(work: AccountWork, session_id: str, shift: timedelta) -> No
 
 
 def _correct_times_of(
-    services: Services, tx: Transaction, session_id: str, shift: timedelta, now: datetime
-) -> Session | None:
-    """Return the session where it was changed."""
-    before = tx.sessions.lock(session_id)
-    if before is None:
-        return None
-    after = _corrected(services, tx, before, shift, now)
-    return tx.sessions.save(before, after) if after != before else None
+    services: Services, tx: Transaction, before: Session, shift: timedelta, now: datetime
+) -> Session:
+    """Return the session as it is then."""
+    return tx.sessions.save(before, _corrected(services, tx, before, shift, now))
 
 
 def _corrected(

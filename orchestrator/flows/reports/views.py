@@ -225,9 +225,12 @@ def as_text(amount: Decimal) -> str:
     return f"{whole}.{fraction.rstrip('0').ljust(2, '0')}"
 
 
-def of_session(tx: Transaction, session: Session, now: datetime) -> dict[str, Any]:
-    """One session, read with what stands beside it."""
-    return of_sessions(tx, [session], now)[0]
+def of_session(
+    tx: Transaction, session: Session, now: datetime, placements: Sequence[Placement] | None = None
+) -> dict[str, Any]:
+    """One session, with what stands beside it. `placements`: all of the session's; None: they are read."""
+    account = tx.accounts.get(session.account_id) if session.state is State.RUNNING else None
+    return _view(tx, session, account, now, placements)
 
 
 def of_sessions(tx: Transaction, sessions: Sequence[Session], now: datetime) -> list[dict[str, Any]]:
@@ -237,15 +240,25 @@ def of_sessions(tx: Transaction, sessions: Sequence[Session], now: datetime) -> 
     for session in sessions:
         if session.account_id not in accounts and session.state is State.RUNNING:
             accounts[session.account_id] = tx.accounts.get(session.account_id)
-        view = SessionView(
-            session=session,
-            placements=tx.placements.of_session(session.id),
-            account=accounts.get(session.account_id),
-            queue_position=tx.queues.position(session) if session.state is State.QUEUED else None,
-            now=now,
-        )
-        views.append(view.as_json())
+        views.append(_view(tx, session, accounts.get(session.account_id), now))
     return views
+
+
+def _view(
+    tx: Transaction,
+    session: Session,
+    account: Account | None,
+    now: datetime,
+    placements: Sequence[Placement] | None = None,
+) -> dict[str, Any]:
+    view = SessionView(
+        session=session,
+        placements=tx.placements.of_session(session.id) if placements is None else placements,
+        account=account,
+        queue_position=tx.queues.position(session) if session.state is State.QUEUED else None,
+        now=now,
+    )
+    return view.as_json()
 
 
 def of_account(account: Account) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Open and close alarms about the installation itself, each with one event."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from orchestrator.rules.events import Event, rfc3339
@@ -23,10 +24,15 @@ def open_alarm(tx: Transaction, kind: InstallationAlarmKind, about: str, reason:
 
 def close_alarm(tx: Transaction, kind: InstallationAlarmKind, about: str, why: str) -> bool:
     """Close the alarm and send `orchestrator.installation.recovered`. Return False where it was not open."""
-    alarm = tx.installation_alarms.close(kind, about)
-    if alarm is not None:
+    return close_alarms(tx, kind, [about], why) == 1
+
+
+def close_alarms(tx: Transaction, kind: InstallationAlarmKind, about: Sequence[str], why: str) -> int:
+    """Close those of several alarms that are open, each with its event; return how many."""
+    closed = tx.installation_alarms.close(kind, *about)
+    for alarm in closed:
         _send_recovered(tx, alarm, why)
-    return alarm is not None
+    return len(closed)
 
 
 def close_unseen_alarms(tx: Transaction, kind: InstallationAlarmKind, before: datetime, why: str) -> int:

@@ -48,7 +48,7 @@ class Group:
     """None of them began to run after it."""
 
     @property
-    def key(self) -> tuple[Phase, Decimal, int, int]:
+    def key(self) -> "Key":
         return self.phase, self.price_per_node_hour, self.nodes, self.block_seconds
 
     @property
@@ -81,32 +81,26 @@ class Group:
         return self.spent_at(max(_micros(at), self.latest_second * SECOND))
 
 
+Key = tuple[Phase, Decimal, int, int]
+
+
 def grouped(active: Iterable[Costly]) -> Sequence[Group]:
     """The groups of these starting and running sessions, as the database keeps them."""
-    groups: dict[tuple[Phase, Decimal, int, int], Group] = {}
+    groups: dict[Key, Group] = {}
     for one in active:
-        key = phase_of(one), one.price_per_node_hour, one.nodes, one.block_seconds
-        since = _second(one.running_since)
-        found = groups.get(key) or Group(
-            phase=key[0],
-            price_per_node_hour=key[1],
-            nodes=key[2],
-            block_seconds=key[3],
-            sessions=0,
-            charged=ZERO,
-            since_seconds=0,
-            ran_seconds=0,
-            latest_second=0,
-        )
-        groups[key] = replace(
-            found,
-            sessions=found.sessions + 1,
-            charged=found.charged + one.charged,
-            since_seconds=found.since_seconds + since,
-            ran_seconds=found.ran_seconds + one.ran_microseconds // SECOND,
-            latest_second=max(found.latest_second, since + 1),
-        )
+        _count(groups, one, 1)
     return [groups[key] for key in sorted(groups)]
+
+
+def changed(groups: Iterable[Group], before: Costly | None, after: Costly | None) -> Sequence[Group]:
+    """The groups once one session has become another, as the database goes on counting. None: it neither starts nor
+    runs."""
+    found = {group.key: group for group in groups}
+    if before is not None:
+        _count(found, before, -1)
+    if after is not None:
+        _count(found, after, 1)
+    return [found[key] for key in sorted(found) if found[key].sessions]
 
 
 def is_counted_as(counted: Group | None, there: Group | None) -> bool:
@@ -166,6 +160,30 @@ def last_until(funds: Decimal, groups: Sequence[Group], now: datetime) -> dateti
         return None
     began = max(group.latest_second for group in burning) * SECOND
     return EPOCH + (until if until >= began else 0) * TICK
+
+
+def _count(groups: dict[Key, Group], one: Costly, times: int) -> None:
+    key = phase_of(one), one.price_per_node_hour, one.nodes, one.block_seconds
+    since = _second(one.running_since)
+    found = groups.get(key) or Group(
+        phase=key[0],
+        price_per_node_hour=key[1],
+        nodes=key[2],
+        block_seconds=key[3],
+        sessions=0,
+        charged=ZERO,
+        since_seconds=0,
+        ran_seconds=0,
+        latest_second=0,
+    )
+    groups[key] = replace(
+        found,
+        sessions=found.sessions + times,
+        charged=found.charged + times * one.charged,
+        since_seconds=found.since_seconds + times * since,
+        ran_seconds=found.ran_seconds + times * (one.ran_microseconds // SECOND),
+        latest_second=max(found.latest_second, since + 1),
+    )
 
 
 def _needed(group: Group, now: datetime, seconds: int) -> Fraction:

@@ -11,9 +11,10 @@ from orchestrator.rules.states import Step
 from orchestrator.rules.values import Account
 from orchestrator.store.core.rows import changes, snapshot, table_of, values_of
 from orchestrator.store.queries.outbox import Outbox
-from orchestrator.store.tables import AccountRow
+from orchestrator.store.tables import AccountRow, SessionRow
 
 ACCOUNTS = table_of(AccountRow)
+_SESSIONS = table_of(SessionRow)
 
 
 class Accounts:
@@ -49,6 +50,13 @@ class Accounts:
         transaction holds it (on SQLite there is no other)."""
         query = select(ACCOUNTS).where(ACCOUNTS.c.id == account_id).with_for_update(skip_locked=not waits)
         row = self._connection.execute(query).first()
+        return snapshot(Account, row) if row else None
+
+    def lock_of(self, session_id: str) -> Account | None:
+        """The account of this session, locked; None where another transaction holds it, or there is no such session."""
+        its_account = select(_SESSIONS.c.account_id).where(_SESSIONS.c.id == session_id)
+        query = select(ACCOUNTS).where(ACCOUNTS.c.id == its_account.scalar_subquery())
+        row = self._connection.execute(query.with_for_update(skip_locked=True, of=ACCOUNTS)).first()
         return snapshot(Account, row) if row else None
 
     def hold(self, account_id: str) -> None:

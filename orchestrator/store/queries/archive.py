@@ -7,6 +7,7 @@ from decimal import Decimal
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Select,
     and_,
     case,
     exists,
@@ -58,9 +59,7 @@ class Archive:
 
     def by_name(self, account_id: str, name: str) -> str | None:
         """The id of the archived session that has this name in this account, among the not deleted."""
-        mine = and_(_not_deleted(account_id), ARCHIVED.c.name == name)
-        found: str | None = self._connection.execute(select(ARCHIVED.c.id).where(mine)).scalar()
-        return found
+        return self._connection.execute(archived_as(account_id, name)).scalar()
 
     def listed(self, account_id: str, limit: int) -> Sequence[ArchivedSession]:
         """An account's archived sessions that are not deleted, the one that ended last first."""
@@ -136,6 +135,11 @@ class Archive:
         for account_id, session_id in self._connection.execute(query.distinct().limit(limit)):
             of[account_id].append(session_id)
         return of
+
+
+def archived_as(account_id: str, name: str) -> Select[str]:
+    """The id of the archived session that has this name in this account, among the not deleted."""
+    return select(ARCHIVED.c.id).where(_not_deleted(account_id), ARCHIVED.c.name == name)
 
 
 def _not_deleted(account_id: str) -> ColumnElement[bool]:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, exists, func, insert, or_, select, update
 
-from orchestrator.rules.upstream.alarms import Alarm
+from orchestrator.rules.upstream.alarms import Alarm, AlarmKind
 from orchestrator.rules.values import Credential
 from orchestrator.store.core.rows import snapshot, table_of, values_of
 from orchestrator.store.queries.living import UNENDED
@@ -250,6 +250,7 @@ def _usable(
         _carries_no_more_than_it_may(),
         or_(CREDENTIALS.c.resting_until.is_(None), CREDENTIALS.c.resting_until <= now),
         may_be_used(model_id, now),
+        ~_refuses(model_id),
         or_(CREDENTIALS.c.lease_until.is_(None), CREDENTIALS.c.lease_until <= now - _LEASE_REST),
     ]
     if ref is not None:
@@ -257,6 +258,17 @@ def _usable(
     if excluding:
         conditions.append(CREDENTIALS.c.ref.not_in(excluding))
     return and_(*conditions)
+
+
+def _refuses(model_id: str) -> ColumnElement[bool]:
+    """This model is paused under the key."""
+    return exists().where(
+        ALARMS.c.kind == AlarmKind.MODEL_PAUSED,
+        ALARMS.c.provider == CREDENTIALS.c.provider,
+        ALARMS.c.credential == CREDENTIALS.c.ref,
+        ALARMS.c.model_id == model_id,
+        ALARMS.c.retry_at.is_not(None),
+    )
 
 
 def _carries_no_more_than_it_may() -> ColumnElement[bool]:

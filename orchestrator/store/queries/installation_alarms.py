@@ -40,11 +40,11 @@ class InstallationAlarms:
         seen: int = self._connection.execute(upsert.returning(ALARMS.c.times_seen)).scalar_one()
         return seen == alarm.times_seen
 
-    def close(self, kind: InstallationAlarmKind, about: str) -> InstallationAlarm | None:
-        """Close the alarm. Return it as it was, None where it was not open."""
-        gone = delete(ALARMS).where(ALARMS.c.kind == kind, ALARMS.c.about == about).returning(ALARMS)
-        row = self._connection.execute(gone).first()
-        return None if row is None else snapshot(InstallationAlarm, row)
+    def close(self, kind: InstallationAlarmKind, *about: str) -> Sequence[InstallationAlarm]:
+        """Close the alarms of this kind about any of these. Return those that were open, as they were."""
+        gone = delete(ALARMS).where(ALARMS.c.kind == kind, ALARMS.c.about.in_(about)).returning(ALARMS)
+        found = (snapshot(InstallationAlarm, row) for row in self._connection.execute(gone))
+        return sorted(found, key=lambda alarm: about.index(alarm.about))
 
     def close_unseen(self, kind: InstallationAlarmKind, before: datetime) -> Sequence[InstallationAlarm]:
         """Close the alarms of this kind that were last seen before `before`, and return them."""

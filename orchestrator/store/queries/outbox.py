@@ -42,10 +42,6 @@ class Outbox:
         """Keep these for the flush, with the instant of the decision. Their order is the order of the calls."""
         self._gathered.extend((self._decided_at(), event) for event in events)
 
-    def forget(self) -> None:
-        """Drop what a savepoint that was undone had added."""
-        self._gathered.clear()
-
     def flush(self) -> None:
         """Write what was gathered; the row locks that the changes hold keep each subject's order."""
         if not self._gathered:

@@ -138,6 +138,11 @@ class Placements:
         )
         return [snapshot(Placement, row) for row in self._connection.execute(query)]
 
+    def lock_all(self, session_id: str) -> Sequence[Placement]:
+        """All placements of a session, locked, oldest first."""
+        query = select(PLACEMENTS).where(PLACEMENTS.c.session_id == session_id).order_by(PLACEMENTS.c.n)
+        return [snapshot(Placement, row) for row in self._connection.execute(query.with_for_update())]
+
     def of_session(self, session_id: str) -> Sequence[Placement]:
         """All placements of a session, oldest first."""
         query = select(PLACEMENTS).where(PLACEMENTS.c.session_id == session_id).order_by(PLACEMENTS.c.n)

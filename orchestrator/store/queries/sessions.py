@@ -1,8 +1,9 @@
 """Named queries over sessions, and the one door through which their changes pass."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
@@ -66,6 +67,15 @@ _NOTED = (
 )
 _NOTE = update(SESSIONS).where(SESSIONS.c.id == bindparam("its_id"))
 _METERED = tuple(SESSIONS.c[field.name] for field in fields(Metered))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Standing:
+    """What is looked at in an account before anything is done to it."""
+
+    earliest_stop: datetime | None
+    """The nearest deadline among its starting and running sessions."""
+    somebody_queues: bool
 
 
 class Sessions:
@@ -143,6 +153,12 @@ class Sessions:
         row = self._connection.execute(query).first()
         return snapshot(Session, row) if row else None
 
+    def lock_with_standing(self, session_id: str, account_id: str) -> tuple[Session, Standing] | None:
+        """The same, with what stands in its account. Ask once the account's lock is held."""
+        query = select(SESSIONS, *standing_of(account_id)).where(SESSIONS.c.id == session_id)
+        row = self._connection.execute(query.with_for_update(of=SESSIONS)).first()
+        return (snapshot(Session, row), snapshot(Standing, row)) if row else None
+
     def lock_all(self, session_ids: Collection[str]) -> dict[str, Session]:
         """Several sessions, locked in the order of their ids."""
         query = select(SESSIONS).where(SESSIONS.c.id.in_(session_ids)).order_by(SESSIONS.c.id)
@@ -150,11 +166,7 @@ class Sessions:
 
     def by_name(self, account_id: str, name: str) -> str | None:
         """The id of the session that has this name in this account, among the not deleted."""
-        mine = and_(
-            SESSIONS.c.account_id == account_id, SESSIONS.c.name == name, SESSIONS.c.deleted_at.is_(None)
-        )
-        found: str | None = self._connection.execute(select(SESSIONS.c.id).where(mine)).scalar()
-        return found
+        return self._connection.execute(named(account_id, name)).scalar()
 
     # an account's sessions
 
@@ -179,11 +191,10 @@ class Sessions:
         ordered = query.order_by(SESSIONS.c.stop_at, SESSIONS.c.id).limit(limit)
         return [snapshot(Session, row) for row in self._connection.execute(ordered)]
 
-    def earliest_stop(self, account_id: str) -> datetime | None:
-        """The nearest deadline among an account's starting and running sessions."""
-        query = select(SESSIONS.c.stop_at).where(SESSIONS.c.account_id == account_id, STARTS_OR_RUNS)
-        first = query.where(SESSIONS.c.stop_at.is_not(None)).order_by(SESSIONS.c.stop_at).limit(1)
-        return self._connection.execute(first).scalar()
+    def standing(self, account_id: str) -> Standing:
+        """What stands in the account now. Ask once its lock is held, for what was true before that may be over."""
+        row = self._connection.execute(select(*standing_of(account_id))).one()
+        return Standing(**row._mapping)  # noqa: SLF001
 
     def usage(
         self,
@@ -196,20 +207,7 @@ class Sessions:
         counted as they come and go. `debts`: after how many seconds an unproven close is the platform's debt, by
         provider; None: at all others. `ahead_of`: a queued session, of which only those that came before are
         ahead; None: a newcomer."""
-        in_debt = in_cleanup_debt(now, debts)
-        holds = and_(SESSIONS.c.state == State.STOPPING, ~in_debt)
-        active, nodes = _active(account_id)
-        waits = and_(SESSIONS.c.state == State.QUEUED, SESSIONS.c.queue_reason.is_distinct_from(ELSEWHERE))
-        if ahead_of is not None:
-            waits = and_(waits, came_before(ahead_of))
-        query = select(
-            (_at_rest(account_id) + active + _sum_where(~in_debt)).label("total"),
-            (active + _sum_where(holds)).label("concurrent"),
-            (nodes + _sum_where(holds, SESSIONS.c.nodes)).label("nodes"),
-            _sum_where(waits).label("queue_ahead"),
-            _sum_where(in_debt).label("debt"),
-        ).where(_of(account_id, *LIVE - ACTIVE))
-        row = self._connection.execute(query).one()
+        row = self._connection.execute(usage_of(account_id, now, debts, ahead_of)).one()
         return Usage(**{name: int(value) for name, value in row._mapping.items()})  # noqa: SLF001
 
     def in_cleanup_debt(
@@ -300,6 +298,39 @@ class Sessions:
             SESSIONS.c.next_step.is_not(None)
         )
         return {row[0]: row[1] for row in self._connection.execute(query.group_by(SESSIONS.c.next_step))}
+
+
+def named(account_id: str, name: str) -> Select[str]:
+    """The id of the session that has this name in this account, among the not deleted."""
+    mine = SESSIONS.c.account_id == account_id, SESSIONS.c.name == name, SESSIONS.c.deleted_at.is_(None)
+    return select(SESSIONS.c.id).where(*mine)
+
+
+def standing_of(account_id: str) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
+    """The columns of `Standing`, each of them one entry of an index."""
+    stops = select(SESSIONS.c.stop_at).where(SESSIONS.c.account_id == account_id, STARTS_OR_RUNS)
+    first = stops.where(SESSIONS.c.stop_at.is_not(None)).order_by(SESSIONS.c.stop_at).limit(1)
+    queues = exists().where(_of(account_id, State.QUEUED))
+    return first.scalar_subquery().label("earliest_stop"), queues.label("somebody_queues")
+
+
+def usage_of(
+    account_id: str, now: datetime, debts: Mapping[str | None, float], ahead_of: Session | None = None
+) -> Select[int, int, int, int, int]:
+    """The columns of `Usage`, in one row."""
+    in_debt = in_cleanup_debt(now, debts)
+    holds = and_(SESSIONS.c.state == State.STOPPING, ~in_debt)
+    active, nodes = _active(account_id)
+    waits = and_(SESSIONS.c.state == State.QUEUED, SESSIONS.c.queue_reason.is_distinct_from(ELSEWHERE))
+    if ahead_of is not None:
+        waits = and_(waits, came_before(ahead_of))
+    return select(
+        (_at_rest(account_id) + active + _sum_where(~in_debt)).label("total"),
+        (active + _sum_where(holds)).label("concurrent"),
+        (nodes + _sum_where(holds, SESSIONS.c.nodes)).label("nodes"),
+        _sum_where(waits).label("queue_ahead"),
+        _sum_where(in_debt).label("debt"),
+    ).where(_of(account_id, *LIVE - ACTIVE))
 
 
 def _stops_by(now: datetime) -> ColumnElement[bool]:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from orchestrator.flows.engine.services import Services
 from orchestrator.flows.steps.ping.claim_pings import Pinged, as_ping
-from orchestrator.flows.upstream.installation_alarms import close_alarm, close_unseen_alarms, open_alarm
+from orchestrator.flows.upstream.installation_alarms import close_alarms, close_unseen_alarms, open_alarm
 from orchestrator.rules.installation.installation_alarms import InstallationAlarmKind
 from orchestrator.rules.sessions.pings import may_be_the_last
 from orchestrator.rules.states import State, Step
@@ -66,8 +66,8 @@ def _note(
     for provider in sorted(reached):
         if turns.take_turn(("reached", provider), now, WRITTEN_FOR):
             tx.contacts.note_reached(host, provider, now)
-            for about in (subject_of(host), subject_of(host, provider)):
-                close_alarm(tx, InstallationAlarmKind.NETWORK_DOWN, about, f"{provider} answers {host} again")
+            about, why = [subject_of(host), subject_of(host, provider)], f"{provider} answers {host} again"
+            close_alarms(tx, InstallationAlarmKind.NETWORK_DOWN, about, why)
     for provider in sorted(failed):
         turns.forget_turn(("reached", provider))
         tx.contacts.note_failed(host, provider, now)

@@ -13,7 +13,7 @@ from orchestrator.flows.engine.loop import CHUNK
 from orchestrator.flows.engine.pipeline import Flow, run_once
 from orchestrator.flows.engine.services import Services
 from orchestrator.flows.lifecycle import transitions
-from orchestrator.flows.lifecycle.account_work import AccountWork, after_stops, on_account
+from orchestrator.flows.lifecycle.account_work import AccountWork, after_stops, on_session
 from orchestrator.flows.steps.ping import deaths, network, note_pings, settle_failures
 from orchestrator.flows.steps.ping.claim_pings import (
     Pinged,
@@ -211,10 +211,10 @@ def _settle_one(services: Services, pinged: Pinged) -> Sign | None:
     """Account, session, placement locked; due stops applied; then decided on what is true now."""
 
     def settle_one(tx: Transaction) -> Sign | None:
-        work = on_account(services, tx, pinged.session.account_id)
-        session = tx.sessions.lock(pinged.session.id) if work else None
-        if work is None or session is None:
+        found = on_session(services, tx, pinged.session.id, pinged.session.account_id)
+        if found is None:
             return None
+        work, session = found
         sign = None
         if session.lease_token == pinged.token:  # else a stop, or another ping, took it over
             _remember_variant(tx, pinged)
