@@ -7,7 +7,6 @@ from decimal import Decimal
 import pytest
 
 from orchestrator.flows.audit.audit_store import audit_everything
-from orchestrator.flows.lifecycle import burning
 from orchestrator.flows.reports.account_view import forecast
 from orchestrator.flows.steps.post_charges import post_charges
 from orchestrator.rules.audit.invariants import Invariant
@@ -21,7 +20,8 @@ CORP = {"account_id": "corp", "model_id": "llama"}
 
 @pytest.fixture(autouse=True)
 def two_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(burning, "FEW", 1)
+    usual = World.another_worker
+    monkeypatch.setattr(World, "another_worker", lambda world: replace(usual(world), few_sessions=1))
 
 
 def corp(world: World, amount: str) -> None:
