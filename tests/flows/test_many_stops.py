@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from orchestrator.flows.lifecycle import account_work, overdue
+from orchestrator.flows.lifecycle import due_stops, overdue
 from orchestrator.flows.steps.stop_due import stop_due
 from orchestrator.rules.sessions import stops
 from orchestrator.rules.states import State, StopReason
@@ -20,7 +20,7 @@ MANY, BATCH = 11, 4
 
 @pytest.fixture
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(account_work, "STOPS_AT_ONCE", BATCH)
+    monkeypatch.setattr(due_stops, "STOPS_AT_ONCE", BATCH)
 
 
 def run_many(world: World) -> list[str]:

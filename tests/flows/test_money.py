@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.flows.lifecycle.account_work import on_account
+from orchestrator.flows.lifecycle.due_stops import on_account
 from orchestrator.flows.reports.account_view import forecast
 from orchestrator.flows.steps.open_due import open_due
 from orchestrator.flows.steps.post_charges import post_charges

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, event, text
 
-from orchestrator.flows.lifecycle.account_work import on_account
+from orchestrator.flows.lifecycle.due_stops import on_account
 from orchestrator.flows.steps.open_due import open_due
 from orchestrator.flows.steps.ping.ping_due import ping_due
 from orchestrator.flows.steps.post_charges import post_charges

@@ -180,9 +180,9 @@ DEFECTS: Sequence[Defect] = (
         what="a rule's stop is charged to the instant at which somebody got round to it",
         edits=[
             Edit(
-                file="orchestrator/flows/lifecycle/account_work.py",
-                sound="        self._end(before, due.reason, due.at, due.detail)",
-                broken="        self._end(before, due.reason, self.now, due.detail)",
+                file="orchestrator/flows/lifecycle/due_stops.py",
+                sound="    stops.end(work, before, due.reason, due.at, due.detail)",
+                broken="    stops.end(work, before, due.reason, work.now, due.detail)",
             )
         ],
         found_by=story("ends while nobody works, at alpha"),

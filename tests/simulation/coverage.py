@@ -15,7 +15,7 @@ from tests.simulation.wire import ORIGIN
 from tests.simulation.worker import METHODS
 
 #: Only where more than a hundred stops of one account are due at once; what they commit is what `stop_due` commits.
-MANY_STOPS = frozenset({"account_work.stop_all", "account_work.after_stops"})
+MANY_STOPS = frozenset({"due_stops.stop_all", "due_stops.after_stops"})
 #: Only where another process holds an account for long; what it commits is what `_give_back` commits.
 BUSY = frozenset({"ping_due._ping_again_soon"})
 FLOWS = Path(orchestrator.flows.__file__).parent

@@ -3,7 +3,7 @@
 from orchestrator.rules.admission.quota import Usage
 from orchestrator.rules.values import Account
 from orchestrator.store.database import Database
-from orchestrator.store.queries.newcomers import Met
+from orchestrator.store.queries.newcomers import NewSessionFacts
 from orchestrator.store.queries.sessions import Standing
 from orchestrator.store.transaction import Transaction
 from tests.rules.builders import HOUR, T0
@@ -15,15 +15,15 @@ from tests.store.test_brakes import a_brake
 NEW = {"session_id": "new", "name": "new", "model_id": "none"}
 
 
-def meet(database: Database, **new: str) -> Met:
+def meet(database: Database, **new: str) -> NewSessionFacts:
     return database.transact(lambda tx: tx.newcomers.meet("acme", T0, {None: 600}, **(NEW | new)))
 
 
 def test_where_nothing_is_it_meets_nothing(database: Database) -> None:
     with statements(database) as seen:
         met = meet(database)
-    assert met == Met(
-        standing=Standing(earliest_stop=None, somebody_queues=False),
+    assert met == NewSessionFacts(
+        standing=Standing(earliest_stop=None, has_queued_sessions=False),
         usage=Usage(),
         model=None,
         same_id=False,
@@ -36,7 +36,7 @@ def test_where_nothing_is_it_meets_nothing(database: Database) -> None:
 def test_it_meets_what_its_account_holds_and_its_model(database: Database) -> None:
     keep(database, a_running(1, nodes=2, stop_at=T0 + HOUR), a_queued(2), a_created(3))
     met = meet(database, model_id="llama")
-    assert met.standing == Standing(earliest_stop=T0 + HOUR, somebody_queues=True)
+    assert met.standing == Standing(earliest_stop=T0 + HOUR, has_queued_sessions=True)
     assert met.usage == Usage(total=3, concurrent=1, nodes=2, queue_ahead=1)
     assert met.model == database.transact(lambda tx: tx.models.get("llama"))
     assert met.model is not None
@@ -78,5 +78,5 @@ def test_an_account_is_locked_by_its_session_unless_somebody_holds_it(on_postgre
 def test_a_session_is_locked_with_what_stands_in_its_account(database: Database) -> None:
     keep(database, a_created(1), a_running(2, stop_at=T0 + HOUR))
     found = database.transact(lambda tx: tx.sessions.lock_with_standing(session_id(1), "acme"))
-    assert found == (a_created(1), Standing(earliest_stop=T0 + HOUR, somebody_queues=False))
+    assert found == (a_created(1), Standing(earliest_stop=T0 + HOUR, has_queued_sessions=False))
     assert database.transact(lambda tx: tx.sessions.lock_with_standing("nobody's", "acme")) is None

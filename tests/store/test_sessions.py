@@ -244,9 +244,9 @@ def test_active_sessions_and_their_earliest_stop(database: Database) -> None:
     late = database.transact(lambda tx: tx.sessions.overdue("acme", T0 + HOUR))
     assert [session.id for session in late] == [session_id(3)]
     standing = database.transact(lambda tx: tx.sessions.standing("acme"))
-    assert standing == Standing(earliest_stop=T0 + HOUR, somebody_queues=True)
+    assert standing == Standing(earliest_stop=T0 + HOUR, has_queued_sessions=True)
     standing = database.transact(lambda tx: tx.sessions.standing("nobody"))
-    assert standing == Standing(earliest_stop=None, somebody_queues=False)
+    assert standing == Standing(earliest_stop=None, has_queued_sessions=False)
 
 
 def test_lists_show_what_is_asked_for_newest_first(database: Database) -> None:

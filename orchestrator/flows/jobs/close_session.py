@@ -6,7 +6,7 @@ from typing import Any
 from orchestrator.client.requests import CloseSession
 from orchestrator.flows.engine.services import Services
 from orchestrator.flows.jobs import lookup
-from orchestrator.flows.lifecycle import archived, force_close, transitions
+from orchestrator.flows.lifecycle import archived, failover, force_close, stops
 from orchestrator.flows.lifecycle.account_work import AccountWork
 from orchestrator.flows.reports import leftovers, views
 from orchestrator.rules.states import TERMINAL, State, StopReason
@@ -24,7 +24,7 @@ def close_session(services: Services, tx: Transaction, request: CloseSession) ->
     work, session = live
     found_as = session.state
     if session.state not in TERMINAL | {State.STOPPING}:
-        session = work.stop(session, StopReason(request.reason), work.now, request.detail)
+        session = stops.stop(work, session, StopReason(request.reason), work.now, request.detail)
     if request.confirm or request.force:
         session = _end_by_hand(work, session, request)
     work.finish()
@@ -49,4 +49,4 @@ def _end_by_hand(work: AccountWork, session: Session, request: CloseSession) -> 
     for placement in work.tx.placements.unended(session.id):
         force_close.end(work.tx, placement, request, work.now)
     work.placements.pop(session.id, None)
-    return transitions.finish_if_closed(work, session)
+    return failover.finish_if_closed(work, session)

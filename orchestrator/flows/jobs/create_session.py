@@ -11,13 +11,14 @@ from orchestrator.client.requests import CreateSession
 from orchestrator.flows.engine.services import Services
 from orchestrator.flows.jobs import lookup
 from orchestrator.flows.lifecycle import admission, archived
-from orchestrator.flows.lifecycle.account_work import AccountWork, begin
+from orchestrator.flows.lifecycle.account_work import AccountWork
+from orchestrator.flows.lifecycle.due_stops import begin
 from orchestrator.flows.reports import views
 from orchestrator.rules.refusals import ErrorCode, Refusal
 from orchestrator.rules.sessions import names
 from orchestrator.rules.states import State
 from orchestrator.rules.values import Model, Session
-from orchestrator.store.queries.newcomers import Met
+from orchestrator.store.queries.newcomers import NewSessionFacts
 from orchestrator.store.transaction import Transaction
 
 
@@ -44,7 +45,7 @@ def create_session(services: Services, tx: Transaction, request: CreateSession) 
 
 def _begin(
     services: Services, tx: Transaction, request: CreateSession, session_id: str
-) -> tuple[AccountWork, Met]:
+) -> tuple[AccountWork, NewSessionFacts]:
     """Lock the account, and read all that the new session meets there, its due stops among it."""
     account = lookup.locked_account(services, tx, request.account_id)
     now, debts = tx.now(), services.config.cleanup_debts()

@@ -2,7 +2,8 @@
 
 from orchestrator.flows.engine.services import Services
 from orchestrator.flows.lifecycle import archived
-from orchestrator.flows.lifecycle.account_work import AccountWork, begin, lock_account, on_session
+from orchestrator.flows.lifecycle.account_work import AccountWork, lock_account
+from orchestrator.flows.lifecycle.due_stops import begin, on_session
 from orchestrator.rules.refusals import ErrorCode, Refusal
 from orchestrator.rules.values import Account, Model, Session
 from orchestrator.store.transaction import Transaction

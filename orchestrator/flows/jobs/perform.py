@@ -23,7 +23,7 @@ from orchestrator.flows.jobs.put_account import put_account
 from orchestrator.flows.jobs.put_model import put_model
 from orchestrator.flows.jobs.record_interactions import accounts_of, record_interactions, record_of
 from orchestrator.flows.jobs.start_session import start_session
-from orchestrator.flows.lifecycle.account_work import after_stops
+from orchestrator.flows.lifecycle.due_stops import after_stops
 from orchestrator.observability import metrics
 from orchestrator.rules.installation.messages import task_id_fault
 from orchestrator.rules.refusals import ErrorCode, Refusal

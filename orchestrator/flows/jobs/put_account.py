@@ -6,7 +6,8 @@ from typing import Any
 
 from orchestrator.client.requests import PutAccount
 from orchestrator.flows.engine.services import Services
-from orchestrator.flows.lifecycle.account_work import AccountWork, on_account
+from orchestrator.flows.lifecycle.account_work import AccountWork
+from orchestrator.flows.lifecycle.due_stops import on_account
 from orchestrator.flows.reports import views
 from orchestrator.rules.refusals import ErrorCode, Refusal
 from orchestrator.rules.values import ZERO, Account

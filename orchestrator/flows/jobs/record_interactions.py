@@ -11,6 +11,7 @@ from orchestrator.client.requests import Interactions, RecordInteractions
 from orchestrator.flows.engine import crowd
 from orchestrator.flows.engine.services import Services
 from orchestrator.flows.lifecycle.account_work import AccountWork, lock_account
+from orchestrator.flows.lifecycle.due_stops import apply_due_stops
 from orchestrator.rules.refusals import ErrorCode
 from orchestrator.rules.sessions.busy import note_begun, note_ended
 from orchestrator.rules.sessions.pings import note_success, ping_not_needed_until
@@ -42,7 +43,7 @@ def record_of(services: Services, tx: Transaction, request: RecordInteractions, 
         if item.session_id in mine:
             recorder.record(index, item)
     recorder.save()
-    if work.apply_due_stops(crowd.STOPS_AT_ONCE):
+    if apply_due_stops(work, crowd.STOPS_AT_ONCE):
         tx.sessions.wake(Step.STOP)
     work.finish()
     return {"accepted": recorder.accepted, "rejected": recorder.rejected}

@@ -1,12 +1,15 @@
 """One account under its lock: every change of its sessions and money.
 
-account_work    the account, its due stops applied first, its funds computed last
+account_work    the account under its lock: sessions, money, funds
+due_stops       locks an account and applies its due stops first
+stops           stops a session; lets it run
 overdue         the due stops of one account
 account_ledger  entries in the ledger, and the balance
 burning         the running sessions, one by one or in groups
 admission       whether a session may start now
 places          where it may be served next
-transitions     the next placement of a session; the end of one
+transitions     placements begin, close and end
+failover        where a session goes on when its placement ends
 orphans         rows for resources without a session
 force_close     placements that an operator ends
 archived        sessions that have left the live tables

@@ -2,29 +2,23 @@
 
 Every transaction that changes an account's sessions or ledger goes through here."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from typing import TypeVar
 
-from orchestrator.flows.engine.crowd import STOPS_AT_ONCE, StopsFirst
 from orchestrator.flows.engine.services import Services
-from orchestrator.flows.lifecycle import transitions
 from orchestrator.flows.lifecycle.account_ledger import AccountLedger
 from orchestrator.flows.lifecycle.burning import Burning
 from orchestrator.flows.lifecycle.overdue import Overdue
-from orchestrator.rules import events
 from orchestrator.rules.admission.quota import AccountTerms, Usage
 from orchestrator.rules.billing import funds, money
 from orchestrator.rules.billing.groups import Phase
-from orchestrator.rules.refusals import ErrorCode
 from orchestrator.rules.sessions.decide import plan_steps
-from orchestrator.rules.sessions.pings import at_rest
-from orchestrator.rules.sessions.stops import Candidate, idle_by
-from orchestrator.rules.states import ACTIVE, TERMINAL, UNENDED, State, StopReason, end_state
+from orchestrator.rules.states import ACTIVE, TERMINAL, State
 from orchestrator.rules.values import Account, Brake, Placement, Policy, Session
-from orchestrator.store.queries.newcomers import Met
+from orchestrator.store.queries.newcomers import NewSessionFacts
 from orchestrator.store.queries.sessions import Standing
 from orchestrator.store.transaction import Transaction
 
@@ -40,7 +34,7 @@ class AccountWork:
         tx: Transaction,
         account: Account,
         now: datetime,
-        met: Met | None = None,
+        met: NewSessionFacts | None = None,
     ) -> None:
         """`now`, and what a newcomer met: read once the account was locked."""
         self.services = services
@@ -54,9 +48,10 @@ class AccountWork:
         """All of sessions that were placed or ended here, as this left them."""
         self._usage = met.usage if met is not None else None
         self._brakes: Sequence[Brake] | None = () if met is not None and not met.has_brakes else None
-        self._somebody_queues: bool | None = None
+        self._has_queued_sessions: bool | None = None
         self._looks_at_funds = False
-        self._overdue: Overdue | None = None
+        self.overdue: Overdue | None = None
+        """What is due to be stopped here, once it was read."""
         self._freed = False
 
     @property
@@ -79,7 +74,7 @@ class AccountWork:
     @property
     def looked_at_stops(self) -> bool:
         """Whether sessions were due to be stopped here, and may have been."""
-        return self._overdue is not None
+        return self.overdue is not None
 
     @property
     def brakes(self) -> Sequence[Brake]:
@@ -89,72 +84,21 @@ class AccountWork:
         return self._brakes
 
     @property
-    def somebody_queues(self) -> bool:
+    def has_queued_sessions(self) -> bool:
         """Whether any session of the account may be queued now."""
-        if self._somebody_queues is None:
-            self._somebody_queues = self.tx.sessions.standing(self.account.id).somebody_queues
-        return self._somebody_queues
+        if self._has_queued_sessions is None:
+            self._has_queued_sessions = self.tx.sessions.standing(self.account.id).has_queued_sessions
+        return self._has_queued_sessions
 
-    # stops
-
-    def apply_due_stops(self, at_most: int | None = None, standing: Standing | None = None) -> bool:
-        """Stop what should have stopped by now, each with effect at its rule's instant. True where more than `at_most`
-        are due: those that come later still stand. `standing`: where it was read already."""
-        standing = standing or self.tx.sessions.standing(self.account.id)
-        self._somebody_queues = standing.somebody_queues
-        if not self._is_due(standing):
-            return False
-        limit = None if at_most is None else at_most + 1
-        found = self.tx.sessions.overdue(self.account.id, self.now, limit)
-        more = len(found) == limit
-        known_until = found[-1].stop_at if more else None  # what stops later than this was not read
-        self._overdue = Overdue(self.policy, self.now, found)
-        end, carried_out = self._funds_end_so_far(), 0
-        while (stop := self._overdue.earliest(end, self.tx.sessions.get)) is not None:
-            if carried_out == at_most:
-                return True
-            if known_until is not None and stop.due > known_until:
-                break
-            self._carry_out(stop.session, stop.rule)
-            carried_out += 1
-            if end is not None:  # else it is not the funds that end: fewer sessions never use them up sooner
-                end = self._funds_end(stop.due)
-        for session in self._overdue.planned_otherwise():
-            self.keep(session, self.planned(session))
-        return more
-
-    def stop(self, session: Session, reason: StopReason, at: datetime, detail: str | None) -> Session:
-        """Decide the end of a session, with effect at `at`, or when its idle time ran out by then; its placements are
-        closed by others. `session`: locked, and as it is now."""
-        idle = idle_by(session, self.policy(session), at)
-        if idle is not None:
-            return self._end(session, idle.reason, idle.at, idle.detail)
-        return self._end(session, reason, at, detail)
+    def note_standing(self, standing: Standing) -> None:
+        """Keep what was read of the account's sessions."""
+        self._has_queued_sessions = standing.has_queued_sessions
 
     def recompute_funds(self) -> None:
         """Let `finish` work the funds out anew."""
         self._looks_at_funds = True
 
     # running
-
-    def start_running(self, before: Session, noted: Session) -> Session:
-        """The first good ping: the clock of duration and money starts, if the first block can be paid."""
-        running = replace(
-            noted,
-            state=State.RUNNING,
-            running_at=noted.running_at or self.now,
-            running_since=self.now,
-            stop_detail=None,  # why its last placement ended, if it moved
-            lease_token=None,
-            leased_at=None,
-            lease_until=None,
-            attempts=0,
-        )
-        overdraft = self.terms.plan.overdraft_limit
-        if not self.burning.can_begin(self.account.balance, running, self.now, overdraft):
-            detail = "the balance of the account cannot pay its first block"
-            return self.stop(before, StopReason.BALANCE_EXHAUSTED, self.now, detail)
-        return self.keep(before, self.planned(running))
 
     def stop_running(self, session: Session, at: datetime) -> Session:
         """The interval ends at `at` and is charged, or what was charged beyond it is given back; the state is the
@@ -186,12 +130,12 @@ class AccountWork:
         live = session.state in ACTIVE
         self._usage = None
         if session.state is State.QUEUED:
-            self._somebody_queues = True
+            self._has_queued_sessions = True
         self.burning.remember(before, session)
-        if self._overdue is not None:
-            self._overdue.drop(session.id)
+        if self.overdue is not None:
+            self.overdue.drop(session.id)
             if live and session.stop_at is not None and session.stop_at <= self.now:
-                self._overdue.put(session)
+                self.overdue.put(session)
 
     def note_freed_capacity(self) -> None:
         """A slot, a name or funds became free here: the account's queue looks again."""
@@ -255,54 +199,15 @@ class AccountWork:
     # inside
 
     def _let_queue_look(self) -> None:
-        if self._freed and self.somebody_queues:
+        if self._freed and self.has_queued_sessions:
             self.tx.queues.wake_next_queued(self.account.id, self.now)
 
     def _usage_before(self, queued: Session | None) -> Usage:
         debts = self.services.config.cleanup_debts()
         return self.tx.sessions.usage(self.account.id, self.now, debts, queued)
 
-    def _is_due(self, standing: Standing) -> bool:
-        ends = (self.account.funds_end_at, standing.earliest_stop)
-        return any(end is not None and end <= self.now for end in ends)
-
-    def _funds_end_so_far(self) -> money.FundsEnd | None:
-        """Where the funds have ended by now; None where they last."""
-        since = self.account.funds_end_at
-        return self._funds_end(since) if since is not None and since <= self.now else None
-
-    def _carry_out(self, session: Session, due: Candidate) -> None:
-        ended = due.reason is StopReason.PROVIDER_ENDED
-        if ended and transitions.move_on(self, session, due.at, due.detail):
-            return
-        before = self.tx.sessions.lock(session.id)
-        assert before is not None
-        self._end(before, due.reason, due.at, due.detail)
-
-    def _end(self, before: Session, reason: StopReason, at: datetime, detail: str | None) -> Session:
-        placements = [
-            transitions.begin_close(self, placement, before)
-            for placement in self.tx.placements.lock_all(before.id)
-        ]
-        self.placements[before.id] = placements
-        over = not any(placement.state in UNENDED for placement in placements)
-        state = end_state(reason, ever_ran=before.ever_ran) if over else State.STOPPING
-        stopped = replace(
-            self.stop_running(before, at),
-            state=state,
-            stop_reason=reason,
-            stop_detail=detail,
-            stopped_at=at,
-            ended_at=self.now if over else None,
-        )
-        saved = self.keep(before, at_rest(stopped))
-        if before.queue_reason == ErrorCode.NO_CAPACITY:
-            transitions.wake_next_waiter(self, before)
-        if reason is StopReason.BALANCE_EXHAUSTED:
-            self.tx.outbox.add([events.exhausted(self.account, saved)])
-        return saved
-
-    def _funds_end(self, since: datetime) -> money.FundsEnd | None:
+    def funds_end(self, since: datetime) -> money.FundsEnd | None:
+        """Return the first block from `since` on that the account cannot pay."""
         return self.burning.funds_end(self.account.balance, since, self.terms.plan.overdraft_limit)
 
     def _with_funds(self, account: Account) -> Account:
@@ -334,79 +239,3 @@ def lock_account_of(services: Services, tx: Transaction, session_id: str) -> Acc
         return account
     account_id = tx.sessions.accounts_of([session_id]).get(session_id)
     return lock_account(services, tx, account_id) if account_id is not None else None
-
-
-def on_account(
-    services: Services, tx: Transaction, account_id: str, *, waits: bool = True
-) -> AccountWork | None:
-    """Lock the account and apply its due stops; None where there is no such account. Without `waits`, for ticks,
-    also where another transaction holds it: what is due there is still due at the next tick.
-    Raises StopsFirst: run with `after_stops` what must not be put off; and AccountBusy."""
-    account = lock_account(services, tx, account_id, waits=waits)
-    if account is None:
-        return None
-    return begin(services, tx, account, tx.now())
-
-
-def begin(
-    services: Services,
-    tx: Transaction,
-    account: Account,
-    now: datetime,
-    standing: Standing | None = None,
-    met: Met | None = None,
-) -> AccountWork:
-    """Apply the due stops of an account that is locked, at `now`. `standing`, and what a newcomer `met`: read since, or
-    left to be read. Raises StopsFirst."""
-    work = AccountWork(services, tx, account, now, met)
-    if work.apply_due_stops(STOPS_AT_ONCE, standing):
-        raise StopsFirst(account.id)
-    return work
-
-
-def on_session(
-    services: Services, tx: Transaction, session_id: str, account_id: str | None = None
-) -> tuple[AccountWork, Session] | None:
-    """Lock an account and then one of its sessions, and apply the account's due stops; None where there is no such
-    session. `account_id`: where it is known. Raises StopsFirst, and AccountBusy."""
-    if account_id is None:
-        account = lock_account_of(services, tx, session_id)
-    else:
-        account = lock_account(services, tx, account_id)
-    found = tx.sessions.lock_with_standing(session_id, account.id) if account is not None else None
-    if account is None or found is None:
-        return None
-    session, standing = found
-    work = begin(services, tx, account, tx.now(), standing)
-    current = tx.sessions.get(session_id) if work.looked_at_stops else session
-    return (work, current) if current is not None else None
-
-
-def stop_some(services: Services, tx: Transaction, account_id: str, *, waits: bool) -> bool:
-    """Apply the first due stops of the account; True where more are due."""
-    account = lock_account(services, tx, account_id, waits=waits)
-    if account is None:
-        return False
-    work = AccountWork(services, tx, account, tx.now())
-    more = work.apply_due_stops(STOPS_AT_ONCE)
-    work.finish()
-    return more
-
-
-def stop_all(services: Services, account_id: str) -> None:
-    """Apply every due stop of the account, some in each transaction."""
-
-    def stop(tx: Transaction) -> bool:
-        return stop_some(services, tx, account_id, waits=True)
-
-    while services.database.transact(stop):
-        pass
-
-
-def after_stops(services: Services, work: Callable[[Transaction], T]) -> T:
-    """Run `work` in one transaction; where too many stops come first, apply these, and run it again."""
-    while True:
-        try:
-            return services.database.transact(work)
-        except StopsFirst as first:
-            stop_all(services, first.account_id)

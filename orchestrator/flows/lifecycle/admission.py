@@ -180,7 +180,7 @@ def _check_funds(work: AccountWork, session: Session) -> None:
 
 def _waited_for(work: AccountWork, session: Session, model: Model, ahead_of: Session | None) -> places.Spots:
     """What sessions in the account's queue that came before wait for and can take, and this one must leave them."""
-    if not work.somebody_queues:
+    if not work.has_queued_sessions:
         return frozenset()
     cards = {name: work.services.card(name) for name in places.providers_for(work.services, session, model)}
     largest = {name: card.max_nodes for name, card in cards.items() if card is not None}

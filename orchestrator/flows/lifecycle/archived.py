@@ -6,7 +6,8 @@ from datetime import datetime
 from typing import Any
 
 from orchestrator.flows.engine.services import Services
-from orchestrator.flows.lifecycle.account_work import AccountWork, on_account
+from orchestrator.flows.lifecycle.account_work import AccountWork
+from orchestrator.flows.lifecycle.due_stops import on_account
 from orchestrator.flows.reports.views import SESSION_KEYS, SessionView, as_text
 from orchestrator.rules.events import rfc3339
 from orchestrator.rules.installation.retention import deleted_event

@@ -5,16 +5,14 @@ from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from zlib import crc32
 
 from orchestrator.flows.engine.services import Services
+from orchestrator.flows.lifecycle.account_work import AccountWork
 from orchestrator.rules.admission.places import Choice, attempts, choices, failed_at, remembered
 from orchestrator.rules.values import Credential, Model, Placement, Policy, RefusedBy, Session
 from orchestrator.store.transaction import Transaction
-
-if TYPE_CHECKING:
-    from orchestrator.flows.lifecycle.account_work import AccountWork
 
 #: (provider, credential) that a session must not be placed at.
 Spots = AbstractSet[tuple[str, str | None]]
@@ -58,7 +56,7 @@ def taken_by(services: Services, tx: Transaction, provider: str, model_id: str, 
 
 
 def take_place(
-    work: "AccountWork",
+    work: AccountWork,
     session: Session,
     model: Model,
     now: datetime,
@@ -90,7 +88,7 @@ def attempts_left(tx: Transaction, session: Session, policy: Policy, now: dateti
 
 
 def take_place_by(
-    work: "AccountWork",
+    work: AccountWork,
     session: Session,
     model: Model,
     now: datetime,

@@ -9,7 +9,8 @@ from orchestrator.flows.audit.auditor import patience_at
 from orchestrator.flows.engine.batch import PUT_OFF, Tally, each
 from orchestrator.flows.engine.crowd import AccountBusy
 from orchestrator.flows.engine.services import Services
-from orchestrator.flows.lifecycle.account_work import AccountWork, on_account, stop_all
+from orchestrator.flows.lifecycle.account_work import AccountWork
+from orchestrator.flows.lifecycle.due_stops import on_account, stop_all
 from orchestrator.rules.billing.funds import POST_EVERY
 from orchestrator.rules.installation import correction
 from orchestrator.rules.sessions.decide import plan_steps

@@ -8,7 +8,8 @@ from datetime import timedelta
 
 from orchestrator.flows.engine.crowd import StopsFirst
 from orchestrator.flows.engine.services import Services
-from orchestrator.flows.lifecycle.account_work import AccountWork, on_account
+from orchestrator.flows.lifecycle.account_work import AccountWork
+from orchestrator.flows.lifecycle.due_stops import on_account
 from orchestrator.rules.installation.retention import deleted_event
 from orchestrator.store.queries.retention import Skip
 from orchestrator.store.transaction import Transaction

@@ -8,7 +8,8 @@ from typing import assert_never
 from orchestrator.flows.engine import failures
 from orchestrator.flows.engine.services import Services
 from orchestrator.flows.lifecycle import orphans
-from orchestrator.flows.lifecycle.account_work import AccountWork, after_stops, on_account
+from orchestrator.flows.lifecycle.account_work import AccountWork
+from orchestrator.flows.lifecycle.due_stops import after_stops, on_account
 from orchestrator.flows.steps.ping import deaths
 from orchestrator.flows.steps.ping.ping_due import give_up
 from orchestrator.rules.reconcile.lists import Action, Difference

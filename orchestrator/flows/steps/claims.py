@@ -11,7 +11,8 @@ from orchestrator.flows.engine.crowd import AccountBusy
 from orchestrator.flows.engine.pipeline import Flow, Postponed
 from orchestrator.flows.engine.services import Services
 from orchestrator.flows.engine.unreadable_rows import claim_the_readable
-from orchestrator.flows.lifecycle.account_work import AccountWork, on_account
+from orchestrator.flows.lifecycle.account_work import AccountWork
+from orchestrator.flows.lifecycle.due_stops import on_account
 from orchestrator.flows.upstream import local_faults
 from orchestrator.providers.port.driver import Driver
 from orchestrator.providers.port.errors import NotSent, OutcomeUnknown, ProviderError, failed_here_in

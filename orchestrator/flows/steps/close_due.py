@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from orchestrator.flows.engine.batch import Tally
 from orchestrator.flows.engine.pipeline import run_once
 from orchestrator.flows.engine.services import Services, close_lease
-from orchestrator.flows.lifecycle import transitions
-from orchestrator.flows.lifecycle.account_work import after_stops
+from orchestrator.flows.lifecycle import failover, transitions
+from orchestrator.flows.lifecycle.due_stops import after_stops
 from orchestrator.flows.steps.claims import (
     Answer,
     Claimed,
@@ -114,7 +114,7 @@ def _proven(tx: Transaction, held: Held, said: Closed, now: datetime) -> None:
     if said.foreign_handle is not None:
         tx.outbox.add([ownership_lost(held.placement, said.foreign_handle)])
     if held.work is not None and held.session is not None:
-        transitions.finish_if_closed(held.work, held.session)
+        failover.finish_if_closed(held.work, held.session)
 
 
 def _lag(held: Held, now: datetime) -> float | None:

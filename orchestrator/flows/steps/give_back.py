@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from orchestrator.flows.engine.services import Services
-from orchestrator.flows.lifecycle import transitions
+from orchestrator.flows.lifecycle import failover, transitions
 from orchestrator.flows.steps.claims import Answer, Held, under_lease
 from orchestrator.rules.states import State, Step
 from orchestrator.store.transaction import Transaction
@@ -42,4 +42,4 @@ def _due_again(tx: Transaction, held: Held, step: Step) -> None:
     unwanted = held.session is not None and held.session.state is not State.STARTING
     if step is Step.OPEN and unwanted and held.work is not None and held.session is not None:
         transitions.begin_close(held.work, saved, held.session)
-        transitions.finish_if_closed(held.work, held.session)
+        failover.finish_if_closed(held.work, held.session)

@@ -7,8 +7,9 @@ from datetime import datetime, timedelta
 from orchestrator.flows.engine.batch import Tally
 from orchestrator.flows.engine.pipeline import run_once
 from orchestrator.flows.engine.services import Services, open_lease
-from orchestrator.flows.lifecycle import transitions
-from orchestrator.flows.lifecycle.account_work import AccountWork, after_stops
+from orchestrator.flows.lifecycle import failover, stops, transitions
+from orchestrator.flows.lifecycle.account_work import AccountWork
+from orchestrator.flows.lifecycle.due_stops import after_stops
 from orchestrator.flows.steps import late_answers
 from orchestrator.flows.steps.claims import Answer, Claimed, NotBegun, StepTimes, flow_of, under_lease
 from orchestrator.flows.steps.give_back import give_back
@@ -191,19 +192,17 @@ def settle_not_opened(
     else:
         transitions.end_never_opened(work.tx, placement, why, work.now)
     if session.state is State.STARTING and session.placements == placement.n:
-        if transitions.next_attempt(work, session, session) is None:
+        if failover.next_attempt(work, session, session) is None:
             reason = StopReason.DEAD if session.ever_ran else StopReason.START_FAILED
-            work.stop(session, reason, work.now, f"nowhere left to try; {placement.provider}: {why}")
+            stops.stop(work, session, reason, work.now, f"nowhere left to try; {placement.provider}: {why}")
         return
-    transitions.finish_if_closed(work, session)
+    failover.finish_if_closed(work, session)
 
 
 def _is_stuck(work: AccountWork, session: Session, placement: Placement) -> bool:
     """Its key was not to be freed again, and the session has another place to go."""
     starting = session.state is State.STARTING and session.placements == placement.n
-    return (
-        starting and placement.attempts >= TRIES_TO_FREE and transitions.has_another(work, session, placement)
-    )
+    return starting and placement.attempts >= TRIES_TO_FREE and failover.has_another(work, session, placement)
 
 
 def _refused_by_its_key(work: AccountWork, placement: Placement, error: KeyNotFree) -> Placement:
@@ -306,7 +305,7 @@ def _again_later(
     saved = work.tx.placements.save(placement, later)
     if opening and session.state is not State.STARTING:
         transitions.begin_close(work, saved, session)
-        transitions.finish_if_closed(work, session)
+        failover.finish_if_closed(work, session)
 
 
 def _unproven_since(placement: Placement, step: Step, now: datetime) -> datetime | None:

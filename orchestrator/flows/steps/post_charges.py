@@ -2,7 +2,7 @@
 
 from orchestrator.flows.engine.batch import PUT_OFF, Tally, each
 from orchestrator.flows.engine.services import Services
-from orchestrator.flows.lifecycle.account_work import on_account
+from orchestrator.flows.lifecycle.due_stops import on_account
 from orchestrator.rules.billing import funds
 from orchestrator.rules.states import Step
 from orchestrator.store.transaction import Transaction

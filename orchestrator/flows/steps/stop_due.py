@@ -2,7 +2,7 @@
 
 from orchestrator.flows.engine.batch import PUT_OFF, Tally, each
 from orchestrator.flows.engine.services import Services
-from orchestrator.flows.lifecycle.account_work import stop_some
+from orchestrator.flows.lifecycle.due_stops import stop_some
 from orchestrator.store.transaction import Transaction
 
 

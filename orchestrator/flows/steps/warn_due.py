@@ -4,7 +4,8 @@ from dataclasses import replace
 
 from orchestrator.flows.engine.batch import PUT_OFF, Tally, each
 from orchestrator.flows.engine.services import Services
-from orchestrator.flows.lifecycle.account_work import AccountWork, on_account
+from orchestrator.flows.lifecycle.account_work import AccountWork
+from orchestrator.flows.lifecycle.due_stops import on_account
 from orchestrator.rules.states import State, Step
 from orchestrator.rules.values import Session
 from orchestrator.rules.warnings import next_warning

@@ -16,7 +16,7 @@ from orchestrator.store.queries.sessions import SESSIONS, Standing, named, stand
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Met:
+class NewSessionFacts:
     """What was there when the new session came."""
 
     standing: Standing
@@ -45,7 +45,7 @@ class Newcomers:
         session_id: str,
         name: str,
         model_id: str,
-    ) -> Met:
+    ) -> NewSessionFacts:
         """Ask once the account's lock is held. `debts`: as for `Sessions.usage`."""
         used = usage_of(account_id, now, debts).subquery()
         same_id = or_(
@@ -57,7 +57,7 @@ class Newcomers:
         query = select(used, MODELS, *standing_of(account_id), *beside)
         with_model = used.outerjoin(MODELS, MODELS.c.id == model_id)
         row = self._connection.execute(query.select_from(with_model)).one()
-        return Met(
+        return NewSessionFacts(
             standing=snapshot(Standing, row),
             usage=Usage(**{field.name: int(row._mapping[field.name]) for field in fields(Usage)}),  # noqa: SLF001
             model=snapshot(Model, row) if row.id is not None else None,

@@ -75,7 +75,7 @@ class Standing:
 
     earliest_stop: datetime | None
     """The nearest deadline among its starting and running sessions."""
-    somebody_queues: bool
+    has_queued_sessions: bool
 
 
 class Sessions:
@@ -311,7 +311,7 @@ def standing_of(account_id: str) -> tuple[ColumnElement[Any], ColumnElement[Any]
     stops = select(SESSIONS.c.stop_at).where(SESSIONS.c.account_id == account_id, STARTS_OR_RUNS)
     first = stops.where(SESSIONS.c.stop_at.is_not(None)).order_by(SESSIONS.c.stop_at).limit(1)
     queues = exists().where(_of(account_id, State.QUEUED))
-    return first.scalar_subquery().label("earliest_stop"), queues.label("somebody_queues")
+    return first.scalar_subquery().label("earliest_stop"), queues.label("has_queued_sessions")
 
 
 def usage_of(

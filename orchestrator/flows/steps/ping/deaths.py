@@ -1,6 +1,6 @@
 """A session is found dead: it moves on, ends, or is held by a brake."""
 
-from orchestrator.flows.lifecycle import transitions
+from orchestrator.flows.lifecycle import failover, stops, transitions
 from orchestrator.flows.lifecycle.account_work import AccountWork
 from orchestrator.flows.upstream import brake
 from orchestrator.rules.sessions.decide import Stop
@@ -20,13 +20,13 @@ def end(work: AccountWork, session: Session, ending: Stop, *, confirmed: bool) -
     if frozen and not brake.may_leave(work, session):
         return _held(work, session)
     idle = idle_by(session, work.policy(session), at) is not None  # it ends as that, and need not move
-    if not idle and transitions.move_on(work, session, at, ending.detail, lost=lost, beside_brakes=frozen):
+    if not idle and failover.move_on(work, session, at, ending.detail, lost=lost, beside_brakes=frozen):
         return True
     if frozen:
         return _held(work, session)
     if lost:
         transitions.note_lost(work.tx, session, work.now)
-    work.stop(session, ending.reason, at, ending.detail)
+    stops.stop(work, session, ending.reason, at, ending.detail)
     return True
 
 

@@ -12,8 +12,9 @@ from orchestrator.flows.engine.crowd import AccountBusy
 from orchestrator.flows.engine.loop import CHUNK
 from orchestrator.flows.engine.pipeline import Flow, run_once
 from orchestrator.flows.engine.services import Services
-from orchestrator.flows.lifecycle import transitions
-from orchestrator.flows.lifecycle.account_work import AccountWork, after_stops, on_session
+from orchestrator.flows.lifecycle import failover, stops
+from orchestrator.flows.lifecycle.account_work import AccountWork
+from orchestrator.flows.lifecycle.due_stops import after_stops, on_session
 from orchestrator.flows.steps.ping import deaths, network, note_pings, settle_failures
 from orchestrator.flows.steps.ping.claim_pings import (
     Pinged,
@@ -242,7 +243,7 @@ def _carry_out(work: AccountWork, session: Session, pinged: Pinged) -> Sign | No
                 replace(noted, state=State.RUNNING), policy, work.now, work.services.jitter()
             )
             at = interval.at if isinstance(interval, PingAgain) else work.now
-            work.start_running(session, replace(noted, ping_at=at))
+            stops.start_running(work, session, replace(noted, ping_at=at))
         case Stop() as ending:
             saved = work.keep(session, _free(noted, ping_at=noted.ping_at))
             own_key = pinged.placement.exclusive or _pings_natively(work.services, pinged)
@@ -289,9 +290,9 @@ def _go_on(work: AccountWork, before: Session, noted: Session) -> Sign | None:
 def give_up(work: AccountWork, session: Session, noted: Session, detail: str) -> None:
     """This attempt to start is over: the next place, or the end."""
     saved = work.keep(session, _free(noted, ping_at=None))
-    if transitions.next_attempt(work, saved, saved) is None:
+    if failover.next_attempt(work, saved, saved) is None:
         reason = StopReason.DEAD if session.ever_ran else StopReason.START_FAILED
-        work.stop(saved, reason, work.now, detail)
+        stops.stop(work, saved, reason, work.now, detail)
 
 
 def _free(session: Session, *, ping_at: datetime | None) -> Session:

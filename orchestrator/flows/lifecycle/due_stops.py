@@ -1,0 +1,143 @@
+"""Lock an account and apply its due stops before anything else happens to it."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import TypeVar
+
+from orchestrator.flows.engine.crowd import STOPS_AT_ONCE, StopsFirst
+from orchestrator.flows.engine.services import Services
+from orchestrator.flows.lifecycle import failover, stops
+from orchestrator.flows.lifecycle.account_work import AccountWork, lock_account, lock_account_of
+from orchestrator.flows.lifecycle.overdue import Overdue
+from orchestrator.rules.billing import money
+from orchestrator.rules.sessions.stops import Candidate
+from orchestrator.rules.states import StopReason
+from orchestrator.rules.values import Account, Session
+from orchestrator.store.queries.newcomers import NewSessionFacts
+from orchestrator.store.queries.sessions import Standing
+from orchestrator.store.transaction import Transaction
+
+T = TypeVar("T")
+
+
+def on_account(
+    services: Services, tx: Transaction, account_id: str, *, waits: bool = True
+) -> AccountWork | None:
+    """Lock the account and apply its due stops; None where there is no such account. Without `waits`, for ticks,
+    also where another transaction holds it: what is due there is still due at the next tick.
+    Raises StopsFirst: run with `after_stops` what must not be put off; and AccountBusy."""
+    account = lock_account(services, tx, account_id, waits=waits)
+    if account is None:
+        return None
+    return begin(services, tx, account, tx.now())
+
+
+def begin(
+    services: Services,
+    tx: Transaction,
+    account: Account,
+    now: datetime,
+    standing: Standing | None = None,
+    met: NewSessionFacts | None = None,
+) -> AccountWork:
+    """Apply the due stops of an account that is locked, at `now`. `standing`, and what a newcomer `met`: read since, or
+    left to be read. Raises StopsFirst."""
+    work = AccountWork(services, tx, account, now, met)
+    if apply_due_stops(work, STOPS_AT_ONCE, standing):
+        raise StopsFirst(account.id)
+    return work
+
+
+def on_session(
+    services: Services, tx: Transaction, session_id: str, account_id: str | None = None
+) -> tuple[AccountWork, Session] | None:
+    """Lock an account and then one of its sessions, and apply the account's due stops; None where there is no such
+    session. `account_id`: where it is known. Raises StopsFirst, and AccountBusy."""
+    if account_id is None:
+        account = lock_account_of(services, tx, session_id)
+    else:
+        account = lock_account(services, tx, account_id)
+    found = tx.sessions.lock_with_standing(session_id, account.id) if account is not None else None
+    if account is None or found is None:
+        return None
+    session, standing = found
+    work = begin(services, tx, account, tx.now(), standing)
+    current = tx.sessions.get(session_id) if work.looked_at_stops else session
+    return (work, current) if current is not None else None
+
+
+def stop_some(services: Services, tx: Transaction, account_id: str, *, waits: bool) -> bool:
+    """Apply the first due stops of the account; True where more are due."""
+    account = lock_account(services, tx, account_id, waits=waits)
+    if account is None:
+        return False
+    work = AccountWork(services, tx, account, tx.now())
+    more = apply_due_stops(work, STOPS_AT_ONCE)
+    work.finish()
+    return more
+
+
+def stop_all(services: Services, account_id: str) -> None:
+    """Apply every due stop of the account, some in each transaction."""
+
+    def stop(tx: Transaction) -> bool:
+        return stop_some(services, tx, account_id, waits=True)
+
+    while services.database.transact(stop):
+        pass
+
+
+def after_stops(services: Services, work: Callable[[Transaction], T]) -> T:
+    """Run `work` in one transaction; where too many stops come first, apply these, and run it again."""
+    while True:
+        try:
+            return services.database.transact(work)
+        except StopsFirst as first:
+            stop_all(services, first.account_id)
+
+
+def apply_due_stops(work: AccountWork, at_most: int | None = None, standing: Standing | None = None) -> bool:
+    """Stop what should have stopped by now, each with effect at its rule's instant. True where more than `at_most`
+    are due: those that come later still stand. `standing`: where it was read already."""
+    standing = standing or work.tx.sessions.standing(work.account.id)
+    work.note_standing(standing)
+    if not _is_due(work, standing):
+        return False
+    limit = None if at_most is None else at_most + 1
+    found = work.tx.sessions.overdue(work.account.id, work.now, limit)
+    more = len(found) == limit
+    known_until = found[-1].stop_at if more else None  # what stops later than this was not read
+    work.overdue = Overdue(work.policy, work.now, found)
+    end, carried_out = _funds_end_so_far(work), 0
+    while (stop := work.overdue.earliest(end, work.tx.sessions.get)) is not None:
+        if carried_out == at_most:
+            return True
+        if known_until is not None and stop.due > known_until:
+            break
+        _carry_out(work, stop.session, stop.rule)
+        carried_out += 1
+        if end is not None:  # else it is not the funds that end: fewer sessions never use them up sooner
+            end = work.funds_end(stop.due)
+    for session in work.overdue.planned_otherwise():
+        work.keep(session, work.planned(session))
+    return more
+
+
+def _is_due(work: AccountWork, standing: Standing) -> bool:
+    ends = (work.account.funds_end_at, standing.earliest_stop)
+    return any(end is not None and end <= work.now for end in ends)
+
+
+def _funds_end_so_far(work: AccountWork) -> money.FundsEnd | None:
+    """Where the funds have ended by now; None where they last."""
+    since = work.account.funds_end_at
+    return work.funds_end(since) if since is not None and since <= work.now else None
+
+
+def _carry_out(work: AccountWork, session: Session, due: Candidate) -> None:
+    ended = due.reason is StopReason.PROVIDER_ENDED
+    if ended and failover.move_on(work, session, due.at, due.detail):
+        return
+    before = work.tx.sessions.lock(session.id)
+    assert before is not None
+    stops.end(work, before, due.reason, due.at, due.detail)

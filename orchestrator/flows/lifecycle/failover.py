@@ -1,0 +1,115 @@
+"""Where a session goes on when its placement ends: its next attempt to start, a failover, or its end."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from orchestrator.flows.lifecycle import places, stops
+from orchestrator.flows.lifecycle.account_work import AccountWork
+from orchestrator.flows.lifecycle.transitions import (
+    begin_close,
+    begin_placement,
+    note_lost,
+    starting_at,
+    waiting_at,
+)
+from orchestrator.rules.states import SERVING, UNENDED, State, StopReason, end_state
+from orchestrator.rules.values import Placement, Session
+
+
+def next_attempt(work: AccountWork, before: Session, noted: Session) -> Session | None:
+    """While STARTING: the next credential, then the model's next provider, or the key that its own end frees, once that
+    is proven; None where nothing is left to try."""
+    policy = work.policy(before)
+    model = work.tx.models.get(before.model_id)
+    if model is None or places.attempts_left(work.tx, before, policy, work.now) < 1:
+        return None
+    for placement in work.tx.placements.unended(before.id):
+        begin_close(work, placement, before)
+    first_entry = noted.starting_at or work.now  # attempts share one start_timeout
+    by = first_entry + timedelta(seconds=policy.start_timeout_seconds)
+    place = places.take_place_by(work, before, model, work.now, by)
+    if place is None:
+        if not places.frees_a_place(work.services, work.tx, before, model, work.now):
+            return None
+        waiting = replace(waiting_at(noted, work.now), starting_at=first_entry)
+        return work.keep(before, work.planned(waiting))
+    after = replace(starting_at(noted, place, work.now), starting_at=first_entry)
+    saved = work.keep(before, work.planned(after))
+    begin_placement(work.services, work.tx, saved, model, place, work.now)
+    return saved
+
+
+def has_another(work: AccountWork, session: Session, placement: Placement) -> bool:
+    """Whether a session that starts here may start at another place, in time."""
+    policy = work.policy(session)
+    model = work.tx.models.get(session.model_id)
+    if model is None or places.attempts_left(work.tx, session, policy, work.now) < 1:
+        return False
+    by = (session.starting_at or work.now) + timedelta(seconds=policy.start_timeout_seconds)
+    here = frozenset({(placement.provider, placement.credential)})
+    place = places.take_place_by(work, session, model, work.now, by, others=here)
+    return place is not None
+
+
+def move_on(
+    work: AccountWork,
+    session: Session,
+    at: datetime,
+    detail: str,
+    *,
+    lost: bool = False,
+    beside_brakes: bool = False,
+) -> bool:
+    """Failover of a running session, at `at`: only where the next place is there already, or comes free by the end of
+    this one, once that is proven. False: stop it.
+
+    `lost`: held for dead, on what pings say. `beside_brakes`: only to where no brake is."""
+    policy = work.policy(session)
+    if not session.failover or places.attempts_left(work.tx, session, policy, work.now) < 1:
+        return False
+    model = work.tx.models.get(session.model_id)
+    before = work.tx.sessions.lock(session.id)
+    if model is None or before is None or before.state is not State.RUNNING:
+        return False
+    by = work.now + timedelta(seconds=policy.start_timeout_seconds)
+    place = places.take_place_by(work, before, model, work.now, by, beside_brakes=beside_brakes)
+    if place is None and (
+        beside_brakes or not places.frees_a_place(work.services, work.tx, before, model, work.now)
+    ):
+        return False
+    if lost:
+        note_lost(work.tx, before, work.now)
+    for placement in work.tx.placements.unended(before.id):
+        begin_close(work, placement, before)
+    interrupted = replace(work.stop_running(before, at), stop_detail=detail)
+    if place is None:
+        work.keep(before, work.planned(waiting_at(interrupted, work.now)))
+        return True
+    after = starting_at(interrupted, place, work.now)
+    saved = work.keep(before, work.planned(after))
+    begin_placement(work.services, work.tx, saved, model, place, work.now)
+    return True
+
+
+def finish_if_closed(work: AccountWork, session: Session) -> Session:
+    """A stopping session whose placements have all ended has stopped; one that waited for that end goes on."""
+    if session.state is State.STARTING:
+        return _placed_again(work, session)
+    if session.state is not State.STOPPING or session.stop_reason is None:
+        return session
+    if any(placement.state in UNENDED for placement in work.tx.placements.unended(session.id)):
+        return session
+    state = end_state(session.stop_reason, ever_ran=session.ever_ran)
+    return work.keep(session, replace(session, state=state, ended_at=work.now))
+
+
+def _placed_again(work: AccountWork, session: Session) -> Session:
+    """What it waited for has ended: its next place is the one that this freed, unless another came free sooner."""
+    current = work.tx.sessions.lock(session.id)
+    if current is None or any(one.state in SERVING for one in work.tx.placements.unended(current.id)):
+        return session
+    placed = next_attempt(work, current, current)
+    if placed is not None:
+        return placed
+    reason = StopReason.DEAD if current.ever_ran else StopReason.START_FAILED
+    return stops.stop(work, current, reason, work.now, current.stop_detail or "nowhere left to try")

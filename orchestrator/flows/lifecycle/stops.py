@@ -1,0 +1,69 @@
+"""Stop a session with effect at an instant; let one run that has answered its first ping."""
+
+from dataclasses import replace
+from datetime import datetime
+
+from orchestrator.flows.lifecycle import transitions
+from orchestrator.flows.lifecycle.account_work import AccountWork
+from orchestrator.rules import events
+from orchestrator.rules.refusals import ErrorCode
+from orchestrator.rules.sessions.pings import at_rest
+from orchestrator.rules.sessions.stops import idle_by
+from orchestrator.rules.states import UNENDED, State, StopReason, end_state
+from orchestrator.rules.values import Session
+
+
+def stop(
+    work: AccountWork, session: Session, reason: StopReason, at: datetime, detail: str | None
+) -> Session:
+    """Decide the end of a session, with effect at `at`, or when its idle time ran out by then; its placements are
+    closed by others. `session`: locked, and as it is now."""
+    idle = idle_by(session, work.policy(session), at)
+    if idle is not None:
+        return end(work, session, idle.reason, idle.at, idle.detail)
+    return end(work, session, reason, at, detail)
+
+
+def end(work: AccountWork, before: Session, reason: StopReason, at: datetime, detail: str | None) -> Session:
+    """Stop a session for this very reason, with effect at `at`. `before`: locked."""
+    placements = [
+        transitions.begin_close(work, placement, before)
+        for placement in work.tx.placements.lock_all(before.id)
+    ]
+    work.placements[before.id] = placements
+    over = not any(placement.state in UNENDED for placement in placements)
+    state = end_state(reason, ever_ran=before.ever_ran) if over else State.STOPPING
+    stopped = replace(
+        work.stop_running(before, at),
+        state=state,
+        stop_reason=reason,
+        stop_detail=detail,
+        stopped_at=at,
+        ended_at=work.now if over else None,
+    )
+    saved = work.keep(before, at_rest(stopped))
+    if before.queue_reason == ErrorCode.NO_CAPACITY:
+        transitions.wake_next_waiter(work, before)
+    if reason is StopReason.BALANCE_EXHAUSTED:
+        work.tx.outbox.add([events.exhausted(work.account, saved)])
+    return saved
+
+
+def start_running(work: AccountWork, before: Session, noted: Session) -> Session:
+    """The first good ping: the clock of duration and money starts, if the first block can be paid."""
+    running = replace(
+        noted,
+        state=State.RUNNING,
+        running_at=noted.running_at or work.now,
+        running_since=work.now,
+        stop_detail=None,  # why its last placement ended, if it moved
+        lease_token=None,
+        leased_at=None,
+        lease_until=None,
+        attempts=0,
+    )
+    overdraft = work.terms.plan.overdraft_limit
+    if not work.burning.can_begin(work.account.balance, running, work.now, overdraft):
+        detail = "the balance of the account cannot pay its first block"
+        return stop(work, before, StopReason.BALANCE_EXHAUSTED, work.now, detail)
+    return work.keep(before, work.planned(running))
