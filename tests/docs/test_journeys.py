@@ -1,0 +1,20 @@
+"""docs/journeys.md names the files that its journeys come through."""
+
+import re
+
+from tests.tools.journey import PAGE, traces
+
+#: On a busy machine a journey may also come through the files that look into a delay.
+BUSY = 3
+
+
+def test_the_page_names_the_files() -> None:
+    sections = re.split(r"^## ", PAGE.read_text(), flags=re.MULTILINE)[1:]
+    listed = {
+        section.split(":")[0]: set(re.findall(r"^\| `([^`]+)`", section, re.MULTILINE))
+        for section in sections
+    }
+    unlisted = {name: set(trace) - listed[name] for name, trace in traces().items()}
+    assert all(len(files) <= BUSY for files in unlisted.values()), (
+        f"write the page anew (python -m tests.tools.journey): {unlisted}"
+    )
