@@ -36,7 +36,7 @@ RETRIABLE_STATES = {
 }
 #: Every cause of a repetition, by its name in the metrics.
 CAUSES = frozenset(RETRIABLE_STATES.values()) | {"lost_race", "connection_lost", "locked"}
-#: Two jobs reached for one credential, name or id: the loser looks again, and is told properly.
+#: Two jobs reached for one credential, name or id: the loser runs again, and gets the proper error.
 CONTENDED = (
     "uq_placements_exclusive",
     "placements.provider, placements.credential",

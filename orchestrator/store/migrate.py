@@ -30,7 +30,7 @@ _HERE = Path(__file__).parent / "migrations"
 _LOCK = 7_264_310_552
 #: Seconds that a migration waits for a lock, and others behind it; then it steps back, so often.
 LOCK_TIMEOUT, ATTEMPTS = 2.0, 60
-#: Indexes in whose place others have come; dropped once those are there.
+#: Indexes that others replace; dropped once those are there.
 SUPERSEDED = ("ix_sessions_account_state", "ix_sessions_created", "ix_placements_handle", "ix_sessions_died")
 _LOCK_NOT_AVAILABLE = "55P03"
 
@@ -49,7 +49,7 @@ class SchemaState(StrEnum):
 
 def upgrade(database: Database, revision: str = "head", say: Say = lambda _line: None) -> str:
     """Run every migration that is missing, in one transaction, then make what indexes are missing; return the
-    revision reached. `say` is told of each."""
+    revision reached. `say` gets one line for each."""
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception(_stepped_back),
         stop=tenacity.stop_after_attempt(ATTEMPTS),

@@ -54,7 +54,7 @@ def unreadable(connection: Connection, subject: str) -> Iterator[str]:
 def set_aside(
     connection: Connection, step: Step, provider: str, now: datetime, until: datetime
 ) -> Sequence[str]:
-    """Put off to `until` what is due there and cannot be read, so that it keeps nobody else from being claimed;
+    """Put off to `until` the due rows there that cannot be read, so that they do not keep others from being claimed;
     return their ids."""
     table = SESSIONS if step is Step.PING else PLACEMENTS
     due = (table.c.next_step == step, table.c.provider == provider, table.c.next_step_at <= now)

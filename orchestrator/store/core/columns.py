@@ -12,7 +12,7 @@ from sqlalchemy import JSON, BigInteger, CheckConstraint, Column, Dialect, Integ
 from orchestrator.rules.values import Attach
 
 MICROS = Decimal(1_000_000)
-#: The default context would round away what lies beyond 28 digits before anybody could refuse it.
+#: The default context would round away what lies beyond 28 digits before a check could refuse it.
 _EXACT = Context(prec=MAX_PREC)
 #: Instants later than this are "never": a column that is compared must not be null.
 FAR_FUTURE = datetime(9999, 1, 1, tzinfo=UTC)

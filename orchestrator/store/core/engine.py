@@ -11,7 +11,7 @@ from sqlalchemy.engine import ExceptionContext
 
 from orchestrator.store.core.pooler import POOLER_STATES, Pooling
 
-#: Classes of PostgreSQL's errors whose details repeat what was written: data that does not fit, and constraints.
+#: Classes of PostgreSQL's errors that repeat written values in their details: data that does not fit, constraints.
 _TELL_OF_VALUES = frozenset({"22", "23"})
 #: What a connection says that only reads, perhaps because its file or its server did when it was opened.
 _READ_ONLY = ("25006", "attempt to write a readonly database")
@@ -88,7 +88,7 @@ def _make_private(path: str) -> None:
 
 
 def _hush(context: ExceptionContext) -> None:
-    """PostgreSQL tells a whole row in the details of what it refuses; our errors and logs keep its first line."""
+    """Keep only the first line of a refusal: PostgreSQL's details quote a whole row, which no error or log may show."""
     cause, error = context.original_exception, context.sqlalchemy_exception
     state = getattr(cause, "sqlstate", None) or ""
     if error is None or state[:2] not in _TELL_OF_VALUES:

@@ -19,7 +19,7 @@ class Identity:
         return str(uuid.UUID(int=self._rng.getrandbits(128), version=4))
 
     def new_placement_id(self, installation: str) -> str:
-        """A UUID, as text, that says whose it is."""
+        """Return a UUID, as text, that carries the id of its installation."""
         return placement_id(installation, self._rng.getrandbits(128))
 
     def new_installation(self) -> str:

@@ -56,7 +56,7 @@ class Accounts:
         self._connection.execute(select(ACCOUNTS.c.id).where(ACCOUNTS.c.id == account_id).with_for_update())
 
     def due(self, step: Step, now: datetime, limit: int) -> Sequence[str]:
-        """Accounts whose step has come, the longest overdue first."""
+        """Return the accounts that are due for the step, the longest overdue first."""
         query = (
             select(ACCOUNTS.c.id)
             .where(ACCOUNTS.c.next_step == step, ACCOUNTS.c.next_step_at <= now)
@@ -71,7 +71,7 @@ class Accounts:
         return [snapshot(Account, row) for row in self._connection.execute(query)]
 
     def put_off(self, account_id: str, until: datetime) -> None:
-        """An account whose step failed holds up nobody."""
+        """Put off the failed step of an account, so that it does not hold up other accounts."""
         self._connection.execute(
             update(ACCOUNTS)
             .where(ACCOUNTS.c.id == account_id, ACCOUNTS.c.next_step.is_not(None))

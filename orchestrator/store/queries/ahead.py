@@ -11,7 +11,7 @@ from orchestrator.store.core.rows import table_of
 from orchestrator.store.tables import AccountRow, PlacementRow, SessionRow, metadata
 
 SESSIONS, PLACEMENTS, ACCOUNTS = table_of(SessionRow), table_of(PlacementRow), table_of(AccountRow)
-#: What happened stays as it was told, or is corrected row by row; the clock's own row is right.
+#: Records of the past stay as they are, or are corrected row by row; the clock's own row is right.
 _LEFT = frozenset(
     {
         "sessions",
@@ -51,8 +51,8 @@ class Ahead:
         return list(self._connection.execute(query.order_by(SESSIONS.c.id)).scalars())
 
     def decided_at(self, session_id: str, now: datetime) -> datetime | None:
-        """When the session's stop was decided, where a clock that was ahead says so: its placements tell since when
-        their end is wanted."""
+        """Return when a clock that was ahead decided the session's stop: the earliest `closing_since` in the future
+        among its placements."""
         wanted = (PLACEMENTS.c.session_id == session_id, PLACEMENTS.c.closing_since > now)
         return self._connection.execute(select(func.min(PLACEMENTS.c.closing_since)).where(*wanted)).scalar()
 

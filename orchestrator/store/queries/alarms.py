@@ -57,12 +57,12 @@ class Alarms:
         return set(self._connection.execute(query).scalars())
 
     def let_retry(self, now: datetime) -> Sequence[Alarm]:
-        """Paused models whose time has come may be tried again: return them, each once."""
+        """Let paused models be tried again where `retry_at` has passed: return them, each once."""
         due = update(ALARMS).where(ALARMS.c.retry_at <= now).values(retry_at=None).returning(ALARMS)
         return [snapshot(Alarm, row) for row in self._connection.execute(due)]
 
     def _see_again(self, alarm: Alarm) -> None:
-        """One that was being tried again waits anew, and longer; one that waits goes on waiting."""
+        """Restart the wait, longer, of an alarm that was being retried; one that still waits keeps its `retry_at`."""
         mine = ALARMS.c.scope == alarm.scope
         seen = update(ALARMS).where(mine).values(seen_at=alarm.seen_at, reason=alarm.reason)
         row = self._connection.execute(seen.returning(ALARMS.c.refusals, ALARMS.c.retry_at)).first()

@@ -169,7 +169,7 @@ class Audit:
         return of
 
     def admissions(self, account_id: str) -> Sequence[Admission]:
-        """When those of the account's sessions that tell of its quota were created and admitted, and under which: the
+        """Return when the sessions that count for the account's quota were created and admitted, and under which: the
         newest of all that are not deleted, and what starts, runs or stops. An admission writes the first placement."""
         first = and_(PLACEMENTS.c.session_id == SESSIONS.c.id, PLACEMENTS.c.n == 1)
         newest = SESSIONS.c.created_at == self._newest(account_id)
@@ -250,7 +250,7 @@ class Audit:
             self._connection.execute(query).all(), key=lambda row: int(row.seq)
         )  # sorted there, it scans
         for seq, subject, kind, is_now, was in rows:
-            if is_now is not None:  # others tell of its placements
+            if is_now is not None:  # other events are about its placements
                 told = StateEvent(seq=seq, kind=kind.removeprefix(_OF_SESSIONS), previous=was, state=is_now)
                 of[subject].append(told)
         return of

@@ -36,7 +36,7 @@ class LiveAudit:
         return list(self._connection.execute(query).scalars())
 
     def sessions_put_off(self, beyond: Mapping[Step, datetime]) -> Sequence[str]:
-        """Sessions whose step is due later than any of its kind."""
+        """Return the sessions with a step due later than its kind allows."""
         return [row.id for step, at in beyond.items() for row in self._put_off(SESSIONS, step, at)]
 
     def not_well(self, before: datetime) -> Sequence[str]:
@@ -51,7 +51,7 @@ class LiveAudit:
         return [(row.id, row.session_id) for row in self._connection.execute(query.limit(self._limit))]
 
     def placements_put_off(self, beyond: Mapping[Step, datetime]) -> Sequence[Pair]:
-        """Placements whose step is due later than any of its kind. Orphans that wait for their declared end are
+        """Return the placements with a step due later than its kind allows, orphans that wait for their declared end
         among them."""
         rows = (row for step, at in beyond.items() for row in self._put_off(PLACEMENTS, step, at))
         return [(row.id, row.session_id) for row in rows]
@@ -119,7 +119,7 @@ class LiveAudit:
         ]
 
     def silent_scheduler(self, before: datetime) -> Sequence[Violation]:
-        """The scheduler's lease, where somebody once held it and nobody has spoken since."""
+        """Return a violation where the scheduler's lease was held once, and last renewed before then."""
         query = select(LEASES.c.at).where(LEASES.c.name == "scheduler", LEASES.c.at < before)
         return [
             Violation(Invariant.SCHEDULER, "scheduler", f"it last ticked {row.at:%Y-%m-%d %H:%M:%S}Z")

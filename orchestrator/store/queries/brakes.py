@@ -119,7 +119,7 @@ class Brakes:
         return self._how_many(*there, RUNS, IN_DOUBT, since, at_most=1) > 0
 
     def engage(self, brake: Brake) -> bool:
-        """Hold everybody there; False where somebody did already. One that has expired holds anew."""
+        """Engage the brake there; False where one holds already. An expired brake is replaced."""
         dialect = postgresql if self._connection.dialect.name == "postgresql" else sqlite
         row = values_of(brake)
         anew = {name: value for name, value in row.items() if name not in {"scope", "provider", "credential"}}
@@ -141,13 +141,13 @@ class Brakes:
         return self._connection.execute(update(BRAKES).where(*mine).values(expired_at=now)).rowcount == 1
 
     def forget(self, brake: Brake) -> bool:
-        """Remove the row. False where it is not there any more, or holds anew."""
+        """Remove the row. False where it is gone, or a newer brake holds."""
         mine = BRAKES.c.scope == brake.scope, BRAKES.c.since == brake.since
         return self._connection.execute(delete(BRAKES).where(*mine)).rowcount == 1
 
     def begin_anew(self, brake: Brake) -> None:
-        """Let every streak and every doubt there begin anew, and note who was held. How long a session has given no
-        proof of life is not forgotten. Sessions are locked in the order of their ids."""
+        """Reset every streak and every doubt there, and note which sessions were held. How long a session has given no
+        proof of life is kept. Sessions are locked in the order of their ids."""
         there, _ = _at(brake.provider, brake.credential)
         ill = or_(IN_DOUBT, SESSIONS.c.unusable_since.is_not(None))
         ids = (

@@ -1,4 +1,4 @@
-"""Claims of placements under a lease, and the lease on a key whose calls must not overlap."""
+"""Claims of placements under a lease, and the lease on a key that takes one call at a time."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
@@ -42,11 +42,11 @@ class Claims:
         lacking: Collection[str] = (),
         held: Collection[str] | None = None,
     ) -> Sequence[Placement]:
-        """Lease up to `limit` placements of `provider` whose `step` is due, longest overdue first.
+        """Lease up to `limit` placements of `provider` that are due for `step`, longest overdue first.
 
-        Written with the claim: the step that follows silence (an open is followed by a resolve after
-        `fallback_seconds`, the others by themselves) and, for platforms where lifecycle calls of one credential
-        must not overlap, a lease on the credential; a row whose credential is leased to another waits, in its turn.
+        Written with the claim: the step that runs if the worker dies (after `fallback_seconds`: for an open a resolve,
+        else the same step) and, for platforms where lifecycle calls of one credential must not overlap, a lease on
+        the credential; a row with a credential leased to another waits, in its turn.
         Credentials in `lacking` are left to other workers; a placement that is addressed by its key is claimed
         only where that very secret's fingerprint is among `held`. `spread_seconds`: see `may_be_asked`."""
         served = _of_those(lacking, held)

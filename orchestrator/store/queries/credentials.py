@@ -1,4 +1,4 @@
-"""Named queries over credentials: who may take which, and whose lifecycle calls run now."""
+"""Named queries over credentials: which one a placement may take, and which run a lifecycle call now."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ ALARMS = table_of(AlarmRow)
 _PLACEMENTS = table_of(PlacementRow)
 
 
-#: A lease on a key that nobody gave back: a late call may still be under way for so long after its end.
+#: A lease on a key expired: a late call may still be under way for so long afterwards.
 _LEASE_REST = timedelta(seconds=30)
 
 
@@ -116,7 +116,8 @@ class Credentials:
         self._connection.execute(update(CREDENTIALS).where(mine).values(lease_token=None, lease_until=None))
 
     def pause(self, provider: str, ref: str, reason: str, now: datetime) -> bool:
-        """No new placement here until somebody looks; closes go on. False where it was paused already."""
+        """Open no new placement here until a check or an operator resumes it; closes go on. False where it was paused
+        already."""
         mine = and_(
             CREDENTIALS.c.provider == provider, CREDENTIALS.c.ref == ref, CREDENTIALS.c.paused_since.is_(None)
         )
@@ -140,7 +141,7 @@ class Credentials:
         self._connection.execute(update(CREDENTIALS).where(mine, shorter).values(cool_until=until))
 
     def cooling(self, provider: str, ref: str | None, now: datetime) -> datetime | None:
-        """Until when the key as a whole was told to wait; None where it was not, or that is over."""
+        """Return until when the whole key is in cooldown; None where it is not."""
         mine = CREDENTIALS.c.provider == provider, CREDENTIALS.c.ref == ref, CREDENTIALS.c.cool_until > now
         return self._connection.execute(select(CREDENTIALS.c.cool_until).where(*mine)).scalar()
 
@@ -153,9 +154,9 @@ class Credentials:
     def paused_unchecked_since(
         self, provider: str, since: datetime, now: datetime, *, lacking: Collection[str] = ()
     ) -> Sequence[Credential]:
-        """Paused credentials of `provider` that nobody tried since then; they count as tried now.
+        """Return paused credentials of `provider` that were not tried since then; they count as tried now.
 
-        Those in `lacking` are left to other workers; where the newest pings under one are refused, nobody tries."""
+        Those in `lacking` are left to other workers; a key that refuses its newest pings is not tried."""
         mine = and_(
             CREDENTIALS.c.provider == provider,
             CREDENTIALS.c.ref.not_in(lacking),
@@ -222,7 +223,7 @@ class Credentials:
 
     def _update(self, known: Credential, wanted: Credential) -> bool:
         """True where another secret stands behind the reference now."""
-        unseen = wanted.fingerprint == ""  # whoever lacks a secret cannot say whether it changed
+        unseen = wanted.fingerprint == ""  # a worker without the secret cannot say whether it changed
         self._connection.execute(
             update(CREDENTIALS)
             .where(CREDENTIALS.c.id == wanted.id)

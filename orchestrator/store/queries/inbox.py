@@ -45,7 +45,7 @@ class Inbox:
             dialect.insert(INBOX)
             .values(task_id=task_id, name=name, fingerprint=fingerprint, received_at=now, outcome=None)
             .on_conflict_do_nothing(index_elements=["task_id"])
-            .returning(INBOX.c.task_id)  # psycopg tells no row count of an insert
+            .returning(INBOX.c.task_id)  # psycopg reports no row count of an insert
         )
         return self._connection.execute(statement).first() is not None
 
@@ -54,7 +54,7 @@ class Inbox:
         return self._read(_job(task_id))
 
     def lock(self, task_id: str) -> KnownJob | None:
-        """The same, locked: nobody else does a part of it now."""
+        """Return the same, locked: no other process does a part of it now."""
         return self._read(_job(task_id).with_for_update())
 
     def outcome(self, task_id: str) -> Mapping[str, Any] | None:

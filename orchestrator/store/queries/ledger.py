@@ -43,7 +43,8 @@ def book_of(account_id: str) -> str:
 
 
 def credit_key(account_id: str, key: str) -> str:
-    """The ledger's key of a credit: the caller's, within the account, and within no other's whose name goes on."""
+    """Return the ledger's key of a credit: the caller's key within the account, distinct from that of any other account
+    with a longer id."""
     return f"credit:{account_id.replace(':', '%3A')}:{key}"
 
 

@@ -1,4 +1,4 @@
-"""Events on their way out: written with the change they tell of, delivered at least once, in order."""
+"""Events on their way out: written with the change they report, delivered at least once, in order."""
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass

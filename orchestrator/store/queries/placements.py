@@ -80,7 +80,7 @@ class Placements:
         """These steps became due with this transaction: its commit says so."""
         self._due.update(steps)
 
-    # what a lost open is told apart by
+    # what identifies a lost open
 
     def handles_since(self, provider: str, since: Mapping[str, datetime]) -> Mapping[str, Handles]:
         """For each of these placements (by its id, and since when) the handles that others of this provider have, or
@@ -99,7 +99,7 @@ class Placements:
         return found
 
     def rivals(self, placement: Placement) -> Rivals:
-        """The other opens of the same model there whose outcome is not known."""
+        """Return the other opens of the same model there with an unknown outcome."""
         query = select(PLACEMENTS.c.sent_at, PLACEMENTS.c.closing_since).where(
             PLACEMENTS.c.provider == placement.provider,
             PLACEMENTS.c.provider_model_id == placement.provider_model_id,
@@ -172,8 +172,8 @@ class Placements:
     # for people
 
     def unproven(self) -> Sequence[Placement]:
-        """Every placement whose close was tried and is not proven or, as its open's outcome is unknown, cannot be tried
-        yet, and every orphan, oldest first."""
+        """Return every placement with a close that was tried and is not proven or, as its open's outcome is unknown,
+        cannot be tried yet, and every orphan, oldest first."""
         lost = and_(PLACEMENTS.c.state == PlacementState.UNKNOWN, PLACEMENTS.c.closing_since.is_not(None))
         debt = or_(PLACEMENTS.c.unproven_since.is_not(None), PLACEMENTS.c.session_id.is_(None), lost)
         since = func.coalesce(PLACEMENTS.c.unproven_since, PLACEMENTS.c.closing_since)

@@ -125,7 +125,7 @@ class Retention:
 
     def take_out(self, ids: Collection[str]) -> None:
         """Take these sessions out of the live tables. The database adds up the ledger entries that leave, and refuses
-        one that is neither in the archive nor of a session whose record was deleted."""
+        one that is neither in the archive nor of a session with a deleted record."""
         self._connection.execute(delete(LEDGER).where(LEDGER.c.session_id.in_(ids)))
         self._connection.execute(delete(PLACEMENTS).where(PLACEMENTS.c.session_id.in_(ids)))
         self._connection.execute(delete(SESSIONS).where(SESSIONS.c.id.in_(ids)))

@@ -123,7 +123,7 @@ class Sessions:
         self._due.update(steps)
 
     def attempted(self, session_id: str, retry_at: datetime) -> None:
-        """Put off a row whose step failed, counting the attempt, so that it holds up nobody."""
+        """Put off a row with a failed step, and count the attempt, so that it does not hold up other rows."""
         self._connection.execute(
             update(SESSIONS)
             .where(SESSIONS.c.id == session_id, SESSIONS.c.next_step.is_not(None))
@@ -236,7 +236,7 @@ class Sessions:
     # what is due
 
     def due(self, step: Step, now: datetime, limit: int) -> Sequence[tuple[str, str]]:
-        """(session, account) of rows whose step has come, the longest overdue first; nothing is claimed."""
+        """Return (session, account) of rows due for the step, the longest overdue first; nothing is claimed."""
         query = (
             select(SESSIONS.c.id, SESSIONS.c.account_id)
             .where(SESSIONS.c.next_step == step, SESSIONS.c.next_step_at <= now)

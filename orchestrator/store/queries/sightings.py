@@ -61,8 +61,8 @@ class Sightings:
     def serving_under(
         self, others: Collection[str], provider: str, handles: Collection[str], names: Collection[str]
     ) -> set[str]:
-        """Those of these handles and names that placements of other providers' rows bear and that have not ended:
-        names of whichever provider, handles of any but `others`, whose handles are of another kind."""
+        """Return those of these handles and names that live placements of other providers bear: names of any provider,
+        handles of any but `others`, which have handles of another kind."""
         found: set[str] = set()
         live = UNENDED
         kin = and_(live, PLACEMENTS.c.provider.not_in([provider, *others]))

@@ -1,4 +1,4 @@
-"""Named queries over waits: what was told to wait, a model under a key, a key, or a provider without keys."""
+"""Named queries over waits after a rate limit: of a model under a key, a key, or a provider without keys."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -95,8 +95,8 @@ def may_be_asked(
     row: ColumnElement[str],
     spread_seconds: float,
 ) -> ColumnElement[bool]:
-    """For claims: nobody said to wait, with this model, under this key, or without one. Conditions each of which a
-    database can plan for.
+    """For claims: no rate limit is in force for this model, under this key, or without one. Conditions each of which
+    a database can plan for.
 
     What waited together goes again one after another, within `spread_seconds` of the end of the wait: each `row` at
     a moment of its own, by its id. Else the first second after a Retry-After would bring the next one."""
@@ -115,7 +115,7 @@ def may_be_asked(
 
 
 def may_be_used(model_id: str, now: datetime) -> ColumnElement[bool]:
-    """For a new placement of this model: its credential was not told to wait, and not with this model."""
+    """For a new placement of this model: its credential is not in cooldown, as a whole or with this model."""
     with_this = MODEL_WAITS.c.model_id == model_id, MODEL_WAITS.c.until > now
     waits = exists().where(
         MODEL_WAITS.c.provider == CREDENTIALS.c.provider,

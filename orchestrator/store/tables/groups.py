@@ -104,7 +104,7 @@ def _all(row: str) -> str:
     return ", ".join(f"{row}.{name}" for name in _WATCHED)
 
 
-#: (dialect, statement). Where SQLite makes the table `sessions` anew (batch mode), they must be made again too.
+#: (dialect, statement). Where SQLite rebuilds the table `sessions` (batch mode), they must be made again too.
 GROUPING = (
     _on_sqlite("sessions_join_groups", "INSERT", "NEW"),
     _on_sqlite("sessions_leave_groups", "DELETE", "OLD"),
