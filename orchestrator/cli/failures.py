@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 #: Refused, or found wrong.
 REFUSED = 1
-#: Usage or configuration: the same command will fail again until somebody corrects it.
+#: Usage or configuration: the same command fails again until it is corrected.
 WRONG = 2
 
 
@@ -29,14 +29,14 @@ class Complaint(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What to tell, and how to leave."""
+    """What to print, and the exit code."""
 
     lines: Sequence[str]
     exit_code: int
 
 
 class ExplainingGroup(TyperGroup):
-    """Commands whose failures are told as messages; a defect of ours keeps its stack trace."""
+    """Commands that print failures as messages; a defect of ours keeps its stack trace."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -54,7 +54,7 @@ def explained(error: Exception) -> Failure | None:
     """What a user can do something about; None for the rest."""
     match error:
         case _ if isinstance(error, typer.BadParameter) or _home(error).startswith("typer."):
-            return None  # usage, or an exit: it tells that itself
+            return None  # usage, or an exit: typer prints that itself
         case Complaint():
             return Failure([str(error)], error.exit_code)
         case Refusal():

@@ -1,4 +1,4 @@
-"""Closes without proof, for people: they cost money until somebody looks."""
+"""Closes without proof, for people: they cost money until an operator looks."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -24,7 +24,7 @@ def listed(entries: Sequence[dict[str, Any]]) -> list["RenderableType"]:
 
 
 def orphans(entries: Sequence[dict[str, Any]]) -> list["RenderableType"]:
-    """What is known to live there, and what an open whose answer was lost may have left."""
+    """Show what is known to live there, and what an open with a lost answer may have left."""
     more = [one for one in entries if not one["orphan"]]
     certain = table(_COLUMNS, [_row(one) for one in entries if one["orphan"]])
     return [certain, *(possible(more) if more else [])]

@@ -53,7 +53,7 @@ class KnownProviders:
         if row.paused_since is not None:
             return "paused", f"since {rfc3339(row.paused_since)}: {row.paused_reason}"
         if row.cool_until is not None and row.cool_until > self.now:
-            return "told to wait", f"until {rfc3339(row.cool_until)}"
+            return "rate-limited", f"until {rfc3339(row.cool_until)}"
         if row.resting_until is not None and row.resting_until > self.now:
             return "resting", f"until {rfc3339(row.resting_until)}"
         return None

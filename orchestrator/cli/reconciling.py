@@ -22,9 +22,7 @@ _COLOURS = {"adopt": "yellow", "close": "red", "end": "red", "wait": "dim", "rep
 
 
 def reconcile(
-    provider: Annotated[
-        str | None, typer.Option(help="Only this one; all that can list unless told.")
-    ] = None,
+    provider: Annotated[str | None, typer.Option(help="Only this one; by default all that can list.")] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Write nothing; say what would be done.")
     ] = False,

@@ -213,7 +213,7 @@ def _ping(session: dict[str, Any], now: datetime) -> str:
 
 
 def _answer(placement: "Placement") -> str:
-    """What the provider said last; an open whose answer was lost may have left more there than we know of."""
+    """What the provider said last; an open with a lost answer may have left more there than is known."""
     said = placement.proof or placement.last_answer or ""
     if not placement.possible_orphans:
         return said

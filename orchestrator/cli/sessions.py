@@ -35,7 +35,7 @@ def list_sessions(
     account: Annotated[str | None, typer.Option(help="Only of this account.")] = None,
     state: Annotated[list[State] | None, typer.Option(help="Only in this state; may be repeated.")] = None,
     unproven: Annotated[
-        bool, typer.Option("--unproven", help="Closes nobody confirmed, orphans too; then those forced.")
+        bool, typer.Option("--unproven", help="Closes without proof, orphans too; then those forced.")
     ] = False,
     forced: Annotated[bool, typer.Option("--forced", help="Closes that were forced, without proof.")] = False,
     archived: Annotated[

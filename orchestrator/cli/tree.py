@@ -75,7 +75,7 @@ class _Child:
 
 
 class Tree:
-    """Runs every target in a process of its own until it is told to stop, or a child says that it must not run."""
+    """Runs every target in a process of its own until it is stopped, or a child says that it must not run."""
 
     def __init__(
         self,
@@ -213,7 +213,7 @@ def _check_that_a_process_can_start() -> None:
 
 
 def _ended(target: Callable[[], int]) -> int:
-    """The exit code of a child. What is configured wrong is told without a trace: the next start may find it mended."""
+    """Return the exit code of a child. A fault of configuration is logged without a trace: the next start may work."""
     try:
         return target()
     except ConfigurationError as error:

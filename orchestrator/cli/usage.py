@@ -14,7 +14,7 @@ Fault: TypeAlias = Mapping[str, str]
 #: A command's parameters, each as it is typed: `--nodes`, or ID.
 Names: TypeAlias = Mapping[str, str]
 
-#: Fields of requests whose parameters are called otherwise; for all others the name says it.
+#: Fields of requests with parameters of another name; all others have the same name.
 _PARAMETERS: Mapping[str, Sequence[str]] = {
     "account_id": ("account_id", "account"),
     "id": ("model_id",),
@@ -47,7 +47,7 @@ def names_of(arguments_of: Callable[..., Any]) -> Names:
 
 
 def misused(faults: Sequence[Fault], names: Names, options: Mapping[str, Any]) -> Exception:
-    """The faults of a request as usage; what came from a file is told by the file's own keys."""
+    """The faults of a request as usage; what came from a file is named by the file's own keys."""
     file = options.get("file")
     if file is not None:
         return Complaint("\n".join(f"{file}: {fault['loc']}: {fault['msg']}" for fault in faults), WRONG)

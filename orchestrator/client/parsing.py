@@ -15,7 +15,7 @@ from orchestrator.client.json_limits import Loc, wild_faults
 from orchestrator.client.requests import JOBS, CreateSession, Request
 from orchestrator.rules.refusals import ErrorCode, Refusal
 
-#: Faults told of one request: enough to correct it, however large its batch.
+#: Faults listed for one request: enough to correct it, however large its batch.
 MOST_FAULTS = 50
 
 #: A key as people write them; anything else could be a secret in the wrong place and is not repeated.
@@ -42,7 +42,7 @@ def parse(name: str, kwargs: Any) -> Request:
 
 
 def digest(request: CreateSession) -> str:
-    """The same for the same wish, however it is written, under whatever session id.
+    """Return the same for the same request, however it is written, under whatever session id.
 
     What has its default is left out, so that a field added later changes no digest."""
     return _digest(request.model_dump(mode="json", exclude={"session_id"}, exclude_defaults=True))

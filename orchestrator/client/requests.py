@@ -52,7 +52,7 @@ class ProviderOptions(Part):
 
 
 class AttachRequest(Part):
-    """An endpoint that somebody else opened; its secret by reference."""
+    """An endpoint that another party opened; its secret by reference."""
 
     endpoint_url: fields.EndpointUrl
     secret_ref: fields.Reference

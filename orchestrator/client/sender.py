@@ -45,8 +45,8 @@ class JobClient:
         self._urls = (broker_url, result_url)
         options = _hasty(celery_options(sentinel_master=sentinel_master))
         self._results = _app(broker_url, result_url, options)
-        # Over Redis, sending needs no result store, whose subscriptions do not survive a lost connection.
-        # Over rpc:// both are one: the reply comes to whoever sent.
+        # Over Redis, sending needs no result store: its subscriptions do not survive a lost connection.
+        # Over rpc:// both are one: the reply comes to the sender.
         answered_to_sender = result_url.startswith("rpc:")
         self._sender = self._results if answered_to_sender else _app(broker_url, _NO_RESULTS, options)
 
@@ -109,7 +109,9 @@ class JobClient:
         try:
             found = self._results.backend.get_task_meta(task_id)
         except (ValueError, TypeError, SecurityError):  # a failure that Celery itself cannot read
-            raise JobBroken(f"the worker failed on job {task_id}, nobody can read how: see its log") from None
+            raise JobBroken(
+                f"the worker failed on job {task_id}, its error cannot be read: see its log"
+            ) from None
         if found["status"] in {"FAILURE", "REVOKED"}:
             raise JobBroken(f"the worker failed on job {task_id}: see its log")
         if found["status"] != "SUCCESS":

@@ -18,7 +18,7 @@ from typing import TextIO
 LINES, WINDOW = 3, 60.0
 #: Kinds that are remembered; the oldest is forgotten first.
 KINDS = 1000
-#: Loggers whose lines below a warning are never repetitions: what happened to sessions is logged once each.
+#: Loggers with lines below a warning that are never repetitions: what happened to sessions is logged once each.
 ONCE_EACH = frozenset({"orchestrator.flows.operations.deliver_events"})
 
 #: What differs between two lines of one kind where a message was formatted before it was logged.

@@ -77,7 +77,7 @@ class AimlapiDriver(AlwaysOn):
         body = _good(answer, self._options.rules)
         amount = read_decimal(body.get("current_balance"))
         if amount is None:
-            raise Misconfigured(f"{self.name} told no current_balance at {self._billing_url()}")
+            raise Misconfigured(f"{self.name} sent no current_balance at {self._billing_url()}")
         return Balance(amount=amount, currency=str(body.get("currency") or "USD"))
 
     async def _check_model(self, model: str) -> None:

@@ -40,7 +40,7 @@ _SHORTEST = 0.001
 
 
 def read_policy(table: Table, base: Policy) -> Policy:
-    """Lay the table's policy keys over `base`; other keys stay for whoever owns the table."""
+    """Lay the table's policy keys over `base`; other keys stay for the table's owner."""
     given = {name: _policy_reader(name)(table, name, value) for name, value in asdict(base).items()}
     given["warn_before_stop_seconds"] = tuple(sorted(set(given["warn_before_stop_seconds"]), reverse=True))
     return replace(base, **given)

@@ -70,7 +70,7 @@ class SecretStore:
         return [Fault(ref, reason) for ref, reason in reasons if reason]
 
     def fingerprint(self, ref: str) -> str | None:
-        """Tells whether a secret changed, without telling what it is."""
+        """Return what shows whether a secret changed, without showing the secret."""
         value = self.get(ref)
         if value is None:
             return None

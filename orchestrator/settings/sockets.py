@@ -42,7 +42,7 @@ def _short(directory: Path) -> Path:
 
 
 def _make_private(directory: Path) -> None:
-    """Anybody may write to the directory for temporary files: trust nothing that is not ours alone."""
+    """Make the directory private. Every user may write beside it: trust nothing that is not ours alone."""
     try:
         directory.mkdir(mode=0o700, exist_ok=True)
         found = directory.lstat()

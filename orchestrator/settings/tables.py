@@ -78,8 +78,8 @@ class Table:
     def number(
         self, key: str, default: Default, *, least: float, most: float | None = None, whole: bool = False
     ) -> float | Default:
-        """A number within bounds; `least` 0 allows zero, anything else is the smallest allowed. `most`: as the
-        key's unit allows, unless told."""
+        """A number within bounds; `least` 0 allows zero, anything else is the smallest allowed. `most`: by
+        default as the key's unit allows."""
         value = self.take(key)
         if value is None:
             return default
@@ -113,7 +113,7 @@ class Table:
         return default if any(problem for _, problem in problems) else tuple(value)
 
     def rest(self) -> dict[str, Any]:
-        """Everything that nobody took."""
+        """Return every key that was not taken."""
         return {key: value for key, value in self.values.items() if key not in self.taken}
 
     def refuse_rest(self) -> None:

@@ -42,7 +42,7 @@ def result_url(url: str) -> str:
 
 
 def derived_result_url(broker: str) -> str:
-    """Where outcomes of jobs go unless told: what can store them does; of others, the caller is told."""
+    """Return where outcomes of jobs go by default: the broker if it can store them, else a reply to the caller."""
     return "rpc://" if scheme_of(broker) in {"amqp", "amqps"} else broker
 
 

@@ -96,7 +96,7 @@ class Actor:
         self.checks.append(Expectation(self.account, expected, seen.text, seen.ok))
 
     def expect_states(self, session_id: str, *states: str, reason: str | None = None) -> None:
-        """Its events tell of these states, in this order and no others between."""
+        """Expect events of these states, in this order and no others between."""
         name = self._created[session_id]["name"]
         self.expect(f"{name}: {_path(states, reason)}", lambda: self._seen_states(session_id, states, reason))
 
@@ -135,7 +135,7 @@ class Actor:
             seen = seen[: len(states)]
         right = tuple(seen) == tuple(states) and (reason is None or story.reason == reason)
         why = story.reason if len(seen) == len(story.states) else None
-        return Seen(_path(seen, why) or "nothing was told of it", right)
+        return Seen(_path(seen, why) or "no event of it came", right)
 
     def _seen_answer(self, session_id: str) -> Seen:
         from openai import OpenAIError

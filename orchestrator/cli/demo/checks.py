@@ -14,7 +14,7 @@ class Late(Exception):
 
 
 class Seen(NamedTuple):
-    """What somebody else said or showed, and whether it is what had to happen."""
+    """What another process said or showed, and whether it is what had to happen."""
 
     text: str
     ok: bool
@@ -88,5 +88,5 @@ class Deadline:
         self._over.wait(min(seconds, self.left()))
 
     def call_off(self) -> None:
-        """Whoever waits stops waiting."""
+        """End every wait for the deadline."""
         self._over.set()

@@ -18,7 +18,7 @@ from orchestrator.client import BrokerUnreachable, JobClient
 from orchestrator.settings.sockets import private_socket, socket_url
 from orchestrator.settings.urls import derived_result_url
 
-#: Seconds that a process has to be there, and to leave when told; told twice, the platform leaves at once.
+#: Seconds that a process has to be there, and to leave after a signal; after a second, the platform leaves at once.
 START, LEAVE, LEAVE_AT_ONCE = 30.0, 12.0, 5.0
 #: Seconds between two looks whether it is there, and for one answer of it.
 _LOOK, _ANSWER = 0.05, 2.0
@@ -109,7 +109,7 @@ def _process(
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C is ours: they are told to leave in their order
+            start_new_session=True,  # Ctrl-C is ours: we stop them in their order
         )
     try:
         yield process

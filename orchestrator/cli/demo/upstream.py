@@ -15,7 +15,7 @@ class SimulatorClient:
         self._http = httpx.Client(base_url=f"{url}/control", timeout=10, trust_env=False)
 
     def kill(self, handle: str) -> None:
-        """From now on nobody answers the chats of this session; on the provider's books it stays open."""
+        """Leave all chats of this session without an answer; on the provider's books it stays open."""
         fault = {"name": "dead", "session": handle, "operation": "chat"}
         self._http.post("/faults", json=fault).raise_for_status()
 

@@ -1,4 +1,4 @@
-"""Providers whose credentials do not fit what their driver sends: refused before anything is opened."""
+"""Providers with credentials that do not fit what their driver sends: refused before anything is opened."""
 
 from collections.abc import Iterator
 

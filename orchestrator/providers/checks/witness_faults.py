@@ -1,4 +1,4 @@
-"""A provider that is to be asked about the sessions of another must be there, and be able to tell."""
+"""A provider that is to be asked about the sessions of another must be there, and be able to answer."""
 
 from collections.abc import Iterator
 

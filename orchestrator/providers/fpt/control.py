@@ -112,7 +112,7 @@ class TemplateControl:
     async def _unlisted(self, handle: str | None, secret: Secret | None) -> Closed:
         table = self._options.list
         if table is None or handle is None:
-            raise CannotAsk("nothing tells whether it has ended")
+            raise CannotAsk("no answer shows whether it has ended")
         if handle in {read_text(item, table.handle) for item in await self.items(secret)}:
             raise NotClosed("it is still listed")
         return Closed(proof=f"{handle} is not listed after the close", closed_handle=handle)

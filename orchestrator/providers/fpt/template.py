@@ -48,7 +48,7 @@ from orchestrator.rules.values import Verdict
 
 
 class TemplateDriver:
-    """One platform whose calls are data."""
+    """One platform with calls that are data."""
 
     def __init__(self, name: str, card: Card, options: FptOptions, http: HttpClient) -> None:
         self.name = name
@@ -117,7 +117,7 @@ class TemplateDriver:
         ]
 
     async def aclose(self) -> None:
-        """The client is shared; whoever built it closes it."""
+        """Do nothing: the client is shared, and its builder closes it."""
 
     async def _find(self, order: Order) -> "_Found | NotPlaced":
         """What became of a lost open, by the surest way that the configuration offers."""
@@ -159,7 +159,7 @@ class TemplateDriver:
         url = found.read("endpoint_url") or self._options.endpoint_url
         if found.handle is None or url is None:
             missing = "handle" if found.handle is None else "endpoint"
-            raise OutcomeUnknown(f"it exists ({found.handle or order.name}), but its {missing} is not told")
+            raise OutcomeUnknown(f"it exists ({found.handle or order.name}), but its {missing} is not known")
         return Placed(
             handle=found.handle,
             endpoint=self._endpoint(order, url, found.read("endpoint_model")),

@@ -1,6 +1,6 @@
 """What is wrong with the calls of a template taken together, before a session could be lost by it.
 
-Each check is told one table and those that the configuration holds besides; it names key and remedy.
+Each check gets one table and those that the configuration holds besides; it names key and remedy.
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,13 +12,13 @@ from orchestrator.providers.port.driver import Life
 #: The key below the table, and what is wrong there.
 Said: TypeAlias = tuple[str, str]
 
-#: What the open must have told the platform before another call can address a session by it.
+#: What the open must have sent to the platform before another call can address a session by it.
 _OURS = frozenset({"name", "placement_id"})
 _ADDRESS = _OURS | {"handle"}
 _NOTHING_FINDS = (
     "nothing would find what it opened if its answer were lost: let status ask by {name}, or give names_create and "
     "list.name, or idempotent_open where the same open again is the same session; or accept with "
-    "lost_opens_need_an_operator that somebody must look each time"
+    "lost_opens_need_an_operator that an operator must look each time"
 )
 
 
@@ -89,21 +89,24 @@ def _lost(table: OpenTable, others: Mapping[str, Any]) -> Iterator[Said]:
     later = status.endpoint_url if status else None
     if status and "handle" not in status.placeholders:
         if not status.handle:
-            yield "handle", "is told by the open alone: give status.handle, or a lost open is never closed"
-        yield from _endpoint(later, others, "status tells", "status.endpoint_url")
+            yield (
+                "handle",
+                "is known from the open's answer alone: give status.handle, or a lost open is never closed",
+            )
+        yield from _endpoint(later, others, "status returns", "status.endpoint_url")
     elif others.get("names_create") and listed and listed.name:
-        yield from _endpoint(later, others, "list and status tell", "status.endpoint_url")
+        yield from _endpoint(later, others, "list and status return", "status.endpoint_url")
     else:
         if not others.get("idempotent_open") and not others.get("lost_opens_need_an_operator"):
             yield "url", _NOTHING_FINDS
-        yield from _endpoint(table.endpoint_url, others, "this answer tells", "its path here")
+        yield from _endpoint(table.endpoint_url, others, "this answer contains", "its path here")
 
 
-def _endpoint(told: str | None, others: Mapping[str, Any], who: str, where: str) -> Iterator[Said]:
-    if not told and not others.get("endpoint_url"):
+def _endpoint(path: str | None, others: Mapping[str, Any], what: str, where: str) -> Iterator[Said]:
+    if not path and not others.get("endpoint_url"):
         yield (
             "endpoint_url",
-            f"no endpoint is known from what {who}, so what was opened could never be used: give {where}, "
+            f"no endpoint is known from what {what}, so what was opened could never be used: give {where}, "
             "or endpoint_url of the provider",
         )
 

@@ -126,7 +126,7 @@ class CallTable(BaseModel):
 
 
 class AnswerTable(CallTable):
-    """A call whose answer shows a session."""
+    """A call with an answer that shows a session."""
 
     handle: JsonPath | None = None
     endpoint_url: JsonPath | None = None
@@ -195,7 +195,7 @@ class ListTable(CallTable):
     @field_validator("live_words")
     @classmethod
     def _with_status(cls, words: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-        reads = info.data.get("status", info)  # a path that is wrong tells its own fault
+        reads = info.data.get("status", info)  # a path that is wrong has its own fault
         if reads and not words:
             raise PydanticCustomError(
                 "missing",

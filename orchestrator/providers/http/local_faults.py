@@ -1,7 +1,7 @@
 """Which errors of the transport are faults of this machine: one table, read wherever a call failed.
 
 EHOSTUNREACH is not in it. Within a connect's deadline it means that a neighbour on the own segment did not answer: the
-gateway, or the host itself. Which of them, other providers tell (`rules/upstream/network.py`).
+gateway, or the host itself. Other providers show which of them (`rules/upstream/network.py`).
 """
 
 import errno

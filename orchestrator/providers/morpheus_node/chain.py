@@ -151,7 +151,7 @@ def asked_seconds(order: Order) -> int:
 
 
 def now_of(answer: Response) -> datetime:
-    """The node's own time, by which it judges ends; ours where it does not tell it."""
+    """Return the node's own time, by which it judges ends; ours where it does not send one."""
     try:
         told = parsedate_to_datetime(answer.headers["date"])
     except (KeyError, ValueError, TypeError):

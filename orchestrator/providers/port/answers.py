@@ -114,7 +114,7 @@ def _until(value: str, now: datetime) -> float | None:
 
 
 class FirstEvent:
-    """Told an event stream chunk by chunk: has it said its first data line to the end?"""
+    """Read an event stream chunk by chunk, until its first data line is complete."""
 
     def __init__(self) -> None:
         self._line = b""

@@ -32,7 +32,7 @@ _LIVES: Mapping[str, Life] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Instance:
-    """One instance as the list tells it."""
+    """One instance as the list shows it."""
 
     id: str
     name: str

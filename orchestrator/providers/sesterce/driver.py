@@ -119,7 +119,7 @@ class SesterceDriver:
         return self._names.told_of(model, await self._control.list(secret))
 
     async def aclose(self) -> None:
-        """The client is shared; whoever built it closes it."""
+        """Do nothing: the client is shared, and its builder closes it."""
 
     # opening
 
@@ -151,7 +151,7 @@ class SesterceDriver:
             raise Misconfigured(found.said)
         self._not_anothers(order, found)
         if order.unwanted_rivals_sent_at:
-            raise ProviderFull(f"an open that nobody wants any more may yet start {found.id}")
+            raise ProviderFull(f"an open that is no longer wanted may yet start {found.id}")
         if found.life is Life.STOPPED:
             await self._control.start(order.secret, found.id, until - monotonic())
         elif not self._options.start_takes_running:

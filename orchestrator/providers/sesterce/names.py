@@ -31,7 +31,7 @@ class Names:
     def told_of(self, model: str, listed: Sequence[Instance]) -> str:
         """The instance that opens of this model would use. Raises what they would."""
         if self._creates:
-            raise CannotAsk("each open creates an instance of its own: only an open could tell")
+            raise CannotAsk("each open creates an instance of its own: only an open could show it")
         found = self.meant(model, listed)
         if found is None or found.life is Life.GONE:
             raise ModelMissing(f"no instance {self._options.instances.get(model, model)} is listed")

@@ -56,7 +56,7 @@ async def closed_or_ended(
 ) -> Closed:
     """A close; where its answer is no proof, or is lost, what the platform itself says of the session then.
 
-    `look` is told how the close failed, asks its status or list, and raises NotClosed where that says that it
+    `look` gets the failure of the close, asks for status or list, and raises NotClosed where that says that it
     lives, CannotAsk where there is neither. Raises what the close raised where nothing proves an end."""
     try:
         return await closing
