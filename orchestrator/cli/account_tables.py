@@ -83,7 +83,7 @@ def forecast(told: Json, now: datetime) -> list["RenderableType"]:
         ("overdraft", _money(told, "overdraft_allowed")),
         ("available", _money(told, "available")),
         ("burns per hour", _money(told, "burn_per_hour")),
-        ("funds end", when(told["funds_end_at"], now) or "not while things are as they are"),
+        ("funds end", when(told["funds_end_at"], now) or "not with the sessions that run now"),
         ("time left", None if left is None else span(left)),
         ("then stops", whose),
     ]

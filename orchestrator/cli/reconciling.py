@@ -29,7 +29,7 @@ def reconcile(
     max_share: Annotated[
         float | None, typer.Option(min=0, max=1, help="Touch up to this share of a provider's sessions.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Whatever the share: you have looked.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Touch any share, after you have looked.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Compare what lives at providers with what we know: adopt, close or end. Exit code 1 where anything
@@ -39,7 +39,7 @@ def reconcile(
     from orchestrator.flows.reports import leftovers
 
     if force and max_share is not None:
-        raise Misused("--force touches whatever the share, --max-share bounds it: give one")
+        raise Misused("--force allows any share, --max-share bounds it: give one")
     wish = Wish(dry_run=dry_run, max_share=1.0 if force else max_share)
     with services_here() as services:
         if provider is not None and provider not in services.drivers:

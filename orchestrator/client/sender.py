@@ -117,7 +117,9 @@ class JobClient:
         if found["status"] != "SUCCESS":
             return None
         if not isinstance(found["result"], Mapping):
-            raise JobBroken(f"what the result store has of job {task_id} is no outcome: is it ours alone?")
+            raise JobBroken(
+                f"the result store holds no outcome for job {task_id}, but something else: is it ours alone?"
+            )
         return dict(found["result"])
 
     @contextmanager

@@ -54,7 +54,7 @@ def upgrade(database: Database, revision: str = "head", say: Say = lambda _line:
         retry=tenacity.retry_if_exception(_stepped_back),
         stop=tenacity.stop_after_attempt(ATTEMPTS),
         wait=tenacity.wait_random(0.5, 1.5),
-        before_sleep=lambda _state: say("a table is in use: stepping back, to try again"),
+        before_sleep=lambda _state: say("a table is in use: released the locks, retrying"),
         reraise=True,
     )
     reached: str = retrying(_migrate, database, revision, say)

@@ -61,7 +61,7 @@ def _same_wallet(wallets: Sequence[tuple[ProviderConfiguration, str]]) -> Iterat
         elif wallet == theirs:
             yield Fault(
                 f"providers.{provider.name}.user",
-                f"is the wallet of providers.{other.name} too, under whichever address its node is reached: one "
+                f"is the wallet of providers.{other.name} too, whatever the address of its node: one "
                 "would close the other's sessions; drop one of them, or give it a node with a wallet of its own",
             )
 

@@ -15,7 +15,7 @@ def faults_of(configuration: Configuration) -> Iterator[Fault]:
         other = configuration.providers.get(card.witness)
         if other is None:
             known = ", ".join(sorted(set(configuration.providers) - {name})) or "there is no other"
-            yield Fault(f"providers.{name}.node", f"{card.witness} is no provider of this file: {known}")
+            yield Fault(f"providers.{name}.node", f"{card.witness} is not a provider of this file: {known}")
         elif other.driver != "morpheus-node":
             said = f"{card.witness} is of the driver {other.driver}: it must be a morpheus-node"
             yield Fault(f"providers.{name}.node", said)

@@ -65,12 +65,12 @@ def _of_both(table: StatusTable, others: Mapping[str, Any]) -> Iterator[Said]:
     known = {word.lower(): life for word, life in table.words.items()}
     both = sorted(word for word in live & known.keys() if known[word] in ENDED)
     if both:
-        yield "words", f"{both[0]} has ended here, and lives in list.live_words: it is one or the other"
+        yield "words", f"{both[0]} means ended here, and live in list.live_words: keep one"
     unlisted = sorted(known.keys() - live - {word for word in known if known[word] in (*ENDED, Life.UNKNOWN)})
     if live & known.keys() and unlisted:
         yield (
             "words",
-            f"{unlisted[0]} lives here, and is not in list.live_words: add it there, or it counts as gone",
+            f"{unlisted[0]} means live here, and is not in list.live_words: add it there, or it counts as gone",
         )
 
 

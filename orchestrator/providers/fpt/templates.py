@@ -73,7 +73,7 @@ class CallTable(BaseModel):
             if not _HEADER_NAME.fullmatch(name):
                 raise PydanticCustomError(
                     "header",
-                    "{name} is no name of a header: letters, digits and dashes are",
+                    "{name} is not a header's name: use letters, digits and dashes",
                     {"name": repr(name)},
                 )
             if not (text.isascii() and text.isprintable()):

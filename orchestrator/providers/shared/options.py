@@ -53,7 +53,7 @@ class Meaning(BaseModel):
             re.compile(pattern)
         except re.error as error:
             raise PydanticCustomError(
-                "pattern", "is no regular expression: {why}", {"why": str(error)}
+                "pattern", "is not a regular expression: {why}", {"why": str(error)}
             ) from error
         return pattern
 

@@ -18,7 +18,9 @@ _MILLISECONDS_ABOVE = 1e11
 
 def _json_path(path: str) -> str:
     if not _PATH.fullmatch(path):
-        raise PydanticCustomError("json_path", "is no path like data.items.0.id: {path}", {"path": path})
+        raise PydanticCustomError(
+            "json_path", "is not a path such as data.items.0.id: {path}", {"path": path}
+        )
     return path.removeprefix("$.")
 
 

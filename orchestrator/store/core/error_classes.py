@@ -45,7 +45,7 @@ OUTAGES: Mapping[ErrorClass, str] = {
     ErrorClass.NO_RIGHTS: "the database refuses this user: check its password and its grants",
     ErrorClass.MISSING: "there is no database of this name, or the path names no database file that can be opened",
     ErrorClass.CONTENDED: "the database is busy: locks or conflicts outlasted every retry",
-    ErrorClass.OWN_LIMIT: "this process waited in vain for one of its own database connections; the database is not"
+    ErrorClass.OWN_LIMIT: "this process got none of its own database connections in time; the database is not"
     " at fault",
 }
 

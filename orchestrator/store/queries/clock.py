@@ -166,7 +166,7 @@ class StoreClock:
 
     def _alone(self, engine: Engine, error: SQLAlchemyError) -> None:
         """Without the row, before its migration say, a process goes by what it measures itself."""
-        log.debug("what is known of the time cannot be read: %s", type(error).__name__)
+        log.debug("the known time cannot be read: %s", type(error).__name__)
         if self._trust is None:
             with engine.connect() as connection:
                 self._now(self._reading(connection))
