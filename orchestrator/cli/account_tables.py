@@ -22,7 +22,7 @@ _SOME = 5
 
 
 def show_result(account: Json) -> None:
-    """What a job made of an account."""
+    """Show what a job made of an account."""
     show(pairs(rows_of(account, datetime.now(UTC))))
 
 

@@ -37,7 +37,7 @@ def possible(entries: Sequence[dict[str, Any]]) -> list["RenderableType"]:
 
 
 def show_closed(result: dict[str, Any]) -> None:
-    """What a close made of a session, or of an orphan."""
+    """Show what a close made of a session, or of an orphan."""
     if not result.get("orphan"):
         from orchestrator.cli.session_tables import show_result
 
@@ -63,7 +63,7 @@ def show_closed(result: dict[str, Any]) -> None:
 
 
 def _found_over(session: dict[str, Any]) -> bool:
-    """Was it over already, or on its way there, and still is?"""
+    """Return whether it was over or stopping before the close, and still is."""
     is_over = session["state"] in {"stopping", "stopped", "failed"}
     return is_over and bool(session.get("found_state") == session["state"])
 

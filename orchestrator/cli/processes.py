@@ -38,7 +38,7 @@ def run_worker(pool: str | None) -> int:
 
 
 def run_scheduler() -> int:
-    """Ticks until it is stopped."""
+    """Tick until stopped."""
     return _scheduler(_checked())
 
 

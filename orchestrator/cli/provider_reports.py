@@ -60,7 +60,7 @@ class KnownProviders:
 
 
 def known_of(tx: "Transaction", secrets: "SecretStore") -> KnownProviders:
-    """Everything at one instant."""
+    """Read everything at one instant."""
     now = tx.now()
     return KnownProviders(
         rows={(row.provider, row.ref): row for row in tx.credentials.listed()},
@@ -161,7 +161,7 @@ def _alarm(alarm: Alarm) -> dict[str, Any]:
 
 
 def _balance(meter: Meter) -> dict[str, Any] | None:
-    """What the platform said when it was read last; None where it never was."""
+    """Return what the platform said when it was read last; None where it never was."""
     if meter.balance is None:
         return None
     return {

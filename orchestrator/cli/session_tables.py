@@ -91,7 +91,7 @@ def _about(alarm: Mapping[str, Any]) -> str:
 
 
 def show_result(session: dict[str, Any]) -> None:
-    """What a job made of a session."""
+    """Show what a job made of a session."""
     show(details(session, datetime.now(UTC)))
 
 

@@ -47,7 +47,7 @@ def names_of(arguments_of: Callable[..., Any]) -> Names:
 
 
 def misused(faults: Sequence[Fault], names: Names, options: Mapping[str, Any]) -> Exception:
-    """The faults of a request as usage; what came from a file is named by the file's own keys."""
+    """Return the faults of a request as usage; what came from a file is named by the file's own keys."""
     file = options.get("file")
     if file is not None:
         return Complaint("\n".join(f"{file}: {fault['loc']}: {fault['msg']}" for fault in faults), WRONG)

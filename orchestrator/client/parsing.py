@@ -25,7 +25,7 @@ _Fault: TypeAlias = dict[str, str]
 
 
 def parse(name: str, kwargs: Any) -> Request:
-    """The request, or Refusal(INVALID_REQUEST) with `faults`: `loc`, `msg` and `type` of each."""
+    """Return the request, or Refusal(INVALID_REQUEST) with `faults`: `loc`, `msg` and `type` of each."""
     job = JOBS.get(name)
     if job is None:
         raise Refusal(ErrorCode.INVALID_REQUEST, f"unknown job; known are {', '.join(JOBS)}", faults=[])
@@ -49,7 +49,7 @@ def digest(request: CreateSession) -> str:
 
 
 def fingerprint(request: Request | None, kwargs: Any) -> str | None:
-    """The same for the same arguments, however they are written and whether defaults are spelled out.
+    """Return the same for the same arguments, however they are written and whether defaults are spelled out.
 
     `request`: what these arguments were parsed to; None where they are invalid: then they count as they came. None for
     what cannot be written as JSON."""
@@ -62,7 +62,7 @@ def fingerprint(request: Request | None, kwargs: Any) -> str | None:
 
 
 def schema() -> dict[str, Any]:
-    """JSON Schema of all jobs: a property for each task's name."""
+    """Return JSON Schema of all jobs: a property for each task's name."""
     references, definitions = models_json_schema(
         [(job, "validation") for job in JOBS.values()], title="Jobs on the queue orchestrator.jobs"
     )

@@ -60,7 +60,7 @@ class AttachRequest(Part):
     ends_at: fields.Timestamp | None = None
 
     def as_attach(self) -> Attach:
-        """The snapshot that the rest of the system works with."""
+        """Return the snapshot that the rest of the system works with."""
         return Attach(
             endpoint_url=self.endpoint_url, secret_ref=self.secret_ref, model=self.model, ends_at=self.ends_at
         )

@@ -72,7 +72,7 @@ class JobClient:
         return task_id
 
     def wait(self, task_id: str, timeout: float) -> dict[str, Any] | None:
-        """The outcome, or None where there is none after `timeout` seconds. Raises JobBroken."""
+        """Return the outcome, or None where there is none after `timeout` seconds. Raises JobBroken."""
         give_up_at = time.monotonic() + timeout
         pause = _FIRST_LOOK
         with self._reaching_the_broker():

@@ -116,7 +116,7 @@ def card(_options: AimlapiOptions) -> Card:
 
 
 def _names(entry: Mapping[str, Any]) -> set[str]:
-    """The id and every alias; where the aliases stand differs between types of models."""
+    """Return the id and every alias; where the aliases stand differs between types of models."""
     info = entry.get("info")
     given = [entry.get("aliases"), info.get("aliases") if isinstance(info, Mapping) else None]
     aliases = (alias for some in given if isinstance(some, Sequence) for alias in some)

@@ -110,7 +110,7 @@ def load_settings() -> Settings:
 
 
 def unknown_variables(configuration: Configuration, environ: Mapping[str, str] = os.environ) -> list[Fault]:
-    """Variables with our prefix that nothing reads: most likely misspelt. Their values are not shown.
+    """Return variables with our prefix that nothing reads: most likely misspelt. Their values are not shown.
 
     One that the configuration refers to is a secret, whatever its name."""
     known = {f"{PREFIX}{field.upper()}" for field in Settings.model_fields}

@@ -47,7 +47,7 @@ def read_policy(table: Table, base: Policy) -> Policy:
 
 
 def read_plans(table: Table) -> Mapping[str, Plan]:
-    """The built-in plans, changed and joined by those of the file."""
+    """Return the built-in plans, changed and joined by those of the file."""
     plans = dict(BUILT_IN_PLANS)
     for name, below in table.tables():
         if not name.strip():

@@ -12,7 +12,7 @@ LONGEST_PATH = 100
 
 
 def private_socket(data_dir: Path) -> Path:
-    """The socket of the Valkey that belongs to `data_dir`. Raises ValueError where there can be none."""
+    """Return the socket of the Valkey that belongs to `data_dir`. Raises ValueError where there can be none."""
     directory = data_dir.expanduser().absolute()
     return _fitting(directory / "valkey.sock") or _short(directory)
 

@@ -95,7 +95,7 @@ class Transaction:
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
-        """What happens inside is undone if it raises; the transaction goes on."""
+        """Undo what happens inside if it raises; the transaction goes on."""
         self.flush()  # events of what came before must not be undone with the inside
         due = set(self.due)
         try:
@@ -113,5 +113,5 @@ class Transaction:
         self.outbox.flush()
 
     def _decided_at(self) -> datetime:
-        """The instant on which this transaction decides: the last that it read."""
+        """Return the instant on which this transaction decides: the last that it read."""
         return self._now or self.now()

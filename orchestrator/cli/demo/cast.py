@@ -25,7 +25,7 @@ PRICE_OF_BLOCK = Decimal(PRICE_PER_NODE_HOUR) * BLOCK_SECONDS / 3600
 
 
 def models() -> list[dict[str, Any]]:
-    """The catalog, as the job `model.put` takes it."""
+    """Return the catalog, as the job `model.put` takes it."""
     common = {"type": "LLM", "price_per_node_hour": PRICE_PER_NODE_HOUR, "currency": CURRENCY}
     tuned, base = "Instruction-tuned", "Pre-trained"
     return [

@@ -77,7 +77,7 @@ class Deadline:
         self._over = threading.Event()
 
     def left(self) -> float:
-        """Seconds; 0 once it has passed or was called off."""
+        """Return seconds; 0 once it has passed or was called off."""
         return 0.0 if self._over.is_set() else max(0.0, self._seconds - self.elapsed())
 
     def elapsed(self) -> float:

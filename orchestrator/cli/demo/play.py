@@ -50,7 +50,7 @@ def run_demo(as_json: bool, scenes: Sequence[Scene] = SCENES, play_seconds: floa
 def perform(
     scenes: Sequence[Scene], world: World, screen: Screen, last_words: float = LAST_WORDS
 ) -> list[Expectation]:
-    """Every scene on a thread of its own, until all are over or the deadline has passed."""
+    """Play every scene on a thread of its own, until all are over or the deadline has passed."""
     actors = [Actor(scene.account, world) for scene in scenes]
     threads = [_begin(scene, actor) for scene, actor in zip(scenes, actors, strict=True)]
     try:

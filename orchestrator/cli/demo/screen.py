@@ -90,7 +90,7 @@ class LiveScreen(PlainScreen):
 
 
 def screen_for(as_json: bool) -> Screen:
-    """The one that suits standard output."""
+    """Return the one that suits standard output."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a tick that a terminal cannot show must not end the play
     if as_json:

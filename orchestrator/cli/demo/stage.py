@@ -40,7 +40,7 @@ class Stage:
 
 @contextmanager
 def set_stage(directory: Path) -> Iterator[Stage]:
-    """Both processes up, the platform answering; both gone afterwards."""
+    """Start both processes, wait until the platform answers, and end both afterwards."""
     data = directory / "data"
     socket = private_socket(data)
     with _simulator(directory) as url:
@@ -136,7 +136,7 @@ def _end_valkey(socket: Path) -> None:
 
 
 def _answers(stage: Stage) -> bool:
-    """Does a worker take jobs? A refusal is an answer too."""
+    """Return whether a worker takes jobs. A refusal is an answer too."""
     with JobClient(stage.broker_url, stage.result_url) as client:
         try:
             return client.call("orchestrator.session.ping", {"session_id": "nobody"}, _ANSWER) is not None

@@ -20,12 +20,12 @@ class SimulatorClient:
         self._http.post("/faults", json=fault).raise_for_status()
 
     def session(self, handle: str) -> dict[str, Any] | None:
-        """A session as the provider has it on record."""
+        """Return a session as the provider has it on record."""
         sessions = self._http.get("/sessions").raise_for_status().json()
         return next((session for session in sessions if session["id"] == handle), None)
 
     def view(self) -> ProviderView:
-        """The whole play, as the providers saw it."""
+        """Return the whole play, as the providers saw it."""
         report = self._http.get("/report").raise_for_status().json()
         return ProviderView(**{field.name: report[field.name] for field in fields(ProviderView)})
 

@@ -73,7 +73,7 @@ class Watch:
         self._thread.start()
 
     def wait(self, session_id: str, enough: Callable[[Story], bool], deadline: Deadline) -> Story:
-        """Its story, once there is enough of it, or as it is at the deadline."""
+        """Return its story, once there is enough of it, or as it is at the deadline."""
         with self._changed:
             while not enough(self._story(session_id)) and deadline.left() > 0:
                 self._changed.wait(min(_LOOK, deadline.left()))
@@ -81,7 +81,7 @@ class Watch:
             return Story(list(story.states), story.reason)
 
     def news(self) -> Sequence[News]:
-        """What came since the last call."""
+        """Return what came since the last call."""
         with self._changed:
             news, self._news = self._news, []
         return news

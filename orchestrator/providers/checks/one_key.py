@@ -11,7 +11,7 @@ from orchestrator.settings import Configuration, Fault, ProviderConfiguration, S
 
 
 def faults_of(configuration: Configuration, secrets: SecretStore) -> list[Fault]:
-    """All of them. Secrets that are not on this machine are left to those who have them."""
+    """Yield every fault. Secrets that this machine lacks are left to the machines that have them."""
     cards = cards_of(configuration)
     one_session = [
         configuration.providers[name] for name, card in cards.items() if card.exclusive_credentials
@@ -67,7 +67,7 @@ def _same_wallet(wallets: Sequence[tuple[ProviderConfiguration, str]]) -> Iterat
 
 
 def _address(base_url: str) -> str:
-    """However it is written: names of hosts have no case, and a scheme has a port of its own."""
+    """Return the address in one form: names of hosts have no case, and a scheme has a port of its own."""
     try:
         return str(httpx.URL(base_url)).rstrip("/")
     except httpx.InvalidURL:  # no host can be reached there; its first call says so

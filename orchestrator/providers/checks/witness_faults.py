@@ -7,7 +7,7 @@ from orchestrator.settings import Configuration, Fault
 
 
 def faults_of(configuration: Configuration) -> Iterator[Fault]:
-    """All of them."""
+    """Yield every fault."""
     cards = cards_of(configuration)
     for name, card in cards.items():
         if card.witness is None:

@@ -58,7 +58,7 @@ class AttachDriver:
         )
 
     async def open(self, order: Order) -> Placed:
-        """One look: what may become alive is placed, and the first good ping is the proof."""
+        """Look once: what may become alive is placed, and the first good ping is the proof."""
         placed = self._placed(order)
         if placed.ends_at is not None and placed.ends_at <= (order.now or datetime.now(UTC)):
             raise Refused(f"the declared end has passed: {placed.ends_at:%Y-%m-%d %H:%M:%S} UTC")

@@ -65,7 +65,7 @@ class TemplateDriver:
         return self._placed(order, _found(order, body, self._control.opening))
 
     async def resolve(self, order: Order, *, close: bool) -> Placed | NotPlaced:
-        """Never says Refused: what refuses now may have opened before."""
+        """Never say Refused: what refuses now may have opened before."""
         try:
             found = await self._find(order)
             if isinstance(found, NotPlaced):
@@ -120,7 +120,7 @@ class TemplateDriver:
         """Do nothing: the client is shared, and its builder closes it."""
 
     async def _find(self, order: Order) -> "_Found | NotPlaced":
-        """What became of a lost open, by the surest way that the configuration offers."""
+        """Return what became of a lost open, by the surest way that the configuration offers."""
         status, listed = self._options.status, self._options.list
         if status is not None and status.placeholders <= values_of_order(order).keys():
             return await self._find_by_status(status, order, order.handle)

@@ -23,7 +23,7 @@ _NOTHING_FINDS = (
 
 
 def faults_of(table: CallTable, others: Mapping[str, Any]) -> list[Said]:
-    """Everything at once. `others`: the options that are known to be well formed by now."""
+    """Yield every fault. `others`: the options that are known to be well formed by now."""
     match table:
         case StatusTable():
             return [*_unaddressed(table, others), *_words(table, others), *_of_both(table, others)]
@@ -59,7 +59,7 @@ def _words(table: StatusTable, others: Mapping[str, Any]) -> Iterator[Said]:
 
 
 def _of_both(table: StatusTable, others: Mapping[str, Any]) -> Iterator[Said]:
-    """A list and a status that speak the same language must agree about its words."""
+    """Yield words on which the list and the status disagree, where both use the same ones."""
     listed = others.get("list")
     live = {word.lower() for word in listed.live_words} if listed else set()
     known = {word.lower(): life for word, life in table.words.items()}
@@ -84,7 +84,7 @@ def _nameless(table: OpenTable, others: Mapping[str, Any]) -> Iterator[Said]:
 
 
 def _lost(table: OpenTable, others: Mapping[str, Any]) -> Iterator[Said]:
-    """The way that the driver goes to a lost open must lead to what can be used and closed."""
+    """Yield what keeps the driver from finding a lost open, and from using or closing it."""
     status, listed = others.get("status"), others.get("list")
     later = status.endpoint_url if status else None
     if status and "handle" not in status.placeholders:

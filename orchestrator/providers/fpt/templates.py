@@ -110,7 +110,7 @@ class CallTable(BaseModel):
     def call(
         self, base_url: str, values: Mapping[str, Any], secret: Secret | None, timeout_seconds: float
     ) -> Call:
-        """The request; `values` hold every placeholder that it uses."""
+        """Return the request; `values` hold every placeholder that it uses."""
         quoted = {name: quote(str(value), safe="") for name, value in values.items()}
         in_headers = {**values, "secret": secret.value if secret else ""}
         return Call(
@@ -164,7 +164,7 @@ class StatusTable(AnswerTable):
         return words
 
     def life(self, body: Any) -> tuple[Life, str]:
-        """What the answer says, and the word it said it with."""
+        """Return what the answer says, and the word it said it with."""
         word = str(read_path(body, self.status))
         lives = {known.lower(): life for known, life in self.words.items()}
         return lives.get(word.lower(), Life.UNKNOWN), word
@@ -208,7 +208,7 @@ class ListTable(CallTable):
         return words
 
     def live(self, body: Any) -> list[Any] | None:
-        """The items that are live; None where the answer has no list."""
+        """Return the items that are live; None where the answer has no list."""
         items = read_path(body, self.items)
         if not isinstance(items, list) or any(read_text(item, self.handle) is None for item in items):
             return None
@@ -224,7 +224,7 @@ class ListTable(CallTable):
 
 
 def values_of_order(order: Order) -> dict[str, Any]:
-    """The values of placeholders; the handle only where a candidate is known."""
+    """Return the values of placeholders; the handle only where a candidate is known."""
     values = {
         "placement_id": order.placement_id,
         "name": order.name,

@@ -165,7 +165,7 @@ class HttpClient:
             self._own.watch.end()
 
     async def _failure(self, call: Call, begun: float, error: Exception) -> NotSent | NoAnswer:
-        """What is known of the request, and whether this machine is at fault."""
+        """Return what is known of the request, and whether this machine is at fault."""
         if isinstance(error, TimeoutError):
             failure: NotSent | NoAnswer = Unanswered(f"no answer within {call.timeout_seconds:.3g} s")
         else:

@@ -76,7 +76,7 @@ class MorpheusDriver:
         return replace(placed, ended_handle=ended)
 
     async def resolve(self, order: Order, *, close: bool) -> Placed | NotPlaced:
-        """Never says Refused but for want of bids: what refuses now may have opened before."""
+        """Never say Refused but for want of bids: what refuses now may have opened before."""
         try:
             if close or order.options.get("bid_id"):
                 closed = await self._close(_needed(order.secret), order.send_by)

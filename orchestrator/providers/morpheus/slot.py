@@ -61,7 +61,7 @@ class Slot:
         return await self._post("pingsession", secret, timeout_seconds)
 
     async def look(self, secret: Secret | None, timeout_seconds: float) -> None:
-        """Are the calls there? A GET changes nothing: it is refused (405) where they are, unknown where they are not.
+        """Find out whether the calls exist. A GET changes nothing: 405 where they do, unknown where they do not.
         Raises CallsRetired, CredentialRefused or NotSent."""
         call = Call(
             method="GET",
@@ -98,7 +98,7 @@ def says_no_session(answer: Response) -> bool:
 
 
 def native_probe(answer: Response, target: Target, rules: Sequence[Rule] = ()) -> Probe:
-    """The native ping's answer as a verdict; `rules` say what errors of the call itself mean."""
+    """Return the native ping's answer as a verdict; `rules` say what errors of the call itself mean."""
     body = _body(answer)
     verdict, foreign = _NATIVE.get(str(body.get("status")), Verdict.TRANSIENT), None
     if answer.status != 200:

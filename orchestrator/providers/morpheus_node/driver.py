@@ -87,7 +87,7 @@ class MorpheusNodeDriver:
         )
 
     async def resolve(self, order: Order, *, close: bool) -> Placed | NotPlaced:
-        """Never says Refused: what refuses to list now may have opened before."""
+        """Never say Refused: what refuses to list now may have opened before."""
         try:
             found = await self._wallet.find(order, close=close)
             if isinstance(found, NotPlaced):
@@ -216,7 +216,7 @@ class MorpheusNodeDriver:
 
 
 def _end(session_id: str, seen: ChainSession | None, now: datetime) -> Closed | None:
-    """How it ended, as the chain has it; None while it is live."""
+    """Return how it ended, as the chain has it; None while it is live."""
     if seen is None:
         return Closed(proof="the node says session not found", nothing_was_open=True)
     ended = seen.ended(now)

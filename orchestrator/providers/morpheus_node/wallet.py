@@ -77,13 +77,14 @@ class Wallet:
         return self.is_anothers(session) if session else None
 
     def is_anothers(self, session: ChainSession) -> str | None:
-        """Why a session of this node is not of the configured wallet; None where it is, or the node does not say."""
+        """Return why a session of this node is not of the configured wallet; None where it is, or the node does not
+        say."""
         if session.user.lower() in ("", self._options.user.lower()):
             return None
         return f"user is {self._options.user}, and the node opens sessions for {brief(session.user)}: none is listed"
 
     async def sessions(self, secret: Secret | None) -> tuple[Sequence[ChainSession], datetime]:
-        """The wallet's sessions, oldest first: appended ones shift no page that was read."""
+        """Return the wallet's sessions, oldest first: appended ones shift no page that was read."""
         found: dict[str, ChainSession] = {}
         offset = 0
         for _ in range(self._options.list_pages):

@@ -11,7 +11,7 @@ class ChecksKey(Protocol):
     """A driver of a platform that can say, at no cost, whether it accepts a key."""
 
     async def check(self, secret: Secret | None) -> str:
-        """What works, in a few words. Raises CredentialRefused, or any other ProviderError."""
+        """Return what works, in a few words. Raises CredentialRefused, or any other ProviderError."""
 
 
 @runtime_checkable
@@ -19,7 +19,7 @@ class ListsModels(Protocol):
     """A driver that opens sessions on a platform that can say beforehand whether it has a model."""
 
     async def lists(self, model: str, secret: Secret | None) -> str:
-        """How it is listed, in a few words. Raises ModelMissing, or any other ProviderError."""
+        """Return how it is listed, in a few words. Raises ModelMissing, or any other ProviderError."""
 
 
 @runtime_checkable
@@ -37,4 +37,4 @@ class HasBalance(Protocol):
     low_balance_below: Decimal  # below this amount operators want to know
 
     async def balance(self, secret: Secret | None) -> Balance:
-        """What is left on the account of this credential. Raises Refused, NotSent or Throttled."""
+        """Return what is left on the account of this credential. Raises Refused, NotSent or Throttled."""

@@ -86,7 +86,7 @@ def _cleaned(value: Any) -> Any:
 
 
 def retry_after(value: str | None, now: datetime) -> float | None:
-    """Seconds to rest: given as seconds or as an HTTP date, clamped; None where it cannot be read."""
+    """Return seconds to rest: given as seconds or as an HTTP date, clamped; None where it cannot be read."""
     if value is None:
         return None
     seconds = _seconds(value)

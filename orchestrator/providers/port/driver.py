@@ -239,16 +239,16 @@ class Driver(Protocol):
         Raises OutcomeUnknown where it is still not known, and what `open` raises."""
 
     async def probe(self, target: Target) -> Probe:
-        """The minimal ping. Never raises for what the platform does: every fault is a verdict."""
+        """Send the minimal ping. Never raise for what the platform does: every fault is a verdict."""
 
     async def status(self, target: Target) -> Status:
-        """What the platform itself says; Life.UNKNOWN where it cannot be asked or did not answer."""
+        """Return what the platform itself says; Life.UNKNOWN where it cannot be asked or did not answer."""
 
     async def close(self, target: Target) -> Closed:
         """End it. What is already gone is closed. Raises NotClosed where there is no proof."""
 
     async def list(self, secret: Secret | None) -> Sequence[Listed]:
-        """Everything live under this credential. Raises CannotAsk, NotSent, OutcomeUnknown."""
+        """Return everything live under this credential. Raises CannotAsk, NotSent, OutcomeUnknown."""
 
     async def aclose(self) -> None:
         """Give back the connections."""

@@ -141,7 +141,7 @@ LONGEST, LONGEST_CODE, MOST_CODES, DEEPEST = 2000, 100, 20, 8
 
 
 def verdict_of(answer: Response, rules: Sequence[Rule] = ()) -> Verdict:
-    """What an answer says that is not a success."""
+    """Return what an answer says that is not a success."""
     fault, status = read_fault(answer), effective_status(answer)
     known = _fitting((*rules, *SHARED_RULES), fault, status)
     if known is not None:
@@ -177,7 +177,7 @@ def names_expiry(text: str) -> bool:
 
 
 def effective_status(answer: Response) -> int:
-    """The status that counts: the embedded one, where a 200 or a 500 wraps an upstream error."""
+    """Return the status that counts: the embedded one, where a 200 or a 500 wraps an upstream error."""
     if answer.status == 200 and has_error(answer):
         return _embedded(read_fault(answer)) or 500
     if answer.status == 500:
@@ -209,7 +209,7 @@ def _bounded(fault: UpstreamFault, hidden: Sequence[str]) -> UpstreamFault:
 
 
 def describe(answer: Response) -> str:
-    """One line for people, without secrets."""
+    """Return one line for people, without secrets."""
     fault = read_fault(answer)
     said = ": ".join(part for part in (fault.codes[0] if fault.codes else "", fault.message) if part)
     return brief(f"HTTP {answer.status} {said or _appearance(answer)}", answer.hidden)

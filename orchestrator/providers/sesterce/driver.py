@@ -72,7 +72,7 @@ class SesterceDriver:
         return await self._created(order, listed, until)
 
     async def resolve(self, order: Order, *, close: bool) -> Placed | NotPlaced:
-        """Never says Refused of what may run: only a deployment that failed and was ended is one."""
+        """Never say Refused of what may run: only a deployment that failed and was ended is one."""
         if self._options.on_open == "attach":
             return NotPlaced(proof="attaching opens nothing") if close else await self.open(order)
         try:
@@ -124,7 +124,7 @@ class SesterceDriver:
     # opening
 
     async def _attached(self, order: Order, listed: Sequence[Instance], until: float) -> Placed:
-        """Changes nothing, so that whatever goes wrong is definite."""
+        """Change nothing, so that whatever goes wrong is definite."""
         while True:
             found = self._names.meant(order.model, listed)
             if found is None or found.life is Life.GONE:
@@ -159,7 +159,7 @@ class SesterceDriver:
         return await self._ready(order, found.id, until)
 
     async def _created(self, order: Order, listed: Sequence[Instance], until: float) -> Placed:
-        """Looks for the name first: the same order, sent again, must not create a second one."""
+        """Look for the name first: the same order, sent again, must not create a second one."""
         found = self._names.begun(order, listed)
         if found is not None:
             return await self._ready(order, found.id, until)

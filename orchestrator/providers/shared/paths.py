@@ -28,7 +28,7 @@ JsonPath = Annotated[str, AfterValidator(_json_path)]
 
 
 def read_path(body: Any, path: str | None) -> Any:
-    """What the path points to; None where there is nothing."""
+    """Return what the path points to; None where there is nothing."""
     for part in path.split(".") if path else ():
         if isinstance(body, Mapping):
             body = body.get(part)
@@ -47,7 +47,7 @@ def read_text(body: Any, path: str | None) -> str | None:
 
 
 def read_time(body: Any, path: str | None) -> datetime | None:
-    """Unix seconds or milliseconds, or ISO 8601; without a zone it is UTC. None where it is neither."""
+    """Return unix seconds or milliseconds, or ISO 8601; without a zone it is UTC. None where it is neither."""
     value = read_path(body, path)
     try:
         if isinstance(value, str) and not value.replace(".", "", 1).isdecimal():

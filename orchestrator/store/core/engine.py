@@ -20,7 +20,7 @@ _QUOTED = re.compile(r': ".*"')
 
 
 def open_engine(url: str, pool_size: int) -> Engine:
-    """The engine for this URL; it connects with its first use. No error of it repeats a value of a row."""
+    """Return the engine for this URL; it connects with its first use. No error of it repeats a value of a row."""
     sqlite = make_url(url).get_backend_name() == "sqlite"
     engine = _sqlite(url, pool_size) if sqlite else _postgresql(url, pool_size)
     event.listen(engine, "handle_error", _hush)
@@ -100,7 +100,7 @@ def _hush(context: ExceptionContext) -> None:
 
 
 def _replace_read_only_connection(context: ExceptionContext) -> None:
-    """A connection that only reads never writes, though the server may by now: the next attempt makes another."""
+    """Replace a connection that only reads: the server may accept writes by now, on a new connection."""
     cause = context.original_exception
     if getattr(cause, "sqlstate", None) in _READ_ONLY or str(cause) in _READ_ONLY:
         context.is_disconnect = True

@@ -20,13 +20,13 @@ class Alarms:
         self._connection = connection
 
     def listed(self) -> Sequence[Alarm]:
-        """Every alarm that stands."""
+        """Return every alarm that stands."""
         return [
             snapshot(Alarm, row) for row in self._connection.execute(select(ALARMS).order_by(ALARMS.c.scope))
         ]
 
     def raise_(self, alarm: Alarm) -> bool:
-        """It stands from now on; False where it stood already and was only seen again."""
+        """Open the alarm; False where it was open already, and was only seen again."""
         dialect = postgresql if self._connection.dialect.name == "postgresql" else sqlite
         statement = dialect.insert(ALARMS).values(**values_of(alarm)).on_conflict_do_nothing()
         if self._connection.execute(statement.returning(ALARMS.c.scope)).first() is not None:
@@ -35,7 +35,7 @@ class Alarms:
         return False
 
     def end(self, scopes: Collection[str]) -> set[str]:
-        """It is well again; return those that did stand."""
+        """End the alarms of these scopes; return the scopes that had one."""
         if not scopes:
             return set()
         gone = delete(ALARMS).where(ALARMS.c.scope.in_(sorted(scopes))).returning(ALARMS.c.scope)
@@ -47,7 +47,7 @@ class Alarms:
         return [snapshot(Alarm, row) for row in self._connection.execute(gone)]
 
     def keys_refusing(self, provider: str, model_id: str) -> set[str]:
-        """The credentials of `provider` that take no new placement of this model now."""
+        """Return the credentials of `provider` that take no new placement of this model now."""
         query = select(ALARMS.c.credential).where(
             ALARMS.c.kind == AlarmKind.MODEL_PAUSED,
             ALARMS.c.provider == provider,

@@ -36,7 +36,7 @@ SESSIONS = table_of(SessionRow)
 
 
 def scope_of(provider: str, credential: str | None = None) -> str:
-    """The key of a brake."""
+    """Return the key of a brake."""
     return f"provider:{provider}" if credential is None else f"credential:{provider}:{credential}"
 
 
@@ -47,16 +47,16 @@ class Brakes:
         self._connection = connection
 
     def all(self) -> Sequence[Brake]:
-        """Every brake, by scope: those that hold, and those that have expired and were not forgotten yet."""
+        """Return every brake, by scope: those that hold, and those that have expired and were not forgotten yet."""
         return self._found(select(BRAKES).order_by(BRAKES.c.scope))
 
     def holding(self, now: datetime) -> Sequence[Brake]:
-        """Every brake that holds, by scope."""
+        """Return every brake that holds, by scope."""
         holds = BRAKES.c.expired_at.is_(None), BRAKES.c.until > now
         return self._found(select(BRAKES).where(*holds).order_by(BRAKES.c.scope))
 
     def at(self, provider: str, credential: str | None) -> Sequence[Brake]:
-        """What holds, or has expired, where a session is served: the provider's, its credential's."""
+        """Return what holds, or has expired, where a session is served: the provider's, its credential's."""
         scopes = [scope_of(provider)] + ([scope_of(provider, credential)] if credential else [])
         return self._found(select(BRAKES).where(BRAKES.c.scope.in_(scopes)).order_by(BRAKES.c.scope))
 
@@ -69,7 +69,7 @@ class Brakes:
         judged: datetime | None,
         gone_counts: bool,
     ) -> Health:
-        """Who is ill there, and how many of the others are well.
+        """Return who is ill there, and how many of the others are well.
 
         `since`: an answer and a death count from then on. `judged`: doubts that began by then count no more.
         `gone_counts`: a first GONE is a doubt; else it is the platform's own word."""
@@ -86,7 +86,7 @@ class Brakes:
         return Health(well=well, doubtful=doubtful, died=died)
 
     def recovery(self, brake: Brake) -> Recovery:
-        """What has become of those that it holds."""
+        """Return what has become of those that it holds."""
         there, _ = _at(brake.provider, brake.credential)
         answered = not_(IN_DOUBT), SESSIONS.c.last_alive_at > brake.since
         return Recovery(
@@ -129,14 +129,14 @@ class Brakes:
         return self._connection.execute(statement.returning(BRAKES.c.scope)).first() is not None
 
     def succeeded(self, scope: str, recovered: int) -> Brake | None:
-        """So many more sessions in doubt answered; return the brake as it is now, locked, where there is one."""
+        """Count more sessions in doubt that answered; return the brake as it is now, locked, where there is one."""
         counted = update(BRAKES).where(BRAKES.c.scope == scope)
         counted = counted.values(successes=BRAKES.c.successes + recovered)
         row = self._connection.execute(counted.returning(BRAKES)).first()
         return snapshot(Brake, row) if row else None
 
     def expire(self, brake: Brake, now: datetime) -> bool:
-        """Its time is over. False where it no longer holds."""
+        """Mark the brake as expired. False where it no longer holds."""
         mine = BRAKES.c.scope == brake.scope, BRAKES.c.since == brake.since, BRAKES.c.expired_at.is_(None)
         return self._connection.execute(update(BRAKES).where(*mine).values(expired_at=now)).rowcount == 1
 
@@ -178,7 +178,7 @@ class Brakes:
 
 
 def _at(provider: str, credential: str | None) -> tuple[list[ColumnElement[bool]], list[ColumnElement[bool]]]:
-    """Sessions that are served there, and placements there."""
+    """Return sessions that are served there, and placements there."""
     there, placed = [SESSIONS.c.provider == provider], [PLACEMENTS.c.provider == provider]
     if credential is not None:
         there.append(SESSIONS.c.credential == credential)

@@ -34,7 +34,7 @@ class Leases:
         self._connection.execute(mine.values(holder=""))
 
     def last_seen(self, name: str) -> datetime | None:
-        """When a holder of this lease last said that it is alive."""
+        """Return when a holder of this lease last said that it is alive."""
         at: datetime | None = self._connection.execute(
             select(LEASES.c.at).where(LEASES.c.name == name)
         ).scalar()

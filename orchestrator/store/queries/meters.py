@@ -50,7 +50,7 @@ class Meters:
         return bool(row.balance_is_low)
 
     def listed(self) -> Sequence[Meter]:
-        """All meters, by provider."""
+        """Return all meters, by provider."""
         query = select(METERS).order_by(METERS.c.provider)
         return [snapshot(Meter, row) for row in self._connection.execute(query)]
 

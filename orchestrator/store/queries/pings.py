@@ -129,7 +129,7 @@ class Pings:
         return runs
 
     def some_running(self, provider: str, now: datetime) -> Placement | None:
-        """The placement of one session that runs there and is not to be stopped within a minute."""
+        """Return the placement of one session that runs there and is not to be stopped within a minute."""
         lasts = or_(SESSIONS.c.stop_at.is_(None), SESSIONS.c.stop_at > now + timedelta(minutes=1))
         query = (
             select(PLACEMENTS)

@@ -48,7 +48,8 @@ class Queues:
     def models_waiting(
         self, session: Session, places: Mapping[str, int | None], *, ahead_of: Session | None = None
     ) -> set[tuple[str, str]]:
-        """(provider, model) of other sessions in this session's account that wait for a provider that it would take.
+        """Return (provider, model) of other sessions in this session's account that wait for a provider that it would
+        take.
 
         `places`: these providers, and the most nodes that each allows; None: any. A session that waits for one
         certain key waits for no other. `ahead_of`: a queued session; only those count that came before it."""
@@ -76,12 +77,12 @@ class Queues:
         return {(row.provider, row.model_id) for row in self._connection.execute(union_all(*each))}
 
     def of_account(self, account_id: str) -> Sequence[Session]:
-        """An account's queued sessions, first come first."""
+        """Return an account's queued sessions, first come first."""
         query = select(_SESSIONS).where(_queued(account_id)).order_by(_SESSIONS.c.queued_at, _SESSIONS.c.id)
         return [snapshot(Session, row) for row in self._connection.execute(query)]
 
     def position(self, session: Session) -> int:
-        """1 for the first in its account's queue."""
+        """Return 1 for the first in its account's queue."""
         mine = _queued(session.account_id)
         query = select(func.count()).where(mine, came_before(session))
         return int(self._connection.execute(query).scalar_one()) + 1
@@ -150,19 +151,19 @@ class Queues:
         return found
 
     def first_held_up(self, account_id: str) -> Session | None:
-        """The first in an account's queue that waits for the account itself."""
+        """Return the first in an account's queue that waits for the account itself."""
         here = _SESSIONS.c.queue_reason.is_distinct_from(ELSEWHERE)
         mine = select(_SESSIONS).where(_queued(account_id), here)
         row = self._connection.execute(mine.order_by(_SESSIONS.c.queued_at, _SESSIONS.c.id).limit(1)).first()
         return snapshot(Session, row) if row else None
 
     def let_look(self, ids: Sequence[str], now: datetime) -> None:
-        """These look again."""
+        """Let these look again."""
         if ids:
             self._make_admissible(_SESSIONS.c.id.in_(ids), now)
 
     def due_to_be_admitted(self, now: datetime, limit: int) -> Sequence[tuple[str, str]]:
-        """Queued sessions that may look again, round-robin across accounts, first come first within one."""
+        """Return queued sessions that may look again, round-robin across accounts, first come first within one."""
         query = (
             select(_SESSIONS.c.id, _SESSIONS.c.account_id)
             .join(_ACCOUNTS, _ACCOUNTS.c.id == _SESSIONS.c.account_id)

@@ -45,7 +45,7 @@ def _group(row: str) -> str:
 
 
 def _since(row: str, dialect: str) -> str:
-    """The whole second in which it began to run."""
+    """Return the whole second in which it began to run."""
     if dialect == "sqlite":
         return f"coalesce(CAST(strftime('%s', substr({row}.running_since, 1, 19)) AS INTEGER), 0)"
     return f"coalesce(floor(extract(epoch FROM {row}.running_since))::bigint, 0)"
