@@ -95,7 +95,7 @@ class Transaction:
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
-        """Undo what happens inside if it raises; the transaction goes on."""
+        """What happens inside is undone if it raises; the transaction goes on."""
         self.flush()  # events of what came before must not be undone with the inside
         due = set(self.due)
         try:

@@ -57,7 +57,7 @@ class Archive:
         return snapshot(ArchivedSession, row) if row else None
 
     def by_name(self, account_id: str, name: str) -> str | None:
-        """Return the id of the archived session that has this name in this account, among the not deleted."""
+        """The id of the archived session that has this name in this account, among the not deleted."""
         mine = and_(_not_deleted(account_id), ARCHIVED.c.name == name)
         found: str | None = self._connection.execute(select(ARCHIVED.c.id).where(mine)).scalar()
         return found

@@ -149,7 +149,7 @@ class Sessions:
         return {row.id: snapshot(Session, row) for row in self._connection.execute(query.with_for_update())}
 
     def by_name(self, account_id: str, name: str) -> str | None:
-        """Return the id of the session that has this name in this account, among the not deleted."""
+        """The id of the session that has this name in this account, among the not deleted."""
         mine = and_(
             SESSIONS.c.account_id == account_id, SESSIONS.c.name == name, SESSIONS.c.deleted_at.is_(None)
         )
@@ -180,7 +180,7 @@ class Sessions:
         return [snapshot(Session, row) for row in self._connection.execute(ordered)]
 
     def earliest_stop(self, account_id: str) -> datetime | None:
-        """Return the nearest deadline among an account's starting and running sessions."""
+        """The nearest deadline among an account's starting and running sessions."""
         query = select(SESSIONS.c.stop_at).where(SESSIONS.c.account_id == account_id, STARTS_OR_RUNS)
         first = query.where(SESSIONS.c.stop_at.is_not(None)).order_by(SESSIONS.c.stop_at).limit(1)
         return self._connection.execute(first).scalar()
