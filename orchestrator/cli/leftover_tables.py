@@ -44,7 +44,7 @@ def show_closed(result: dict[str, Any]) -> None:
         if _found_over(result):
             show(_as_it_ended(result))
         return show_result(result)
-    told = result["forced"] or {}
+    forced = result["forced"] or {}
     return show(
         pairs(
             [
@@ -55,7 +55,7 @@ def show_closed(result: dict[str, Any]) -> None:
                 ("tries", result["attempts"]),
                 ("last answer", result["last_answer"]),
                 ("proof", result["proof"]),
-                ("forced by", told.get("by")),
+                ("forced by", forced.get("by")),
                 ("money at risk", _money(result)),
             ]
         )
@@ -97,9 +97,9 @@ def _row(one: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def _forced_row(one: dict[str, Any]) -> tuple[Any, ...]:
-    told = one["forced"]
+    forced = one["forced"]
     where = (one["id"], one["provider"], one["handle"] or "")
-    return (*where, told["at"], told["by"], told["why"], _money(one), one["last_answer"] or "")
+    return (*where, forced["at"], forced["by"], forced["why"], _money(one), one["last_answer"] or "")
 
 
 def _money(one: dict[str, Any]) -> str:

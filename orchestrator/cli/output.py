@@ -160,9 +160,9 @@ def _csv_cell(value: Any) -> Any:
     makes it text. Numbers stay numbers."""
     if not isinstance(value, str):
         return value
-    told = escape(value)
-    is_formula = told.lstrip().startswith(_FORMULAS) and not _NUMBER.fullmatch(told)
-    return f"'{told}" if is_formula else told
+    cell = escape(value)
+    is_formula = cell.lstrip().startswith(_FORMULAS) and not _NUMBER.fullmatch(cell)
+    return f"'{cell}" if is_formula else cell
 
 
 def _cell(value: Any) -> Any:

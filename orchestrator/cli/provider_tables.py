@@ -67,8 +67,8 @@ def _provider(one: dict[str, Any], now: datetime) -> tuple[Any, ...]:
 def _balance(balance: dict[str, Any] | None, now: datetime) -> Any:
     if balance is None:
         return ""
-    told = f"{balance['amount']} {balance['currency']}, read {away(balance['read_at'], now)}"
-    return coloured(f"{told}, low", "red") if balance["low"] else told
+    shown = f"{balance['amount']} {balance['currency']}, read {away(balance['read_at'], now)}"
+    return coloured(f"{shown}, low", "red") if balance["low"] else shown
 
 
 def _credential(provider: str, credential: dict[str, Any], now: datetime) -> tuple[Any, ...]:

@@ -66,8 +66,8 @@ def _why_no_list(drivers: Mapping[str, str], provider: str | None) -> str:
         return f"nothing was compared: provider {provider} ({drivers[provider]}) cannot list its sessions"
     if not drivers:
         return "nothing was compared: no provider is configured"
-    told = ", ".join(f"{name} ({driver})" for name, driver in sorted(drivers.items()))
-    return f"nothing was compared: none of the configured providers can list its sessions: {told}"
+    listed = ", ".join(f"{name} ({driver})" for name, driver in sorted(drivers.items()))
+    return f"nothing was compared: none of the configured providers can list its sessions: {listed}"
 
 
 def _as_json(report: "ReconcileReport") -> dict[str, Any]:

@@ -154,13 +154,13 @@ def _beside(session: dict[str, Any], now: datetime) -> list[tuple[str, Any]]:
         ("cost", _money(session, "cost")),
         ("close unproven", coloured(when(unproven, now), "red") if unproven else None),
         ("money at risk", _money(session, "money_at_risk") if unproven else None),
-        *(("close forced", coloured(_forced(told, session), "red")) for told in session["forced_closes"]),
+        *(("close forced", coloured(_forced(closed, session), "red")) for closed in session["forced_closes"]),
     ]
 
 
-def _forced(told: dict[str, Any], session: dict[str, Any]) -> str:
-    risk = f"{told['money_at_risk']} {session['currency']} at risk until then"
-    return f"by {told['by']} at {told['at']}, without proof: {told['why']} ({risk})"
+def _forced(closed: dict[str, Any], session: dict[str, Any]) -> str:
+    risk = f"{closed['money_at_risk']} {session['currency']} at risk until then"
+    return f"by {closed['by']} at {closed['at']}, without proof: {closed['why']} ({risk})"
 
 
 def _state(session: dict[str, Any]) -> "RenderableType":

@@ -78,9 +78,9 @@ def _candidates(loc: str) -> Iterator[str]:
 
 
 def _as_typed(name: str, metadata: Sequence[Any]) -> str:
-    [told] = metadata
-    if not isinstance(told, OptionInfo):
-        return str(told.metavar or name.upper()).strip("[]")
-    given = (told.default, *(told.param_decls or ()))  # the first name stands where a default would
+    [option] = metadata
+    if not isinstance(option, OptionInfo):
+        return str(option.metavar or name.upper()).strip("[]")
+    given = (option.default, *(option.param_decls or ()))  # the first name stands where a default would
     declared = [text.partition("/")[0] for text in given if isinstance(text, str) and text.startswith("--")]
     return " or ".join(declared) or f"--{name.replace('_', '-')}"

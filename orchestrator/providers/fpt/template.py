@@ -191,5 +191,5 @@ class _Found:
 def _found(
     order: Order, body: Any, table: AnswerTable | None, handle: str | None = None, unclear: str | None = None
 ) -> _Found:
-    told = read_text(body, table.handle) if table else None
-    return _Found(handle=told or handle or order.handle, body=body, table=table, unclear=unclear)
+    shown = read_text(body, table.handle) if table else None
+    return _Found(handle=shown or handle or order.handle, body=body, table=table, unclear=unclear)

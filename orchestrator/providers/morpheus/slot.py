@@ -44,12 +44,12 @@ class Slot:
         path, params = (
             ("bidsession", {"bid_id": str(bid)}) if bid else ("modelsession", {"model_id": model_id})
         )
-        wish = {
+        body = {
             "sessionDuration": asked_seconds(order),
             "directPayment": bool(order.options.get("direct_payment", False)),
             "failover": bool(order.options.get("failover", False)),
         }
-        answer = await self._post(path, order.secret, timeout_seconds, params=params, json=wish)
+        answer = await self._post(path, order.secret, timeout_seconds, params=params, json=body)
         return _opened(answer, self._tries_below)
 
     async def close(self, secret: Secret | None, timeout_seconds: float) -> Closed:

@@ -153,10 +153,10 @@ def asked_seconds(order: Order) -> int:
 def now_of(answer: Response) -> datetime:
     """Return the node's own time, by which it judges ends; ours where it does not send one."""
     try:
-        told = parsedate_to_datetime(answer.headers["date"])
+        time = parsedate_to_datetime(answer.headers["date"])
     except (KeyError, ValueError, TypeError):
         return answer.received_at
-    return told if told.tzinfo else told.replace(tzinfo=UTC)
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def _opened(answer: Response, rest: float) -> str:

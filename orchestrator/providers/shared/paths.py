@@ -51,8 +51,8 @@ def read_time(body: Any, path: str | None) -> datetime | None:
     value = read_path(body, path)
     try:
         if isinstance(value, str) and not value.replace(".", "", 1).isdecimal():
-            told = datetime.fromisoformat(value)
-            return told if told.tzinfo else told.replace(tzinfo=UTC)
+            time = datetime.fromisoformat(value)
+            return time if time.tzinfo else time.replace(tzinfo=UTC)
         number = float(value)
         return datetime.fromtimestamp(number / (1000 if number > _MILLISECONDS_ABOVE else 1), UTC)
     except (ValueError, TypeError, OverflowError, OSError):

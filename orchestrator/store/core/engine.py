@@ -93,10 +93,10 @@ def _hush(context: ExceptionContext) -> None:
     state = getattr(cause, "sqlstate", None) or ""
     if error is None or state[:2] not in _TELL_OF_VALUES:
         return
-    told = str(cause)
-    first = _QUOTED.sub("", told.partition("\n")[0])
+    full = str(cause)
+    first = _QUOTED.sub("", full.partition("\n")[0])
     cause.args = (first,)
-    error.args = tuple(arg.replace(told, first) if isinstance(arg, str) else arg for arg in error.args)
+    error.args = tuple(arg.replace(full, first) if isinstance(arg, str) else arg for arg in error.args)
 
 
 def _replace_read_only_connection(context: ExceptionContext) -> None:
