@@ -125,6 +125,7 @@ check-format: $(READY)
 	$(BIN)/uv lock --check --quiet
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/python -m tests.tools.prose
 
 check-types: $(READY)
 	$(BIN)/mypy
@@ -136,7 +137,7 @@ check-rules: $(READY)
 	$(BIN)/coverage run -m pytest -q -p no:cacheprovider tests/rules
 	$(BIN)/coverage report
 
-format: $(READY)  ## format, and mend what can be mended
+format: $(READY)  ## format, and fix what ruff can fix
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 

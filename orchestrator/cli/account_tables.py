@@ -22,7 +22,7 @@ _SOME = 5
 
 
 def show_result(account: Json) -> None:
-    """What a job made of an account."""
+    """Show what a job made of an account."""
     show(pairs(rows_of(account, datetime.now(UTC))))
 
 
@@ -72,23 +72,22 @@ def print_csv(lines: Iterable[Json]) -> None:
     print_table_as_csv(_CSV, lines)
 
 
-def forecast(told: Json, now: datetime) -> list["RenderableType"]:
+def forecast(view: Json, now: datetime) -> list["RenderableType"]:
     """How long the money lasts, and what each session has to do with it."""
-    left = told["seconds_left"]
-    whose = told["funds_end_session_id"]
+    left = view["seconds_left"]
     summary = [
-        ("id", told["id"]),
-        ("balance", _money(told, "balance")),
-        ("not yet charged", _money(told, "not_yet_charged")),
-        ("overdraft", _money(told, "overdraft_allowed")),
-        ("available", _money(told, "available")),
-        ("burns per hour", _money(told, "burn_per_hour")),
-        ("funds end", when(told["funds_end_at"], now) or "not while things are as they are"),
+        ("id", view["id"]),
+        ("balance", _money(view, "balance")),
+        ("not yet charged", _money(view, "not_yet_charged")),
+        ("overdraft", _money(view, "overdraft_allowed")),
+        ("available", _money(view, "available")),
+        ("burns per hour", _money(view, "burn_per_hour")),
+        ("funds end", when(view["funds_end_at"], now) or "not with the sessions that run now"),
         ("time left", None if left is None else span(left)),
-        ("then stops", whose),
+        ("then stops", view["funds_end_session_id"]),
     ]
     row, columns = (_forecast_row, _FORECAST) if is_wide() else (_forecast_in_short, _FORECAST_IN_SHORT)
-    rows = [row(session, now) for session in told["sessions"]]
+    rows = [row(session, now) for session in view["sessions"]]
     return [pairs(summary), table(columns, rows, title="sessions")]
 
 

@@ -157,10 +157,10 @@ def forecast(account_id: AccountId, as_json: AsJson = False) -> None:
 
     with reading() as tx:
         now = tx.now()
-        told = account_view.forecast(tx, configured(), found_account(tx, account_id), now)
+        view = account_view.forecast(tx, configured(), found_account(tx, account_id), now)
     if as_json:
-        return print_json(told)
-    return show(*account_tables.forecast(told, now))
+        return print_json(view)
+    return show(*account_tables.forecast(view, now))
 
 
 def _limit(text: str | None) -> int | str | None:

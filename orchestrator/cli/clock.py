@@ -44,7 +44,7 @@ def accept(as_json: AsJson = False) -> None:
 
 
 def as_json_of(known: "KnownTime | None", now: "datetime") -> dict[str, Any]:
-    """The state of the clock, for programs."""
+    """Return the state of the clock, for programs."""
     from orchestrator.rules.events import rfc3339
 
     return {
@@ -64,7 +64,7 @@ def _print(known: "KnownTime | None", now: "datetime", *, as_json: bool) -> None
 
 
 def _rows(known: "KnownTime | None", now: "datetime") -> list[tuple[str, str]]:
-    """The state of the clock, for people."""
+    """Return the state of the clock, for people."""
     rows = [("trusted time", f"{now:%Y-%m-%d %H:%M:%SZ}")]
     if known is None:
         return [*rows, ("store's clock", "not compared yet: no worker has run")]

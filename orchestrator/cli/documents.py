@@ -8,7 +8,7 @@ from orchestrator.cli.failures import WRONG, Complaint
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """Its tables. Complains, with exit code 2, where it cannot be read."""
+    """Return the file's tables. Complain, with exit code 2, where it cannot be read."""
     try:
         return tomllib.loads(path.read_bytes().decode())
     except OSError as error:

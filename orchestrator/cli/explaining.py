@@ -11,20 +11,20 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 
-def explained(told: dict[str, Any], now: datetime) -> Iterator["RenderableType"]:
+def explained(explanation: dict[str, Any], now: datetime) -> Iterator["RenderableType"]:
     """State and reasons, then every rule that may stop it."""
-    used, step = told["used"], told["next_step"]
-    rows = [("session", told["session_id"]), ("state", told["state"])]
-    rows += [("because", sentence) for sentence in told["because"]]
-    rows += [("doubt", sentence) for sentence in told["doubts"]]
+    used, step = explanation["used"], explanation["next_step"]
+    rows = [("session", explanation["session_id"]), ("state", explanation["state"])]
+    rows += [("because", sentence) for sentence in explanation["because"]]
+    rows += [("doubt", sentence) for sentence in explanation["doubts"]]
     rows += [
-        ("next step", f"{step} {when(told['next_step_at'], now)}" if step else "none"),
+        ("next step", f"{step} {when(explanation['next_step_at'], now)}" if step else "none"),
         ("interactions", _of(used["interactions"], used["max_interactions"])),
         ("charged", f"{_of(used['charged'], used['max_cost'])} {used['currency']}"),
     ]
     yield pairs(rows)
-    if told["stops"]:
-        stops = [(stop["reason"], when(stop["at"], now), _why(stop, now)) for stop in told["stops"]]
+    if explanation["stops"]:
+        stops = [(stop["reason"], when(stop["at"], now), _why(stop, now)) for stop in explanation["stops"]]
         yield table(("would stop for", "at", "why"), stops, title="the earliest stops it")
 
 

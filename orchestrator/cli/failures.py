@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 #: Refused, or found wrong.
 REFUSED = 1
-#: Usage or configuration: the same command will fail again until somebody corrects it.
+#: Usage or configuration: the same command fails again until it is corrected.
 WRONG = 2
 
 
@@ -29,14 +29,14 @@ class Complaint(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What to tell, and how to leave."""
+    """What to print, and the exit code."""
 
     lines: Sequence[str]
     exit_code: int
 
 
 class ExplainingGroup(TyperGroup):
-    """Commands whose failures are told as messages; a defect of ours keeps its stack trace."""
+    """Commands that print failures as messages; a defect of ours keeps its stack trace."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -51,10 +51,10 @@ class ExplainingGroup(TyperGroup):
 
 
 def explained(error: Exception) -> Failure | None:
-    """What a user can do something about; None for the rest."""
+    """Return what a user can do something about; None for the rest."""
     match error:
         case _ if isinstance(error, typer.BadParameter) or _home(error).startswith("typer."):
-            return None  # usage, or an exit: it tells that itself
+            return None  # usage, or an exit: typer prints that itself
         case Complaint():
             return Failure([str(error)], error.exit_code)
         case Refusal():
@@ -64,7 +64,7 @@ def explained(error: Exception) -> Failure | None:
 
 
 def refusal_lines(code: str, message: str, details: Mapping[str, Any]) -> list[str]:
-    """The code and the message; where there are several faults, one a line."""
+    """Return the code and the message; where there are several faults, one a line."""
     faults = details.get("faults") or []
     several = [f"  {fault['loc']}: {fault['msg']}" for fault in faults] if len(faults) > 1 else []
     return [f"error {code}: {_with_our_remedy(code, message, details)}", *several]
@@ -109,18 +109,18 @@ def _from_below(error: Exception) -> Failure | None:
 
 
 def _home(error: Exception) -> str:
-    """The module that it comes from."""
+    """Return the module that it comes from."""
     return type(error).__module__
 
 
 def _outage(error: "StoreOutage") -> str:
-    """What it is, the database's own words, and what to do."""
+    """Return what it is, the database's own words, and what to do."""
     cause = getattr(error.__cause__, "orig", None)
     said = str(cause).strip().splitlines() if cause is not None else []
     return f"{error}" + (f": {said[0]}" if said else "") + (f". {error.remedy}" if error.remedy else "")
 
 
 def _of_database(error: Exception) -> str:
-    """The database's own words, without the statement and its values."""
+    """Return the database's own words, without the statement and its values."""
     cause = str(getattr(error, "orig", None) or type(error).__name__).strip().splitlines()
     return f"the database cannot be used: {cause[0]}. Check ORCHESTRATOR_DATABASE_URL"

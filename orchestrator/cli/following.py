@@ -1,4 +1,4 @@
-"""Following the outbox: each event once, also those whose transaction commits after a later one's."""
+"""Following the outbox: each event once, also where its transaction commits after a later one's."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from orchestrator.store.queries.outbox import WaitingEvent
 
-#: A place in the order that nobody has filled after this was rolled back: no transaction lasts so long.
+#: A place in the order that is empty after this was rolled back: no transaction lasts so long.
 GIVE_UP_AFTER = timedelta(seconds=90)
 #: Places missed at once; more were lost in a jump of the sequence, as after a restart of the database.
 _MOST = 1000

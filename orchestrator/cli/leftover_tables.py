@@ -1,4 +1,4 @@
-"""Closes without proof, for people: they cost money until somebody looks."""
+"""Closes without proof, for people: they cost money until an operator looks."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -24,7 +24,7 @@ def listed(entries: Sequence[dict[str, Any]]) -> list["RenderableType"]:
 
 
 def orphans(entries: Sequence[dict[str, Any]]) -> list["RenderableType"]:
-    """What is known to live there, and what an open whose answer was lost may have left."""
+    """Show what is known to live there, and what an open with a lost answer may have left."""
     more = [one for one in entries if not one["orphan"]]
     certain = table(_COLUMNS, [_row(one) for one in entries if one["orphan"]])
     return [certain, *(possible(more) if more else [])]
@@ -37,14 +37,14 @@ def possible(entries: Sequence[dict[str, Any]]) -> list["RenderableType"]:
 
 
 def show_closed(result: dict[str, Any]) -> None:
-    """What a close made of a session, or of an orphan."""
+    """Show what a close made of a session, or of an orphan."""
     if not result.get("orphan"):
         from orchestrator.cli.session_tables import show_result
 
         if _found_over(result):
             show(_as_it_ended(result))
         return show_result(result)
-    told = result["forced"] or {}
+    forced = result["forced"] or {}
     return show(
         pairs(
             [
@@ -55,7 +55,7 @@ def show_closed(result: dict[str, Any]) -> None:
                 ("tries", result["attempts"]),
                 ("last answer", result["last_answer"]),
                 ("proof", result["proof"]),
-                ("forced by", told.get("by")),
+                ("forced by", forced.get("by")),
                 ("money at risk", _money(result)),
             ]
         )
@@ -63,7 +63,7 @@ def show_closed(result: dict[str, Any]) -> None:
 
 
 def _found_over(session: dict[str, Any]) -> bool:
-    """Was it over already, or on its way there, and still is?"""
+    """Return whether it was over or stopping before the close, and still is."""
     is_over = session["state"] in {"stopping", "stopped", "failed"}
     return is_over and bool(session.get("found_state") == session["state"])
 
@@ -97,9 +97,9 @@ def _row(one: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def _forced_row(one: dict[str, Any]) -> tuple[Any, ...]:
-    told = one["forced"]
+    forced = one["forced"]
     where = (one["id"], one["provider"], one["handle"] or "")
-    return (*where, told["at"], told["by"], told["why"], _money(one), one["last_answer"] or "")
+    return (*where, forced["at"], forced["by"], forced["why"], _money(one), one["last_answer"] or "")
 
 
 def _money(one: dict[str, Any]) -> str:

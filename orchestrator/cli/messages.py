@@ -80,7 +80,7 @@ def resend(ids: Ids = None, every: All = False, as_json: AsJson = False) -> None
 def _chosen(
     database: "Database", ids: Sequence[str] | None, *, every: bool, done: str
 ) -> Sequence["ParkedMessage"]:
-    """The messages that are named, each of which must be there. The newest first."""
+    """Return the messages that are named, each of which must be there. The newest first."""
     if ids and every:
         raise Misused("give ids or --all, not both")
     if not ids and not every:
@@ -111,7 +111,7 @@ def _remove(database: "Database", messages: Sequence["ParkedMessage"]) -> None:
 
 @contextmanager
 def _copies() -> Iterator["ParkedCopies | None"]:
-    """The copies in the broker; None where it is no Redis. Raises Complaint where it does not answer."""
+    """Return the copies in the broker; None where it is no Redis. Raises Complaint where it does not answer."""
     from redis import RedisError
 
     from orchestrator.client.sender import refused_writes

@@ -31,12 +31,12 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 
 def print_json(value: Any) -> None:
-    """The object or array itself."""
+    """Print the object or array itself."""
     print(escape_json(json.dumps(value, indent=2, ensure_ascii=False)))
 
 
 def print_json_line(value: Any) -> None:
-    """One of many that come one by one."""
+    """Print one of many that come one by one."""
     print(escape_json(json.dumps(value, ensure_ascii=False)), flush=True)
 
 
@@ -59,14 +59,14 @@ def print_table_as_csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]
 
 
 def show(*parts: "RenderableType") -> None:
-    """Tables and texts for people."""
+    """Print tables and texts for people."""
     console = _console(stderr=False)
     for part in parts:
         console.print(escape(part) if isinstance(part, str) else part)
 
 
 def say(line: str) -> None:
-    """A line beside the output."""
+    """Print a line beside the output."""
     print(escape(line), file=sys.stderr, flush=True)
 
 
@@ -160,9 +160,9 @@ def _csv_cell(value: Any) -> Any:
     makes it text. Numbers stay numbers."""
     if not isinstance(value, str):
         return value
-    told = escape(value)
-    is_formula = told.lstrip().startswith(_FORMULAS) and not _NUMBER.fullmatch(told)
-    return f"'{told}" if is_formula else told
+    cell = escape(value)
+    is_formula = cell.lstrip().startswith(_FORMULAS) and not _NUMBER.fullmatch(cell)
+    return f"'{cell}" if is_formula else cell
 
 
 def _cell(value: Any) -> Any:

@@ -96,7 +96,7 @@ def _guard(theirs: Connection, ours: Connection, valkey: int) -> None:
     ours.close()
     try:
         theirs.recv()
-    except EOFError:  # nobody is left who could have stopped it
+    except EOFError:  # no process is left that could have stopped it
         with suppress(ProcessLookupError):
             os.kill(valkey, signal.SIGTERM)
             while True:

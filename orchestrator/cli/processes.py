@@ -38,7 +38,7 @@ def run_worker(pool: str | None) -> int:
 
 
 def run_scheduler() -> int:
-    """Ticks until it is stopped."""
+    """Tick until stopped."""
     return _scheduler(_checked())
 
 
@@ -52,7 +52,7 @@ def run_up() -> int:
         _announce(settings)
         targets = _pools(settings) | {"scheduler": partial(_scheduler, settings)}
         code = Tree(targets, rests_on=is_there).run()
-    say("stopped; what was due is due at the next start")
+    say("stopped; due work waits for the next start")
     return code
 
 

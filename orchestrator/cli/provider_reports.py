@@ -53,14 +53,14 @@ class KnownProviders:
         if row.paused_since is not None:
             return "paused", f"since {rfc3339(row.paused_since)}: {row.paused_reason}"
         if row.cool_until is not None and row.cool_until > self.now:
-            return "told to wait", f"until {rfc3339(row.cool_until)}"
+            return "rate-limited", f"until {rfc3339(row.cool_until)}"
         if row.resting_until is not None and row.resting_until > self.now:
             return "resting", f"until {rfc3339(row.resting_until)}"
         return None
 
 
 def known_of(tx: "Transaction", secrets: "SecretStore") -> KnownProviders:
-    """Everything at one instant."""
+    """Read everything at one instant."""
     now = tx.now()
     return KnownProviders(
         rows={(row.provider, row.ref): row for row in tx.credentials.listed()},
@@ -161,7 +161,7 @@ def _alarm(alarm: Alarm) -> dict[str, Any]:
 
 
 def _balance(meter: Meter) -> dict[str, Any] | None:
-    """What the platform said when it was read last; None where it never was."""
+    """Return what the platform said when it was read last; None where it never was."""
     if meter.balance is None:
         return None
     return {

@@ -18,7 +18,7 @@ _COLOURS = {
     "paused": "red",
     "secret missing": "red",
     "resting": "yellow",
-    "told to wait": "yellow",
+    "rate-limited": "yellow",
 }
 _COLUMNS = ("provider", "driver", "base url", "at most in flight", "pings", "cost", "balance")
 
@@ -31,7 +31,7 @@ def listed(providers: Sequence[dict[str, Any]], now: datetime) -> Iterator["Rend
     yield table(("credential", "provider", "state", "placements", "last used", ""), keys)
     waits = [_model_wait(one["name"], wait, now) for one in providers for wait in one["model_waits"]]
     if waits:
-        yield table(("model", "provider", "credential", "until"), waits, title="told to wait")
+        yield table(("model", "provider", "credential", "until"), waits, title="rate-limited")
     brakes = [_brake(one["name"], brake, now) for one in providers for brake in one["brakes"]]
     if brakes:
         yield table(("braked", "credential", "since", "until", "why"), brakes, title="brakes")
@@ -67,8 +67,8 @@ def _provider(one: dict[str, Any], now: datetime) -> tuple[Any, ...]:
 def _balance(balance: dict[str, Any] | None, now: datetime) -> Any:
     if balance is None:
         return ""
-    told = f"{balance['amount']} {balance['currency']}, read {away(balance['read_at'], now)}"
-    return coloured(f"{told}, low", "red") if balance["low"] else told
+    shown = f"{balance['amount']} {balance['currency']}, read {away(balance['read_at'], now)}"
+    return coloured(f"{shown}, low", "red") if balance["low"] else shown
 
 
 def _credential(provider: str, credential: dict[str, Any], now: datetime) -> tuple[Any, ...]:
@@ -85,12 +85,12 @@ def _credential(provider: str, credential: dict[str, Any], now: datetime) -> tup
 
 def _waiting(one: dict[str, Any]) -> tuple[Any, ...]:
     """A provider without credentials."""
-    state = "told to wait"
+    state = "rate-limited"
     return "", one["name"], coloured(state, _COLOURS[state]), "", "", f"until {one['wait_until']}"
 
 
 def _model_wait(provider: str, wait: dict[str, Any], now: datetime) -> tuple[Any, ...]:
-    model = coloured(wait["model"], _COLOURS["told to wait"])
+    model = coloured(wait["model"], _COLOURS["rate-limited"])
     return model, provider, wait["credential"] or "", when(wait["wait_until"], now)
 
 

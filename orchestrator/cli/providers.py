@@ -70,8 +70,8 @@ def orphans(
 
 @app.command("release-brake")
 def release_brake(name: Name, as_json: AsJson = False) -> None:
-    """Lift every brake of a provider and its credentials. Doubts there begin anew: who is dead is found dead, and
-    where most still fail, it brakes again."""
+    """Lift every brake of a provider and its credentials. Doubts there start over: dead sessions are found dead,
+    and where most still fail, it brakes again."""
     from orchestrator.flows.upstream.brake import release_by_hand
 
     with services_here() as services:

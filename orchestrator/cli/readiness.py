@@ -37,7 +37,7 @@ def wait_for_database(
             sleep(EVERY)
         else:
             if waited:
-                log.warning("the database is there after %.0f s: starting", clock() - began)
+                log.warning("the database answers after %.0f s: starting", clock() - began)
             return
 
 

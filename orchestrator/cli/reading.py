@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def opened() -> Iterator["Database"]:
-    """The configured database, reachable and migrated. Raises StoreUnavailable."""
+    """Open the configured database, reachable and migrated. Raises StoreUnavailable."""
     from orchestrator import wiring
     from orchestrator.settings import load_settings
 
@@ -30,19 +30,20 @@ def opened() -> Iterator["Database"]:
 
 @contextmanager
 def reading() -> Iterator["Transaction"]:
-    """One transaction that only reads."""
+    """Open one transaction that only reads."""
     with opened() as database, database.reading() as tx:
         yield tx
 
 
 def clock_of(database: "Database", tx: "Transaction") -> "KnownTime | None":
-    """What processes know of the store's clock, compared with it right now; None where none has compared it yet."""
+    """Return what processes know of the store's clock, compared with it right now; None where none has compared it
+    yet."""
     known = tx.clock.known()
     return None if known is None else database.time.as_it_is(tx.connection, known)
 
 
 def configured() -> "Configuration":
-    """The configuration, without its secrets."""
+    """Return the configuration, without its secrets."""
     from orchestrator import wiring
     from orchestrator.settings import load_settings
 
@@ -50,8 +51,8 @@ def configured() -> "Configuration":
 
 
 def found_session(tx: "Transaction", session_id: str) -> Session:
-    """The session; a deleted one is shown as well, for what is left of it. Raises Refusal(unknown_session), or, for one
-    that is archived, Refusal(invalid_state)."""
+    """Return the session; a deleted one is shown as well, for what is left of it. Raises Refusal(unknown_session), or,
+    for one that is archived, Refusal(invalid_state)."""
     from orchestrator.flows.lifecycle import archived
 
     session = tx.sessions.get(session_id)
@@ -64,7 +65,7 @@ def found_session(tx: "Transaction", session_id: str) -> Session:
 
 
 def found_account(tx: "Transaction", account_id: str) -> Account:
-    """The account. Raises Refusal(unknown_account)."""
+    """Return the account. Raises Refusal(unknown_account)."""
     account = tx.accounts.get(account_id)
     if account is None:
         raise Refusal(ErrorCode.UNKNOWN_ACCOUNT, f"account {account_id} is unknown", account_id=account_id)

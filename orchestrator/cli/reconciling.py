@@ -22,16 +22,14 @@ _COLOURS = {"adopt": "yellow", "close": "red", "end": "red", "wait": "dim", "rep
 
 
 def reconcile(
-    provider: Annotated[
-        str | None, typer.Option(help="Only this one; all that can list unless told.")
-    ] = None,
+    provider: Annotated[str | None, typer.Option(help="Only this one; by default all that can list.")] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Write nothing; say what would be done.")
     ] = False,
     max_share: Annotated[
         float | None, typer.Option(min=0, max=1, help="Touch up to this share of a provider's sessions.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Whatever the share: you have looked.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Touch any share, after you have looked.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Compare what lives at providers with what we know: adopt, close or end. Exit code 1 where anything
@@ -41,7 +39,7 @@ def reconcile(
     from orchestrator.flows.reports import leftovers
 
     if force and max_share is not None:
-        raise Misused("--force touches whatever the share, --max-share bounds it: give one")
+        raise Misused("--force allows any share, --max-share bounds it: give one")
     wish = Wish(dry_run=dry_run, max_share=1.0 if force else max_share)
     with services_here() as services:
         if provider is not None and provider not in services.drivers:
@@ -68,8 +66,8 @@ def _why_no_list(drivers: Mapping[str, str], provider: str | None) -> str:
         return f"nothing was compared: provider {provider} ({drivers[provider]}) cannot list its sessions"
     if not drivers:
         return "nothing was compared: no provider is configured"
-    told = ", ".join(f"{name} ({driver})" for name, driver in sorted(drivers.items()))
-    return f"nothing was compared: none of the configured providers can list its sessions: {told}"
+    listed = ", ".join(f"{name} ({driver})" for name, driver in sorted(drivers.items()))
+    return f"nothing was compared: none of the configured providers can list its sessions: {listed}"
 
 
 def _as_json(report: "ReconcileReport") -> dict[str, Any]:

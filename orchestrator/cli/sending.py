@@ -17,13 +17,13 @@ from orchestrator.rules.installation.messages import task_id_fault
 Json: TypeAlias = dict[str, Any]
 #: Shows a job's result to people.
 Show: TypeAlias = Callable[[Json], None]
-#: Waits until what the job began has come about: told the result and the most seconds, it returns the newest.
+#: Waits until what the job began has come about: from the result and the most seconds, to the newest result.
 Follow: TypeAlias = Callable[[Json, float], Json]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class How:
-    """How a job is sent and its outcome told: the options of every command that writes."""
+    """How a job is sent and its outcome printed: the options of every command that writes."""
 
     as_json: bool
     no_wait: bool
@@ -94,7 +94,7 @@ def _check(job: str, kwargs: Json, names: Names, options: Mapping[str, Any]) -> 
 
 
 def outcome_of(name: str, kwargs: Json, how: How) -> Json | None:
-    """Send and wait; None where nobody waits. Raises Complaint where the job is refused."""
+    """Send and wait; None with `--no-wait`. Raises Complaint where the job is refused."""
     from orchestrator.client import JobClient
     from orchestrator.settings import load_settings
 
@@ -129,7 +129,7 @@ def _result(outcome: Mapping[str, Any] | None, task_id: str, how: How) -> Json:
 def _declare(
     command: Callable[..., None], arguments_of: Callable[..., Json], added: Mapping[str, tuple[Any, Any]]
 ) -> None:
-    """Tell typer the parameters: it reads the signature and the annotations."""
+    """Declare the parameters to typer: it reads the signature and the annotations."""
     own = inspect.signature(arguments_of).parameters.values()
     kind = inspect.Parameter.KEYWORD_ONLY
     more = [

@@ -19,7 +19,7 @@ app = typer.Typer()
 
 SessionId: TypeAlias = Annotated[str, typer.Argument(metavar="ID", help="The session's id.")]
 OnQuota: TypeAlias = Annotated[
-    str | None, typer.Option(help="reject or queue; as it was created unless told.")
+    str | None, typer.Option(help="reject or queue; by default as it was created.")
 ]
 
 
@@ -50,7 +50,7 @@ def create(  # the contract's arguments, one option each
     attach_model: options.AttachModel = None,
     attach_ends_at: options.AttachEndsAt = None,
 ) -> Json:
-    """Create a session, and start it unless told not to."""
+    """Create a session, and start it unless --no-start is given."""
     who = given(account_id=account, model_id=model, name=name, session_id=session_id, description=description)
     where = given(nodes=nodes, on_quota=on_quota, provider=provider, credential=credential)
     stop = _stop(max_duration, max_interactions, max_cost) | given(idle_seconds=idle)
@@ -88,9 +88,9 @@ def close(
             help="End it here without asking the platform, where it may live on; wants --reason. Close it first.",
         ),
     ] = False,
-    by: Annotated[str | None, typer.Option(help="Who forces it; user@host unless told.")] = None,
+    by: Annotated[str | None, typer.Option(help="Who forces it; user@host by default.")] = None,
 ) -> Json:
-    """Stop a session. Answers once the stop is decided; `session show` tells when it is proven closed."""
+    """Stop a session. Answers once the stop is decided; `session show` says when it is proven closed."""
     _check_close(operator=operator, confirm=confirm, force=force, why=detail, by=by)
     reason = "operator" if operator or force else "user"
     forced = {"force": True, "by": by or _whoever_this_is()} if force else {}

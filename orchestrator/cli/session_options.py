@@ -21,7 +21,7 @@ SessionIdOption: TypeAlias = Annotated[
     str | None, typer.Option("--session-id", help="An id of your own; the same one creates one session.")
 ]
 Description: TypeAlias = Annotated[str | None, typer.Option(help="At most 200 characters.")]
-Nodes: TypeAlias = Annotated[int | None, typer.Option(help="1 unless told.", show_default=False)]
+Nodes: TypeAlias = Annotated[int | None, typer.Option(help="1 by default.", show_default=False)]
 Start: TypeAlias = Annotated[
     bool, typer.Option("--start/--no-start", help="Start it now, or define it only.")
 ]
@@ -65,7 +65,7 @@ UpstreamFailover: TypeAlias = Annotated[
 BidId: TypeAlias = Annotated[str | None, typer.Option(help="A bid of its market.", rich_help_panel=_UPSTREAM)]
 
 AttachUrl: TypeAlias = Annotated[
-    str | None, typer.Option(help="An endpoint that somebody else opened.", rich_help_panel=_ATTACH)
+    str | None, typer.Option(help="An endpoint that another party opened.", rich_help_panel=_ATTACH)
 ]
 AttachSecretRef: TypeAlias = Annotated[
     str | None, typer.Option(help="Its secret by reference: env:NAME or file:/path.", rich_help_panel=_ATTACH)
@@ -79,7 +79,7 @@ AttachEndsAt: TypeAlias = Annotated[
 
 
 def metadata_of(text: str | None) -> dict[str, Any] | None:
-    """The object behind --metadata."""
+    """Return the object behind --metadata."""
     if text is None:
         return None
     try:
@@ -92,5 +92,5 @@ def metadata_of(text: str | None) -> dict[str, Any] | None:
 
 
 def attach_of(url: str | None, secret_ref: str | None, model: str | None, ends_at: str | None) -> Any:
-    """The attach of a job; None where nothing of it was given."""
+    """Return the attach of a job; None where nothing of it was given."""
     return given(endpoint_url=url, secret_ref=secret_ref, model=model, ends_at=ends_at)

@@ -91,7 +91,7 @@ def _about(alarm: Mapping[str, Any]) -> str:
 
 
 def show_result(session: dict[str, Any]) -> None:
-    """What a job made of a session."""
+    """Show what a job made of a session."""
     show(details(session, datetime.now(UTC)))
 
 
@@ -154,13 +154,13 @@ def _beside(session: dict[str, Any], now: datetime) -> list[tuple[str, Any]]:
         ("cost", _money(session, "cost")),
         ("close unproven", coloured(when(unproven, now), "red") if unproven else None),
         ("money at risk", _money(session, "money_at_risk") if unproven else None),
-        *(("close forced", coloured(_forced(told, session), "red")) for told in session["forced_closes"]),
+        *(("close forced", coloured(_forced(closed, session), "red")) for closed in session["forced_closes"]),
     ]
 
 
-def _forced(told: dict[str, Any], session: dict[str, Any]) -> str:
-    risk = f"{told['money_at_risk']} {session['currency']} at risk until then"
-    return f"by {told['by']} at {told['at']}, without proof: {told['why']} ({risk})"
+def _forced(closed: dict[str, Any], session: dict[str, Any]) -> str:
+    risk = f"{closed['money_at_risk']} {session['currency']} at risk until then"
+    return f"by {closed['by']} at {closed['at']}, without proof: {closed['why']} ({risk})"
 
 
 def _state(session: dict[str, Any]) -> "RenderableType":
@@ -213,7 +213,7 @@ def _ping(session: dict[str, Any], now: datetime) -> str:
 
 
 def _answer(placement: "Placement") -> str:
-    """What the provider said last; an open whose answer was lost may have left more there than we know of."""
+    """What the provider said last; an open with a lost answer may have left more there than is known."""
     said = placement.proof or placement.last_answer or ""
     if not placement.possible_orphans:
         return said

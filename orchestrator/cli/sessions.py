@@ -35,7 +35,7 @@ def list_sessions(
     account: Annotated[str | None, typer.Option(help="Only of this account.")] = None,
     state: Annotated[list[State] | None, typer.Option(help="Only in this state; may be repeated.")] = None,
     unproven: Annotated[
-        bool, typer.Option("--unproven", help="Closes nobody confirmed, orphans too; then those forced.")
+        bool, typer.Option("--unproven", help="Closes without proof, orphans too; then those forced.")
     ] = False,
     forced: Annotated[bool, typer.Option("--forced", help="Closes that were forced, without proof.")] = False,
     archived: Annotated[
@@ -101,13 +101,13 @@ def show_session(session_id: SessionId, as_json: AsJson = False) -> None:
 @app.command()
 def explain(session_id: SessionId, as_json: AsJson = False) -> None:
     """Why it is where it is, what is next, and every rule that may stop it."""
-    from orchestrator.flows.reports.explain import explain as told_of
+    from orchestrator.flows.reports.explain import explain as explanation_of
 
     policies = configured()
     with reading() as tx:
         now, session = tx.now(), found_session(tx, session_id)
-        told = told_of(tx, session, policies.policy_for(session.provider), now)
-    print_json(told) if as_json else show(*explained(told, now))
+        explanation = explanation_of(tx, session, policies.policy_for(session.provider), now)
+    print_json(explanation) if as_json else show(*explained(explanation, now))
 
 
 @app.command()

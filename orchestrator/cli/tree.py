@@ -75,7 +75,7 @@ class _Child:
 
 
 class Tree:
-    """Runs every target in a process of its own until it is told to stop, or a child says that it must not run."""
+    """Runs every target in a process of its own until it is stopped, or a child says that it must not run."""
 
     def __init__(
         self,
@@ -100,7 +100,7 @@ class Tree:
         try:
             self._supervise()
         except Exception:
-            log.exception("the processes here cannot be supervised any more: stopping all")
+            log.exception("supervision of the processes here failed: stopping all")
             return 1
         finally:
             self._stop()
@@ -117,7 +117,7 @@ class Tree:
                 self._asking.run(self._ask)
         if self._misses >= _MISSES:
             log.error(
-                "what everything here rests on, the private Valkey, has ended: leaving, to be started again"
+                "the private Valkey, which every process here needs, has ended: exiting, to be restarted"
             )
 
     def _ask(self) -> None:
@@ -146,7 +146,7 @@ class Tree:
         pause = pause_after(child.deaths)
         child.process, child.start_at = None, now + pause
         child.restarts += 1
-        log.warning("process %s ended with %s; starting it again in %g s", child.name, code, pause)
+        log.warning("process %s ended with %s; restarting it in %g s", child.name, code, pause)
 
     def _in_child(self, child: _Child) -> None:
         """A group of its own, so that Ctrl-C reaches the parent alone; it ends when the parent does."""
@@ -168,7 +168,9 @@ class Tree:
         while self._alive() and self._signals < 2 and time.monotonic() < give_up_at:
             _sleep(_LOOK / 2)
         for child in self._alive():
-            log.warning("process %s did not finish in time; its leases bring its work back", child.name)
+            log.warning(
+                "process %s did not finish in time; its work is retried when its leases expire", child.name
+            )
             self._send(child, signal.SIGKILL)
         for child in alive:
             if child.process is not None:
@@ -213,7 +215,7 @@ def _check_that_a_process_can_start() -> None:
 
 
 def _ended(target: Callable[[], int]) -> int:
-    """The exit code of a child. What is configured wrong is told without a trace: the next start may find it mended."""
+    """Return the exit code of a child. A fault of configuration is logged without a trace: the next start may work."""
     try:
         return target()
     except ConfigurationError as error:

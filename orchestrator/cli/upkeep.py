@@ -81,7 +81,7 @@ def _show_changes(changes: Sequence["Change"]) -> None:
 
 
 def _complain(changes: Sequence["Change"]) -> None:
-    """Every refusal on stderr; exit code 1 where there was one."""
+    """Print every refusal on stderr; exit code 1 where there was one."""
     refused = [(change, change.error) for change in changes if change.error is not None]
     for change, error in refused:
         message = f"{change.kind} {change.id}: {error['message']}"

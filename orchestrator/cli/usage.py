@@ -14,7 +14,7 @@ Fault: TypeAlias = Mapping[str, str]
 #: A command's parameters, each as it is typed: `--nodes`, or ID.
 Names: TypeAlias = Mapping[str, str]
 
-#: Fields of requests whose parameters are called otherwise; for all others the name says it.
+#: Fields of requests with parameters of another name; all others have the same name.
 _PARAMETERS: Mapping[str, Sequence[str]] = {
     "account_id": ("account_id", "account"),
     "id": ("model_id",),
@@ -47,7 +47,7 @@ def names_of(arguments_of: Callable[..., Any]) -> Names:
 
 
 def misused(faults: Sequence[Fault], names: Names, options: Mapping[str, Any]) -> Exception:
-    """The faults of a request as usage; what came from a file is told by the file's own keys."""
+    """Return the faults of a request as usage; what came from a file is named by the file's own keys."""
     file = options.get("file")
     if file is not None:
         return Complaint("\n".join(f"{file}: {fault['loc']}: {fault['msg']}" for fault in faults), WRONG)
@@ -78,9 +78,9 @@ def _candidates(loc: str) -> Iterator[str]:
 
 
 def _as_typed(name: str, metadata: Sequence[Any]) -> str:
-    [told] = metadata
-    if not isinstance(told, OptionInfo):
-        return str(told.metavar or name.upper()).strip("[]")
-    given = (told.default, *(told.param_decls or ()))  # the first name stands where a default would
+    [option] = metadata
+    if not isinstance(option, OptionInfo):
+        return str(option.metavar or name.upper()).strip("[]")
+    given = (option.default, *(option.param_decls or ()))  # the first name stands where a default would
     declared = [text.partition("/")[0] for text in given if isinstance(text, str) and text.startswith("--")]
     return " or ".join(declared) or f"--{name.replace('_', '-')}"

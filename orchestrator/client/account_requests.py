@@ -33,7 +33,7 @@ class PutAccount(Request):
     """How far the balance may go below zero; "0" is not at all, "plan" is the plan's again."""
 
     def overdraft_over(self, own: Decimal | None) -> Decimal | None:
-        """The account's own overdraft from now on; None: the plan's."""
+        """Return the account's own overdraft from now on; None: the plan's."""
         if self.overdraft_limit is None:
             return own
         return None if self.overdraft_limit == fields.THE_PLANS else self.overdraft_limit

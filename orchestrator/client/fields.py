@@ -40,7 +40,7 @@ Value = TypeVar("Value")
 
 
 def fault(kind: str, sentence: str) -> PydanticCustomError:
-    """A fault by its kind (for machines) and a sentence (for people), which names no value."""
+    """Return a fault by its kind (for machines) and a sentence (for people), which names no value."""
     return PydanticCustomError("request_fault", "{sentence}", {"sentence": sentence, "kind": kind})
 
 

@@ -34,7 +34,7 @@ def _entries(value: dict[Any, Any] | list[Any]) -> Iterator[tuple[str | int, Any
 def _of_keys(loc: Loc, value: dict[Any, Any] | list[Any]) -> Iterator[WildFault]:
     for key in value if isinstance(value, dict) else ():
         if not isinstance(key, str):
-            yield loc, "has a key that is no text", "key_type"
+            yield loc, "has a key that is not a text", "key_type"
         elif not _is_storable(key):
             yield loc, "has a key with a NUL character or half a surrogate pair", "unstorable_text"
 
@@ -52,7 +52,7 @@ def _of_scalar(loc: Loc, value: Any) -> Iterator[WildFault]:
         case str() | int() | float():
             return
         case _:
-            yield loc, "is nothing that JSON knows", "json_type"
+            yield loc, "is not a JSON type", "json_type"
 
 
 def _is_storable(text: str) -> bool:

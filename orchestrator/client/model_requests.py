@@ -70,7 +70,7 @@ class PutModel(Request):
         return tuple(self.providers or ([self.provider] if self.provider else []))
 
     def as_model(self) -> Model:
-        """The snapshot that the rest of the system works with."""
+        """Return the snapshot that the rest of the system works with."""
         same = dict.fromkeys(self.provider_names, self.provider_model_id or "")
         given = self.model_dump(include=set(_SAME_IN_A_MODEL))
         return Model(

@@ -10,7 +10,7 @@ JOBS_QUEUE = "orchestrator.jobs"
 #: A job that does nothing: its answer proves the way there and back.
 NOOP = "orchestrator.noop"
 
-#: Seconds after which a message that nobody acknowledged is given to another: over twice the longest task.
+#: Seconds after which an unacknowledged message goes to another worker: over twice the longest task.
 VISIBILITY_TIMEOUT = 1200
 
 

@@ -15,7 +15,7 @@ from orchestrator.client.json_limits import Loc, wild_faults
 from orchestrator.client.requests import JOBS, CreateSession, Request
 from orchestrator.rules.refusals import ErrorCode, Refusal
 
-#: Faults told of one request: enough to correct it, however large its batch.
+#: Faults listed for one request: enough to correct it, however large its batch.
 MOST_FAULTS = 50
 
 #: A key as people write them; anything else could be a secret in the wrong place and is not repeated.
@@ -25,7 +25,7 @@ _Fault: TypeAlias = dict[str, str]
 
 
 def parse(name: str, kwargs: Any) -> Request:
-    """The request, or Refusal(INVALID_REQUEST) with `faults`: `loc`, `msg` and `type` of each."""
+    """Return the request, or Refusal(INVALID_REQUEST) with `faults`: `loc`, `msg` and `type` of each."""
     job = JOBS.get(name)
     if job is None:
         raise Refusal(ErrorCode.INVALID_REQUEST, f"unknown job; known are {', '.join(JOBS)}", faults=[])
@@ -42,14 +42,14 @@ def parse(name: str, kwargs: Any) -> Request:
 
 
 def digest(request: CreateSession) -> str:
-    """The same for the same wish, however it is written, under whatever session id.
+    """Return the same for the same request, however it is written, under whatever session id.
 
     What has its default is left out, so that a field added later changes no digest."""
     return _digest(request.model_dump(mode="json", exclude={"session_id"}, exclude_defaults=True))
 
 
 def fingerprint(request: Request | None, kwargs: Any) -> str | None:
-    """The same for the same arguments, however they are written and whether defaults are spelled out.
+    """Return the same for the same arguments, however they are written and whether defaults are spelled out.
 
     `request`: what these arguments were parsed to; None where they are invalid: then they count as they came. None for
     what cannot be written as JSON."""
@@ -62,7 +62,7 @@ def fingerprint(request: Request | None, kwargs: Any) -> str | None:
 
 
 def schema() -> dict[str, Any]:
-    """JSON Schema of all jobs: a property for each task's name."""
+    """Return JSON Schema of all jobs: a property for each task's name."""
     references, definitions = models_json_schema(
         [(job, "validation") for job in JOBS.values()], title="Jobs on the queue orchestrator.jobs"
     )

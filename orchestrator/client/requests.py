@@ -52,7 +52,7 @@ class ProviderOptions(Part):
 
 
 class AttachRequest(Part):
-    """An endpoint that somebody else opened; its secret by reference."""
+    """An endpoint that another party opened; its secret by reference."""
 
     endpoint_url: fields.EndpointUrl
     secret_ref: fields.Reference
@@ -60,7 +60,7 @@ class AttachRequest(Part):
     ends_at: fields.Timestamp | None = None
 
     def as_attach(self) -> Attach:
-        """The snapshot that the rest of the system works with."""
+        """Return the snapshot that the rest of the system works with."""
         return Attach(
             endpoint_url=self.endpoint_url, secret_ref=self.secret_ref, model=self.model, ends_at=self.ends_at
         )

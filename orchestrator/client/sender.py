@@ -45,8 +45,8 @@ class JobClient:
         self._urls = (broker_url, result_url)
         options = _hasty(celery_options(sentinel_master=sentinel_master))
         self._results = _app(broker_url, result_url, options)
-        # Over Redis, sending needs no result store, whose subscriptions do not survive a lost connection.
-        # Over rpc:// both are one: the reply comes to whoever sent.
+        # Over Redis, sending needs no result store: its subscriptions do not survive a lost connection.
+        # Over rpc:// both are one: the reply comes to the sender.
         answered_to_sender = result_url.startswith("rpc:")
         self._sender = self._results if answered_to_sender else _app(broker_url, _NO_RESULTS, options)
 
@@ -72,7 +72,7 @@ class JobClient:
         return task_id
 
     def wait(self, task_id: str, timeout: float) -> dict[str, Any] | None:
-        """The outcome, or None where there is none after `timeout` seconds. Raises JobBroken."""
+        """Return the outcome, or None where there is none after `timeout` seconds. Raises JobBroken."""
         give_up_at = time.monotonic() + timeout
         pause = _FIRST_LOOK
         with self._reaching_the_broker():
@@ -109,13 +109,17 @@ class JobClient:
         try:
             found = self._results.backend.get_task_meta(task_id)
         except (ValueError, TypeError, SecurityError):  # a failure that Celery itself cannot read
-            raise JobBroken(f"the worker failed on job {task_id}, nobody can read how: see its log") from None
+            raise JobBroken(
+                f"the worker failed on job {task_id}, its error cannot be read: see its log"
+            ) from None
         if found["status"] in {"FAILURE", "REVOKED"}:
             raise JobBroken(f"the worker failed on job {task_id}: see its log")
         if found["status"] != "SUCCESS":
             return None
         if not isinstance(found["result"], Mapping):
-            raise JobBroken(f"what the result store has of job {task_id} is no outcome: is it ours alone?")
+            raise JobBroken(
+                f"the result store holds no outcome for job {task_id}, but something else: is it ours alone?"
+            )
         return dict(found["result"])
 
     @contextmanager

@@ -73,7 +73,7 @@ class EventStream:
         self._redis.close()
 
     def follow(self, after: str = "$", *, block_ms: int = 1000) -> Iterator[dict[str, Any]]:
-        """Events from `after` on (`0`: from the oldest kept), for as long as the caller listens."""
+        """Yield events from `after` on (`0`: from the oldest kept), for as long as the caller listens."""
         while True:
             answer: Any = self._redis.xread({STREAM: after}, block=block_ms, count=100)
             for _, entries in answer or []:
@@ -83,14 +83,14 @@ class EventStream:
 
 
 def kept_within(most: int, used: int, length: int) -> int:
-    """How many of `length` entries, which take `used` bytes, may stay where `most` bytes are allowed."""
+    """Return how many of `length` entries, which take `used` bytes, may stay where `most` bytes are allowed."""
     return length if used <= most else int(length * _TRIMMED_TO * most / used)
 
 
 def connect(
     broker_url: str, *, sentinel_master: str | None = None, most_bytes: int | None = None
 ) -> EventStream | None:
-    """The stream behind a broker's URL; None where the broker is no Redis."""
+    """Return the stream behind a broker's URL; None where the broker is no Redis."""
     redis = redis_behind(broker_url, sentinel_master=sentinel_master)
     return EventStream(redis, most_bytes) if redis is not None else None
 
@@ -98,7 +98,7 @@ def connect(
 def redis_behind(
     broker_url: str, *, sentinel_master: str | None = None, decode_responses: bool = True
 ) -> "Redis | None":
-    """A client of the Redis that is the broker; None where the broker is no Redis."""
+    """Return a client of the Redis that is the broker; None where the broker is no Redis."""
     if broker_url.startswith("sentinel://") and sentinel_master is not None:
         return _master(broker_url, sentinel_master, decode_responses=decode_responses)
     if not broker_url.startswith(("redis://", "rediss://", "redis+socket://")):
@@ -108,7 +108,7 @@ def redis_behind(
 
 
 def _master(broker_url: str, name: str, *, decode_responses: bool) -> "Redis":
-    """The master that the sentinels of `sentinel://host:port[;sentinel://host:port…]/db` agree on."""
+    """Return the master that the sentinels of `sentinel://host:port[;sentinel://host:port…]/db` agree on."""
     parts = [urlsplit(part) for part in broker_url.split(";")]
     hosts = [(part.hostname or "localhost", part.port or 26379) for part in parts]
     login = {"username": parts[0].username, "password": parts[0].password}

@@ -18,7 +18,7 @@ from typing import TextIO
 LINES, WINDOW = 3, 60.0
 #: Kinds that are remembered; the oldest is forgotten first.
 KINDS = 1000
-#: Loggers whose lines below a warning are never repetitions: what happened to sessions is logged once each.
+#: Loggers with lines below a warning that are never repetitions: what happened to sessions is logged once each.
 ONCE_EACH = frozenset({"orchestrator.flows.operations.deliver_events"})
 
 #: What differs between two lines of one kind where a message was formatted before it was logged.
@@ -49,7 +49,7 @@ class Limit:
         self._looked_at = clock()
 
     def admitted(self, record: logging.LogRecord) -> Iterator[logging.LogRecord]:
-        """The lines to write now: summaries that are due, and this record unless its kind has had its lines."""
+        """Return the lines to write now: summaries that are due, and this record unless its kind has had its lines."""
         now = self._clock()
         if now - self._looked_at >= 1.0:
             self._looked_at = now
@@ -66,7 +66,7 @@ class Limit:
         yield record if first else _without_traceback(record)
 
     def rest(self) -> Iterator[logging.LogRecord]:
-        """The summaries of all that is still counted."""
+        """Return the summaries of all that is still counted."""
         yield from self._ended(float("inf"))
 
     def _window(self, kind: Kind, record: logging.LogRecord, now: float) -> Window:
@@ -76,7 +76,7 @@ class Limit:
         return window
 
     def _ended(self, now: float) -> Iterator[logging.LogRecord]:
-        """Summaries of the windows that have ended, oldest first."""
+        """Return summaries of the windows that have ended, oldest first."""
         while self._windows:
             kind, window = next(iter(self._windows.items()))
             if now - window.began < WINDOW and len(self._windows) <= KINDS:
@@ -115,7 +115,7 @@ def _kind(record: logging.LogRecord) -> Kind:
 
 
 def _raised(record: logging.LogRecord) -> tuple[object, ...]:
-    """The exception's type and the line that raised it."""
+    """Return the exception's type and the line that raised it."""
     if not record.exc_info or record.exc_info[1] is None:
         return ()
     trace = record.exc_info[1].__traceback__
@@ -143,7 +143,7 @@ def _without_traceback(record: logging.LogRecord) -> logging.LogRecord:
 
 
 def _summary(window: Window) -> logging.LogRecord:
-    """One line for those that were left out."""
+    """Return one line for those that were left out."""
     line = copy.copy(window.record)
     line.msg = "suppressed %d similar lines in %d s: %s"
     line.args = (window.suppressed, int(WINDOW), window.record.getMessage().partition("\n")[0][:200])

@@ -1,4 +1,4 @@
-"""What Prometheus is told. Counters live in each process and are added up; gauges are read from the store.
+"""The metrics for Prometheus. Counters live in each process and are added up; gauges are read from the store.
 
 Import this only after `shared.prepare`: the library decides at its import whether processes share."""
 
@@ -28,7 +28,7 @@ STORE_RETRIES = Counter(
 )
 STORE_GIVEN_UP = Counter(
     "orchestrator_store_given_up",
-    "Transactions whose last attempt failed too: the job or tick repeats.",
+    "Transactions that failed on the last attempt too: the job or tick repeats.",
     ["cause"],
 )
 LOCAL_FAULTS = Counter(

@@ -77,7 +77,7 @@ class AimlapiDriver(AlwaysOn):
         body = _good(answer, self._options.rules)
         amount = read_decimal(body.get("current_balance"))
         if amount is None:
-            raise Misconfigured(f"{self.name} told no current_balance at {self._billing_url()}")
+            raise Misconfigured(f"{self.name} sent no current_balance at {self._billing_url()}")
         return Balance(amount=amount, currency=str(body.get("currency") or "USD"))
 
     async def _check_model(self, model: str) -> None:
@@ -116,7 +116,7 @@ def card(_options: AimlapiOptions) -> Card:
 
 
 def _names(entry: Mapping[str, Any]) -> set[str]:
-    """The id and every alias; where the aliases stand differs between types of models."""
+    """Return the id and every alias; where the aliases stand differs between types of models."""
     info = entry.get("info")
     given = [entry.get("aliases"), info.get("aliases") if isinstance(info, Mapping) else None]
     aliases = (alias for some in given if isinstance(some, Sequence) for alias in some)

@@ -29,18 +29,18 @@ DRIVERS: Mapping[str, DriverType] = {
 
 
 def build(name: str, driver: str, options: Mapping[str, Any], http: HttpClient) -> Driver:
-    """The driver for `[providers.NAME]`. Raises ValueError (pydantic's, for wrong options)."""
+    """Return the driver for `[providers.NAME]`. Raises ValueError (pydantic's, for wrong options)."""
     kind = driver_type(driver)
     return kind.build(name, kind.options.model_validate(dict(options)), http)
 
 
 def options_model(driver: str) -> type[DriverOptions]:
-    """What `[providers.NAME]` may say to this driver, `base_url` included."""
+    """Return what `[providers.NAME]` may say to this driver, `base_url` included."""
     return driver_type(driver).options
 
 
 def option_faults(driver: str, options: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What is wrong with a driver's own keys (without `base_url`), as key and message."""
+    """Return what is wrong with a driver's own keys (without `base_url`), as key and message."""
     try:
         options_model(driver).model_validate({"base_url": "http://unused", **options})
     except ValidationError as error:
@@ -49,7 +49,7 @@ def option_faults(driver: str, options: Mapping[str, Any]) -> list[tuple[str, st
 
 
 def card(driver: str, options: Mapping[str, Any]) -> Card:
-    """What the platform can do under these options, without building anything."""
+    """Return what the platform can do under these options, without building anything."""
     kind = driver_type(driver)
     return kind.card(kind.options.model_validate(dict(options)))
 

@@ -116,7 +116,7 @@ class Configuration:
     retention: RetentionSettings = field(default_factory=RetentionSettings)
 
     def policy_for(self, provider: str | None) -> Policy:
-        """The provider's policy; the general one for none and for a provider that is no longer configured."""
+        """Return the provider's policy; the general one for none and for a provider that is no longer configured."""
         known = self.providers.get(provider) if provider is not None else None
         return self.policy if known is None else known.policy
 
@@ -124,7 +124,7 @@ class Configuration:
         return self.plans.get(name)
 
     def terms_of(self, account: Account) -> AccountTerms:
-        """The account's plan with its own numbers; one that was taken out of the file lets nothing new begin."""
+        """Return the account's plan with its own numbers; one that was taken out of the file lets nothing new begin."""
         plan = self.plan(account.plan)
         if plan is None:
             own = account.overdraft_limit or ZERO
@@ -133,14 +133,14 @@ class Configuration:
         return terms_of(plan, account)
 
     def cleanup_debts(self) -> dict[str | None, float]:
-        """After how many seconds an unproven close is our debt, at each provider; None: everywhere else."""
+        """Return after how many seconds an unproven close is our debt, by provider; None: everywhere else."""
         everywhere: dict[str | None, float] = {None: self.policy.cleanup_debt_after_seconds}
         return everywhere | {
             name: one.policy.cleanup_debt_after_seconds for name, one in self.providers.items()
         }
 
     def delete_after(self) -> DeleteAfter:
-        """After how long the ended sessions of each plan's accounts are deleted."""
+        """Return after how long the ended sessions of each plan's accounts are deleted."""
         of_plans = {name: plan.auto_delete_after_seconds for name, plan in self.plans.items()}
         return delete_after(self.retention.auto_delete_after_seconds, of_plans)
 
@@ -151,7 +151,7 @@ class Configuration:
         return Reach(named=frozenset(filter(is_address_or_local, hosts)), networks=self.attach_networks)
 
     def attach_permits(self, secret_ref: str, endpoint_url: str) -> bool:
-        """May a job send this secret there? Only where a rule says so; never one that is a provider's own."""
+        """Return whether a job may send this secret there: only by a rule, and never a provider's own secret."""
         if not is_reference(secret_ref) or self._is_a_providers_own(secret_ref):
             return False
         host = _host_of(endpoint_url)

@@ -71,7 +71,7 @@ class Settings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _derive(cls, given: dict[str, Any]) -> dict[str, Any]:
-        """Fill in both URLs, so that they are there for everybody and the same in every process."""
+        """Fill in both URLs, so that they are set, and the same, in every process."""
         broker = given.get("broker_url") or _private_broker(given.get("data_dir") or ".orchestrator")
         return {
             **given,
@@ -93,7 +93,7 @@ class Settings(BaseSettings):
 
     @property
     def private_socket(self) -> Path | None:
-        """Where `orchestrator up` starts a Valkey; None: the broker is somebody else's."""
+        """Where `orchestrator up` starts a Valkey; None: the broker is not ours."""
         if urls.scheme_of(self.broker_url) != "redis+socket":
             return None
         path = private_socket(self.data_dir)
@@ -110,9 +110,9 @@ def load_settings() -> Settings:
 
 
 def unknown_variables(configuration: Configuration, environ: Mapping[str, str] = os.environ) -> list[Fault]:
-    """Variables with our prefix that nothing reads: most likely misspelt. Their values are not told.
+    """Return variables with our prefix that nothing reads: most likely misspelt. Their values are not shown.
 
-    One that the configuration refers to is somebody's secret, whatever its name."""
+    One that the configuration refers to is a secret, whatever its name."""
     known = {f"{PREFIX}{field.upper()}" for field in Settings.model_fields}
     patterns = list(_references(configuration))
     return [

@@ -40,14 +40,14 @@ _SHORTEST = 0.001
 
 
 def read_policy(table: Table, base: Policy) -> Policy:
-    """Lay the table's policy keys over `base`; other keys stay for whoever owns the table."""
+    """Lay the table's policy keys over `base`; other keys stay for the table's owner."""
     given = {name: _policy_reader(name)(table, name, value) for name, value in asdict(base).items()}
     given["warn_before_stop_seconds"] = tuple(sorted(set(given["warn_before_stop_seconds"]), reverse=True))
     return replace(base, **given)
 
 
 def read_plans(table: Table) -> Mapping[str, Plan]:
-    """The built-in plans, changed and joined by those of the file."""
+    """Return the built-in plans, changed and joined by those of the file."""
     plans = dict(BUILT_IN_PLANS)
     for name, below in table.tables():
         if not name.strip():

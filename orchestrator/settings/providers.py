@@ -14,7 +14,7 @@ from orchestrator.settings.policies import read_policy
 from orchestrator.settings.secrets import SecretStore, is_reference
 from orchestrator.settings.tables import Table, did_you_mean
 
-#: Told a provider's own keys, and a `base_url` that is left out where it may be, a driver answers (key, message)
+#: Given a provider's own keys, and a `base_url` that is left out where it may be, a driver returns (key, message)
 #: for each fault.
 OptionsValidator: TypeAlias = Callable[[Mapping[str, Any]], Sequence[tuple[str, str]]]
 
@@ -25,7 +25,7 @@ class ReadingContext:
 
     policy: Policy
     known_drivers: Mapping[str, OptionsValidator] | None
-    """None: whoever asks knows of no drivers, and takes any."""
+    """None: the caller knows of no drivers, and accepts any."""
     drivers_without_url: Collection[str]
     secrets: SecretStore | None
     """None: a missing secret is no fault now."""
@@ -124,7 +124,7 @@ def _credentials(table: Table, secrets: SecretStore | None) -> tuple[tuple[str, 
 
 
 def _credential(table: Table, key: str, entry: object) -> tuple[str | None, bool]:
-    """The reference (None where its fault is already told), and whether it is retired."""
+    """Return the reference (None where its fault is already reported), and whether it is retired."""
     if not isinstance(entry, dict):
         return _reference(table, key, entry), False
     below = Table(path=table.at(key), values=entry, faults=table.faults)

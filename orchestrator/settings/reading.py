@@ -28,7 +28,7 @@ TABLES = frozenset(
     {"policy", "plans", "catalog", "attach", "providers", "audit", "network", "retention", *_OF_APPLY}
 )
 
-#: Finds the faults of what is not read here, told the whole file and what was read of it.
+#: Finds the faults of what is not read here, from the whole file and what was read of it.
 AlsoCheck: TypeAlias = Callable[[Mapping[str, Any], Configuration], Sequence[Fault]]
 
 

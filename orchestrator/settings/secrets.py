@@ -49,18 +49,18 @@ class SecretStore:
         return "SecretStore()"
 
     def get(self, ref: str) -> str | None:
-        """The secret, without a newline at its end; None where it is missing or empty."""
+        """Return the secret, without a newline at its end; None where it is missing or empty."""
         value, _ = self._look_up(ref)
         if value is not None and value not in self._resolved:
             self._resolved |= {value}
         return value
 
     def resolved(self) -> frozenset[str]:
-        """Every secret that was looked up here since this process began: none may appear in what people read."""
+        """Return every secret that was looked up here since this process began: none may appear in what people read."""
         return self._resolved
 
     def why_missing(self, ref: str) -> str | None:
-        """A sentence for people, or None where the secret is there."""
+        """Return a sentence for people, or None where the secret is there."""
         _, reason = self._look_up(ref)
         return reason
 
@@ -70,14 +70,14 @@ class SecretStore:
         return [Fault(ref, reason) for ref, reason in reasons if reason]
 
     def fingerprint(self, ref: str) -> str | None:
-        """Tells whether a secret changed, without telling what it is."""
+        """Return what shows whether a secret changed, without showing the secret."""
         value = self.get(ref)
         if value is None:
             return None
         return hmac.new(self._key, value.encode("utf-8", "surrogateescape"), hashlib.sha256).hexdigest()[:32]
 
     def _look_up(self, ref: str) -> tuple[str | None, str | None]:
-        """The secret, or why there is none."""
+        """Return the secret, or why there is none."""
         if not is_reference(ref):
             return None, "must be env:NAME or file:/path, never the secret itself"
         kind, _, name = ref.partition(":")

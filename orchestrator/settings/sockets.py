@@ -12,7 +12,7 @@ LONGEST_PATH = 100
 
 
 def private_socket(data_dir: Path) -> Path:
-    """The socket of the Valkey that belongs to `data_dir`. Raises ValueError where there can be none."""
+    """Return the socket of the Valkey that belongs to `data_dir`. Raises ValueError where there can be none."""
     directory = data_dir.expanduser().absolute()
     return _fitting(directory / "valkey.sock") or _short(directory)
 
@@ -42,7 +42,7 @@ def _short(directory: Path) -> Path:
 
 
 def _make_private(directory: Path) -> None:
-    """Anybody may write to the directory for temporary files: trust nothing that is not ours alone."""
+    """Make the directory private. Every user may write beside it: trust nothing that is not ours alone."""
     try:
         directory.mkdir(mode=0o700, exist_ok=True)
         found = directory.lstat()

@@ -35,12 +35,12 @@ class Table:
         self.faults.append(Fault(self.at(key), message))
 
     def take(self, key: str) -> Any:
-        """The raw value, or None where the key is left out (TOML itself has no null)."""
+        """Return the raw value, or None where the key is left out (TOML itself has no null)."""
         self.taken.add(key)
         return self.values.get(key)
 
     def table(self, key: str) -> "Table":
-        """The table below `key`; an empty one where it is left out or is no table."""
+        """Return the table below `key`; an empty one where it is left out or is no table."""
         value = self.take(key)
         if value is not None and not isinstance(value, dict):
             self.fault(key, f"must be a table ([{self.at(key)}])")
@@ -71,15 +71,15 @@ class Table:
         return default
 
     def whole(self, key: str, default: Default, *, least: int) -> int | Default:
-        """A whole number; `default`, which may be None for "no limit", where it is left out or wrong."""
+        """Return a whole number; `default`, which may be None for "no limit", where it is left out or wrong."""
         found = self.number(key, default, least=least, whole=True)
         return int(found) if isinstance(found, int | float) else default
 
     def number(
         self, key: str, default: Default, *, least: float, most: float | None = None, whole: bool = False
     ) -> float | Default:
-        """A number within bounds; `least` 0 allows zero, anything else is the smallest allowed. `most`: as the
-        key's unit allows, unless told."""
+        """Return a number within bounds; `least` 0 allows zero, anything else is the smallest allowed. `most`: by
+        default as the key's unit allows."""
         value = self.take(key)
         if value is None:
             return default
@@ -90,7 +90,7 @@ class Table:
         return float(value) if isinstance(value, float) else int(value)
 
     def money(self, key: str, default: Decimal) -> Decimal:
-        """An amount, zero or more, as a text: TOML's fractions are not exact."""
+        """Return an amount, zero or more, as a text: TOML's fractions are not exact."""
         value = self.take(key)
         if value is None:
             return default
@@ -113,7 +113,7 @@ class Table:
         return default if any(problem for _, problem in problems) else tuple(value)
 
     def rest(self) -> dict[str, Any]:
-        """Everything that nobody took."""
+        """Return every key that was not taken."""
         return {key: value for key, value in self.values.items() if key not in self.taken}
 
     def refuse_rest(self) -> None:
@@ -147,7 +147,7 @@ def bounds_of(key: str, least: float, most: float | None = None) -> NumberBounds
 
 
 def wrong_number(value: object, bounds: NumberBounds, *, whole: bool) -> str | None:
-    """What is wrong with it, as a sentence; None where nothing is."""
+    """Return what is wrong with it, as a sentence; None where nothing is."""
     kind = "whole number" if whole else "number"
     if isinstance(value, float) and not math.isfinite(value):
         return f"must be a finite {kind}, not {value}"

@@ -15,12 +15,12 @@ _SECRET_QUERY = re.compile(r"([^?&=]*(?:pass|pwd|secret|token|key|cred)[^?&=]*=)
 
 
 def redacted_url(url: str) -> str:
-    """The URL as messages may show it: without its password, however oddly that is written."""
+    """Return the URL as messages may show it: without its password, however oddly that is written."""
     return ";".join(_redacted(part) for part in _SEVERAL.split(url))
 
 
 def database_url(url: str) -> str:
-    """The URL as SQLAlchemy takes it. Raises ValueError with a sentence for people."""
+    """Return the URL as SQLAlchemy takes it. Raises ValueError with a sentence for people."""
     if _POSTGRESQL.match(url):
         if _SEVERAL_HOSTS.match(url):
             raise ValueError("names several hosts: write them as …/NAME?host=HOST1:PORT&host=HOST2:PORT")
@@ -42,7 +42,7 @@ def result_url(url: str) -> str:
 
 
 def derived_result_url(broker: str) -> str:
-    """Where outcomes of jobs go unless told: what can store them does; of others, the caller is told."""
+    """Return where outcomes of jobs go by default: the broker if it can store them, else a reply to the caller."""
     return "rpc://" if scheme_of(broker) in {"amqp", "amqps"} else broker
 
 
@@ -51,7 +51,7 @@ def scheme_of(url: str) -> str:
 
 
 def base_url(url: str) -> str:
-    """The address of an HTTP service, without a slash at its end. Raises ValueError with a sentence."""
+    """Return the address of an HTTP service, without a slash at its end. Raises ValueError with a sentence."""
     _check_address(url)
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname:

@@ -46,7 +46,7 @@ class CallLog:
             self._calls[seq] = replace(self._calls[seq], **known)
 
     def settle(self, seq: int, *, status: int | None, answered: bool) -> None:
-        """The call is over; said just before the last byte, so that whoever got it finds it here."""
+        """The call is over; said just before the last byte, so that its reader finds it here."""
         if seq in self._running:
             self._running.discard(seq)
             ended_at = self._clock()

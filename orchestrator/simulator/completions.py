@@ -61,7 +61,7 @@ def token_limit(ask: Ask) -> int | None:
 
 
 def transcribe(ask: Ask) -> Reply:
-    """The simulated ear: it tells how many bytes it heard."""
+    """The simulated ear: it answers how many bytes it heard."""
     return Reply(payload={"text": f"I heard {len(ask.form['file'])} bytes."})
 
 

@@ -85,4 +85,4 @@ def _drop(request: web.Request, response: web.StreamResponse | None = None) -> w
 
 async def _wait_for_ever() -> web.StreamResponse:
     await asyncio.get_running_loop().create_future()
-    raise AssertionError("nobody ends this wait but a caller who leaves")
+    raise AssertionError("only a caller who leaves ends this wait")

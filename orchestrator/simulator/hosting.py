@@ -25,7 +25,7 @@ class Host:
         self._runner: web.AppRunner | None = None
 
     async def start(self, host: str, port: int) -> str:
-        """Listen, and tell where."""
+        """Listen; return the URL."""
         self._runner = web.AppRunner(
             self._app(), access_log=None, handler_cancellation=True, shutdown_timeout=GRACE
         )

@@ -12,7 +12,7 @@ from orchestrator.simulator.world import Simulator
 
 
 class Operator:
-    """Checks what it is told, then does it."""
+    """Checks an order, then carries it out."""
 
     def __init__(self, world: Simulator, forget: Callable[[], None] = lambda: None) -> None:
         self.world = world

@@ -36,7 +36,7 @@ def run(
 ) -> None:
     """Serve until SIGTERM or SIGINT; BadInput when host or preload are not acceptable."""
     if not allow_remote and not is_loopback(host):
-        raise BadInput(f"{host} can be reached from elsewhere, and anybody may control a simulator")
+        raise BadInput(f"{host} can be reached from elsewhere, and a simulator has no password")
     simulated = Host(Simulator())
     if preload is not None:
         simulated.operator.preload(preload)
@@ -58,7 +58,7 @@ def _announce(line: str, ready_file: Path | None) -> None:
     if ready_file is not None:
         unfinished = ready_file.with_name(f"{ready_file.name}.part")
         unfinished.write_text(f"{line}\n")
-        unfinished.replace(ready_file)  # whoever waits for the file finds it complete
+        unfinished.replace(ready_file)  # a reader of the file finds it complete
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 

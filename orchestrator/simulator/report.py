@@ -7,7 +7,7 @@ from typing import Any
 
 from orchestrator.simulator.values import Call, SimSession
 
-#: calls that can tell whether a session lives
+#: calls that show whether a session lives
 PINGS = frozenset({"chat", "ping_native", "transcribe"})
 ENDED_BY_CALLER = frozenset({"client", "ping"})
 

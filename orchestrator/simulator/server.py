@@ -108,7 +108,7 @@ class SimulatorServer:
         self._on_loop(self.simulator.faults.clear)
 
     def log(self, since: int = 0, **wanted: Any) -> list[Call]:
-        """Calls after `since` whose fields equal what is wanted."""
+        """Return calls after `since` with fields that equal what is wanted."""
         return self._on_loop(lambda: self.simulator.calls.read(since, **wanted))
 
     def clear_log(self) -> None:

@@ -8,7 +8,7 @@ from orchestrator.simulator.values import SimSession
 
 
 class Sessions:
-    """Expiry is evaluated when somebody looks: a clock that is moved by hand needs no timers."""
+    """Evaluates expiry at each look: a clock that is moved by hand needs no timers."""
 
     def __init__(self, clock: Callable[[], float], token_hex: Callable[[int], str]) -> None:
         self._clock = clock

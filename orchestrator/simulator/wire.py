@@ -62,7 +62,7 @@ class Reply:
     delivery: Delivery = Delivery.WHOLE
     #: seconds between the effect and the answer
     delay: float = 0
-    #: nobody can read the outcome from it
+    #: the outcome cannot be read from it
     garbled: bool = False
     effect: str | None = None
     session: str | None = None

@@ -14,7 +14,7 @@ from orchestrator.simulator.values import Upstream
 
 
 class Simulator:
-    """Plain state without locks: whoever serves it does so from one event loop."""
+    """Plain state without locks: its server calls it from one event loop."""
 
     def __init__(
         self,
@@ -27,7 +27,7 @@ class Simulator:
         self.token_hex = token_hex
         self.upstreams: dict[str, Upstream] = {}
         self.sessions = Sessions(clock, token_hex)
-        #: upstream → id → an instance, for platforms whose instances outlive their sessions
+        #: upstream → id → an instance, for platforms where instances outlive their sessions
         self.fleets: dict[str, dict[str, Any]] = {}
         self.calls = CallLog(clock)
         self.faults = FaultBook(rng or random.Random(0))  # seeded: a failing run can be repeated

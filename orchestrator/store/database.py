@@ -36,7 +36,7 @@ RETRIABLE_STATES = {
 }
 #: Every cause of a repetition, by its name in the metrics.
 CAUSES = frozenset(RETRIABLE_STATES.values()) | {"lost_race", "connection_lost", "locked"}
-#: Two jobs reached for one credential, name or id: the loser looks again, and is told properly.
+#: Two jobs reached for one credential, name or id: the loser runs again, and gets the proper error.
 CONTENDED = (
     "uq_placements_exclusive",
     "placements.provider, placements.credential",
@@ -135,7 +135,7 @@ class Database:
 
     @contextmanager
     def reading(self, *, at_one_moment: bool = False) -> Iterator[Transaction]:
-        """A transaction that only reads; nothing it does is kept. `at_one_moment`: all its statements see the
+        """Open a transaction that only reads; nothing it does is kept. `at_one_moment`: all its statements see the
         same moment, so that what they say may be compared."""
         options: dict[str, Any] = {"orchestrator_read": True}
         if at_one_moment and self.engine.dialect.name == "postgresql":  # on SQLite every transaction does
@@ -227,7 +227,7 @@ class Database:
         return outage
 
     def attempt(self, work: Callable[[Transaction], T]) -> tuple[T, frozenset[Step]]:
-        """One write transaction: what `work` returned, and the steps that its commit made due."""
+        """Run one write transaction; return what `work` returned, and the steps that its commit made due."""
         self._look_at_time()
         with self.engine.begin() as connection:
             unit = Transaction(connection, self._clock_of(connection), self.identity)
@@ -255,7 +255,7 @@ def _is_transient(error: BaseException) -> bool:
 
 
 def _cause(error: BaseException | None) -> str | None:
-    """What passes, by a name for the metrics; None for what would fail again."""
+    """Return the cause of a passing failure, by its name in the metrics; None for what would fail again."""
     if isinstance(error, IntegrityError):
         return "lost_race" if any(name in str(error.orig) for name in CONTENDED) else None
     if not isinstance(error, DBAPIError):
@@ -269,7 +269,7 @@ def _cause(error: BaseException | None) -> str | None:
 
 
 def outage_of(error: BaseException) -> StoreOutage | None:
-    """The outage that this error of the database is part of; None for an error about one row or statement."""
+    """Return the outage that this error of the database is part of; None for an error about one row or statement."""
     if isinstance(error, StoreOutage):
         return error
     meaning = error_class(error)
@@ -279,7 +279,7 @@ def outage_of(error: BaseException) -> StoreOutage | None:
 
 
 def _said(error: BaseException | None) -> str:
-    """The first line of the database's own words."""
+    """Return the first line of the database's own words."""
     lines = str(getattr(error, "orig", None) or error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
 
@@ -290,5 +290,5 @@ def _lacks_tables(error: BaseException | None) -> bool:
 
 
 def new_token() -> str:
-    """A lease's token: 96 random bits."""
+    """Return a lease's token: 96 random bits."""
     return Identity().new_token()

@@ -30,7 +30,7 @@ _HERE = Path(__file__).parent / "migrations"
 _LOCK = 7_264_310_552
 #: Seconds that a migration waits for a lock, and others behind it; then it steps back, so often.
 LOCK_TIMEOUT, ATTEMPTS = 2.0, 60
-#: Indexes in whose place others have come; dropped once those are there.
+#: Indexes that others replace; dropped once those are there.
 SUPERSEDED = ("ix_sessions_account_state", "ix_sessions_created", "ix_placements_handle", "ix_sessions_died")
 _LOCK_NOT_AVAILABLE = "55P03"
 
@@ -49,12 +49,12 @@ class SchemaState(StrEnum):
 
 def upgrade(database: Database, revision: str = "head", say: Say = lambda _line: None) -> str:
     """Run every migration that is missing, in one transaction, then make what indexes are missing; return the
-    revision reached. `say` is told of each."""
+    revision reached. `say` gets one line for each."""
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception(_stepped_back),
         stop=tenacity.stop_after_attempt(ATTEMPTS),
         wait=tenacity.wait_random(0.5, 1.5),
-        before_sleep=lambda _state: say("a table is in use: stepping back, to try again"),
+        before_sleep=lambda _state: say("a table is in use: released the locks, retrying"),
         reraise=True,
     )
     reached: str = retrying(_migrate, database, revision, say)
@@ -64,24 +64,24 @@ def upgrade(database: Database, revision: str = "head", say: Say = lambda _line:
 
 
 def current(connection: Connection) -> str | None:
-    """The revision that the database is at; None where it was never migrated."""
+    """Return the revision that the database is at; None where it was never migrated."""
     return MigrationContext.configure(connection).get_current_revision()
 
 
 def newest() -> str:
-    """The revision that this code wants."""
+    """Return the revision that this code wants."""
     head = _scripts().get_current_head()
     assert head is not None
     return head
 
 
 def revisions() -> list[str]:
-    """All that this code knows, oldest first."""
+    """Return all revisions that this code knows, oldest first."""
     return [script.revision for script in reversed(list(_scripts().walk_revisions()))]
 
 
 def standing(connection: Connection) -> SchemaState:
-    """What this code can do with this database."""
+    """Return what this code can do with this database."""
     at = current(connection)
     if at == newest():
         return SchemaState.SAME
@@ -89,7 +89,7 @@ def standing(connection: Connection) -> SchemaState:
 
 
 def fit(connection: Connection) -> str:
-    """What is to be said of a schema that is not this code's; raises StoreUnavailable where it cannot be used."""
+    """Return what to say of a schema that is not this code's. Raises StoreUnavailable where it cannot be used."""
     at, wanted = current(connection), newest()
     match standing(connection):
         case SchemaState.SAME:
@@ -106,13 +106,13 @@ def fit(connection: Connection) -> str:
 
 
 def missing_indexes(connection: Connection) -> list[Index]:
-    """Indexes of the tables in code that the database has not, or that were never finished."""
+    """Return indexes of the tables in code that the database has not, or that were never finished."""
     there = _indexes(connection)
     return [index for table in metadata.sorted_tables for index in table.indexes if not there.get(index.name)]
 
 
 def drift(database: Database) -> Sequence[Any]:
-    """How the migrated schema differs from the tables in code; empty when they agree."""
+    """Return how the migrated schema differs from the tables in code; empty when they agree."""
     with database.engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         return list(compare_metadata(context, metadata))
@@ -137,7 +137,7 @@ def _stepped_back(error: BaseException) -> bool:
 
 
 def _make_indexes(database: Database, say: Say) -> None:
-    """Concurrently: reads and writes go on. What a crash left unfinished is made again."""
+    """Make them concurrently: reads and writes go on. An index that a crash left unfinished is made again."""
     engine = database.engine.execution_options(isolation_level="AUTOCOMMIT")
     with _taking_turns(database.engine), engine.connect() as connection:
         _lift_timeouts(connection)

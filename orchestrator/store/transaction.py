@@ -99,5 +99,5 @@ class Transaction:
         self.outbox.flush()
 
     def _decided_at(self) -> datetime:
-        """The instant on which this transaction decides: the last that it read."""
+        """Return the instant on which this transaction decides: the last that it read."""
         return self._now or self.now()

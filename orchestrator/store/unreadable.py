@@ -34,13 +34,13 @@ _MOST = 1000
 
 
 def is_about_a_row(error: Exception) -> bool:
-    """Is it what was read that failed, and not the database?"""
+    """Return whether the read row is at fault, and not the database."""
     meaning = error_class(error)
     return meaning is ErrorClass.VALUE or (meaning is None and not isinstance(error, SQLAlchemyError))
 
 
 def unreadable(connection: Connection, subject: str) -> Iterator[str]:
-    """`table.column` of what cannot be read of this session, placement or account."""
+    """Return `table.column` of what cannot be read of this session, placement or account."""
     for table, key in _PLACES:
         for column in table.columns:
             try:
@@ -54,7 +54,7 @@ def unreadable(connection: Connection, subject: str) -> Iterator[str]:
 def set_aside(
     connection: Connection, step: Step, provider: str, now: datetime, until: datetime
 ) -> Sequence[str]:
-    """Put off to `until` what is due there and cannot be read, so that it keeps nobody else from being claimed;
+    """Put off to `until` the due rows there that cannot be read, so that they do not keep others from being claimed;
     return their ids."""
     table = SESSIONS if step is Step.PING else PLACEMENTS
     due = (table.c.next_step == step, table.c.provider == provider, table.c.next_step_at <= now)
@@ -73,7 +73,7 @@ def set_aside(
 
 
 def _failing(ids: Sequence[str], read: Callable[[Sequence[str]], Any]) -> Iterator[str]:
-    """Those of `ids` that cannot be read, found by halves."""
+    """Return those of `ids` that cannot be read, found by halves."""
     try:
         if ids:
             read(ids)

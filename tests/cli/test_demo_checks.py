@@ -148,7 +148,7 @@ def test_a_refusal_counts_only_for_its_reason(answer: Answer, code: str, happene
         ),
         pytest.param(["running"], "dead", "running", False),
         pytest.param(["failed"], "start_failed", "failed (start_failed)", False),
-        pytest.param([], None, "nothing was told of it", False),
+        pytest.param([], None, "no event of it came", False),
     ],
 )
 def test_a_life_counts_only_as_it_was_told(

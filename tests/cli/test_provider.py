@@ -315,13 +315,13 @@ def test_the_list_tells_brakes_waits_and_meters(cli: Cli, world: World) -> None:
     assert found["alpha"]["model_waits"] == [told | {"credential": None, "model": "pair"}, told]
     assert found["morph"]["model_waits"] == []
     states = {key["ref"]: key for key in found["morph"]["credentials"]}
-    assert states["env:MORPH_1"]["state"] == "told to wait"
+    assert states["env:MORPH_1"]["state"] == "rate-limited"
     assert states["env:MORPH_2"]["state"] == "paused"
     assert "401 Invalid API key" in states["env:MORPH_2"]["why"]
     text = cli("provider", "list").out
     assert all(
         word in text
-        for word in ("out of balance", "fell ill", "told to wait", "112 tokens", ", low", "Invalid API key")
+        for word in ("out of balance", "fell ill", "rate-limited", "112 tokens", ", low", "Invalid API key")
     )
 
 

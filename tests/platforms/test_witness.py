@@ -92,6 +92,6 @@ def faults(named: str, **others: str) -> list[str]:
 def test_the_node_must_be_there_and_be_one() -> None:
     assert faults("node", node="morpheus-node") == []
     assert faults("nod", node="morpheus-node") == [
-        "providers.gate.node: nod is no provider of this file: node"
+        "providers.gate.node: nod is not a provider of this file: node"
     ]
     assert "must be a morpheus-node" in faults("plain", plain="openai")[0]

@@ -49,7 +49,7 @@ def test_a_database_that_is_down_is_waited_for_and_the_log_stays_short(
     assert tries == [101]
     assert len(said) == 5, "one line now and then, and one at the end"
     assert "waiting for the database" in said[0]
-    assert "the database is there after 100 s" in said[-1]
+    assert "the database answers after 100 s" in said[-1]
 
 
 @pytest.mark.parametrize("meaning", WRONG)

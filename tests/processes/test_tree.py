@@ -112,7 +112,7 @@ def trees(tmp_path: Path) -> Iterator[Trees]:
 def test_a_child_that_ends_is_started_again(trees: Trees) -> None:
     tree = trees.start("crashes", "finishes")
     eventually(lambda: tree.text().count("started") >= 3, "the second life")
-    assert "process crashes ended with 3; starting it again in 1 s" in tree.text()
+    assert "process crashes ended with 3; restarting it in 1 s" in tree.text()
     tree.tell(signal.SIGTERM)
     assert tree.wait() == 0
 

@@ -49,7 +49,7 @@ def test_what_falls_due_while_it_is_down_is_done_at_the_next_start(embedded: Pla
     embedded.until_running(session_id)
     running.interrupt()
     assert running.wait() == 0
-    assert "what was due is due at the next start" in running.text()
+    assert "due work waits for the next start" in running.text()
     assert left(embedded) == set()
     session = embedded.session(session_id)
     assert session.state == "running"

@@ -96,7 +96,7 @@ def test_the_endpoint_may_have_a_secret_of_its_own(stage: Stage) -> None:
 
 def test_an_endpoint_that_is_not_told_stays_unknown_until_the_status_tells(stage: Stage) -> None:
     silent = table("open", endpoint_url=None)
-    with pytest.raises(OutcomeUnknown, match="endpoint is not told"):
+    with pytest.raises(OutcomeUnknown, match="endpoint is not known"):
         stage.play(lambda driver: driver.open(stage.order()), **silent)
     found = stage.play(lambda driver: driver.resolve(stage.order(), close=False), **silent)
     assert isinstance(found, Placed)

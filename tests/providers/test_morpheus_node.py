@@ -131,14 +131,14 @@ def test_known_sessions_and_other_models_are_never_adopted(stage: Stage) -> None
 @pytest.mark.parametrize("close", [True, False])
 def test_of_two_that_fit_neither_is_touched(stage: Stage, close: bool) -> None:
     pair = [stage.open().handle, lose(stage)]
-    with pytest.raises(OutcomeUnknown, match="cannot tell"):
+    with pytest.raises(OutcomeUnknown, match="cannot determine"):
         stage.resolve(close=close)
     assert live(stage) == pair
 
 
 def test_what_may_be_a_rivals_is_not_touched(stage: Stage) -> None:
     lost = lose(stage)
-    with pytest.raises(OutcomeUnknown, match="cannot tell"):
+    with pytest.raises(OutcomeUnknown, match="cannot determine"):
         stage.resolve(rivals_sent_at=(ago(20),))
     found = stage.resolve(rivals_sent_at=(ago(4000),))
     assert isinstance(found, Placed)
@@ -168,14 +168,14 @@ def test_what_only_unwanted_orders_can_have_made_is_closed_whichevers_it_is(stag
 )
 def test_of_two_that_somebody_may_want_neither_is_touched(stage: Stage, close: bool, rivals: Any) -> None:
     pair = [lose(stage), lose(stage)]
-    with pytest.raises(OutcomeUnknown, match="cannot tell"):
+    with pytest.raises(OutcomeUnknown, match="cannot determine"):
         stage.resolve(close=close, sent_at=ago(30), **rivals)
     assert sorted(live(stage)) == sorted(pair)
 
 
 def test_while_an_order_may_still_be_mined_what_is_there_may_be_anothers(stage: Stage) -> None:
     lost = lose(stage)
-    with pytest.raises(OutcomeUnknown, match="cannot tell"):
+    with pytest.raises(OutcomeUnknown, match="cannot determine"):
         stage.play(
             lambda driver: driver.resolve(stage.order(unwanted_rivals_sent_at=(ago(20),)), close=True),
             open_within_seconds=3600,

@@ -95,7 +95,7 @@ def test_which_instance_a_model_means_is_told_before_any_open(timed: SimulatorSe
 def test_what_is_started_or_created_by_opens_needs_not_run_yet(timed: SimulatorServer) -> None:
     stage = stage_of(timed, START, instances=[{**SEED, "running": False}])
     assert told_of(stage, "aaa1") == "aaa1 is DISABLED"
-    with pytest.raises(CannotAsk, match="only an open could tell"):
+    with pytest.raises(CannotAsk, match="only an open could show it"):
         told_of(stage_of(timed, CREATE), MODEL)
 
 

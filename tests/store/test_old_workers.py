@@ -201,7 +201,7 @@ def test_a_migration_steps_back_rather_than_hold_up_those_who_work(
             connection.execute(text("LOCK TABLE placements IN ACCESS SHARE MODE"))
             with pytest.raises(OperationalError, match="lock timeout"):
                 migrate.upgrade(database, say=told.append)
-        assert "a table is in use: stepping back, to try again" in told
+        assert "a table is in use: released the locks, retrying" in told
         assert migrate.upgrade(database) == migrate.newest()
         database.dispose()
 

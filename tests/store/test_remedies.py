@@ -86,7 +86,7 @@ def test_a_file_system_that_is_mounted_read_only_is_named(
     [
         ("absent/orchestrator.db", "absent does not exist"),
         ("data", "data is a directory and must be a file"),
-        ("data/orchestrator.db/inside.db", "orchestrator.db is no directory"),
+        ("data/orchestrator.db/inside.db", "orchestrator.db is not a directory"),
     ],
 )
 def test_a_path_that_is_no_file_is_named(file: Path, path: str, words: str) -> None:

@@ -5,7 +5,7 @@ scenes    who plays what, and what has to happen; `refusals` and `ending` hold t
 cast      providers, keys, models and prices of the play
 stage     the directory and the processes, which end in every case; `files` is what is written for them
 actor     one account's user, as another service plays it; `chat` is its OpenAI client
-watch     what the events told; `books` reads the database; `upstream` asks the simulator
+watch     what the events report; `books` reads the database; `upstream` asks the simulator
 screen    a live table, plain lines, or nothing; `tables` draws
 checks    what had to happen beside what happened
 """

@@ -43,32 +43,32 @@ class Actor:
     # jobs
 
     def job(self, name: str, /, **kwargs: Any) -> dict[str, Any]:
-        """The outcome of `orchestrator.{name}`."""
+        """Return the outcome of `orchestrator.{name}`."""
         task_id = self.world.jobs.send(f"orchestrator.{name}", kwargs)
         return self._outcome(name, task_id)
 
     def done(self, name: str, /, **kwargs: Any) -> dict[str, Any]:
-        """The result of a job that must not be refused."""
+        """Return the result of a job that must not be refused."""
         return _result(name, self.job(name, **kwargs))
 
     def done_all(self, name: str, batch: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-        """The same for many at once: all sent, then all waited for."""
+        """Do the same for many at once: send all, then wait for all."""
         task_ids = [self.world.jobs.send(f"orchestrator.{name}", kwargs) for kwargs in batch]
         return [_result(name, self._outcome(name, task_id)) for task_id in task_ids]
 
     def open_account(self, credit: str) -> None:
-        """An account on the plan `payg`, with this much on it."""
+        """Open an account on the plan `payg`, with this much on it."""
         self.done("account.put", account_id=self.account, plan="payg", currency=cast.CURRENCY)
         opening = {"amount": credit, "currency": cast.CURRENCY, "key": "opening"}
         self.done("account.credit", account_id=self.account, **opening)
 
     def request(self, name: str, model: str, **more: Any) -> dict[str, Any]:
-        """The arguments of a create."""
+        """Return the arguments of a create."""
         session_id = f"{self.account}-{name}"
         return {"account_id": self.account, "session_id": session_id, "name": name, "model_id": model} | more
 
     def create(self, name: str, model: str, **more: Any) -> str:
-        """The id of a new session."""
+        """Create a session; return its id."""
         request = self.request(name, model, **more)
         created = self.done("session.create", **request)
         self._created[created["id"]] = request
@@ -96,21 +96,21 @@ class Actor:
         self.checks.append(Expectation(self.account, expected, seen.text, seen.ok))
 
     def expect_states(self, session_id: str, *states: str, reason: str | None = None) -> None:
-        """Its events tell of these states, in this order and no others between."""
+        """Expect events of these states, in this order and no others between."""
         name = self._created[session_id]["name"]
         self.expect(f"{name}: {_path(states, reason)}", lambda: self._seen_states(session_id, states, reason))
 
     def expect_refusal(self, what: str, code: str, request: dict[str, Any]) -> None:
-        """A create that is refused with this code."""
+        """Expect a create to be refused with this code."""
         self.expect(f"{what} is refused: {code}", lambda: _seen_refusal(self._create(request), code))
 
     def expect_answer(self, session_id: str) -> None:
-        """A chat completion at the endpoint that the session hands out."""
+        """Expect a chat completion at the endpoint that the session hands out."""
         name = self._created[session_id]["name"]
         self.expect(f"{name}: answers a chat completion", lambda: self._seen_answer(session_id))
 
     def expect_ping(self, session_id: str) -> None:
-        """The platform looks after it, and its last look was a good one."""
+        """Expect pings by the platform, the last of them good."""
         name = self._created[session_id]["name"]
         self.expect(f"{name}: is pinged while it runs: ALIVE", lambda: _seen_ping(self.look(session_id)))
 
@@ -135,7 +135,7 @@ class Actor:
             seen = seen[: len(states)]
         right = tuple(seen) == tuple(states) and (reason is None or story.reason == reason)
         why = story.reason if len(seen) == len(story.states) else None
-        return Seen(_path(seen, why) or "nothing was told of it", right)
+        return Seen(_path(seen, why) or "no event of it came", right)
 
     def _seen_answer(self, session_id: str) -> Seen:
         from openai import OpenAIError

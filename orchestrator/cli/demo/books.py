@@ -30,13 +30,13 @@ class StoreView:
         self._database = Database(database_url, pool_size=2)
 
     def sessions(self) -> list[dict[str, Any]]:
-        """Every session as other services see it, an account's oldest first."""
+        """Return every session as other services see it, an account's oldest first."""
         with self._database.reading() as tx:
             found = sorted(tx.sessions.listed(limit=_MOST), key=lambda s: (s.account_id, s.created_at))
             return views.of_sessions(tx, found, tx.now())
 
     def balances(self) -> list[AccountBalance]:
-        """Every account's money, twice over."""
+        """Return every account's money, twice over."""
         with self._database.reading() as tx:
             return [
                 AccountBalance(account.id, account.balance, tx.ledger.balance(account.id))

@@ -5,7 +5,7 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
 
-#: A Morpheus gateway, whose keys carry one session each, and an OpenAI-compatible server that is always on.
+#: A Morpheus gateway, where a key carries one session, and an OpenAI-compatible server that is always on.
 GATEWAY, ENDPOINT = "gateway", "endpoint"
 
 #: Secrets by the environment variable that names them. The platform's configuration holds the names only.
@@ -25,7 +25,7 @@ PRICE_OF_BLOCK = Decimal(PRICE_PER_NODE_HOUR) * BLOCK_SECONDS / 3600
 
 
 def models() -> list[dict[str, Any]]:
-    """The catalog, as the job `model.put` takes it."""
+    """Return the catalog, as the job `model.put` takes it."""
     common = {"type": "LLM", "price_per_node_hour": PRICE_PER_NODE_HOUR, "currency": CURRENCY}
     tuned, base = "Instruction-tuned", "Pre-trained"
     return [
@@ -36,7 +36,7 @@ def models() -> list[dict[str, Any]]:
 
 
 def secret(reference: str | None) -> str | None:
-    """The secret that an endpoint names, for whoever has it."""
+    """Return the secret behind an endpoint's reference; None where the play has none."""
     return SECRETS.get((reference or "").removeprefix("env:"))
 
 

@@ -2,7 +2,7 @@
 
 
 def complete(base_url: str, api_key: str, model: str, text: str, *, timeout: float) -> str:
-    """What the model answers to `text`. Raises openai.OpenAIError."""
+    """Return what the model answers to `text`. Raises openai.OpenAIError."""
     from openai import DefaultHttpxClient, OpenAI
 
     http = DefaultHttpxClient(trust_env=False)  # a proxy of the environment does not lead to this machine

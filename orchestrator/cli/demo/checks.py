@@ -14,7 +14,7 @@ class Late(Exception):
 
 
 class Seen(NamedTuple):
-    """What somebody else said or showed, and whether it is what had to happen."""
+    """What another process said or showed, and whether it is what had to happen."""
 
     text: str
     ok: bool
@@ -77,7 +77,7 @@ class Deadline:
         self._over = threading.Event()
 
     def left(self) -> float:
-        """Seconds; 0 once it has passed or was called off."""
+        """Return seconds; 0 once it has passed or was called off."""
         return 0.0 if self._over.is_set() else max(0.0, self._seconds - self.elapsed())
 
     def elapsed(self) -> float:
@@ -88,5 +88,5 @@ class Deadline:
         self._over.wait(min(seconds, self.left()))
 
     def call_off(self) -> None:
-        """Whoever waits stops waiting."""
+        """End every wait for the deadline."""
         self._over.set()

@@ -51,7 +51,7 @@ credentials = {endpoint_refs}
 
 
 def write_configuration(path: Path, simulator_url: str) -> None:
-    """The `orchestrator.toml` of the play: like any other, only with a hurry."""
+    """Write the `orchestrator.toml` of the play: like any other, with short intervals."""
     text = _CONFIGURATION.format(
         block=cast.BLOCK_SECONDS,
         gateway=cast.GATEWAY,
@@ -64,7 +64,7 @@ def write_configuration(path: Path, simulator_url: str) -> None:
 
 
 def write_world(path: Path) -> None:
-    """The simulator's upstreams."""
+    """Write the simulator's upstreams."""
     gateway = {"kind": "morpheus", "keys": list(cast.GATEWAY_KEYS.values()), "models": [cast.LLAMA]}
     served = [cast.QWEN, cast.QWEN_BASE]
     endpoint = {"kind": "openai", "keys": list(cast.ENDPOINT_KEYS.values()), "models": served}
@@ -72,5 +72,5 @@ def write_world(path: Path) -> None:
 
 
 def environment(**more: str) -> dict[str, str]:
-    """For a process of the demo: what it needs, and nothing of the caller's settings."""
+    """Return the environment of a demo process: what it needs, and nothing of the caller's settings."""
     return {name: os.environ[name] for name in _KEPT if name in os.environ} | more

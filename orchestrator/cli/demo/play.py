@@ -30,7 +30,7 @@ _INTERRUPTED = 130
 
 
 def run_demo(as_json: bool, scenes: Sequence[Scene] = SCENES, play_seconds: float = PLAY) -> int:
-    """0 where everything happened as it had to, 1 where not, 130 where somebody pressed Ctrl-C."""
+    """0 where everything happened as it had to, 1 where not, 130 after Ctrl-C."""
     screen = screen_for(as_json)
     directory = Path(tempfile.mkdtemp(prefix="orchestrator-demo-"))
     try:
@@ -50,7 +50,7 @@ def run_demo(as_json: bool, scenes: Sequence[Scene] = SCENES, play_seconds: floa
 def perform(
     scenes: Sequence[Scene], world: World, screen: Screen, last_words: float = LAST_WORDS
 ) -> list[Expectation]:
-    """Every scene on a thread of its own, until all are over or the deadline has passed."""
+    """Play every scene on a thread of its own, until all are over or the deadline has passed."""
     actors = [Actor(scene.account, world) for scene in scenes]
     threads = [_begin(scene, actor) for scene, actor in zip(scenes, actors, strict=True)]
     try:
@@ -65,7 +65,7 @@ def perform(
 
 
 def _summary(directory: Path, scenes: Sequence[Scene], play_seconds: float, screen: Screen) -> Summary:
-    """Whatever goes wrong is a check that failed, beside the logs that tell more."""
+    """Turn whatever goes wrong into a check that failed; the logs say more."""
     began = time.monotonic()
     checks: list[Expectation] = []
     view: ProviderView | None = None
@@ -118,7 +118,7 @@ def _collect(threads: Sequence[threading.Thread], actors: Sequence[Actor], last_
 
 @contextmanager
 def _signals_interrupt() -> Iterator[None]:
-    """A demo that is told to leave, or whose terminal closes, clears away as after Ctrl-C."""
+    """Clear away as after Ctrl-C when a signal stops the demo, or its terminal closes."""
     numbers = (signal.SIGTERM, signal.SIGHUP)
     if threading.current_thread() is not threading.main_thread():
         yield

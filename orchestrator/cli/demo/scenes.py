@@ -48,14 +48,14 @@ def concurrency(actor: Actor) -> None:
 
 
 def death(actor: Actor) -> None:
-    """Nobody answers any more: found out by pings, stopped, and closed at the provider."""
+    """The session answers no more: found out by pings, stopped, and closed at the provider."""
     session = actor.create("dies", cast.LLAMA)
     actor.expect_states(session, "starting", "running")
     actor.expect_answer(session)
     handle = actor.look(session)["placement"]["handle"]
     actor.world.upstream.kill(handle)
     actor.expect_states(session, "starting", "running", "stopping", "stopped", reason="dead")
-    actor.expect("dies: the provider was told to close it", lambda: _seen_closed(actor, handle))
+    actor.expect("dies: the provider received its close", lambda: _seen_closed(actor, handle))
 
 
 def duration(actor: Actor) -> None:
@@ -67,7 +67,7 @@ def duration(actor: Actor) -> None:
 
 
 def interactions(actor: Actor) -> None:
-    """Whoever carries the traffic reports it: three, then two more."""
+    """The carrier of the traffic reports it: three, then two more."""
     session = actor.create("five-answers", cast.QWEN, stop={"max_interactions": 5})
     actor.expect_states(session, "starting", "running")
     for count in (3, 2):
@@ -102,7 +102,7 @@ def balance(actor: Actor) -> None:
     actor.expect_refusal("another, without money,", "insufficient_balance", again)
 
 
-#: Four of them hold a key of the gateway, and it has no more: whoever is queued takes one that was given back.
+#: Four of them hold a key of the gateway, and it has no more: a queued session takes one that was given back.
 SCENES: Sequence[Scene] = (
     Scene("alice", "25.00", concurrency),
     Scene("bob", "10.00", death),

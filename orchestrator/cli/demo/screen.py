@@ -90,7 +90,7 @@ class LiveScreen(PlainScreen):
 
 
 def screen_for(as_json: bool) -> Screen:
-    """The one that suits standard output."""
+    """Return the one that suits standard output."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a tick that a terminal cannot show must not end the play
     if as_json:
@@ -102,7 +102,7 @@ def screen_for(as_json: bool) -> Screen:
 
 
 def _line(news: News, deadline: Deadline) -> str | None:
-    """`12.3s bob/dies running → stopping (dead)`; a create that starts at once is told by its start."""
+    """`12.3s bob/dies running → stopping (dead)`; a create that starts at once shows as its start."""
     if news.kind == "created":
         return None
     seconds = (news.at - deadline.began_at).total_seconds()

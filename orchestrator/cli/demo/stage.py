@@ -18,7 +18,7 @@ from orchestrator.client import BrokerUnreachable, JobClient
 from orchestrator.settings.sockets import private_socket, socket_url
 from orchestrator.settings.urls import derived_result_url
 
-#: Seconds that a process has to be there, and to leave when told; told twice, the platform leaves at once.
+#: Seconds that a process has to be there, and to leave after a signal; after a second, the platform leaves at once.
 START, LEAVE, LEAVE_AT_ONCE = 30.0, 12.0, 5.0
 #: Seconds between two looks whether it is there, and for one answer of it.
 _LOOK, _ANSWER = 0.05, 2.0
@@ -40,7 +40,7 @@ class Stage:
 
 @contextmanager
 def set_stage(directory: Path) -> Iterator[Stage]:
-    """Both processes up, the platform answering; both gone afterwards."""
+    """Start both processes, wait until the platform answers, and end both afterwards."""
     data = directory / "data"
     socket = private_socket(data)
     with _simulator(directory) as url:
@@ -109,7 +109,7 @@ def _process(
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C is ours: they are told to leave in their order
+            start_new_session=True,  # Ctrl-C is ours: we stop them in their order
         )
     try:
         yield process
@@ -136,7 +136,7 @@ def _end_valkey(socket: Path) -> None:
 
 
 def _answers(stage: Stage) -> bool:
-    """Does a worker take jobs? A refusal is an answer too."""
+    """Return whether a worker takes jobs. A refusal is an answer too."""
     with JobClient(stage.broker_url, stage.result_url) as client:
         try:
             return client.call("orchestrator.session.ping", {"session_id": "nobody"}, _ANSWER) is not None

@@ -15,17 +15,17 @@ class SimulatorClient:
         self._http = httpx.Client(base_url=f"{url}/control", timeout=10, trust_env=False)
 
     def kill(self, handle: str) -> None:
-        """From now on nobody answers the chats of this session; on the provider's books it stays open."""
+        """Leave all chats of this session without an answer; on the provider's books it stays open."""
         fault = {"name": "dead", "session": handle, "operation": "chat"}
         self._http.post("/faults", json=fault).raise_for_status()
 
     def session(self, handle: str) -> dict[str, Any] | None:
-        """A session as the provider has it on record."""
+        """Return a session as the provider has it on record."""
         sessions = self._http.get("/sessions").raise_for_status().json()
         return next((session for session in sessions if session["id"] == handle), None)
 
     def view(self) -> ProviderView:
-        """The whole play, as the providers saw it."""
+        """Return the whole play, as the providers saw it."""
         report = self._http.get("/report").raise_for_status().json()
         return ProviderView(**{field.name: report[field.name] for field in fields(ProviderView)})
 

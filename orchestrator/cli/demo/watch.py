@@ -1,4 +1,4 @@
-"""What the events told: each session's story, read from the stream as any other service would."""
+"""What the events report: each session's story, read from the stream as any other service would."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ from orchestrator.client.stream import EventStream, connect
 
 STATES = ("queued", "starting", "running", "stopping", "stopped", "failed")
 OVER = ("stopped", "failed")
-#: Seconds between two looks of whoever waits: somebody may have called it off.
+#: Seconds between two looks while waiting: the play may have been called off.
 _LOOK = 0.25
 
 
@@ -32,7 +32,7 @@ class News:
 
 @dataclass(slots=True)
 class Story:
-    """A session's life so far, as it was told."""
+    """A session's life so far, by its events."""
 
     states: list[str] = field(default_factory=list)
     reason: str | None = None
@@ -73,7 +73,7 @@ class Watch:
         self._thread.start()
 
     def wait(self, session_id: str, enough: Callable[[Story], bool], deadline: Deadline) -> Story:
-        """Its story, once there is enough of it, or as it is at the deadline."""
+        """Return its story, once there is enough of it, or as it is at the deadline."""
         with self._changed:
             while not enough(self._story(session_id)) and deadline.left() > 0:
                 self._changed.wait(min(_LOOK, deadline.left()))
@@ -81,7 +81,7 @@ class Watch:
             return Story(list(story.states), story.reason)
 
     def news(self) -> Sequence[News]:
-        """What came since the last call."""
+        """Return what came since the last call."""
         with self._changed:
             news, self._news = self._news, []
         return news
@@ -105,4 +105,4 @@ class Watch:
             for event in self._stream.follow("0"):
                 self.take(event)
         except RedisError:
-            return  # the platform has left; whoever still waits will see that nothing comes
+            return  # the platform has left; a waiter sees that nothing comes

@@ -50,7 +50,7 @@ def keys(settings: "Settings") -> str:
     try:
         wrong = wrong_keys(redis)
     except RedisError as error:
-        raise Doubt(f"it does not tell the types of its keys ({str(error).splitlines()[0]})") from None
+        raise Doubt(f"the types of its keys cannot be read ({str(error).splitlines()[0]})") from None
     finally:
         redis.close()
     if wrong:

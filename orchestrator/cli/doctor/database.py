@@ -71,5 +71,5 @@ def revision(_settings: "Settings") -> str:
         installation = tx.installation.known()
     if missing:
         raise Complaint(f"indexes are missing ({', '.join(map(str, missing))}): run `orchestrator migrate`")
-    told = said or migrate.newest()
-    return f"{told}; what this installation opens is named {installation}-…" if installation else told
+    at = said or migrate.newest()
+    return f"{at}; what this installation opens is named {installation}-…" if installation else at

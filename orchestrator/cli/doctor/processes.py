@@ -44,7 +44,7 @@ def restarts(_settings: "Settings") -> str:
                 for one in loops
             )
         )
-    return "no process dies again and again"
+    return "no process dies repeatedly"
 
 
 def scheduler(_settings: "Settings") -> str:

@@ -21,7 +21,7 @@ def unknown(settings: "Settings") -> str:
             f"sessions or placements live at {', '.join(sorted(lives))}, which {settings.config} does not name: no"
             " worker pings or closes them. Name it again (all its keys may be `retired = true`) until they are closed"
         )
-    return "everything that lives is at a configured provider"
+    return "every live session and placement is at a configured provider"
 
 
 def alarms(settings: "Settings") -> str:
@@ -40,4 +40,4 @@ def alarms(settings: "Settings") -> str:
         said.append(f"{where}: {alarm.kind.value.replace('_', ' ')}: {alarm.reason}")
     if said:
         raise Complaint("\n".join([*said, "`orchestrator provider check NAME` says what to do"]))
-    return "nothing stands against any"
+    return "no alarm is open"

@@ -63,7 +63,7 @@ class Pinger:
         self._variants: dict[str, str] = {}
 
     async def probe(self, target: Target, endpoint: Endpoint, dialect: Dialect) -> Probe:
-        """One ping with all its rungs. Every fault is a verdict."""
+        """Ping once, with every token-limit fallback. Every fault is a verdict."""
         ping = _Ping(self._http, target, endpoint, dialect)
         if target.model_type is ModelType.ASR:
             return await ping.transcribe()
@@ -173,7 +173,7 @@ def judge(answer: Response, model_type: ModelType, rules: Sequence[Rule] = ()) -
 
 
 def silence() -> bytes:
-    """A fraction of a second of silence as a WAV file."""
+    """Return a fraction of a second of silence as a WAV file."""
     file = io.BytesIO()
     with wave.open(file, "wb") as sound:
         sound.setnchannels(1)
@@ -213,6 +213,6 @@ def _tokens(answer: Response) -> int:
 
 
 def _cost(answer: Response, header: str | None) -> str | None:
-    """Dollars as the platform wrote them, where that is the price of a ping."""
+    """Return dollars as the platform wrote them, where that is the price of a ping."""
     cost = read_decimal(answer.headers.get(header)) if header else None
     return f"{cost:f}" if cost is not None and 0 <= cost <= _MOST_DOLLARS else None

@@ -71,7 +71,7 @@ class BodyVariants:
 
 
 def first_variant(variant: str | None, tokens: int) -> BodyVariant:
-    """The remembered variant, or `max_tokens`; never fewer tokens than the policy asks for."""
+    """Return the remembered variant, or `max_tokens`; never fewer tokens than the policy asks for."""
     limit, _, number = (variant or "").partition(":")
     if limit in _OTHER and number.isdecimal():
         return BodyVariant(limit, max(int(number), tokens))

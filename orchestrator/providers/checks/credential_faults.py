@@ -1,4 +1,4 @@
-"""Providers whose credentials do not fit what their driver sends: refused before anything is opened."""
+"""Providers with credentials that do not fit what their driver sends: refused before anything is opened."""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,7 @@ from orchestrator.settings import Configuration, Fault
 
 
 def faults_of(configuration: Configuration) -> Iterator[Fault]:
-    """All of them. Retired credentials count: they still serve closes."""
+    """Yield every fault. Retired credentials count: they still serve closes."""
     for name, card in cards_of(configuration).items():
         where = f"providers.{name}.credentials"
         has_some = bool(configuration.providers[name].all_credentials)

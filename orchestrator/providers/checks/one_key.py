@@ -11,7 +11,7 @@ from orchestrator.settings import Configuration, Fault, ProviderConfiguration, S
 
 
 def faults_of(configuration: Configuration, secrets: SecretStore) -> list[Fault]:
-    """All of them. Secrets that are not on this machine are left to those who have them."""
+    """Yield every fault. Secrets that this machine lacks are left to the machines that have them."""
     cards = cards_of(configuration)
     one_session = [
         configuration.providers[name] for name, card in cards.items() if card.exclusive_credentials
@@ -21,7 +21,7 @@ def faults_of(configuration: Configuration, secrets: SecretStore) -> list[Fault]
 
 
 def cards_of(configuration: Configuration) -> Mapping[str, Card]:
-    """Of those that can be built; what is wrong with the others is told elsewhere."""
+    """Return the cards of the drivers that can be built; another check reports what is wrong with the others."""
     found = {}
     for name, provider in configuration.providers.items():
         try:
@@ -49,7 +49,7 @@ def _same_wallet(wallets: Sequence[tuple[ProviderConfiguration, str]]) -> Iterat
         if len(provider.credentials) > 1:
             yield Fault(
                 f"providers.{provider.name}.credentials[1]",
-                "is a second credential for the node's one wallet, whose transactions must not meet: "
+                "is a second credential for the node's one wallet, which sends one transaction at a time: "
                 "keep one, and mark others retired = true",
             )
     for (other, theirs), (provider, wallet) in combinations(wallets, 2):
@@ -61,14 +61,14 @@ def _same_wallet(wallets: Sequence[tuple[ProviderConfiguration, str]]) -> Iterat
         elif wallet == theirs:
             yield Fault(
                 f"providers.{provider.name}.user",
-                f"is the wallet of providers.{other.name} too, under whichever address its node is reached: one "
+                f"is the wallet of providers.{other.name} too, whatever the address of its node: one "
                 "would close the other's sessions; drop one of them, or give it a node with a wallet of its own",
             )
 
 
 def _address(base_url: str) -> str:
-    """However it is written: names of hosts have no case, and a scheme has a port of its own."""
+    """Return the address in one form: names of hosts have no case, and a scheme has a port of its own."""
     try:
         return str(httpx.URL(base_url)).rstrip("/")
-    except httpx.InvalidURL:  # nobody can be reached there; its first call says so
+    except httpx.InvalidURL:  # no host can be reached there; its first call says so
         return base_url

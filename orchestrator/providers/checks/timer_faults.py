@@ -7,7 +7,7 @@ from orchestrator.settings import Configuration, Fault
 
 
 def faults_of(configuration: Configuration) -> Iterator[Fault]:
-    """All of them."""
+    """Yield every fault."""
     for name, card in cards_of(configuration).items():
         policy = configuration.providers[name].policy
         free, whole = policy.close_timeout_seconds, policy.open_timeout_seconds

@@ -1,4 +1,4 @@
-"""A provider that is to be asked about the sessions of another must be there, and be able to tell."""
+"""A provider that is to be asked about the sessions of another must be there, and be able to answer."""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,7 @@ from orchestrator.settings import Configuration, Fault
 
 
 def faults_of(configuration: Configuration) -> Iterator[Fault]:
-    """All of them."""
+    """Yield every fault."""
     cards = cards_of(configuration)
     for name, card in cards.items():
         if card.witness is None:
@@ -15,7 +15,7 @@ def faults_of(configuration: Configuration) -> Iterator[Fault]:
         other = configuration.providers.get(card.witness)
         if other is None:
             known = ", ".join(sorted(set(configuration.providers) - {name})) or "there is no other"
-            yield Fault(f"providers.{name}.node", f"{card.witness} is no provider of this file: {known}")
+            yield Fault(f"providers.{name}.node", f"{card.witness} is not a provider of this file: {known}")
         elif other.driver != "morpheus-node":
             said = f"{card.witness} is of the driver {other.driver}: it must be a morpheus-node"
             yield Fault(f"providers.{name}.node", said)

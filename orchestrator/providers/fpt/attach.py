@@ -1,4 +1,4 @@
-"""Sessions that somebody else opens and ends: we are given the endpoint, ping it, and watch for its end.
+"""Sessions that another party opens and ends: we are given the endpoint, ping it, and watch for its end.
 
 No call of ours ends such a session. What proves its end is its declared end, by our own clock; or the endpoint
 itself, when it says so; or an operator's word, which is no driver's business.
@@ -58,7 +58,7 @@ class AttachDriver:
         )
 
     async def open(self, order: Order) -> Placed:
-        """One look: what may become alive is placed, and the first good ping is the proof."""
+        """Look once: what may become alive is placed, and the first good ping is the proof."""
         placed = self._placed(order)
         if placed.ends_at is not None and placed.ends_at <= (order.now or datetime.now(UTC)):
             raise Refused(f"the declared end has passed: {placed.ends_at:%Y-%m-%d %H:%M:%S} UTC")
@@ -86,7 +86,7 @@ class AttachDriver:
     async def status(self, target: Target) -> Status:
         if _has_ended(target):
             return Status(life=Life.STOPPED, detail="its declared end has passed", ends_at=target.ends_at)
-        return Status(life=Life.UNKNOWN, detail="only a ping can tell", ends_at=target.ends_at)
+        return Status(life=Life.UNKNOWN, detail="only a ping shows life", ends_at=target.ends_at)
 
     async def close(self, target: Target) -> Closed:
         if _has_ended(target):
@@ -103,7 +103,7 @@ class AttachDriver:
         raise CannotAsk(f"{self.name} has no list of sessions{f' for {secret.ref}' if secret else ''}")
 
     async def aclose(self) -> None:
-        """The client is shared; whoever built it closes it."""
+        """Do nothing: the client is shared, and its builder closes it."""
 
     def _placed(self, order: Order) -> Placed:
         attach = _needed(order)

@@ -41,7 +41,7 @@ class TemplateControl:
         self._http = http
 
     async def open(self, values: Mapping[str, Any], secret: Secret | None) -> Any:
-        """The body that shows what was opened. Raises what `Driver.open` may raise."""
+        """Return the body that shows what was opened. Raises what `Driver.open` may raise."""
         timeout = self._options.open_timeout_seconds
         call = self.opening.call(self._options.base_url, values, secret, timeout)
         answer = await ask_changing(self._http, call)
@@ -50,7 +50,7 @@ class TemplateControl:
         return answer.json
 
     async def status(self, values: Mapping[str, Any], secret: Secret | None) -> tuple[Life, str, Any]:
-        """What the status says, how it said it, and the body that it stands in. Raises where it says nothing."""
+        """Return what the status says, how it said it, and the body that it stands in. Raises where it says nothing."""
         table = self._askable(values)
         timeout = self._options.read_timeout_seconds
         answer = await ask_reading(self._http, table.call(self._options.base_url, values, secret, timeout))
@@ -67,7 +67,7 @@ class TemplateControl:
         return await closed_or_ended(self._closed(values, secret), lambda _: self._ended(values, secret))
 
     async def items(self, secret: Secret | None) -> Sequence[Any]:
-        """What the list shows as live. Raises CannotAsk where the configuration has none."""
+        """Return what the list shows as live. Raises CannotAsk where the configuration has none."""
         table = self._options.list
         if table is None:
             raise CannotAsk("there is no list of sessions in the configuration")
@@ -100,7 +100,7 @@ class TemplateControl:
         raise NotClosed(describe(answer))
 
     async def _ended(self, values: Mapping[str, Any], secret: Secret | None) -> Closed:
-        """What its status says after the close; the list where that cannot be asked."""
+        """Return what its status says after the close; the list where that cannot be asked."""
         try:
             life, said, _ = await self.status(values, secret)
         except CannotAsk:
@@ -112,7 +112,7 @@ class TemplateControl:
     async def _unlisted(self, handle: str | None, secret: Secret | None) -> Closed:
         table = self._options.list
         if table is None or handle is None:
-            raise CannotAsk("nothing tells whether it has ended")
+            raise CannotAsk("no answer shows whether it has ended")
         if handle in {read_text(item, table.handle) for item in await self.items(secret)}:
             raise NotClosed("it is still listed")
         return Closed(proof=f"{handle} is not listed after the close", closed_handle=handle)

@@ -25,13 +25,13 @@ class FptOptions(DriverOptions):
     mode: Literal["attach", "template"]
     endpoint_auth: Auth = Auth.BEARER
     unauthorized_means: Literal["credentials", "gone"] = "credentials"
-    """What 401 and 403 of an endpoint say, whose secret belongs to its one session."""
+    """What 401 and 403 of an endpoint mean: its secret belongs to its one session."""
 
     probe_before_proof: bool = True
     """attach: a wanted stop looks whether the endpoint says that it is gone; each look costs a ping."""
 
     endpoint_url: str | None = Field(default=None, pattern=ENDPOINT_URL)
-    """template: the endpoint, where answers do not tell it."""
+    """template: the endpoint, where answers do not contain it."""
     endpoint_secret_ref: SecretRef | None = None
     """template: the endpoint's own secret, by reference; the credential serves where there is none."""
     idempotent_open: bool = False

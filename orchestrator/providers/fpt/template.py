@@ -48,7 +48,7 @@ from orchestrator.rules.values import Verdict
 
 
 class TemplateDriver:
-    """One platform whose calls are data."""
+    """One platform with calls that are data."""
 
     def __init__(self, name: str, card: Card, options: FptOptions, http: HttpClient) -> None:
         self.name = name
@@ -65,7 +65,7 @@ class TemplateDriver:
         return self._placed(order, _found(order, body, self._control.opening))
 
     async def resolve(self, order: Order, *, close: bool) -> Placed | NotPlaced:
-        """Never says Refused: what refuses now may have opened before."""
+        """Never say Refused: what refuses now may have opened before."""
         try:
             found = await self._find(order)
             if isinstance(found, NotPlaced):
@@ -117,10 +117,10 @@ class TemplateDriver:
         ]
 
     async def aclose(self) -> None:
-        """The client is shared; whoever built it closes it."""
+        """Do nothing: the client is shared, and its builder closes it."""
 
     async def _find(self, order: Order) -> "_Found | NotPlaced":
-        """What became of a lost open, by the surest way that the configuration offers."""
+        """Return what became of a lost open, by the surest way that the configuration offers."""
         status, listed = self._options.status, self._options.list
         if status is not None and status.placeholders <= values_of_order(order).keys():
             return await self._find_by_status(status, order, order.handle)
@@ -159,7 +159,7 @@ class TemplateDriver:
         url = found.read("endpoint_url") or self._options.endpoint_url
         if found.handle is None or url is None:
             missing = "handle" if found.handle is None else "endpoint"
-            raise OutcomeUnknown(f"it exists ({found.handle or order.name}), but its {missing} is not told")
+            raise OutcomeUnknown(f"it exists ({found.handle or order.name}), but its {missing} is not known")
         return Placed(
             handle=found.handle,
             endpoint=self._endpoint(order, url, found.read("endpoint_model")),
@@ -191,5 +191,5 @@ class _Found:
 def _found(
     order: Order, body: Any, table: AnswerTable | None, handle: str | None = None, unclear: str | None = None
 ) -> _Found:
-    told = read_text(body, table.handle) if table else None
-    return _Found(handle=told or handle or order.handle, body=body, table=table, unclear=unclear)
+    shown = read_text(body, table.handle) if table else None
+    return _Found(handle=shown or handle or order.handle, body=body, table=table, unclear=unclear)

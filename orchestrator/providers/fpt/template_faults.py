@@ -1,6 +1,6 @@
 """What is wrong with the calls of a template taken together, before a session could be lost by it.
 
-Each check is told one table and those that the configuration holds besides; it names key and remedy.
+Each check gets one table and those that the configuration holds besides; it names key and remedy.
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,18 +12,18 @@ from orchestrator.providers.port.driver import Life
 #: The key below the table, and what is wrong there.
 Said: TypeAlias = tuple[str, str]
 
-#: What the open must have told the platform before another call can address a session by it.
+#: What the open must have sent to the platform before another call can address a session by it.
 _OURS = frozenset({"name", "placement_id"})
 _ADDRESS = _OURS | {"handle"}
 _NOTHING_FINDS = (
     "nothing would find what it opened if its answer were lost: let status ask by {name}, or give names_create and "
     "list.name, or idempotent_open where the same open again is the same session; or accept with "
-    "lost_opens_need_an_operator that somebody must look each time"
+    "lost_opens_need_an_operator that an operator must look each time"
 )
 
 
 def faults_of(table: CallTable, others: Mapping[str, Any]) -> list[Said]:
-    """Everything at once. `others`: the options that are known to be well formed by now."""
+    """Yield every fault. `others`: the options that are known to be well formed by now."""
     match table:
         case StatusTable():
             return [*_unaddressed(table, others), *_words(table, others), *_of_both(table, others)]
@@ -59,18 +59,18 @@ def _words(table: StatusTable, others: Mapping[str, Any]) -> Iterator[Said]:
 
 
 def _of_both(table: StatusTable, others: Mapping[str, Any]) -> Iterator[Said]:
-    """A list and a status that speak the same language must agree about its words."""
+    """Yield words on which the list and the status disagree, where both use the same ones."""
     listed = others.get("list")
     live = {word.lower() for word in listed.live_words} if listed else set()
     known = {word.lower(): life for word, life in table.words.items()}
     both = sorted(word for word in live & known.keys() if known[word] in ENDED)
     if both:
-        yield "words", f"{both[0]} has ended here, and lives in list.live_words: it is one or the other"
+        yield "words", f"{both[0]} means ended here, and live in list.live_words: keep one"
     unlisted = sorted(known.keys() - live - {word for word in known if known[word] in (*ENDED, Life.UNKNOWN)})
     if live & known.keys() and unlisted:
         yield (
             "words",
-            f"{unlisted[0]} lives here, and is not in list.live_words: add it there, or it counts as gone",
+            f"{unlisted[0]} means live here, and is not in list.live_words: add it there, or it counts as gone",
         )
 
 
@@ -84,26 +84,29 @@ def _nameless(table: OpenTable, others: Mapping[str, Any]) -> Iterator[Said]:
 
 
 def _lost(table: OpenTable, others: Mapping[str, Any]) -> Iterator[Said]:
-    """The way that the driver goes to a lost open must lead to what can be used and closed."""
+    """Yield what keeps the driver from finding a lost open, and from using or closing it."""
     status, listed = others.get("status"), others.get("list")
     later = status.endpoint_url if status else None
     if status and "handle" not in status.placeholders:
         if not status.handle:
-            yield "handle", "is told by the open alone: give status.handle, or a lost open is never closed"
-        yield from _endpoint(later, others, "status tells", "status.endpoint_url")
+            yield (
+                "handle",
+                "is known from the open's answer alone: give status.handle, or a lost open is never closed",
+            )
+        yield from _endpoint(later, others, "status returns", "status.endpoint_url")
     elif others.get("names_create") and listed and listed.name:
-        yield from _endpoint(later, others, "list and status tell", "status.endpoint_url")
+        yield from _endpoint(later, others, "list and status return", "status.endpoint_url")
     else:
         if not others.get("idempotent_open") and not others.get("lost_opens_need_an_operator"):
             yield "url", _NOTHING_FINDS
-        yield from _endpoint(table.endpoint_url, others, "this answer tells", "its path here")
+        yield from _endpoint(table.endpoint_url, others, "this answer contains", "its path here")
 
 
-def _endpoint(told: str | None, others: Mapping[str, Any], who: str, where: str) -> Iterator[Said]:
-    if not told and not others.get("endpoint_url"):
+def _endpoint(path: str | None, others: Mapping[str, Any], what: str, where: str) -> Iterator[Said]:
+    if not path and not others.get("endpoint_url"):
         yield (
             "endpoint_url",
-            f"no endpoint is known from what {who}, so what was opened could never be used: give {where}, "
+            f"no endpoint is known from what {what}, so what was opened could never be used: give {where}, "
             "or endpoint_url of the provider",
         )
 

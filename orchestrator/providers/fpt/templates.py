@@ -73,7 +73,7 @@ class CallTable(BaseModel):
             if not _HEADER_NAME.fullmatch(name):
                 raise PydanticCustomError(
                     "header",
-                    "{name} is no name of a header: letters, digits and dashes are",
+                    "{name} is not a header's name: use letters, digits and dashes",
                     {"name": repr(name)},
                 )
             if not (text.isascii() and text.isprintable()):
@@ -110,7 +110,7 @@ class CallTable(BaseModel):
     def call(
         self, base_url: str, values: Mapping[str, Any], secret: Secret | None, timeout_seconds: float
     ) -> Call:
-        """The request; `values` hold every placeholder that it uses."""
+        """Return the request; `values` hold every placeholder that it uses."""
         quoted = {name: quote(str(value), safe="") for name, value in values.items()}
         in_headers = {**values, "secret": secret.value if secret else ""}
         return Call(
@@ -126,7 +126,7 @@ class CallTable(BaseModel):
 
 
 class AnswerTable(CallTable):
-    """A call whose answer shows a session."""
+    """A call with an answer that shows a session."""
 
     handle: JsonPath | None = None
     endpoint_url: JsonPath | None = None
@@ -164,7 +164,7 @@ class StatusTable(AnswerTable):
         return words
 
     def life(self, body: Any) -> tuple[Life, str]:
-        """What the answer says, and the word it said it with."""
+        """Return what the answer says, and the word it said it with."""
         word = str(read_path(body, self.status))
         lives = {known.lower(): life for known, life in self.words.items()}
         return lives.get(word.lower(), Life.UNKNOWN), word
@@ -195,7 +195,7 @@ class ListTable(CallTable):
     @field_validator("live_words")
     @classmethod
     def _with_status(cls, words: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-        reads = info.data.get("status", info)  # a path that is wrong tells its own fault
+        reads = info.data.get("status", info)  # a path that is wrong has its own fault
         if reads and not words:
             raise PydanticCustomError(
                 "missing",
@@ -208,7 +208,7 @@ class ListTable(CallTable):
         return words
 
     def live(self, body: Any) -> list[Any] | None:
-        """The items that are live; None where the answer has no list."""
+        """Return the items that are live; None where the answer has no list."""
         items = read_path(body, self.items)
         if not isinstance(items, list) or any(read_text(item, self.handle) is None for item in items):
             return None
@@ -224,7 +224,7 @@ class ListTable(CallTable):
 
 
 def values_of_order(order: Order) -> dict[str, Any]:
-    """The values of placeholders; the handle only where a candidate is known."""
+    """Return the values of placeholders; the handle only where a candidate is known."""
     values = {
         "placement_id": order.placement_id,
         "name": order.name,

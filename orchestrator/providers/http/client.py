@@ -93,7 +93,7 @@ class Call:
     """For lifecycle calls: on a connection of its own, as a stale one must not make the outcome unknown; and never
     repeated by the transport, as the first one may have had its effect."""
     enough: Callable[[bytes], bool] | None = None
-    """Told each chunk of the body, once: whether the rest need not be read. The connection is not used again then."""
+    """Called with each chunk of the body, once: True if the rest need not be read; the connection is then dropped."""
 
 
 class NoAnswer(Exception):
@@ -108,7 +108,7 @@ class Unanswered(NoAnswer):
 
 
 class HttpClient:
-    """Long-lived, one per process and event loop; `aclose` belongs to whoever built it."""
+    """Long-lived, one per process and event loop; its builder calls `aclose`."""
 
     def __init__(
         self,
@@ -124,7 +124,7 @@ class HttpClient:
         what is known of this machine, and shared."""
         self.options = options or ClientOptions()
         self.now = clock
-        """What this machine's clock says: when an answer came, and whether an end that was told has passed."""
+        """What this machine's clock says: when an answer came, and whether a declared end has passed."""
         context = _trust(self.options.ca_file) if transport is None else None
         self._own = own or OwnFaults(self.options.max_connections, context, resolver)
         pooled = fresh = transport
@@ -140,7 +140,7 @@ class HttpClient:
         self._checked: dict[Reach, HttpClient] = {}
 
     def checked(self, reach: Reach) -> "HttpClient":
-        """The client for URLs that somebody else gave: it leads only where `reach` allows. Closed with this one."""
+        """Return the client for URLs from outside: it connects only where `reach` allows. Closed with this one."""
         if reach not in self._checked:
             options = replace(self.options, reach=reach)
             self._checked[reach] = HttpClient(
@@ -165,7 +165,7 @@ class HttpClient:
             self._own.watch.end()
 
     async def _failure(self, call: Call, begun: float, error: Exception) -> NotSent | NoAnswer:
-        """What is known of the request, and whether this machine is at fault."""
+        """Return what is known of the request, and whether this machine is at fault."""
         if isinstance(error, TimeoutError):
             failure: NotSent | NoAnswer = Unanswered(f"no answer within {call.timeout_seconds:.3g} s")
         else:
@@ -300,7 +300,7 @@ async def _bounded(
         if len(body) > bound:
             return bytes(body[:bound]), True
         if enough is not None and enough(chunk):
-            break  # closing the response drops the connection: what is left unread belongs to nobody
+            break  # closing the response drops the connection, and with it what is unread
     return bytes(body), False
 
 

@@ -1,4 +1,4 @@
-"""Waits and deadlines run on the clock of the loop that makes the calls, so that whoever moves one moves both."""
+"""Waits and deadlines run on the clock of the loop that makes the calls, so that both move together."""
 
 import asyncio
 

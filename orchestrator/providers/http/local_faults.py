@@ -1,7 +1,7 @@
 """Which errors of the transport are faults of this machine: one table, read wherever a call failed.
 
 EHOSTUNREACH is not in it. Within a connect's deadline it means that a neighbour on the own segment did not answer: the
-gateway, or the host itself. Which of them, other providers tell (`rules/upstream/network.py`).
+gateway, or the host itself. Other providers show which of them (`rules/upstream/network.py`).
 """
 
 import errno
@@ -40,7 +40,7 @@ NO_SUCH_NAME = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socke
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:
-    """The error and what it was raised from, however deep the transport has wrapped it."""
+    """Return the error and what it was raised from, however deep the transport has wrapped it."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         yield error
@@ -49,7 +49,7 @@ def causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def plain_fault(error: BaseException, *, one_family: bool) -> LocalFault | None:
-    """The fault that the error alone proves. `one_family`: the host has no addresses of two families."""
+    """Return the fault that the error alone proves. `one_family`: the host has no addresses of two families."""
     for cause in causes(error):
         if isinstance(cause, MemoryError):
             return LocalFault.MEMORY
@@ -64,7 +64,7 @@ def plain_fault(error: BaseException, *, one_family: bool) -> LocalFault | None:
 
 
 def resolver_error(error: BaseException) -> int | None:
-    """The resolver's own error number; None where another part failed."""
+    """Return the resolver's own error number; None where another part failed."""
     found = (cause.errno for cause in causes(error) if isinstance(cause, socket.gaierror))
     return next(found, None)
 

@@ -1,4 +1,4 @@
-"""The system's resolver in threads of its own: names that hang take no thread from other names, nor from anybody else.
+"""The system's resolver in threads of its own: names that hang take no thread from other names or other work.
 
 The system's resolver blocks, for half a minute or for ever, and cannot be called off. So each name that is asked for
 has one thread at most, however many calls wait for it; names in doubt, which were slow the last time or are so now,
@@ -83,7 +83,7 @@ class NameThreads(AbstractResolver):
         finally:
             question.callers -= 1
             if not question.callers and question.began is None:
-                self._close(question)  # nobody waits for it any more, and no thread is on it
+                self._close(question)  # no caller waits for it any more, and no thread is on it
         return [
             ResolveResult(hostname=host, host=address, port=port, family=of, proto=proto, flags=_NUMERIC)
             for of, proto, address in found
@@ -149,23 +149,23 @@ class NameThreads(AbstractResolver):
 
 
 async def in_a_thread(work: Callable[[], T]) -> T:
-    """Run what may block, in a thread that nobody else waits for. Raises RuntimeError where none can be started."""
+    """Run what may block, in a thread of its own. Raises RuntimeError where none can be started."""
     answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
     _start(work, partial(_settle, answer))
     return await answer
 
 
-def _start(work: Callable[[], T], told: Callable[[T | Exception], None]) -> None:
-    """In a thread that ends with the process; `told` runs on the loop."""
+def _start(work: Callable[[], T], settle: Callable[[T | Exception], None]) -> None:
+    """Run it in a thread that ends with the process; `settle` runs on the loop."""
     loop = asyncio.get_running_loop()
 
     def run() -> None:
         try:
             answer: T | Exception = work()
-        except Exception as error:  # noqa: BLE001  handed to whoever waits for it
+        except Exception as error:  # noqa: BLE001  handed to the caller that waits
             answer = error
-        with suppress(RuntimeError):  # the loop is closed: nobody waits
-            loop.call_soon_threadsafe(told, answer)
+        with suppress(RuntimeError):  # the loop is closed: no caller waits
+            loop.call_soon_threadsafe(settle, answer)
 
     threading.Thread(target=run, name="resolver", daemon=True).start()
 
@@ -187,6 +187,6 @@ def _numeric(address: tuple[object, ...]) -> str:
 
 
 def _is_known(answer: "asyncio.Future[Found]") -> None:
-    """Nobody may wait for it any more: an error is not told of as one that was forgotten."""
+    """Read the error, so that asyncio does not log it as never retrieved: there may be no caller left."""
     if not answer.cancelled():
         answer.exception()

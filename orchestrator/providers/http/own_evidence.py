@@ -19,7 +19,7 @@ from orchestrator.rules.upstream.local_faults import LocalFault
 
 
 class OwnFaults:
-    """What one process knows of itself: its resolver, its loop, its connections, whom it trusts."""
+    """What one process knows of itself: its resolver, its loop, its connections, its trusted roots."""
 
     def __init__(
         self, max_connections: int, context: ssl.SSLContext | None, resolver: WatchedResolver | None = None

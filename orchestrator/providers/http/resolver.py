@@ -108,7 +108,8 @@ class WatchedResolver(AbstractResolver):
             )
 
     async def _others(self, host: str) -> list[str]:
-        """Names of other domains that name servers know, first those that do not hang themselves, the newest first."""
+        """Return names of other domains that name servers know, first those that do not hang themselves, the newest
+        first."""
         from_file = await in_a_thread(partial(_names_in, self._hosts_file))
         known = dict.fromkeys([*reversed(self._found), *self._names])
         others = [name for name in known if domain(name) != domain(host) and name not in from_file]

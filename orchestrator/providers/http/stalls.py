@@ -21,14 +21,14 @@ class LoopWatch:
         self._stalls: deque[tuple[float, float]] = deque(maxlen=16)
 
     def begin(self) -> None:
-        """One more call is under way."""
+        """Count one more call under way."""
         self._calls += 1
         if self._next is None:
             self._seen = monotonic()
             self._next = asyncio.get_running_loop().call_later(EVERY, self._look)
 
     def end(self) -> None:
-        """It is over."""
+        """Count one call less."""
         self._calls -= 1
 
     @property

@@ -76,7 +76,7 @@ class MorpheusDriver:
         return replace(placed, ended_handle=ended)
 
     async def resolve(self, order: Order, *, close: bool) -> Placed | NotPlaced:
-        """Never says Refused but for want of bids: what refuses now may have opened before."""
+        """Never say Refused but for want of bids: what refuses now may have opened before."""
         try:
             if close or order.options.get("bid_id"):
                 closed = await self._close(_needed(order.secret), order.send_by)
@@ -92,7 +92,7 @@ class MorpheusDriver:
 
     async def status(self, target: Target) -> Status:
         return Status(
-            life=Life.UNKNOWN, detail=f"asking about {target.handle} could close it: only a ping can tell"
+            life=Life.UNKNOWN, detail=f"asking about {target.handle} could close it: only a ping shows life"
         )
 
     async def close(self, target: Target) -> Closed:
@@ -106,9 +106,7 @@ class MorpheusDriver:
             raise NotClosed(str(error)) from error
         if target.handle is None or closed.closed_handle in (None, target.handle):
             return closed
-        said = (
-            f"{closed.proof}, which is not ours ({target.handle}): somebody shares this key, ownership lost"
-        )
+        said = f"{closed.proof}, which is not ours ({target.handle}): another user shares this key, ownership lost"
         return replace(closed, proof=said, foreign_handle=closed.closed_handle)
 
     async def list(self, secret: Secret | None) -> Sequence[Listed]:
@@ -122,7 +120,7 @@ class MorpheusDriver:
         return f"listed as {await self._listed_as(model, _needed(secret))}"
 
     async def aclose(self) -> None:
-        """The client is shared; whoever built it closes it."""
+        """Do nothing: the client is shared, and its builder closes it."""
 
     async def _model_id(self, order: Order, secret: Secret) -> str:
         """The gateway silently opens a default model for an id that it does not know: so look first."""
@@ -211,7 +209,7 @@ class MorpheusDriver:
             )
 
     async def _without_native(self, target: Target, begun: float, said: str) -> Probe:
-        """Nobody is dead because there is no such call: chat tells who lives. The key's lease goes on, so that the
+        """Ping by chat where the native call is missing, which proves no death. The key's lease goes on, so that the
         ping that has begun may end with it."""
         left = target.timeout_seconds - (monotonic() - begun)
         chat = await self._chat(replace(target, begin_by=None, timeout_seconds=max(left, 0.1)))

@@ -13,13 +13,13 @@ class MorpheusOptions(DriverOptions):
     ping: Literal["chat", "native"] = "chat"
     """`native` is the gateway's own ping: it closes the session on any failure."""
     confirm_dead_with_pingsession: bool = False
-    """Ask it for a last word on a session that is judged dead and whose close fails: it costs a completion."""
+    """Ping a session by it once more that is judged dead, where its close fails: it costs a completion."""
     close_attempts: int = Field(default=3, ge=1)
     """How often one call tries to free the key, before the flow's own backoff."""
     close_retry_seconds: float = Field(default=1, ge=0)
     node: str | None = Field(default=None, min_length=1)
     """Another provider of this configuration, a Morpheus node: asked what the chain has of a session, where the gateway
-    does not tell."""
+    does not say."""
     tries_below: int = Field(default=3, ge=1)
     """How often the gateway tries by itself within one open: after a failure so many sessions may live."""
     opens_settle_within_seconds: float = Field(default=900, ge=0)

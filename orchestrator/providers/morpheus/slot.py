@@ -44,12 +44,12 @@ class Slot:
         path, params = (
             ("bidsession", {"bid_id": str(bid)}) if bid else ("modelsession", {"model_id": model_id})
         )
-        wish = {
+        body = {
             "sessionDuration": asked_seconds(order),
             "directPayment": bool(order.options.get("direct_payment", False)),
             "failover": bool(order.options.get("failover", False)),
         }
-        answer = await self._post(path, order.secret, timeout_seconds, params=params, json=wish)
+        answer = await self._post(path, order.secret, timeout_seconds, params=params, json=body)
         return _opened(answer, self._tries_below)
 
     async def close(self, secret: Secret | None, timeout_seconds: float) -> Closed:
@@ -61,7 +61,7 @@ class Slot:
         return await self._post("pingsession", secret, timeout_seconds)
 
     async def look(self, secret: Secret | None, timeout_seconds: float) -> None:
-        """Are the calls there? A GET changes nothing: it is refused (405) where they are, unknown where they are not.
+        """Find out whether the calls exist. A GET changes nothing: 405 where they do, unknown where they do not.
         Raises CallsRetired, CredentialRefused or NotSent."""
         call = Call(
             method="GET",
@@ -98,7 +98,7 @@ def says_no_session(answer: Response) -> bool:
 
 
 def native_probe(answer: Response, target: Target, rules: Sequence[Rule] = ()) -> Probe:
-    """The native ping's answer as a verdict; `rules` say what errors of the call itself mean."""
+    """Return the native ping's answer as a verdict; `rules` say what errors of the call itself mean."""
     body = _body(answer)
     verdict, foreign = _NATIVE.get(str(body.get("status")), Verdict.TRANSIENT), None
     if answer.status != 200:

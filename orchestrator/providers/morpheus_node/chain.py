@@ -56,7 +56,7 @@ class ChainSession:
     closed_at: datetime | None
 
     def ended(self, now: datetime) -> str | None:
-        """How it ended, for people; None while it is live."""
+        """Return how it ended, for people; None while it is live."""
         if self.closed_at is not None:
             return f"closed at {self.closed_at:%Y-%m-%d %H:%M:%S} UTC"
         if self.ends_at <= now:
@@ -73,7 +73,7 @@ class Chain:
         self._read_timeout = read_timeout_seconds
 
     async def open(self, order: Order, wish: Mapping[str, Any], timeout_seconds: float, rest: float) -> str:
-        """The new session's id. Raises what `Driver.open` may raise; `rest` is how long a contender waits."""
+        """Return the new session's id. Raises what `Driver.open` may raise; `rest` is how long a contender waits."""
         bid = order.options.get("bid_id")
         path = f"bids/{_part(bid)}/session" if bid else f"models/{_part(order.model)}/session"
         return _opened(await self._post(path, order.secret, wish, timeout_seconds), rest)
@@ -85,7 +85,7 @@ class Chain:
         )
 
     async def get(self, session_id: str, secret: Secret | None) -> tuple[ChainSession | None, datetime]:
-        """The session (None: the node knows of none) and the node's time. Raises as a reading call does."""
+        """Return the session (None: the node knows of none) and the node's time. Raises as a reading call does."""
         answer = await self._get(f"sessions/{_part(session_id)}", secret)
         if answer.status == 500 and _NOT_FOUND.search(read_fault(answer).text):
             return None, now_of(answer)
@@ -97,7 +97,7 @@ class Chain:
     async def page(
         self, user: str, secret: Secret | None, offset: int, limit: int
     ) -> tuple[list[ChainSession], int, datetime]:
-        """One page of the wallet's sessions, oldest first: what can be read, how many there were, the time."""
+        """Return one page of the wallet's sessions, oldest first: what can be read, how many there were, the time."""
         query = {"user": user, "offset": str(offset), "limit": str(limit), "order": "asc"}
         answer = await self._get("sessions/user", secret, query)
         if answer.status != 200:
@@ -111,7 +111,7 @@ class Chain:
         return [session for session in sessions if session], len(entries), now_of(answer)
 
     async def balance(self, secret: Secret | None) -> Decimal:
-        """What of the wallet's MOR is not staked."""
+        """Return what of the wallet's MOR is not staked."""
         answer = await self._get("balance", secret)
         if answer.status != 200:
             raise refusal(answer)
@@ -151,12 +151,12 @@ def asked_seconds(order: Order) -> int:
 
 
 def now_of(answer: Response) -> datetime:
-    """The node's own time, by which it judges ends; ours where it does not tell it."""
+    """Return the node's own time, by which it judges ends; ours where it does not send one."""
     try:
-        told = parsedate_to_datetime(answer.headers["date"])
+        time = parsedate_to_datetime(answer.headers["date"])
     except (KeyError, ValueError, TypeError):
         return answer.received_at
-    return told if told.tzinfo else told.replace(tzinfo=UTC)
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def _opened(answer: Response, rest: float) -> str:
@@ -171,7 +171,7 @@ def _opened(answer: Response, rest: float) -> str:
 
 
 def _raise_definite(answer: Response, rest: float) -> None:
-    """The texts that say why nothing was opened; the last may list the others as its reasons."""
+    """Raise for the texts that say why nothing was opened; the last may list the others as its reasons."""
     text, said = read_fault(answer).text, describe(answer)
     if _CONTENTION.search(text):
         raise Throttled(said, rest * random.uniform(0.5, 1.5))

@@ -1,7 +1,7 @@
 """Morpheus consumer node (proxy-router): on-chain sessions with ids, opened and closed by one wallet.
 
 An error after the transaction was mined loses the id. So an unknown open is resolved from the wallet's list,
-and adopts only what can be nobody else's.
+and adopts only what no other order can have made.
 """
 
 from collections.abc import Sequence
@@ -77,9 +77,7 @@ class MorpheusNodeDriver:
         rest, timeout = self._options.nonce_rest_seconds, self._options.open_timeout_seconds
         began = monotonic()
         session_id = await self._chain.open(order, self._wish(order), timeout, rest)
-        left = (
-            timeout - (monotonic() - began)
-        ) / 2  # whoever waits for the open must not lose its id by this
+        left = (timeout - (monotonic() - began)) / 2  # the caller must not lose the open's id by this
         return Placed(
             handle=session_id,
             endpoint=self._endpoint(order.model, order.secret),
@@ -89,7 +87,7 @@ class MorpheusNodeDriver:
         )
 
     async def resolve(self, order: Order, *, close: bool) -> Placed | NotPlaced:
-        """Never says Refused: what refuses to list now may have opened before."""
+        """Never say Refused: what refuses to list now may have opened before."""
         try:
             found = await self._wallet.find(order, close=close)
             if isinstance(found, NotPlaced):
@@ -151,7 +149,7 @@ class MorpheusNodeDriver:
     async def check_owner(self, handle: str, secret: Secret | None) -> str:
         session, _ = await self._chain.get(handle, secret)
         if session is None or not session.user:
-            raise CannotAsk("the node does not say whose it is")
+            raise CannotAsk("the node does not name its owner")
         wrong = self._wallet.is_anothers(session)
         if wrong is not None:
             raise Misconfigured(wrong)
@@ -169,7 +167,7 @@ class MorpheusNodeDriver:
         return Balance(amount=await self._chain.balance(secret), currency="MOR")
 
     async def aclose(self) -> None:
-        """The client is shared; whoever built it closes it."""
+        """Do nothing: the client is shared, and its builder closes it."""
 
     async def _close_naturally(self, session_id: str, secret: Secret | None) -> Closed:
         seen, now = await self._chain.get(session_id, secret)
@@ -218,7 +216,7 @@ class MorpheusNodeDriver:
 
 
 def _end(session_id: str, seen: ChainSession | None, now: datetime) -> Closed | None:
-    """How it ended, as the chain has it; None while it is live."""
+    """Return how it ended, as the chain has it; None while it is live."""
     if seen is None:
         return Closed(proof="the node says session not found", nothing_was_open=True)
     ended = seen.ended(now)

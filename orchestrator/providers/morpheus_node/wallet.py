@@ -1,6 +1,6 @@
-"""Which of a wallet's sessions an order made: told by model or bid, by time, and by what others are known to have.
+"""Which of a wallet's sessions an order made: known by model or bid, by time, and by what others are known to have.
 
-A list of another wallet would say that there are none: so whose the node's sessions are is looked at too.
+A list of another wallet would say that there are none: so the owner of the node's sessions is checked too.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ class WalletOptions(DriverOptions):
     """The node reads the limit into one byte: 256 would be 0."""
     list_pages: int = Field(default=400, ge=1)
     low_balance_below: Decimal = Field(default=Decimal(10), ge=0)
-    """MOR: operators are told when the wallet has less."""
+    """MOR: an alarm is raised when the wallet has less."""
 
 
 class Wallet:
@@ -42,10 +42,10 @@ class Wallet:
         self._options = options
 
     async def find(self, order: Order, *, close: bool) -> Sequence[ChainSession] | NotPlaced:
-        """The one live session that is certainly this order's, or the proof that there is none.
+        """Return the one live session that is certainly this order's, or the proof that there is none.
 
-        With `close`: all that are certainly this order's or another's that nobody wants either, whichever is
-        whose; else each would wait for the other's to end by itself."""
+        With `close`: return all that are certainly of this order or of another unwanted one, in whatever split;
+        else each would wait for the other's to end by itself."""
         if order.handle is not None:
             seen, now = await self._chain.get(order.handle, order.secret)
             if seen is not None:
@@ -60,15 +60,15 @@ class Wallet:
         together = close and self._must_show(order, now)
         orders = 1 + (self._unwanted_too(order, possible) if together else 0)
         rivals = order.rivals_sent_at if together else order.rivals_sent_at + order.unwanted_rivals_sent_at
-        if len(possible) <= orders and self._are_nobody_elses(order, live, rivals):
+        if len(possible) <= orders and self._are_surely_ours(order, live, rivals):
             return live
         ids = ", ".join(one.id for one in live)
         raise OutcomeUnknown(
-            f"cannot tell which session is this order's, if any: {ids}", possible_orphans=True
+            f"cannot determine which session is this order's, if any: {ids}", possible_orphans=True
         )
 
     async def misconfigured(self, session_id: str, secret: Secret | None, seconds: float) -> str | None:
-        """What a session that the node has just opened shows to be wrong with `user`; None where it cannot be told."""
+        """Return what a session that the node just opened shows to be wrong with `user`, or None."""
         try:
             async with asyncio.timeout(seconds):
                 session, _ = await self._chain.get(session_id, secret)
@@ -77,13 +77,14 @@ class Wallet:
         return self.is_anothers(session) if session else None
 
     def is_anothers(self, session: ChainSession) -> str | None:
-        """Why a session of this node is not of the configured wallet; None where it is, or the node does not say."""
+        """Return why a session of this node is not of the configured wallet; None where it is, or the node does not
+        say."""
         if session.user.lower() in ("", self._options.user.lower()):
             return None
         return f"user is {self._options.user}, and the node opens sessions for {brief(session.user)}: none is listed"
 
     async def sessions(self, secret: Secret | None) -> tuple[Sequence[ChainSession], datetime]:
-        """The wallet's sessions, oldest first: appended ones shift no page that was read."""
+        """Return the wallet's sessions, oldest first: appended ones shift no page that was read."""
         found: dict[str, ChainSession] = {}
         offset = 0
         for _ in range(self._options.list_pages):
@@ -118,14 +119,14 @@ class Wallet:
         return mine and in_time and not known
 
     def _unwanted_too(self, order: Order, possible: Sequence[ChainSession]) -> int:
-        """How many opens that nobody wants can have made any of these."""
+        """Return how many unwanted opens can have made any of these."""
         sent = order.unwanted_rivals_sent_at
         return sum(all(self._could_open(at, session) for session in possible) for at in sent)
 
-    def _are_nobody_elses(
+    def _are_surely_ours(
         self, order: Order, live: Sequence[ChainSession], rivals_sent_at: Sequence[datetime]
     ) -> bool:
-        """Only what no unresolved rival can have made; without a time nothing can be told."""
+        """Whether no unresolved rival can have made any of these; False where the time of the open is not known."""
         rival = any(self._could_open(sent_at, session) for sent_at in rivals_sent_at for session in live)
         return order.sent_at is not None and not rival
 

@@ -8,26 +8,26 @@ from orchestrator.providers.port.driver import Balance, Secret
 
 @runtime_checkable
 class ChecksKey(Protocol):
-    """A driver whose platform can say, at no cost, whether it accepts a key."""
+    """A driver of a platform that can say, at no cost, whether it accepts a key."""
 
     async def check(self, secret: Secret | None) -> str:
-        """What works, in a few words. Raises CredentialRefused, or any other ProviderError."""
+        """Return what works, in a few words. Raises CredentialRefused, or any other ProviderError."""
 
 
 @runtime_checkable
 class ListsModels(Protocol):
-    """A driver of sessions that are opened, whose platform can say beforehand whether it has a model."""
+    """A driver that opens sessions on a platform that can say beforehand whether it has a model."""
 
     async def lists(self, model: str, secret: Secret | None) -> str:
-        """How it is listed, in a few words. Raises ModelMissing, or any other ProviderError."""
+        """Return how it is listed, in a few words. Raises ModelMissing, or any other ProviderError."""
 
 
 @runtime_checkable
 class ChecksOwner(Protocol):
-    """A driver whose platform can say whose a session is, where the configuration could name somebody else."""
+    """A driver of a platform that can name a session's owner, where the configuration could name another."""
 
     async def check_owner(self, handle: str, secret: Secret | None) -> str:
-        """Whose it is, in a few words. Raises Misconfigured where it is not ours, or any other ProviderError."""
+        """Return the owner, in a few words. Raises Misconfigured where it is not ours, or any other ProviderError."""
 
 
 @runtime_checkable
@@ -37,4 +37,4 @@ class HasBalance(Protocol):
     low_balance_below: Decimal  # below this amount operators want to know
 
     async def balance(self, secret: Secret | None) -> Balance:
-        """What is left on the account of this credential. Raises Refused, NotSent or Throttled."""
+        """Return what is left on the account of this credential. Raises Refused, NotSent or Throttled."""

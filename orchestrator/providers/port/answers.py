@@ -86,7 +86,7 @@ def _cleaned(value: Any) -> Any:
 
 
 def retry_after(value: str | None, now: datetime) -> float | None:
-    """Seconds to rest: given as seconds or as an HTTP date, clamped; None where it cannot be read."""
+    """Return seconds to rest: given as seconds or as an HTTP date, clamped; None where it cannot be read."""
     if value is None:
         return None
     seconds = _seconds(value)
@@ -114,7 +114,7 @@ def _until(value: str, now: datetime) -> float | None:
 
 
 class FirstEvent:
-    """Told an event stream chunk by chunk: has it said its first data line to the end?"""
+    """Read an event stream chunk by chunk, until its first data line is complete."""
 
     def __init__(self) -> None:
         self._line = b""

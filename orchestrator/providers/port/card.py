@@ -14,8 +14,8 @@ class Card:
     exclusive_credentials: bool = False
     """A credential carries at most one unclosed placement."""
     wallet: str | None = None
-    """The address of the one wallet for which all its credentials act, whose transactions must not meet: it takes
-    one."""
+    """The address of the one wallet for which all its credentials act: it sends one transaction at a time, so the
+    provider takes one credential."""
     needs_credential: bool = False
     """Nothing there can be asked without a key: a provider without credentials does not start."""
     ignores_credentials: bool = False
@@ -36,9 +36,9 @@ class Card:
     native_ping_is_lifecycle: bool = False
     """The configured ping can close the session, so it runs under the credential's lease."""
     asks_who_died: bool = False
-    """A close is told whether its session was judged dead."""
+    """A close gets to know whether its session was judged dead."""
     witness: str | None = None
-    """Another provider, whose `status` knows the sessions here by their handles: asked what this one does not tell."""
+    """Another provider with a `status` that knows the sessions here by handle: asked what this one does not say."""
     names_create: bool = False
     """A create carries our name, by which it can be found again."""
     tells_status: bool = False
@@ -48,4 +48,4 @@ class Card:
     sleeps: bool = False
     """What serves may be scaled to zero: `status` says so, and a ping would wake it and start the bill."""
     attaches: bool = False
-    """Somebody else opens and ends it: an order brings the endpoint, and no call of ours closes it."""
+    """Another party opens and ends it: an order brings the endpoint, and no call of ours closes it."""

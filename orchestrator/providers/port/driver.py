@@ -64,23 +64,23 @@ class Order:
     secret: Secret | None
     handle: str | None = None  # a candidate seen earlier, for `resolve`
     attach: Attach | None = None
-    """The endpoint that somebody else opened; `secret` is then that endpoint's own."""
+    """The endpoint that another party opened; `secret` is then that endpoint's own."""
     sent_at: datetime | None = None
     """When the open was first sent, for `resolve`; None: not known."""
     known_handles: frozenset[str] = frozenset()
     """Handles at this provider that other placements have or had: `resolve` adopts none of them."""
     taken_handles: frozenset[str] = frozenset()
-    """Those whose placements have not ended: what they name is neither taken nor ended."""
+    """Those of placements that have not ended: what they name is neither adopted nor ended."""
     now: datetime | None = None
     """By the store's clock; None: this machine's."""
     send_by: float | None = None
     """On the loop's clock: the lease ends. Nothing addressed by the key alone is sent after it."""
     freed: Freed | None = field(default=None, repr=False, compare=False)
-    """Awaited once its key is proven free, before the open is sent; None: nobody wants to know."""
+    """Awaited once its key is proven free, before the open is sent; None: no call is wanted."""
     rivals_sent_at: tuple[datetime, ...] = ()
-    """When other opens for this model, bid or wallet were sent whose outcome is not known either."""
+    """When other opens for this model, bid or wallet with an unknown outcome were sent."""
     unwanted_rivals_sent_at: tuple[datetime, ...] = ()
-    """The same of those that nobody wants any more: what they opened is to be closed too."""
+    """The same of opens that are no longer wanted: what they opened is to be closed too."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -117,16 +117,16 @@ class Placed:
     handle: str
     endpoint: Endpoint
     ends_at: datetime | None = None
-    """The platform's own end, where it tells one."""
+    """The platform's own end, where it declares one."""
     lasts_seconds: int | None = None
-    """Where it tells none: what was asked for."""
+    """Where it declares none: what was asked for."""
     note: str | None = None
     ended_handle: str | None = None
-    """What its key had before, and was freed of: whoever asks knows whether that was ours."""
+    """What its key had before, and was freed of: the caller knows whether that was ours."""
     probe: Probe | None = None
     """The ping by which the open looked."""
     misconfigured: str | None = None
-    """What it shows to be wrong with the provider's configuration: operators are told. None: nothing."""
+    """What it shows to be wrong with the provider's configuration: an alarm is raised. None: nothing."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -196,7 +196,7 @@ class Closed:
     proof: str
     nothing_was_open: bool = False
     closed_handle: str | None = None
-    foreign_handle: str | None = None  # the same, where it is not ours: somebody shares the key
+    foreign_handle: str | None = None  # the same, where it is not ours: another user shares the key
     probe: Probe | None = None
     """The ping by which the close looked."""
 
@@ -234,21 +234,21 @@ class Driver(Protocol):
         """Open a session. Raises Refused, NotSent, Throttled or OutcomeUnknown."""
 
     async def resolve(self, order: Order, *, close: bool) -> Placed | NotPlaced:
-        """Find out what became of an open whose answer was lost: adopt it, or with `close` end it.
+        """Find out what became of an open with a lost answer: adopt it, or with `close` end it.
 
-        Raises OutcomeUnknown where it still cannot be told, and what `open` raises."""
+        Raises OutcomeUnknown where it is still not known, and what `open` raises."""
 
     async def probe(self, target: Target) -> Probe:
-        """The minimal ping. Never raises for what the platform does: every fault is a verdict."""
+        """Send the minimal ping. Never raise for what the platform does: every fault is a verdict."""
 
     async def status(self, target: Target) -> Status:
-        """What the platform itself says; Life.UNKNOWN where it cannot be asked or did not answer."""
+        """Return what the platform itself says; Life.UNKNOWN where it cannot be asked or did not answer."""
 
     async def close(self, target: Target) -> Closed:
         """End it. What is already gone is closed. Raises NotClosed where there is no proof."""
 
     async def list(self, secret: Secret | None) -> Sequence[Listed]:
-        """Everything live under this credential. Raises CannotAsk, NotSent, OutcomeUnknown."""
+        """Return everything live under this credential. Raises CannotAsk, NotSent, OutcomeUnknown."""
 
     async def aclose(self) -> None:
         """Give back the connections."""

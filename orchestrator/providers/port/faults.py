@@ -121,7 +121,7 @@ _WRAPPED = re.compile(
 _EXPIRED = re.compile(r"(?<![a-z])expired(?![a-z])", re.IGNORECASE)
 _OF_SECRETS = frozenset({401, 403})
 
-#: Whose rate is limited, where that is not the model under the key ("… in organization x" names a model before).
+#: What the rate limit covers, where that is not the model under the key ("… in organization x" names a model before).
 _WHOLE = r"(?:api[ _-]?key|key|account|user|team|organi[sz]ation|workspace|tenant)\b"
 _OF_KEY = re.compile(
     rf"\blimits? (?:has been |was |is )?(?:exceeded|reached) (?:for|by|of|on) (?:your |this |the )?{_WHOLE}"
@@ -141,7 +141,7 @@ LONGEST, LONGEST_CODE, MOST_CODES, DEEPEST = 2000, 100, 20, 8
 
 
 def verdict_of(answer: Response, rules: Sequence[Rule] = ()) -> Verdict:
-    """What an answer says that is not a success."""
+    """Return what an answer says that is not a success."""
     fault, status = read_fault(answer), effective_status(answer)
     known = _fitting((*rules, *SHARED_RULES), fault, status)
     if known is not None:
@@ -177,7 +177,7 @@ def names_expiry(text: str) -> bool:
 
 
 def effective_status(answer: Response) -> int:
-    """The status that counts: the embedded one, where a 200 or a 500 wraps somebody else's error."""
+    """Return the status that counts: the embedded one, where a 200 or a 500 wraps an upstream error."""
     if answer.status == 200 and has_error(answer):
         return _embedded(read_fault(answer)) or 500
     if answer.status == 500:
@@ -202,14 +202,14 @@ def read_fault(answer: Response) -> UpstreamFault:
 
 
 def _bounded(fault: UpstreamFault, hidden: Sequence[str]) -> UpstreamFault:
-    """Patterns are tried on the loop that pings everybody: no platform may make them long. Secrets go with the cut:
+    """Bound what patterns are matched against, on the loop that runs all pings. Secrets are removed before the cut:
     half of one would not be recognised."""
     codes = tuple(beginning(code, hidden, LONGEST_CODE) for code in fault.codes[:MOST_CODES])
     return replace(fault, message=beginning(fault.message, hidden, LONGEST), codes=codes)
 
 
 def describe(answer: Response) -> str:
-    """One line for people, without secrets."""
+    """Return one line for people, without secrets."""
     fault = read_fault(answer)
     said = ": ".join(part for part in (fault.codes[0] if fault.codes else "", fault.message) if part)
     return brief(f"HTTP {answer.status} {said or _appearance(answer)}", answer.hidden)

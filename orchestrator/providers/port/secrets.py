@@ -19,7 +19,7 @@ _LOOKS_SECRET = re.compile(
 
 
 def auth_headers(auth: Auth, secret: Secret | None) -> dict[str, str]:
-    """The headers that carry `secret`; none without one."""
+    """Return the headers that carry `secret`; none without one."""
     if secret is None or auth is Auth.NONE:
         return {}
     if auth is Auth.BASIC:
@@ -30,7 +30,7 @@ def auth_headers(auth: Auth, secret: Secret | None) -> dict[str, str]:
 
 
 def hidden_forms(secret: Secret | None) -> tuple[str, ...]:
-    """Every form in which an upstream could echo the secret, longest first."""
+    """Return every form in which an upstream could echo the secret, longest first."""
     return () if secret is None else _longest_first(_forms(secret.value))
 
 
@@ -53,7 +53,7 @@ class Hidden:
 
 
 def beginning(text: str, secrets: Sequence[str], most: int) -> str:
-    """The first `most` characters, redacted; of a secret that stands across the cut no part is left."""
+    """Return the first `most` characters, redacted; of a secret that stands across the cut no part is left."""
     longest = max(map(len, secrets), default=0)
     window = text[: most + longest]
     shown = redact(window, secrets)
@@ -63,14 +63,14 @@ def beginning(text: str, secrets: Sequence[str], most: int) -> str:
 
 
 def redact(text: str, secrets: Iterable[str]) -> str:
-    """`text` without `secrets`, and without what looks like one."""
+    """Return `text` without `secrets`, and without what looks like one."""
     for secret in secrets:
         text = text.replace(secret, "***")
     return _LOOKS_SECRET.sub("***", text)
 
 
 def brief(text: str, secrets: Iterable[str] = ()) -> str:
-    """One redacted line of at most 300 characters. Redacts first: a cut secret would not be recognised."""
+    """Return one redacted line of at most 300 characters. Redacts first: a cut secret would not be recognised."""
     line = " ".join(redact(text, secrets).split())
     printable = "".join(char for char in line if char.isprintable())
     return printable if len(printable) <= DETAIL_LIMIT else printable[: DETAIL_LIMIT - 1] + "…"

@@ -32,7 +32,7 @@ _LIVES: Mapping[str, Life] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Instance:
-    """One instance as the list tells it."""
+    """One instance as the list shows it."""
 
     id: str
     name: str
@@ -106,11 +106,11 @@ class SesterceControl:
 
 
 def _refused(answer: Response, options: SesterceOptions) -> Exception:
-    said, told = describe(answer), read_fault(answer).text.lower()
+    said, text = describe(answer), read_fault(answer).text.lower()
     if may_have_happened(answer):
         return OutcomeUnknown(said)
     guessed = answer.status not in (401, 403, 404) and any(
-        word.lower() in told for word in options.full_texts
+        word.lower() in text for word in options.full_texts
     )
     if options.meaning(answer) == "full" or guessed:
         return ProviderFull(said)

@@ -72,7 +72,7 @@ class SesterceDriver:
         return await self._created(order, listed, until)
 
     async def resolve(self, order: Order, *, close: bool) -> Placed | NotPlaced:
-        """Never says Refused of what may run: only a deployment that failed and was ended is one."""
+        """Never say Refused of what may run: only a deployment that failed and was ended is one."""
         if self._options.on_open == "attach":
             return NotPlaced(proof="attaching opens nothing") if close else await self.open(order)
         try:
@@ -119,12 +119,12 @@ class SesterceDriver:
         return self._names.told_of(model, await self._control.list(secret))
 
     async def aclose(self) -> None:
-        """The client is shared; whoever built it closes it."""
+        """Do nothing: the client is shared, and its builder closes it."""
 
     # opening
 
     async def _attached(self, order: Order, listed: Sequence[Instance], until: float) -> Placed:
-        """Changes nothing, so that whatever goes wrong is definite."""
+        """Change nothing, so that whatever goes wrong is definite."""
         while True:
             found = self._names.meant(order.model, listed)
             if found is None or found.life is Life.GONE:
@@ -151,7 +151,7 @@ class SesterceDriver:
             raise Misconfigured(found.said)
         self._not_anothers(order, found)
         if order.unwanted_rivals_sent_at:
-            raise ProviderFull(f"an open that nobody wants any more may yet start {found.id}")
+            raise ProviderFull(f"an open that is no longer wanted may yet start {found.id}")
         if found.life is Life.STOPPED:
             await self._control.start(order.secret, found.id, until - monotonic())
         elif not self._options.start_takes_running:
@@ -159,7 +159,7 @@ class SesterceDriver:
         return await self._ready(order, found.id, until)
 
     async def _created(self, order: Order, listed: Sequence[Instance], until: float) -> Placed:
-        """Looks for the name first: the same order, sent again, must not create a second one."""
+        """Look for the name first: the same order, sent again, must not create a second one."""
         found = self._names.begun(order, listed)
         if found is not None:
             return await self._ready(order, found.id, until)

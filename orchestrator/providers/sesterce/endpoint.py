@@ -38,7 +38,7 @@ class Endpoints:
         )
 
     async def _served(self, order: Order, found: Instance) -> str | None:
-        """The model's name at the endpoint; None while that cannot be told. A sleeping one is not asked:
+        """Return the model's name at the endpoint; None while it is not known. A sleeping one is not asked:
         a request would wake it, and start the bill."""
         given = self._given(order)
         asks = self._options.check_models and self._options.endpoint_secret_ref is None

@@ -16,22 +16,22 @@ class Names:
         self._creates = options.on_open == "create"
 
     def of(self, order: Order) -> str:
-        """What a create is called, so that it is found again after a lost answer."""
+        """Return what a create is called, so that it is found again after a lost answer."""
         return self._options.name_prefix + order.name
 
     def reference(self, order: Order) -> str:
-        """How the order's instance is called, in messages too."""
+        """Return how the order's instance is called, in messages too."""
         return self.of(order) if self._creates else self._options.instances.get(order.model, order.model)
 
     def meant(self, model: str, listed: Sequence[Instance]) -> Instance | None:
-        """The instance that an order's model names, by id before name."""
+        """Return the instance that an order's model names, by id before name."""
         wanted = self._options.instances.get(model, model)
         return by_id(listed, wanted) or next((one for one in listed if one.name == wanted), None)
 
     def told_of(self, model: str, listed: Sequence[Instance]) -> str:
-        """The instance that opens of this model would use. Raises what they would."""
+        """Return the instance that opens of this model would use. Raises what they would."""
         if self._creates:
-            raise CannotAsk("each open creates an instance of its own: only an open could tell")
+            raise CannotAsk("each open creates an instance of its own: only an open could show it")
         found = self.meant(model, listed)
         if found is None or found.life is Life.GONE:
             raise ModelMissing(f"no instance {self._options.instances.get(model, model)} is listed")
@@ -40,14 +40,14 @@ class Names:
         return found.said
 
     def begun(self, order: Order, listed: Sequence[Instance]) -> Instance | None:
-        """What an earlier open of this order created or started."""
+        """Return what an earlier open of this order created or started."""
         candidate = by_id(listed, instance_id(order.handle))
         if candidate is not None or not self._creates:
             return candidate or self.meant(order.model, listed)
         return next((one for one in listed if one.name == self.of(order)), None)
 
     def is_anothers(self, order: Order, one: Instance) -> bool:
-        """Does another placement use it, alone? Of those that are left running, each has a handle of its own."""
+        """Return whether another placement uses it alone. An instance left running has a handle for each placement."""
         shared = self._options.on_close == "leave"
         return any((handle if shared else instance_id(handle)) == one.id for handle in order.taken_handles)
 

@@ -32,7 +32,7 @@ class AlwaysOn:
         return await self.open(order)
 
     async def status(self, target: Target) -> Status:
-        return Status(life=Life.UNKNOWN, detail=f"{target.model} has no status here: only a ping can tell")
+        return Status(life=Life.UNKNOWN, detail=f"{target.model} has no status here: only a ping shows life")
 
     async def close(self, target: Target) -> Closed:
         return Closed(proof="always-on endpoint: nothing to close", closed_handle=target.handle)
@@ -41,4 +41,4 @@ class AlwaysOn:
         raise CannotAsk(f"{self.name} has no sessions to list{f' under {secret.ref}' if secret else ''}")
 
     async def aclose(self) -> None:
-        """The client is shared; whoever built it closes it."""
+        """Do nothing: the client is shared, and its builder closes it."""

@@ -25,7 +25,7 @@ from orchestrator.rules.values import Verdict
 
 
 async def ask_reading(http: HttpClient, call: Call) -> Response:
-    """A call that changes nothing: where its answer is lost, nothing was done, and it may be sent again."""
+    """Send a call that changes nothing: where its answer is lost, it may be sent again."""
     try:
         return await http.ask(call)
     except NoAnswer as error:
@@ -33,7 +33,7 @@ async def ask_reading(http: HttpClient, call: Call) -> Response:
 
 
 async def ask_changing(http: HttpClient, call: Call) -> Response:
-    """A call that changes something: where its answer is lost, it may have happened."""
+    """Send a call that changes something: where its answer is lost, it may have happened."""
     try:
         return await http.ask(call)
     except NoAnswer as error:
@@ -54,9 +54,9 @@ def may_have_happened(answer: Response) -> bool:
 async def closed_or_ended(
     closing: Awaitable[Closed], look: Callable[[ProviderError], Awaitable[Closed]]
 ) -> Closed:
-    """A close; where its answer is no proof, or is lost, what the platform itself says of the session then.
+    """Close; where the answer is lost or is no proof, return what the platform says of the session then.
 
-    `look` is told how the close failed, asks its status or list, and raises NotClosed where that says that it
+    `look` gets the failure of the close, asks for status or list, and raises NotClosed where that says that it
     lives, CannotAsk where there is neither. Raises what the close raised where nothing proves an end."""
     try:
         return await closing
@@ -72,7 +72,7 @@ async def closed_or_ended(
 
 
 def refusal(answer: Response, rules: Sequence[Rule] = ()) -> ProviderError:
-    """The error that says what a bad answer means, given that nothing was changed by the call."""
+    """Return the error that says what a bad answer means, given that nothing was changed by the call."""
     said = describe(answer)
     match verdict_of(answer, rules):
         case Verdict.CREDENTIALS:
@@ -93,7 +93,7 @@ def refusal(answer: Response, rules: Sequence[Rule] = ()) -> ProviderError:
 
 
 def listed_models(answer: Response, rules: Sequence[Rule] = ()) -> list[Mapping[str, Any]]:
-    """The entries of a model list. Raises what a bad answer means."""
+    """Return the entries of a model list. Raises what a bad answer means."""
     body = answer.json
     entries = body.get("data") if isinstance(body, Mapping) else None
     if answer.status != 200 or not isinstance(entries, list):

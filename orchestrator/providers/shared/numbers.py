@@ -11,7 +11,7 @@ _MOST_DECIMALS = 60
 
 
 def read_decimal(value: Any, unit: Decimal = Decimal(1)) -> Decimal | None:
-    """A number of an amount's size, written as a number or as text, in units; None otherwise."""
+    """Return a number of an amount's size, written as a number or as text, in units; None otherwise."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
@@ -25,7 +25,7 @@ def read_decimal(value: Any, unit: Decimal = Decimal(1)) -> Decimal | None:
 
 
 def read_seconds(value: Any, most: float) -> float | None:
-    """A JSON number of seconds, between 0 and `most`; None for everything else, NaN among it."""
+    """Return a JSON number of seconds, between 0 and `most`; None for everything else, NaN among it."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     if isinstance(value, float) and math.isnan(value):

@@ -53,7 +53,7 @@ class Meaning(BaseModel):
             re.compile(pattern)
         except re.error as error:
             raise PydanticCustomError(
-                "pattern", "is no regular expression: {why}", {"why": str(error)}
+                "pattern", "is not a regular expression: {why}", {"why": str(error)}
             ) from error
         return pattern
 
@@ -91,7 +91,7 @@ class DriverOptions(BaseModel):
         return tuple(meaning.rule for meaning in self.errors)
 
     def meaning(self, answer: Response) -> str | None:
-        """What the configuration says that an answer means; None where it says nothing."""
+        """Return what the configuration says that an answer means; None where it says nothing."""
         text = read_fault(answer).text
         fitting = (one for one in self.errors if answer.status in one.statuses)
         return next((one.means for one in fitting if one.rule.pattern.search(text)), None)

@@ -18,7 +18,9 @@ _MILLISECONDS_ABOVE = 1e11
 
 def _json_path(path: str) -> str:
     if not _PATH.fullmatch(path):
-        raise PydanticCustomError("json_path", "is no path like data.items.0.id: {path}", {"path": path})
+        raise PydanticCustomError(
+            "json_path", "is not a path such as data.items.0.id: {path}", {"path": path}
+        )
     return path.removeprefix("$.")
 
 
@@ -26,7 +28,7 @@ JsonPath = Annotated[str, AfterValidator(_json_path)]
 
 
 def read_path(body: Any, path: str | None) -> Any:
-    """What the path points to; None where there is nothing."""
+    """Return what the path points to; None where there is nothing."""
     for part in path.split(".") if path else ():
         if isinstance(body, Mapping):
             body = body.get(part)
@@ -45,12 +47,12 @@ def read_text(body: Any, path: str | None) -> str | None:
 
 
 def read_time(body: Any, path: str | None) -> datetime | None:
-    """Unix seconds or milliseconds, or ISO 8601; without a zone it is UTC. None where it is neither."""
+    """Return unix seconds or milliseconds, or ISO 8601; without a zone it is UTC. None where it is neither."""
     value = read_path(body, path)
     try:
         if isinstance(value, str) and not value.replace(".", "", 1).isdecimal():
-            told = datetime.fromisoformat(value)
-            return told if told.tzinfo else told.replace(tzinfo=UTC)
+            time = datetime.fromisoformat(value)
+            return time if time.tzinfo else time.replace(tzinfo=UTC)
         number = float(value)
         return datetime.fromtimestamp(number / (1000 if number > _MILLISECONDS_ABOVE else 1), UTC)
     except (ValueError, TypeError, OverflowError, OSError):

@@ -66,7 +66,7 @@ def loading(turn: Turn, *, estimated_time: Seconds = 20, retry_after: Seconds | 
 
 
 def wrong_id(turn: Turn, *, session_id: str = STRANGER) -> Reply:
-    """It was done, and the answer names somebody else's session."""
+    """It was done, and the answer names another's session."""
     done = turn.perform()
     if not isinstance(done.payload, dict):
         return done
@@ -135,7 +135,7 @@ def redirect(turn: Turn, *, location: HeaderText, status: Literal[301, 302, 303,
 
 
 def no_bids(turn: Turn) -> Reply:
-    """Nobody offers the model at the moment."""
+    """There is no offer of the model at the moment."""
     text = "Error from proxy router: Internal server error: no bids available"
     return turn.refuse(Refusal(status=500, message=text, type="server_error"))
 

@@ -14,7 +14,7 @@ CHUNK = 64 * 1024
 
 
 def dead(turn: Turn, *, how: Literal["abort", "error"] = "abort") -> Reply:
-    """Nobody is at home: the connection is dropped, or a bare 500 comes back."""
+    """Nothing serves there: the connection is dropped, or a bare 500 comes back."""
     if how == "abort":
         return Reply(delivery=Delivery.CUT)
     return turn.refuse(Refusal(status=500, message="Internal Server Error", type="server_error"))
@@ -59,7 +59,7 @@ def cut_in_body(turn: Turn) -> Reply:
 
 
 def huge_body(turn: Turn, *, size_bytes: Annotated[int, Field(ge=1)] = 64 * 1024 * 1024) -> Reply:  # noqa: ARG001
-    """More than anybody should read."""
+    """Answer more than a caller should read."""
     return Reply(chunks=_padding(size_bytes), garbled=True)
 
 

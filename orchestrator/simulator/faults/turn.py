@@ -18,7 +18,7 @@ Status = Annotated[int, Field(ge=200, le=599)]
 
 @dataclass(frozen=True, kw_only=True)
 class Turn:
-    """One call whose answer a fault decides."""
+    """One call, with an answer that a fault decides."""
 
     world: Simulator
     platform: Platform

@@ -27,7 +27,7 @@ class Options(BaseModel):
 
     #: seconds that a session from the console lives; None: for ever, and it is no session on record
     console_seconds: float | None = Field(default=None, gt=0)
-    #: how an endpoint answers whose session has ended
+    #: how an endpoint answers after the end of its session
     ended_says: Literal["not_found", "unauthorized", "unavailable"] = "not_found"
     #: the same name again is the same session; otherwise a conflict
     idempotent: bool = True

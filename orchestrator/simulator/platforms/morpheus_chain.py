@@ -29,7 +29,7 @@ class Options(BaseModel):
     list_lag_seconds: float = Field(default=0, ge=0)
     #: trouble with a streamed chat comes as an event with status 200
     errors_as_events: bool = False
-    #: gateways that open on the same chain: whoever names a session of theirs is shown it
+    #: gateways that open on the same chain: a caller who names a session of theirs sees it
     chain_of: list[str] = Field(default_factory=list)
     #: wei, and what each live session locks of them
     mor: int = 10**24
@@ -172,7 +172,7 @@ def _free(world: Simulator, upstream: Upstream) -> int:
 
 
 def _written(upstream: Upstream, session: SimSession) -> dict[str, Any]:
-    """An end that came by itself is no close: only EndsAt tells of it."""
+    """An end that came by itself is no close: only EndsAt shows it."""
     expired = session.closed_by == "expired"
     closed, ends = (None, session.closed_at) if expired else (session.closed_at, session.ends_at)
     fields = {

@@ -12,7 +12,7 @@ from sqlalchemy import JSON, BigInteger, CheckConstraint, Column, Dialect, Integ
 from orchestrator.rules.values import Attach
 
 MICROS = Decimal(1_000_000)
-#: The default context would round away what lies beyond 28 digits before anybody could refuse it.
+#: The default context would round away what lies beyond 28 digits before a check could refuse it.
 _EXACT = Context(prec=MAX_PREC)
 #: Instants later than this are "never": a column that is compared must not be null.
 FAR_FUTURE = datetime(9999, 1, 1, tzinfo=UTC)
@@ -125,28 +125,28 @@ def _attach(value: Mapping[str, Any]) -> Attach:
 
 
 def money(*, nullable: bool = False, primary_key: bool = False) -> Any:
-    """A money column."""
+    """Return a money column."""
     if primary_key:  # on SQLite a lone integer key would count up
         return Column(Money(), primary_key=True, autoincrement=False)
     return Column(Money(), nullable=nullable)
 
 
 def enum(kind: type[StrEnum], *, nullable: bool = False) -> Any:
-    """An enum's column; pair it with `one_of` in the table's arguments."""
+    """Return an enum's column; pair it with `one_of` in the table's arguments."""
     return Column(EnumText(kind), nullable=nullable)
 
 
 def one_of(column: str, kind: type[StrEnum]) -> CheckConstraint:
-    """The CHECK that keeps strangers' values out of an enum's column."""
+    """Return the CHECK that keeps strangers' values out of an enum's column."""
     values = ", ".join(f"'{member.value}'" for member in kind)
     return CheckConstraint(f"{column} IN ({values})", name=f"{column}_known")
 
 
 def json_object() -> Any:
-    """A JSON object's column."""
+    """Return a JSON object's column."""
     return Column(JSON, nullable=False)
 
 
 def serial() -> Any:
-    """A primary key that counts up, beyond 32 bits."""
+    """Return a primary key that counts up, beyond 32 bits."""
     return Column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True)

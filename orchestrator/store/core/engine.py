@@ -11,7 +11,7 @@ from sqlalchemy.engine import ExceptionContext
 
 from orchestrator.store.core.pooler import POOLER_STATES, Pooling
 
-#: Classes of PostgreSQL's errors whose details repeat what was written: data that does not fit, and constraints.
+#: Classes of PostgreSQL's errors that repeat written values in their details: data that does not fit, constraints.
 _TELL_OF_VALUES = frozenset({"22", "23"})
 #: What a connection says that only reads, perhaps because its file or its server did when it was opened.
 _READ_ONLY = ("25006", "attempt to write a readonly database")
@@ -20,7 +20,7 @@ _QUOTED = re.compile(r': ".*"')
 
 
 def open_engine(url: str, pool_size: int) -> Engine:
-    """The engine for this URL; it connects with its first use. No error of it repeats a value of a row."""
+    """Return the engine for this URL; it connects with its first use. No error of it repeats a value of a row."""
     sqlite = make_url(url).get_backend_name() == "sqlite"
     engine = _sqlite(url, pool_size) if sqlite else _postgresql(url, pool_size)
     event.listen(engine, "handle_error", _hush)
@@ -88,19 +88,19 @@ def _make_private(path: str) -> None:
 
 
 def _hush(context: ExceptionContext) -> None:
-    """PostgreSQL tells a whole row in the details of what it refuses; our errors and logs keep its first line."""
+    """Keep only the first line of a refusal: PostgreSQL's details quote a whole row, which no error or log may show."""
     cause, error = context.original_exception, context.sqlalchemy_exception
     state = getattr(cause, "sqlstate", None) or ""
     if error is None or state[:2] not in _TELL_OF_VALUES:
         return
-    told = str(cause)
-    first = _QUOTED.sub("", told.partition("\n")[0])
+    full = str(cause)
+    first = _QUOTED.sub("", full.partition("\n")[0])
     cause.args = (first,)
-    error.args = tuple(arg.replace(told, first) if isinstance(arg, str) else arg for arg in error.args)
+    error.args = tuple(arg.replace(full, first) if isinstance(arg, str) else arg for arg in error.args)
 
 
 def _replace_read_only_connection(context: ExceptionContext) -> None:
-    """A connection that only reads never writes, though the server may by now: the next attempt makes another."""
+    """Replace a connection that only reads: the server may accept writes by now, on a new connection."""
     cause = context.original_exception
     if getattr(cause, "sqlstate", None) in _READ_ONLY or str(cause) in _READ_ONLY:
         context.is_disconnect = True

@@ -45,7 +45,7 @@ OUTAGES: Mapping[ErrorClass, str] = {
     ErrorClass.NO_RIGHTS: "the database refuses this user: check its password and its grants",
     ErrorClass.MISSING: "there is no database of this name, or the path names no database file that can be opened",
     ErrorClass.CONTENDED: "the database is busy: locks or conflicts outlasted every retry",
-    ErrorClass.OWN_LIMIT: "this process waited in vain for one of its own database connections; the database is not"
+    ErrorClass.OWN_LIMIT: "this process got none of its own database connections in time; the database is not"
     " at fault",
 }
 
@@ -165,7 +165,7 @@ SQLITE_MESSAGES: Mapping[str, ErrorClass] = {
 
 
 def error_class(error: BaseException) -> ErrorClass | None:
-    """What this error means; None for one that is not the database's."""
+    """Return what this error means; None for one that is not the database's."""
     if isinstance(error, PoolTimeout):
         return ErrorClass.OWN_LIMIT
     if not isinstance(error, DBAPIError):
@@ -180,7 +180,7 @@ def error_class(error: BaseException) -> ErrorClass | None:
 
 
 def of_sqlstate(state: str) -> ErrorClass:
-    """The meaning of one SQLSTATE; of a class that is not in the table: a defect."""
+    """Return the meaning of one SQLSTATE; of a class that is not in the table: a defect."""
     return SQLSTATES.get(state) or SQLSTATES.get(state[:2], ErrorClass.DEFECT)
 
 
@@ -191,7 +191,7 @@ def _of_sqlite(code: int, message: str) -> ErrorClass:
 
 
 def _of_connection(error: DBAPIError) -> ErrorClass:
-    """Without any code: the connection was lost, or never made."""
+    """Classify an error without a code: the connection was lost, or never made."""
     lost = error.connection_invalidated or isinstance(error, (OperationalError, InterfaceError))
     fallback = ErrorClass.DOWN if lost else ErrorClass.DEFECT
     return _by_message(CONNECT_MESSAGES, str(error.orig)) or fallback

@@ -15,17 +15,17 @@ class Identity:
         """The installation's id, once it is known to be written down."""
 
     def new_id(self) -> str:
-        """A random UUID, as text."""
+        """Return a random UUID, as text."""
         return str(uuid.UUID(int=self._rng.getrandbits(128), version=4))
 
     def new_placement_id(self, installation: str) -> str:
-        """A UUID, as text, that says whose it is."""
+        """Return a UUID, as text, that carries the id of its installation."""
         return placement_id(installation, self._rng.getrandbits(128))
 
     def new_installation(self) -> str:
-        """For a database that has none yet."""
+        """Return an installation's id for a database that has none yet."""
         return f"{self._rng.getrandbits(4 * DIGITS):0{DIGITS}x}"
 
     def new_token(self) -> str:
-        """A lease's token: 96 random bits."""
+        """Return a lease's token: 96 random bits."""
         return f"{self._rng.getrandbits(96):024x}"

@@ -46,7 +46,7 @@ class Pooling:
         event.listen(engine, "begin", _begin)
 
     def suspect(self) -> None:
-        """An error has shown that a pooler is in between: treat every new connection as pooled."""
+        """Treat every new connection as pooled: an error has shown that a pooler is in between."""
         self._suspected = True
 
     def _connect(self, dialect: Dialect, _record: Any, args: Any, parameters: dict[str, Any]) -> Any:
@@ -75,12 +75,12 @@ class Pooling:
 
 
 def is_pooled(connection: Connection) -> bool:
-    """Does this connection go through a pooler, or lose its timeouts as through one?"""
+    """Return whether this connection goes through a pooler, or loses its timeouts as through one."""
     return bool(connection.info.get(_POOLED))
 
 
 def timeouts(connection: Connection) -> dict[str, str]:
-    """The timeouts that are in force in this transaction, by the server's own word."""
+    """Return the timeouts that are in force in this transaction, by the server's own word."""
     names = ", ".join(f"current_setting('{name}')" for name in TIMEOUTS)
     found = connection.execute(text(f"SELECT {names}")).one()
     return dict(zip(TIMEOUTS, found, strict=True))

@@ -45,7 +45,7 @@ def _fault_of_directory(directory: Path) -> str | None:
             None if enters else f"{_user()} cannot enter the directory {directory}: change its owner or mode"
         )
     if os.path.exists(directory):
-        return f"{directory} is no directory: correct {_URL}"
+        return f"{directory} is not a directory: correct {_URL}"
     return f"The directory {directory} does not exist or cannot be entered: create it, or correct {_URL}"
 
 

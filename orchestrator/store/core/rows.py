@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 def table_of(model: type[SQLModel]) -> Table:
-    """The Core table of a SQLModel class: queries are statements, never unit-of-work magic."""
+    """Return the Core table of a SQLModel class: queries are statements, never unit-of-work magic."""
     table: Table = model.__table__  # type: ignore[attr-defined]
     return table
 
@@ -27,17 +27,17 @@ def _names(kind: Any) -> tuple[str, ...]:
 
 
 def snapshot(kind: type[T], row: Row[Any]) -> T:
-    """A frozen value of `kind` from a row that has (at least) its fields as columns."""
+    """Return a frozen value of `kind` from a row that has (at least) its fields as columns."""
     columns = row._mapping  # noqa: SLF001
     return kind(**{name: columns[name] for name in _names(kind)})
 
 
 def values_of(value: Any) -> dict[str, Any]:
-    """All columns of a snapshot."""
+    """Return all columns of a snapshot."""
     return {name: getattr(value, name) for name in _names(type(value))}
 
 
 def changes(before: T, after: T) -> dict[str, Any]:
-    """The columns in which two snapshots differ."""
+    """Return the columns in which two snapshots differ."""
     names = _names(type(after))
     return {name: getattr(after, name) for name in names if getattr(before, name) != getattr(after, name)}

@@ -41,12 +41,12 @@ class Accounts:
         return replace(after, revision=before.revision + 1)
 
     def get(self, account_id: str) -> Account | None:
-        """The account as it is, unlocked."""
+        """Return the account as it is, unlocked."""
         row = self._connection.execute(select(ACCOUNTS).where(ACCOUNTS.c.id == account_id)).first()
         return snapshot(Account, row) if row else None
 
     def lock(self, account_id: str, *, waits: bool = True) -> Account | None:
-        """The account, locked: all admission and money of it is now ours. Without `waits`, None where another
+        """Return the account, locked: all admission and money of it is now ours. Without `waits`, None where another
         transaction holds it (on SQLite there is no other)."""
         query = select(ACCOUNTS).where(ACCOUNTS.c.id == account_id).with_for_update(skip_locked=not waits)
         row = self._connection.execute(query).first()
@@ -64,7 +64,7 @@ class Accounts:
         self._connection.execute(select(ACCOUNTS.c.id).where(ACCOUNTS.c.id == account_id).with_for_update())
 
     def due(self, step: Step, now: datetime, limit: int) -> Sequence[str]:
-        """Accounts whose step has come, the longest overdue first."""
+        """Return the accounts that are due for the step, the longest overdue first."""
         query = (
             select(ACCOUNTS.c.id)
             .where(ACCOUNTS.c.next_step == step, ACCOUNTS.c.next_step_at <= now)
@@ -74,12 +74,12 @@ class Accounts:
         return list(self._connection.execute(query).scalars())
 
     def listed(self, limit: int = 1000) -> Sequence[Account]:
-        """Accounts by id."""
+        """Return accounts by id."""
         query = select(ACCOUNTS).order_by(ACCOUNTS.c.id).limit(limit)
         return [snapshot(Account, row) for row in self._connection.execute(query)]
 
     def put_off(self, account_id: str, until: datetime) -> None:
-        """An account whose step failed holds up nobody."""
+        """Put off the failed step of an account, so that it does not hold up other accounts."""
         self._connection.execute(
             update(ACCOUNTS)
             .where(ACCOUNTS.c.id == account_id, ACCOUNTS.c.next_step.is_not(None))
@@ -87,7 +87,7 @@ class Accounts:
         )
 
     def oldest_due(self) -> dict[Step, datetime]:
-        """The earliest time of each step that an account waits for."""
+        """Return the earliest time of each step that an account waits for."""
         query = select(ACCOUNTS.c.next_step, func.min(ACCOUNTS.c.next_step_at)).where(
             ACCOUNTS.c.next_step.is_not(None)
         )

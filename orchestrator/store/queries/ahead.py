@@ -11,7 +11,7 @@ from orchestrator.store.core.rows import table_of
 from orchestrator.store.tables import AccountRow, PlacementRow, SessionRow, metadata
 
 SESSIONS, PLACEMENTS, ACCOUNTS = table_of(SessionRow), table_of(PlacementRow), table_of(AccountRow)
-#: What happened stays as it was told, or is corrected row by row; the clock's own row is right.
+#: Records of the past stay as they are, or are corrected row by row; the clock's own row is right.
 _LEFT = frozenset(
     {
         "sessions",
@@ -37,7 +37,8 @@ class Ahead:
         self._connection = connection
 
     def accounts(self, now: datetime) -> Sequence[str]:
-        """Accounts in which something lies in the future, and those with a session that goes on, or that says so."""
+        """Return accounts in which something lies in the future, and those with a session that goes on, or that says
+        so."""
         going_on = select(SESSIONS.c.account_id).where(SESSIONS.c.state.in_(_ENDING))
         ahead = select(SESSIONS.c.account_id).where(_lies_ahead(now))
         own = select(ACCOUNTS.c.id).where(or_(*(ACCOUNTS.c[name] > now for name in PAST_OF_ACCOUNT)))
@@ -45,24 +46,24 @@ class Ahead:
         return sorted(found)
 
     def sessions(self, account_id: str, now: datetime) -> Sequence[str]:
-        """This account's sessions of that kind."""
+        """Return this account's sessions of that kind."""
         of_kind = or_(SESSIONS.c.state.in_(_ENDING), _lies_ahead(now))
         query = select(SESSIONS.c.id).where(SESSIONS.c.account_id == account_id, of_kind)
         return list(self._connection.execute(query.order_by(SESSIONS.c.id)).scalars())
 
     def decided_at(self, session_id: str, now: datetime) -> datetime | None:
-        """When the session's stop was decided, where a clock that was ahead says so: its placements tell since when
-        their end is wanted."""
+        """Return when a clock that was ahead decided the session's stop: the earliest `closing_since` in the future
+        among its placements."""
         wanted = (PLACEMENTS.c.session_id == session_id, PLACEMENTS.c.closing_since > now)
         return self._connection.execute(select(func.min(PLACEMENTS.c.closing_since)).where(*wanted)).scalar()
 
     def lies_ahead(self, session_id: str, now: datetime) -> bool:
-        """Does the session's stop still lie in the future?"""
+        """Return whether the session's stop still lies in the future."""
         query = select(SESSIONS.c.id).where(SESSIONS.c.id == session_id, _lies_ahead(now))
         return self._connection.execute(query).first() is not None
 
     def placements(self, now: datetime, furthest: datetime) -> Sequence[str]:
-        """Placements in which something lies in the future, and those that wait for later than `furthest`."""
+        """Return placements in which something lies in the future, and those that wait for later than `furthest`."""
         happened = [PLACEMENTS.c[name] > now for name in PAST_OF_PLACEMENT]
         awaited = [PLACEMENTS.c.next_step_at > furthest, PLACEMENTS.c.lease_until > furthest]
         query = select(PLACEMENTS.c.id).where(or_(*happened, *awaited))

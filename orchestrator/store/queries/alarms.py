@@ -20,13 +20,13 @@ class Alarms:
         self._connection = connection
 
     def listed(self) -> Sequence[Alarm]:
-        """Every alarm that stands."""
+        """Return every alarm that stands."""
         return [
             snapshot(Alarm, row) for row in self._connection.execute(select(ALARMS).order_by(ALARMS.c.scope))
         ]
 
     def raise_(self, alarm: Alarm) -> bool:
-        """It stands from now on; False where it stood already and was only seen again."""
+        """Open the alarm; False where it was open already, and was only seen again."""
         dialect = postgresql if self._connection.dialect.name == "postgresql" else sqlite
         statement = dialect.insert(ALARMS).values(**values_of(alarm)).on_conflict_do_nothing()
         if self._connection.execute(statement.returning(ALARMS.c.scope)).first() is not None:
@@ -35,7 +35,7 @@ class Alarms:
         return False
 
     def end(self, scopes: Collection[str]) -> set[str]:
-        """It is well again; return those that did stand."""
+        """End the alarms of these scopes; return the scopes that had one."""
         if not scopes:
             return set()
         gone = delete(ALARMS).where(ALARMS.c.scope.in_(sorted(scopes))).returning(ALARMS.c.scope)
@@ -47,7 +47,7 @@ class Alarms:
         return [snapshot(Alarm, row) for row in self._connection.execute(gone)]
 
     def keys_refusing(self, provider: str, model_id: str) -> set[str]:
-        """The credentials of `provider` that take no new placement of this model now."""
+        """Return the credentials of `provider` that take no new placement of this model now."""
         query = select(ALARMS.c.credential).where(
             ALARMS.c.kind == AlarmKind.MODEL_PAUSED,
             ALARMS.c.provider == provider,
@@ -57,12 +57,12 @@ class Alarms:
         return set(self._connection.execute(query).scalars())
 
     def let_retry(self, now: datetime) -> Sequence[Alarm]:
-        """Paused models whose time has come may be tried again: return them, each once."""
+        """Let paused models be tried again where `retry_at` has passed: return them, each once."""
         due = update(ALARMS).where(ALARMS.c.retry_at <= now).values(retry_at=None).returning(ALARMS)
         return [snapshot(Alarm, row) for row in self._connection.execute(due)]
 
     def _see_again(self, alarm: Alarm) -> None:
-        """One that was being tried again waits anew, and longer; one that waits goes on waiting."""
+        """Restart the wait, longer, of an alarm that was being retried; one that still waits keeps its `retry_at`."""
         mine = ALARMS.c.scope == alarm.scope
         seen = update(ALARMS).where(mine).values(seen_at=alarm.seen_at, reason=alarm.reason)
         row = self._connection.execute(seen.returning(ALARMS.c.refusals, ALARMS.c.retry_at)).first()

@@ -43,16 +43,16 @@ class Archive:
         self._connection.execute(insert(ARCHIVED), [values_of(one) for one in tombstones])
 
     def get(self, session_id: str) -> ArchivedSession | None:
-        """What is kept of this session; None where it was never archived."""
+        """Return what is kept of this session; None where it was never archived."""
         return self.of([session_id]).get(session_id)
 
     def of(self, ids: Collection[str]) -> Mapping[str, ArchivedSession]:
-        """session id → what is kept of it, for those that were archived."""
+        """Return session id → what is kept of it, for those that were archived."""
         rows = self._connection.execute(select(ARCHIVED).where(ARCHIVED.c.id.in_(ids)))
         return {row.id: snapshot(ArchivedSession, row) for row in rows}
 
     def lock(self, session_id: str) -> ArchivedSession | None:
-        """What is kept of this session, locked. Its account is locked first."""
+        """Return what is kept of this session, locked. Its account is locked first."""
         query = select(ARCHIVED).where(ARCHIVED.c.id == session_id).with_for_update()
         row = self._connection.execute(query).first()
         return snapshot(ArchivedSession, row) if row else None
@@ -62,12 +62,12 @@ class Archive:
         return self._connection.execute(archived_as(account_id, name)).scalar()
 
     def listed(self, account_id: str, limit: int) -> Sequence[ArchivedSession]:
-        """An account's archived sessions that are not deleted, the one that ended last first."""
+        """Return an account's archived sessions that are not deleted, the one that ended last first."""
         query = select(ARCHIVED).where(_not_deleted(account_id)).order_by(ARCHIVED.c.ended_at.desc())
         return [snapshot(ArchivedSession, row) for row in self._connection.execute(query.limit(limit))]
 
     def kept(self, ids: Collection[str]) -> Sequence[ArchivedSession]:
-        """Those of these sessions that are archived and not deleted, by id."""
+        """Return those of these sessions that are archived and not deleted, by id."""
         query = select(ARCHIVED).where(ARCHIVED.c.id.in_(ids), ARCHIVED.c.deleted_at.is_(None))
         return [
             snapshot(ArchivedSession, row) for row in self._connection.execute(query.order_by(ARCHIVED.c.id))
@@ -81,7 +81,7 @@ class Archive:
     # money
 
     def books(self, account_ids: Collection[str]) -> Mapping[str, Sequence[ArchivedBook]]:
-        """account id → what the entries that left its ledger add up to, by book."""
+        """Return account id → what the entries that left its ledger add up to, by book."""
         of: dict[str, list[ArchivedBook]] = {account_id: [] for account_id in account_ids}
         query = select(BOOKS).where(BOOKS.c.account_id.in_(account_ids)).order_by(BOOKS.c.book)
         for row in self._connection.execute(query):
@@ -89,7 +89,7 @@ class Archive:
         return of
 
     def openings(self, account_ids: Collection[str]) -> Mapping[str, Sequence[Line]]:
-        """account id → its opening entries."""
+        """Return account id → its opening entries."""
         of: dict[str, list[Line]] = {account_id: [] for account_id in account_ids}
         mine = and_(text(IS_OPENING), LEDGER.c.account_id.in_(account_ids))
         for row in self._connection.execute(select(LEDGER).where(mine).order_by(LEDGER.c.id)):
@@ -99,12 +99,12 @@ class Archive:
     # for the audit
 
     def after(self, session_id: str, limit: int) -> Sequence[str]:
-        """The next ids of archived sessions in their order."""
+        """Return the next ids of archived sessions in their order."""
         query = select(ARCHIVED.c.id).where(ARCHIVED.c.id > session_id).order_by(ARCHIVED.c.id).limit(limit)
         return list(self._connection.execute(query).scalars())
 
     def entries(self, ids: Collection[str]) -> Mapping[str, Sequence[Line]]:
-        """session id → its entries in the archive."""
+        """Return session id → its entries in the archive."""
         of: dict[str, list[Line]] = {session_id: [] for session_id in ids}
         query = select(ARCHIVED_LEDGER).where(ARCHIVED_LEDGER.c.session_id.in_(ids))
         for row in self._connection.execute(query.order_by(ARCHIVED_LEDGER.c.id)):
@@ -112,8 +112,8 @@ class Archive:
         return of
 
     def sums(self, account_ids: Collection[str]) -> Mapping[str, Mapping[str, tuple[Decimal, int]]]:
-        """account id → book → what the account's entries in the archive add up to, and how many they are. Reads them
-        all."""
+        """Return account id → book → what the account's entries in the archive add up to, and how many they are. Reads
+        them all."""
         of: dict[str, dict[str, tuple[Decimal, int]]] = {account_id: {} for account_id in account_ids}
         entry = ARCHIVED_LEDGER.c
         comes = entry.credit == literal("account:") + entry.account_id
@@ -127,7 +127,7 @@ class Archive:
         return of
 
     def unknown(self, account_ids: Collection[str], limit: int = 100) -> Mapping[str, Sequence[str]]:
-        """account id → sessions with entries in the archive that the archive does not know."""
+        """Return account id → sessions with entries in the archive that the archive does not know."""
         of: dict[str, list[str]] = {account_id: [] for account_id in account_ids}
         entry = ARCHIVED_LEDGER.c
         known = exists().where(ARCHIVED.c.id == entry.session_id)

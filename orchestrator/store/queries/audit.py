@@ -65,7 +65,7 @@ class Audit:
     # which rows
 
     def told_since(self, seq: int, settled_before: datetime, limit: int) -> Changed:
-        """Sessions of the next events. Places are taken before their commit: those younger than
+        """Return sessions of the next events. Places are taken before their commit: those younger than
         `settled_before` are read again next time."""
         query = select(OUTBOX.c.seq, OUTBOX.c.type, OUTBOX.c.subject, OUTBOX.c.time)
         rows = self._connection.execute(
@@ -80,7 +80,7 @@ class Audit:
         )
 
     def posted_since(self, ledger_id: int, settled_before: datetime, limit: int) -> Changed:
-        """Accounts and sessions of the next entries of the ledger, in the same way."""
+        """Return accounts and sessions of the next entries of the ledger, in the same way."""
         query = select(LEDGER.c.id, LEDGER.c.account_id, LEDGER.c.session_id, LEDGER.c.at)
         rows = self._connection.execute(
             query.where(LEDGER.c.id > ledger_id).order_by(LEDGER.c.id).limit(limit)
@@ -94,19 +94,19 @@ class Audit:
         )
 
     def sessions_after(self, session_id: str, limit: int) -> Sequence[str]:
-        """The next ids in their order."""
+        """Return the next ids in their order."""
         query = select(SESSIONS.c.id).where(SESSIONS.c.id > session_id).order_by(SESSIONS.c.id).limit(limit)
         return list(self._connection.execute(query).scalars())
 
     def accounts_after(self, account_id: str, limit: int) -> Sequence[str]:
-        """The next ids in their order."""
+        """Return the next ids in their order."""
         query = select(ACCOUNTS.c.id).where(ACCOUNTS.c.id > account_id).order_by(ACCOUNTS.c.id).limit(limit)
         return list(self._connection.execute(query).scalars())
 
     # with all that belongs to them
 
     def sessions(self, ids: Collection[str]) -> Sequence[SessionFacts]:
-        """These sessions with their placements, postings and events."""
+        """Return these sessions with their placements, postings and events."""
         placements, posted, told = self._placements(ids), self._posted(ids), self._told(ids)
         rows = self._connection.execute(
             select(SESSIONS).where(SESSIONS.c.id.in_(ids)).order_by(SESSIONS.c.id)
@@ -123,18 +123,18 @@ class Audit:
         ]
 
     def placements(self, ids: Collection[str]) -> Sequence[PlacementFacts]:
-        """These placements."""
+        """Return these placements."""
         query = select(*columns_of_placement()).where(PLACEMENTS.c.id.in_(ids)).order_by(PLACEMENTS.c.id)
         return [snapshot(PlacementFacts, row) for row in self._connection.execute(query)]
 
     def accounts(self, ids: Collection[str]) -> Sequence[Account]:
-        """These accounts."""
+        """Return these accounts."""
         query = select(ACCOUNTS).where(ACCOUNTS.c.id.in_(ids)).order_by(ACCOUNTS.c.id)
         return [snapshot(Account, row) for row in self._connection.execute(query)]
 
     def ledgers(self, ids: Collection[str], *, anew: bool) -> Mapping[str, Posted]:
-        """What the ledgers of these accounts add up to: what was summed before, and the entries since; `anew`, all
-        of them. An account's entries are written under its lock, so that their order is that of their ids."""
+        """Return what the ledgers of these accounts add up to: what was summed before, and the entries since; `anew`,
+        all of them. An account's entries are written under its lock, so that their order is that of their ids."""
         known = literal(0) if anew else func.coalesce(BALANCES.c.ledger_id, 0)
         since = and_(LEDGER.c.account_id == ACCOUNTS.c.id, LEDGER.c.id > known)
         last = select(func.max(LEDGER.c.id)).where(since).correlate(ACCOUNTS, BALANCES).scalar_subquery()
@@ -153,7 +153,7 @@ class Audit:
         }
 
     def active(self, ids: Collection[str], most: int | None) -> Mapping[str, Sequence[Session]] | None:
-        """The starting and running sessions of these accounts; None where they are more than `most` together."""
+        """Return the starting and running sessions of these accounts; None where they are more than `most` together."""
         query = (
             select(SESSIONS)
             .where(SESSIONS.c.account_id.in_(ids), SESSIONS.c.deleted_at.is_(None))
@@ -169,7 +169,7 @@ class Audit:
         return of
 
     def admissions(self, account_id: str) -> Sequence[Admission]:
-        """When those of the account's sessions that tell of its quota were created and admitted, and under which: the
+        """Return when the sessions that count for the account's quota were created and admitted, and under which: the
         newest of all that are not deleted, and what starts, runs or stops. An admission writes the first placement."""
         first = and_(PLACEMENTS.c.session_id == SESSIONS.c.id, PLACEMENTS.c.n == 1)
         newest = SESSIONS.c.created_at == self._newest(account_id)
@@ -192,8 +192,8 @@ class Audit:
         ]
 
     def at_rest(self, ids: Collection[str], most: int | None) -> Mapping[str, AtRest]:
-        """How many sessions of these accounts are at rest, as they were counted when they came, and one by one; but not
-        of those in which more than `most` were counted."""
+        """Return how many sessions of these accounts are at rest, as they were counted when they came, and one by one;
+        but not of those in which more than `most` were counted."""
         kept = select(COUNTS.c.account_id, COUNTS.c.state, COUNTS.c.provider, COUNTS.c.n)
         counted = self._by_place(kept.where(COUNTS.c.account_id.in_(ids), COUNTS.c.n != 0))
         few = [one for one in ids if most is None or sum(counted[one].values()) <= most]
@@ -214,7 +214,7 @@ class Audit:
         return of
 
     def _newest(self, account_id: str) -> datetime | None:
-        """When the newest session that is not deleted was created: an index has them in order, by state."""
+        """Return when the newest session that is not deleted was created: an index has them in order, by state."""
         mine = (SESSIONS.c.account_id == account_id, SESSIONS.c.deleted_at.is_(None))
         columns = [
             select(func.max(SESSIONS.c.created_at)).where(*mine, SESSIONS.c.state == state).scalar_subquery()
@@ -250,14 +250,14 @@ class Audit:
             self._connection.execute(query).all(), key=lambda row: int(row.seq)
         )  # sorted there, it scans
         for seq, subject, kind, is_now, was in rows:
-            if is_now is not None:  # others tell of its placements
+            if is_now is not None:  # other events are about its placements
                 told = StateEvent(seq=seq, kind=kind.removeprefix(_OF_SESSIONS), previous=was, state=is_now)
                 of[subject].append(told)
         return of
 
 
 def _archived_at_rest(account_ids: Collection[str]) -> Select[Any]:
-    """How many archived sessions of these accounts count, by state and provider."""
+    """Return how many archived sessions of these accounts count, by state and provider."""
     place = (ARCHIVED.c.account_id, ARCHIVED.c.state, ARCHIVED.c.provider)
     mine = (ARCHIVED.c.account_id.in_(account_ids), ARCHIVED.c.deleted_at.is_(None))
     counts = ARCHIVED.c.state.in_(AT_REST)
@@ -265,12 +265,12 @@ def _archived_at_rest(account_ids: Collection[str]) -> Select[Any]:
 
 
 def columns_of_placement() -> Sequence[ColumnElement[Any]]:
-    """Those that `PlacementFacts` has."""
+    """Return those that `PlacementFacts` has."""
     return [PLACEMENTS.c[field.name] for field in fields(PlacementFacts)]
 
 
 def _signed() -> ColumnElement[Decimal]:
-    """What an entry adds to the book of its account."""
+    """Return what an entry adds to the book of its account."""
     return case(
         (LEDGER.c.credit == literal("account:") + LEDGER.c.account_id, LEDGER.c.amount),
         else_=-LEDGER.c.amount,
@@ -278,7 +278,7 @@ def _signed() -> ColumnElement[Decimal]:
 
 
 def _settled(before: int, rows: Sequence[tuple[int, datetime]], settled_before: datetime) -> int:
-    """The last place of the unbroken beginning that is old enough."""
+    """Return the last place of the unbroken beginning that is old enough."""
     last = before
     for place, at in rows:
         if at > settled_before:

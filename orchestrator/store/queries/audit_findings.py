@@ -33,23 +33,23 @@ class Findings:
         self._connection = connection
 
     def cursors(self) -> Mapping[str, str]:
-        """How far each feed has been read."""
+        """Return how far each feed has been read."""
         return {row.name: row.position for row in self._connection.execute(select(CURSORS))}
 
     def last_run(self) -> datetime | None:
-        """When the audit last ran to its end."""
+        """Return when the audit last ran to its end."""
         query = select(CURSORS.c.at).where(CURSORS.c.name == RAN)
         at: datetime | None = self._connection.execute(query).scalar()
         return at
 
     def events_since(self) -> datetime | None:
-        """The time of the newest event that was pruned; None where none ever was."""
+        """Return the time of the newest event that was pruned; None where none ever was."""
         query = select(CURSORS.c.position).where(CURSORS.c.name == EVENTS_SINCE)
         position: str | None = self._connection.execute(query).scalar()
         return datetime.fromisoformat(position) if position else None
 
     def standing(self, limit: int) -> Sequence[StandingViolation]:
-        """What was found and has not healed, the oldest first."""
+        """Return what was found and has not healed, the oldest first."""
         known = [check.value for check in Invariant]  # an older or newer release may know others
         query = select(FINDINGS).where(FINDINGS.c.name.in_(known)).order_by(FINDINGS.c.since).limit(limit)
         return [
@@ -58,7 +58,7 @@ class Findings:
         ]
 
     def counts(self) -> dict[str, int]:
-        """How many stand, by check; nothing of those with none."""
+        """Return how many stand, by check; nothing of those with none."""
         query = select(FINDINGS.c.name, func.count()).group_by(FINDINGS.c.name)
         return {row[0]: row[1] for row in self._connection.execute(query)}
 
@@ -74,7 +74,7 @@ class Findings:
             self._put(BALANCES, ["account_id"], values)
 
     def replace(self, gone: Collection[Violation], found: Iterable[Violation], now: datetime) -> None:
-        """These stand no more; those do, from now on or as before."""
+        """Delete the findings that are gone; keep or add those that were found."""
         keys = [(finding.check.value, finding.subject) for finding in gone]
         if keys:
             mine = tuple_(FINDINGS.c.name, FINDINGS.c.subject).in_(keys)

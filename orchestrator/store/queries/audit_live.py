@@ -31,38 +31,38 @@ class LiveAudit:
         self._limit = limit
 
     def impossible_sessions(self) -> Sequence[str]:
-        """Sessions that no constraint would let in."""
+        """Return sessions that no constraint would let in."""
         query = select(SESSIONS.c.id).where(text(IMPOSSIBLE_SESSION)).limit(self._limit)
         return list(self._connection.execute(query).scalars())
 
     def sessions_put_off(self, beyond: Mapping[Step, datetime]) -> Sequence[str]:
-        """Sessions whose step is due later than any of its kind."""
+        """Return the sessions with a step due later than its kind allows."""
         return [row.id for step, at in beyond.items() for row in self._put_off(SESSIONS, step, at)]
 
     def not_well(self, before: datetime) -> Sequence[str]:
-        """Sessions that run without a proof of life since before then."""
+        """Return sessions that run without a proof of life since before then."""
         query = select(SESSIONS.c.id).where(RUNS, SESSIONS.c.not_well_since < before)
         ordered = query.order_by(SESSIONS.c.not_well_since).limit(self._limit)
         return list(self._connection.execute(ordered).scalars())
 
     def impossible_placements(self) -> Sequence[Pair]:
-        """Placements that no constraint would let in, orphans among them."""
+        """Return placements that no constraint would let in, orphans among them."""
         query = select(PLACEMENTS.c.id, PLACEMENTS.c.session_id).where(text(IMPOSSIBLE_PLACEMENT))
         return [(row.id, row.session_id) for row in self._connection.execute(query.limit(self._limit))]
 
     def placements_put_off(self, beyond: Mapping[Step, datetime]) -> Sequence[Pair]:
-        """Placements whose step is due later than any of its kind. Orphans that wait for their declared end are
+        """Return the placements with a step due later than its kind allows, orphans that wait for their declared end
         among them."""
         rows = (row for step, at in beyond.items() for row in self._put_off(PLACEMENTS, step, at))
         return [(row.id, row.session_id) for row in rows]
 
     def overdue(self, before: datetime) -> Sequence[Violation]:
-        """Steps of sessions, placements and accounts that were due before then."""
+        """Return steps of sessions, placements and accounts that were due before then."""
         late = [finding for step in Step for finding in self._overdue_step(step, before)]
         return late + self._overdue_stops(before)
 
     def overlong_leases(self, after: datetime) -> Sequence[Violation]:
-        """Leases of credentials that last longer than any."""
+        """Return leases of credentials that last longer than any."""
         query = select(CREDENTIALS.c.id).where(CREDENTIALS.c.lease_until > after).limit(self._limit)
         return [
             Violation(Invariant.LEASES, row.id, "its lease is longer than any")
@@ -70,7 +70,7 @@ class LiveAudit:
         ]
 
     def shared_keys(self) -> Sequence[Violation]:
-        """Exclusive credentials, by reference and by secret, that carry more than one unclosed placement."""
+        """Return exclusive credentials, by reference and by secret, that carry more than one unclosed placement."""
         found = []
         for key in (PLACEMENTS.c.credential, PLACEMENTS.c.fingerprint):
             query = (
@@ -89,7 +89,7 @@ class LiveAudit:
         return found
 
     def undelivered(self, before: datetime) -> Sequence[Violation]:
-        """Events that wait since before then, among the oldest."""
+        """Return events that wait since before then, among the oldest."""
         oldest = (
             select(OUTBOX.c.id, OUTBOX.c.type, OUTBOX.c.time)
             .where(OUTBOX.c.delivered_at.is_(None))
@@ -104,7 +104,7 @@ class LiveAudit:
         ]
 
     def written_off(self, since: datetime) -> Sequence[Violation]:
-        """What was written off since then, by account."""
+        """Return what was written off since then, by account."""
         query = (
             select(LEDGER.c.account_id, LEDGER.c.currency, func.sum(LEDGER.c.amount), func.max(LEDGER.c.at))
             .where(text(WRITTEN_OFF), LEDGER.c.at > since)
@@ -119,7 +119,7 @@ class LiveAudit:
         ]
 
     def silent_scheduler(self, before: datetime) -> Sequence[Violation]:
-        """The scheduler's lease, where somebody once held it and nobody has spoken since."""
+        """Return a violation where the scheduler's lease was held once, and last renewed before then."""
         query = select(LEASES.c.at).where(LEASES.c.name == "scheduler", LEASES.c.at < before)
         return [
             Violation(Invariant.SCHEDULER, "scheduler", f"it last ticked {row.at:%Y-%m-%d %H:%M:%S}Z")
@@ -147,7 +147,7 @@ class LiveAudit:
         return found + [judge_lateness(step, row.next_step_at, None, row.id) for row in rows]
 
     def _overdue_stops(self, before: datetime) -> list[Violation]:
-        """A stop is due at its instant, whatever the next step says."""
+        """Return overdue stops: a stop is due at its instant, whatever the next step says."""
         query = (
             select(SESSIONS.c.id, SESSIONS.c.stop_at)
             .where(SESSIONS.c.next_step.in_(_STOPPABLE), SESSIONS.c.stop_at < before)

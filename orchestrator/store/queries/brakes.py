@@ -36,7 +36,7 @@ SESSIONS = table_of(SessionRow)
 
 
 def scope_of(provider: str, credential: str | None = None) -> str:
-    """The key of a brake."""
+    """Return the key of a brake."""
     return f"provider:{provider}" if credential is None else f"credential:{provider}:{credential}"
 
 
@@ -47,16 +47,16 @@ class Brakes:
         self._connection = connection
 
     def all(self) -> Sequence[Brake]:
-        """Every brake, by scope: those that hold, and those that have expired and were not forgotten yet."""
+        """Return every brake, by scope: those that hold, and those that have expired and were not forgotten yet."""
         return self._found(select(BRAKES).order_by(BRAKES.c.scope))
 
     def holding(self, now: datetime) -> Sequence[Brake]:
-        """Every brake that holds, by scope."""
+        """Return every brake that holds, by scope."""
         holds = BRAKES.c.expired_at.is_(None), BRAKES.c.until > now
         return self._found(select(BRAKES).where(*holds).order_by(BRAKES.c.scope))
 
     def at(self, provider: str, credential: str | None) -> Sequence[Brake]:
-        """What holds, or has expired, where a session is served: the provider's, its credential's."""
+        """Return what holds, or has expired, where a session is served: the provider's, its credential's."""
         scopes = [scope_of(provider)] + ([scope_of(provider, credential)] if credential else [])
         return self._found(select(BRAKES).where(BRAKES.c.scope.in_(scopes)).order_by(BRAKES.c.scope))
 
@@ -69,7 +69,7 @@ class Brakes:
         judged: datetime | None,
         gone_counts: bool,
     ) -> Health:
-        """Who is ill there, and how many of the others are well.
+        """Return who is ill there, and how many of the others are well.
 
         `since`: an answer and a death count from then on. `judged`: doubts that began by then count no more.
         `gone_counts`: a first GONE is a doubt; else it is the platform's own word."""
@@ -86,7 +86,7 @@ class Brakes:
         return Health(well=well, doubtful=doubtful, died=died)
 
     def recovery(self, brake: Brake) -> Recovery:
-        """What has become of those that it holds."""
+        """Return what has become of those that it holds."""
         there, _ = _at(brake.provider, brake.credential)
         answered = not_(IN_DOUBT), SESSIONS.c.last_alive_at > brake.since
         return Recovery(
@@ -119,7 +119,7 @@ class Brakes:
         return self._how_many(*there, RUNS, IN_DOUBT, since, at_most=1) > 0
 
     def engage(self, brake: Brake) -> bool:
-        """Hold everybody there; False where somebody did already. One that has expired holds anew."""
+        """Engage the brake there; False where one holds already. An expired brake is replaced."""
         dialect = postgresql if self._connection.dialect.name == "postgresql" else sqlite
         row = values_of(brake)
         anew = {name: value for name, value in row.items() if name not in {"scope", "provider", "credential"}}
@@ -129,25 +129,25 @@ class Brakes:
         return self._connection.execute(statement.returning(BRAKES.c.scope)).first() is not None
 
     def succeeded(self, scope: str, recovered: int) -> Brake | None:
-        """So many more sessions in doubt answered; return the brake as it is now, locked, where there is one."""
+        """Count more sessions in doubt that answered; return the brake as it is now, locked, where there is one."""
         counted = update(BRAKES).where(BRAKES.c.scope == scope)
         counted = counted.values(successes=BRAKES.c.successes + recovered)
         row = self._connection.execute(counted.returning(BRAKES)).first()
         return snapshot(Brake, row) if row else None
 
     def expire(self, brake: Brake, now: datetime) -> bool:
-        """Its time is over. False where it no longer holds."""
+        """Mark the brake as expired. False where it no longer holds."""
         mine = BRAKES.c.scope == brake.scope, BRAKES.c.since == brake.since, BRAKES.c.expired_at.is_(None)
         return self._connection.execute(update(BRAKES).where(*mine).values(expired_at=now)).rowcount == 1
 
     def forget(self, brake: Brake) -> bool:
-        """Remove the row. False where it is not there any more, or holds anew."""
+        """Remove the row. False where it is gone, or a newer brake holds."""
         mine = BRAKES.c.scope == brake.scope, BRAKES.c.since == brake.since
         return self._connection.execute(delete(BRAKES).where(*mine)).rowcount == 1
 
     def begin_anew(self, brake: Brake) -> None:
-        """Let every streak and every doubt there begin anew, and note who was held. How long a session has given no
-        proof of life is not forgotten. Sessions are locked in the order of their ids."""
+        """Reset every streak and every doubt there, and note which sessions were held. How long a session has given no
+        proof of life is kept. Sessions are locked in the order of their ids."""
         there, _ = _at(brake.provider, brake.credential)
         ill = or_(IN_DOUBT, SESSIONS.c.unusable_since.is_not(None))
         ids = (
@@ -178,7 +178,7 @@ class Brakes:
 
 
 def _at(provider: str, credential: str | None) -> tuple[list[ColumnElement[bool]], list[ColumnElement[bool]]]:
-    """Sessions that are served there, and placements there."""
+    """Return sessions that are served there, and placements there."""
     there, placed = [SESSIONS.c.provider == provider], [PLACEMENTS.c.provider == provider]
     if credential is not None:
         there.append(SESSIONS.c.credential == credential)

@@ -23,7 +23,7 @@ class Charges:
         self._outbox = outbox
 
     def lock_running(self, account_id: str, after: str, limit: int) -> Sequence[Session]:
-        """The next running sessions of an account after this id, locked."""
+        """Return the next running sessions of an account after this id, locked."""
         query = select(_SESSIONS).where(_SESSIONS.c.account_id == account_id, STARTS_OR_RUNS, RUNS)
         page = query.where(_SESSIONS.c.id > after).order_by(_SESSIONS.c.id).limit(limit)
         return [snapshot(Session, row) for row in self._connection.execute(page.with_for_update())]

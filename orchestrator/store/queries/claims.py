@@ -1,4 +1,4 @@
-"""Claims of placements under a lease, and the lease on a key whose calls must not overlap."""
+"""Claims of placements under a lease, and the lease on a key that takes one call at a time."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
@@ -42,11 +42,11 @@ class Claims:
         lacking: Collection[str] = (),
         held: Collection[str] | None = None,
     ) -> Sequence[Placement]:
-        """Lease up to `limit` placements of `provider` whose `step` is due, longest overdue first.
+        """Lease up to `limit` placements of `provider` that are due for `step`, longest overdue first.
 
-        Written with the claim: the step that follows silence (an open is followed by a resolve after
-        `fallback_seconds`, the others by themselves) and, for platforms where lifecycle calls of one credential
-        must not overlap, a lease on the credential; a row whose credential is leased to another waits, in its turn.
+        Written with the claim: the step that runs if the worker dies (after `fallback_seconds`: for an open a resolve,
+        else the same step) and, for platforms where lifecycle calls of one credential must not overlap, a lease on
+        the credential; a row with a credential leased to another waits, in its turn.
         Credentials in `lacking` are left to other workers; a placement that is addressed by its key is claimed
         only where that very secret's fingerprint is among `held`. `spread_seconds`: see `may_be_asked`."""
         served = _of_those(lacking, held)
@@ -64,19 +64,20 @@ class Claims:
     def lease_credential(
         self, placement: Placement, *, now: datetime, token: str, lease_seconds: float, rest_seconds: float
     ) -> bool:
-        """For a ping that can close its session: the lease on the key, or False where another holds it."""
+        """Lease the key for a ping that can close its session; False where another holds it."""
         return self._lease_credential(
             placement.id, placement.credential, now, token, lease_seconds, rest_seconds
         )
 
     def note_freed(self, placement_id: str, token: str, now: datetime) -> bool:
-        """The key of an open that this token still holds is free; False where it is another's by now."""
+        """Note that the key is free, for an open that this token still holds; False where it is another's by now."""
         mine = and_(PLACEMENTS.c.id == placement_id, PLACEMENTS.c.lease_token == token)
         alive = and_(mine, PLACEMENTS.c.lease_until > now)
         return self._connection.execute(update(PLACEMENTS).where(alive).values(freed_at=now)).rowcount == 1
 
     def stopped_as_dead(self, session_ids: Collection[str]) -> set[str]:
-        """Those of the sessions that have stopped as dead, or as gone from their provider by its own schedule."""
+        """Return those of the sessions that have stopped as dead, or as gone from their provider by its own
+        schedule."""
         gone = and_(SESSIONS.c.stop_reason == StopReason.PROVIDER_ENDED, SESSIONS.c.gone_since.is_not(None))
         dead = or_(SESSIONS.c.stop_reason == StopReason.DEAD, gone)
         query = select(SESSIONS.c.id).where(SESSIONS.c.id.in_(session_ids), dead)
@@ -85,7 +86,7 @@ class Claims:
     def _lease(
         self, ids: Collection[str], step: Step, now: datetime, token: str, until: datetime, silence: datetime
     ) -> Sequence[Placement]:
-        """Theirs until then; what follows silence is due at `silence`."""
+        """Lease them until then; the step after a lost lease is due at `silence`."""
         following = Step.RESOLVE if step is Step.OPEN else step
         first = {"sent_at": func.coalesce(PLACEMENTS.c.sent_at, now), "freed_at": None}
         sent = first if step is Step.OPEN else {}
@@ -125,7 +126,7 @@ class Claims:
         lease_seconds: float,
         rest_seconds: float,
     ) -> set[str]:
-        """Which of the due rows now hold their credential's lease: at most one for each credential."""
+        """Return which of the due rows now hold their credential's lease: at most one for each credential."""
         first_of = {row.credential: row.id for row in reversed(due) if row.serialised}
         return {
             placement_id

@@ -27,7 +27,7 @@ _MICROSECOND = timedelta(microseconds=1)
 #: Seconds between two looks of one process at what the others know, and between two notes of the time.
 LOOK_EVERY = 1.0
 _NOTE_EVERY = timedelta(seconds=1)
-#: Workers note the time at least this often; whoever hears nothing for so long is alone. Seconds.
+#: Workers note the time at least this often; a process that reads no note for so long is alone. Seconds.
 SILENCE = 5.0
 
 
@@ -81,8 +81,8 @@ class StoreClock:
         return rule.accepted(known, trust, reading, self._stopwatch.boot)
 
     def as_it_is(self, connection: Connection, known: KnownTime) -> KnownTime:
-        """What is known, with a jump that stands right now by what this process measures, though nobody has noted it:
-        no worker runs, say."""
+        """Return the known time, with a jump that this process measures right now, even where none is noted (for
+        example because no worker runs)."""
         trust, reading = self._met(connection, known)
         return self._noted(known, trust, reading) if trust.jumped and known.jumped_at is None else known
 
@@ -166,7 +166,7 @@ class StoreClock:
 
     def _alone(self, engine: Engine, error: SQLAlchemyError) -> None:
         """Without the row, before its migration say, a process goes by what it measures itself."""
-        log.debug("what is known of the time cannot be read: %s", type(error).__name__)
+        log.debug("the known time cannot be read: %s", type(error).__name__)
         if self._trust is None:
             with engine.connect() as connection:
                 self._now(self._reading(connection))

@@ -1,4 +1,4 @@
-"""Named queries over credentials: who may take which, and whose lifecycle calls run now."""
+"""Named queries over credentials: which one a placement may take, and which run a lifecycle call now."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ ALARMS = table_of(AlarmRow)
 _PLACEMENTS = table_of(PlacementRow)
 
 
-#: A lease on a key that nobody gave back: a late call may still be under way for so long after its end.
+#: A lease on a key expired: a late call may still be under way for so long afterwards.
 _LEASE_REST = timedelta(seconds=30)
 
 
@@ -47,7 +47,7 @@ class Credentials:
         ref: str | None = None,
         excluding: Collection[str] = (),
     ) -> Credential | None:
-        """The least recently used exclusive credential of `provider` that may carry a new placement, or None.
+        """Return the least recently used exclusive credential of `provider` that may carry a new placement, or None.
 
         It carries at most one unclosed placement; paused, resting and retired ones carry none. Locked ones are passed
         over at first, so that two admissions take two; then they are waited for."""
@@ -68,15 +68,17 @@ class Credentials:
         ref: str | None = None,
         excluding: Collection[str] = (),
     ) -> Credential | None:
-        """One of the shared credentials of `provider` that may carry a new placement, or None. Its row is neither
-        written nor locked: others take it at the same moment. `lot`, any number, spreads placements over them."""
+        """Return one of the shared credentials of `provider` that may carry a new placement, or None. Its row is
+        neither written nor locked: others take it at the same moment. `lot`, any number, spreads placements over
+        them."""
         usable = and_(_usable(provider, now, model_id, ref, excluding), ~CREDENTIALS.c.exclusive)
         query = select(CREDENTIALS).where(usable).order_by(CREDENTIALS.c.id)
         found = self._connection.execute(query).all()
         return snapshot(Credential, found[lot % len(found)]) if found else None
 
     def free(self, provider: str, now: datetime, limit: int) -> Sequence[str]:
-        """References of credentials that may carry a new placement of some model now, the least recently used first."""
+        """Return references of credentials that may carry a new placement of some model now, the least recently used
+        first."""
         usable = select(CREDENTIALS.c.ref).where(_usable(provider, now, "", None, ()))
         in_order = usable.order_by(CREDENTIALS.c.last_used_at.asc().nulls_first(), CREDENTIALS.c.id)
         return list(self._connection.execute(in_order.limit(limit)).scalars())
@@ -90,7 +92,8 @@ class Credentials:
     def rest_ends(
         self, providers: Collection[str], now: datetime, *, model_id: str = "", ref: str | None = None
     ) -> Sequence[datetime]:
-        """When each credential that only time keeps from carrying a new placement of this model may carry one."""
+        """Return when each credential that only time keeps from carrying a new placement of this model may carry
+        one."""
         mine = and_(CREDENTIALS.c.provider.in_(providers), _carries_no_more_than_it_may())
         alone = and_(
             MODEL_WAITS.c.provider == CREDENTIALS.c.provider,
@@ -116,7 +119,8 @@ class Credentials:
         self._connection.execute(update(CREDENTIALS).where(mine).values(lease_token=None, lease_until=None))
 
     def pause(self, provider: str, ref: str, reason: str, now: datetime) -> bool:
-        """No new placement here until somebody looks; closes go on. False where it was paused already."""
+        """Open no new placement here until a check or an operator resumes it; closes go on. False where it was paused
+        already."""
         mine = and_(
             CREDENTIALS.c.provider == provider, CREDENTIALS.c.ref == ref, CREDENTIALS.c.paused_since.is_(None)
         )
@@ -124,7 +128,7 @@ class Credentials:
         return self._connection.execute(paused).rowcount == 1
 
     def unpause(self, provider: str, ref: str) -> bool:
-        """It works again. False where it was not paused."""
+        """Resume the key. False where it was not paused."""
         mine = and_(
             CREDENTIALS.c.provider == provider,
             CREDENTIALS.c.ref == ref,
@@ -134,18 +138,18 @@ class Credentials:
         return self._connection.execute(freed).rowcount == 1
 
     def cool(self, provider: str, ref: str, until: datetime) -> None:
-        """The provider said to wait; a longer wait that stands already stays."""
+        """Put the key in cooldown until then; a longer cooldown stays."""
         mine = and_(CREDENTIALS.c.provider == provider, CREDENTIALS.c.ref == ref)
         shorter = or_(CREDENTIALS.c.cool_until.is_(None), CREDENTIALS.c.cool_until < until)
         self._connection.execute(update(CREDENTIALS).where(mine, shorter).values(cool_until=until))
 
     def cooling(self, provider: str, ref: str | None, now: datetime) -> datetime | None:
-        """Until when the key as a whole was told to wait; None where it was not, or that is over."""
+        """Return until when the whole key is in cooldown; None where it is not."""
         mine = CREDENTIALS.c.provider == provider, CREDENTIALS.c.ref == ref, CREDENTIALS.c.cool_until > now
         return self._connection.execute(select(CREDENTIALS.c.cool_until).where(*mine)).scalar()
 
     def rest(self, provider: str, ref: str, until: datetime) -> None:
-        """No new placement here until then; a longer rest that stands already stays."""
+        """Open no new placement here until then; a longer rest stays."""
         mine = and_(CREDENTIALS.c.provider == provider, CREDENTIALS.c.ref == ref)
         shorter = or_(CREDENTIALS.c.resting_until.is_(None), CREDENTIALS.c.resting_until < until)
         self._connection.execute(update(CREDENTIALS).where(mine, shorter).values(resting_until=until))
@@ -153,9 +157,9 @@ class Credentials:
     def paused_unchecked_since(
         self, provider: str, since: datetime, now: datetime, *, lacking: Collection[str] = ()
     ) -> Sequence[Credential]:
-        """Paused credentials of `provider` that nobody tried since then; they count as tried now.
+        """Return paused credentials of `provider` that were not tried since then; they count as tried now.
 
-        Those in `lacking` are left to other workers; where the newest pings under one are refused, nobody tries."""
+        Those in `lacking` are left to other workers; a key that refuses its newest pings is not tried."""
         mine = and_(
             CREDENTIALS.c.provider == provider,
             CREDENTIALS.c.ref.not_in(lacking),
@@ -191,12 +195,12 @@ class Credentials:
         return Cleared(freed=freed, ended=ended)
 
     def listed(self) -> Sequence[Credential]:
-        """All credentials, by provider."""
+        """Return all credentials, by provider."""
         query = select(CREDENTIALS).order_by(CREDENTIALS.c.provider, CREDENTIALS.c.ref)
         return [snapshot(Credential, row) for row in self._connection.execute(query)]
 
     def in_use(self) -> dict[tuple[str, str], int]:
-        """(provider, reference) → placements that have not ended."""
+        """Return (provider, reference) → placements that have not ended."""
         query = select(_PLACEMENTS.c.provider, _PLACEMENTS.c.credential).where(UNENDED)
         counts: dict[tuple[str, str], int] = {}
         for row in self._connection.execute(query):
@@ -221,8 +225,8 @@ class Credentials:
         return snapshot(Credential, row) if row else None
 
     def _update(self, known: Credential, wanted: Credential) -> bool:
-        """True where another secret stands behind the reference now."""
-        unseen = wanted.fingerprint == ""  # whoever lacks a secret cannot say whether it changed
+        """Update the row; True where another secret stands behind the reference now."""
+        unseen = wanted.fingerprint == ""  # a worker without the secret cannot say whether it changed
         self._connection.execute(
             update(CREDENTIALS)
             .where(CREDENTIALS.c.id == wanted.id)
@@ -236,7 +240,7 @@ class Credentials:
         return not unseen and known.fingerprint != wanted.fingerprint
 
     def _end_alarms(self, credential: Credential) -> list[Alarm]:
-        """What stands against the old secret says nothing of the new."""
+        """End the alarms against the old secret: they say nothing of the new one."""
         mine = ALARMS.c.provider == credential.provider, ALARMS.c.credential == credential.ref
         gone = delete(ALARMS).where(*mine).returning(ALARMS)
         return [snapshot(Alarm, row) for row in self._connection.execute(gone)]

@@ -1,4 +1,4 @@
-"""Whose stopping sessions are: the user's who closed them, or the platform's that cannot prove it."""
+"""Which side stopping sessions count for: the user who closed them, or the platform that cannot prove the close."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta

@@ -22,7 +22,7 @@ class Due:
         self._connection = connection
 
     def providers(self, step: Step, among: Sequence[str], now: datetime) -> list[str]:
-        """Which of these have a row whose `step` has come, in one statement; in the order given."""
+        """Return which of these have a row that is due for `step`, in one statement; in the order given."""
         if not among:
             return []
         table = _SESSIONS if step is Step.PING else _PLACEMENTS

@@ -20,11 +20,11 @@ class Groups:
         self._connection = connection
 
     def of(self, account_id: str) -> Sequence[Group]:
-        """An account's groups. They stand still under the account's lock."""
+        """Return an account's groups. They stand still under the account's lock."""
         return self.of_all([account_id])[account_id]
 
     def of_all(self, account_ids: Collection[str]) -> Mapping[str, Sequence[Group]]:
-        """The groups of these accounts, each account's in the order of their keys."""
+        """Return the groups of these accounts, each account's in the order of their keys."""
         query = select(_GROUPS.c.account_id, *_KEY, *_SUMS, _GROUPS.c.latest_second)
         mine = query.where(_GROUPS.c.account_id.in_(account_ids)).order_by(_GROUPS.c.account_id, *_KEY)
         of: dict[str, list[Group]] = {account_id: [] for account_id in account_ids}

@@ -27,7 +27,7 @@ class KnownJob:
     """What became of the accounts that are done, by their ids."""
 
     def is_another(self, name: str, fingerprint: str | None) -> bool:
-        """Is this a job of another name, or with other arguments? Where either has no fingerprint, the name decides."""
+        """Return whether this job has another name or arguments. Where either has no fingerprint, the name decides."""
         differ = None not in (self.fingerprint, fingerprint) and self.fingerprint != fingerprint
         return self.name != name or differ
 
@@ -45,20 +45,20 @@ class Inbox:
             dialect.insert(INBOX)
             .values(task_id=task_id, name=name, fingerprint=fingerprint, received_at=now, outcome=None)
             .on_conflict_do_nothing(index_elements=["task_id"])
-            .returning(INBOX.c.task_id)  # psycopg tells no row count of an insert
+            .returning(INBOX.c.task_id)  # psycopg reports no row count of an insert
         )
         return self._connection.execute(statement).first() is not None
 
     def known(self, task_id: str) -> KnownJob | None:
-        """The job under this task id, with its outcome; None where it is unknown."""
+        """Return the job under this task id, with its outcome; None where it is unknown."""
         return self._read(_job(task_id))
 
     def lock(self, task_id: str) -> KnownJob | None:
-        """The same, locked: nobody else does a part of it now."""
+        """Return the same, locked: no other process does a part of it now."""
         return self._read(_job(task_id).with_for_update())
 
     def outcome(self, task_id: str) -> Mapping[str, Any] | None:
-        """What became of the job; None where it is unknown."""
+        """Return what became of the job; None where it is unknown."""
         found: Mapping[str, Any] | None = self._connection.execute(
             select(INBOX.c.outcome).where(INBOX.c.task_id == task_id)
         ).scalar()
@@ -74,7 +74,7 @@ class Inbox:
         self._connection.execute(update(INBOX).where(INBOX.c.task_id == task_id).values(parts=parts))
 
     def oldest(self) -> datetime | None:
-        """When the oldest job came that is kept."""
+        """Return when the oldest job came that is kept."""
         at: datetime | None = self._connection.execute(select(func.min(INBOX.c.received_at))).scalar()
         return at
 

@@ -21,12 +21,12 @@ class Installation:
         self._made_here = False
 
     def new_placement_id(self) -> str:
-        """For a placement: what it is called at platforms too. The first one makes the installation's own id."""
+        """Return a placement's id, its name at platforms too. The first call makes the installation's own id."""
         return self._identity.new_placement_id(self.known() or self._made())
 
     def known(self) -> str | None:
-        """The installation's id; None where nothing was ever opened by it. Read once in a process, but for what this
-        very transaction made: it may be undone."""
+        """Return the installation's id; None where nothing was ever opened by it. Read once in a process, but for what
+        this very transaction made: it may be undone."""
         if self._identity.installation is not None:
             return self._identity.installation
         found = self._connection.execute(select(INSTALLATION.c.id).where(INSTALLATION.c.n == _ROW)).scalar()

@@ -18,7 +18,7 @@ class Leases:
         self._connection = connection
 
     def hold(self, name: str, holder: str, now: datetime, seconds: float) -> bool:
-        """Take or keep the lease; False where somebody else holds it. A new holder gets a higher fence."""
+        """Take or keep the lease; False where another holder has it. A new holder gets a higher fence."""
         self._make(name, now)
         until = now + timedelta(seconds=seconds)
         mine = update(LEASES).where(LEASES.c.name == name, LEASES.c.holder == holder)
@@ -34,7 +34,7 @@ class Leases:
         self._connection.execute(mine.values(holder=""))
 
     def last_seen(self, name: str) -> datetime | None:
-        """When a holder of this lease last said that it is alive."""
+        """Return when a holder of this lease last said that it is alive."""
         at: datetime | None = self._connection.execute(
             select(LEASES.c.at).where(LEASES.c.name == name)
         ).scalar()

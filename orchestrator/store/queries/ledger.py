@@ -38,17 +38,18 @@ class Line(Entry):
 
 
 def book_of(account_id: str) -> str:
-    """The name of an account's book."""
+    """Return the name of an account's book."""
     return f"account:{account_id}"
 
 
 def credit_key(account_id: str, key: str) -> str:
-    """The ledger's key of a credit: the caller's, within the account, and within no other's whose name goes on."""
+    """Return the ledger's key of a credit: the caller's key within the account, distinct from that of any other account
+    with a longer id."""
     return f"credit:{account_id.replace(':', '%3A')}:{key}"
 
 
 def debit_key(account_id: str, key: str) -> str:
-    """The ledger's key of a debit: the caller's, within the account."""
+    """Return the ledger's key of a debit: the caller's, within the account."""
     return f"debit:{account_id.replace(':', '%3A')}:{key}"
 
 
@@ -73,25 +74,25 @@ class Ledger:
             self._connection.execute(insert(LEDGER), [values_of(entry) for entry in entries])
 
     def by_key(self, key: str) -> Entry | None:
-        """The entry under this key."""
+        """Return the entry under this key."""
         row = self._connection.execute(select(LEDGER).where(LEDGER.c.key == key)).first()
         return snapshot(Entry, row) if row else None
 
     def credited(self, account_id: str, key: str) -> Entry | None:
-        """The credit of this account under the caller's key."""
+        """Return the credit of this account under the caller's key."""
         keys = credit_key(account_id, key), former_credit_key(account_id, key)
         query = select(LEDGER).where(LEDGER.c.key.in_(keys), LEDGER.c.account_id == account_id)
         row = self._connection.execute(query).first()
         return snapshot(Entry, row) if row else None
 
     def debited(self, account_id: str, key: str) -> Entry | None:
-        """The debit of this account under the caller's key."""
+        """Return the debit of this account under the caller's key."""
         query = select(LEDGER).where(LEDGER.c.key == debit_key(account_id, key))
         row = self._connection.execute(query).first()
         return snapshot(Entry, row) if row else None
 
     def of_account(self, account_id: str, limit: int = 100) -> Sequence[Entry]:
-        """An account's entries, newest first."""
+        """Return an account's entries, newest first."""
         query = (
             select(LEDGER).where(LEDGER.c.account_id == account_id).order_by(LEDGER.c.id.desc()).limit(limit)
         )
@@ -100,8 +101,8 @@ class Ledger:
     def lines(
         self, account_id: str, limit: int, *, since: datetime | None = None, before: int | None = None
     ) -> Sequence[tuple[Line, Decimal | None]]:
-        """An account's entries with its balance after each, newest first; `before`: an entry's id. None where entries
-        of that time are archived: what the others add up to was never the balance."""
+        """Return an account's entries with its balance after each, newest first; `before`: an entry's id. None where
+        entries of that time are archived: what the others add up to was never the balance."""
         mine = [LEDGER.c.account_id == account_id]
         if since is not None:
             mine.append(LEDGER.c.at >= since)
@@ -118,12 +119,12 @@ class Ledger:
         return found
 
     def is_empty(self, account_id: str) -> bool:
-        """Did money ever move here?"""
+        """Return whether no money ever moved here."""
         query = select(LEDGER.c.id).where(LEDGER.c.account_id == account_id).limit(1)
         return self._connection.execute(query).first() is None
 
     def balance(self, account_id: str) -> Decimal:
-        """What the entries add up to: the truth that the account's cached balance must equal."""
+        """Return what the entries add up to: the truth that the account's cached balance must equal."""
         return self._balance(account_id)
 
     def _newest_opening(self, account_id: str) -> int:
@@ -131,7 +132,7 @@ class Ledger:
         return self._connection.execute(query).scalar() or 0
 
     def _balance_at(self, account_id: str, entry: int) -> Decimal:
-        """What the entries up to this one add up to: from the sum that the audit keeps, forth or back."""
+        """Return what the entries up to this one add up to: from the sum that the audit keeps, forth or back."""
         kept = select(_KEPT.c.ledger_id, _KEPT.c.balance).where(_KEPT.c.account_id == account_id)
         last, balance = self._connection.execute(kept).first() or (0, Decimal(0))
         if entry >= last:

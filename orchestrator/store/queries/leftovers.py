@@ -27,13 +27,13 @@ class Leftovers:
         self._connection = connection
 
     def lock_orphan(self, placement_id: str) -> Placement | None:
-        """The orphan under this id, locked; None where there is none, or it belongs to a session."""
+        """Return the orphan under this id, locked; None where there is none, or it belongs to a session."""
         query = select(PLACEMENTS).where(PLACEMENTS.c.id == placement_id, PLACEMENTS.c.session_id.is_(None))
         row = self._connection.execute(query.with_for_update()).first()
         return snapshot(Placement, row) if row else None
 
     def orphans(self) -> Sequence[Placement]:
-        """Every orphan that is not closed, oldest first."""
+        """Return every orphan that is not closed, oldest first."""
         query = (
             select(PLACEMENTS)
             .where(PENDING, PLACEMENTS.c.session_id.is_(None))
@@ -44,8 +44,8 @@ class Leftovers:
     def forced(
         self, limit: int, *, account_id: str | None = None, states: Collection[State] = ()
     ) -> Sequence[Placement]:
-        """Placements that were ended without the provider's proof, newest first; they stay for good. `states`: of
-        their sessions."""
+        """Return placements that were ended without the provider's proof, newest first; they stay for good. `states`:
+        of their sessions."""
         query = select(PLACEMENTS).where(PLACEMENTS.c.forced_at.is_not(None))
         if account_id is not None:
             query = query.where(PLACEMENTS.c.account_id == account_id)
@@ -56,12 +56,12 @@ class Leftovers:
         return [snapshot(Placement, row) for row in self._connection.execute(query)]
 
     def count_forced(self) -> int:
-        """How many there are of these."""
+        """Return how many there are of these."""
         query = select(func.count()).select_from(PLACEMENTS).where(PLACEMENTS.c.forced_at.is_not(None))
         return int(self._connection.execute(query).scalar_one())
 
     def possible_orphans(self, now: datetime, limit: int = 100) -> Sequence[Placement]:
-        """Opens after which more may live at the provider than we know of, until what was asked for is over."""
+        """Return opens after which more may live at the provider than we know of, until what was asked for is over."""
         query = (
             select(PLACEMENTS)
             .where(text("possible_orphans"), PLACEMENTS.c.sent_at > now - _LONGEST)
@@ -72,8 +72,8 @@ class Leftovers:
         return [one for one in found if one.sent_at and one.sent_at + _lasts(one) > now]
 
     def may_be_ours(self, opened: Placement, handle: str, now: datetime) -> bool:
-        """Was what the key of `opened` had before that open one of ours? Known by its handle, or of an open under that
-        key whose own was never learned, until what it asked for is over."""
+        """Whether what the key of `opened` had before that open was one of ours: its handle is known, or an open under
+        that key never learned its own handle and what it asked for is not over."""
         for named in (PLACEMENTS.c.handle == handle, PLACEMENTS.c.candidate == handle):  # each has an index
             if self._connection.execute(select(exists().where(named))).scalar():
                 return True

@@ -40,17 +40,17 @@ class Meters:
         row = self._connection.execute(
             select(METERS.c.balance_is_low).where(METERS.c.provider == provider).with_for_update()
         ).one()
-        told = {
+        values = {
             "balance": amount,
             "balance_currency": currency,
             "balance_at": now,
             "balance_is_low": is_low,
         }
-        self._connection.execute(update(METERS).where(METERS.c.provider == provider).values(**told))
+        self._connection.execute(update(METERS).where(METERS.c.provider == provider).values(**values))
         return bool(row.balance_is_low)
 
     def listed(self) -> Sequence[Meter]:
-        """All meters, by provider."""
+        """Return all meters, by provider."""
         query = select(METERS).order_by(METERS.c.provider)
         return [snapshot(Meter, row) for row in self._connection.execute(query)]
 

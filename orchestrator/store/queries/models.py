@@ -18,7 +18,7 @@ class Models:
         self._connection = connection
 
     def get(self, model_id: str) -> Model | None:
-        """The model under this id."""
+        """Return the model under this id."""
         row = self._connection.execute(select(MODELS).where(MODELS.c.id == model_id)).first()
         return snapshot(Model, row) if row else None
 
@@ -34,11 +34,11 @@ class Models:
         return bool(changed)
 
     def listed(self) -> Sequence[Model]:
-        """Models by id."""
+        """Return models by id."""
         return [
             snapshot(Model, row) for row in self._connection.execute(select(MODELS).order_by(MODELS.c.id))
         ]
 
     def currencies(self) -> Sequence[str]:
-        """Those that prices are in."""
+        """Return those that prices are in."""
         return list(self._connection.execute(select(MODELS.c.currency).distinct()).scalars())

@@ -1,4 +1,4 @@
-"""Events on their way out: written with the change they tell of, delivered at least once, in order."""
+"""Events on their way out: written with the change they report, delivered at least once, in order."""
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -60,13 +60,13 @@ class Outbox:
         self._connection.execute(insert(OUTBOX), rows)
 
     def waiting(self, limit: int) -> Sequence[WaitingEvent]:
-        """The oldest events not delivered yet, in order."""
+        """Return the oldest events not delivered yet, in order."""
         columns = (OUTBOX.c.seq, OUTBOX.c.id, OUTBOX.c.type, OUTBOX.c.subject, OUTBOX.c.time, OUTBOX.c.data)
         query = select(*columns).where(OUTBOX.c.delivered_at.is_(None)).order_by(OUTBOX.c.seq).limit(limit)
         return [WaitingEvent(**row._mapping) for row in self._connection.execute(query)]  # noqa: SLF001
 
     def delivered(self, seqs: Sequence[int], now: datetime) -> None:
-        """These have left."""
+        """Mark these as delivered."""
         self._connection.execute(update(OUTBOX).where(OUTBOX.c.seq.in_(seqs)).values(delivered_at=now))
 
     def forget_before(self, at: datetime, limit: int = 10_000) -> Sequence[datetime]:
@@ -88,7 +88,7 @@ class Outbox:
         return list(self._connection.execute(gone).scalars())
 
     def oldest(self) -> datetime | None:
-        """The time of the first event in the order; None where it waits to be delivered, or is the only one and
+        """Return the time of the first event in the order; None where it waits to be delivered, or is the only one and
         stays."""
         first, last = (select(end(OUTBOX.c.seq)).scalar_subquery() for end in (func.min, func.max))
         query = select(OUTBOX.c.time).where(
@@ -103,7 +103,7 @@ class Outbox:
         return oldest is not None and oldest < at
 
     def newest(self, *, subject: str | None = None, limit: int = 100) -> Sequence[WaitingEvent]:
-        """The last events, delivered or not, in their order."""
+        """Return the last events, delivered or not, in their order."""
         columns = (OUTBOX.c.seq, OUTBOX.c.id, OUTBOX.c.type, OUTBOX.c.subject, OUTBOX.c.time, OUTBOX.c.data)
         query = select(*columns).order_by(OUTBOX.c.seq.desc()).limit(limit)
         if subject is not None:
@@ -114,8 +114,8 @@ class Outbox:
     def tail(
         self, *, after: int = 0, gaps: Collection[int] = (), subject: str | None = None, limit: int = 100
     ) -> Sequence[WaitingEvent]:
-        """Events after a place in the order, delivered or not, for people who look; and those of `gaps` that have
-        appeared since: a transaction that commits late has an earlier place."""
+        """Return events after a place in the order, delivered or not, for people who look; and those of `gaps` that
+        have appeared since: a transaction that commits late has an earlier place."""
         columns = (OUTBOX.c.seq, OUTBOX.c.id, OUTBOX.c.type, OUTBOX.c.subject, OUTBOX.c.time, OUTBOX.c.data)
         wanted = or_(OUTBOX.c.seq > after, OUTBOX.c.seq.in_(gaps)) if gaps else OUTBOX.c.seq > after
         query = select(*columns).where(wanted).order_by(OUTBOX.c.seq).limit(limit)

@@ -32,17 +32,17 @@ class Parked:
         return len(surplus)
 
     def listed(self, limit: int) -> Sequence[ParkedMessage]:
-        """The newest, the newest first."""
+        """Return the newest, the newest first."""
         query = select(PARKED).order_by(PARKED.c.parked_at.desc(), PARKED.c.id.desc()).limit(limit)
         return [snapshot(ParkedMessage, row) for row in self._connection.execute(query)]
 
     def found(self, ids: Collection[str]) -> Sequence[ParkedMessage]:
-        """Those of these that are kept, the oldest first."""
+        """Return those of these that are kept, the oldest first."""
         query = select(PARKED).where(PARKED.c.id.in_(sorted(ids))).order_by(PARKED.c.parked_at, PARKED.c.id)
         return [snapshot(ParkedMessage, row) for row in self._connection.execute(query)]
 
     def counts(self) -> Mapping[str, int]:
-        """How many are kept, by queue; nothing of queues without any."""
+        """Return how many are kept, by queue; nothing of queues without any."""
         query = select(PARKED.c.queue, func.count()).group_by(PARKED.c.queue)
         return {row[0]: row[1] for row in self._connection.execute(query)}
 

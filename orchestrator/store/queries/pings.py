@@ -20,7 +20,7 @@ from orchestrator.store.tables import PlacementRow, SessionRow
 SESSIONS = table_of(SessionRow)
 PLACEMENTS = table_of(PlacementRow)
 
-#: A wait that others were told holds a ping so long, in seconds, where no policy says otherwise.
+#: A Retry-After that other calls received holds a ping so long, in seconds, where no policy says otherwise.
 HELD_AT_MOST = 60.0
 
 
@@ -57,14 +57,14 @@ class Pings:
         lacking: Collection[str] = (),
         suspects: bool = True,
     ) -> Sequence[tuple[Session, Placement]]:
-        """Lease up to `limit` sessions of `provider` whose ping is due, longest overdue first, in one statement.
+        """Lease up to `limit` sessions of `provider` with a due ping, longest overdue first, in one statement.
 
-        What follows silence is written with it: the earliest of stop, warning and a new ping at the lease's end.
+        The step after a lost lease is written with it: the earliest of stop, warning and a new ping at its end.
         Rows that another claim holds are skipped; credentials in `lacking` are left to other workers. One that was
         claimed within `begins_within_seconds` is left alone, however due it is made: that ping may be about to
-        begin, and a close must know of it. `spread_seconds`: see `may_be_asked`. What others were told
-        holds a ping for `held_seconds`, and no longer. Without `suspects`, those whose last ping was not answered are
-        left alone."""
+        begin, and a close must know of it. `spread_seconds`: see `may_be_asked`. A Retry-After of
+        other calls holds a ping for `held_seconds`, and no longer. Without `suspects`, those with an unanswered last
+        ping are left alone."""
         until = now + timedelta(seconds=lease_seconds)
         lately = now - timedelta(seconds=begins_within_seconds)
         asked = _may_be_asked(now, spread_seconds, held_seconds)
@@ -88,7 +88,7 @@ class Pings:
         return {ping.session_id for ping in ordered if self._settle_one(ping, token)}
 
     def release(self, session_ids: Collection[str], token: str, at: datetime) -> None:
-        """Give back rows whose ping was never begun: due again at `at`, unless something comes sooner."""
+        """Give back rows with a ping that never began: due again at `at`, unless something comes sooner."""
         mine = (
             SESSIONS.c.id.in_(session_ids),
             SESSIONS.c.lease_token == token,
@@ -106,7 +106,7 @@ class Pings:
         self._connection.execute(update(SESSIONS).where(*mine).values(**released))
 
     def renew(self, session_id: str, token: str, now: datetime) -> bool:
-        """Claim a ping anew that has not begun; False where a stop, or another ping, took the session over."""
+        """Claim once more a ping that has not begun; False where a stop, or another ping, took the session over."""
         mine = and_(SESSIONS.c.id == session_id, SESSIONS.c.lease_token == token, RUNS)
         renewed = update(SESSIONS).where(mine).values(leased_at=now)
         return self._connection.execute(renewed).rowcount == 1
@@ -129,7 +129,7 @@ class Pings:
         return runs
 
     def some_running(self, provider: str, now: datetime) -> Placement | None:
-        """The placement of one session that runs there and is not to be stopped within a minute."""
+        """Return the placement of one session that runs there and is not to be stopped within a minute."""
         lasts = or_(SESSIONS.c.stop_at.is_(None), SESSIONS.c.stop_at > now + timedelta(minutes=1))
         query = (
             select(PLACEMENTS)
@@ -246,7 +246,7 @@ def _due(
 
 
 def _may_be_asked(now: datetime, spread_seconds: float, held_seconds: float) -> ColumnElement[bool]:
-    """Nobody was told to wait. A session in doubt waits for no others, and each is due for so long only."""
+    """Match sessions without a rate limit in force, those held for `held_seconds` already, and those in doubt."""
     in_turn: dict[str, Any] = {"row": SESSIONS.c.id, "spread_seconds": spread_seconds}
     of = SESSIONS.c.provider, SESSIONS.c.credential, SESSIONS.c.model_id
     long_due = SESSIONS.c.next_step_at <= moment_of(now=now - timedelta(seconds=held_seconds), **in_turn)
@@ -255,7 +255,7 @@ def _may_be_asked(now: datetime, spread_seconds: float, held_seconds: float) -> 
 
 
 def _after_silence(until: datetime) -> tuple[ColumnElement[Step], ColumnElement[datetime]]:
-    """What is next if nobody ever settles: on ties the stop comes before the warning, that before the ping."""
+    """Return the next step if the ping is never settled: on ties the stop before the warning, that before the ping."""
     stop_first = SESSIONS.c.stop_at <= case((SESSIONS.c.warn_at < until, SESSIONS.c.warn_at), else_=until)
     warn_first = SESSIONS.c.warn_at <= until
     step = case((stop_first, Step.STOP), (warn_first, Step.WARN), else_=Step.PING)

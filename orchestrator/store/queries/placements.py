@@ -77,14 +77,14 @@ class Placements:
         return replace(after, revision=before.revision + 1)
 
     def wake(self, *steps: Step) -> None:
-        """These steps became due with this transaction: its commit says so."""
+        """Note that this transaction made these steps due: its commit says so."""
         self._due.update(steps)
 
-    # what a lost open is told apart by
+    # what identifies a lost open
 
     def handles_since(self, provider: str, since: Mapping[str, datetime]) -> Mapping[str, Handles]:
-        """For each of these placements (by its id, and since when) the handles that others of this provider have, or
-        had since then: two statements, however many they are."""
+        """Return for each of these placements (by its id, and since when) the handles that others of this provider
+        have, or had since then: two statements, however many they are."""
         there = and_(PLACEMENTS.c.provider == provider, PLACEMENTS.c.handle.is_not(None))
         columns = select(PLACEMENTS.c.id, PLACEMENTS.c.handle, PLACEMENTS.c.ended_at)
         live = self._connection.execute(columns.where(there, UNENDED)).all()
@@ -99,7 +99,7 @@ class Placements:
         return found
 
     def rivals(self, placement: Placement) -> Rivals:
-        """The other opens of the same model there whose outcome is not known."""
+        """Return the other opens of the same model there with an unknown outcome."""
         query = select(PLACEMENTS.c.sent_at, PLACEMENTS.c.closing_since).where(
             PLACEMENTS.c.provider == placement.provider,
             PLACEMENTS.c.provider_model_id == placement.provider_model_id,
@@ -117,18 +117,18 @@ class Placements:
     # one placement
 
     def get(self, placement_id: str) -> Placement | None:
-        """The placement as it is, unlocked."""
+        """Return the placement as it is, unlocked."""
         row = self._connection.execute(select(PLACEMENTS).where(PLACEMENTS.c.id == placement_id)).first()
         return snapshot(Placement, row) if row else None
 
     def lock(self, placement_id: str) -> Placement | None:
-        """The placement, locked. Lock its account and session first."""
+        """Return the placement, locked. Lock its account and session first."""
         query = select(PLACEMENTS).where(PLACEMENTS.c.id == placement_id).with_for_update()
         row = self._connection.execute(query).first()
         return snapshot(Placement, row) if row else None
 
     def unended(self, session_id: str) -> Sequence[Placement]:
-        """A session's placements that may still cost money, locked, oldest first."""
+        """Return a session's placements that may still cost money, locked, oldest first."""
         query = (
             select(PLACEMENTS)
             .where(PLACEMENTS.c.session_id == session_id)
@@ -144,17 +144,17 @@ class Placements:
         return [snapshot(Placement, row) for row in self._connection.execute(query.with_for_update())]
 
     def of_session(self, session_id: str) -> Sequence[Placement]:
-        """All placements of a session, oldest first."""
+        """Return all placements of a session, oldest first."""
         query = select(PLACEMENTS).where(PLACEMENTS.c.session_id == session_id).order_by(PLACEMENTS.c.n)
         return [snapshot(Placement, row) for row in self._connection.execute(query)]
 
     def newest(self, session_ids: Collection[str]) -> dict[str, Placement]:
-        """The newest placement of each of these sessions."""
+        """Return the newest placement of each of these sessions."""
         query = select(PLACEMENTS).where(PLACEMENTS.c.session_id.in_(session_ids)).order_by(PLACEMENTS.c.n)
         return {row.session_id: snapshot(Placement, row) for row in self._connection.execute(query)}
 
     def serving(self, session_id: str) -> Placement | None:
-        """The one placement that is opening, unknown or open, locked."""
+        """Return the one placement that is opening, unknown or open, locked."""
         query = (
             select(PLACEMENTS)
             .where(PLACEMENTS.c.session_id == session_id, PLACEMENTS.c.state.in_(SERVING))
@@ -164,7 +164,7 @@ class Placements:
         return snapshot(Placement, row) if row else None
 
     def handle_is_known(self, provider: str, handle: str) -> bool:
-        """Does an unended placement stand for this handle already?"""
+        """Return whether an unended placement stands for this handle already."""
         query = select(
             exists().where(
                 PLACEMENTS.c.provider == provider,
@@ -177,8 +177,8 @@ class Placements:
     # for people
 
     def unproven(self) -> Sequence[Placement]:
-        """Every placement whose close was tried and is not proven or, as its open's outcome is unknown, cannot be tried
-        yet, and every orphan, oldest first."""
+        """Return every placement with a close that was tried and is not proven or, as its open's outcome is unknown,
+        cannot be tried yet, and every orphan, oldest first."""
         lost = and_(PLACEMENTS.c.state == PlacementState.UNKNOWN, PLACEMENTS.c.closing_since.is_not(None))
         debt = or_(PLACEMENTS.c.unproven_since.is_not(None), PLACEMENTS.c.session_id.is_(None), lost)
         since = func.coalesce(PLACEMENTS.c.unproven_since, PLACEMENTS.c.closing_since)
@@ -199,7 +199,7 @@ class Placements:
         return [snapshot(Placement, row) for row in self._connection.execute(query)]
 
     def oldest_due(self) -> dict[Step, datetime]:
-        """The earliest time of each step that a placement waits for."""
+        """Return the earliest time of each step that a placement waits for."""
         query = select(PLACEMENTS.c.next_step, func.min(PLACEMENTS.c.next_step_at)).where(
             PLACEMENTS.c.next_step.is_not(None)
         )
@@ -208,8 +208,8 @@ class Placements:
     def in_debt_at(
         self, account_id: str, now: datetime, debts: Mapping[str | None, float]
     ) -> datetime | None:
-        """When the account's next stopping session becomes the platform's debt: once its last close is one. `debts`:
-        after how many seconds, by provider; None: at all others."""
+        """Return when the account's next stopping session becomes the platform's debt: once its last close is one.
+        `debts`: after how many seconds, by provider; None: at all others."""
         query = select(PLACEMENTS.c.session_id, PLACEMENTS.c.provider, PLACEMENTS.c.unproven_since).where(
             PLACEMENTS.c.session_id.in_(_stopping(account_id)), PLACEMENTS.c.next_step.is_not(None)
         )

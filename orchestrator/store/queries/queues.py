@@ -48,7 +48,8 @@ class Queues:
     def models_waiting(
         self, session: Session, places: Mapping[str, int | None], *, ahead_of: Session | None = None
     ) -> set[tuple[str, str]]:
-        """(provider, model) of other sessions in this session's account that wait for a provider that it would take.
+        """Return (provider, model) of other sessions in this session's account that wait for a provider that it would
+        take.
 
         `places`: these providers, and the most nodes that each allows; None: any. A session that waits for one
         certain key waits for no other. `ahead_of`: a queued session; only those count that came before it."""
@@ -76,18 +77,18 @@ class Queues:
         return {(row.provider, row.model_id) for row in self._connection.execute(union_all(*each))}
 
     def of_account(self, account_id: str) -> Sequence[Session]:
-        """An account's queued sessions, first come first."""
+        """Return an account's queued sessions, first come first."""
         query = select(_SESSIONS).where(_queued(account_id)).order_by(_SESSIONS.c.queued_at, _SESSIONS.c.id)
         return [snapshot(Session, row) for row in self._connection.execute(query)]
 
     def position(self, session: Session) -> int:
-        """1 for the first in its account's queue."""
+        """Return 1 for the first in its account's queue."""
         mine = _queued(session.account_id)
         query = select(func.count()).where(mine, came_before(session))
         return int(self._connection.execute(query).scalar_one()) + 1
 
     def wake_next_queued(self, account_id: str, now: datetime) -> None:
-        """Whoever is first in this account's queue looks again; those after a wait elsewhere do too."""
+        """Wake the first in this account's queue; the next ones too, up to the first that does not wait elsewhere."""
         mine = _queued(account_id)
         heads = self._connection.execute(_in_turn(mine, _HEADS)).all()
         ids = _up_to_first_waiting_here(heads)
@@ -108,7 +109,7 @@ class Queues:
         """A place at this provider is free: one session that waits for it and may take it looks again, round-robin.
 
         What is known of the place: its key, whether it was for a user's own endpoint, how many nodes it had. A session
-        cannot take a place if the key refuses its model now, or was told to wait with it.
+        cannot take a place if the key refuses its model now, or is rate-limited for it.
         Where the first may not be able to take it for all that, one that surely is looks too."""
         pinned = _SESSIONS.c.pinned_credential
         waits = and_(_waits_for(provider, now), ~_told_to_wait(provider, credential or "", now))
@@ -128,17 +129,17 @@ class Queues:
         self.let_look([row.id for row in woken], now)
 
     def wake_waiting_for_model(self, model_id: str, now: datetime) -> None:
-        """The model has another price or other providers: whoever waits to be served by it looks again."""
+        """The model has another price or other providers: wake the sessions that wait for it."""
         self._make_admissible(_SESSIONS.c.model_id == model_id, now)
 
     def somebody_waits_for(self, provider: str, now: datetime) -> bool:
-        """Does anybody wait for this provider who does not look again anyhow?"""
+        """Whether a session waits for this provider that is not due to look again anyhow."""
         served = and_(_MODELS.c.id == _SESSIONS.c.model_id, _waits_for(provider, now))
         return bool(self._connection.execute(select(exists().where(served))).scalar())
 
     def accounts_held_up(self, now: datetime, limit: int, lot: int = 0) -> Sequence[str]:
-        """Accounts in which somebody waits for the account itself; where there are more, those from a place on that
-        `lot`, any number, names, so that none is passed over for ever."""
+        """Return accounts with sessions that wait for the account itself; where there are more than `limit`, those from
+        the place that `lot`, any number, names, so that none is passed over for ever."""
         here = _SESSIONS.c.queue_reason.is_distinct_from(ELSEWHERE)
         waits = and_(_SESSIONS.c.next_step == Step.ADMIT, _SESSIONS.c.next_step_at > now, here)
         query = select(_SESSIONS.c.account_id).where(waits).distinct().order_by(_SESSIONS.c.account_id)
@@ -150,19 +151,19 @@ class Queues:
         return found
 
     def first_held_up(self, account_id: str) -> Session | None:
-        """The first in an account's queue that waits for the account itself."""
+        """Return the first in an account's queue that waits for the account itself."""
         here = _SESSIONS.c.queue_reason.is_distinct_from(ELSEWHERE)
         mine = select(_SESSIONS).where(_queued(account_id), here)
         row = self._connection.execute(mine.order_by(_SESSIONS.c.queued_at, _SESSIONS.c.id).limit(1)).first()
         return snapshot(Session, row) if row else None
 
     def let_look(self, ids: Sequence[str], now: datetime) -> None:
-        """These look again."""
+        """Let these look again."""
         if ids:
             self._make_admissible(_SESSIONS.c.id.in_(ids), now)
 
     def due_to_be_admitted(self, now: datetime, limit: int) -> Sequence[tuple[str, str]]:
-        """Queued sessions that may look again, round-robin across accounts, first come first within one."""
+        """Return queued sessions that may look again, round-robin across accounts, first come first within one."""
         query = (
             select(_SESSIONS.c.id, _SESSIONS.c.account_id)
             .join(_ACCOUNTS, _ACCOUNTS.c.id == _SESSIONS.c.account_id)
@@ -175,7 +176,7 @@ class Queues:
     def _first_in_turn(
         self, which: ColumnElement[bool], now: datetime
     ) -> Sequence[Row[str, int, str | None]]:
-        """Accounts take turns: one in which somebody looks already comes after the others."""
+        """Accounts take turns: one with a session that looks already comes after the others."""
         looking = _SESSIONS.alias()
         looks = and_(looking.c.next_step == Step.ADMIT, looking.c.next_step_at <= now)
         its_turn_is_over = _SESSIONS.c.account_id.in_(select(looking.c.account_id).where(looks))
@@ -234,7 +235,7 @@ def _refused_by(provider: str, credential: str) -> ColumnElement[bool]:
 
 
 def _told_to_wait(provider: str, credential: str, now: datetime) -> ColumnElement[bool]:
-    """The session's model was told to wait under this key: it looks again when that is over."""
+    """Match sessions with a model that is rate-limited under this key: they look again when that is over."""
     return exists().where(
         MODEL_WAITS.c.provider == provider,
         MODEL_WAITS.c.credential == credential,

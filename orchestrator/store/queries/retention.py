@@ -76,7 +76,8 @@ class Retention:
     def candidates(
         self, before: datetime, limit: int, skip: Collection[str] = ()
     ) -> Sequence[RetentionCandidate]:
-        """Sessions that have been over since before then, the oldest first, with how many rows leave with each."""
+        """Return sessions that have been over since before then, the oldest first, with how many rows leave with
+        each."""
         rows = (1 + SESSIONS.c.placements + SESSIONS.c.charges).label("rows")
         query = select(SESSIONS.c.id, SESSIONS.c.account_id, rows).where(
             _MAY_LEAVE, SESSIONS.c.id.not_in(skip)
@@ -88,13 +89,13 @@ class Retention:
         return found
 
     def oldest(self) -> datetime | None:
-        """Since when the oldest session has been over, of those that may leave."""
+        """Return since when the oldest session has been over, of those that may leave."""
         queries = [select(at).where(over, _MAY_LEAVE).order_by(at).limit(1) for over, at in _OVER]
         found = [self._connection.execute(query).scalar() for query in queries]
         return min((at for at in found if at is not None), default=None)
 
     def lock(self, ids: Collection[str], before: datetime) -> Sequence[Session]:
-        """Those of these that may still leave, locked, by id."""
+        """Return those of these that may still leave, locked, by id."""
         over = or_(*(and_(over, at < before) for over, at in _OVER))
         query = select(SESSIONS).where(SESSIONS.c.id.in_(ids), over, _MAY_LEAVE).order_by(SESSIONS.c.id)
         return [snapshot(Session, row) for row in self._connection.execute(query.with_for_update())]
@@ -102,7 +103,7 @@ class Retention:
     # how they leave
 
     def placements(self, ids: Collection[str]) -> Mapping[str, Sequence[Placement]]:
-        """session id → its placements, oldest first."""
+        """Return session id → its placements, oldest first."""
         of: dict[str, list[Placement]] = {session_id: [] for session_id in ids}
         query = select(PLACEMENTS).where(PLACEMENTS.c.session_id.in_(ids)).order_by(PLACEMENTS.c.n)
         for row in self._connection.execute(query):
@@ -110,7 +111,7 @@ class Retention:
         return of
 
     def entries(self, ids: Collection[str]) -> Mapping[str, Sequence[Line]]:
-        """session id → its entries in the ledger."""
+        """Return session id → its entries in the ledger."""
         of: dict[str, list[Line]] = {session_id: [] for session_id in ids}
         query = select(LEDGER).where(LEDGER.c.session_id.in_(ids)).order_by(LEDGER.c.id)
         for row in self._connection.execute(query):
@@ -125,7 +126,7 @@ class Retention:
 
     def take_out(self, ids: Collection[str]) -> None:
         """Take these sessions out of the live tables. The database adds up the ledger entries that leave, and refuses
-        one that is neither in the archive nor of a session whose record was deleted."""
+        one that is neither in the archive nor of a session with a deleted record."""
         self._connection.execute(delete(LEDGER).where(LEDGER.c.session_id.in_(ids)))
         self._connection.execute(delete(PLACEMENTS).where(PLACEMENTS.c.session_id.in_(ids)))
         self._connection.execute(delete(SESSIONS).where(SESSIONS.c.id.in_(ids)))
@@ -152,8 +153,8 @@ class Retention:
         others: bool = False,
         skip: "Skip | None" = None,
     ) -> Sequence[str]:
-        """Accounts of these plans (`others`: of all other plans) with a session, archived or not, that ended before
-        then and is not deleted. Costs a look or two at an index for each account."""
+        """Return accounts of these plans (`others`: of all other plans) with a session, archived or not, that ended
+        before then and is not deleted. Costs a look or two at an index for each account."""
         skip = skip or Skip()
         old = [
             exists().where(
@@ -169,8 +170,8 @@ class Retention:
     def ended_before(
         self, account_id: str, before: datetime, limit: int, skip: "Skip | None" = None
     ) -> Sequence[str]:
-        """The account's sessions, archived or not, that ended before then and are not deleted, the oldest first of
-        each."""
+        """Return the account's sessions, archived or not, that ended before then and are not deleted, the oldest first
+        of each."""
         found: list[str] = []
         for table in _ENDED:
             mine = (
@@ -183,8 +184,8 @@ class Retention:
         return found
 
     def oldest_not_deleted(self, plans: Collection[str], *, others: bool = False) -> datetime | None:
-        """When the session ended, archived or not, that has been over the longest and is not deleted, at accounts of
-        these plans (`others`: of all other plans)."""
+        """Return when the session ended, archived or not, that has been over the longest and is not deleted, at
+        accounts of these plans (`others`: of all other plans)."""
         oldest = [
             select(func.min(table.c.ended_at))
             .where(

@@ -129,11 +129,11 @@ class Sessions:
         return {before.id for before, _ in kept}
 
     def wake(self, *steps: Step) -> None:
-        """These steps became due with this transaction: its commit says so."""
+        """Note that this transaction made these steps due: its commit says so."""
         self._due.update(steps)
 
     def attempted(self, session_id: str, retry_at: datetime) -> None:
-        """Put off a row whose step failed, counting the attempt, so that it holds up nobody."""
+        """Put off a row with a failed step, and count the attempt, so that it does not hold up other rows."""
         self._connection.execute(
             update(SESSIONS)
             .where(SESSIONS.c.id == session_id, SESSIONS.c.next_step.is_not(None))
@@ -143,12 +143,12 @@ class Sessions:
     # one session
 
     def get(self, session_id: str) -> Session | None:
-        """The session as it is, unlocked."""
+        """Return the session as it is, unlocked."""
         row = self._connection.execute(select(SESSIONS).where(SESSIONS.c.id == session_id)).first()
         return snapshot(Session, row) if row else None
 
     def lock(self, session_id: str) -> Session | None:
-        """The session, locked until the end of the transaction. Lock its account first where that is needed."""
+        """Return the session, locked until the end of the transaction. Lock its account first where that is needed."""
         query = select(SESSIONS).where(SESSIONS.c.id == session_id).with_for_update()
         row = self._connection.execute(query).first()
         return snapshot(Session, row) if row else None
@@ -160,7 +160,7 @@ class Sessions:
         return (snapshot(Session, row), snapshot(Standing, row)) if row else None
 
     def lock_all(self, session_ids: Collection[str]) -> dict[str, Session]:
-        """Several sessions, locked in the order of their ids."""
+        """Return several sessions, locked in the order of their ids."""
         query = select(SESSIONS).where(SESSIONS.c.id.in_(session_ids)).order_by(SESSIONS.c.id)
         return {row.id: snapshot(Session, row) for row in self._connection.execute(query.with_for_update())}
 
@@ -171,13 +171,13 @@ class Sessions:
     # an account's sessions
 
     def accounts_of(self, session_ids: Collection[str]) -> dict[str, str]:
-        """session id → account id, for those that exist."""
+        """Return session id → account id, for those that exist."""
         query = select(SESSIONS.c.id, SESSIONS.c.account_id).where(SESSIONS.c.id.in_(session_ids))
         return {row.id: row.account_id for row in self._connection.execute(query)}
 
     def metered(self, account_id: str, limit: int | None = None) -> Sequence[Metered]:
-        """What an account's starting and running sessions cost, by id, up to `limit`. Their states and money stand
-        still under the account's lock."""
+        """Return what an account's starting and running sessions cost, by id, up to `limit`. Their states and money
+        stand still under the account's lock."""
         query = select(*_METERED).where(SESSIONS.c.account_id == account_id, STARTS_OR_RUNS)
         query = query.order_by(SESSIONS.c.id).limit(limit)
         return [Metered(**row._mapping) for row in self._connection.execute(query)]  # noqa: SLF001
@@ -203,9 +203,9 @@ class Sessions:
         debts: Mapping[str | None, float],
         ahead_of: Session | None = None,
     ) -> Usage:
-        """What counts against an account's quota now, in one statement that reads what waits or stops: all others are
-        counted as they come and go. `debts`: after how many seconds an unproven close is the platform's debt, by
-        provider; None: at all others. `ahead_of`: a queued session, of which only those that came before are
+        """Return what counts against an account's quota now, in one statement that reads what waits or stops: all
+        others are counted as they come and go. `debts`: after how many seconds an unproven close is the platform's
+        debt, by provider; None: at all others. `ahead_of`: a queued session, of which only those that came before are
         ahead; None: a newcomer."""
         row = self._connection.execute(usage_of(account_id, now, debts, ahead_of)).one()
         return Usage(**{name: int(value) for name, value in row._mapping.items()})  # noqa: SLF001
@@ -213,7 +213,7 @@ class Sessions:
     def in_cleanup_debt(
         self, account_id: str, now: datetime, debts: Mapping[str | None, float]
     ) -> frozenset[str]:
-        """The account's sessions that `usage` counts as debt."""
+        """Return the account's sessions that `usage` counts as debt."""
         mine = _of(account_id, State.STOPPING)
         query = select(SESSIONS.c.id).where(mine, in_cleanup_debt(now, debts))
         return frozenset(self._connection.execute(query).scalars())
@@ -221,7 +221,7 @@ class Sessions:
     def somebody_lives(
         self, provider: str, credential: str, since: datetime, model_id: str | None = None
     ) -> bool:
-        """Was any running session under this key, with this model where one is given, alive since then?"""
+        """Return whether a running session under this key, and of this model if given, was alive since then."""
         alive = exists().where(
             SESSIONS.c.provider == provider,
             SESSIONS.c.credential == credential,
@@ -234,7 +234,7 @@ class Sessions:
     # what is due
 
     def due(self, step: Step, now: datetime, limit: int) -> Sequence[tuple[str, str]]:
-        """(session, account) of rows whose step has come, the longest overdue first; nothing is claimed."""
+        """Return (session, account) of rows due for the step, the longest overdue first; nothing is claimed."""
         query = (
             select(SESSIONS.c.id, SESSIONS.c.account_id)
             .where(SESSIONS.c.next_step == step, SESSIONS.c.next_step_at <= now)
@@ -273,14 +273,15 @@ class Sessions:
         states: Collection[State] = (),
         limit: int = 100,
     ) -> Sequence[Session]:
-        """Sessions that are not deleted, newest first; of each state no more than `limit` are read."""
+        """Return sessions that are not deleted, newest first; of each state no more than `limit` are read."""
         newest = union_all(*(_newest(state, account_id, limit) for state in states or State)).subquery()
         query = select(SESSIONS).join(newest, newest.c.id == SESSIONS.c.id)
         query = query.order_by(SESSIONS.c.created_at.desc()).limit(limit)
         return [snapshot(Session, row) for row in self._connection.execute(query)]
 
     def count_by_state(self) -> Sequence[tuple[State, str | None, int]]:
-        """(state, provider, sessions) of all that are not deleted: what lives is counted, the rest was, as it came."""
+        """Return (state, provider, sessions) of all that are not deleted: what lives is counted, the rest was, as it
+        came."""
         lives = select(SESSIONS.c.state, SESSIONS.c.provider, func.count()).where(
             SESSIONS.c.deleted_at.is_(None), SESSIONS.c.state.in_(LIVE)
         )
@@ -293,7 +294,7 @@ class Sessions:
         return [(State(state), provider or None, int(n)) for state, provider, n in found]
 
     def oldest_due(self) -> dict[Step, datetime]:
-        """The earliest time of each step that a session waits for."""
+        """Return the earliest time of each step that a session waits for."""
         query = select(SESSIONS.c.next_step, func.min(SESSIONS.c.next_step_at)).where(
             SESSIONS.c.next_step.is_not(None)
         )
@@ -345,13 +346,14 @@ def _newest(state: State, account_id: str | None, limit: int) -> Select[tuple[st
 
 
 def _at_rest(account_id: str) -> ColumnElement[int]:
-    """How many sessions of the account wait for nothing, as the database has counted them."""
+    """Return how many sessions of the account wait for nothing, as the database has counted them."""
     total = func.coalesce(func.sum(_COUNTS.c.n), 0)
     return select(total).where(_COUNTS.c.account_id == account_id).scalar_subquery()
 
 
 def _active(account_id: str) -> tuple[ColumnElement[int], ColumnElement[int]]:
-    """How many sessions of the account start or run, and how many nodes they have, as the database has counted them."""
+    """Return how many sessions of the account start or run, and how many nodes they have, as the database has counted
+    them."""
     mine = _GROUPS.c.account_id == account_id
     each = (func.sum(_GROUPS.c.sessions), func.sum(_GROUPS.c.sessions * _GROUPS.c.nodes))
     sessions, nodes = (select(func.coalesce(total, 0)).where(mine).scalar_subquery() for total in each)

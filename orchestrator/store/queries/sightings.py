@@ -28,7 +28,7 @@ class Sightings:
     def unended(
         self, provider: str, credential: str | None, fingerprint: str | None, now: datetime
     ) -> Sequence[KnownPlacement]:
-        """Every placement there that has not ended, with its session's last proof of life. Covered by a list
+        """Return every placement there that has not ended, with its session's last proof of life. Covered by a list
         under this key are those that were opened with it, by reference and by secret."""
         query = (
             select(PLACEMENTS, SESSIONS.c.last_alive_at)
@@ -45,7 +45,7 @@ class Sightings:
     def ended_like(
         self, provider: str, handles: Collection[str], names: Collection[str], now: datetime
     ) -> Sequence[KnownPlacement]:
-        """Ended placements there that had one of these handles, or bore one of these names; the latest first."""
+        """Return ended placements there that had one of these handles, or bore one of these names; the latest first."""
         found: list[KnownPlacement] = []
         wanted = sorted({*handles, *names})
         for some in (wanted[n : n + _AT_ONCE] for n in range(0, len(wanted), _AT_ONCE)):
@@ -61,8 +61,8 @@ class Sightings:
     def serving_under(
         self, others: Collection[str], provider: str, handles: Collection[str], names: Collection[str]
     ) -> set[str]:
-        """Those of these handles and names that placements of other providers' rows bear and that have not ended:
-        names of whichever provider, handles of any but `others`, whose handles are of another kind."""
+        """Return those of these handles and names that live placements of other providers bear: names of any provider,
+        handles of any but `others`, which have handles of another kind."""
         found: set[str] = set()
         live = UNENDED
         kin = and_(live, PLACEMENTS.c.provider.not_in([provider, *others]))
@@ -76,14 +76,14 @@ class Sightings:
         return found
 
     def of_key(self, provider: str, credential: str | None) -> Sequence[Sighting]:
-        """What the last list under this key left open."""
+        """Return what the last list under this key left open."""
         query = select(SIGHTINGS).where(
             SIGHTINGS.c.provider == provider, SIGHTINGS.c.credential == (credential or "")
         )
         return [snapshot(Sighting, row) for row in self._connection.execute(query)]
 
     def missing_elsewhere(self, provider: str, credential: str | None) -> int:
-        """How many of ours the last lists under the other keys of this provider missed."""
+        """Return how many of ours the last lists under the other keys of this provider missed."""
         query = select(func.count()).select_from(SIGHTINGS)
         query = query.where(SIGHTINGS.c.provider == provider, SIGHTINGS.c.missing)
         query = query.where(SIGHTINGS.c.credential != (credential or ""))

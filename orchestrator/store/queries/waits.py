@@ -1,4 +1,4 @@
-"""Named queries over waits: what was told to wait, a model under a key, a key, or a provider without keys."""
+"""Named queries over waits after a rate limit: of a model under a key, a key, or a provider without keys."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ class Waits:
         self._connection = connection
 
     def hold(self, provider: str, until: datetime) -> None:
-        """The provider, which has no credentials, said to wait; a longer wait that stands already stays."""
+        """Note the rate limit of a provider without credentials; a longer one stays."""
         dialect = postgresql if self._connection.dialect.name == "postgresql" else sqlite
         statement = dialect.insert(WAITS).values(provider=provider, until=until)
         longer = statement.excluded.until > WAITS.c.until
@@ -43,7 +43,7 @@ class Waits:
         )
 
     def hold_model(self, provider: str, ref: str | None, model_id: str, until: datetime) -> None:
-        """The provider said to wait with this model under this key; a longer wait that stands already stays."""
+        """Note the rate limit on this model under this key; a longer one stays."""
         dialect = postgresql if self._connection.dialect.name == "postgresql" else sqlite
         key = {"provider": provider, "credential": ref or "", "model_id": model_id}
         statement = dialect.insert(MODEL_WAITS).values(**key, until=until)
@@ -57,12 +57,12 @@ class Waits:
         self._connection.execute(delete(MODEL_WAITS).where(MODEL_WAITS.c.until < before))
 
     def holding(self, now: datetime) -> Mapping[str, datetime]:
-        """The providers that are to be left alone now, with every model, and until when."""
+        """Return the providers that are to be left alone now, with every model, and until when."""
         query = select(WAITS.c.provider, WAITS.c.until).where(WAITS.c.until > now)
         return {row.provider: row.until for row in self._connection.execute(query)}
 
     def holding_keyless(self, model_id: str, now: datetime) -> Mapping[str, datetime]:
-        """The providers that are to be left alone now with this model, where no key is used, and until when."""
+        """Return the providers that are to be left alone now with this model, where no key is used, and until when."""
         alone = MODEL_WAITS.c.credential == "", MODEL_WAITS.c.model_id == model_id, MODEL_WAITS.c.until > now
         whole = select(WAITS.c.provider, WAITS.c.until).where(WAITS.c.until > now)
         query = whole.union_all(select(MODEL_WAITS.c.provider, MODEL_WAITS.c.until).where(*alone))
@@ -70,7 +70,7 @@ class Waits:
         return {row.provider: row.until for row in rows}
 
     def of_models(self, now: datetime, provider: str | None = None) -> Sequence[ModelWait]:
-        """The models that are to be left alone now, at one provider or at all, and under which key."""
+        """Return the models that are to be left alone now, at one provider or at all, and under which key."""
         query = select(MODEL_WAITS).where(MODEL_WAITS.c.until > now)
         if provider is not None:
             query = query.where(MODEL_WAITS.c.provider == provider)
@@ -95,8 +95,8 @@ def may_be_asked(
     row: ColumnElement[str],
     spread_seconds: float,
 ) -> ColumnElement[bool]:
-    """For claims: nobody said to wait, with this model, under this key, or without one. Conditions each of which a
-    database can plan for.
+    """For claims: no rate limit is in force for this model, under this key, or without one. Conditions each of which
+    a database can plan for.
 
     What waited together goes again one after another, within `spread_seconds` of the end of the wait: each `row` at
     a moment of its own, by its id. Else the first second after a Retry-After would bring the next one."""
@@ -115,7 +115,7 @@ def may_be_asked(
 
 
 def may_be_used(model_id: str, now: datetime) -> ColumnElement[bool]:
-    """For a new placement of this model: its credential was not told to wait, and not with this model."""
+    """For a new placement of this model: its credential is not in cooldown, as a whole or with this model."""
     with_this = MODEL_WAITS.c.model_id == model_id, MODEL_WAITS.c.until > now
     waits = exists().where(
         MODEL_WAITS.c.provider == CREDENTIALS.c.provider,
@@ -126,7 +126,8 @@ def may_be_used(model_id: str, now: datetime) -> ColumnElement[bool]:
 
 
 def moment_of(row: ColumnElement[str], now: datetime, spread_seconds: float) -> ColumnElement[datetime]:
-    """The latest end of a wait that is over for this row: ids are random, so that their last digit draws lots."""
+    """Return the latest end of a wait that is over for this row: ids are random, so that their last digit draws
+    lots."""
     step = timedelta(seconds=spread_seconds) / len(_DIGITS)
     moments = {
         digit: literal(now - n * step, CREDENTIALS.c.cool_until.type) for n, digit in enumerate(_DIGITS)

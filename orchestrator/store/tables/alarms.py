@@ -10,7 +10,7 @@ from orchestrator.store.tables.base import Row
 
 
 class WaitRow(Row, table=True):
-    """A provider without credentials that said to wait, with every model; credentials are told so one by one."""
+    """A rate limit on a provider without credentials, for every model; a credential has its own."""
 
     __tablename__ = "waits"
 
@@ -19,7 +19,7 @@ class WaitRow(Row, table=True):
 
 
 class ModelWaitRow(Row, table=True):
-    """A model under a credential ("": without one) that was told to wait there; it goes on with others."""
+    """A rate limit on a model under a credential ("": without one); other credentials may serve it."""
 
     __tablename__ = "model_waits"
 

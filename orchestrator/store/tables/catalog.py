@@ -58,7 +58,7 @@ class CredentialRow(Row, table=True):
 
 
 class InstallationRow(Row, table=True):
-    """The id of the installation whose database this is, in the one row."""
+    """The id of the installation that owns this database, in the one row."""
 
     __tablename__ = "installation"
 
@@ -67,7 +67,7 @@ class InstallationRow(Row, table=True):
 
 
 class BrakeRow(Row, table=True):
-    """A provider or credential whose deaths are frozen, or were until lately."""
+    """A provider or credential with frozen deaths, now or until lately."""
 
     __tablename__ = "brakes"
 
@@ -82,7 +82,7 @@ class BrakeRow(Row, table=True):
 
 
 class MeterRow(Row, table=True):
-    """What a provider's pings cost, and the balance that it told."""
+    """What a provider's pings cost, and the balance that it reported."""
 
     __tablename__ = "meters"
 

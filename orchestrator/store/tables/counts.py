@@ -43,7 +43,7 @@ def _on_sqlite(name: str, when: str, row: str, sign: str) -> tuple[str, str]:
     )
 
 
-#: (dialect, statement). Where SQLite makes the table `sessions` anew (batch mode), they must be made again too.
+#: (dialect, statement). Where SQLite rebuilds the table `sessions` (batch mode), they must be made again too.
 COUNTING = (
     _on_sqlite("sessions_come", "INSERT", "NEW", ""),
     _on_sqlite("sessions_go", "DELETE", "OLD", "-"),

@@ -45,7 +45,7 @@ def _group(row: str) -> str:
 
 
 def _since(row: str, dialect: str) -> str:
-    """The whole second in which it began to run."""
+    """Return the whole second in which it began to run."""
     if dialect == "sqlite":
         return f"coalesce(CAST(strftime('%s', substr({row}.running_since, 1, 19)) AS INTEGER), 0)"
     return f"coalesce(floor(extract(epoch FROM {row}.running_since))::bigint, 0)"
@@ -104,7 +104,7 @@ def _all(row: str) -> str:
     return ", ".join(f"{row}.{name}" for name in _WATCHED)
 
 
-#: (dialect, statement). Where SQLite makes the table `sessions` anew (batch mode), they must be made again too.
+#: (dialect, statement). Where SQLite rebuilds the table `sessions` (batch mode), they must be made again too.
 GROUPING = (
     _on_sqlite("sessions_join_groups", "INSERT", "NEW"),
     _on_sqlite("sessions_leave_groups", "DELETE", "OLD"),

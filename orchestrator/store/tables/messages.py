@@ -45,7 +45,7 @@ class ParkedRow(Row, table=True):
 
 
 class OutboxRow(Row, table=True):
-    """One event, written in the transaction of the change it tells of."""
+    """One event, written in the transaction of the change it reports."""
 
     __tablename__ = "outbox"
     __table_args__ = (
