@@ -113,8 +113,8 @@ def timetable(scheduler: Scheduler, wall: Callable[[], float] = time.time) -> St
 
 
 def _is_worth_a_line(record: logging.LogRecord) -> bool:
-    """A wake-up that is still being sent makes the next one superfluous, and a busy machine is slow for a second
-    now and then; a send that hangs for good is told by `stuck`, a broker that is down by `tick`."""
+    """Return False for a skipped wake-up: while one is being sent the next is superfluous, and a busy machine may be
+    slow for a second. `stuck` reports a send that hangs for good, `tick` a broker that is down."""
     return _SKIPPED not in record.getMessage()
 
 

@@ -150,7 +150,7 @@ def _client(configuration: Configuration, secrets: SecretStore) -> HttpClient:
 
 
 def _listen(database: Database, wake: Callable[[frozenset[Step]], None]) -> None:
-    """Each commit wakes whom it made due; what the database runs again is counted."""
+    """Wake the steps that each commit makes due, and count what the database runs again."""
     database.on_commit = wake
     database.on_retry = lambda cause: metrics.STORE_RETRIES.labels(cause).inc()
     database.on_giving_up = lambda cause: metrics.STORE_GIVEN_UP.labels(cause).inc()
@@ -165,7 +165,7 @@ def _hosts(configuration: Configuration) -> list[str]:
 
 
 def build_driver(provider: ProviderConfiguration, http: HttpClient, reach: Reach = PUBLIC) -> Driver:
-    """One configured upstream platform. One whose endpoints come from jobs asks them only within `reach`."""
+    """Build the driver of one configured platform. Endpoints that come from jobs are asked only within `reach`."""
     options = {
         "base_url": provider.base_url,
         "open_timeout_seconds": provider.policy.open_timeout_seconds,

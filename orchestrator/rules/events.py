@@ -13,7 +13,7 @@ PREFIX = "orchestrator"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Event:
-    """What happened to whom. `subject` is the id of the session, account or provider."""
+    """What happened. `subject` is the id of the session, account or provider."""
 
     type: str
     subject: str
@@ -128,11 +128,11 @@ def _end_of_run(before: Session, after: Session) -> dict[str, Any]:
     if before.running_since is None or after.running_since is not None:
         return {}
     ran = timedelta(microseconds=after.ran_microseconds - before.ran_microseconds)
-    told: dict[str, Any] = {"paid_until": rfc3339(before.running_since + ran)}
+    data: dict[str, Any] = {"paid_until": rfc3339(before.running_since + ran)}
     if before.held_since is not None:
-        told["held_since"] = rfc3339(before.held_since)
-        told["last_alive_at"] = rfc3339(before.last_alive_at)
-    return told
+        data["held_since"] = rfc3339(before.held_since)
+        data["last_alive_at"] = rfc3339(before.last_alive_at)
+    return data
 
 
 def _orphan_events(before: Placement | None, after: Placement) -> Iterator[Event]:
@@ -161,7 +161,7 @@ def _placement_event(kind: str, subject: str, placement: Placement) -> Event:
 
 
 def ownership_lost(placement: Placement, foreign: str) -> Event:
-    """Its exclusive key has a session that is not ours: somebody shares the key."""
+    """Return the event for a foreign session under an exclusive key: the key is shared."""
     data = {
         "provider": placement.provider,
         "credential": placement.credential,

@@ -65,11 +65,11 @@ class Process:
 
     @property
     def leaving(self) -> bool:
-        """Was it told to leave? Then it begins nothing more."""
+        """Return whether it is stopping: it begins nothing more."""
         return self._leaving
 
     def prepare(self) -> None:
-        """Build what is built with the first task, now. Raises what that raises."""
+        """Build now what the first task would build. Raises what that raises."""
         self._ready()
 
     def prove_writes(self) -> None:

@@ -13,7 +13,7 @@ from orchestrator.client.options import NOOP
 from orchestrator.client.outcomes import refused, succeeded
 from orchestrator.client.requests import JOBS
 from orchestrator.flows.engine.crowd import LOOK_AGAIN, AccountBusy
-from orchestrator.flows.engine.failures import log_failure as told
+from orchestrator.flows.engine.failures import log_failure
 from orchestrator.flows.engine.services import Services
 from orchestrator.flows.jobs.perform import failed_at_every_try, give_up, perform
 from orchestrator.rules.installation.messages import RETRY_AFTER
@@ -60,8 +60,8 @@ def _nothing(*args: object, **kwargs: object) -> dict[str, Any]:
 
 
 class Results:
-    """Where outcomes are put for who waits. One that cannot be put there is no failure of its job, which is done:
-    Celery would say so, and who believed it would do it again. Who hears nothing asks again, and is told.
+    """Store outcomes for the callers that wait. An outcome that cannot be stored does not fail its job, which is done:
+    Celery would report a failure, and the caller would repeat the job. A caller without an answer asks again.
 
     The last answer counts: Celery itself would keep the first one, which may be that of another job under the same
     task id."""
@@ -99,15 +99,15 @@ def _job(name: str, services: Callable[[], Services]) -> Any:
             _again(self, error)
         except AccountBusy as error:  # this thread does the jobs of others meanwhile
             _again(self, error, after=_longer_than_last(self))
-        except Exception as error:  # noqa: BLE001  (it is told, tried again, and has an outcome in the end)
+        except Exception as error:  # noqa: BLE001  (it is logged, retried, and has an outcome in the end)
             return _defect(self, ready, name, error)
 
     return run
 
 
 def _ready(task: "Task[..., Any]", services: Callable[[], Services]) -> Services:
-    """What this process holds. Where it cannot be built, by a configuration that is being written or a database that
-    is down, that is no failure of the job."""
+    """Return what this process holds. A configuration that is being written, or a database that is down, is no failure
+    of the job."""
     try:
         return services()
     except Exception as error:  # noqa: BLE001  (the job waits, whatever it is)
@@ -123,7 +123,7 @@ def _defect(task: "Task[..., Any]", services: Services, name: str, error: Except
     if failures < TRIES_OF_A_DEFECT:
         log.warning("job %s failed, try %d of %d: %s", task_id, failures, TRIES_OF_A_DEFECT, _kind(error))
         _again(task, error, failures=failures)
-    told(log, error, f"job {task_id} ({name}) failed at every try; its outcome says so")
+    log_failure(log, error, f"job {task_id} ({name}) failed at every try; its outcome says so")
     try:
         return give_up(services, task_id, name, _kind(error))
     except StoreOutage as down:  # then the outcome waits for its turn
@@ -131,7 +131,7 @@ def _defect(task: "Task[..., Any]", services: Services, name: str, error: Except
     except (
         StoreError
     ) as refused:  # the database cannot hold what the job brings: its outcome is not kept either
-        told(log, refused, f"the outcome of job {task_id} ({name}) cannot be kept")
+        log_failure(log, refused, f"the outcome of job {task_id} ({name}) cannot be kept")
         return failed_at_every_try(_kind(error))
 
 
@@ -160,7 +160,7 @@ def _again(
     task: "Task[..., Any]", error: Exception, *, failures: int | None = None, after: float = RETRY_SECONDS
 ) -> NoReturn:
     """Send it once more; the worker that takes it waits first. Celery's own countdown would become an eta, which a
-    worker whose clock is behind holds for hours. `failures`: how often the job itself has failed; none: as before.
+    worker with a slow clock holds for hours. `failures`: how often the job itself has failed; None: as before.
 
     The error may carry the statement's parameters: only its kind leaves the process."""
     headers: Any = {FAILURES: _failures(task) if failures is None else failures, RETRY_AFTER: after}

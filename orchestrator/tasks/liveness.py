@@ -141,7 +141,7 @@ class Heartbeat:
     def _guarded(self) -> None:
         try:
             self.beat()
-        except Exception as error:  # noqa: BLE001  (whoever works here logs the outage)
+        except Exception as error:  # noqa: BLE001  (the work of this process logs the outage)
             log.debug("this process cannot report: %s", type(error).__name__)
 
     def _report(self, tx: Transaction) -> None:

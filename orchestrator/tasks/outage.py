@@ -26,7 +26,7 @@ class Outage:
         self._failed = 0
 
     def told(self, error: Exception) -> None:
-        """A tick has failed. `error`: what the outage is, in a sentence."""
+        """Note that a tick has failed. `error`: the outage, in a sentence."""
         said = str(error)
         with self._lock:
             now = self._clock()

@@ -23,18 +23,18 @@ LOOK_EVERY = 3.0
 JITTER = 0.1
 #: Runs that may follow each other at once; from then on there is a short pause between two. Seconds.
 AT_ONCE, BREATH = 20, 0.05
-#: Seconds to wait after a run that failed, whoever rings.
+#: Seconds to wait after a run that failed, even if the bell rings.
 AFTER_A_FAILURE = 1.0
 
 
 class Bell:
-    """Rings that nobody has heard yet are one."""
+    """A wake-up signal; rings before the next run count as one."""
 
     def __init__(self) -> None:
         self._rung = threading.Event()
 
     def ring(self) -> None:
-        """Returns at once."""
+        """Ring, without waiting."""
         self._rung.set()
 
     def wait(self, seconds: float) -> bool:

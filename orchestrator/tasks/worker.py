@@ -1,4 +1,4 @@
-"""Celery's worker, told by nobody but us when to stop, and with a pool of threads that ends within a bound."""
+"""Celery's worker, stopped by our drain only, and with a pool of threads that ends within a bound."""
 
 import logging
 import sys

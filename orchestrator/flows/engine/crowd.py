@@ -14,11 +14,11 @@ OF_ANSWERS, OF_JOBS = (1, 2), (1, 6)
 #: always remain. A job that goes back to the broker instead costs as much as the work itself (200 creates of one
 #: account took three times as long).
 LINES_OF_JOBS = (16, 18)
-#: Seconds after which a job leaves its line: it is told to come again, and so a process that ends is not held up.
+#: Seconds after which a job leaves its line and is retried later, so that it does not hold up a process that ends.
 TURN_WITHIN = 5.0
 #: Stops of one account in one transaction: its jobs, and the stops of other accounts, wait that long at most.
 STOPS_AT_ONCE = 100
-#: Seconds until what could not wait is tried again.
+#: Seconds until work that could not wait is retried.
 LOOK_AGAIN = 0.5
 
 
@@ -31,7 +31,7 @@ class StopsFirst(Exception):
 
 
 class AccountBusy(Exception):
-    """Somebody holds this account, and enough threads wait for it: nothing was done, and it is to be done later."""
+    """The account is locked, and enough threads wait for it: nothing was done; retry later."""
 
     def __init__(self, account_id: str) -> None:
         super().__init__(f"account {account_id} is held by others, and enough threads wait for it")

@@ -31,7 +31,7 @@ class EventLoop:
         return asyncio.run_coroutine_threadsafe(coroutine, self._running()).result()
 
     def stream(self, coroutines: Sequence[Coroutine[Any, Any, T]]) -> Iterator[list[T]]:
-        """Run all at once; yield results in chunks as they finish, so that a slow one delays nobody.
+        """Run all at once; yield results in chunks as they finish, so that a slow one does not delay others.
 
         The coroutines handle their own errors; one that raises all the same, or is cancelled, ends the stream
         with that error, once the results of all others were handed over."""
@@ -107,8 +107,8 @@ class EventLoop:
             return self._loop
 
     def _begun(self) -> asyncio.AbstractEventLoop:
-        """A loop whose thread runs. Where this machine has no thread left, it is lost as it begins: what a loop without
-        a thread is given holds its slots for ever."""
+        """Return a loop with its thread running. Where this machine has no thread left, give the loop up: work given to
+        a loop without a thread would hold its slots for ever."""
         loop = asyncio.new_event_loop()
         try:
             threading.Thread(target=self._run, args=(loop,), name="loop", daemon=True).start()

@@ -1,5 +1,5 @@
-"""Pings of sessions whose last one was not answered hold at most half of a provider's slots: those that hang hold one
-for as long as the ping's timeout, and must not keep the others from their interval."""
+"""Bound the pings of sessions with an unanswered last ping to half of a provider's slots: those that hang hold a slot
+for the ping's whole timeout, and must not delay the pings of others."""
 
 import threading
 from collections import Counter

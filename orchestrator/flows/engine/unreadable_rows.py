@@ -1,4 +1,4 @@
-"""A row that cannot be read, written by another release or by a hand, keeps nobody else from being claimed."""
+"""Keep a row that cannot be read, written by another release or by hand, from blocking the claims of others."""
 
 import logging
 from collections.abc import Callable, Sequence

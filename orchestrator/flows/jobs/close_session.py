@@ -1,4 +1,4 @@
-"""Close a session: the stop is decided here, the closing at the provider is somebody else's step."""
+"""Close a session: decide its stop here; the close at the provider is a step of its own."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -63,16 +63,16 @@ def _check_within(session: Session, request: ExtendSession, declared: int | None
         ("max_duration_seconds", "the provider's declared end", declared),
         ("max_interactions", "the model", session.model_max_interactions),
     )
-    for name, whose, limit in limits:
+    for name, owner, limit in limits:
         wanted = getattr(request, name)
         if wanted is not None and limit is not None and wanted > limit:
-            message = f"{name}: {wanted} is beyond {whose}, which allows {limit}"
+            message = f"{name}: {wanted} is beyond {owner}, which allows {limit}"
             raise Refusal(ErrorCode.LIMIT_EXCEEDED, message, field=name, limit=limit)
 
 
 def _until_declared_end(session: Session, policy: Policy, now: datetime) -> int | None:
-    """The longest total that the present placement can serve, in seconds; None where its provider declared no end. One
-    that starts may need all of its time to start."""
+    """Return the longest total that the present placement can serve, in seconds; None without a declared end. One that
+    starts may need all of its time to start."""
     if session.declared_end_at is None:
         return None
     starts_by = (session.starting_at or now) + timedelta(seconds=policy.start_timeout_seconds)

@@ -140,11 +140,11 @@ class _Job:
 
 
 def _known(tx: Transaction, task_id: str, name: str, fingerprint: str | None = None) -> dict[str, Any]:
-    """The outcome of the job that came first under this task id, or a conflict where this is another one."""
+    """Return the outcome of the first job under this task id, or a conflict where this is another one."""
     first = tx.inbox.known(task_id)
     assert first is not None
     if not first.is_another(name, fingerprint):
-        assert first.outcome is not None  # else somebody goes on with it
+        assert first.outcome is not None  # without an outcome the job is still under way
         return dict(first.outcome)
     what = f"the job {first.name}" if first.name != name else "the same job with other arguments"
     message = f"this task id was used before, for {what}: send each job under a task id of its own"

@@ -1,4 +1,4 @@
-"""Record interactions that whoever carries the traffic reports, in batches. A repeated batch counts once.
+"""Record interactions, reported in batches by the carrier of the traffic. A repeated batch counts once.
 
 Each account is a transaction of its own (`flows/jobs/perform.py`), so that no account waits for another."""
 
@@ -89,7 +89,7 @@ class _Recorder:
         if session is None or session.deleted_at is not None:
             self.rejected.append(_unknown(index, item))
         elif session.state in {State.CREATED, State.QUEUED, State.FAILED}:
-            message = f"session {session.id} is {session.state.value}: it never served anybody"
+            message = f"session {session.id} is {session.state.value}: it has never served traffic"
             self.rejected.append(_rejected(index, item, ErrorCode.INVALID_STATE, message))
         else:
             work = self._work

@@ -65,8 +65,8 @@ def after_pings(services: Services, said: Collection[tuple[Spot, Sign]], now: da
 
 
 def review(services: Services) -> int:
-    """End the brakes whose cause or time is over, and forget those whose sessions have been judged, each in a
-    transaction of its own; return how many."""
+    """End the brakes that have lost their cause or run out of time, and delete those with all sessions judged, each in
+    a transaction of its own; return how many."""
     with services.database.reading() as tx:
         found = tx.brakes.all()
 
@@ -118,8 +118,8 @@ def _engage_where_at_fault(services: Services, provider: str, credential: str | 
 def _why(
     services: Services, tx: Transaction, provider: str, credential: str | None, now: datetime
 ) -> str | None:
-    """Why the provider, or its key, is at fault; None where it is not, or where a hold has expired and nobody there
-    has answered since."""
+    """Return why the provider, or its key, is at fault; None where it is not, or where a hold has expired and no
+    session there has answered since."""
     policy, card = services.policy(provider), services.card(provider)
     judged = rule.judged_since(tx.brakes.at(provider, credential), now)
     if judged is not None and not tx.brakes.has_answered(provider, credential, judged):
@@ -172,7 +172,7 @@ def _end_if_over(services: Services, tx: Transaction, brake: Brake, now: datetim
 
 
 def _lift(tx: Transaction, brake: Brake, why: str, now: datetime) -> bool:
-    """Every streak there begins anew; how long a session has given no proof of life does not."""
+    """Lift the brake. Every streak there restarts; the time without a proof of life does not."""
     if not tx.brakes.forget(brake):
         return False
     tx.brakes.begin_anew(brake)

@@ -1,4 +1,4 @@
-"""Keys that a provider refuses, and keys that it told to wait: no new placement there; closes go on."""
+"""Keys that a provider refuses, and keys that it rate-limits: no new placement there; closes go on."""
 
 import asyncio
 import logging
@@ -33,8 +33,8 @@ def pause_refused(
     *,
     since: datetime | None = None,
 ) -> None:
-    """The provider refuses this placement's key: pause it. A shared one under which others live only for this model;
-    where the same model lives under it too, it is the one session that is refused, and nobody is paused.
+    """Pause this placement's key, which the provider refuses. A shared key with other live sessions is paused for this
+    model only; with live sessions of the same model it is not paused: only this session is refused.
 
     `since`: the first refusal; None: this one."""
     provider, ref = placement.provider, placement.credential
@@ -80,8 +80,8 @@ def note_rate_limit(
 
 
 def retry_paused(services: Services) -> Tally:
-    """Try every paused key again; one that works takes placements again. Models paused under a key that works
-    are tried by whoever comes next."""
+    """Retry every paused key; one that works takes placements again. Models paused under a working key are retried by
+    the next session in need."""
     services.database.transact(alarms.let_retry)
     due = services.database.transact(lambda tx: _due(services, tx))
     freed = 0
@@ -117,7 +117,7 @@ def _works(services: Services, credential: Credential) -> bool:
                 await driver.check(secret)
         except (ProviderError, TimeoutError):
             return False
-        except Exception:  # an answer that nobody foresaw at one provider keeps no other's key paused
+        except Exception:  # an unexpected answer of one provider keeps no other's key paused
             log.exception("the key %s at %s cannot be tried", credential.ref, credential.provider)
             return False
         return True

@@ -1,4 +1,4 @@
-"""May this account use this model: which models can be lent out at all, and to whom."""
+"""Which models can be lent out at all, and which accounts may use them."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -54,7 +54,7 @@ def _of_size_and_stage(model: Model) -> Iterator[str]:
 def _of_its_source(model: Model, account_id: str, required_tags: Sequence[str]) -> Iterator[str]:
     match model.source:
         case ModelSource.CATALOG:
-            return  # everybody's
+            return  # open to every account
         case ModelSource.PRIVATE:
             yield from _of_privacy(model, account_id, required_tags)
         case unknown:

@@ -18,7 +18,7 @@ class Choice:
 
     provider: str
     avoiding: frozenset[str | None] = frozenset()
-    """Its credentials that a brake holds, or under which the session fared ill."""
+    """Its credentials that a brake holds, or under which the session failed before."""
 
 
 def choices(
@@ -28,10 +28,10 @@ def choices(
     *,
     beside_brakes: bool = False,
 ) -> list[Choice]:
-    """Where a new placement goes, best first: what a brake holds is at fault, and comes last.
+    """Return where a new placement may go, best first: what a brake holds is at fault, and comes last.
 
-    Within that, first where the session has not been, then other keys where it fared ill, then the same ones.
-    All come, but for `beside_brakes`: whoever has no other provider is served there as soon as it is well again."""
+    Within that: providers where the session has not failed, then other keys where it has, then the same keys. All are
+    returned, unless `beside_brakes`: a session without another provider is served there once it has recovered."""
     held = {brake.provider for brake in brakes}
     braked = {brake.provider for brake in brakes if brake.credential is None}
     well = [

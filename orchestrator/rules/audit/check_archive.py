@@ -17,7 +17,7 @@ class ArchivedFacts:
 
 
 def judge_archived(facts: ArchivedFacts) -> Iterator[Violation]:
-    """What is wrong with one archived session; one whose record was deleted has nothing to compare."""
+    """Yield what is wrong with one archived session. Without a digest, its record was deleted: nothing to compare."""
     tombstone = facts.tombstone
     if tombstone.digest is None:
         return

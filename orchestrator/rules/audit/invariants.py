@@ -48,12 +48,12 @@ MEANING: Mapping[Invariant, str] = MappingProxyType(
         Invariant.STEPS: "every live row has a next step within the wait limit of its kind, and the stop of its rules",
         Invariant.OVERDUE: "no step is overdue for long",
         Invariant.LEASES: "no lease is older than its time, longer than any, or on a row at rest",
-        Invariant.TRANSITIONS: "every state that an event tells of follows from the one before; the last is the row's",
+        Invariant.TRANSITIONS: "every state that an event reports follows from the one before; the last is the row's",
         Invariant.SERVING: "a session has at most one placement that is not closing",
         Invariant.CREDENTIALS: "an exclusive credential carries at most one unclosed placement",
         Invariant.LEAKS: "a session that is over has no placement that goes on",
         Invariant.PROOFS: "every closed placement has its proof",
-        Invariant.FORCED: "every close that was forced says by whom and why",
+        Invariant.FORCED: "every close that was forced has a name and a reason",
         Invariant.DELETED: "only what is over, or never began, is deleted",
         Invariant.QUOTA: "nothing was admitted over the quota of its time, our cleanup debt apart",
         Invariant.BALANCE: "a balance is what its ledger adds up to, and not below the overdraft of its last charge",
@@ -85,7 +85,7 @@ class Thresholds:
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """One violation: which check, of whom, and what is wrong."""
+    """One violation: which check, which subject, and what is wrong."""
 
     check: Invariant
     subject: str
@@ -99,7 +99,7 @@ class Violation:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StateEvent:
-    """What one event tells of a session's state."""
+    """What one event reports of a session's state."""
 
     seq: int
     kind: str
@@ -205,7 +205,7 @@ class AuditContext:
     wait_limits: Callable[[str | None], WaitLimits]
     """At each provider; None: for rows of none."""
     events_since: datetime | None
-    """Older events have been pruned: whoever was created later has all of its own. None: so has everybody."""
+    """Older events have been pruned: a session created later has all of its own. None: every session has."""
 
 
 def turned(

@@ -35,8 +35,8 @@ def _over_what_is_allowed_now(facts: AccountFacts) -> Iterator[tuple[str, int, s
 
 
 def _allowed_to_the_newest(admissions: Sequence[Admission], name: str) -> int | None:
-    """All that is held was there when the newest came, and it was counted with it. None: nothing bound it, or nobody
-    knows. Of several at one instant, the one that was allowed most."""
+    """Return the limit under which the newest was admitted: all that is held was counted with it. None: unlimited, or
+    not known. Of several at one instant, the highest."""
     of_all = name == "max_sessions"
     came = [(at, one.under) for one in admissions if (at := one.created_at if of_all else one.admitted_at)]
     newest = max((at for at, _ in came), default=None)

@@ -11,7 +11,7 @@ from orchestrator.rules.values import Policy
 
 #: An open or a resolve that was not sent is tried again after so long at most. Seconds.
 RETRY_LAST = 60.0
-#: A ping that is due waits for so many intervals, where others of its model or key were told to wait.
+#: A due ping waits for at most this many intervals while its model or key is rate-limited.
 HELD_INTERVALS = 2
 
 
@@ -26,10 +26,10 @@ class WaitLimits:
 def wait_limits(policy: Policy, leases: Mapping[Step, float], resolve_after_seconds: float) -> WaitLimits:
     """`leases`: how long a claim of each stands, in seconds. An open that was claimed is a resolve from then on."""
     interval, retry = policy.ping_interval_seconds, policy.close_retry_max_seconds
-    told = RETRY_AFTER_INTERVALS * interval
+    retry_after = RETRY_AFTER_INTERVALS * interval
     waits = {
-        Step.PING: max(told, SLOWDOWN * interval),
-        Step.RESOLVE: max(resolve_after_seconds, told, retry, RETRY_LAST),
+        Step.PING: max(retry_after, SLOWDOWN * interval),
+        Step.RESOLVE: max(resolve_after_seconds, retry_after, retry, RETRY_LAST),
         Step.CLOSE: retry * (1 + JITTER),
     }
     return WaitLimits(policy, {step: timedelta(seconds=waits[step] + leases[step]) for step in waits})
@@ -54,5 +54,5 @@ def spread(policy: Policy) -> float:
 
 
 def held_at_most(policy: Policy) -> float:
-    """Seconds for which what others were told keeps a session's ping waiting; what it was told itself may be longer."""
+    """Seconds for which the Retry-After of others delays a session's ping; its own Retry-After may be longer."""
     return policy.ping_interval_seconds * HELD_INTERVALS

@@ -14,7 +14,7 @@ POST_EVERY = timedelta(hours=1)
 
 
 def with_funds(account: Account, end: FundsEnd | None, now: datetime, *, runs: bool) -> Account:
-    """The account with the end of its funds worked out anew; `runs`: whether any session does."""
+    """Return the account with the end of its funds set; `runs`: whether any session does."""
     return replace(
         account,
         funds_end_at=end.at if end else None,
@@ -24,14 +24,14 @@ def with_funds(account: Account, end: FundsEnd | None, now: datetime, *, runs: b
 
 
 def lasting(account: Account, until: datetime | None, now: datetime, *, runs: bool) -> Account:
-    """The account whose funds last beyond `until`, nobody knows yet by how little; None: for ever."""
+    """Return the account with funds that last beyond `until`, perhaps only just; None: for ever."""
     known = with_funds(account, None, now, runs=runs)
     return replace(known, funds_end_at=until)
 
 
 def is_far(until: datetime | None, policy: Policy, now: datetime) -> bool:
-    """Whether funds that last until then, and perhaps a little longer, need not be known better: nobody stops and
-    nobody is warned yet. None: for ever."""
+    """Return whether this lower bound of the funds' end is enough: no stop and no warning comes before it. None: for
+    ever."""
     return until is None or until - now > _first_warning(policy)
 
 
@@ -73,8 +73,8 @@ def plan_account(account: Account, policy: Policy, now: datetime, *, moving: boo
 def _with_warning(
     account: Account, policy: Policy, now: datetime, *, moving: bool
 ) -> tuple[Account, datetime | None]:
-    """Once for each threshold of a shortage; a shortage is over when the funds last beyond the first, and not
-    because somebody who moves burns nothing for a moment."""
+    """Warn once for each threshold of a shortage. A shortage ends when the funds last beyond the first threshold, and
+    not because a session that moves costs nothing for a moment."""
     end, thresholds = account.funds_end_at, policy.warn_before_stop_seconds
     first = _first_warning(policy)
     if end is None or not thresholds or end - now > first:

@@ -77,7 +77,7 @@ class Group:
         return (Fraction(ran, self.block) + self.sessions) * self.of_block + self.rounding
 
     def spent_by(self, at: datetime) -> Fraction:
-        """The same for any instant: nobody has cost less later."""
+        """The same for any instant: costs never fall."""
         return self.spent_at(max(_micros(at), self.latest_second * SECOND))
 
 

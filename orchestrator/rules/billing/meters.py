@@ -21,7 +21,7 @@ TICK = timedelta(microseconds=1)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: As many blocks of each session are looked at one by one; where there may be more, the search is by halves.
 _FEW_BLOCKS = 8
-#: Nobody waits for an end beyond this: there is none.
+#: An end beyond this counts as no end.
 HORIZON = timedelta(days=36525)
 
 
@@ -133,7 +133,7 @@ def _guess(meters: Sequence[CostMeter], left: int, start: int, end: int) -> tupl
 
 
 def unpaid(meters: Sequence[CostMeter], limit: int, at: int) -> str:
-    """Whose block, of those that begin at `at`, is the first beyond `limit` when they are paid in turn."""
+    """Return the session with the first block beyond `limit`, of those that begin at `at` and are paid in turn."""
     before = sum(meter.cost_before(at) for meter in meters)
     blocks = (meter.cost_at(at) - meter.cost_before(at) for meter in meters)
     totals = accumulate(blocks, initial=before)

@@ -94,7 +94,7 @@ def cost_limit_at(session: Session) -> datetime | None:
 
 
 def payable_blocks(session: Session, amount: Decimal) -> int:
-    """How many blocks `amount` pays: the most whose rounded cost is not above it. Not for a free session."""
+    """Return how many blocks `amount` pays: the most with a rounded cost not above it. Not for a free session."""
     numerator, denominator = price_of_block(session)
     limit = floor(amount / MICRO)
     # A total just below limit + ½ is rounded down to the limit; the half itself only towards an even limit.
@@ -117,7 +117,7 @@ def funded(
 ) -> Decimal | None:
     """None if the balance carries `active` and `joining` for the coming time; else the amount missing.
 
-    `joining` is not among `active`. Whoever is starting counts as if it began to run now. The time is
+    `joining` is not among `active`. A starting session counts as if it began to run now. The time is
     rounded up to whole blocks of each session, at least one.
     """
     begun = replace(joining, running_since=now)
@@ -152,7 +152,7 @@ def can_begin(
 def funds_end(
     balance: Decimal, running: Sequence[Costly], since: datetime, overdraft: Decimal = ZERO
 ) -> FundsEnd | None:
-    """The first instant from `since` on at which a block begins that the balance cannot pay, and whose it is.
+    """Return the first instant from `since` on at which a block begins that the balance cannot pay, and its session.
 
     Blocks that begin at one instant are paid in the order of session ids. Where blocks that began before
     `since` cannot be paid, it is `since` and the first session by id. A free session never ends for funds.

@@ -1,4 +1,4 @@
-"""What the rows of the processes say: who is missing, who dies again and again, whose clock is off."""
+"""Judge the processes by their rows: which are missing, which keep dying, and which have a wrong clock."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -82,7 +82,7 @@ def deaf_kinds(workers: Sequence[Worker], now: datetime) -> list[str]:
 
 
 def off_clocks(workers: Iterable[Worker], now: datetime) -> list[Worker]:
-    """Return those whose machine's clock differs too much from the store's."""
+    """Return those on machines with a clock too far from the store's."""
     return [one for one in alive(workers, now) if abs(one.clock_offset_seconds) > OFFSET_ALLOWED]
 
 

@@ -80,7 +80,7 @@ def _stranger(
     if live.ended:
         return None  # it costs nothing, and stays in some lists for good
     if maker is Maker.UNTOLD and origin is None:
-        return _untold(live, since)
+        return _of_unknown_maker(live, since)
     return _orphan(origin, live, picture, terms, _age(live, since, picture.asked_at, terms, offset), since)
 
 
@@ -116,11 +116,11 @@ def _orphan(
 
 
 def _of_lost_open(origin: KnownPlacement, live: ListedResource, since: datetime) -> Difference:
-    """It bears the name of an open whose outcome is not known."""
+    """Return what to do with a resource that bears the name of an open with an unknown outcome."""
     waits = origin.leased or origin.sent_at is None
     return Difference(
         kind=Action.WAIT if waits else Action.ADOPT,
-        why="its open is under way" if waits else "it bears the name of an open whose answer was lost",
+        why="its open is under way" if waits else "it bears the name of an open that lost its answer",
         handle=live.handle,
         placement_id=origin.id,
         session_id=origin.session_id,
@@ -137,8 +137,8 @@ def _perhaps(
     terms: ReconcilePolicy,
     since: datetime,
 ) -> Difference:
-    """Some open's outcome is not known, and this may be it: that is found out first. Its own resolve tells what
-    is its own, once everything that it made must show; it is only made due."""
+    """This may be the outcome of a lost open: that is found out first. The open's own resolve decides what is its own,
+    once everything that it made must be listed; here it is only made due."""
     [first, *others] = rivals
     assert first.sent_at is not None
     is_time = picture.asked_at >= first.sent_at + terms.resolve_after
@@ -175,8 +175,8 @@ def _maker(live: ListedResource, origin: KnownPlacement | None, terms: Reconcile
     return maker_of(live.name, terms.installation)
 
 
-def _untold(live: ListedResource, since: datetime) -> Difference:
-    why = "its name is of a release that did not say whose it is: perhaps another installation's"
+def _of_unknown_maker(live: ListedResource, since: datetime) -> Difference:
+    why = "its name is from a release without installation ids: perhaps another installation's"
     return Difference(kind=Action.REPORT, why=why, handle=live.handle, since=since, live=live)
 
 
@@ -195,19 +195,19 @@ def _age(
 
 
 def _clock_offset(picture: ReconcileInput) -> timedelta | None:
-    """At least so far is the platform's clock ahead of ours: told by those of ours that it lists, for none was
-    opened after we had settled its open."""
+    """Return by how much, at least, the platform's clock is ahead of ours. It follows from our own resources in the
+    list: none was opened after we had settled its open."""
     settled = {
         one.handle: one.opened_at
         for one in picture.ours
         if one.handle is not None and one.opened_at is not None
     }
-    told = [
+    offsets = [
         live.opened_at - settled[live.handle]
         for live in picture.listed
         if live.opened_at is not None and live.handle in settled
     ]
-    return max(told, default=None)
+    return max(offsets, default=None)
 
 
 def _missing(picture: ReconcileInput, terms: ReconcilePolicy) -> Iterator[Difference]:

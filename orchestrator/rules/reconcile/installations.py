@@ -1,4 +1,4 @@
-"""Whose a name at a platform is: the ids of placements, which are these names, begin with the installation's.
+"""Which installation made a name at a platform: names are ids of placements, and begin with the installation's id.
 
 Two installations may have one account there: each closes only what it opened.
 """
@@ -8,7 +8,7 @@ from enum import StrEnum
 
 #: Of an installation's id, all hexadecimal: the first group of a UUID.
 DIGITS = 8
-#: Of UUIDs that say whose they are. Those of releases that did not are random ones, of version 4.
+#: Of UUIDs that name their installation. Earlier releases made random ones, of version 4.
 _VERSION = 8
 
 
@@ -19,7 +19,7 @@ class Maker(StrEnum):
     ANOTHER = "another"
     """Another installation."""
     UNTOLD = "untold"
-    """A release that did not say whose it is: ours, or another installation's."""
+    """A release without installation ids: ours, or another installation's."""
     PERSON = "person"
 
 

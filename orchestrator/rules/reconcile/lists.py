@@ -1,4 +1,4 @@
-"""What reconcile is told, and what it finds: a provider's list, our rows, and the differences."""
+"""The input and the result of reconcile: a provider's list, our rows, and the differences."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,9 +19,9 @@ class Action(StrEnum):
     END = "end"
     """Ours, and gone there: its session is over."""
     WAIT = "wait"
-    """Too early to tell."""
+    """Too early to decide."""
     REPORT = "report"
-    """An orphan that nobody can close by its id: people must look."""
+    """An orphan that cannot be closed by its id: an operator must act."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -266,9 +266,9 @@ def _since(instant: datetime, now: datetime) -> float:
 
 
 def _warn_at(session: Session, ends_at: datetime | None, policy: Policy, now: datetime) -> datetime | None:
-    """Only users of a running session are warned; of a stop that has moved, anew.
+    """Return when to warn of the stop of a running session; a stop that has moved is warned of again.
 
-    A warning planned for the same stop is kept, however late it is looked at.
+    A warning planned for the same stop is kept, however late this runs.
     """
     if session.state is not State.RUNNING or ends_at is None:
         return None

@@ -113,8 +113,8 @@ def unwell_bound(session: Session, policy: Policy) -> float | None:
     """Return for how many seconds its last verdict allows it to give no proof of life. None where other counts decide:
     a failed ping says nothing of the session itself, but its streak, or how long it has been busy, does.
 
-    A brake allows it one hold more, however many there were. Each of them begins a streak anew, so that then a failed
-    ping is bound too."""
+    Brakes allow it one hold more, however many there were. Each hold restarts the streak, so a failed ping is then
+    bound too."""
     verdict, held = session.last_verdict, session.held_since is not None
     if verdict is None or verdict is Verdict.ALIVE or (verdict is Verdict.TRANSIENT and is_busy(session)):
         return None
@@ -124,17 +124,17 @@ def unwell_bound(session: Session, policy: Policy) -> float | None:
 
 
 def given_back(session: Session) -> Session:
-    """The lease of a claim given back."""
+    """Return the session with its lease given back."""
     return replace(session, lease_token=None, leased_at=None, lease_until=None, attempts=0)
 
 
 def at_rest(session: Session) -> Session:
-    """Nobody has to do anything for it any more."""
+    """Return the session without any step left to do."""
     return replace(given_back(session), ping_at=None, warn_at=None, next_step=None, next_step_at=None)
 
 
 def without_doubts(session: Session) -> Session:
-    """With streak and doubts forgotten: for the next placement, or once a brake lifts."""
+    """Return the session without streak and doubts: for the next placement, or once a brake lifts."""
     return replace(
         without_busy(session),
         failures=0,

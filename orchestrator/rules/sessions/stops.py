@@ -93,7 +93,7 @@ def proves_use(session: Session, policy: Policy, began: datetime) -> bool:
 
 
 def interactions_limit(session: Session) -> tuple[int, StopReason] | None:
-    """The number of interactions that binds, and whose it is; the session's own where both are equal."""
+    """Return the limit of interactions that applies, and its reason; the session's own where both are equal."""
     own, model = session.max_interactions, session.model_max_interactions
     if own is not None and (model is None or own <= model):
         return own, StopReason.MAX_INTERACTIONS
@@ -156,9 +156,9 @@ def _durations(session: Session) -> Iterator[Candidate]:
         (session.model_max_duration_seconds, StopReason.MODEL_LIMIT, "the model's limit"),
         (session.plan_max_duration_seconds, StopReason.MAX_DURATION, "the plan's ceiling"),
     )
-    for seconds, reason, whose in limits:
+    for seconds, reason, limit in limits:
         if seconds is not None:
-            detail = f"{whose} of {seconds} s since the first good ping"
+            detail = f"{limit} of {seconds} s since the first good ping"
             yield Candidate(reason, _later(session.running_at, seconds), detail)
 
 
@@ -166,8 +166,8 @@ def _interactions(session: Session) -> Iterator[Candidate]:
     limit = interactions_limit(session)
     if limit is None or session.limit_reached_at is None or session.interactions < limit[0]:
         return  # the last: extended since
-    whose = "its own" if limit[1] is StopReason.MAX_INTERACTIONS else "the model's"
-    detail = f"{session.interactions} interactions reported, {whose} limit is {limit[0]}"
+    owner = "its own" if limit[1] is StopReason.MAX_INTERACTIONS else "the model's"
+    detail = f"{session.interactions} interactions reported, {owner} limit is {limit[0]}"
     yield Candidate(limit[1], session.limit_reached_at, detail)
 
 

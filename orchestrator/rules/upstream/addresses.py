@@ -1,4 +1,4 @@
-"""Which addresses a URL of somebody else may lead to: the public internet, and what the operator named."""
+"""Which addresses a foreign URL may lead to: the public internet, and what the operator allows."""
 
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
@@ -60,7 +60,7 @@ def is_loopback(host: str) -> bool:
 
 
 def is_public(address: Address) -> bool:
-    """Out there, for everybody, and no way back into a private network."""
+    """Return whether the address is public, and no way back into a private network."""
     if any(address in special for special in _SPECIAL if special.version == address.version):
         return False
     return address.is_global and not address.is_multicast and not address.is_reserved

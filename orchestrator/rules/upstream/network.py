@@ -74,7 +74,7 @@ class NetworkFails:
 
 @dataclass(frozen=True, slots=True)
 class NotKnown:
-    """The other providers, named here, were not tried meanwhile: their next pings tell."""
+    """The other providers, named here, were not tried meanwhile: their next pings decide."""
 
     ask: tuple[str, ...]
 

@@ -75,7 +75,7 @@ class Placement:
     """Who refused to open it: another credential there may help, or not."""
     possible_orphans: bool = False
     orphans_at_most: int | None = None
-    """How many its opens may have left beside what is known, where the platform's failures tell; such an open is
+    """How many unknown resources its opens may have left, where the platform's failures say so; such an open is
     closed, and never repeated to find out."""
     forced_at: datetime | None = None
     """When an operator ended it without the provider's proof: what it may have cost is counted until then."""

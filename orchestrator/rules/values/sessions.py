@@ -33,7 +33,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Attach:
-    """An endpoint that somebody else opened, given by reference."""
+    """An endpoint that was opened elsewhere, given by reference."""
 
     endpoint_url: str
     secret_ref: str
