@@ -29,7 +29,7 @@ STUCK_AFTER = 30.0
 #: Seconds between two looks at that count as these at most: a process that was stopped (SIGSTOP) is not stuck.
 LONGEST_LOOK = 5.0
 _DEFAULTS = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
-#: What APScheduler warns of at each beat that finds the last one still on its way.
+#: APScheduler's warning at a beat that finds the last one still on its way.
 _SKIPPED = "maximum number of running instances reached"
 
 
@@ -85,7 +85,7 @@ class Scheduler:
         self._quiet = 0.0
 
     def look(self) -> bool:
-        """To be called every second: return whether no tick has finished for too long while this process ran."""
+        """Return whether no tick has finished for too long while this process ran. Call it every second."""
         now = self._monotonic()
         self._quiet += min(now - self._looked, LONGEST_LOOK)
         self._looked = now
@@ -100,7 +100,7 @@ class Scheduler:
 
 
 def timetable(scheduler: Scheduler, wall: Callable[[], float] = time.time) -> SteadyScheduler:
-    """The beat and every wake-up, each with a thread of its own, so that none waits for another's."""
+    """Return the beat and every wake-up, each with a thread of its own, so that none waits for another's."""
     executor = ThreadPoolExecutor(max_workers=len(TICKS) + 1)
     beats = SteadyScheduler(
         wall=wall, timezone="UTC", job_defaults=_DEFAULTS, executors={"default": executor}

@@ -1,4 +1,4 @@
-"""How a process leaves: the first SIGTERM or SIGINT drains it within a bound, a second one ends it at once."""
+"""Stop a process: the first SIGTERM or SIGINT drains it within a bound, a second one ends it at once."""
 
 import logging
 import os
@@ -24,7 +24,7 @@ def _leave() -> None:
 
 
 class Drain:
-    """Made in the process that is to leave; `listen` in its main thread."""
+    """The drain of one process: create it there; call `listen` in its main thread."""
 
     def __init__(self, *, bound: float = BOUND, leave: Callable[[], None] = _leave) -> None:
         self._bound = bound
@@ -41,7 +41,7 @@ class Drain:
     def listen(
         self, *, at_once: Callable[[], None] = lambda: None, then: Callable[[], None] = lambda: None
     ) -> None:
-        """`at_once` runs in the signal's handler, where it may only set something; `then` in a thread."""
+        """Listen for signals. `at_once` runs in the signal's handler, and may only set flags; `then` in a thread."""
 
         def on_signal(*_: object) -> None:  # no locks here: the main thread may hold them
             at_once()
@@ -56,7 +56,7 @@ class Drain:
         self._began = self._began or time.monotonic()
 
     def left(self, within: float) -> float:
-        """Seconds until `within` seconds after the signal, or after `begin`; all of them before either."""
+        """Return the seconds until `within` seconds after the signal, or after `begin`; all of them before either."""
         return max(within - (time.monotonic() - self._began), 0.0) if self._began else within
 
     def wait(self, seconds: float | None = None) -> bool:

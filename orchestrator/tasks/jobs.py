@@ -1,4 +1,4 @@
-"""Jobs of other services: one task each, which keeps its one outcome in the inbox and returns it."""
+"""Jobs of other services: one task for each job, which keeps its one outcome in the inbox and returns it."""
 
 import logging
 import random
@@ -29,8 +29,8 @@ RETRY_SECONDS = 5
 #: Seconds that a job of a busy account waits at most. It waits twice as long each time: in a long line, jobs that look
 #: without hope cost more than the work (200 creates of one account: 13 s with a wait of half a second).
 LONGEST_LOOK_AGAIN = 4.0
-#: A database that is down comes back, however late, and the job waits for it. What fails while it is up, and on
-#: this job alone, is a defect: it is tried so often, and then its outcome is `internal_error`.
+#: A job waits for a database that is down, however long. A failure of this job alone, while the database is up, is a
+#: defect: it is tried this often, and then its outcome is `internal_error`.
 TRIES_OF_A_DEFECT = 60
 #: The message's header that counts these tries.
 FAILURES = "orchestrator_failures"
@@ -136,7 +136,7 @@ def _defect(task: "Task[..., Any]", services: Services, name: str, error: Except
 
 
 def _wait_while_slow(task: "Task[..., Any]", services: Services, error: Exception) -> None:
-    """A statement took too long: no fault of this job where a small write fails as well."""
+    """Wait while the database is slow: a timeout is no fault of this job where a small write fails as well."""
     try:
         services.database.prove_writes()
     except StoreError:
@@ -144,13 +144,13 @@ def _wait_while_slow(task: "Task[..., Any]", services: Services, error: Exceptio
 
 
 def _failures(task: "Task[..., Any]") -> int:
-    """How often this job itself has failed: an outage that it waited out is not counted."""
+    """Return how often this job itself has failed: an outage that it waited out is not counted."""
     failures = (task.request.headers or {}).get(FAILURES, 0)
     return failures if isinstance(failures, int) else 0
 
 
 def _longer_than_last(task: "Task[..., Any]") -> float:
-    """Seconds until a job of a busy account looks again, spread so that those that came together part."""
+    """Return the seconds until a job of a busy account is retried, spread so that jobs that came together part."""
     last: float = (task.request.headers or {}).get(RETRY_AFTER, 0)
     wait: float = min(max(LOOK_AGAIN, 2 * last), LONGEST_LOOK_AGAIN)
     return wait * random.uniform(0.75, 1.0)

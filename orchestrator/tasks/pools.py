@@ -121,7 +121,7 @@ def _worker(app: "Celery", process: "Process", kind: str, drain: Drain) -> "Drai
 
 
 def _drain(process: "Process") -> None:
-    """Called by the first signal, in a thread of its own."""
+    """Drain after the first signal, in a thread of its own."""
     process.leave()
     time.sleep(PINGS_END_WITHIN)
     process.drop()

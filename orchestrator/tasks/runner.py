@@ -1,4 +1,4 @@
-"""A bell and a runner for each wake-up of a kind of work: everything due is done though no message arrives.
+"""A bell and a runner for each wake-up of a kind of work: what is due is done even if no message arrives.
 
 A runner waits for its bell, or a few seconds without one, runs its flow until a run claims nothing, and waits again.
 Wake-ups, commits of this process and freed slots only ring. All waits are monotonic.
@@ -77,7 +77,7 @@ class Runner:
         self._thread.start()
 
     def ring(self) -> None:
-        """Rows may be due. Returns at once."""
+        """Wake it, as rows may be due. Returns at once."""
         self._bell.ring()
 
     def leave(self) -> None:
@@ -143,7 +143,7 @@ class Runner:
 
 
 def pause_of(tick: Tick, jitter: float) -> float:
-    """Seconds that its runner waits for a bell: a little longer than the scheduler takes to send the next wake-up.
+    """Return the seconds that its runner waits for a bell: a little more than until the scheduler's next wake-up.
     `jitter`: between -1 and 1."""
     return max(LOOK_EVERY, tick.every_seconds * 1.2) * (1 + JITTER * jitter)
 

@@ -1,4 +1,4 @@
-"""The third place where a message is read: what a dead worker has not acknowledged goes back to its queue.
+"""The third place where a message is read: messages that a dead worker has not acknowledged go back to their queue.
 
 kombu trusts what Redis holds in `unacked`: an entry of another shape ends every worker that looks there."""
 
@@ -71,7 +71,7 @@ def _give_back(qos: Any, message: Any, tag: str) -> None:
 
 
 def _restored(channel: Any, entry: bytes, *, leftmost: bool) -> list[tuple[str, str, str]]:
-    """What puts the message back: command, key and value, for each of its queues."""
+    """Return the commands that put the message back: command, key and value, for each of its queues."""
     unacked = read_unacked(loads(entry))
     queues = channel._lookup(unacked.exchange, unacked.routing_key)  # noqa: SLF001
     if not queues:

@@ -63,7 +63,7 @@ def audit_now(services: Services) -> AuditReport:
 def audit_everything(
     services: Services, progress: Callable[[AuditReport], None] = lambda _: None
 ) -> AuditReport:
-    """Every row, whatever was found or summed before, a page at a time."""
+    """Audit every row, a page at a time, without anything found or summed before."""
     auditor = Auditor(services, anew=True)
     auditor.look_at_what_is_late()
     for ids in _pages(services, lambda tx, after: tx.audit.sessions_after(after, CHUNK)):
@@ -90,7 +90,7 @@ class _AuditRun:
         self._cursors: dict[str, str] = {}
 
     def look(self) -> None:
-        """At what is late, what stands, what is in turn and what has changed."""
+        """Look at what is late, what is violated already, what is in turn and what has changed."""
         with self._services.database.reading() as tx:
             self._cursors = dict(tx.findings.cursors())
             self._standing = [standing.finding for standing in tx.findings.standing(STANDING)]
@@ -128,18 +128,18 @@ class _AuditRun:
         for _ in range(PAGES):
             with self._services.database.reading() as tx:
                 settled = tx.now() - SETTLED_AFTER
-                told = tx.audit.told_since(event, settled, PAGE)
+                announced = tx.audit.told_since(event, settled, PAGE)
                 posted = tx.audit.posted_since(entry, settled, PAGE)
-            self.auditor.look_at({*told.sessions, *posted.sessions}, posted.accounts)
-            self._note(EVENTS, told)
+            self.auditor.look_at({*announced.sessions, *posted.sessions}, posted.accounts)
+            self._note(EVENTS, announced)
             self._note(ENTRIES, posted)
-            event, entry = told.last, posted.last
-            self.behind = told.full or posted.full
+            event, entry = announced.last, posted.last
+            self.behind = announced.full or posted.full
             if not self.behind:
                 return
 
     def _note(self, feed: str, page: Changed) -> None:
-        """The next run begins where nothing can appear any more."""
+        """Let the next run begin where no older entry can appear any more."""
         if page.settled > int(self._cursors.get(feed, 0)):
             self._cursors[feed] = str(page.settled)
 

@@ -41,7 +41,7 @@ Look = Callable[[Transaction, Sequence[str]], Collection[str]]
 
 
 class Auditor:
-    """One run. `anew`: whatever was summed before is summed again."""
+    """One run. `anew`: kept sums are computed again."""
 
     def __init__(self, services: Services, *, anew: bool) -> None:
         self._services = services
@@ -137,7 +137,7 @@ class Auditor:
         at_rest = tx.audit.at_rest(ids, None if self._anew else MOST_AT_REST)
         archived, groups = archived_money(tx, ids, whole=self._anew), tx.groups.of_all(ids)
         for account in accounts:
-            if ledgers[account.id].balance != account.balance:  # a sum that was kept accuses nobody by itself
+            if ledgers[account.id].balance != account.balance:  # a kept sum alone is no proof
                 ledgers |= tx.audit.ledgers([account.id], anew=True)
             facts = AccountFacts(
                 account=account,
@@ -165,7 +165,7 @@ class Auditor:
     def _active_of(self, tx: Transaction, ids: Collection[str]) -> Mapping[str, Sequence[Session]] | None:
         try:
             return tx.audit.active(ids, None if self._anew else MOST_ACTIVE)
-        except Exception as error:  # that session tells of itself
+        except Exception as error:  # that session is reported by its own check
             if not is_about_a_row(error):
                 raise
             return None

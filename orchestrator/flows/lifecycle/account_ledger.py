@@ -86,8 +86,8 @@ class AccountLedger:
         self._tx.ledger.post_all(gathered)
 
     def _post(self, account: Account, amount: Decimal, **named: Any) -> None:
-        whose = {"account_id": account.id, "currency": account.currency}
-        entry = Entry(at=self._now, amount=amount, **whose, **named)
+        owner = {"account_id": account.id, "currency": account.currency}
+        entry = Entry(at=self._now, amount=amount, **owner, **named)
         if self._gathered is None:
             self._tx.ledger.post(entry)
         else:

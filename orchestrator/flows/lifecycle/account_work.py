@@ -98,7 +98,7 @@ class AccountWork:
         return self._end(session, reason, at, detail)
 
     def recompute_funds(self) -> None:
-        """Let `finish` work the funds out anew."""
+        """Let `finish` compute the funds again."""
         self._looks_at_funds = True
 
     # running
@@ -132,7 +132,7 @@ class AccountWork:
         return self.reverse_cost(self.post_cost(ended, cost), cost, "charged for time after its end")
 
     def planned(self, session: Session) -> Session:
-        """With its stop, warning and next step worked out anew."""
+        """Return the session with its stop, warning and next step computed again."""
         return plan_steps(session, self.policy(session), self.now, ping_at=session.ping_at)
 
     def keep(self, before: Session, after: Session) -> Session:
@@ -164,12 +164,12 @@ class AccountWork:
     # money
 
     def credit(self, amount: Decimal, key: str) -> None:
-        """Money arrives, under `key`; whoever waits for funds looks again."""
+        """Add money, under `key`; the next session that waits for funds is woken."""
         self.account = self._books.credit(self.account, amount, key)
         self._freed = True
 
     def debit(self, amount: Decimal, key: str, note: str) -> None:
-        """Money is taken back, under `key`."""
+        """Take money back, under `key`."""
         self.account = self._books.debit(self.account, amount, key, note)
 
     def post_cost(self, session: Session, cost: Decimal) -> Session:
@@ -185,7 +185,7 @@ class AccountWork:
         return corrected
 
     def post_costs(self, after: str = "", since: datetime | None = None, limit: int = 500) -> str | None:
-        """Charge what running sessions have cost by now, without the block that may begin now: whoever stops at this
+        """Charge what running sessions have cost by now, without a block that begins now: a session that stops at this
         very instant does not pay it. Of the next `limit` after this id, those that owe since then; return the last id
         where there may be more."""
         page = self.tx.charges.lock_running(self.account.id, after, limit)
@@ -200,7 +200,7 @@ class AccountWork:
         return page[-1].id if len(page) == limit else None
 
     def finish(self) -> Account:
-        """Work out the funds and the account's next step; wake whoever may now be admitted."""
+        """Compute the funds and the account's next step; wake the next session that may be admitted."""
         if self._freed:
             self.tx.queues.wake_next_queued(self.account.id, self.now)
         account = self._with_funds(self.account)

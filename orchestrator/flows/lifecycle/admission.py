@@ -189,7 +189,7 @@ def _waited_for(work: AccountWork, session: Session, model: Model, ahead_of: Ses
 
 
 def _freed_by_time(work: AccountWork, session: Session, model: Model, code: ErrorCode) -> datetime | None:
-    """When a close becomes our debt, or a key has rested: nobody does anything then, so nobody would wake it."""
+    """Return when a close becomes our debt, or a key's cooldown ends: no commit happens then, so none would wake it."""
     match code:
         case ErrorCode.NO_CAPACITY:
             providers = list(places.providers_for(work.services, session, model))

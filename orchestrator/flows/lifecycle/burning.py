@@ -14,7 +14,7 @@ from orchestrator.store.transaction import Transaction
 
 
 class Burning:
-    """What burns an account's money, or is about to; read when somebody asks, and kept true by whoever saves."""
+    """The sessions that burn an account's money, or are about to; read on demand, and updated at each save."""
 
     def __init__(self, tx: Transaction, account: Account, few: int = FEW) -> None:
         """`few`: up to so many sessions are read one by one."""
@@ -28,7 +28,7 @@ class Burning:
 
     @property
     def was_read(self) -> bool:
-        """Whether anybody asked, so that what they cost is known anew."""
+        """Return whether they were read, so that their cost is up to date."""
         return self._each is not None or self._are_many
 
     @property
@@ -70,7 +70,7 @@ class Burning:
         """One of them was saved."""
         self._groups = None
         if self._each is None:
-            return  # it is read when somebody needs it
+            return  # it is read on demand
         if session.state in ACTIVE:
             self._each[session.id] = Metered.of(session)
         else:

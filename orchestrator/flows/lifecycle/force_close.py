@@ -11,7 +11,7 @@ from orchestrator.rules.states import UNENDED, PlacementState, Step
 from orchestrator.rules.values import Placement
 from orchestrator.store.transaction import Transaction
 
-#: The table of transitions has no shorter way for an open whose outcome is not known.
+#: The table of transitions has no shorter way for an open with an unknown outcome.
 _ON_THE_WAY: Mapping[PlacementState, Sequence[PlacementState]] = {
     PlacementState.OPENING: (PlacementState.UNKNOWN, PlacementState.CLOSING),
     PlacementState.UNKNOWN: (PlacementState.CLOSING,),
@@ -49,7 +49,7 @@ def _confirmed(tx: Transaction, placement: Placement, detail: str | None, now: d
 
 
 def _forced(tx: Transaction, placement: Placement, by: str, why: str, now: datetime) -> Placement:
-    """Nobody proved anything: who decided that, why and when stays on the row."""
+    """End the placement without proof; who decided that, why and when stays on the row."""
     marked = replace(
         placement,
         forced_at=now,

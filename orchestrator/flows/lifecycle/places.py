@@ -45,10 +45,10 @@ def providers_for(services: Services, session: Session, model: Model) -> Iterato
 
 
 def taken_by(services: Services, tx: Transaction, provider: str, model_id: str, now: datetime) -> Spots:
-    """Where a session of this model that waits for `provider` may be placed there, but for what waits for time alone to
-    pass: a key that refuses this model, or was told to wait with it, is left to others meanwhile."""
-    told = {one.credential for one in tx.waits.of_models(now, provider) if one.model_id == model_id}
-    closed = tx.alarms.keys_refusing(provider, model_id) | told
+    """Return where a waiting session of this model may be placed at `provider`, without keys that only time frees: one
+    that refuses this model, or is rate-limited for it, is left to others meanwhile."""
+    limited = {one.credential for one in tx.waits.of_models(now, provider) if one.model_id == model_id}
+    closed = tx.alarms.keys_refusing(provider, model_id) | limited
     if not closed:
         return {(provider, EVERYWHERE)}
     return {(provider, ref) for ref in services.config.providers[provider].credentials if ref not in closed}
@@ -67,8 +67,8 @@ def take_place(
     """Take a credential at the first provider that has a free one; None where none has. `others`: what is left to
     others.
 
-    One at a brake, or where the session fared ill, is taken only where no other is possible; `beside_brakes`: never
-    one at a brake."""
+    One at a brake, or where the session failed before, is taken only where no other is possible; `beside_brakes`:
+    never one at a brake."""
     earlier = remembered(tx.placements.of_session(session.id), now)
     tried = _tried(services, earlier) | others
     providers = [name for name in providers_for(services, session, model) if (name, EVERYWHERE) not in tried]
@@ -97,7 +97,7 @@ def take_place_by(
     others: Spots = frozenset(),
     beside_brakes: bool = False,
 ) -> Place | None:
-    """The same for who may wait until `by`: one that was told to wait, or whose key has to rest, is a place too."""
+    """Do the same for a session that may wait until `by`: a rate-limited or cooling credential is a place too."""
     freed = freed_by_time(tx, session, list(providers_for(services, session, model)), now)
     for at in [now, *(at for at in freed if at <= by)]:
         place = take_place(services, tx, session, model, at, others, beside_brakes=beside_brakes)
@@ -107,8 +107,8 @@ def take_place_by(
 
 
 def frees_a_place(services: Services, tx: Transaction, session: Session, model: Model, now: datetime) -> bool:
-    """Whether the proven end of what serves this session frees a key that may carry it again: one that carries one at
-    a time is in use until then, and by nobody else."""
+    """Return whether the proven end of what serves this session frees a key that may carry it again: an exclusive key
+    is in use by this session alone until then."""
     tried = _tried(services, remembered(tx.placements.of_session(session.id), now))
     providers = {name for name in providers_for(services, session, model) if (name, EVERYWHERE) not in tried}
     return any(
@@ -167,7 +167,7 @@ def _tried(services: Services, earlier: Sequence[Placement]) -> Spots:
         card = services.card(placement.provider)
         if placement.refused_by is RefusedBy.PROVIDER:
             tried.add((placement.provider, EVERYWHERE))
-        refused = placement.refused_by is not None  # an open that was lost on its way was refused by nobody
+        refused = placement.refused_by is not None  # an open that was lost on its way was not refused
         if refused or card is None or card.attaches or not card.has_lifecycle:
             tried.add((placement.provider, placement.credential))
     return tried

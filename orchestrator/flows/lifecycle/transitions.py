@@ -184,7 +184,7 @@ def end_never_opened(tx: Transaction, placement: Placement, proof: str, now: dat
 def end_found_closed(
     tx: Transaction, placement: Placement, handle: str, proof: str, now: datetime
 ) -> Placement:
-    """Its open had made this, of which nobody had heard: it lived, and was closed as it was found."""
+    """End a placement as closed: its lost open had made this resource, which was closed when it was found."""
     left = placement.orphans_at_most
     more = placement.possible_orphans and left != 1  # this one was one of them
     known = replace(
@@ -194,12 +194,12 @@ def end_found_closed(
 
 
 def end_closed(tx: Transaction, placement: Placement, proof: str, now: datetime) -> Placement:
-    """Proven closed."""
+    """End a placement with the proof of its close."""
     return _end(tx, placement, PlacementState.CLOSED, proof, now)
 
 
 def finish_if_closed(work: "AccountWork", session: Session) -> Session:
-    """A stopping session whose placements have all ended has stopped; one that waited for that end goes on."""
+    """Finish a stopping session without unended placements; place a starting one that waited for that end."""
     if session.state is State.STARTING:
         return _placed_again(work, session)
     if session.state is not State.STOPPING or session.stop_reason is None:
@@ -211,7 +211,7 @@ def finish_if_closed(work: "AccountWork", session: Session) -> Session:
 
 
 def _placed_again(work: "AccountWork", session: Session) -> Session:
-    """What it waited for has ended: its next place is the one that this freed, unless another came free sooner."""
+    """Place it again: the placement that it waited for has ended, and freed a place, unless one came free sooner."""
     current = work.tx.sessions.lock(session.id)
     if current is None or any(one.state in SERVING for one in work.tx.placements.unended(current.id)):
         return session
@@ -219,11 +219,11 @@ def _placed_again(work: "AccountWork", session: Session) -> Session:
     if placed is not None:
         return placed
     reason = StopReason.DEAD if current.ever_ran else StopReason.START_FAILED
-    return work.stop(current, reason, work.now, current.stop_detail or "nowhere left to try")
+    return work.stop(current, reason, work.now, current.stop_detail or "no provider left to try")
 
 
 def wake_next_waiter(work: "AccountWork", session: Session) -> None:
-    """Whoever was woken for a free key does not need it, or not that one: another that waits looks."""
+    """Wake the next waiter: the woken session did not use the freed credential."""
     model = work.tx.models.get(session.model_id)
     for provider in model.providers if model is not None else ():
         work.tx.queues.wake_waiting_for_provider(

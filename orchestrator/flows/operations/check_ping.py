@@ -44,7 +44,7 @@ def try_ping(subject: Subject, secret: Secret | None, served: Target | None) -> 
 
 
 async def _is_asleep(driver: Driver, target: Target, secret: Secret | None) -> bool:
-    """What cannot be told to be awake is left alone as well."""
+    """Return whether the target sleeps; one that may sleep is left alone as well."""
     try:
         async with asyncio.timeout(TIMEOUT):
             status = await driver.status(_with_secret(target, secret))
@@ -59,11 +59,11 @@ def _with_secret(target: Target, secret: Secret | None) -> Target:
 
 
 def _pinged(target: Target, probe: Probe) -> Tried:
-    told = ": ".join(part for part in (probe.verdict.value, probe.detail) if part)
+    result = ": ".join(part for part in (probe.verdict.value, probe.detail) if part)
     return Tried(
         what=f"ping {target.model}",
         works=probe.verdict is Verdict.ALIVE,
-        said=f"{told}, {probe.latency_ms} ms",
+        said=f"{result}, {probe.latency_ms} ms",
         remedy=remedies.after_ping(probe.verdict),
     )
 
@@ -72,5 +72,5 @@ def _price(probe: Probe) -> Tried:
     parts = [f"{probe.cost_usd} USD"] if probe.cost_usd else []
     parts += [f"{probe.tokens} tokens"] if probe.tokens else []
     if not parts:
-        return Tried(what="price of the ping", works=None, said="the platform does not tell it")
+        return Tried(what="price of the ping", works=None, said="the platform does not report it")
     return Tried(what="price of the ping", works=True, said=", ".join(parts))

@@ -40,7 +40,8 @@ def check_provider(services: Services, name: str) -> Sequence[Tried]:
 
 
 def _nothing_was_verified(subject: Subject, tries: Sequence[Tried]) -> Iterator[Tried]:
-    """Silence is no good news: it may not even be reachable. Whoever attaches brings what could be tried."""
+    """Report a provider where nothing could be tried: it may not even be reachable. Attached sessions bring their own
+    endpoint, so there is nothing to try."""
     if not subject.driver.card.attaches and all(one.works is None for one in tries):
         yield Tried(
             what="reachable",
@@ -84,15 +85,16 @@ def _key_check(subject: Subject, ref: str | None) -> Callable[[], Awaitable[str]
         if driver.card.attaches:
             raise CannotAsk("each session brings a secret of its own")
         if driver.card.asks_by_name:
-            return await _asked_of_nobody(subject, services.secret(ref))
-        raise CannotAsk("this platform cannot be asked about a key: the first use tells")
+            return await _asked_for_an_unknown_session(subject, services.secret(ref))
+        raise CannotAsk("this platform cannot be asked about a key: its first use will show")
 
     return ask
 
 
-async def _asked_of_nobody(subject: Subject, secret: Secret | None) -> str:
-    """The status of a session that nobody opened: whoever answers it has been reached, and takes the key."""
-    nobody = Target(
+async def _asked_for_an_unknown_session(subject: Subject, secret: Secret | None) -> str:
+    """Ask for the status of a session that does not exist: an answer shows that the platform is reached and takes the
+    key."""
+    missing = Target(
         placement_id=_NAME,
         handle=None,
         endpoint=None,
@@ -101,14 +103,14 @@ async def _asked_of_nobody(subject: Subject, secret: Secret | None) -> str:
         secret=secret,
         name=_NAME,
     )
-    status = await subject.driver.status(nobody)
+    status = await subject.driver.status(missing)
     if status.life is Life.UNKNOWN:
         raise NotSent(f"asked about a session that is not there: {status.detail}")
     return f"answers, asked about a session that is not there: {status.detail}"
 
 
 def _owner(subject: Subject, secret: Secret | None) -> Iterator[Tried]:
-    """Where a configuration could name somebody else: whose is what runs there for us?"""
+    """Check that what runs there for us is ours, where a configuration could name another owner."""
     driver = subject.driver
     if not isinstance(driver, ChecksOwner):
         return
@@ -122,15 +124,15 @@ def _owner(subject: Subject, secret: Secret | None) -> Iterator[Tried]:
 def _balance(subject: Subject, secret: Secret | None) -> Tried:
     driver = subject.driver
     if not isinstance(driver, HasBalance):
-        return not_tried("balance", "this platform does not tell its balance")
+        return not_tried("balance", "this platform does not report its balance")
     low_below = driver.low_balance_below
 
     async def ask() -> str:
         balance = await driver.balance(secret)
-        told = f"{balance.amount.normalize():f} {balance.currency}"
+        amount = f"{balance.amount.normalize():f} {balance.currency}"
         if balance.amount < low_below:
-            raise OutOfBalance(f"{told}, low: below {low_below}")
-        return told
+            raise OutOfBalance(f"{amount}, low: below {low_below}")
+        return amount
 
     return tried(subject, "balance", ask)
 
@@ -161,8 +163,8 @@ def _model(subject: Subject, secret: Secret | None, model: Model) -> tuple[Tried
         if isinstance(driver, ListsModels):
             return await driver.lists(theirs, secret)
         if driver.card.attaches:
-            raise CannotAsk("whoever attaches a session names its endpoint and model")
-        raise CannotAsk("only an open could tell, and it might create a session")
+            raise CannotAsk("the endpoint and the model are named when a session is attached")
+        raise CannotAsk("only an open could show it, and it might create a session")
 
     row = tried(subject, what, ask)
     return row, found[0] if found else None

@@ -8,7 +8,7 @@ from orchestrator.rules.reconcile.lists import Action, Difference
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Wish:
-    """How an operator, or the schedule, wants it done."""
+    """The options of an operator, or of the schedule."""
 
     dry_run: bool = False
     """Write nothing, and say what would be done."""
@@ -39,6 +39,6 @@ class ReconcileReport:
 
     @property
     def is_wrong(self) -> bool:
-        """Is there anything but what is right, or still too young to tell?"""
+        """Return whether it found more than what is right or too early to decide, or failed, or was refused."""
         found = any(one.finding.kind is not Action.WAIT for one in self.outcomes)
         return found or self.problem is not None or self.refused is not None

@@ -1,4 +1,4 @@
-"""Why a session is where it is, and what will happen to it next: the rules' own words, for whoever is woken by it."""
+"""Explain why a session is where it is, and what will happen to it next, for the operator on call."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -135,7 +135,7 @@ def _told_to_wait(tx: Transaction, session: Session) -> Iterator[str]:
     until = tx.waits.holding(now).get(session.provider) if session.credential is None else None
     until = until or tx.credentials.cooling(session.provider, session.credential, now)
     if until is not None:
-        yield f"{under} was told to wait until {rfc3339(until)}"
+        yield f"{under} is rate-limited until {rfc3339(until)}"
     for one in tx.waits.of_models(now, session.provider):
         if (one.credential, one.model_id) == (session.credential, session.model_id):
-            yield f"{one.model_id} was told to wait under {under} until {rfc3339(one.until)}"
+            yield f"{one.model_id} is rate-limited under {under} until {rfc3339(one.until)}"

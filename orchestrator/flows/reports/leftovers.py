@@ -1,4 +1,4 @@
-"""What may still cost money and nobody has proven closed, for people and programs: closes, orphans, forced ones."""
+"""List what may still cost money, as its close is not proven: closes, orphans, forced ones; for people and programs."""
 
 from collections.abc import Collection
 from datetime import datetime

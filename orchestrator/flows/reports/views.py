@@ -59,7 +59,7 @@ class SessionView:
     session: Session
     placements: Sequence[Placement]
     account: Account | None
-    """None where nobody asks for the end of its funds."""
+    """None where the end of its funds is not asked for."""
     queue_position: int | None
     now: datetime
 
@@ -155,15 +155,15 @@ class SessionView:
         return min((at for at in since if at is not None), default=None)
 
     def _forced_closes(self) -> list[dict[str, Any]]:
-        """Closes that nobody proved, with what they may have cost until they were forced."""
+        """Return the closes that were forced without proof, with what they may have cost until then."""
         return [
             {
                 "placement_id": placement.id,
-                **told,
+                **close,
                 "money_at_risk": as_text(at_risk(placement, self.now)),
             }
             for placement in self.placements
-            if (told := forced(placement)) is not None
+            if (close := forced(placement)) is not None
         ]
 
     def _money_at_risk(self) -> Decimal:
@@ -183,14 +183,14 @@ def stop_of(session: Session, account: Account | None) -> tuple[datetime | None,
 
 
 def cost_of(session: Session, stop_at: datetime | None, now: datetime) -> Decimal:
-    """What it costs by now; a stop whose time has come ends it, decided or not."""
+    """Return what it costs by now; a stop that is due ends it, decided or not."""
     if session.state is State.RUNNING and stop_at is not None and stop_at <= now:
         return money.cost_if_stopped_at(session, stop_at)
     return money.cost_by(session, now)
 
 
 def at_risk(placement: Placement, now: datetime) -> Decimal:
-    """What an unproven close may have cost the platform so far; a forced one, until it was forced."""
+    """Return what an unproven close may have cost the platform so far; a forced one, until it was forced."""
     since = placement.closing_since or placement.created_at
     until = placement.forced_at or now
     return money.money_at_risk(placement.price_per_node_hour, placement.nodes, since, until)
@@ -205,14 +205,14 @@ def orphans_at_risk(placement: Placement, now: datetime) -> Decimal:
 
 
 def orphans_of(placement: Placement) -> int:
-    """How many its open may have left; one, where nobody knows."""
+    """Return how many its open may have left; one where that is not known."""
     if not placement.possible_orphans:
         return 0
     return 1 if placement.orphans_at_most is None else placement.orphans_at_most
 
 
 def forced(placement: Placement) -> dict[str, Any] | None:
-    """Who ended it without the provider's proof, why and when; None where nobody did."""
+    """Return who ended it without the provider's proof, why and when; None where it was not forced."""
     if placement.forced_at is None:
         return None
     return {"at": rfc3339(placement.forced_at), "by": placement.forced_by, "why": placement.forced_why}

@@ -35,7 +35,7 @@ def admit_queued(services: Services, limit: int = 100) -> Tally:
 
 
 def _taking_turns(due: Sequence[Row]) -> list[Row]:
-    """The first of each account, then the second of each: nobody's long queue goes first."""
+    """Return the first of each account, then the second of each: a long queue does not go first."""
     turns: Counter[str] = Counter()
     placed = []
     for row in due:

@@ -39,7 +39,7 @@ class Claimed:
     handles: Handles = field(default_factory=Handles)
     rivals: Rivals = field(default_factory=Rivals)
     judged_dead: bool = False
-    """For a close whose driver asks for it: the session stopped as dead."""
+    """For a close, where the driver asks for it: the session stopped as dead."""
     at: datetime | None = None
     """When it was claimed, by the store's clock."""
     send_by: float | None = None
@@ -242,7 +242,7 @@ def _claim_at(services: Services, step: Step, provider: str, limit: int, terms: 
 
 
 def _telling_apart(tx: Transaction, provider: str, fresh: Sequence[Claimed]) -> list[Claimed]:
-    """With what a driver that lists must know to tell ours from others'."""
+    """Return the claims with what a driver that lists needs to distinguish our resources from others'."""
     since = {
         one.placement.id: (one.placement.sent_at or one.placement.created_at) - REMEMBERED for one in fresh
     }

@@ -31,7 +31,7 @@ from orchestrator.rules.upstream import local_faults
 from orchestrator.rules.values import Placement, Policy
 from orchestrator.store.transaction import Transaction
 
-#: A close that nobody has claimed this long after it was due has nobody who could.
+#: A close that was not claimed this long after it was due counts as unserved: no worker can do it.
 UNSERVED_AFTER = timedelta(minutes=5)
 
 
@@ -154,11 +154,11 @@ def _backoff(attempts: int, policy: Policy, jitter: float) -> float:
 
 
 def _ended_by_itself(orphan: Placement, now: datetime | None) -> Closed:
-    """Where a key is the only address, the declared end is the proof, and without one only an operator's word."""
+    """Return the proof where a key is the only address: the declared end; without one, an operator must force it."""
     end = orphan.declared_end_at
     if end is None or now is None or now < end:
-        told = f"ends by itself at {end:%Y-%m-%d %H:%M:%S} UTC" if end else "may live for ever"
-        raise NotClosed(f"an orphan that nothing here can close by its id: it {told}")
+        outlook = f"ends by itself at {end:%Y-%m-%d %H:%M:%S} UTC" if end else "may live for ever"
+        raise NotClosed(f"an orphan that nothing here can close by its id: it {outlook}")
     return Closed(proof=f"an orphan; the platform's own end at {end} has passed")
 
 

@@ -85,14 +85,14 @@ class _Freeing:
 
 
 def is_to_be_closed(card: Card, placement: Placement) -> bool:
-    """Its resolve ends what it finds: nobody wants it any more, it is not its own, or to find it by repeating the open
-    might open as many more as the failed one may have left."""
+    """Return whether its resolve must end what it finds: it is no longer wanted, it is not its own, or repeating the
+    open to find it might open as many more as the failed one may have left."""
     failed = placement.orphans_at_most is not None
     return placement.closing_since is not None or failed or never_sent(card, placement)
 
 
 def never_sent(card: Card, placement: Placement) -> bool:
-    """Its key was not proven free, so that no open was sent: what the key has is not its own, and never adopted."""
+    """Return whether no open was sent, as its key was not proven free: what the key has is not its own."""
     return card.frees_key and placement.freed_at is None
 
 
@@ -193,7 +193,12 @@ def settle_not_opened(
     if session.state is State.STARTING and session.placements == placement.n:
         if transitions.next_attempt(work, session, session) is None:
             reason = StopReason.DEAD if session.ever_ran else StopReason.START_FAILED
-            work.stop(session, reason, work.now, f"nowhere left to try; {placement.provider}: {why}")
+            work.stop(
+                session,
+                reason,
+                work.now,
+                f"no provider left to try; last error from {placement.provider}: {why}",
+            )
         return
     transitions.finish_if_closed(work, session)
 
@@ -234,7 +239,7 @@ def _note_refusal(work: AccountWork, placement: Placement, refusal: Refused) -> 
 
 
 def _note_what_it_ended(work: AccountWork, placement: Placement, answer: Outcome) -> None:
-    """It freed its key of what nobody here ever opened: somebody shares the key, and has lost a session."""
+    """Announce that freeing the key ended a session that was not opened here: the key is shared."""
     ended = answer.said.ended_handle
     if isinstance(answer.said, NotPlaced) and _is_own(work, placement, answer.said):
         return
@@ -249,7 +254,7 @@ def _is_own(work: AccountWork, placement: Placement, found: NotPlaced) -> bool:
 
 
 def _note_lack(work: AccountWork, placement: Placement, error: ProviderError) -> None:
-    """Perhaps no worker has that secret: operators are told, long before the session has failed to start."""
+    """Raise an alarm, as perhaps no worker has that secret, long before the session has failed to start."""
     if isinstance(error, LacksSecret):
         where = placement.provider, placement.credential, placement.model_id
         alarms.raise_alarm(work.tx, alarm(AlarmKind.MISCONFIGURED, *where, str(error), work.now))
@@ -282,16 +287,16 @@ def _as_open(placement: Placement, placed: Placed, now: datetime) -> Placement:
 def _again_later(
     work: AccountWork, session: Session, placement: Placement, error: NotSent | Throttled, step: Step
 ) -> None:
-    """Nothing was done there: while opening it is sent again, unless the session wants no more."""
+    """Retry later, as nothing was done there: an open is sent again, unless the session is to stop."""
     hint = error.retry_after_seconds if isinstance(error, Throttled) else None
-    told = believed(hint, work.services.policy(placement.provider))
+    retry_after = believed(hint, work.services.policy(placement.provider))
     backoff = min(RETRY_FIRST * 2 ** min(placement.attempts - 1, 10), RETRY_LAST)
     late = isinstance(error, KeyNotFree) and error.late
     rest = work.services.policy(placement.provider).credential_rest_seconds if late else 0.0
-    wait = max(told, rest, local_faults.wait_after(failed_here_in(error), backoff))
+    wait = max(retry_after, rest, local_faults.wait_after(failed_here_in(error), backoff))
     opening = step is Step.OPEN
     whole_key = isinstance(error, Throttled) and error.whole_key
-    credentials.note_rate_limit(work.tx, placement, told, work.now, whole_key=whole_key)
+    credentials.note_rate_limit(work.tx, placement, retry_after, work.now, whole_key=whole_key)
     later = replace(
         placement,
         last_answer=str(error),

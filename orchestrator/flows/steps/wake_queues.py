@@ -1,7 +1,7 @@
-"""The slow look at queues: whoever waits for what is there by now, and was told of it by no commit, looks again.
+"""Wake queued sessions that no commit has woken, though what they wait for is there; the slow pass over queues.
 
-Whatever frees a slot, a key or funds wakes the next one itself. What is changed in a file, and what a wake-up was
-wasted on that ended in an error, is found here: a few in each pass, and in turn."""
+Each flow that frees a slot, a key or funds wakes the next waiter itself. Changes of the file, and wake-ups lost to an
+error, are found here: a few in each pass, and in turn."""
 
 from orchestrator.flows.engine.services import Services
 from orchestrator.flows.lifecycle import admission
@@ -45,7 +45,7 @@ def _held_up_no_longer(services: Services, tx: Transaction, account_id: str) -> 
         return None
     work = AccountWork(services, tx, account, tx.now())
     if quota.check_nodes(work.terms, None, head.nodes) is not None:
-        return head  # it never starts, and is told so
+        return head  # it never starts, and is refused
     try:
         admission.allowed(work, head, model, head)
     except Refusal as refusal:
@@ -54,7 +54,7 @@ def _held_up_no_longer(services: Services, tx: Transaction, account_id: str) -> 
 
 
 def _free_places(services: Services, tx: Transaction, limit: int) -> list[tuple[str, str | None]]:
-    """(provider, key) of places that are free, where somebody waits for one; None: without a key."""
+    """Return (provider, key) of free places with a session waiting; None: without a key."""
     now = tx.now()
     told_to_wait = tx.waits.holding(now)
     places: list[tuple[str, str | None]] = []

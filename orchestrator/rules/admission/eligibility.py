@@ -21,12 +21,12 @@ _UNITS = {
 
 
 def ineligible_because(model: Model, account_id: str, required_tags: Sequence[str]) -> list[str]:
-    """Every reason why `account_id` cannot use `model`, as sentences; empty if it can."""
+    """Return every reason why `account_id` cannot use `model`, as sentences; empty if it can."""
     return [*_of_its_kind(model), *_of_its_source(model, account_id, required_tags)]
 
 
 def parse_size(text: str) -> Decimal | None:
-    """Number of parameters of a size as people write it (`8B`, `0.5b`, `8x7B`); None for junk."""
+    """Return the number of parameters of a size as people write it (`8B`, `0.5b`, `8x7B`); None for junk."""
     match = _SIZE.fullmatch(text.strip())
     if match is None:
         return None

@@ -1,4 +1,4 @@
-"""May this session start: what the plan, the account's own quota and the provider's card allow, in numbers."""
+"""Whether a session may start: what the plan, the account's own quota and the provider's card allow, in numbers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -7,13 +7,13 @@ from typing import Any
 from orchestrator.rules.refusals import ErrorCode, Refusal
 from orchestrator.rules.values import Account, Plan
 
-#: What an account may have of its own, by the names that a plan gives them.
+#: The numbers that an account may have of its own, by their names in a plan.
 QUOTAS = ("max_sessions", "max_concurrent", "max_nodes", "max_nodes_total")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AccountTerms:
-    """What binds one account: its plan, with the account's own numbers laid over it."""
+    """The limits of one account: its plan, overridden by the account's own numbers."""
 
     plan: Plan
     own: frozenset[str] = frozenset()
@@ -41,7 +41,7 @@ class Usage:
 
 
 def terms_of(plan: Plan, account: Account) -> AccountTerms:
-    """The plan as this account has it."""
+    """Return the plan as this account has it."""
     own: dict[str, Any] = {name: account.quota[name] for name in QUOTAS if name in account.quota}
     if account.overdraft_limit is None:
         return AccountTerms(plan=replace(plan, **own), own=frozenset(own))
@@ -50,20 +50,20 @@ def terms_of(plan: Plan, account: Account) -> AccountTerms:
 
 
 def counted_at_creation(plan: Plan, usage: Usage) -> dict[str, int]:
-    """What the audit may hold against the sessions that are kept from now on. A close that is our debt now counts
+    """Return the numbers at creation that the audit later compares with the quota. A close that is our debt now counts
     again once it is proven."""
     return {} if plan.max_sessions is None else {"max_sessions": plan.max_sessions + usage.debt}
 
 
 def counted_at_admission(plan: Plan, at_creation: Mapping[str, int]) -> dict[str, int]:
-    """The same for those that start, run or stop; beside what counted when it was created."""
+    """Return the same for sessions that start, run or stop; beside what counted at creation."""
     created = {name: limit for name, limit in at_creation.items() if name == "max_sessions"}
     now = {name: getattr(plan, name) for name in QUOTAS if name != "max_sessions"}
     return created | {name: limit for name, limit in now.items() if limit is not None}
 
 
 def nodes_allowed(plan: Plan, card_max_nodes: int | None) -> int | None:
-    """The most nodes of one session that plan and card allow together; None where nothing binds."""
+    """Return the most nodes of one session that plan and card allow together; None where nothing binds."""
     limits = (plan.max_nodes, plan.max_nodes_total, card_max_nodes)
     return min((limit for limit in limits if limit is not None), default=None)
 

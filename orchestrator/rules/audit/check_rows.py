@@ -1,4 +1,4 @@
-"""Rows are judged one by one, each with all that belongs to it; the store brings them, changed ones first."""
+"""Check rows one by one, each with all that belongs to it; the store reads them, changed ones first."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -33,7 +33,7 @@ from orchestrator.rules.values import ZERO, Session
 
 
 def judge_session(facts: SessionFacts, now: AuditContext) -> Iterator[Violation]:
-    """What is wrong with one session and its placements."""
+    """Yield what is wrong with one session and its placements."""
     session = facts.session
     for check, problems in (
         (Invariant.STEPS, _steps(facts)),
@@ -54,7 +54,7 @@ def judge_session(facts: SessionFacts, now: AuditContext) -> Iterator[Violation]
 
 
 def judge_placement(placement: PlacementFacts, now: AuditContext) -> Iterator[Violation]:
-    """What is wrong with one placement by itself; its session is the subject, where it has one."""
+    """Yield what is wrong with one placement by itself; its session is the subject, where it has one."""
     subject = placement.session_id or placement.id
     pending = {PlacementState.OPENING, PlacementState.UNKNOWN, PlacementState.CLOSING}
     if placement.state in pending and placement.next_step is None:
@@ -75,7 +75,7 @@ def judge_placement(placement: PlacementFacts, now: AuditContext) -> Iterator[Vi
 
 
 def judge_account(facts: AccountFacts, now: AuditContext) -> Iterator[Violation]:
-    """What is wrong with one account's money and quota."""
+    """Yield what is wrong with one account's money and quota."""
     for check, problems in (
         (Invariant.BALANCE, _balance(facts)),
         (Invariant.FUNDS, _funds(facts, now)),
@@ -113,7 +113,7 @@ def _steps(facts: SessionFacts) -> Iterator[str]:
 
 
 def _plan(session: Session, now: AuditContext) -> Iterator[str]:
-    """Its stop is worked out from the row alone where no setting of today may have moved since: not while it starts."""
+    """Compare its stop with its rules, where the row alone determines it: not while it starts, as settings may change."""
     yield from _too_far(session, None, now)
     if session.state not in {State.QUEUED, State.RUNNING}:
         return
@@ -125,12 +125,12 @@ def _plan(session: Session, now: AuditContext) -> Iterator[str]:
 
 
 def _latest(stop: Forecast, at: datetime) -> datetime:
-    """How long an idle session may be kept for late reports, whatever the grace was when that was planned."""
+    """Return until when an idle session may be kept for late reports, whatever grace it was planned with."""
     return min((rule.at for rule in stop.candidates if rule.reason is not StopReason.IDLE), default=at)
 
 
 def _too_far(row: Session | PlacementFacts, end: datetime | None, now: AuditContext) -> Iterator[str]:
-    """`end`: an orphan that nothing can close by its id is looked at again then."""
+    """Check that its next step is not too far ahead. `end`: when an orphan that cannot be closed by its id is due."""
     longest = now.wait_limits(row.provider).waits.get(row.next_step) if row.next_step else None
     if longest is None or row.next_step_at is None:
         return
@@ -139,7 +139,7 @@ def _too_far(row: Session | PlacementFacts, end: datetime | None, now: AuditCont
 
 
 def _session_lease(session: Session, now: AuditContext) -> Iterator[str]:
-    """A success reported after the lease expired makes the take-over ping unnecessary."""
+    """Check its lease. A success reported after the lease expired makes the take-over ping unnecessary."""
     until, alive = session.lease_until, session.last_alive_at
     return _lease(session, max(until, alive) if until and alive else until, now)
 
@@ -163,7 +163,7 @@ def _is_left_behind(row: Session | PlacementFacts, until: datetime, now: AuditCo
 
 
 def _history(facts: SessionFacts, now: AuditContext) -> Iterator[str]:
-    """Events may be pruned; those that are left must follow each other, and lead to the row."""
+    """Check that the events that were not pruned follow each other, and lead to the row."""
     session, last = facts.session, None
     for event in facts.told:
         if last is None and event.kind == "created" and event.previous is not None:
@@ -189,7 +189,7 @@ def _legal(previous: str | None, state: str) -> bool:
 
 
 def _follows(last: StateEvent, event: StateEvent) -> bool:
-    """One change may make several events, each with the state before it."""
+    """Return whether the event may follow. One change may make several events, each with the state before it."""
     return event.previous == last.state or (event.previous, event.state) == (last.previous, last.state)
 
 

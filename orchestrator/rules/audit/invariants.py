@@ -1,4 +1,4 @@
-"""What must hold of what is stored, whatever has failed: each check finds what breaks it, and healthy is nothing."""
+"""The invariants of the stored rows, whatever has failed: each check finds its violations; a healthy store has none."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ from orchestrator.rules.values import ZERO, Account, Plan, Session
 
 
 class Invariant(StrEnum):
-    """What is looked at; the label of the metric."""
+    """What is checked; the label of the metric."""
 
     STEPS = "steps"
     OVERDUE = "overdue"
@@ -80,7 +80,7 @@ class Thresholds:
     outbox_after_seconds: float = 300
     scheduler_after_seconds: float = 60
     charge_slack_seconds: float = 900
-    """How far beyond its hour a posting may lag."""
+    """How late an hourly posting may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ class StateEvent:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlacementFacts:
-    """Of a placement, what is judged."""
+    """What is checked of a placement."""
 
     id: str
     session_id: str | None
@@ -128,7 +128,7 @@ class PlacementFacts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SessionFacts:
-    """A session with all that belongs to it, as one moment saw them."""
+    """A session with all that belongs to it, read at one moment."""
 
     session: Session
     placements: Sequence[PlacementFacts] = ()
@@ -140,7 +140,7 @@ class SessionFacts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Admission:
-    """When one session that counts came, and what it was counted against (`Session.admitted_under`)."""
+    """When one session that counts was created and admitted, and under which limits (`Session.admitted_under`)."""
 
     created_at: datetime
     admitted_at: datetime | None
@@ -159,7 +159,7 @@ class AtRest:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ArchivedMoney:
-    """What left an account's ledger, what stands for it there, and what the archive holds of it."""
+    """What left an account's ledger, what replaces it there, and what the archive holds of it."""
 
     books: Sequence[ArchivedBook] = ()
     """As the database added it up when it left."""
@@ -173,7 +173,7 @@ class ArchivedMoney:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AccountFacts:
-    """An account with all that belongs to it, as one moment saw them."""
+    """An account with all that belongs to it, read at one moment."""
 
     account: Account
     posted: Decimal
@@ -197,7 +197,7 @@ class AccountFacts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AuditContext:
-    """When it is looked at, and what counts as late then."""
+    """The time of the audit, and what counts as late then."""
 
     at: datetime
     bounds: Thresholds
@@ -211,7 +211,7 @@ class AuditContext:
 def turned(
     before: Mapping[str, int], after: Mapping[str, int], found: Sequence[Violation]
 ) -> Iterator[Event]:
-    """An event for each check that is violated where it was well, or well again. Both count violations by check."""
+    """Yield an event for each check that became violated, or well again. Both mappings count violations by check."""
     for check in Invariant:
         if bool(before.get(check)) == bool(after.get(check)):
             continue

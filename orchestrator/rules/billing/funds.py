@@ -1,4 +1,4 @@
-"""What an account needs next: its funds end, it is warned before, and its costs are posted by the hour."""
+"""The next step of an account: the end of its funds, a warning before it, or the hourly posting of its costs."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -36,29 +36,29 @@ def is_far(until: datetime | None, policy: Policy, now: datetime) -> bool:
 
 
 def charged_up_to(account: Account) -> str:
-    """The session, by its id, after which the hourly posting that has begun goes on; empty: at the first."""
+    """Return the session, by its id, after which the hourly posting that has begun goes on; empty: at the first."""
     begun = account.charging_since is not None and account.charging_since == account.next_charge_at
     return account.charged_up_to or "" if begun else ""
 
 
 def charging(account: Account, last: str) -> Account:
-    """The account with its hourly posting done up to this session."""
+    """Return the account with its hourly posting done up to this session."""
     return replace(account, charging_since=account.next_charge_at, charged_up_to=last)
 
 
 def charged(account: Account, now: datetime) -> Account:
-    """The account with its hourly posting done."""
+    """Return the account with its hourly posting done."""
     return replace(account, next_charge_at=now + POST_EVERY, charging_since=None, charged_up_to=None)
 
 
 def burning(session: Costly) -> State | None:
-    """RUNNING; STARTING while it moves to its next placement, and will burn money again; None: it burns none."""
+    """Return RUNNING; STARTING while it moves to its next placement, and will cost money again; None: it costs none."""
     moves = session.state is State.STARTING and session.ever_ran
     return session.state if moves or session.state is State.RUNNING else None
 
 
 def plan_account(account: Account, policy: Policy, now: datetime, *, moving: bool) -> Account:
-    """The account with its warnings noted and its one next step. `moving`: a session of it may be between two
+    """Return the account with its warnings noted and its one next step. `moving`: a session of it may be between two
     placements."""
     account, warn_at = _with_warning(account, policy, now, moving=moving)
     wanted = (

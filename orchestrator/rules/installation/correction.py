@@ -73,7 +73,7 @@ ELSE_OF_ACCOUNT = frozenset({"funds_end_at", "next_charge_at", "charging_since",
 
 
 def corrected_session(session: Session, shift: timedelta, now: datetime, longest: timedelta) -> Session:
-    """The session as if the clock had been right; its steps are planned by the caller. `longest`: no ping waits
+    """Return the session as if the clock had been right; its steps are planned by the caller. `longest`: no ping waits
     longer, and no lease."""
     queued_ahead = session.queued_at is not None and session.queued_at > now
     deadline = session.queue_deadline_at
@@ -112,7 +112,7 @@ def corrected_stop(session: Session, decided_at: datetime | None, shift: timedel
 def corrected_placement(
     placement: Placement, shift: timedelta, now: datetime, longest: timedelta
 ) -> Placement:
-    """The placement as if the clock had been right. An end that its provider declared stays."""
+    """Return the placement as if the clock had been right. An end that its provider declared stays."""
     waits_for_end = (
         placement.declared_end_at is not None and placement.next_step_at == placement.declared_end_at
     )
@@ -133,7 +133,7 @@ def corrected_account(account: Account, shift: timedelta, now: datetime, longest
 
 
 def cost(session: Session, now: datetime) -> Decimal:
-    """What it has cost by now, whatever it was charged."""
+    """Return what it has cost by now, whatever it was charged."""
     if session.running_since is None:
         return money.cost_if_stopped_at(session, session.stopped_at or now)
     return money.cost_by(session, now)

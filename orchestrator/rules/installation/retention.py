@@ -84,7 +84,7 @@ class Lag:
 
     @property
     def is_red(self) -> bool:
-        """Is it more than a delay?"""
+        """Return whether it is more than a delay."""
         return self.behind > LAGS_AFTER
 
 

@@ -1,6 +1,6 @@
-"""What a provider's list says, against what our rows say: what to adopt, what to close, what has ended there.
+"""Compare a provider's list with our rows: what to adopt, what to close, what has ended there.
 
-Lists lag, clocks differ and answers lie, so that nothing is done at first sight that a second one could refute.
+Lists lag, clocks differ and answers are wrong at times: nothing is done at once that a second list could refute.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,16 +22,16 @@ _UNSURE = frozenset({PlacementState.OPENING, PlacementState.UNKNOWN})
 
 
 def compare(picture: ReconcileInput, terms: ReconcilePolicy) -> list[Difference]:
-    """Every difference between list and rows; what is foreign is none."""
+    """Return every difference between list and rows; foreign resources are no difference."""
     return [*_strangers(picture, terms), *_missing(picture, terms)]
 
 
 def too_many(
     findings: Sequence[Difference], picture: ReconcileInput, *, elsewhere: int, few: int, max_share: float
 ) -> str | None:
-    """Why nothing here may be touched: a list that contradicts most of what we know is wrong more likely than we.
+    """Return why nothing here may be touched: a list that contradicts most of our rows is probably wrong.
 
-    `elsewhere`: how many of ours are missed in the lists of this provider's other keys."""
+    `elsewhere`: how many of ours are missing in the lists of this provider's other keys."""
     gone = elsewhere + sum(one.missing for one in findings)
     live = sum(one.state is PlacementState.OPEN for one in picture.ours)
     if gone > max(few, max_share * live):
@@ -155,12 +155,13 @@ def _perhaps(
 
 
 def _may_be(one: KnownPlacement, seen: datetime) -> bool:
-    """What was seen before the open was sent is not its own. The platform's word for its age proves nothing."""
+    """Return whether it may be this open's: not if it was seen before the open was sent. The age that the platform
+    reports proves nothing."""
     return one.state in _UNSURE and one.sent_at is not None and one.sent_at <= seen
 
 
 def _origin(live: ListedResource, picture: ReconcileInput, *, named: bool) -> KnownPlacement | None:
-    """The placement that it was, by its name or its handle."""
+    """Return the placement that made it, by its name or its handle."""
     rows = [*picture.ours, *picture.ended]
     by_name = (one for one in rows if named and one.id == live.name)
     by_handle = (one for one in picture.ended if one.handle == live.handle)
@@ -168,8 +169,8 @@ def _origin(live: ListedResource, picture: ReconcileInput, *, named: bool) -> Kn
 
 
 def _maker(live: ListedResource, origin: KnownPlacement | None, terms: ReconcilePolicy) -> Maker:
-    """By its name; what a row of ours stands for is ours whatever its id begins with. Where nothing is named, the
-    key is ours alone."""
+    """Return who made it, by its name; a resource with a row of ours is ours whatever its name begins with. Where
+    resources have no names, the key is ours alone."""
     if not terms.names_create or live.name is None or (origin is not None and origin.id == live.name):
         return Maker.US
     return maker_of(live.name, terms.installation)
@@ -187,7 +188,7 @@ def _age(
     terms: ReconcilePolicy,
     offset: timedelta | None,
 ) -> timedelta:
-    """It is at least this old: since we saw it first, or by the platform's word as far as its clock is known."""
+    """Return how old it is at least: since we saw it first, or by the platform's time as far as its clock is known."""
     seen = asked_at - since
     if live.opened_at is None:
         return seen

@@ -13,7 +13,7 @@ _VERSION = 8
 
 
 class Maker(StrEnum):
-    """Who made what bears a name."""
+    """Who made a resource, by its name."""
 
     US = "us"
     ANOTHER = "another"
@@ -24,14 +24,14 @@ class Maker(StrEnum):
 
 
 def placement_id(installation: str, bits: int) -> str:
-    """A UUID that begins with `installation`; the rest is of 128 random `bits`."""
+    """Return a UUID that begins with `installation`; the rest is of 128 random `bits`."""
     digits = f"{bits:032x}"
     variant = f"{int(digits[16], 16) & 0b0011 | 0b1000:x}"
     return str(uuid.UUID(f"{installation}{digits[8:12]}{_VERSION}{digits[13:16]}{variant}{digits[17:]}"))
 
 
 def maker_of(name: str, installation: str | None) -> Maker:
-    """Who made it; `installation`: our own id, None where none was ever needed."""
+    """Return who made it; `installation`: our own id, None where none was ever needed."""
     try:
         read = uuid.UUID(name)
     except ValueError:

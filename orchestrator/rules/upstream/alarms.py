@@ -43,13 +43,13 @@ class Alarm:
     reason: str
     refusals: int = 1
     retry_at: datetime | None = None
-    """Until then no new placement of the model; None: it may be tried."""
+    """No new placement of the model until then; None: it may be tried."""
 
 
 def alarm(
     kind: AlarmKind, provider: str, credential: str | None, model_id: str | None, reason: str, now: datetime
 ) -> Alarm:
-    """Raised now; an empty account concerns every model of its key."""
+    """Return an alarm that is raised now; an empty account concerns every model of its key."""
     model = None if kind is AlarmKind.OUT_OF_BALANCE else model_id
     return Alarm(
         scope=":".join((kind, provider, credential or "", model or "")),
@@ -72,7 +72,7 @@ def retry_at(kind: AlarmKind, refusals: int, now: datetime) -> datetime | None:
 
 
 def kind_of(verdict: Verdict) -> AlarmKind | None:
-    """The alarm that a ping's verdict raises by itself."""
+    """Return the alarm that a ping's verdict raises by itself."""
     match verdict:
         case Verdict.OUT_OF_BALANCE:
             return AlarmKind.OUT_OF_BALANCE

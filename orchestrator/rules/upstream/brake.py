@@ -27,7 +27,7 @@ class Health:
     doubtful: int
     """Running and in doubt."""
     died: int
-    """Held for dead lately, whether stopped or moved on; what the platform confirmed is not among them."""
+    """Found dead lately, whether stopped or moved on; without deaths that the platform confirmed."""
 
     @property
     def ill(self) -> int:
@@ -124,7 +124,7 @@ def is_forgotten(brake: Brake, policy: Policy, now: datetime, *, doubted: bool, 
 
 
 def slowed(session: Session, policy: Policy, now: datetime) -> Session:
-    """Return a session that is held: it is pinged less often, whatever its claim wrote for the case of silence."""
+    """Return a held session with slower pings, whatever fallback step its claim wrote."""
     again = now + timedelta(seconds=policy.ping_interval_seconds * SLOWDOWN)
     return replace(session, ping_at=again, held_since=session.held_since or now)
 

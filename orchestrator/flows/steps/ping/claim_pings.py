@@ -22,11 +22,11 @@ from orchestrator.store.transaction import Transaction
 
 log = logging.getLogger(__name__)
 
-#: A native ping whose key is in use looks again after this.
+#: A native ping is retried after this when its key is in use.
 BUSY = timedelta(seconds=1)
-#: What this worker lacks the secret for is left to others for so long.
+#: Pings without their secret on this worker are left to others for this long.
 LEFT_TO_OTHERS = timedelta(seconds=5)
-#: What has no room beside others that may hang looks again after this.
+#: A ping without room beside others that may hang is retried after this.
 NO_ROOM = timedelta(seconds=1)
 #: The platform's own words for an end.
 _ENDED = frozenset({Life.STOPPED, Life.GONE, Life.FAILED})
@@ -142,7 +142,7 @@ def _leave_what_it_lacks_the_secret_for(
     token: str,
     now: datetime,
 ) -> Sequence[tuple[Session, Placement]]:
-    """Another worker may have it; operators are told, for perhaps none has."""
+    """Release pings without their secret here: another worker may have it. Raise an alarm, for perhaps none has."""
     lacking = {session.id: services.lacks(placement) for session, placement in claimed}
     left = [(session, placement) for session, placement in claimed if lacking[session.id] is not None]
     if left:
@@ -238,22 +238,22 @@ async def _canary(services: Services, session: Session, probe: Probe) -> bool | 
 
 
 async def _still_to_begin(services: Services, session: Session, token: str, begin_by: float) -> float:
-    """A slow status has used up the time in which the ping may begin: it is claimed anew, unless a stop came.
+    """Renew the claim where a slow status has used up the time in which the ping may begin, unless a stop came.
 
     A close waits for the newest claim as it does for the first one, so that still no ping begins after it."""
     if services.loop.time() <= begin_by:
         return begin_by
-    anew = services.loop.time() + PING_BEGINS_WITHIN
+    renewed = services.loop.time() + PING_BEGINS_WITHIN
 
     def renew(tx: Transaction) -> bool:
         return tx.pings.renew(session.id, token, tx.now())
 
     held = await services.loop.beside(services.database.transact, renew)
-    return anew if held else begin_by
+    return renewed if held else begin_by
 
 
 async def _probed(driver: Driver, target: Target) -> Probe:
-    """A driver never raises; where it does all the same, that says nothing good of the platform's answer."""
+    """Return the driver's probe. A driver should never raise; where it does, the ping has failed."""
     try:
         return await driver.probe(target)
     except Exception as error:  # one answer must not lose the results of all others

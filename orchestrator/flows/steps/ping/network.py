@@ -26,11 +26,11 @@ from orchestrator.rules.upstream.network import (
 from orchestrator.rules.values import Verdict
 from orchestrator.store.transaction import Transaction
 
-#: A contact that goes on as before is written again after this.
+#: An unchanged contact is written again after this.
 WRITTEN_FOR = timedelta(seconds=10)
 #: An alarm that no worker sees any more ends: its host is gone.
 UNSEEN_AFTER = timedelta(minutes=10)
-#: A ping whose failure is not judged yet is sent again after this.
+#: A failed ping that is not judged yet is sent again after this.
 AGAIN_AFTER = timedelta(seconds=2)
 
 

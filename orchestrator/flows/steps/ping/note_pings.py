@@ -53,7 +53,7 @@ def note_own_faults(services: Services, tx: Transaction, late: Sequence[Pinged])
 
 
 def meter(services: Services, begun: Sequence[Pinged]) -> None:
-    """Count what the pings of each provider took, on its own: nobody's session waits for a meter."""
+    """Count what the pings of each provider took, in a transaction of its own: no session waits for a meter."""
     for provider in sorted({pinged.placement.provider for pinged in begun if not pinged.asleep}):
         probes = [
             pinged.probe for pinged in begun if pinged.placement.provider == provider and not pinged.asleep

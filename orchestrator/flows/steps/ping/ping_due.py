@@ -113,21 +113,21 @@ def _settle_rest(services: Services, chunk: Sequence[Pinged], now: datetime) -> 
             said.append(((pinged.placement.provider, pinged.placement.credential), sign))
     try:
         brake.after_pings(services, said, now)
-    except Exception as error:  # noqa: BLE001  (it is told; the next ping of any of them looks again)
+    except Exception as error:  # noqa: BLE001  (it is logged; the next ping of any of them looks again)
         failures.log_failure(log, error, "the brakes are not looked at")
 
 
 def _settle_failing(services: Services, chunk: Sequence[Pinged]) -> Mapping[str, Spot]:
-    """Return what was settled in bulk; where that fails, nothing: each is then settled apart, and tells of itself."""
+    """Return what was settled in bulk; nothing where that fails: each is then settled apart, and logs its failure."""
     try:
         return settle_failures.settle(services, chunk)
-    except Exception as error:  # noqa: BLE001  (each tells of itself)
+    except Exception as error:  # noqa: BLE001  (each logs its own failure)
         log.warning("failed pings are settled one by one: %s", type(error).__name__)
         return {}
 
 
 def _end_cooldowns(services: Services, begun: Sequence[Pinged]) -> None:
-    """What was sent from here shows that this process works."""
+    """End the cooldowns of providers that were pinged from here: this process works."""
     for provider in {pinged.placement.provider for pinged in begun if not pinged.asleep}:
         services.cooldowns.end(Step.PING, provider)
 
@@ -190,13 +190,13 @@ def _settle_apart(services: Services, pinged: Pinged) -> Sign | None:
     except AccountBusy:
         _ping_again_soon(services, pinged)
         return None
-    except Exception as error:  # noqa: BLE001  (it is told)
+    except Exception as error:  # noqa: BLE001  (it is logged)
         failures.log_failure(log, error, f"a ping of session {pinged.session.id} is not settled")
         return None
 
 
 def _ping_again_soon(services: Services, pinged: Pinged) -> None:
-    """Its account is held by others, and nobody waits here: what this ping said is asked again in a moment."""
+    """Release the ping, to be sent again in a moment: its account is locked, and this thread does not wait."""
 
     def release(tx: Transaction) -> None:
         again_at = tx.now() + timedelta(
@@ -274,7 +274,7 @@ def _decision(work: AccountWork, noted: Session, pinged: Pinged) -> Decision:
 
 
 def _go_on(work: AccountWork, before: Session, noted: Session) -> Sign | None:
-    """It lives on; who falls ill or recovers tells something of its provider, who sleeps tells nothing."""
+    """Keep it running. Return a sign about its provider where it falls ill or recovers; a sleeping one gives none."""
     in_doubt = doubted_since(noted) is not None
     brakes = work.tx.brakes.at(noted.provider, noted.credential) if noted.provider and in_doubt else ()
     after = slowed_where_held(noted, brakes, work.policy(noted), work.now)
