@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 LEASE, LEASE_SECONDS = "scheduler", 5.0
 #: Seconds between two looks at the lease.
 HEARTBEAT = 1.0
-#: No tick finished for so many seconds: a publish hangs for good; leave, and be started again.
+#: No tick finished for this many seconds: a publish hangs for good; leave, and be started again.
 STUCK_AFTER = 30.0
 #: Seconds between two looks at that count as these at most: a process that was stopped (SIGSTOP) is not stuck.
 LONGEST_LOOK = 5.0

@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 #: Seconds between two reports, varied by a fifth.
 EVERY, VARIED = 3.0, 0.2
-#: Rows of processes that have not reported for so long are deleted.
+#: Rows of processes that have not reported for this long are deleted.
 KEPT = timedelta(days=1)
 #: Reports between two such deletions.
 _DELETE_EACH = 1000

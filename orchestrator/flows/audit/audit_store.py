@@ -1,7 +1,7 @@
-"""Check what must hold of the store: what has changed since the last run, the next rows in turn, what stands, and,
-by indexes, everything that is late. It only reads; what it keeps is its own.
+"""Check the invariants of the store: what has changed since the last run, the next rows in turn, open violations, and,
+by indexes, everything that is late. It changes no rows but its own.
 
-So a run costs what happens, not what is stored; `audit_everything` looks at every row, in bounded pages."""
+So the cost of a run follows what happens, not what is stored; `audit_everything` checks every row, in bounded pages."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,13 +18,13 @@ from orchestrator.store.transaction import Transaction
 
 #: One worker audits, in less than this. Seconds.
 LEASE, LEASE_SECONDS = "audit", 300.0
-#: Rows of each feed read in one look, and looks in one run: what is left waits for the next.
+#: Rows of each feed in one page, and pages in one run: the rest waits for the next run.
 PAGE, PAGES = 2000, 20
-#: Rows looked at in turn in each run, changed or not.
+#: Rows checked in turn in each run, changed or not.
 SESSIONS_IN_TURN, ACCOUNTS_IN_TURN, ARCHIVED_IN_TURN = 500, 100, 100
-#: Standing violations that are looked at again in each run.
+#: Open violations that are checked again in each run.
 STANDING = 1000
-#: An event or entry this old has no late sibling any more: no transaction lasts so long.
+#: No older event or entry can appear beside one of this age: no transaction lasts so long.
 SETTLED_AFTER = timedelta(seconds=60)
 #: The feeds, and the turns.
 EVENTS, ENTRIES, SESSIONS, ACCOUNTS, ARCHIVED = "events", "entries", "sessions", "accounts", "archived"
@@ -32,7 +32,7 @@ EVENTS, ENTRIES, SESSIONS, ACCOUNTS, ARCHIVED = "events", "entries", "sessions",
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AuditReport:
-    """What one run saw."""
+    """The result of one run."""
 
     found: Sequence[Violation]
     sessions: int
@@ -42,7 +42,7 @@ class AuditReport:
 
 
 def audit_store(services: Services) -> Tally:
-    """One run, kept: what it found stands until it heals, and each turn for the worse or better is an event."""
+    """Run once, and keep the result: a violation stays open until it is gone; each opening and end is an event."""
     holder = new_token()
     if not services.database.transact(lambda tx: tx.leases.hold(LEASE, holder, tx.now(), LEASE_SECONDS)):
         return Tally()
@@ -54,7 +54,7 @@ def audit_store(services: Services) -> Tally:
 
 
 def audit_now(services: Services) -> AuditReport:
-    """One run, not kept."""
+    """Run once, without keeping the result."""
     run = _AuditRun(services)
     run.look()
     return _report(run.auditor, behind=run.behind)
@@ -103,7 +103,7 @@ class _AuditRun:
         self._look_at_changes()
 
     def keep(self, tx: Transaction) -> None:
-        """What was found stands; what stood and was not found again is well."""
+        """Save the violations found; those that were open and not found again are over."""
         now, found = tx.now(), self.auditor.found
         keys = {finding.key for finding in found}
         gone = [finding for finding in self._standing if finding.key not in keys]
@@ -113,7 +113,7 @@ class _AuditRun:
         tx.outbox.add(turned(self._before, tx.findings.counts(), found))
 
     def _in_turn(self) -> tuple[Sequence[str], Sequence[str], Sequence[str]]:
-        """The next rows after the last ones; from the beginning again after the end."""
+        """Return the next rows after the last ones; from the beginning again after the end."""
         with self._services.database.reading() as tx:
             sessions = tx.audit.sessions_after(self._cursors.get(SESSIONS, ""), SESSIONS_IN_TURN)
             accounts = tx.audit.accounts_after(self._cursors.get(ACCOUNTS, ""), ACCOUNTS_IN_TURN)

@@ -81,20 +81,20 @@ class Crowd:
         self._own = threading.local()
 
     def comes_to(self, account_id: str) -> None:
-        """This thread wants the account. Raises AccountBusy where others wait in line."""
+        """Let this thread ask for the account. Raises AccountBusy where others wait in line."""
         if account_id in self._lined and not self._has_turn(account_id):
             raise AccountBusy(account_id)
 
     @contextmanager
     def waits_for(self, account_id: str) -> Iterator[None]:
-        """Within it, this thread waits in the database. Raises AccountBusy where too many do."""
+        """Let this thread wait in the database within it. Raises AccountBusy where too many do."""
         with self._waiting.one_more(account_id, allowed=int(self._has_turn(account_id))):
             yield
 
     @contextmanager
     def turn(self, account_id: str) -> Iterator[None]:
-        """Within it, it is this thread's turn. Hold nothing while you wait for it. Raises AccountBusy where the line is
-        full, or too slow."""
+        """Wait for this thread's turn, which lasts within it. Hold nothing while you wait. Raises AccountBusy where the
+        line is full, or too slow."""
         with self._lined.one_more(account_id):
             with self._lock:
                 turn = self._turns.setdefault(account_id, threading.Lock())

@@ -64,7 +64,7 @@ class EventLoop:
 
     @contextmanager
     def may_be_dropped(self) -> Iterator[None]:
-        """Within it, the coroutine that runs is cancelled by `drop`: what it does can as well be done elsewhere."""
+        """Let `drop` cancel the running coroutine within it: its work can be done elsewhere."""
         task = asyncio.current_task()
         assert task is not None
         self._droppable.add(task)
@@ -85,11 +85,11 @@ class EventLoop:
             task.cancel()
 
     async def beside(self, work: Callable[..., T], *arguments: Any) -> T:
-        """Inside a coroutine: blocking work that must not hold up the others."""
+        """Run blocking work from a coroutine, without holding up the others."""
         return await asyncio.to_thread(work, *arguments)
 
     def time(self) -> float:
-        """The loop's own clock, for deadlines that its coroutines look at."""
+        """Return the loop's own clock, for deadlines that its coroutines look at."""
         return time.monotonic()
 
     def stop(self) -> None:

@@ -18,11 +18,11 @@ class Suspects:
             return max(max(most // 2, 1) - self._held[provider], 0)
 
     def hold(self, provider: str, count: int = 1) -> None:
-        """They are claimed."""
+        """Note that they are claimed."""
         with self._lock:
             self._held[provider] += count
 
     def release(self, provider: str, count: int = 1) -> None:
-        """They are over."""
+        """Note that they are over."""
         with self._lock:
             self._held[provider] -= count

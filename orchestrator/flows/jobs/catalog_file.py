@@ -58,7 +58,7 @@ def _read(document: Mapping[str, Any], configuration: Configuration) -> tuple[Ca
 
 
 def _unknown_tables(document: Mapping[str, Any]) -> Iterator[Fault]:
-    """The configuration may stand in the same file; anything else is a misspelling."""
+    """Yield unknown tables as faults: the configuration may be in the same file; anything else is a misspelling."""
     for key in document:
         if key not in TABLES:
             yield Fault(key, "unknown key: the file holds [[models]] and [[accounts]]")
@@ -73,7 +73,7 @@ def _entries(document: Mapping[str, Any], key: str, faults: list[Fault]) -> list
 
 
 def _account_jobs(entry: Json) -> tuple[Json, Json | None]:
-    """The put, and the opening credit: its key makes it happen once."""
+    """Return the put, and the opening credit, which its key makes happen once."""
     put = {key: value for key, value in entry.items() if key not in ("id", "balance")}
     put |= {"account_id": entry["id"]} if "id" in entry else {}
     balance = entry.get("balance")
@@ -118,7 +118,7 @@ def _faults(path: str, job: str, kwargs: Json) -> list[Fault]:
 
 
 def _path(path: str, job: str, fault: Mapping[str, str]) -> str:
-    """A fault of the whole is named by the field that its kind names, where there is one."""
+    """Return the path of a fault; a fault of the whole is named by the field of its kind, where there is one."""
     loc = fault["loc"]
     if loc == "request":
         loc = fault["type"] if job == PUT_MODEL and fault["type"] in PutModel.model_fields else ""

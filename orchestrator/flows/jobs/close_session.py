@@ -15,9 +15,9 @@ from orchestrator.store.transaction import Transaction
 
 
 def close_session(services: Services, tx: Transaction, request: CloseSession) -> Mapping[str, Any]:
-    """The session, stopping or stopped, and as what it was found. One that is over already stays as it ended.
+    """Stop the session; return it with the state in which it was found. One that is over already stays as it ended.
 
-    The id of an orphan's placement is taken as well: it is tried again, or ended by hand."""
+    The id of an orphan's placement works as well: its close is retried, or it is ended by hand."""
     orphan = tx.leftovers.lock_orphan(request.session_id)
     if orphan is not None:
         return leftovers.of_close(force_close.close_orphan(services, tx, orphan, request), tx.now())

@@ -20,7 +20,7 @@ from orchestrator.store.transaction import Transaction
 
 
 def create_session(services: Services, tx: Transaction, request: CreateSession) -> Mapping[str, Any]:
-    """The new session; or, for a session id that is there with the same content, that one as it is now."""
+    """Create the session and return it; for a known session id with the same content, return that one as it is now."""
     work = lookup.account(services, tx, request.account_id)
     known = _known(tx, request, work.now)
     if known is not None:
@@ -40,7 +40,7 @@ def create_session(services: Services, tx: Transaction, request: CreateSession) 
 
 
 def _known(tx: Transaction, request: CreateSession, now: datetime) -> Mapping[str, Any] | None:
-    """What is there under this id, in the live tables or in the archive."""
+    """Return what is there under this id, in the live tables or in the archive."""
     if request.session_id is None:
         return None
     known = tx.sessions.get(request.session_id)
@@ -77,7 +77,7 @@ def _check_credential(services: Services, model: Model, request: CreateSession) 
 
 
 def _check_attach(services: Services, model: Model, request: CreateSession) -> None:
-    """An attached endpoint needs a driver that attaches."""
+    """Refuse an attached endpoint without a driver that attaches."""
     wanted = [request.provider] if request.provider else model.providers
     cards = [card for card in map(services.card, wanted) if card is not None]
     if request.attach is None:
@@ -123,7 +123,7 @@ def _new(work: AccountWork, request: CreateSession, model: Model) -> Session:
 
 
 def _free_name(work: AccountWork, session_id: str) -> str:
-    """Ids that callers choose may end alike: then the name ends in a digest of the whole id."""
+    """Return a free name. Ids that callers choose may end alike: then the name ends in a digest of the whole id."""
     name = names.generate(work.now, session_id)
     if _named(work.tx, work.account.id, name) is None:
         return name
@@ -138,7 +138,7 @@ def _check_name(tx: Transaction, session: Session) -> None:
 
 
 def _named(tx: Transaction, account_id: str, name: str) -> str | None:
-    """The id of the session that has this name, archived or not, among the not deleted."""
+    """Return the id of the session that has this name, archived or not, among the not deleted."""
     return tx.sessions.by_name(account_id, name) or tx.archive.by_name(account_id, name)
 
 

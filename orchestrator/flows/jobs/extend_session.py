@@ -18,7 +18,7 @@ from orchestrator.store.transaction import Transaction
 
 
 def extend_session(services: Services, tx: Transaction, request: ExtendSession) -> Mapping[str, Any]:
-    """The session with its new deadline."""
+    """Extend the session, and return it with its new deadline."""
     work, session = lookup.session(services, tx, request.session_id)
     if session.state in TERMINAL | {State.STOPPING}:
         raise lookup.wrong_state(session, "a session that is not over can be extended")
@@ -36,7 +36,7 @@ def extend_session(services: Services, tx: Transaction, request: ExtendSession) 
 
 
 def _check_raised(session: Session, request: ExtendSession) -> None:
-    """A lower total would be a stop in disguise."""
+    """Refuse a lower total: it would be a stop in disguise."""
     for name in ("max_duration_seconds", "max_interactions", "max_cost"):
         now, wanted = getattr(session, name), getattr(request, name)
         if now is not None and wanted is not None and wanted < now:
@@ -46,7 +46,7 @@ def _check_raised(session: Session, request: ExtendSession) -> None:
 
 
 def _check_not_over(longer: Session, policy: Policy, now: datetime) -> None:
-    """A first total that is used up already would stop it in the past, at the platform's cost."""
+    """Refuse a first total that is used up already: it would stop the session in the past, at the platform's cost."""
     forecast, limit = next_stop(longer, policy), interactions_limit(longer)
     live = longer.state in {State.STARTING, State.RUNNING}
     over = live and forecast.stop_at is not None and forecast.stop_at <= now

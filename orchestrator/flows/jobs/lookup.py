@@ -1,4 +1,4 @@
-"""Finding what a job names, or refusing it."""
+"""Find what a job names, or refuse the job."""
 
 from orchestrator.flows.engine.services import Services
 from orchestrator.flows.lifecycle import archived
@@ -9,7 +9,7 @@ from orchestrator.store.transaction import Transaction
 
 
 def account(services: Services, tx: Transaction, account_id: str) -> AccountWork:
-    """The account, locked, its due stops applied. Raises Refusal(unknown_account)."""
+    """Return the account, locked, its due stops applied. Raises Refusal(unknown_account)."""
     work = on_account(services, tx, account_id)
     if work is None:
         message = f"account {account_id} is unknown: put it first (orchestrator.account.put)"
@@ -18,7 +18,7 @@ def account(services: Services, tx: Transaction, account_id: str) -> AccountWork
 
 
 def model(tx: Transaction, model_id: str) -> Model:
-    """The model. Raises Refusal(unknown_model)."""
+    """Return the model. Raises Refusal(unknown_model)."""
     found = tx.models.get(model_id)
     if found is None:
         message = f"model {model_id} is unknown: put it first (orchestrator.model.put)"
@@ -27,8 +27,8 @@ def model(tx: Transaction, model_id: str) -> Model:
 
 
 def session(services: Services, tx: Transaction, session_id: str) -> tuple[AccountWork, Session]:
-    """A session that is not deleted, locked after its account. Raises Refusal(unknown_session), or, for one that is
-    archived, Refusal(invalid_state)."""
+    """Return a session that is not deleted, locked after its account. Raises Refusal(unknown_session), or, for one that
+    is archived, Refusal(invalid_state)."""
     account_id = tx.sessions.accounts_of([session_id]).get(session_id)
     work = on_account(services, tx, account_id) if account_id else None
     found = tx.sessions.lock(session_id) if work else None
@@ -41,6 +41,6 @@ def session(services: Services, tx: Transaction, session_id: str) -> tuple[Accou
 
 
 def wrong_state(found: Session, wanted: str) -> Refusal:
-    """The session is in no state for this."""
+    """Return the refusal for a session in the wrong state."""
     message = f"session {found.id} is {found.state.value}: only {wanted}"
     return Refusal(ErrorCode.INVALID_STATE, message, session_id=found.id, state=found.state.value)

@@ -47,7 +47,7 @@ def _added(tx: Transaction, request: PutAccount) -> Account:
 
 
 def as_wanted(account: Account, request: PutAccount) -> Account:
-    """The account with everything that a put says."""
+    """Return the account with everything that a put says."""
     return replace(
         account,
         plan=request.plan,

@@ -1,4 +1,4 @@
-"""One account under its lock: its overdue stops come first, its funds are worked out again last.
+"""One account under its lock: its overdue stops come first, its funds are computed last.
 
 Every transaction that changes an account's sessions or ledger goes through here."""
 
@@ -48,15 +48,15 @@ class AccountWork:
 
     @property
     def terms(self) -> AccountTerms:
-        """What binds the account, as it is now."""
+        """The account's limits, as they are now."""
         return self.services.config.terms_of(self.account)
 
     def policy(self, session: Session) -> Policy:
-        """The policy where this session is served."""
+        """Return the policy where this session is served."""
         return self.services.policy(session.provider)
 
     def usage(self, ahead_of: Session | None = None) -> Usage:
-        """What counts against the quota now; before `ahead_of`, a queued session, or before a newcomer."""
+        """Return what counts against the quota now; before `ahead_of`, a queued session, or before a newcomer."""
         if ahead_of is not None:
             return self._usage_before(ahead_of)
         if self._usage is None:
@@ -90,8 +90,8 @@ class AccountWork:
         return more
 
     def stop(self, session: Session, reason: StopReason, at: datetime, detail: str | None) -> Session:
-        """Decide the end of a session, with effect at `at`, or when its idle time ran out by then; its placements are
-        closed by others."""
+        """Decide the end of a session, with effect at `at`, or when its idle time ran out by then; later steps close
+        its placements."""
         idle = idle_by(session, self.policy(session), at)
         if idle is not None:
             return self._end(session, idle.reason, idle.at, idle.detail)
@@ -104,7 +104,7 @@ class AccountWork:
     # running
 
     def start_running(self, before: Session, noted: Session) -> Session:
-        """The first good ping: the clock of duration and money starts, if the first block can be paid."""
+        """Start running at the first good ping: duration and cost begin, if the first block can be paid."""
         running = replace(
             noted,
             state=State.RUNNING,
@@ -123,8 +123,8 @@ class AccountWork:
         return self.keep(before, self.planned(running))
 
     def stop_running(self, session: Session, at: datetime) -> Session:
-        """The interval ends at `at` and is charged, or what was charged beyond it is given back; the state is the
-        caller's to set."""
+        """End the interval at `at` and charge it, or give back what was charged beyond it; the caller sets the
+        state."""
         if session.running_since is None:
             return session
         cost = money.cost_if_stopped_at(session, at)
@@ -136,7 +136,7 @@ class AccountWork:
         return plan_steps(session, self.policy(session), self.now, ping_at=session.ping_at)
 
     def keep(self, before: Session, after: Session) -> Session:
-        """Save, and remember it among the active ones or not."""
+        """Save it, and keep the set of active sessions up to date."""
         saved = self.tx.sessions.save(before, after)
         self.remember(saved)
         if funds.burning(before) is not funds.burning(saved):
@@ -148,7 +148,7 @@ class AccountWork:
         return saved
 
     def remember(self, session: Session) -> None:
-        """Keep the picture of the active sessions true."""
+        """Keep what is known of the active sessions up to date."""
         live = session.state in ACTIVE
         self._usage = None
         self.burning.remember(session)
@@ -158,7 +158,7 @@ class AccountWork:
                 self._overdue.put(session)
 
     def note_freed_capacity(self) -> None:
-        """A slot, a name or funds became free here: the account's queue looks again."""
+        """Note that a slot, a name or funds became free here: `finish` wakes the account's queue."""
         self._freed = True
 
     # money
@@ -212,8 +212,7 @@ class AccountWork:
         return self.account
 
     def finish_without_funds(self) -> None:
-        """Where not every session of the account can be read: keep its money, and leave the end of its funds as it
-        was."""
+        """Save the money, and leave the end of the funds as it was: for an account with unreadable sessions."""
         if self._freed:
             self.tx.queues.wake_next_queued(self.account.id, self.now)
         self.account = self.tx.accounts.save(self._before, self.account, self.now)
@@ -229,7 +228,7 @@ class AccountWork:
         return any(end is not None and end <= self.now for end in ends)
 
     def _funds_end_so_far(self) -> money.FundsEnd | None:
-        """Where the funds have ended by now; None where they last."""
+        """Return where the funds have ended by now; None where they last."""
         since = self.account.funds_end_at
         return self._funds_end(since) if since is not None and since <= self.now else None
 
@@ -276,8 +275,8 @@ class AccountWork:
 def lock_account(
     services: Services, tx: Transaction, account_id: str, *, waits: bool = True
 ) -> Account | None:
-    """The account, locked; None where there is no such account, or, without `waits`, where another transaction holds
-    it. Raises AccountBusy where as many threads of this process wait for accounts as may."""
+    """Return the account, locked; None where there is none, or, without `waits`, where another transaction holds it.
+    Raises AccountBusy where as many threads of this process wait for accounts as may."""
     if waits:
         services.crowd.comes_to(account_id)
     account = tx.accounts.lock(account_id, waits=False)

@@ -44,7 +44,7 @@ _NOT_INHERITED: Mapping[str, Any] = {
     "attempts": 0,
     "revision": 0,
 }
-#: What is not known of a stranger.
+#: The unknown fields of an unknown resource.
 _UNKNOWN: Mapping[str, Any] = {
     "session_id": None,
     "account_id": None,
@@ -65,8 +65,8 @@ def add_of(
     ends_at: datetime | None,
     why: str = _LATE,
 ) -> Placement:
-    """Of a placement that opened it. Closed by its id where the platform can; where a key is the only address, a
-    close would hit the key's next user: there it is reported, and its declared end is the proof."""
+    """Add the orphan of a placement that opened it. It is closed by its id where the platform can. Where a key is the
+    only address, a close would hit the key's next user: it is reported, and its declared end is the proof."""
     card = services.card(of.provider)
     by_id = card is not None and card.closes_by_id
     origin: Mapping[str, Any] = {"orphan_of": of.id, "named": of.id}
@@ -96,7 +96,7 @@ def add_stranger(
     since: datetime,
     why: str,
 ) -> Placement:
-    """Return the row of an orphan without a known origin here. Its price is the list's; otherwise that of the dearest
+    """Add the row of an orphan without a known origin here. Its price is the list's; otherwise that of the dearest
     model there, for money at risk should rather be too high."""
     card = services.card(provider)
     price, currency = _price(tx, provider, live)

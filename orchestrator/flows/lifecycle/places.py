@@ -16,7 +16,7 @@ from orchestrator.store.transaction import Transaction
 #: (provider, credential) that a session must not be placed at.
 Spots = AbstractSet[tuple[str, str | None]]
 
-#: An open that failed at its platform, and may have left sessions there, is sent again so often under one key.
+#: An open that failed at its platform, and may have left sessions there, is repeated this often under one key.
 REPEATS = 1
 #: Stands for every credential of a provider that has refused as a whole.
 EVERYWHERE = "*"
@@ -33,7 +33,7 @@ class Place:
 
 
 def providers_for(services: Services, session: Session, model: Model) -> Iterator[str]:
-    """The model's providers that are configured here and large enough, in order of preference."""
+    """Yield the model's providers that are configured here and large enough, in order of preference."""
     for provider in model.providers:
         card = services.card(provider)
         if card is None or session.pinned_provider not in (None, provider):
@@ -81,7 +81,7 @@ def take_place(
 
 
 def attempts_left(tx: Transaction, session: Session, policy: Policy, now: datetime) -> int:
-    """How many more placements the session may have."""
+    """Return how many more placements the session may have."""
     earlier = tx.placements.of_session(session.id)
     return policy.max_placements - attempts(earlier, session.running_at, now)
 
@@ -160,7 +160,7 @@ def _take_at(
 
 
 def _tried(services: Services, earlier: Sequence[Placement]) -> Spots:
-    """Where another attempt would meet the same refusal, or the same dead endpoint."""
+    """Return where another attempt would meet the same refusal, or the same dead endpoint."""
     failed = Counter((one.provider, one.credential) for one in earlier if one.orphans_at_most is not None)
     tried = {spot for spot, times in failed.items() if times > REPEATS}
     for placement in earlier:

@@ -1,4 +1,4 @@
-"""Placements come and go: the next one for a session, and the end of one that is no longer wanted."""
+"""Begin the next placement of a session, and end one that is no longer wanted."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -55,7 +55,7 @@ def begin_placement(
 
 
 def starting_at(session: Session, place: Place, now: datetime) -> Session:
-    """The session as it enters STARTING for its next placement there."""
+    """Return the session as it enters STARTING for its next placement there."""
     return replace(
         waiting_at(session, now),
         queue_reason=None,
@@ -67,7 +67,7 @@ def starting_at(session: Session, place: Place, now: datetime) -> Session:
 
 
 def waiting_at(session: Session, now: datetime) -> Session:
-    """The session as it enters STARTING, to be placed where its own end makes room: `finish_if_closed` goes on."""
+    """Return the session as it enters STARTING, to be placed where its own end makes room (`finish_if_closed`)."""
     return replace(
         given_back(without_doubts(session)),
         state=State.STARTING,
@@ -78,8 +78,8 @@ def waiting_at(session: Session, now: datetime) -> Session:
 
 
 def next_attempt(work: "AccountWork", before: Session, noted: Session) -> Session | None:
-    """While STARTING: the next credential, then the model's next provider, or the key that its own end frees, once that
-    is proven; None where nothing is left to try."""
+    """Place a STARTING session at the next credential, then at the model's next provider, or at the key that its own
+    proven end frees; return None where nothing is left to try."""
     policy = work.policy(before)
     model = work.tx.models.get(before.model_id)
     if model is None or places.attempts_left(work.tx, before, policy, work.now) < 1:
@@ -101,7 +101,7 @@ def next_attempt(work: "AccountWork", before: Session, noted: Session) -> Sessio
 
 
 def has_another(work: "AccountWork", session: Session, placement: Placement) -> bool:
-    """Whether a session that starts here may start at another place, in time."""
+    """Return whether a session that starts here may start at another place, in time."""
     policy = work.policy(session)
     model = work.tx.models.get(session.model_id)
     if model is None or places.attempts_left(work.tx, session, policy, work.now) < 1:
@@ -121,10 +121,10 @@ def move_on(
     lost: bool = False,
     beside_brakes: bool = False,
 ) -> bool:
-    """Failover of a running session, at `at`: only where the next place is there already, or comes free by the end of
-    this one, once that is proven. False: stop it.
+    """Move a running session at `at`, only where the next place is free already, or is freed by the proven end of this
+    one. Return False where it must stop.
 
-    `lost`: held for dead, on what pings say. `beside_brakes`: only to where no brake is."""
+    `lost`: found dead by pings. `beside_brakes`: only to places without a brake."""
     policy = work.policy(session)
     if not session.failover or places.attempts_left(work.tx, session, policy, work.now) < 1:
         return False
@@ -155,13 +155,13 @@ def move_on(
 
 
 def note_lost(tx: Transaction, session: Session, now: datetime) -> None:
-    """Its provider is left by a session that is held for dead: a brake there counts it."""
+    """Note on its placements that the session was found dead and leaves: a brake there counts it."""
     for placement in tx.placements.unended(session.id):
         tx.placements.save(placement, replace(placement, lost_at=now))
 
 
 def begin_close(work: "AccountWork", placement: Placement, session: Session) -> Placement:
-    """Bring a placement on its way out. One that is being opened waits for that outcome: no close overtakes it."""
+    """Begin the close of a placement. One that is being opened waits for that outcome: no close overtakes it."""
     match placement.state:
         case PlacementState.OPENING if placement.sent_at is None:
             why = f": {placement.last_answer}" if placement.last_answer else ""
@@ -177,7 +177,7 @@ def begin_close(work: "AccountWork", placement: Placement, session: Session) -> 
 
 
 def end_never_opened(tx: Transaction, placement: Placement, proof: str, now: datetime) -> Placement:
-    """It certainly does not exist: refused, not sent, or found to be nowhere."""
+    """End a placement that certainly does not exist: refused, not sent, or not found anywhere."""
     return _end(tx, placement, PlacementState.NEVER_OPENED, proof, now)
 
 

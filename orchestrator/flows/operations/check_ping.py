@@ -1,4 +1,4 @@
-"""One ping of what serves at a provider already, and its price."""
+"""Ping once what serves at a provider already, and show the price."""
 
 import asyncio
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from orchestrator.rules.values import Verdict
 
 
 def running(subject: Subject) -> Target | None:
-    """One session of ours that runs there, and is not about to be closed."""
+    """Return one session of ours that runs there, and is not about to be closed."""
     with subject.services.database.reading() as tx:
         placement = tx.pings.some_running(subject.name, tx.now())
     if placement is None:
@@ -26,7 +26,7 @@ def running(subject: Subject) -> Target | None:
 
 
 def try_ping(subject: Subject, secret: Secret | None, served: Target | None) -> Sequence[Tried]:
-    """One ping, and its price."""
+    """Ping once; return the result and its price."""
     card = subject.driver.card
     if card.native_ping_is_lifecycle:
         return [not_tried("ping", "the configured ping can close a session")]
@@ -54,7 +54,7 @@ async def _is_asleep(driver: Driver, target: Target, secret: Secret | None) -> b
 
 
 def _with_secret(target: Target, secret: Secret | None) -> Target:
-    """The platform is asked with the credential, the endpoint with its own secret."""
+    """Return the target with the credential: the platform is asked with it, the endpoint with its own secret."""
     return replace(target, secret=secret)
 
 

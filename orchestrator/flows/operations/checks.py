@@ -1,4 +1,4 @@
-"""One thing after another is tried at a provider; each becomes a row for an operator."""
+"""Try one thing after another at a provider; each becomes a row for an operator."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence

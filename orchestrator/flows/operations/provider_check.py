@@ -1,4 +1,4 @@
-"""An operator's first question about a provider: what works there, what does not, and why. Creates nothing."""
+"""Check a provider for an operator: what works there, what does not, and why. It creates nothing."""
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
@@ -52,12 +52,12 @@ def _nothing_was_verified(subject: Subject, tries: Sequence[Tried]) -> Iterator[
 
 
 def _platform(subject: Subject) -> Tried:
-    """What its card says: the terms on which everything below is to be read."""
+    """Return what its card says: the terms for everything below."""
     return Tried(what="platform", works=True, said="; ".join(card_facts(subject.driver.card)))
 
 
 def _endpoint_secrets(subject: Subject) -> Iterator[Tried]:
-    """Those that endpoints want: they are not sent here, but without them nothing can be pinged."""
+    """Yield the missing secrets of endpoints: they are not sent here, but without them nothing can be pinged."""
     for key, ref in subject.services.config.providers[subject.name].endpoint_secrets.items():
         missing = subject.services.secrets.why_missing(ref)
         if missing:
@@ -74,7 +74,7 @@ def _key(subject: Subject, ref: str | None) -> Tried:
 
 
 def _key_check(subject: Subject, ref: str | None) -> Callable[[], Awaitable[str]]:
-    """The cheapest question that only a good key is answered."""
+    """Return the cheapest question that succeeds only with a good key."""
     services, driver = subject.services, subject.driver
 
     async def ask() -> str:
@@ -138,7 +138,7 @@ def _balance(subject: Subject, secret: Secret | None) -> Tried:
 
 
 def _models(subject: Subject, secret: Secret | None) -> tuple[list[Tried], Target | None]:
-    """A row for each model that names this provider, and the first one that can be pinged."""
+    """Return a row for each model that names this provider, and the first one that can be pinged."""
     with subject.services.database.reading() as tx:
         models = [model for model in tx.models.listed() if subject.name in model.providers]
     if not models:
@@ -171,7 +171,7 @@ def _model(subject: Subject, secret: Secret | None, model: Model) -> tuple[Tried
 
 
 async def _leased(subject: Subject, secret: Secret | None, model: Model) -> Target:
-    """What a ping of an always-on model is sent to."""
+    """Return what a ping of an always-on model is sent to."""
     theirs, policy = model.provider_model_ids[subject.name], subject.services.policy(subject.name)
     order = Order(
         placement_id=_NAME,

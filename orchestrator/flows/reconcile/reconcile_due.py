@@ -27,8 +27,8 @@ from orchestrator.store.transaction import Transaction
 
 log = logging.getLogger(__name__)
 
-#: Seconds: for one list, and for how long it may be believed. One worker at a time looks at a key, under a lease
-#: of the latter.
+#: Seconds: for one list, and how long a list is valid. One worker at a time reconciles a key, under a lease of the
+#: latter.
 LIST_TIMEOUT, LEASE_SECONDS = 60.0, 300.0
 #: Seconds between two alarms of the same refusal.
 ALARM_EVERY = 3600.0
@@ -182,7 +182,8 @@ def _picture(
 
 
 def _of_other_kinds(services: Services, provider: str) -> list[str]:
-    """Those that cannot have its sessions. Two of one kind may share an account, and one not configured a new name."""
+    """Return the providers that cannot have its sessions. Two of one kind may share an account, and a provider that is
+    no longer configured may have a new name."""
     drivers = {name: one.driver for name, one in services.config.providers.items()}
     return [name for name, driver in drivers.items() if driver != drivers[provider]]
 
@@ -203,7 +204,7 @@ def _terms(services: Services, provider: str, installation: str | None) -> Recon
 
 
 def _remember(tx: Transaction, report: ReconcileReport, findings: Sequence[Difference]) -> None:
-    """What this list leaves open is what the next one confirms; a refusal is an alarm, once an hour."""
+    """Remember what this list leaves open, for the next one to confirm; a refusal is an alarm, once an hour."""
     provider, ref = report.provider, report.credential
     seen = {
         one.handle: Sighting(
@@ -225,6 +226,6 @@ def _measure(provider: str, outcomes: Sequence[Outcome]) -> None:
 
 
 def _now(services: Services) -> datetime:
-    """Before the list is asked for: what happens meanwhile is younger than it."""
+    """Return the time before the list is asked for: what happens meanwhile is younger than the list."""
     with services.database.reading() as tx:
         return tx.now()

@@ -1,4 +1,4 @@
-"""What is wanted of a comparison with a provider's list, and what it says."""
+"""The options of a comparison with a provider's list, and its result."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReconcileReport:
-    """What one list showed."""
+    """The result of one list."""
 
     provider: str
     credential: str | None

@@ -54,7 +54,7 @@ SESSION_KEYS = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SessionView:
-    """A session with what stands beside it."""
+    """A session with what belongs to it."""
 
     session: Session
     placements: Sequence[Placement]
@@ -64,7 +64,7 @@ class SessionView:
     now: datetime
 
     def as_json(self) -> dict[str, Any]:
-        """The contract's shape."""
+        """Return the contract's shape."""
         session = self.session
         stop_at, reason = self._stop()
         return {
@@ -105,7 +105,7 @@ class SessionView:
         }
 
     def _stop(self) -> tuple[datetime | None, StopReason | None]:
-        """The account's funds merged into the session's own deadline."""
+        """Return the account's funds merged into the session's own deadline."""
         return stop_of(self.session, self.account)
 
     def _cost(self) -> Decimal:
@@ -171,7 +171,7 @@ class SessionView:
 
 
 def stop_of(session: Session, account: Account | None) -> tuple[datetime | None, StopReason | None]:
-    """Its own deadline, or the end of the account's funds where that is its end and comes first."""
+    """Return its own deadline, or the end of the account's funds where that ends it and comes first."""
     mine = session.ends_at, session.stop_at_reason
     if account is None or account.funds_session_id != session.id or session.state is not State.RUNNING:
         return mine
@@ -197,7 +197,7 @@ def at_risk(placement: Placement, now: datetime) -> Decimal:
 
 
 def orphans_at_risk(placement: Placement, now: datetime) -> Decimal:
-    """What the sessions may have cost so far that its open may have left, until what was asked for is over."""
+    """Return what sessions left by its open may have cost so far, until the time that was asked for is over."""
     since = placement.sent_at or placement.created_at
     until = min(now, since + timedelta(seconds=placement.duration_seconds))
     each = money.money_at_risk(placement.price_per_node_hour, placement.nodes, since, until)
@@ -219,19 +219,19 @@ def forced(placement: Placement) -> dict[str, Any] | None:
 
 
 def as_text(amount: Decimal) -> str:
-    """Money as a decimal string: at least two places, no more than it needs."""
+    """Return money as a decimal string: at least two places, no more than it needs."""
     text = f"{amount.quantize(money.MICRO):f}"
     whole, _, fraction = text.partition(".")
     return f"{whole}.{fraction.rstrip('0').ljust(2, '0')}"
 
 
 def of_session(tx: Transaction, session: Session, now: datetime) -> dict[str, Any]:
-    """One session, read with what stands beside it."""
+    """Return one session, read with what belongs to it."""
     return of_sessions(tx, [session], now)[0]
 
 
 def of_sessions(tx: Transaction, sessions: Sequence[Session], now: datetime) -> list[dict[str, Any]]:
-    """Several sessions; each account is read once."""
+    """Return several sessions; each account is read once."""
     accounts: dict[str, Account | None] = {}
     views = []
     for session in sessions:
@@ -249,7 +249,7 @@ def of_sessions(tx: Transaction, sessions: Sequence[Session], now: datetime) -> 
 
 
 def of_account(account: Account) -> dict[str, Any]:
-    """An account, as the ledger has it."""
+    """Return an account, with the ledger's balance."""
     return {
         "id": account.id,
         "plan": account.plan,
@@ -263,7 +263,7 @@ def of_account(account: Account) -> dict[str, Any]:
 
 
 def of_model(model: Model) -> dict[str, Any]:
-    """A model, with the fields of `[[models]]`."""
+    """Return a model, with the fields of `[[models]]`."""
     return {
         "id": model.id,
         "providers": list(model.providers),
@@ -283,7 +283,7 @@ def of_model(model: Model) -> dict[str, Any]:
 
 
 def of_entry(entry: Entry) -> dict[str, Any]:
-    """One ledger entry."""
+    """Return one ledger entry."""
     return {
         "key": entry.key,
         "at": rfc3339(entry.at),

@@ -1,4 +1,4 @@
-"""Open what is due to be opened, and settle what the provider said. The intent was written long before."""
+"""Open due placements, and settle the provider's answers. The intent was written before."""
 
 import asyncio
 from dataclasses import replace
@@ -47,7 +47,7 @@ TRIES_TO_FREE = 2
 #: Refusals that concern more than the one session.
 _ALARMS = (OutOfBalance, AlarmKind.OUT_OF_BALANCE), (Misconfigured, AlarmKind.MISCONFIGURED)
 
-#: What an open, or its resolve, brought back.
+#: The answer to an open, or to its resolve.
 Outcome = Answer[Placed] | Answer[Placed | NotPlaced]
 
 
@@ -66,7 +66,7 @@ async def ask_to_open(services: Services, driver: Driver, one: Claimed) -> Place
 
 
 class _Freeing:
-    """Of a key, before an open under it: once it is over, and that is written down, the open may be sent."""
+    """The freeing of a key before an open under it: once it is over, and written down, the open may be sent."""
 
     def __init__(self, services: Services, one: Claimed) -> None:
         self._services, self._one = services, one
@@ -97,7 +97,7 @@ def never_sent(card: Card, placement: Placement) -> bool:
 
 
 def open_terms(policy: Policy) -> StepTimes:
-    """Of an open, and of its resolve."""
+    """Return the times of an open, and of its resolve."""
     return StepTimes(lease=open_lease(policy), timeout=policy.open_timeout_seconds)
 
 
@@ -135,7 +135,7 @@ def after_open(
     placement: Placement,
     answer: Outcome,
 ) -> None:
-    """What follows from an answer to an open, or to its resolve."""
+    """Do what follows from an answer to an open, or to its resolve."""
     _note_what_it_ended(work, placement, answer)
     match answer.said:
         case Placed() as placed:
@@ -160,7 +160,7 @@ def after_open(
 def settle_opened(
     work: AccountWork, session: Session, placement: Placement, placed: Placed, step: Step = Step.OPEN
 ) -> None:
-    """It is open. The first good ping is the proof; a stop that came meanwhile closes it at once."""
+    """Note that it is open; its first good ping will prove that. A stop that came meanwhile closes it at once."""
     if not is_usable_handle(placed.handle):
         settle_unknown(
             work, placement, OutcomeUnknown("the provider's id of the session is not plain text"), step
@@ -185,7 +185,8 @@ def settle_opened(
 def settle_not_opened(
     work: AccountWork, session: Session, placement: Placement, why: str, *, ended: str | None = None
 ) -> None:
-    """Nothing exists, or no more (`ended`): try the next place, or give up starting; a stopping session may be over."""
+    """End a placement that does not exist, or no more (`ended`): try the next place, or give up starting; finish a
+    stopping session."""
     if ended is not None and is_usable_handle(ended):
         transitions.end_found_closed(work.tx, placement, ended, why, work.now)
     else:
@@ -204,7 +205,7 @@ def settle_not_opened(
 
 
 def _is_stuck(work: AccountWork, session: Session, placement: Placement) -> bool:
-    """Its key was not to be freed again, and the session has another place to go."""
+    """Return whether freeing its key failed too often, and the session has another place to go."""
     starting = session.state is State.STARTING and session.placements == placement.n
     return (
         starting and placement.attempts >= TRIES_TO_FREE and transitions.has_another(work, session, placement)
@@ -212,7 +213,7 @@ def _is_stuck(work: AccountWork, session: Session, placement: Placement) -> bool
 
 
 def _refused_by_its_key(work: AccountWork, placement: Placement, error: KeyNotFree) -> Placement:
-    """Others do not come by at once to try it too."""
+    """Mark the placement as refused by its key, and put the key into cooldown, so that others do not try it at once."""
     if placement.credential is not None:
         rests = work.services.policy(placement.provider).close_retry_max_seconds
         until = work.now + timedelta(seconds=rests)
@@ -222,12 +223,12 @@ def _refused_by_its_key(work: AccountWork, placement: Placement, error: KeyNotFr
 
 
 def _refused_by(refusal: Refused) -> RefusedBy:
-    """A provider that lacks the model lacks it for every credential."""
+    """Return how far a refusal reaches: a provider without the model lacks it for every credential."""
     return RefusedBy.PROVIDER if isinstance(refusal, ModelMissing) else RefusedBy.CREDENTIAL
 
 
 def _note_refusal(work: AccountWork, placement: Placement, refusal: Refused) -> None:
-    """What an operator must know of it: a refused key, an empty account, a configuration that cannot work."""
+    """Raise what an operator must know of it: a refused key, an empty account, a configuration that cannot work."""
     if isinstance(refusal, CredentialRefused) and placement.attach is None:
         credentials.pause_refused(
             work.tx, placement, str(refusal), work.services.policy(placement.provider), work.now
@@ -248,7 +249,7 @@ def _note_what_it_ended(work: AccountWork, placement: Placement, answer: Outcome
 
 
 def _is_own(work: AccountWork, placement: Placement, found: NotPlaced) -> bool:
-    """What a resolve ended was what the open had made."""
+    """Return whether what a resolve ended was made by the open."""
     card = work.services.card(placement.provider)
     return not found.foreign and (card is None or not never_sent(card, placement))
 
@@ -315,13 +316,13 @@ def _again_later(
 
 
 def _unproven_since(placement: Placement, step: Step, now: datetime) -> datetime | None:
-    """A resolve of what is no longer wanted is a close: one that proves nothing is seen, and becomes our debt."""
+    """Return since when its end is unproven. A resolve of what is no longer wanted counts as a close without proof."""
     tried = step is Step.RESOLVE and placement.closing_since is not None
     return placement.unproven_since or (now if tried else None)
 
 
 def settle_unknown(work: AccountWork, placement: Placement, error: ProviderError, step: Step) -> None:
-    """It may or may not exist: resolve later, once its effect must show. Never a blind second open."""
+    """Resolve later what may or may not exist, once its effect must show. Never a blind second open."""
     card = work.services.card(placement.provider)
     policy = work.services.policy(placement.provider)
     lag = max(policy.resolve_after_seconds, (card.resolve_after_seconds if card else None) or 0)

@@ -11,13 +11,13 @@ from orchestrator.rules.refusals import Refusal
 from orchestrator.rules.values import Session
 from orchestrator.store.transaction import Transaction
 
-#: Accounts, and free keys of each provider, that one pass looks at.
+#: Accounts, and free keys of each provider, in one pass.
 AT_ONCE = 50
 
 
 def wake_queues(services: Services, limit: int = AT_ONCE) -> int:
-    """Wake the first of an account's queue that its account holds up no longer, and one waiter for each key that is
-    free; return how many accounts and keys were looked at."""
+    """Wake the first of each account's queue that its account no longer holds up, and one waiter for each free key;
+    return how many accounts and keys were checked."""
     lot = int(services.database.identity.new_token(), 16)
     with services.database.reading() as tx:
         accounts = tx.queues.accounts_held_up(tx.now(), limit, lot)
@@ -38,7 +38,7 @@ def wake_queues(services: Services, limit: int = AT_ONCE) -> int:
 
 
 def _held_up_no_longer(services: Services, tx: Transaction, account_id: str) -> Session | None:
-    """The first of the account's queue that waits for the account itself, if it would wait for something else now."""
+    """Return the first of the account's queue that waits for the account itself, unless it would still do so now."""
     account, head = tx.accounts.get(account_id), tx.queues.first_held_up(account_id)
     model = tx.models.get(head.model_id) if head is not None else None
     if account is None or head is None or model is None:

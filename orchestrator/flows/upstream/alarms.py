@@ -22,7 +22,7 @@ def raise_alarm(tx: Transaction, alarm: Alarm) -> None:
 
 
 def after_open(tx: Transaction, placement: Placement, wrong: str | None, now: datetime) -> None:
-    """What an open shows of its provider's own configuration: something wrong, or nothing any more."""
+    """Raise or end the alarm about its provider's own configuration, by what an open has shown."""
     where = placement.provider, placement.credential, None
     found = rule.alarm(AlarmKind.MISCONFIGURED, *where, wrong or "", now)
     if wrong is not None:

@@ -1,7 +1,7 @@
 """The brake: deaths are frozen where the provider, or one key of it, is at fault.
 
-Whether it holds is looked up while a ping is settled; it begins and ends in transactions of its own, which lock no
-account. Never frozen: stops by rule, deaths that the platform confirms, and failover to where no brake is."""
+It is read while a ping is settled; it begins and ends in transactions of its own, which lock no account. Never frozen:
+stops by rule, deaths that the platform confirms, and failover to a place without a brake."""
 
 from collections import Counter
 from collections.abc import Collection, Mapping
@@ -19,12 +19,12 @@ from orchestrator.rules.values import Brake, Session
 from orchestrator.store.queries.brakes import scope_of
 from orchestrator.store.transaction import Transaction
 
-#: Where sessions fall ill, one process looks so often whether a brake must begin.
+#: Where sessions fall ill, one process checks this often whether a brake must begin.
 LOOK_EVERY = timedelta(seconds=1)
 
 
 class Sign(Enum):
-    """What the ping of one session says of where it is served."""
+    """What the ping of one session says about its provider and key."""
 
     ILL = "it is in doubt"
     FROZEN = "it would be held for dead"
@@ -32,7 +32,7 @@ class Sign(Enum):
 
 
 def freezes(work: AccountWork, session: Session) -> bool:
-    """Is this session not to be held for dead now? A brake holds it, or is about to begin."""
+    """Return whether a brake, which holds it or is about to begin, keeps this session from being found dead."""
     if session.provider is None or rule.is_held_too_long(session, work.policy(session), work.now):
         return False
     there = work.tx.brakes.at(session.provider, session.credential)
@@ -45,7 +45,7 @@ def freezes(work: AccountWork, session: Session) -> bool:
 
 
 def may_leave(work: AccountWork, session: Session) -> bool:
-    """May this session, which a brake holds, move on to where none is? A few at first, more once these run."""
+    """Return whether this session, held by a brake, may move to a place without one: a few at first, then more."""
     assert session.provider is not None
     holding = rule.held_by(work.tx.brakes.at(session.provider, session.credential), session, work.now)
     return holding is not None and rule.may_move(*work.tx.brakes.moved(holding))
@@ -77,7 +77,7 @@ def review(services: Services) -> int:
 
 
 def release_by_hand(services: Services, provider: str) -> int:
-    """An operator knows better: lift every brake of this provider; return how many there were."""
+    """Lift every brake of this provider for an operator; return how many there were."""
 
     def lift(tx: Transaction) -> int:
         now = tx.now()

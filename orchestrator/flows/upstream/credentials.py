@@ -18,7 +18,7 @@ from orchestrator.store.transaction import Transaction
 
 log = logging.getLogger(__name__)
 
-#: A paused key is tried again so often. Seconds.
+#: A paused key is retried this often. Seconds.
 TRY_AGAIN_AFTER = 60.0
 #: For one try.
 TRY_TIMEOUT = 30.0
@@ -48,7 +48,7 @@ def pause_refused(
 
 
 def _only_this_model(tx: Transaction, placement: Placement, ref: str, since: datetime) -> bool:
-    """Others were alive under the key since then, and none of this model."""
+    """Return whether others were alive under the key since then, and none of this model."""
     provider, model = placement.provider, placement.model_id
     others = tx.sessions.somebody_lives(provider, ref, since)
     return others and not tx.sessions.somebody_lives(provider, ref, since, model)
@@ -64,9 +64,8 @@ def _pause(tx: Transaction, provider: str, ref: str, said: str, now: datetime) -
 def note_rate_limit(
     tx: Transaction, placement: Placement, seconds: float, now: datetime, *, whole_key: bool
 ) -> None:
-    """A Retry-After holds for everything of this model under this key but closes, in every worker; for the key as a
-    whole where the platform says so, and so for a provider without keys. An attached endpoint speaks for itself
-    alone."""
+    """Note a Retry-After. In every worker it holds for all calls of this model under this key except closes; for the
+    whole key, or a provider without keys, where the platform says so. An attached endpoint's holds for it alone."""
     provider, ref = placement.provider, placement.credential
     if not 0 < seconds < math.inf or (ref is None and placement.attach is not None):  # NaN is neither
         return

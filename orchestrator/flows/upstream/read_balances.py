@@ -1,4 +1,4 @@
-"""Read what the providers' own accounts hold: an empty one stops every session there, and no ping says so in time."""
+"""Read the balances of our accounts at providers: an empty one stops every session there, and no ping warns in time."""
 
 import asyncio
 import logging
@@ -49,7 +49,7 @@ def _read(services: Services, name: str) -> bool | None:
 
 
 async def _ask(services: Services, name: str) -> Balance | None:
-    """Its keys in turn, until one is answered."""
+    """Ask with its keys in turn, until one is answered."""
     driver = services.drivers[name]
     refs = services.config.providers[name].credentials
     assert isinstance(driver, HasBalance)

@@ -113,7 +113,7 @@ def _steps(facts: SessionFacts) -> Iterator[str]:
 
 
 def _plan(session: Session, now: AuditContext) -> Iterator[str]:
-    """Compare its stop with its rules, where the row alone determines it: not while it starts, as settings may change."""
+    """Compare its stop with its rules, where the row alone determines it: not while it starts, as settings change."""
     yield from _too_far(session, None, now)
     if session.state not in {State.QUEUED, State.RUNNING}:
         return

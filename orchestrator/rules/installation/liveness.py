@@ -11,7 +11,7 @@ from orchestrator.rules.values import Worker
 CONTROL, STOP, CLOSE, OPEN, PING = KINDS = ("control", "stop", "close", "open", "ping")
 #: And the kind of process that sends wake-ups.
 SCHEDULER = "scheduler"
-#: A process that has not reported for so long is gone: it reports every few seconds.
+#: A process that has not reported for this long is gone: it reports every few seconds.
 GONE_AFTER = timedelta(seconds=15)
 #: So many deaths within this time are a crash loop.
 DEATHS, DEATHS_WITHIN = 3, timedelta(minutes=10)

@@ -47,7 +47,7 @@ __all__ = [
 WARMING_SECONDS = 5.0
 #: Seconds until the one confirmation of GONE.
 CONFIRM_SECONDS = 1.0
-#: A provider's Retry-After, to a ping or an open, is believed up to so many ping intervals.
+#: A provider's Retry-After, to a ping or an open, is believed up to this many ping intervals.
 RETRY_AFTER_INTERVALS = 10
 #: The share of the wait by which pings and repeated closes are spread.
 JITTER = 0.1

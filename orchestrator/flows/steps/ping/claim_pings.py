@@ -1,4 +1,4 @@
-"""Claiming pings and sending them; what follows from the answers is settled in `ping_due`."""
+"""Claim pings and send them; `ping_due` settles the answers."""
 
 import asyncio
 import logging
@@ -30,7 +30,7 @@ LEFT_TO_OTHERS = timedelta(seconds=5)
 NO_ROOM = timedelta(seconds=1)
 #: The platform's own words for an end.
 _ENDED = frozenset({Life.STOPPED, Life.GONE, Life.FAILED})
-#: And for what a ping that says GONE is wrong about.
+#: Its words for a live session, which contradict a ping's GONE.
 _LIVES = frozenset({Life.STARTING, Life.RUNNING, Life.ASLEEP, Life.DEGRADED})
 
 
@@ -68,7 +68,7 @@ def claim_everywhere(services: Services) -> list[tuple[Session, Placement, str, 
 
 
 def claim_pings(services: Services, provider: str) -> list[tuple[Session, Placement, str, float]]:
-    """The same at one provider."""
+    """Do the same at one provider."""
     free = services.slots.take(Step.PING, provider)
     claimed: Sequence[tuple[Session, Placement]] = []
     token = services.database.identity.new_token()
@@ -127,7 +127,7 @@ def _claimed(
 def _leave_what_has_no_room(
     tx: Transaction, claimed: Sequence[tuple[Session, Placement]], room: int, token: str, now: datetime
 ) -> Sequence[tuple[Session, Placement]]:
-    """Pings that may hang leave room for those that answered last time."""
+    """Give back pings that may hang, to leave room for sessions that answered last time."""
     suspects = [session.id for session, _ in claimed if may_hang(session)]
     left = set(suspects[room:])
     if left:
@@ -155,7 +155,7 @@ def _leave_what_it_lacks_the_secret_for(
 
 
 def give_keys_back(services: Services, tx: Transaction, pinged: Sequence[Pinged]) -> None:
-    """The leases that native pings hold on their keys."""
+    """Release the leases that native pings hold on their keys."""
     for one in pinged:
         card = services.card(one.placement.provider)
         if card is not None and card.native_ping_is_lifecycle:
@@ -168,8 +168,8 @@ def give_keys_back(services: Services, tx: Transaction, pinged: Sequence[Pinged]
 async def send(
     services: Services, session: Session, placement: Placement, token: str, begin_by: float
 ) -> Pinged:
-    """One ping; the platform's own word beside it where that may end the session, or spare the ping. Its slot is held
-    until it is settled."""
+    """Send one ping; ask for the platform's own status where that may end the session, or make the ping unnecessary.
+    Its slot is held until it is settled."""
     try:
         return await _sent_or_dropped(services, session, placement, token, begin_by)
     except BaseException:  # there will be nothing to settle
@@ -178,7 +178,7 @@ async def send(
 
 
 def free_slot(services: Services, session: Session, placement: Placement) -> None:
-    """One ping less is under way."""
+    """Release the slot of a ping that is over."""
     services.suspects.release(placement.provider, may_hang(session))
     services.slots.release(Step.PING, placement.provider)
 
@@ -265,14 +265,14 @@ async def _probed(driver: Driver, target: Target) -> Probe:
 async def _platforms_word(
     services: Services, driver: Driver, session: Session, asked: Target, probe: Probe
 ) -> Status:
-    """A ping that may be the last one is checked against the platform's own status, where it has one."""
+    """Return the platform's own status, where it has one, for a ping that may be the last."""
     if not driver.card.tells_status or probe.not_begun or not _may_end(services, session, probe):
         return Status(life=Life.UNKNOWN)
     return await driver.status(asked)
 
 
 def _may_end(services: Services, session: Session, probe: Probe) -> bool:
-    """As it will be decided at the latest: a ping's deadline after its claim."""
+    """Return whether the ping may end the session, judged at the latest time of its settlement."""
     assert session.leased_at is not None
     policy = services.policy(session.provider)
     settled_by = session.leased_at + timedelta(seconds=policy.ping_timeout_seconds)
@@ -280,6 +280,6 @@ def _may_end(services: Services, session: Session, probe: Probe) -> bool:
 
 
 def as_ping(probe: Probe, lives: str | None = None) -> Ping:
-    """What the rules know of it."""
+    """Return the ping as the rules see it."""
     waits = probe.retry_after_seconds
     return Ping(probe.verdict, probe.latency_ms, probe.detail, waits, lives, probe.silence, probe.expired)

@@ -1,4 +1,4 @@
-"""A session is found dead: it moves on, ends, or is held by a brake."""
+"""End a session that was found dead, move it, or let a brake hold it."""
 
 from orchestrator.flows.lifecycle import transitions
 from orchestrator.flows.lifecycle.account_work import AccountWork
