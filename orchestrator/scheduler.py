@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 #: The lease that lets one of several schedulers do the work. Seconds.
 LEASE, LEASE_SECONDS = "scheduler", 5.0
-#: Seconds between two looks at the lease.
+#: Seconds between two checks of the lease.
 HEARTBEAT = 1.0
 #: No tick finished for this many seconds: a publish hangs for good; leave, and be started again.
 STUCK_AFTER = 30.0

@@ -17,7 +17,7 @@ from orchestrator.tasks.outage import Outage
 from orchestrator.tasks.saying import Sayer
 from orchestrator.tasks.ticks import TICKS, Tick, TickContext
 
-#: Seconds after which a runner looks without a bell; what has a longer beat looks a little after that beat.
+#: Seconds after which a runner runs without a bell; one with a longer beat runs a little after that beat.
 LOOK_EVERY = 3.0
 #: Pauses vary by this share, so that many processes do not look in the same instant.
 JITTER = 0.1

@@ -1,6 +1,6 @@
 """The third place where a message is read: messages that a dead worker has not acknowledged go back to their queue.
 
-kombu trusts what Redis holds in `unacked`: an entry of another shape ends every worker that looks there."""
+kombu trusts what Redis holds in `unacked`: an entry of another shape ends every worker that reads it."""
 
 import uuid
 from contextlib import suppress
@@ -93,7 +93,7 @@ def _refused(entry: bytes, reason: str) -> RefusedMessage:
 
 
 def _named(unacked: UnackedMessage, reason: str) -> RefusedMessage:
-    """Only queues of ours are named: each name is a label of a metric."""
+    """Return the refused message. Only queues of ours are named: each name is a label of a metric."""
     message = unacked.message
     headers = message.get("headers") if isinstance(message, dict) else None
     named = headers if isinstance(headers, dict) else {}

@@ -79,7 +79,7 @@ def audit_everything(
 
 
 class _AuditRun:
-    """One incremental run: where it begins, what it looks at, where the next one begins."""
+    """One incremental run: where it begins, what it checks, where the next one begins."""
 
     def __init__(self, services: Services) -> None:
         self._services = services

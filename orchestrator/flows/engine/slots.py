@@ -64,7 +64,7 @@ class Slots:
             self.on_free(step)
 
     def held(self) -> int:
-        """Calls under way in this process."""
+        """Return how many calls are under way in this process."""
         with self._lock:
             return sum(self._held.values())
 

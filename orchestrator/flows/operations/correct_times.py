@@ -22,8 +22,8 @@ log = logging.getLogger(__name__)
 
 
 def correct_times(services: Services, shift: timedelta, *, upkeep: bool = True) -> Tally:
-    """`shift`: how far the time went back. `upkeep`: the platform's own rows too, such as leases and pauses. Return how
-    many accounts and placements were looked at, and how many of them could not be put right."""
+    """Correct the rows; return how many accounts and placements were checked, and how many could not be put right.
+    `shift`: how far the time went back. `upkeep`: the platform's own rows too, such as leases and pauses."""
     if upkeep and shift > timedelta(0):
         services.database.transact(lambda tx: tx.ahead.correct_upkeep(shift, tx.now()))
     accounts, placements = _correct_accounts(services, shift), _correct_placements(services, shift)

@@ -52,7 +52,7 @@ def may_leave(work: AccountWork, session: Session) -> bool:
 
 
 def after_pings(services: Services, said: Collection[tuple[Spot, Sign]], now: datetime) -> None:
-    """Let brakes end where sessions in doubt answered, and begin where sessions fell ill."""
+    """End brakes where sessions in doubt answered, and begin brakes where sessions fell ill."""
     recovered, ill, frozen = (
         Counter(scope for spot, sign in said if sign is which for scope in _scopes(spot))
         for which in (Sign.RECOVERED, Sign.ILL, Sign.FROZEN)

@@ -54,5 +54,5 @@ def spread(policy: Policy) -> float:
 
 
 def held_at_most(policy: Policy) -> float:
-    """Seconds for which the Retry-After of others delays a session's ping; its own Retry-After may be longer."""
+    """Return for how many seconds the Retry-After of others delays a session's ping; its own may be longer."""
     return policy.ping_interval_seconds * HELD_INTERVALS

@@ -54,7 +54,7 @@ Costly: TypeAlias = Session | Metered
 
 @dataclass(frozen=True, slots=True)
 class CostMeter:
-    """A running session as whole numbers: what the search for the end of the funds looks at, many times."""
+    """A running session as whole numbers, for the many steps of the search for the end of the funds."""
 
     session_id: str
     zero: int

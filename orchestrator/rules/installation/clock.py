@@ -223,8 +223,8 @@ def is_first_correction(known: KnownTime) -> bool:
 
 
 def after_correction(known: KnownTime, began: datetime, now: datetime, *, complete: bool) -> KnownTime:
-    """Return what all are to know after a pass over the rows. Only one that began once every process had heard of the
-    correction is the last, and only where it was `complete`."""
+    """Return what all are to know after a pass over the rows. Only a `complete` pass that began once every process knew
+    of the correction is the last."""
     if known.corrected_at is None or began < known.corrected_at + CORRECT_FOR:
         return known
     return replace(known, correct_at=None if complete else now + CORRECT_AGAIN)

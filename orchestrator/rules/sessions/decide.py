@@ -111,7 +111,7 @@ def after_ping(
 
 
 def believed(retry_after_seconds: float | None, policy: Policy) -> float:
-    """Return how long a provider that says to wait is left alone, in seconds."""
+    """Return how long a rate-limited provider is left alone, in seconds."""
     return min(retry_after_seconds or 0.0, RETRY_AFTER_INTERVALS * policy.ping_interval_seconds)
 
 

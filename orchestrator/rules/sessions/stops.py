@@ -140,7 +140,8 @@ def _while_queued(session: Session) -> Iterator[Candidate]:
 
 
 def _start_timeout(session: Session, policy: Policy) -> Candidate:
-    """Once it ran, a session never fails: a failover that finds no good placement is its death."""
+    """Return the stop of a start that takes too long. A session that ran never fails: an unsuccessful failover is its
+    death."""
     reason = StopReason.DEAD if session.ever_ran else StopReason.START_TIMEOUT
     seconds = policy.start_timeout_seconds
     at = _later(session.starting_at or session.created_at, seconds)
@@ -213,7 +214,7 @@ def _urgency(candidate: Candidate) -> tuple[datetime, int]:
 
 
 def _later(at: datetime, seconds: float) -> datetime:
-    """`at + seconds`, where a limit may be larger than the calendar."""
+    """Return `at + seconds`, where a limit may be larger than the calendar."""
     return at + timedelta(seconds=min(seconds, HORIZON.total_seconds()))
 
 

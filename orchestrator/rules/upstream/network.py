@@ -121,7 +121,7 @@ def concerns(subject: str, provider: str) -> bool:
 
 
 def is_believed(finding: NetworkFails, contacts: Iterable[Contact], now: datetime, most: timedelta) -> bool:
-    """Return whether the network still counts as at fault. Where only the silence of all speaks for it, after `most`
+    """Return whether the network still counts as at fault. Where only the silence of all indicates it, after `most`
     the sessions are judged again."""
     if finding.is_proven:
         return True

@@ -84,7 +84,7 @@ class Placement:
     ping_variant: str | None = None
     """The working rung of the ping's ladder."""
     asleep_since: datetime | None = None
-    """Scaled to zero when the platform was last heard of it: until it says otherwise, no ping may wake it."""
+    """Scaled to zero when its status was last read: until the status changes, no ping may wake it."""
     next_step: Step | None = None
     next_step_at: datetime | None = None
     lease_token: str | None = None

@@ -208,7 +208,7 @@ async def _sent(
 ) -> Pinged:
     driver = services.drivers[placement.provider]
     asked = target_of(services, placement, begin_by, to_ping=False, now=session.leased_at)
-    if driver.card.sleeps and session.state is State.RUNNING:  # who starts waits to be woken
+    if driver.card.sleeps and session.state is State.RUNNING:  # a starting session waits to be woken
         life = (await driver.status(asked)).life
         if life is Life.ASLEEP or (life is Life.UNKNOWN and placement.asleep_since is not None):
             spared = Probe(verdict=Verdict.ALIVE, latency_ms=0, detail="asleep")
