@@ -137,8 +137,8 @@ def _perhaps(
     terms: ReconcilePolicy,
     since: datetime,
 ) -> Difference:
-    """Let a lost open, which may have made this, be resolved first. The open's own resolve decides what is its own, once
-    everything that it made must be listed; here it is only made due."""
+    """Let a lost open, which may have made this, be resolved first. The open's own resolve decides what is its own,
+    once everything that it made must be listed; here it is only made due."""
     [first, *others] = rivals
     assert first.sent_at is not None
     is_time = picture.asked_at >= first.sent_at + terms.resolve_after
