@@ -133,7 +133,7 @@ def run(settings: Settings) -> int:
     log.info("scheduler started: %d wake-ups", len(TICKS))
     while not drain.wait(1.0):
         if scheduler.look():
-            log.error("no tick finished for %s s: leaving, to be started again", STUCK_AFTER)
+            log.error("no tick finished for %s s: exiting, to be restarted", STUCK_AFTER)
             os._exit(1)
     beats.shutdown(wait=False)
     scheduler.leave()

@@ -82,7 +82,7 @@ class Results:
             self._app.backend.mark_as_done(task_id, *args, **kwargs)
         except Exception as error:  # noqa: BLE001  (whatever the broker does, the inbox has it)
             log.warning(
-                "the outcome of job %s cannot be put where one waits for it: %s",
+                "the outcome of job %s cannot be stored for its caller: %s",
                 task_id,
                 type(error).__name__,
             )

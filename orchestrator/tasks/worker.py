@@ -63,6 +63,6 @@ def pool_that_drains(drain: Drain, leave: Callable[[], None]) -> type[TaskPool]:
             )
             unfinished = wait(begun, drain.left(CALLS_END_WITHIN)).not_done
             if unfinished:
-                log.warning("%d batches are still under way; their rows say what follows", len(unfinished))
+                log.warning("%d batches are still running; their work is retried later", len(unfinished))
 
     return Draining

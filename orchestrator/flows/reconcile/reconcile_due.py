@@ -47,7 +47,9 @@ def reconcile_due(services: Services) -> Tally:
 def reconcile(services: Services, options: Wish, provider: str | None = None) -> list[ReconcileReport]:
     """Reconcile now, by hand. A key without its secret here is reported: nothing is known of it."""
     lacking = [
-        ReconcileReport(provider=name, credential=ref, problem=f"its secret is not here: {ref}")
+        ReconcileReport(
+            provider=name, credential=ref, problem=f"this process cannot resolve its secret {ref}"
+        )
         for name, driver in services.drivers.items()
         if driver.card.can_list and provider in (None, name)
         for ref in sorted(services.lacking(name))
