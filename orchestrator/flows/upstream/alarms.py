@@ -46,7 +46,7 @@ def let_retry(tx: Transaction) -> int:
     """Let refused models be tried again by the next session in need, and delete alarms that were not seen for long."""
     now = tx.now()
     for alarm in tx.alarms.forget(now - rule.FORGOTTEN_AFTER):
-        _over(tx, alarm, "nothing was seen of it for a day")
+        _over(tx, alarm, "it was not seen for a day")
     tx.waits.forget(now - rule.FORGOTTEN_AFTER)
     due = tx.alarms.let_retry(now)
     for alarm in due:
@@ -57,9 +57,9 @@ def let_retry(tx: Transaction) -> int:
 def announce_cleared(tx: Transaction, replaced: Cleared) -> None:
     """End the alarms about a credential: its reference has a new secret."""
     for credential in replaced.freed:
-        key_freed(tx, credential, "another secret stands there")
+        key_freed(tx, credential, "its reference has a new secret")
     for alarm in replaced.ended:
-        _over(tx, alarm, "another secret stands there")
+        _over(tx, alarm, "its reference has a new secret")
 
 
 def key_freed(tx: Transaction, credential: Credential, why: str) -> None:

@@ -154,7 +154,7 @@ def _reviewed(services: Services, tx: Transaction, brake: Brake, now: datetime) 
     if brake.expired_at is None:
         expired = tx.brakes.expire(brake, now)
         if expired:
-            why = "it held for as long as it may: those in doubt are judged"
+            why = "maximum hold time reached: sessions in doubt are judged"
             tx.outbox.add([_event("released", replace(brake, reason=why), now)])
         return expired
     since = brake.provider, brake.credential, brake.expired_at

@@ -146,7 +146,9 @@ def _configured(services: Services) -> Mapping[str, Credential]:
                 continue
             fingerprint = services.secrets.fingerprint(ref)
             if fingerprint is None:
-                log.error("the secret of providers.%s %s is not here: its rows are left to others", name, ref)
+                log.error(
+                    "cannot resolve the secret of providers.%s %s; this worker skips its rows", name, ref
+                )
             wanted[f"{name}:{ref}"] = Credential(
                 id=f"{name}:{ref}",
                 provider=name,

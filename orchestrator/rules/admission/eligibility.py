@@ -46,7 +46,7 @@ def _of_its_kind(model: Model) -> Iterator[str]:
 
 def _of_size_and_stage(model: Model) -> Iterator[str]:
     if not parse_size(model.size):
-        yield f"its size {model.size!r} is no number of parameters above zero (like 8B)"
+        yield f"its size {model.size!r} is not a positive parameter count such as 8B"
     if model.learning_stage.strip().casefold() != LEARNING_STAGE.casefold():
         yield f"its learning stage is {model.learning_stage!r}, it must be {LEARNING_STAGE}"
 

@@ -114,7 +114,7 @@ def _settle_rest(services: Services, chunk: Sequence[Pinged], now: datetime) -> 
     try:
         brake.after_pings(services, said, now)
     except Exception as error:  # noqa: BLE001  (it is logged; the next ping of any of them looks again)
-        failures.log_failure(log, error, "the brakes are not looked at")
+        failures.log_failure(log, error, "the brakes are not checked")
 
 
 def _settle_failing(services: Services, chunk: Sequence[Pinged]) -> Mapping[str, Spot]:
