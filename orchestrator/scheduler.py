@@ -22,14 +22,14 @@ log = logging.getLogger(__name__)
 
 #: The lease that lets one of several schedulers do the work. Seconds.
 LEASE, LEASE_SECONDS = "scheduler", 5.0
-#: Seconds between two looks at the lease.
+#: Seconds between two checks of the lease.
 HEARTBEAT = 1.0
-#: No tick finished for so many seconds: a publish hangs for good; leave, and be started again.
+#: No tick finished for this many seconds: a publish hangs for good; leave, and be started again.
 STUCK_AFTER = 30.0
 #: Seconds between two looks at that count as these at most: a process that was stopped (SIGSTOP) is not stuck.
 LONGEST_LOOK = 5.0
 _DEFAULTS = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
-#: What APScheduler warns of at each beat that finds the last one still on its way.
+#: APScheduler's warning at a beat that finds the last one still on its way.
 _SKIPPED = "maximum number of running instances reached"
 
 
@@ -85,7 +85,7 @@ class Scheduler:
         self._quiet = 0.0
 
     def look(self) -> bool:
-        """To be called every second: return whether no tick has finished for too long while this process ran."""
+        """Return whether no tick has finished for too long while this process ran. Call it every second."""
         now = self._monotonic()
         self._quiet += min(now - self._looked, LONGEST_LOOK)
         self._looked = now
@@ -100,7 +100,7 @@ class Scheduler:
 
 
 def timetable(scheduler: Scheduler, wall: Callable[[], float] = time.time) -> SteadyScheduler:
-    """The beat and every wake-up, each with a thread of its own, so that none waits for another's."""
+    """Return the beat and every wake-up, each with a thread of its own, so that none waits for another's."""
     executor = ThreadPoolExecutor(max_workers=len(TICKS) + 1)
     beats = SteadyScheduler(
         wall=wall, timezone="UTC", job_defaults=_DEFAULTS, executors={"default": executor}
@@ -113,8 +113,8 @@ def timetable(scheduler: Scheduler, wall: Callable[[], float] = time.time) -> St
 
 
 def _is_worth_a_line(record: logging.LogRecord) -> bool:
-    """A wake-up that is still being sent makes the next one superfluous, and a busy machine is slow for a second
-    now and then; a send that hangs for good is told by `stuck`, a broker that is down by `tick`."""
+    """Return False for a skipped wake-up: while one is being sent the next is superfluous, and a busy machine may be
+    slow for a second. `stuck` reports a send that hangs for good, `tick` a broker that is down."""
     return _SKIPPED not in record.getMessage()
 
 
@@ -133,7 +133,7 @@ def run(settings: Settings) -> int:
     log.info("scheduler started: %d wake-ups", len(TICKS))
     while not drain.wait(1.0):
         if scheduler.look():
-            log.error("no tick finished for %s s: leaving, to be started again", STUCK_AFTER)
+            log.error("no tick finished for %s s: exiting, to be restarted", STUCK_AFTER)
             os._exit(1)
     beats.shutdown(wait=False)
     scheduler.leave()

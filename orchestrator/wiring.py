@@ -40,7 +40,7 @@ PUBLIC = Reach()
 
 
 def read_configuration(settings: Settings, *, require_secrets: bool = False) -> Configuration:
-    """`orchestrator.toml`, checked with the drivers at hand, models and accounts in it too. Raises
+    """Read `orchestrator.toml`, checked with the drivers at hand, with its models and accounts. Raises
     ConfigurationError."""
     known: Mapping[str, OptionsValidator] = {
         driver: partial(registry.option_faults, driver) for driver in registry.DRIVERS
@@ -63,7 +63,7 @@ def read_configuration(settings: Settings, *, require_secrets: bool = False) -> 
 
 
 def secret_store(settings: Settings) -> SecretStore:
-    """Resolves references; its fingerprints are keyed where the operator set a key."""
+    """Return the store of secrets; its fingerprints are keyed where the operator set a key."""
     key = settings.fingerprint_key
     return SecretStore(fingerprint_key=key.get_secret_value() if key else None)
 
@@ -76,7 +76,7 @@ def open_database(
     stopwatch: Stopwatch | None = None,
     keeps_time: bool = False,
 ) -> Database:
-    """The store; it connects with its first use."""
+    """Return the store; it connects with its first use."""
     return Database(
         settings.database_url, pool_size=pool_size, clock=clock, stopwatch=stopwatch, keeps_time=keeps_time
     )
@@ -117,7 +117,7 @@ def build(
     secrets: SecretStore | None = None,
     crowd: Crowd | None = None,
 ) -> Built:
-    """Everything that flows need in one process. Call it after the fork. What is given is not built."""
+    """Build everything that flows need in one process. Call it after the fork. What is given is not built."""
     database = database or open_database(
         settings, pool_size=pool_size, clock=clock, stopwatch=stopwatch, keeps_time=keeps_time
     )
@@ -143,21 +143,21 @@ def build(
 
 
 def _client(configuration: Configuration, secrets: SecretStore) -> HttpClient:
-    """The one client of the process; no secret leaves it in a message."""
+    """Return the one client of the process; no secret leaves it in a message."""
     options = ClientOptions(max_connections=sum(TOTALS.values()))
     resolver = WatchedResolver(names=_hosts(configuration))
     return HttpClient(options, hidden=Hidden(secrets.resolved), resolver=resolver)
 
 
 def _listen(database: Database, wake: Callable[[frozenset[Step]], None]) -> None:
-    """Each commit wakes whom it made due; what the database runs again is counted."""
+    """Wake the steps that each commit makes due, and count what the database runs again."""
     database.on_commit = wake
     database.on_retry = lambda cause: metrics.STORE_RETRIES.labels(cause).inc()
     database.on_giving_up = lambda cause: metrics.STORE_GIVEN_UP.labels(cause).inc()
 
 
 def _hosts(configuration: Configuration) -> list[str]:
-    """Where the configured platforms are."""
+    """Return the hosts of the configured platforms."""
     urls = [provider.base_url for provider in configuration.providers.values()] + [
         configuration.canary_url or ""
     ]
@@ -165,7 +165,7 @@ def _hosts(configuration: Configuration) -> list[str]:
 
 
 def build_driver(provider: ProviderConfiguration, http: HttpClient, reach: Reach = PUBLIC) -> Driver:
-    """One configured upstream platform. One whose endpoints come from jobs asks them only within `reach`."""
+    """Build the driver of one configured platform. Endpoints that come from jobs are asked only within `reach`."""
     options = {
         "base_url": provider.base_url,
         "open_timeout_seconds": provider.policy.open_timeout_seconds,

@@ -1,4 +1,4 @@
-"""Which events a change makes: read off the difference, so that no change can forget its event."""
+"""Derive the events of a change from its difference, so that no change can miss its event."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ PREFIX = "orchestrator"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Event:
-    """What happened to whom. `subject` is the id of the session, account or provider."""
+    """What happened. `subject` is the id of the session, account or provider."""
 
     type: str
     subject: str
@@ -21,14 +21,14 @@ class Event:
 
 
 def of_session(before: Session | None, after: Session) -> list[Event]:
-    """The events of a session's change, in the order in which they happened."""
+    """Return the events of a session's change, in the order in which they happened."""
     kinds = list(_session_kinds(before, after))
     data = _session_data(before, after)
     return [Event(type=f"{PREFIX}.session.{kind}", subject=after.id, data=data) for kind in kinds]
 
 
 def of_account(before: Account, after: Account, now: datetime) -> list[Event]:
-    """`low_balance`, once for each warning of a shortage; one may begin with less than its threshold left."""
+    """Return `low_balance`, once for each warning of a shortage; one may begin with less than its threshold left."""
     if after.warned_seconds is None or after.warned_seconds == before.warned_seconds:
         return []
     end = after.funds_end_at or now
@@ -44,7 +44,7 @@ def of_account(before: Account, after: Account, now: datetime) -> list[Event]:
 
 
 def of_placement(before: Placement | None, after: Placement) -> list[Event]:
-    """`unproven`, when a close was tried without proof, and `close_forced`, when an operator ended it without;
+    """Return `unproven`, when a close was tried without proof, and `close_forced`, when an operator ended it without;
     for an orphan, that it was found, is unproven, and closed."""
     if after.session_id is None:
         return list(_orphan_events(before, after))
@@ -57,7 +57,7 @@ def of_placement(before: Placement | None, after: Placement) -> list[Event]:
 
 
 def rfc3339(at: datetime | None) -> str | None:
-    """A time as other services read it."""
+    """Return a time in the form that other services read."""
     return None if at is None else at.isoformat().replace("+00:00", "Z")
 
 
@@ -124,15 +124,15 @@ def _session_data(before: Session | None, after: Session) -> dict[str, Any]:
 
 
 def _end_of_run(before: Session, after: Session) -> dict[str, Any]:
-    """Until when the RUNNING time that ends here is paid, and what a brake had to do with it."""
+    """Return until when the RUNNING time that ends here is paid, and what a brake had to do with it."""
     if before.running_since is None or after.running_since is not None:
         return {}
     ran = timedelta(microseconds=after.ran_microseconds - before.ran_microseconds)
-    told: dict[str, Any] = {"paid_until": rfc3339(before.running_since + ran)}
+    data: dict[str, Any] = {"paid_until": rfc3339(before.running_since + ran)}
     if before.held_since is not None:
-        told["held_since"] = rfc3339(before.held_since)
-        told["last_alive_at"] = rfc3339(before.last_alive_at)
-    return told
+        data["held_since"] = rfc3339(before.held_since)
+        data["last_alive_at"] = rfc3339(before.last_alive_at)
+    return data
 
 
 def _orphan_events(before: Placement | None, after: Placement) -> Iterator[Event]:
@@ -161,7 +161,7 @@ def _placement_event(kind: str, subject: str, placement: Placement) -> Event:
 
 
 def ownership_lost(placement: Placement, foreign: str) -> Event:
-    """Its exclusive key has a session that is not ours: somebody shares the key."""
+    """Return the event for a foreign session under an exclusive key: the key is shared."""
     data = {
         "provider": placement.provider,
         "credential": placement.credential,
@@ -174,19 +174,19 @@ def ownership_lost(placement: Placement, foreign: str) -> Event:
 
 
 def exhausted(account: Account, session: Session) -> Event:
-    """The balance could not pay this session's next block."""
+    """Return the event for a balance that cannot pay this session's next block."""
     data = {"account_id": account.id, "session_id": session.id, "balance": str(account.balance)}
     return Event(type=f"{PREFIX}.account.exhausted", subject=account.id, data=data)
 
 
 def credited(account: Account, amount: str, key: str) -> Event:
-    """Money arrived; `balance` is what stands there now."""
+    """Return the event for money that arrived; `balance`: after it."""
     data = _moved(account, amount, key)
     return Event(type=f"{PREFIX}.account.credited", subject=account.id, data=data)
 
 
 def debited(account: Account, amount: str, key: str, reason: str, author: str) -> Event:
-    """Money was taken back; `balance` is what stands there now."""
+    """Return the event for money that was taken back; `balance`: after it."""
     data = _moved(account, amount, key) | {"reason": reason, "author": author}
     return Event(type=f"{PREFIX}.account.debited", subject=account.id, data=data)
 

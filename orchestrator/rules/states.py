@@ -118,7 +118,7 @@ FAILURES = frozenset({StopReason.START_FAILED, StopReason.START_TIMEOUT, StopRea
 
 
 class IllegalTransition(Exception):
-    """A change that the table does not know: a defect of ours, never a user's mistake."""
+    """A change that is not in the table: a defect of ours, never a user's mistake."""
 
 
 def checked(current: State, to: State) -> State:
@@ -129,12 +129,12 @@ def checked(current: State, to: State) -> State:
 
 
 def checked_placement(current: PlacementState, to: PlacementState) -> PlacementState:
-    """The same for placements."""
+    """Return the same for placements."""
     if to not in PLACEMENT_TRANSITIONS[current]:
         raise IllegalTransition(f"a placement that is {current} cannot become {to}")
     return to
 
 
 def end_state(reason: StopReason, *, ever_ran: bool) -> State:
-    """How a session ends for `reason`: once it ran, never as failed."""
+    """Return how a session ends for `reason`: once it ran, never as failed."""
     return State.FAILED if reason in FAILURES and not ever_ran else State.STOPPED

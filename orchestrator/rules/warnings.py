@@ -13,11 +13,11 @@ def next_warning(
     *,
     known_at: datetime | None = None,
 ) -> tuple[datetime, int] | None:
-    """When to warn next of `stop_at`, and which threshold that is; None if nothing is left to say.
+    """Return when to warn next of `stop_at`, and which threshold that is; None if nothing is left to say.
 
     Thresholds that had passed at `known_at`, when `stop_at` became known, are skipped, not sent late. One
-    that has passed since then fell due between two looks: it is due now, at its instant in the past. Of
-    several such only the nearest is; the larger ones would repeat it.
+    that has passed since then is due now, at its instant in the past. Of several such only the nearest is
+    due; the larger ones would repeat it.
     """
     left = max(0.0, (stop_at - now).total_seconds())
     bounds = [t for t in policy.warn_before_stop_seconds if warned_seconds is None or t < warned_seconds]

@@ -1,4 +1,4 @@
-"""A task that takes keyword arguments of any name: they come from other services."""
+"""A task with keyword arguments of any name: they come from other services."""
 
 from typing import Any
 

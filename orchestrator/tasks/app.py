@@ -65,11 +65,11 @@ class Process:
 
     @property
     def leaving(self) -> bool:
-        """Was it told to leave? Then it begins nothing more."""
+        """Return whether it is stopping: it begins nothing more."""
         return self._leaving
 
     def prepare(self) -> None:
-        """Build what is built with the first task, now. Raises what that raises."""
+        """Build now what the first task would build. Raises what that raises."""
         self._ready()
 
     def prove_writes(self) -> None:
@@ -85,7 +85,7 @@ class Process:
                 self._built.services.slots.close()
 
     def drop(self) -> None:
-        """Wait no longer for what another process can as well do."""
+        """Stop waiting for work that another process can do as well."""
         with self._lock:
             if self._built is not None:
                 self._built.services.loop.drop()
@@ -110,12 +110,12 @@ class Process:
             return self._built
 
     def ring(self, name: str) -> None:
-        """The broker has delivered a wake-up: rows may be due."""
+        """Ring for a wake-up that the broker has delivered: rows may be due."""
         self.pulse.received()
         self.runners.ring(name)
 
     def wake(self, steps: frozenset[Step]) -> None:
-        """These steps are due: ring here, and publish it for other processes. Returns at once."""
+        """Ring here for these due steps, and publish it for other processes. Returns at once."""
         names = [ticks.OF_STEP[step] for step in steps]
         for name in names:
             self.runners.ring(name)
@@ -156,8 +156,8 @@ def _end_at_once(_error: BaseException) -> None:
 def make_app(
     settings: Settings | None = None, kind: str | None = None, connections: int = 5
 ) -> tuple[Celery, Process]:
-    """An application that knows every task, and what its worker process holds. `settings`: by default those of
-    the environment. `kind`: of the work that this process does; none where it does none."""
+    """Return an application with every task, and what its worker process holds. `settings`: by default those of
+    the environment. `kind`: of the work that this process does; None where it does none."""
     settings = settings or load_settings()
     app: Celery = Celery(
         "orchestrator", broker=settings.broker_url, backend=settings.result_url, set_as_current=False

@@ -1,4 +1,4 @@
-"""The keys of ours in Redis, and the type that each must have: one of another type stops whatever uses it."""
+"""Our keys in Redis, and the type that each must have: a key of another type stops whatever uses it."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""How a process leaves: the first SIGTERM or SIGINT drains it within a bound, a second one ends it at once."""
+"""Stop a process: the first SIGTERM or SIGINT drains it within a bound, a second one ends it at once."""
 
 import logging
 import os
@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 log = logging.getLogger(__name__)
 
-#: Seconds from the first signal to the end, whatever is still under way then; whoever stops this process from
-#: outside (a tree, systemd, a container's runtime) must wait a little longer.
+#: Seconds from the first signal to the end, whatever is still under way then. A supervisor (a process tree, systemd, a
+#: container's runtime) must wait a little longer.
 BOUND = 20.0
 #: Seconds from the first signal during which what is on the wire may end; the rest is for what must be written.
 CALLS_END_WITHIN = 17.0
@@ -24,7 +24,7 @@ def _leave() -> None:
 
 
 class Drain:
-    """Made in the process that is to leave; `listen` in its main thread."""
+    """The drain of one process: create it there; call `listen` in its main thread."""
 
     def __init__(self, *, bound: float = BOUND, leave: Callable[[], None] = _leave) -> None:
         self._bound = bound
@@ -35,43 +35,45 @@ class Drain:
 
     @property
     def begun(self) -> bool:
-        """Was this process told to leave?"""
+        """Return whether this process has received a signal to stop."""
         return self._told.is_set()
 
     def listen(
         self, *, at_once: Callable[[], None] = lambda: None, then: Callable[[], None] = lambda: None
     ) -> None:
-        """`at_once` runs in the signal's handler, where it may only set something; `then` in a thread."""
+        """Listen for signals. `at_once` runs in the signal's handler, and may only set flags; `then` in a thread."""
 
-        def told(*_: object) -> None:  # no locks here: the main thread may hold them
+        def on_signal(*_: object) -> None:  # no locks here: the main thread may hold them
             at_once()
             os.write(self._told_write, b"!")
 
         threading.Thread(target=self._watch, args=(then,), name="drain", daemon=True).start()
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, told)
+            signal.signal(number, on_signal)
 
     def begin(self) -> None:
         """Count `left` from now on where no signal has come: this process ends by itself."""
         self._began = self._began or time.monotonic()
 
     def left(self, within: float) -> float:
-        """Seconds until `within` seconds after the signal, or after `begin`; all of them before either."""
+        """Return the seconds until `within` seconds after the signal, or after `begin`; all of them before either."""
         return max(within - (time.monotonic() - self._began), 0.0) if self._began else within
 
     def wait(self, seconds: float | None = None) -> bool:
-        """Sleep for so long, or until this process is told to leave; was it?"""
+        """Sleep for so long, or until a signal to stop; return whether one has come."""
         return self._told.wait(seconds)
 
     def _watch(self, then: Callable[[], None]) -> None:
         os.read(self._told_read, 1)
         self.begin()
         self._told.set()
-        log.info("told to leave: nothing more is begun; what is under way has %g s", self._bound)
+        log.info("stopping: no new work is begun; running work has %g s to end", self._bound)
         threading.Thread(target=then, name="draining", daemon=True).start()
         again, _, _ = select.select([self._told_read], [], [], self._bound)
         if again:
-            log.warning("told again: leaving at once; the leases of what was under way bring it back")
+            log.warning("second signal: exiting now; unfinished work is retried when its leases expire")
         else:
-            log.warning("not all ended within %g s: leaving; its leases bring it back", self._bound)
+            log.warning(
+                "not all ended within %g s: exiting; the rest is retried when its leases expire", self._bound
+            )
         self._leave()

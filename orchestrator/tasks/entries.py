@@ -16,7 +16,7 @@ from orchestrator.tasks.visibility import timed_by_broker
 
 
 def guarded_transport(transport: type[Any], parking: Parking) -> type[Any]:
-    """The transport with a guard before it, where it is one over Redis; any other as it is."""
+    """Return the transport with a guard before it, where it is one over Redis; any other as it is."""
     if transport.driver_type != "redis" or hasattr(transport, "guarded"):
         return transport
 
@@ -60,7 +60,7 @@ def _guarded_channel(channel: type[Any], parking: Parking) -> type[Any]:
 
 
 def _watched(client: Any, seen: Callable[[bytes, bytes], None]) -> Any:
-    """The client; `seen` is called with each queue and entry that it reads, before anything is made of them."""
+    """Return the client; `seen` is called with each queue and entry that it reads, before anything is made of them."""
     parse = client.parse_response
 
     def parse_response(connection: Any, command: str, **options: Any) -> Any:

@@ -1,4 +1,4 @@
-"""At a worker's start: the limit of open files is raised, and compared with what the configured calls need."""
+"""Raise the limit of open files at a worker's start, and compare it with what the configured calls need."""
 
 import logging
 

@@ -24,7 +24,7 @@ from orchestrator.tasks.reasons import is_of_the_broker, reason_of
 
 log = logging.getLogger(__name__)
 
-#: Wake-ups of another release begin so: they carry nothing, and are dropped.
+#: Prefix of wake-ups of another release: they carry nothing, and are dropped.
 WAKE_UP = "orchestrator.tick."
 #: Seconds that a worker waits before it takes the next message, after a fault of its own.
 _REST = 1.0
@@ -42,14 +42,14 @@ class GuardedConsumer(Consumer):
     connection_errors: tuple[type[Exception], ...]
 
     def connection_for_read(self, heartbeat: Any = None) -> Any:
-        """The connection from which messages come."""
+        """Return the connection from which messages come."""
         connection: Any = self.app.connection_for_read(heartbeat=heartbeat)
         unguarded = connection.get_transport_cls  # asked again after a switch to another broker
         connection.get_transport_cls = lambda: guarded_transport(unguarded(), self.parking)
         return self.ensure_connected(connection)
 
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Any:
-        """What is called with each message."""
+        """Return what is called with each message."""
         bound_decompression()
         handle = super().create_task_handler(*args, **kwargs)
 
@@ -77,15 +77,15 @@ class GuardedConsumer(Consumer):
         message.ack_log_error(log, self.connection_errors)
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
-        """The body cannot be decoded."""
+        """Park a message with a body that cannot be decoded."""
         self.refuse(message, reason_of(exc))
 
     def on_unknown_message(self, _body: Any, message: Any) -> None:
-        """No task is named."""
+        """Park a message that names no task."""
         self.refuse(message, "the message names no task")
 
     def on_unknown_task(self, _body: Any, message: Any, _exc: Exception) -> None:
-        """A job of a newer release, or of another application, is parked; a wake-up of one is dropped."""
+        """Park a job of a newer release, or of another application; drop a wake-up of one."""
         if message.headers["task"].startswith(WAKE_UP):
             log.info("dropped a wake-up that this release does not know")
             message.reject_log_error(log, self.connection_errors)
@@ -93,7 +93,7 @@ class GuardedConsumer(Consumer):
             self.refuse(message, "no task has this name in this release")
 
     def on_invalid_task(self, _body: Any, message: Any, exc: Exception) -> None:
-        """The task cannot be made a request."""
+        """Park a message that cannot become a request."""
         self.refuse(message, reason_of(exc))
 
     def _hand_over(self, handle: Callable[[Any], None], message: Any) -> None:
@@ -139,7 +139,7 @@ def _make_clean(message: Any) -> None:
 
 
 def _refused(message: Any, reason: str) -> RefusedMessage:
-    """What can be said of a message that may be broken anywhere."""
+    """Return what can be said of a message that may be broken anywhere."""
     try:
         payload = message.decode()
     except Exception:  # noqa: BLE001  (it may be what is wrong with it)
@@ -168,5 +168,5 @@ def _encoded(value: Any) -> bytes:
 
 
 def _is_of_this_machine(error: Exception) -> bool:
-    """Threads or memory ran out; another worker, or a later moment, may carry the message out."""
+    """Return whether threads or memory ran out: another worker may carry the message out, or this one later."""
     return isinstance(error, RuntimeError | MemoryError) and not isinstance(error, RecursionError)

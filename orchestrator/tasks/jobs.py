@@ -1,4 +1,4 @@
-"""Jobs of other services: one task each, which keeps its one outcome in the inbox and returns it."""
+"""Jobs of other services: one task for each job, which keeps its one outcome in the inbox and returns it."""
 
 import logging
 import random
@@ -13,7 +13,7 @@ from orchestrator.client.options import NOOP
 from orchestrator.client.outcomes import refused, succeeded
 from orchestrator.client.requests import JOBS
 from orchestrator.flows.engine.crowd import LOOK_AGAIN, AccountBusy
-from orchestrator.flows.engine.failures import log_failure as told
+from orchestrator.flows.engine.failures import log_failure
 from orchestrator.flows.engine.services import Services
 from orchestrator.flows.jobs.perform import failed_at_every_try, give_up, perform
 from orchestrator.rules.installation.messages import RETRY_AFTER
@@ -29,8 +29,8 @@ RETRY_SECONDS = 5
 #: Seconds that a job of a busy account waits at most. It waits twice as long each time: in a long line, jobs that look
 #: without hope cost more than the work (200 creates of one account: 13 s with a wait of half a second).
 LONGEST_LOOK_AGAIN = 4.0
-#: A database that is down comes back, however late, and the job waits for it. What fails while it is up, and on
-#: this job alone, is a defect: it is tried so often, and then its outcome is `internal_error`.
+#: A job waits for a database that is down, however long. A failure of this job alone, while the database is up, is a
+#: defect: it is tried this often, and then its outcome is `internal_error`.
 TRIES_OF_A_DEFECT = 60
 #: The message's header that counts these tries.
 FAILURES = "orchestrator_failures"
@@ -60,8 +60,8 @@ def _nothing(*args: object, **kwargs: object) -> dict[str, Any]:
 
 
 class Results:
-    """Where outcomes are put for who waits. One that cannot be put there is no failure of its job, which is done:
-    Celery would say so, and who believed it would do it again. Who hears nothing asks again, and is told.
+    """Store outcomes for the callers that wait. An outcome that cannot be stored does not fail its job, which is done:
+    Celery would report a failure, and the caller would repeat the job. A caller without an answer asks again.
 
     The last answer counts: Celery itself would keep the first one, which may be that of another job under the same
     task id."""
@@ -82,7 +82,7 @@ class Results:
             self._app.backend.mark_as_done(task_id, *args, **kwargs)
         except Exception as error:  # noqa: BLE001  (whatever the broker does, the inbox has it)
             log.warning(
-                "the outcome of job %s cannot be put where one waits for it: %s",
+                "the outcome of job %s cannot be stored for its caller: %s",
                 task_id,
                 type(error).__name__,
             )
@@ -99,15 +99,15 @@ def _job(name: str, services: Callable[[], Services]) -> Any:
             _again(self, error)
         except AccountBusy as error:  # this thread does the jobs of others meanwhile
             _again(self, error, after=_longer_than_last(self))
-        except Exception as error:  # noqa: BLE001  (it is told, tried again, and has an outcome in the end)
+        except Exception as error:  # noqa: BLE001  (it is logged, retried, and has an outcome in the end)
             return _defect(self, ready, name, error)
 
     return run
 
 
 def _ready(task: "Task[..., Any]", services: Callable[[], Services]) -> Services:
-    """What this process holds. Where it cannot be built, by a configuration that is being written or a database that
-    is down, that is no failure of the job."""
+    """Return what this process holds. A configuration that is being written, or a database that is down, is no failure
+    of the job."""
     try:
         return services()
     except Exception as error:  # noqa: BLE001  (the job waits, whatever it is)
@@ -123,7 +123,7 @@ def _defect(task: "Task[..., Any]", services: Services, name: str, error: Except
     if failures < TRIES_OF_A_DEFECT:
         log.warning("job %s failed, try %d of %d: %s", task_id, failures, TRIES_OF_A_DEFECT, _kind(error))
         _again(task, error, failures=failures)
-    told(log, error, f"job {task_id} ({name}) failed at every try; its outcome says so")
+    log_failure(log, error, f"job {task_id} ({name}) failed at every try; its outcome says so")
     try:
         return give_up(services, task_id, name, _kind(error))
     except StoreOutage as down:  # then the outcome waits for its turn
@@ -131,12 +131,12 @@ def _defect(task: "Task[..., Any]", services: Services, name: str, error: Except
     except (
         StoreError
     ) as refused:  # the database cannot hold what the job brings: its outcome is not kept either
-        told(log, refused, f"the outcome of job {task_id} ({name}) cannot be kept")
+        log_failure(log, refused, f"the outcome of job {task_id} ({name}) cannot be kept")
         return failed_at_every_try(_kind(error))
 
 
 def _wait_while_slow(task: "Task[..., Any]", services: Services, error: Exception) -> None:
-    """A statement took too long: no fault of this job where a small write fails as well."""
+    """Wait while the database is slow: a timeout is no fault of this job where a small write fails as well."""
     try:
         services.database.prove_writes()
     except StoreError:
@@ -144,13 +144,13 @@ def _wait_while_slow(task: "Task[..., Any]", services: Services, error: Exceptio
 
 
 def _failures(task: "Task[..., Any]") -> int:
-    """How often this job itself has failed: an outage that it waited out is not counted."""
+    """Return how often this job itself has failed: an outage that it waited out is not counted."""
     failures = (task.request.headers or {}).get(FAILURES, 0)
     return failures if isinstance(failures, int) else 0
 
 
 def _longer_than_last(task: "Task[..., Any]") -> float:
-    """Seconds until a job of a busy account looks again, spread so that those that came together part."""
+    """Return the seconds until a job of a busy account is retried, spread so that jobs that came together part."""
     last: float = (task.request.headers or {}).get(RETRY_AFTER, 0)
     wait: float = min(max(LOOK_AGAIN, 2 * last), LONGEST_LOOK_AGAIN)
     return wait * random.uniform(0.75, 1.0)
@@ -160,7 +160,7 @@ def _again(
     task: "Task[..., Any]", error: Exception, *, failures: int | None = None, after: float = RETRY_SECONDS
 ) -> NoReturn:
     """Send it once more; the worker that takes it waits first. Celery's own countdown would become an eta, which a
-    worker whose clock is behind holds for hours. `failures`: how often the job itself has failed; none: as before.
+    worker with a slow clock holds for hours. `failures`: how often the job itself has failed; None: as before.
 
     The error may carry the statement's parameters: only its kind leaves the process."""
     headers: Any = {FAILURES: _failures(task) if failures is None else failures, RETRY_AFTER: after}

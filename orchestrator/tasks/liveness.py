@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 #: Seconds between two reports, varied by a fifth.
 EVERY, VARIED = 3.0, 0.2
-#: Rows of processes that have not reported for so long are deleted.
+#: Rows of processes that have not reported for this long are deleted.
 KEPT = timedelta(days=1)
 #: Reports between two such deletions.
 _DELETE_EACH = 1000
@@ -29,7 +29,7 @@ _restarts = 0
 
 
 def started_again(times: int) -> None:
-    """To be called in a process that its tree has started so many times before."""
+    """Note in this process how many times its tree has started it before."""
     global _restarts
     _restarts = times
 
@@ -47,23 +47,23 @@ class Pulse:
         self._fault: str | None = None
 
     def received(self) -> None:
-        """The broker has delivered a wake-up."""
+        """Note that the broker has delivered a wake-up."""
         self._wake_up = self._clock()
 
     def claimed(self) -> None:
-        """A run has claimed rows."""
+        """Note that a run has claimed rows."""
         self._claim = self._clock()
 
     def sent(self) -> None:
-        """The broker has accepted a wake-up."""
+        """Note that the broker has accepted a wake-up."""
         self._sent = self._clock()
 
     def failed(self, what: str, error: BaseException) -> None:
-        """Something went wrong here: only its kind is kept, for a message may hold a secret."""
+        """Note a failure here: only its kind is kept, for a message may hold a secret."""
         self._fault = f"{what}: {type(error).__name__}"[:LONGEST_FAULT]
 
     def report(self, worker_id: str, now: datetime, wall: float) -> Worker:
-        """This process as a row. `now`: the store's clock; `wall`: this machine's, in seconds since the epoch."""
+        """Return this process as a row. `now`: the store's clock; `wall`: this machine's, in seconds since 1970."""
         tick = self._clock()
 
         def at(instant: float | None) -> datetime | None:
@@ -113,7 +113,7 @@ class Heartbeat:
         self._reports += 1
 
     def leave(self) -> None:
-        """This process ends in order: its row is removed."""
+        """Remove the row: this process ends in order."""
         self._end()
         try:
             if self._id is not None:
@@ -123,7 +123,7 @@ class Heartbeat:
             log.debug("the row of this process stays: %s", type(error).__name__)
 
     def last_words(self, what: str, error: BaseException) -> None:
-        """This process ends because of an error: its row says so."""
+        """Note in the row that this process ends because of an error."""
         self._pulse.failed(what, error)
         self._end()
         self._guarded()
@@ -141,7 +141,7 @@ class Heartbeat:
     def _guarded(self) -> None:
         try:
             self.beat()
-        except Exception as error:  # noqa: BLE001  (whoever works here logs the outage)
+        except Exception as error:  # noqa: BLE001  (the work of this process logs the outage)
             log.debug("this process cannot report: %s", type(error).__name__)
 
     def _report(self, tx: Transaction) -> None:

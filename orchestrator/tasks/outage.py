@@ -1,4 +1,4 @@
-"""An outage of the database fails every tick alike: it is logged as it begins, now and then, and as it ends."""
+"""Log an outage of the database, which fails every tick alike: when it begins, now and then, and when it ends."""
 
 import logging
 import threading
@@ -26,7 +26,7 @@ class Outage:
         self._failed = 0
 
     def told(self, error: Exception) -> None:
-        """A tick has failed. `error`: what the outage is, in a sentence."""
+        """Note that a tick has failed. `error`: the outage, in a sentence."""
         said = str(error)
         with self._lock:
             now = self._clock()
@@ -38,8 +38,8 @@ class Outage:
         log.error("%s: %d ticks have failed so far; what is due stays due, and jobs wait", said, count)
 
     def over(self, prove: Callable[[], object] = lambda: None) -> None:
-        """A tick has done its work. It may only have read: the outage is over once `prove`, a write, succeeds;
-        `prove` raises while it is not."""
+        """Note that a tick has done its work. It may only have read: the outage is over once `prove`, a write, succeeds
+        (it raises until then)."""
         if not self._may_prove():
             return
         prove()

@@ -1,5 +1,5 @@
-"""The messages themselves that were parked, in the broker that they came from: they may hold anything, secrets too, and
-the database shall not. One bounded stream, which only `orchestrator messages resend` reads."""
+"""Keep parked messages in the broker that they came from: they may hold secrets, which must not reach the database.
+One bounded stream, which only `orchestrator messages resend` reads."""
 
 from typing import Any
 
@@ -44,12 +44,12 @@ class ParkedCopies:
         return True
 
     def drop(self, key: str) -> None:
-        """Keep this message no longer. Raises redis.RedisError."""
+        """Delete this message. Raises redis.RedisError."""
         self._redis.xdel(STREAM, key)
 
 
 def copies_behind(settings: Settings) -> ParkedCopies | None:
-    """The copies in the broker; None where that is no Redis, and keeps dead letters itself."""
+    """Return the copies in the broker; None where that is no Redis, and keeps dead letters itself."""
     redis = redis_behind(
         settings.broker_url, sentinel_master=settings.sentinel_master, decode_responses=False
     )

@@ -1,8 +1,8 @@
-"""Parks messages: each is kept aside at once, and made known by a thread that waits for the database.
+"""Park messages: each is kept aside at once, and recorded by a thread that waits for the database.
 
-What the worker's loop does for a message is bounded: one write to the broker that it came from, where that is Redis.
-The rest, a row in the database and an answer to the sender, is done by the thread, so that a database that is down
-holds no message up. What waits for it is bounded too."""
+The worker's loop does one bounded thing for a message: one write to the broker that it came from, where that is Redis.
+The thread does the rest, a row in the database and an answer to the sender, so that a database that is down delays no
+message. Its backlog is bounded too."""
 
 import logging
 import secrets
@@ -46,11 +46,11 @@ class RefusedMessage:
     task: Any = None
     task_id: Any = None
     sendable: bool = True
-    """Is `raw` what the queue takes?"""
+    """Whether `raw` can be put into the queue as it is."""
 
 
 class Parking:
-    """Made once for each process; `database` and `answer` are called by its thread alone."""
+    """One for each process; only its thread calls `database` and `answer`."""
 
     def __init__(
         self,
@@ -154,7 +154,7 @@ class _WaitingMessages:
 
 
 def known_keys() -> frozenset[str]:
-    """The names that a message's structure may be shown with: those of jobs' arguments, and of messages themselves."""
+    """Return the names that may be shown of a message's structure: those of jobs' arguments, and of messages."""
     names: set[str] = set(_ENVELOPE)
     waiting: list[Any] = [schema()]
     while waiting:

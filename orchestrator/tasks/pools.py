@@ -49,7 +49,7 @@ POOLS: Mapping[str, Pool] = {
 
 
 def run_pool(kind: str, settings: Settings) -> int:
-    """Run one Celery worker in this process until it is told to stop and has drained; return its exit code."""
+    """Run one Celery worker in this process until a signal stops it and it has drained; return its exit code."""
     from celery.exceptions import CPendingDeprecationWarning, SecurityWarning
 
     from orchestrator.tasks.app import make_app
@@ -95,9 +95,9 @@ def end(
 
 
 def _without_event_loop(heartbeat: Heartbeat, error: BaseException) -> NoReturn:
-    """End this process at once: it can ask no provider, and whoever watches it starts another. The leases of what was
-    under way bring it back."""
-    log.critical("the event loop ended (%s): this process leaves, to be started again", type(error).__name__)
+    """End this process at once: it can ask no provider, and its supervisor starts another. Unfinished work is retried
+    when its leases expire."""
+    log.critical("the event loop ended (%s): this process exits, to be restarted", type(error).__name__)
     heartbeat.last_words(_EVENT_LOOP, error)
     os._exit(os.EX_SOFTWARE)
 
@@ -121,7 +121,7 @@ def _worker(app: "Celery", process: "Process", kind: str, drain: Drain) -> "Drai
 
 
 def _drain(process: "Process") -> None:
-    """Called by the first signal, in a thread of its own."""
+    """Drain after the first signal, in a thread of its own."""
     process.leave()
     time.sleep(PINGS_END_WITHIN)
     process.drop()

@@ -1,4 +1,4 @@
-"""A bell and a runner for each wake-up of a kind of work: everything due is done though no message arrives.
+"""A bell and a runner for each wake-up of a kind of work: what is due is done even if no message arrives.
 
 A runner waits for its bell, or a few seconds without one, runs its flow until a run claims nothing, and waits again.
 Wake-ups, commits of this process and freed slots only ring. All waits are monotonic.
@@ -17,24 +17,24 @@ from orchestrator.tasks.outage import Outage
 from orchestrator.tasks.saying import Sayer
 from orchestrator.tasks.ticks import TICKS, Tick, TickContext
 
-#: Seconds after which a runner looks without a bell; what has a longer beat looks a little after that beat.
+#: Seconds after which a runner runs without a bell; one with a longer beat runs a little after that beat.
 LOOK_EVERY = 3.0
 #: Pauses vary by this share, so that many processes do not look in the same instant.
 JITTER = 0.1
 #: Runs that may follow each other at once; from then on there is a short pause between two. Seconds.
 AT_ONCE, BREATH = 20, 0.05
-#: Seconds to wait after a run that failed, whoever rings.
+#: Seconds to wait after a run that failed, even if the bell rings.
 AFTER_A_FAILURE = 1.0
 
 
 class Bell:
-    """Rings that nobody has heard yet are one."""
+    """A wake-up signal; rings before the next run count as one."""
 
     def __init__(self) -> None:
         self._rung = threading.Event()
 
     def ring(self) -> None:
-        """Returns at once."""
+        """Ring, without waiting."""
         self._rung.set()
 
     def wait(self, seconds: float) -> bool:
@@ -77,7 +77,7 @@ class Runner:
         self._thread.start()
 
     def ring(self) -> None:
-        """Rows may be due. Returns at once."""
+        """Wake it, as rows may be due. Returns at once."""
         self._bell.ring()
 
     def leave(self) -> None:
@@ -143,7 +143,7 @@ class Runner:
 
 
 def pause_of(tick: Tick, jitter: float) -> float:
-    """Seconds that its runner waits for a bell: a little longer than the scheduler takes to send the next wake-up.
+    """Return the seconds that its runner waits for a bell: a little more than until the scheduler's next wake-up.
     `jitter`: between -1 and 1."""
     return max(LOOK_EVERY, tick.every_seconds * 1.2) * (1 + JITTER * jitter)
 

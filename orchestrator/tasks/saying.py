@@ -1,4 +1,4 @@
-"""Log lines about what keeps failing: one as it begins, one now and then, and one again after it worked."""
+"""Log repeated failures: one line at the first, one now and then, and one at the first after a success."""
 
 import logging
 import time
@@ -18,12 +18,12 @@ class Sayer:
         self._said_at: float | None = None
 
     def failed(self, what: str, error: Exception | None = None) -> None:
-        """It failed. `error`: with its trace, where it is a defect."""
+        """Log a failure, if it is time. `error`: logged with its trace, where it is a defect."""
         now = self._clock()
         if self._said_at is None or now - self._said_at >= EVERY:
             self._said_at = now
             log.warning(what, exc_info=error)
 
     def worked(self) -> None:
-        """It worked: the next failure is logged at once."""
+        """Note a success: the next failure is logged at once."""
         self._said_at = None

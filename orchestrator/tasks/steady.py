@@ -29,7 +29,7 @@ class SteadyScheduler(BackgroundScheduler):  # type: ignore[misc]  # APScheduler
         super().__init__(*args, **options)
 
     def _process_jobs(self) -> float | None:
-        """Called by APScheduler at least as often as its shortest interval, by a monotonic wait."""
+        """Correct for a jump, then run what is due. APScheduler calls this at least once in its shortest interval."""
         ahead = self._wall() - self._monotonic()
         jump, self._ahead = ahead - self._ahead, ahead
         if abs(jump) > JUMP:

@@ -112,10 +112,10 @@ TICKS: Mapping[str, Tick] = {
     "orchestrator.tick.audit": Tick(kind=CONTROL, every_seconds=60, run=lambda a: audit_store(a.services)),
 }
 
-#: The wake-up of each step that a commit may make due.
+#: Step that a commit may make due → its wake-up.
 OF_STEP: Mapping[Step, str] = {step: f"orchestrator.tick.{step.value}" for step in Step}
 
 
 def queue_of(kind: str) -> str:
-    """The queue of a kind of work."""
+    """Return the queue of a kind of work."""
     return f"orchestrator.{kind}"

@@ -1,6 +1,6 @@
-"""The third place where a message is read: what a dead worker has not acknowledged goes back to its queue.
+"""The third place where a message is read: messages that a dead worker has not acknowledged go back to their queue.
 
-kombu trusts what Redis holds in `unacked`: an entry of another shape ends every worker that looks there."""
+kombu trusts what Redis holds in `unacked`: an entry of another shape ends every worker that reads it."""
 
 import uuid
 from contextlib import suppress
@@ -71,7 +71,7 @@ def _give_back(qos: Any, message: Any, tag: str) -> None:
 
 
 def _restored(channel: Any, entry: bytes, *, leftmost: bool) -> list[tuple[str, str, str]]:
-    """What puts the message back: command, key and value, for each of its queues."""
+    """Return the commands that put the message back: command, key and value, for each of its queues."""
     unacked = read_unacked(loads(entry))
     queues = channel._lookup(unacked.exchange, unacked.routing_key)  # noqa: SLF001
     if not queues:
@@ -93,7 +93,7 @@ def _refused(entry: bytes, reason: str) -> RefusedMessage:
 
 
 def _named(unacked: UnackedMessage, reason: str) -> RefusedMessage:
-    """Only queues of ours are named: each name is a label of a metric."""
+    """Return the refused message. Only queues of ours are named: each name is a label of a metric."""
     message = unacked.message
     headers = message.get("headers") if isinstance(message, dict) else None
     named = headers if isinstance(headers, dict) else {}

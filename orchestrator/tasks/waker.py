@@ -15,7 +15,7 @@ from orchestrator.tasks.saying import Sayer
 
 log = logging.getLogger(__name__)
 
-#: Where so many wake-ups wait already, another one says nothing new.
+#: With this many wake-ups waiting, another one is superfluous.
 MANY = 100
 #: Seconds for which the length of a queue is remembered.
 REMEMBERED = 0.5
@@ -57,7 +57,7 @@ class WakeUps:
         return length
 
     def _ask_length(self, queue: str) -> int:
-        """Declaring a queue again changes nothing, and every kind of broker answers with its length."""
+        """Return the queue's length: declaring it again changes nothing, and every kind of broker answers with it."""
         with self._app.connection_or_acquire() as connection:
             connection.connect()  # tries once; `default_channel` alone would try for ever
             declared: Any = direct_queue(queue).bind(connection.default_channel).queue_declare()

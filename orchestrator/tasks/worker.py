@@ -1,4 +1,4 @@
-"""Celery's worker, told by nobody but us when to stop, and with a pool of threads that ends within a bound."""
+"""Celery's worker, stopped by our drain only, and with a pool of threads that ends within a bound."""
 
 import logging
 import sys
@@ -23,17 +23,17 @@ class DrainingWorker(Worker):
     """What ended this worker: Celery logs it and returns."""
 
     def stop(self, in_sighandler: Any = False, exitcode: int | None = None) -> None:  # noqa: FBT002
-        """Called by Celery in the handler of what ended it."""
+        """Stop; called by Celery in the handler of what ended it."""
         self.fault = sys.exception() if exitcode else None
         super().stop(in_sighandler=in_sighandler, exitcode=exitcode)
 
     @staticmethod
     def stop_soon() -> None:
-        """Fit for a signal's handler; the worker's loop looks at it every second."""
+        """Ask the worker's loop to stop; it checks every second. Safe in a signal's handler."""
         state.should_stop = 0  # type: ignore[assignment]  # an exit code, or None
 
     def install_platform_tweaks(self, worker: Any) -> None:
-        """Signals are ours (`draining`): Celery's own would ignore a second one."""
+        """Install no signal handlers: ours are in `draining`; Celery's own would ignore a second signal."""
 
 
 def pool_that_drains(drain: Drain, leave: Callable[[], None]) -> type[TaskPool]:
@@ -63,6 +63,6 @@ def pool_that_drains(drain: Drain, leave: Callable[[], None]) -> type[TaskPool]:
             )
             unfinished = wait(begun, drain.left(CALLS_END_WITHIN)).not_done
             if unfinished:
-                log.warning("%d batches are still under way; their rows say what follows", len(unfinished))
+                log.warning("%d batches are still running; their work is retried later", len(unfinished))
 
     return Draining

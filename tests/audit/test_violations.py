@@ -164,7 +164,7 @@ PLANTED: dict[str, tuple[Invariant, Plant]] = {
         Invariant.OVERDUE,
         of_session("running", stop_at=-HOUR, declared_end_at=-HOUR, stop_at_reason="provider_ended"),
     ),
-    "a lease that nobody took over": (Invariant.LEASES, of_session("running", **LOST)),
+    "a lease that was not taken over": (Invariant.LEASES, of_session("running", **LOST)),
     "a ping put off after its lease": (
         Invariant.LEASES,
         of_session("running", **PUT_OFF, last_alive_at=-HOUR),

@@ -64,4 +64,4 @@ def restart(town: City, name: str, generation: int) -> None:
     old.tell(signal.SIGTERM)
     assert old.wait() == 0
     assert "did not finish in time" not in old.text()
-    assert "leases bring" not in old.text()
+    assert "leases expire" not in old.text()

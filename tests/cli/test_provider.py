@@ -195,7 +195,7 @@ def test_what_is_attached_cannot_be_tried_beforehand(cli: Cli, world: World, con
     assert cli("provider", "check", "studio").code == 0
     found = rows(cli, "studio")
     terms = found.pop("platform")
-    assert (terms["works"], "somebody else opens and ends them" in terms["said"]) == (True, True)
+    assert (terms["works"], "sessions are opened and closed elsewhere" in terms["said"]) == (True, True)
     assert [row["works"] for row in found.values()] == [None] * len(found)
 
 

@@ -83,7 +83,7 @@ def test_a_list_that_cannot_be_had_is_a_finding(
     said = cli("reconcile")
     assert (said.code, "no list: " in said.out) == (1, True)
     monkeypatch.delenv("NODE")
-    assert "its secret is not here" in cli("reconcile").out
+    assert "cannot resolve its secret" in cli("reconcile").out
     unknown = cli("reconcile", "--provider", "nope")
     assert (unknown.code, "known: morph, node" in unknown.err) == (1, True)
 

@@ -126,7 +126,7 @@ def test_a_wait_is_told_of_the_session_that_it_concerns(world: World) -> None:
             session = tx.sessions.get(one)
             assert session is not None
             told.append(explain(tx, session, world.services.policy("alpha"), tx.now())["doubts"][-1:])
-    assert told == [["llama was told to wait under env:ALPHA until 2026-01-01T12:02:30Z"], []]
+    assert told == [["llama is rate-limited under env:ALPHA until 2026-01-01T12:02:30Z"], []]
 
 
 def test_a_longer_wait_of_the_model_stands(any_world: MakeWorld) -> None:

@@ -192,7 +192,7 @@ def test_what_nobody_uses_any_more_is_forgotten(make_platforms: MakeWorld) -> No
     assert world.told_of("fpt-template") == ["out_of_balance", "recovered"], (
         "what was told of is told to be over"
     )
-    assert _last_told(world, "fpt-template")["ended_by"] == "nothing was seen of it for a day"
+    assert _last_told(world, "fpt-template")["ended_by"] == "it was not seen for a day"
     world.server.clear_faults()
     world.run_at("fpt-template")
     assert world.told_of("fpt-template") == ["out_of_balance", "recovered"], "once"

@@ -454,7 +454,7 @@ def test_a_worker_without_the_secret_leaves_the_key_to_others(make_platforms: Ma
     world = make_platforms(NODE)
     poor = replace(world.another_worker(), secrets=SecretStore({}))
     assert reconcile_due(poor).claimed == 0
-    assert "its secret is not here" in (look(world, poor).problem or "")
+    assert "cannot resolve its secret" in (look(world, poor).problem or "")
     assert reconcile_due(world.services).claimed == 1
 
 

@@ -103,7 +103,7 @@ def test_jobs_that_have_begun_are_finished_and_not_done_again(platform: Platform
         begun = [credit(platform, n) for n in range(8)]  # a thread for each
         wait_until_blocked(platform.database, 8)
         worker.tell(signal.SIGTERM)
-        eventually(lambda: "told to leave" in worker.text(), "it drains")
+        eventually(lambda: "stopping: no new work" in worker.text(), "it drains")
     assert worker.wait() == 0
     assert [platform.jobs.outcome(task_id)["ok"] for task_id in begun] == [True] * 8
     assert waiting(platform) == (0, 0)
@@ -165,7 +165,7 @@ def test_what_is_on_the_wire_ends_and_a_second_signal_does_not_wait_for_it(platf
     eventually(lambda: len(simulator.calls(operation="open")) == 2, "the other open is on the wire")
     began = time.monotonic()
     again.tell(signal.SIGTERM)
-    eventually(lambda: "told to leave" in again.text(), "it drains")
+    eventually(lambda: "stopping: no new work" in again.text(), "it drains")
     again.tell(signal.SIGTERM)
     assert again.wait() == 0
     assert time.monotonic() - began < 15, "the call takes a hundred seconds, a drain twenty"

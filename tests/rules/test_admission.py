@@ -159,11 +159,9 @@ def test_eligible(changes: dict[str, Any]) -> None:
     ("changes", "reason"),
     [
         pytest.param(
-            {"size": "big"}, "its size 'big' is no number of parameters above zero (like 8B)", id="junk"
+            {"size": "big"}, "its size 'big' is not a positive parameter count such as 8B", id="junk"
         ),
-        pytest.param(
-            {"size": "0B"}, "its size '0B' is no number of parameters above zero (like 8B)", id="zero"
-        ),
+        pytest.param({"size": "0B"}, "its size '0B' is not a positive parameter count such as 8B", id="zero"),
         pytest.param(
             {"learning_stage": "Base"},
             "its learning stage is 'Base', it must be Instruction-tuned",

@@ -265,20 +265,20 @@ def test_a_placement_by_itself(placement: PlacementFacts, expected: list[Invaria
             id="news of its health",
         ),
         pytest.param([("starting", "running")], "it began as starting", id="no beginning"),
-        pytest.param([(None, "running")], "an event tells of None becoming running", id="a false start"),
+        pytest.param([(None, "running")], "an event reports None becoming running", id="a false start"),
         pytest.param(
             [(None, "queued"), ("queued", "running")],
-            "an event tells of queued becoming running",
+            "an event reports queued becoming running",
             id="a leap",
         ),
         pytest.param(
             [(None, "queued"), ("starting", "running")],
-            "after queued an event tells of starting becoming running",
+            "after queued an event reports starting becoming running",
             id="a gap",
         ),
         pytest.param(
             [(None, "starting"), ("starting", "strange"), ("strange", "running")],
-            "an event tells of starting becoming strange",
+            "an event reports starting becoming strange",
             id="a state that nobody knows",
         ),
         pytest.param([(None, "starting")], "it is running, its last event says starting", id="no end"),
@@ -529,7 +529,7 @@ def test_a_late_step_is_nobodys_or_somebodys_who_let_it_go() -> None:
         Invariant.OVERDUE, "s", "ping is due since 2025-09-15 12:00:00Z"
     )
     assert judge_lateness("ping", T0, T0, "s") == Violation(
-        Invariant.LEASES, "s", "nobody took over ping: its lease ended 2025-09-15 12:00:00Z"
+        Invariant.LEASES, "s", "ping was not taken over: its lease ended 2025-09-15 12:00:00Z"
     )
 
 

@@ -17,7 +17,7 @@ MANY, FEW = 5, 2
 _DEATHS = frozenset({StopReason.DEAD, StopReason.PROVIDER_ENDED})
 _OVER = frozenset({"session.stopping", "session.stopped", "session.failed", "session.failed_over"})
 #: What the event says where a hold has expired, so that those in doubt are judged.
-_EXPIRED = "held for as long as it may"
+_EXPIRED = "maximum hold time reached"
 
 
 def no_death_by_a_provider_at_fault(evidence: Evidence) -> Found:

@@ -1,7 +1,7 @@
-"""Check what must hold of the store: what has changed since the last run, the next rows in turn, what stands, and,
-by indexes, everything that is late. It only reads; what it keeps is its own.
+"""Check the invariants of the store: what has changed since the last run, the next rows in turn, open violations, and,
+by indexes, everything that is late. It changes no rows but its own.
 
-So a run costs what happens, not what is stored; `audit_everything` looks at every row, in bounded pages."""
+So the cost of a run follows what happens, not what is stored; `audit_everything` checks every row, in bounded pages."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,13 +18,13 @@ from orchestrator.store.transaction import Transaction
 
 #: One worker audits, in less than this. Seconds.
 LEASE, LEASE_SECONDS = "audit", 300.0
-#: Rows of each feed read in one look, and looks in one run: what is left waits for the next.
+#: Rows of each feed in one page, and pages in one run: the rest waits for the next run.
 PAGE, PAGES = 2000, 20
-#: Rows looked at in turn in each run, changed or not.
+#: Rows checked in turn in each run, changed or not.
 SESSIONS_IN_TURN, ACCOUNTS_IN_TURN, ARCHIVED_IN_TURN = 500, 100, 100
-#: Standing violations that are looked at again in each run.
+#: Open violations that are checked again in each run.
 STANDING = 1000
-#: An event or entry this old has no late sibling any more: no transaction lasts so long.
+#: No older event or entry can appear beside one of this age: no transaction lasts so long.
 SETTLED_AFTER = timedelta(seconds=60)
 #: The feeds, and the turns.
 EVENTS, ENTRIES, SESSIONS, ACCOUNTS, ARCHIVED = "events", "entries", "sessions", "accounts", "archived"
@@ -32,7 +32,7 @@ EVENTS, ENTRIES, SESSIONS, ACCOUNTS, ARCHIVED = "events", "entries", "sessions",
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AuditReport:
-    """What one run saw."""
+    """The result of one run."""
 
     found: Sequence[Violation]
     sessions: int
@@ -42,7 +42,7 @@ class AuditReport:
 
 
 def audit_store(services: Services) -> Tally:
-    """One run, kept: what it found stands until it heals, and each turn for the worse or better is an event."""
+    """Run once, and keep the result: a violation stays open until it is gone; each opening and end is an event."""
     holder = new_token()
     if not services.database.transact(lambda tx: tx.leases.hold(LEASE, holder, tx.now(), LEASE_SECONDS)):
         return Tally()
@@ -54,7 +54,7 @@ def audit_store(services: Services) -> Tally:
 
 
 def audit_now(services: Services) -> AuditReport:
-    """One run, not kept."""
+    """Run once, without keeping the result."""
     run = _AuditRun(services)
     run.look()
     return _report(run.auditor, behind=run.behind)
@@ -63,7 +63,7 @@ def audit_now(services: Services) -> AuditReport:
 def audit_everything(
     services: Services, progress: Callable[[AuditReport], None] = lambda _: None
 ) -> AuditReport:
-    """Every row, whatever was found or summed before, a page at a time."""
+    """Audit every row, a page at a time, without anything found or summed before."""
     auditor = Auditor(services, anew=True)
     auditor.look_at_what_is_late()
     for ids in _pages(services, lambda tx, after: tx.audit.sessions_after(after, CHUNK)):
@@ -79,7 +79,7 @@ def audit_everything(
 
 
 class _AuditRun:
-    """One incremental run: where it begins, what it looks at, where the next one begins."""
+    """One incremental run: where it begins, what it checks, where the next one begins."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -90,7 +90,7 @@ class _AuditRun:
         self._cursors: dict[str, str] = {}
 
     def look(self) -> None:
-        """At what is late, what stands, what is in turn and what has changed."""
+        """Look at what is late, what is violated already, what is in turn and what has changed."""
         with self._services.database.reading() as tx:
             self._cursors = dict(tx.findings.cursors())
             self._standing = [standing.finding for standing in tx.findings.standing(STANDING)]
@@ -103,7 +103,7 @@ class _AuditRun:
         self._look_at_changes()
 
     def keep(self, tx: Transaction) -> None:
-        """What was found stands; what stood and was not found again is well."""
+        """Save the violations found; those that were open and not found again are over."""
         now, found = tx.now(), self.auditor.found
         keys = {finding.key for finding in found}
         gone = [finding for finding in self._standing if finding.key not in keys]
@@ -113,7 +113,7 @@ class _AuditRun:
         tx.outbox.add(turned(self._before, tx.findings.counts(), found))
 
     def _in_turn(self) -> tuple[Sequence[str], Sequence[str], Sequence[str]]:
-        """The next rows after the last ones; from the beginning again after the end."""
+        """Return the next rows after the last ones; from the beginning again after the end."""
         with self._services.database.reading() as tx:
             sessions = tx.audit.sessions_after(self._cursors.get(SESSIONS, ""), SESSIONS_IN_TURN)
             accounts = tx.audit.accounts_after(self._cursors.get(ACCOUNTS, ""), ACCOUNTS_IN_TURN)
@@ -128,18 +128,18 @@ class _AuditRun:
         for _ in range(PAGES):
             with self._services.database.reading() as tx:
                 settled = tx.now() - SETTLED_AFTER
-                told = tx.audit.told_since(event, settled, PAGE)
+                announced = tx.audit.told_since(event, settled, PAGE)
                 posted = tx.audit.posted_since(entry, settled, PAGE)
-            self.auditor.look_at({*told.sessions, *posted.sessions}, posted.accounts)
-            self._note(EVENTS, told)
+            self.auditor.look_at({*announced.sessions, *posted.sessions}, posted.accounts)
+            self._note(EVENTS, announced)
             self._note(ENTRIES, posted)
-            event, entry = told.last, posted.last
-            self.behind = told.full or posted.full
+            event, entry = announced.last, posted.last
+            self.behind = announced.full or posted.full
             if not self.behind:
                 return
 
     def _note(self, feed: str, page: Changed) -> None:
-        """The next run begins where nothing can appear any more."""
+        """Let the next run begin where no older entry can appear any more."""
         if page.settled > int(self._cursors.get(feed, 0)):
             self._cursors[feed] = str(page.settled)
 

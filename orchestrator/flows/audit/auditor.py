@@ -1,4 +1,4 @@
-"""Looks at what it is shown, each time as one moment saw it, and remembers what is wrong there."""
+"""Check the rows that it is given, each page read at one moment, and collect what is wrong there."""
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -32,7 +32,7 @@ MOST_ACTIVE = 5000
 MOST_AT_REST = 2000
 #: No lease lasts longer than the longest and this.
 LEASE_SLACK = timedelta(minutes=1)
-#: A loss that was written off stands for so long.
+#: A loss that was written off is reported for this long.
 WRITTEN_OFF_FOR = timedelta(days=1)
 #: Rows asked for in one statement.
 CHUNK = 500
@@ -41,14 +41,14 @@ Look = Callable[[Transaction, Sequence[str]], Collection[str]]
 
 
 class Auditor:
-    """One run. `anew`: whatever was summed before is summed again."""
+    """One run. `anew`: kept sums are computed again."""
 
     def __init__(self, services: Services, *, anew: bool) -> None:
         self._services = services
         self._anew = anew
         self._found: dict[tuple[Invariant, str], Violation] = {}
         self.ledgers: dict[str, Posted] = {}
-        """What the accounts that were looked at add up to."""
+        """The sums of the ledgers of the accounts that were checked."""
         self.sessions = 0
         self.accounts = 0
 
@@ -58,7 +58,7 @@ class Auditor:
         return sorted(self._found.values(), key=lambda finding: finding.key)
 
     def look_at_what_is_late(self) -> None:
-        """Everything at once, by indexes that hold next to nothing in health."""
+        """Check everything that is late, by indexes that are nearly empty while all is well."""
         with self._services.database.reading(at_one_moment=True) as tx:
             now = self._now(tx)
             bounds, live, ahead = now.bounds, tx.live_audit, self._furthest(now)
@@ -75,22 +75,22 @@ class Auditor:
         self.look_at(sessions | {session_id for _, session_id in placements if session_id is not None}, ())
 
     def look_at(self, sessions: Collection[str], accounts: Collection[str]) -> None:
-        """These sessions with all that belongs to them, then their accounts and those."""
+        """Check these sessions with all that belongs to them, then their accounts and the given ones."""
         owners = {*accounts, *self.look_at_sessions(sessions)}
         for ids in _chunks(owners):
             self._look(ids, self._look_at_accounts)
 
     def look_at_sessions(self, sessions: Collection[str]) -> set[str]:
-        """These, and not their accounts, which it names."""
+        """Check these sessions, and return their accounts, which it does not check."""
         return {owner for ids in _chunks(sessions) for owner in self._look(ids, self._look_at_sessions)}
 
     def look_at_archived(self, sessions: Collection[str]) -> None:
-        """These archived sessions, as the archive holds them; others of these are no part of it."""
+        """Check these sessions against the archive; ids that are not archived are skipped."""
         for ids in _chunks(sessions):
             self._look(ids, self._look_at_archived)
 
     def _look(self, ids: Sequence[str], look: Look) -> Collection[str]:
-        """At a page as one moment saw it; where a row of it cannot be read, at each half, down to that row."""
+        """Check a page, read at one moment; where a row of it cannot be read, each half, down to that row."""
         try:
             with self._services.database.reading(at_one_moment=True) as tx:
                 return look(tx, ids)
@@ -137,7 +137,7 @@ class Auditor:
         at_rest = tx.audit.at_rest(ids, None if self._anew else MOST_AT_REST)
         archived, groups = archived_money(tx, ids, whole=self._anew), tx.groups.of_all(ids)
         for account in accounts:
-            if ledgers[account.id].balance != account.balance:  # a sum that was kept accuses nobody by itself
+            if ledgers[account.id].balance != account.balance:  # a kept sum alone is no proof
                 ledgers |= tx.audit.ledgers([account.id], anew=True)
             facts = AccountFacts(
                 account=account,
@@ -154,7 +154,8 @@ class Auditor:
         return ()
 
     def _active(self, tx: Transaction, ids: Collection[str]) -> Mapping[str, Sequence[Session]]:
-        """Of all at once, or one by one; who has too many by itself, or one that cannot be read, is left out."""
+        """Return the active sessions of all, or of one by one; an account with too many, or with an unreadable one, is
+        left out."""
         together = self._active_of(tx, ids)
         if together is not None:
             return together
@@ -165,7 +166,7 @@ class Auditor:
     def _active_of(self, tx: Transaction, ids: Collection[str]) -> Mapping[str, Sequence[Session]] | None:
         try:
             return tx.audit.active(ids, None if self._anew else MOST_ACTIVE)
-        except Exception as error:  # that session tells of itself
+        except Exception as error:  # that session is reported by its own check
             if not is_about_a_row(error):
                 raise
             return None
@@ -193,12 +194,12 @@ class Auditor:
         )
 
     def _furthest(self, now: AuditContext) -> Mapping[Step, datetime]:
-        """No step lies further ahead at any provider."""
+        """Return the furthest instant of each step that is allowed at any provider."""
         of_all = [self._patience(provider).waits for provider in (None, *self._services.config.providers)]
         return {step: now.at + max(waits[step] for waits in of_all) for step in of_all[0]}
 
     def _shortest_unwell(self) -> timedelta:
-        """What has given proof of life within it is well enough at every provider."""
+        """Return the span within which a proof of life is recent enough at every provider."""
         providers = (None, *self._services.config.providers)
         return min(longest_unwell(self._services.policy(provider)) for provider in providers)
 
@@ -211,7 +212,7 @@ class Auditor:
 
 
 def archived_money(tx: Transaction, ids: Sequence[str], *, whole: bool) -> Mapping[str, ArchivedMoney]:
-    """What left the ledgers of these accounts, and what opens them; `whole`: with all that the archive holds."""
+    """Return what left the ledgers of these accounts, and what opens them; `whole`: with all that the archive holds."""
     books, openings = tx.archive.books(ids), tx.archive.openings(ids)
     kept, unknown = (tx.archive.sums(ids), tx.archive.unknown(ids)) if whole else ({}, {})
     return {
@@ -241,7 +242,7 @@ def _chunks(ids: Collection[str]) -> Iterable[list[str]]:
 
 
 def patience_at(services: Services, provider: str | None) -> WaitLimits:
-    """How long is waited at this provider."""
+    """Return the longest waits at this provider."""
     policy, card = services.policy(provider), services.card(provider) if provider else None
     leases = {
         Step.PING: ping_lease(policy),

@@ -15,7 +15,7 @@ from orchestrator.store.transaction import Transaction
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
-#: A row whose step raised is put off by this.
+#: A row is put off by this when its step raises.
 PUT_OFF = timedelta(seconds=30)
 
 
@@ -35,7 +35,7 @@ def each(
     put_off: Callable[[Transaction, T], None],
 ) -> Tally:
     """Do `work` for each item in a transaction of its own. An item that raises is logged and put off; an item that must
-    come after many stops of its account, or whose account is held, stays due."""
+    come after many stops of its account, or finds its account locked, stays due."""
     claimed = settled = 0
     for item in items:
         if services.slots.closed:  # this process leaves; nothing is held, and what is due stays due

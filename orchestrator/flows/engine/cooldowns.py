@@ -26,12 +26,12 @@ class Cooldowns:
             return found is not None and found.covers(now)
 
     def begin(self, step: Step, provider: str, now: datetime) -> None:
-        """A call failed here: leave the provider alone, each time a little longer."""
+        """Leave the provider alone after a call that failed here, each time a little longer."""
         with self._lock:
             self._of[(step, provider)] = cooled(self._of.get((step, provider)), now)
 
     def end(self, step: Step, provider: str) -> None:
-        """A call got through."""
+        """End the cooldown: a call got through."""
         with self._lock:
             self._of.pop((step, provider), None)
 

@@ -14,11 +14,11 @@ OF_ANSWERS, OF_JOBS = (1, 2), (1, 6)
 #: always remain. A job that goes back to the broker instead costs as much as the work itself (200 creates of one
 #: account took three times as long).
 LINES_OF_JOBS = (16, 18)
-#: Seconds after which a job leaves its line: it is told to come again, and so a process that ends is not held up.
+#: Seconds after which a job leaves its line and is retried later, so that it does not hold up a process that ends.
 TURN_WITHIN = 5.0
 #: Stops of one account in one transaction: its jobs, and the stops of other accounts, wait that long at most.
 STOPS_AT_ONCE = 100
-#: Seconds until what could not wait is tried again.
+#: Seconds until work that could not wait is retried.
 LOOK_AGAIN = 0.5
 
 
@@ -31,7 +31,7 @@ class StopsFirst(Exception):
 
 
 class AccountBusy(Exception):
-    """Somebody holds this account, and enough threads wait for it: nothing was done, and it is to be done later."""
+    """The account is locked, and enough threads wait for it: nothing was done; retry later."""
 
     def __init__(self, account_id: str) -> None:
         super().__init__(f"account {account_id} is held by others, and enough threads wait for it")
@@ -81,20 +81,20 @@ class Crowd:
         self._own = threading.local()
 
     def comes_to(self, account_id: str) -> None:
-        """This thread wants the account. Raises AccountBusy where others wait in line."""
+        """Let this thread ask for the account. Raises AccountBusy where others wait in line."""
         if account_id in self._lined and not self._has_turn(account_id):
             raise AccountBusy(account_id)
 
     @contextmanager
     def waits_for(self, account_id: str) -> Iterator[None]:
-        """Within it, this thread waits in the database. Raises AccountBusy where too many do."""
+        """Let this thread wait in the database within it. Raises AccountBusy where too many do."""
         with self._waiting.one_more(account_id, allowed=int(self._has_turn(account_id))):
             yield
 
     @contextmanager
     def turn(self, account_id: str) -> Iterator[None]:
-        """Within it, it is this thread's turn. Hold nothing while you wait for it. Raises AccountBusy where the line is
-        full, or too slow."""
+        """Wait for this thread's turn, which lasts within it. Hold nothing while you wait. Raises AccountBusy where the
+        line is full, or too slow."""
         with self._lined.one_more(account_id):
             with self._lock:
                 turn = self._turns.setdefault(account_id, threading.Lock())

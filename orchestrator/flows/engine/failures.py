@@ -1,4 +1,4 @@
-"""How the failure of one row's work is told: a defect with its trace, a store that is down in one line."""
+"""Log the failure of one row's work: a defect with its trace, a store that is down in one line."""
 
 import logging
 
@@ -6,7 +6,7 @@ from orchestrator.store.database import StoreOutage
 
 
 def log_failure(log: logging.Logger, error: Exception, what: str) -> None:
-    """`what` is not done, because of `error`; an outage fails every row alike, and its trace says nothing new."""
+    """Log that `what` is not done, because of `error`. An outage fails every row alike: its trace is left out."""
     if isinstance(error, StoreOutage):
         log.error("%s: %s", what, error)
     else:

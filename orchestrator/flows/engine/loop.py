@@ -31,7 +31,7 @@ class EventLoop:
         return asyncio.run_coroutine_threadsafe(coroutine, self._running()).result()
 
     def stream(self, coroutines: Sequence[Coroutine[Any, Any, T]]) -> Iterator[list[T]]:
-        """Run all at once; yield results in chunks as they finish, so that a slow one delays nobody.
+        """Run all at once; yield results in chunks as they finish, so that a slow one does not delay others.
 
         The coroutines handle their own errors; one that raises all the same, or is cancelled, ends the stream
         with that error, once the results of all others were handed over."""
@@ -64,7 +64,7 @@ class EventLoop:
 
     @contextmanager
     def may_be_dropped(self) -> Iterator[None]:
-        """Within it, the coroutine that runs is cancelled by `drop`: what it does can as well be done elsewhere."""
+        """Let `drop` cancel the running coroutine within it: its work can be done elsewhere."""
         task = asyncio.current_task()
         assert task is not None
         self._droppable.add(task)
@@ -85,11 +85,11 @@ class EventLoop:
             task.cancel()
 
     async def beside(self, work: Callable[..., T], *arguments: Any) -> T:
-        """Inside a coroutine: blocking work that must not hold up the others."""
+        """Run blocking work from a coroutine, without holding up the others."""
         return await asyncio.to_thread(work, *arguments)
 
     def time(self) -> float:
-        """The loop's own clock, for deadlines that its coroutines look at."""
+        """Return the loop's own clock, for deadlines that its coroutines look at."""
         return time.monotonic()
 
     def stop(self) -> None:
@@ -107,8 +107,8 @@ class EventLoop:
             return self._loop
 
     def _begun(self) -> asyncio.AbstractEventLoop:
-        """A loop whose thread runs. Where this machine has no thread left, it is lost as it begins: what a loop without
-        a thread is given holds its slots for ever."""
+        """Return a loop with its thread running. Where this machine has no thread left, give the loop up: work given to
+        a loop without a thread would hold its slots for ever."""
         loop = asyncio.new_event_loop()
         try:
             threading.Thread(target=self._run, args=(loop,), name="loop", daemon=True).start()

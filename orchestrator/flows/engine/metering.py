@@ -30,7 +30,7 @@ def count_apart(services: Services, provider: str, probes: Sequence[Probe]) -> N
 
 
 def count_of_answer(services: Services, provider: str, said: object) -> None:
-    """The same of the ping by which an open or a close looked, where its driver sent one."""
+    """Do the same for the ping of an open or a close, where its driver sent one."""
     probe = said.probe if isinstance(said, Placed | Closed | ProviderError) else None
     if probe is not None:
         count_apart(services, provider, [probe])

@@ -64,8 +64,8 @@ def run_once(services: Services, flow: Flow[T]) -> Tally:
 
 
 class Pipeline(Generic[T]):
-    """A flow whose claims do not wait for earlier ones: the answers of all of them meet in one queue, which a few
-    threads settle in bulk. What may be under way is bounded by the slots."""
+    """Run a flow without waiting for earlier claims: the answers of all claims meet in one queue, which a few threads
+    settle in bulk. The slots bound what may be under way."""
 
     def __init__(
         self,

@@ -30,27 +30,27 @@ LEASE_MARGIN = 5.0
 
 
 def ping_lease(policy: Policy) -> float:
-    """How long a claim to ping stands: three times a ping's deadline (90 s by default)."""
+    """Return the lease of a claim to ping: three times a ping's deadline (90 s by default)."""
     return max(3 * policy.ping_timeout_seconds, policy.ping_timeout_seconds + LEASE_MARGIN)
 
 
 def open_lease(policy: Policy) -> float:
-    """How long a claim to open or resolve stands: the deadline and two sevenths (540 s by default)."""
+    """Return the lease of a claim to open or resolve: the deadline and two sevenths (540 s by default)."""
     return policy.open_timeout_seconds + max(policy.open_timeout_seconds * 2 / 7, LEASE_MARGIN)
 
 
 def close_lease(policy: Policy) -> float:
-    """How long a claim to close stands: the deadline and half of it (180 s by default)."""
+    """Return the lease of a claim to close: the deadline and half of it (180 s by default)."""
     return policy.close_timeout_seconds + max(policy.close_timeout_seconds / 2, LEASE_MARGIN)
 
 
 def no_jitter() -> float:
-    """For tests: every ping on its beat."""
+    """Return no jitter, for tests: every ping comes on its beat."""
     return 0.0
 
 
 def jitter() -> float:
-    """Between -1 and 1: spreads the pings of sessions that were created together."""
+    """Return a number between -1 and 1: it spreads the pings of sessions that were created together."""
     return random.uniform(-1, 1)
 
 
@@ -72,30 +72,30 @@ class Services:
     crowd: Crowd = field(default_factory=Crowd)
     """Threads that wait for accounts; worker processes bound them."""
     few_sessions: int = FEW
-    """An account with no more starting and running sessions is worked out from each of them, not from groups."""
+    """Up to this many starting and running sessions, an account is computed from each of them, not from groups."""
     suspects: Suspects = field(default_factory=Suspects)
     """Pings under way of sessions that failed last time."""
     host: str = field(default_factory=socket.gethostname)
     """The machine, as alarms and other workers name it."""
     canary: Canary | None = None
-    """What answers as long as the network of this machine works; None: the operator named none."""
+    """It answers as long as the network of this machine works; None: the operator named none."""
 
     def policy(self, provider: str | None) -> Policy:
-        """The policy at this provider."""
+        """Return the policy at this provider."""
         return self.config.policy_for(provider)
 
     def card(self, provider: str) -> Card | None:
-        """What this provider can do; None where it is not configured."""
+        """Return what this provider can do; None where it is not configured."""
         driver = self.drivers.get(provider)
         return driver.card if driver else None
 
     def secret(self, ref: str | None) -> Secret | None:
-        """The secret behind a reference; None where there is none."""
+        """Return the secret behind a reference; None where there is none."""
         value = None if ref is None else self.secrets.get(ref)
         return None if ref is None or value is None else Secret(ref=ref, value=value)
 
     def secret_of(self, placement: Placement) -> Secret | None:
-        """A placement's credential. Where the key is the address it must be the very same secret, under whatever
+        """Return a placement's credential. Where the key is the address it must be the very same secret, under whatever
         reference it has now: another key's close would hit another session, and prove nothing."""
         if placement.attach is not None:
             return self.secret(placement.attach.secret_ref)
@@ -104,20 +104,20 @@ class Services:
         return self.secret(self.held(placement.provider).get(placement.fingerprint))
 
     def lacks(self, placement: Placement) -> str | None:
-        """The reference of the secret that a ping there must bear and this worker cannot resolve: without it a
-        healthy endpoint refuses the ping as it would refuse a stranger's."""
+        """Return the reference of the secret that a ping there needs and this worker cannot resolve: without it a
+        healthy endpoint refuses the ping."""
         ref = placement.secret_ref
         if ref is None or placement.endpoint_auth == Auth.NONE:
             return None
         return ref if self.secrets.get(ref) is None else None
 
     def held(self, provider: str) -> Mapping[str, str]:
-        """Fingerprint → reference of the secrets of this provider that this worker has."""
+        """Return fingerprint → reference of the secrets of this provider that this worker has."""
         refs = self.config.providers[provider].all_credentials
         found = ((self.secrets.fingerprint(ref), ref) for ref in refs)
         return {fingerprint: ref for fingerprint, ref in found if fingerprint is not None}
 
     def lacking(self, provider: str) -> frozenset[str]:
-        """References of this provider that this worker cannot resolve: it leaves their rows to others."""
+        """Return the references of this provider that this worker cannot resolve: it skips their rows."""
         refs = self.config.providers[provider].all_credentials
         return frozenset(ref for ref in refs if self.secrets.get(ref) is None)

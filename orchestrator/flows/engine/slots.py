@@ -31,11 +31,11 @@ class Slots:
 
     @property
     def closed(self) -> bool:
-        """This process is leaving: what it has claimed and not begun, it gives back."""
+        """Whether this process is leaving: it gives back what it has claimed and not begun."""
         return self._closed
 
     def close(self) -> None:
-        """From now on nothing more is claimed here."""
+        """Claim nothing more here from now on."""
         with self._lock:
             self._closed = True
 
@@ -64,12 +64,12 @@ class Slots:
             self.on_free(step)
 
     def held(self) -> int:
-        """Calls under way in this process."""
+        """Return how many calls are under way in this process."""
         with self._lock:
             return sum(self._held.values())
 
     def _left_to_others(self, step: Step, provider: str) -> int:
-        """What of their shares the other providers do not hold: a quarter of all slots is shared out for good."""
+        """Return the unused slots in the shares of the other providers: a quarter of all slots is shared out."""
         total, providers = min(self._totals[step], self._most), len(self._caps)
         least = 1 if 2 * providers <= total else 0  # else there are too few for a share each
         share = max(total // (4 * max(providers, 1)), least)

@@ -1,5 +1,5 @@
-"""Pings of sessions whose last one was not answered hold at most half of a provider's slots: those that hang hold one
-for as long as the ping's timeout, and must not keep the others from their interval."""
+"""Bound the pings of sessions with an unanswered last ping to half of a provider's slots: those that hang hold a slot
+for the ping's whole timeout, and must not delay the pings of others."""
 
 import threading
 from collections import Counter
@@ -18,11 +18,11 @@ class Suspects:
             return max(max(most // 2, 1) - self._held[provider], 0)
 
     def hold(self, provider: str, count: int = 1) -> None:
-        """They are claimed."""
+        """Note that they are claimed."""
         with self._lock:
             self._held[provider] += count
 
     def release(self, provider: str, count: int = 1) -> None:
-        """They are over."""
+        """Note that they are over."""
         with self._lock:
             self._held[provider] -= count

@@ -1,4 +1,4 @@
-"""A row that cannot be read, written by another release or by a hand, keeps nobody else from being claimed."""
+"""Keep a row that cannot be read, written by another release or by hand, from blocking the claims of others."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ AGAIN_AFTER = timedelta(minutes=5)
 def claim_the_readable(
     services: Services, step: Step, provider: str, claim: Callable[[], Sequence[T]]
 ) -> Sequence[T]:
-    """What `claim` takes, in one transaction; where a row of it cannot be read, the next try takes the others."""
+    """Return what `claim` takes, in one transaction; where it meets an unreadable row, put that off and claim again."""
     try:
         return claim()
     except Exception as error:
@@ -30,7 +30,7 @@ def claim_the_readable(
 
 
 def _put_off(services: Services, step: Step, provider: str) -> bool:
-    """Whether there was any."""
+    """Put the unreadable rows off; return whether there was any."""
 
     def put_off(tx: Transaction) -> Sequence[str]:
         now = tx.now()

@@ -17,7 +17,7 @@ from orchestrator.store.queries.ledger import credit_key
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Change:
-    """What became of one wish: `added`, `changed`, `unchanged` or `refused`."""
+    """What became of one entry: `added`, `changed`, `unchanged` or `refused`."""
 
     kind: str
     id: str
@@ -35,10 +35,10 @@ class Change:
         }
 
 
-def apply_wishes(services: Services, wishes: CatalogFile) -> list[Change]:
-    """Do what is not so already; a refusal of one does not keep the others back."""
-    changes = [_put_model(services, model) for model in wishes.models]
-    for put, credit in wishes.accounts:
+def apply_wishes(services: Services, catalog: CatalogFile) -> list[Change]:
+    """Apply what differs from the rows; a refused entry does not stop the others."""
+    changes = [_put_model(services, model) for model in catalog.models]
+    for put, credit in catalog.accounts:
         changes.append(_put_account(services, put))
         if credit is not None and changes[-1].error is None:
             changes.append(_give_opening_balance(services, credit))

@@ -1,4 +1,4 @@
-"""What `[[models]]` and `[[accounts]]` of a file wish for, and every fault of theirs, named by its path."""
+"""Read `[[models]]` and `[[accounts]]` of a file, and name every fault of theirs by its path."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,16 +32,16 @@ class CatalogFile:
 
 
 def read_catalog_file(document: Mapping[str, Any], configuration: Configuration) -> CatalogFile:
-    """The wishes in a TOML document. Raises ConfigurationError with every fault."""
-    wishes, faults = _read(document, configuration)
+    """Return the catalog in a TOML document. Raises ConfigurationError with every fault."""
+    catalog, faults = _read(document, configuration)
     faults = [*_unknown_tables(document), *faults]
     if faults:
         raise ConfigurationError(faults)
-    return wishes
+    return catalog
 
 
 def faults_of(document: Mapping[str, Any], configuration: Configuration) -> Sequence[Fault]:
-    """What is wrong with those that stand in the configuration file itself: found wherever that is read."""
+    """Return the faults of entries in the configuration file itself: found wherever that is read."""
     return _read(document, configuration)[1]
 
 
@@ -58,7 +58,7 @@ def _read(document: Mapping[str, Any], configuration: Configuration) -> tuple[Ca
 
 
 def _unknown_tables(document: Mapping[str, Any]) -> Iterator[Fault]:
-    """The configuration may stand in the same file; anything else is a misspelling."""
+    """Yield unknown tables as faults: the configuration may be in the same file; anything else is a misspelling."""
     for key in document:
         if key not in TABLES:
             yield Fault(key, "unknown key: the file holds [[models]] and [[accounts]]")
@@ -73,7 +73,7 @@ def _entries(document: Mapping[str, Any], key: str, faults: list[Fault]) -> list
 
 
 def _account_jobs(entry: Json) -> tuple[Json, Json | None]:
-    """The put, and the opening credit: its key makes it happen once."""
+    """Return the put, and the opening credit, which its key makes happen once."""
     put = {key: value for key, value in entry.items() if key not in ("id", "balance")}
     put |= {"account_id": entry["id"]} if "id" in entry else {}
     balance = entry.get("balance")
@@ -104,7 +104,7 @@ def _account_faults(path: str, put: Json, credit: Json | None, configuration: Co
     if isinstance(plan, str) and configuration.plan(plan) is None and f"{path}.plan" not in _paths(faults):
         known = ", ".join(sorted(configuration.plans))
         faults.append(Fault(f"{path}.plan", f"is not configured; known are {known}"))
-    # what else is wrong with the credit is wrong with the put, and told already
+    # any other fault of the credit is a fault of the put, and reported already
     balance = [] if credit is None else _faults(path, CREDIT, credit)
     return faults + [fault for fault in balance if fault.path == f"{path}.balance"]
 
@@ -118,7 +118,7 @@ def _faults(path: str, job: str, kwargs: Json) -> list[Fault]:
 
 
 def _path(path: str, job: str, fault: Mapping[str, str]) -> str:
-    """A fault of the whole is named by the field that its kind names, where there is one."""
+    """Return the path of a fault; a fault of the whole is named by the field of its kind, where there is one."""
     loc = fault["loc"]
     if loc == "request":
         loc = fault["type"] if job == PUT_MODEL and fault["type"] in PutModel.model_fields else ""

@@ -1,4 +1,4 @@
-"""Close a session: the stop is decided here, the closing at the provider is somebody else's step."""
+"""Close a session: decide its stop here; the close at the provider is a step of its own."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,7 +15,7 @@ from orchestrator.store.transaction import Transaction
 
 
 def close_session(services: Services, tx: Transaction, request: CloseSession) -> Mapping[str, Any]:
-    """The session, stopping or stopped, and as what it was found. One that is over already stays as it ended.
+    """Stop the session; return it with the state in which it was found. One that is over already stays as it ended.
 
     The id of an orphan's placement is taken as well: it is tried again, or ended by hand."""
     live = lookup.live_session(services, tx, request.session_id)

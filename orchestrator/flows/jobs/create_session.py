@@ -98,7 +98,7 @@ def _check_credential(services: Services, model: Model, request: CreateSession) 
 
 
 def _check_attach(services: Services, model: Model, request: CreateSession) -> None:
-    """An attached endpoint needs a driver that attaches."""
+    """Refuse an attached endpoint without a driver that attaches."""
     wanted = [request.provider] if request.provider else model.providers
     cards = [card for card in map(services.card, wanted) if card is not None]
     if request.attach is None:

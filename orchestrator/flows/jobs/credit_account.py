@@ -18,7 +18,7 @@ LARGEST_BALANCE = Decimal(10) ** 12
 
 
 def credit_account(services: Services, tx: Transaction, request: CreditAccount) -> Mapping[str, Any]:
-    """The account with its new balance. Due stops came first: a credit after the end of the funds is too late."""
+    """Credit the account and return it. Due stops came first: a credit after the end of the funds is too late."""
     work = lookup.account(services, tx, request.account_id)
     if request.currency != work.account.currency:
         message = f"account {work.account.id} is kept in {work.account.currency}, not in {request.currency}"

@@ -16,8 +16,8 @@ from orchestrator.store.transaction import Transaction
 
 
 def debit_account(services: Services, tx: Transaction, request: DebitAccount) -> Mapping[str, Any]:
-    """The account with its new balance. What running sessions have cost by now stays; they stop where what is left
-    ends."""
+    """Debit the account and return it. What running sessions have cost by now stays; they stop when the rest is
+    spent."""
     work = lookup.account(services, tx, request.account_id)
     if request.currency != work.account.currency:
         message = f"account {work.account.id} is kept in {work.account.currency}, not in {request.currency}"

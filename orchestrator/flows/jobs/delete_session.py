@@ -14,7 +14,7 @@ from orchestrator.store.transaction import Transaction
 
 
 def delete_session(services: Services, tx: Transaction, request: DeleteSession) -> Mapping[str, Any]:
-    """The session as it is kept: ledger and tombstone."""
+    """Delete the session, and return what is kept: ledger and tombstone."""
     left = archived.delete(services, tx, request.session_id)
     if left is not None:
         return left

@@ -18,7 +18,7 @@ from orchestrator.store.transaction import Transaction
 
 
 def extend_session(services: Services, tx: Transaction, request: ExtendSession) -> Mapping[str, Any]:
-    """The session with its new deadline."""
+    """Extend the session, and return it with its new deadline."""
     work, session = lookup.session(services, tx, request.session_id)
     if session.state in TERMINAL | {State.STOPPING}:
         raise lookup.wrong_state(session, "a session that is not over can be extended")
@@ -36,7 +36,7 @@ def extend_session(services: Services, tx: Transaction, request: ExtendSession) 
 
 
 def _check_raised(session: Session, request: ExtendSession) -> None:
-    """A lower total would be a stop in disguise."""
+    """Refuse a lower total: it would be a stop in disguise."""
     for name in ("max_duration_seconds", "max_interactions", "max_cost"):
         now, wanted = getattr(session, name), getattr(request, name)
         if now is not None and wanted is not None and wanted < now:
@@ -46,7 +46,7 @@ def _check_raised(session: Session, request: ExtendSession) -> None:
 
 
 def _check_not_over(longer: Session, policy: Policy, now: datetime) -> None:
-    """A first total that is used up already would stop it in the past, at the platform's cost."""
+    """Refuse a first total that is used up already: it would stop the session in the past, at the platform's cost."""
     forecast, limit = next_stop(longer, policy), interactions_limit(longer)
     live = longer.state in {State.STARTING, State.RUNNING}
     over = live and forecast.stop_at is not None and forecast.stop_at <= now
@@ -63,16 +63,16 @@ def _check_within(session: Session, request: ExtendSession, declared: int | None
         ("max_duration_seconds", "the provider's declared end", declared),
         ("max_interactions", "the model", session.model_max_interactions),
     )
-    for name, whose, limit in limits:
+    for name, owner, limit in limits:
         wanted = getattr(request, name)
         if wanted is not None and limit is not None and wanted > limit:
-            message = f"{name}: {wanted} is beyond {whose}, which allows {limit}"
+            message = f"{name}: {wanted} is beyond {owner}, which allows {limit}"
             raise Refusal(ErrorCode.LIMIT_EXCEEDED, message, field=name, limit=limit)
 
 
 def _until_declared_end(session: Session, policy: Policy, now: datetime) -> int | None:
-    """The longest total that the present placement can serve, in seconds; None where its provider declared no end. One
-    that starts may need all of its time to start."""
+    """Return the longest total that the present placement can serve, in seconds; None without a declared end. One that
+    starts may need all of its time to start."""
     if session.declared_end_at is None:
         return None
     starts_by = (session.starting_at or now) + timedelta(seconds=policy.start_timeout_seconds)

@@ -1,4 +1,4 @@
-"""Finding what a job names, or refusing it."""
+"""Find what a job names, or refuse the job."""
 
 from orchestrator.flows.engine.services import Services
 from orchestrator.flows.lifecycle import archived
@@ -60,6 +60,6 @@ def unknown(session_id: str) -> Refusal:
 
 
 def wrong_state(found: Session, wanted: str) -> Refusal:
-    """The session is in no state for this."""
+    """Return the refusal for a session in the wrong state."""
     message = f"session {found.id} is {found.state.value}: only {wanted}"
     return Refusal(ErrorCode.INVALID_STATE, message, session_id=found.id, state=found.state.value)

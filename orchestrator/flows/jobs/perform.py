@@ -48,8 +48,8 @@ EFFECTS: Mapping[str, Effect] = {
 
 
 def perform(services: Services, task_id: str, name: str, kwargs: Any) -> dict[str, Any]:
-    """The job's outcome: the first one, however often it comes. Always an outcome, never an exception of the
-    caller's making. Raises AccountBusy where too many wait for its account: it is to be done later."""
+    """Perform the job and return its outcome: the first one, however often it comes. A caller's mistake is an outcome,
+    never an exception. Raises AccountBusy where too many wait for its account: retry later."""
     fault = task_id_fault(task_id)
     if fault is not None:  # no row can be kept under it
         return refused(Refusal(ErrorCode.INVALID_REQUEST, fault))
@@ -98,7 +98,7 @@ def _refuse(services: Services, task_id: str, job: "_Job", refusal: Refusal) -> 
 
 
 def _accounts_before_the_last(services: Services, job: "_Job") -> Sequence[str]:
-    """The accounts of a batch about several: each is a transaction of its own, that of the last has the outcome."""
+    """Record all accounts of a batch but the last, each in a transaction of its own; the last one has the outcome."""
     if not isinstance(job.request, RecordInteractions):
         return ()
     with services.database.reading() as tx:
@@ -121,7 +121,7 @@ def _do_part(services: Services, task_id: str, job: "_Job", account_id: str) -> 
 
 
 def _take(tx: Transaction, task_id: str, job: "_Job") -> KnownJob | None:
-    """The job as it is under way, for us to go on with; None where it has its outcome, or is another."""
+    """Take the job to go on with it; return None where it has its outcome, or is another."""
     if tx.inbox.take(task_id, job.name, tx.now(), job.fingerprint):
         return KnownJob(name=job.name, fingerprint=job.fingerprint, outcome=None)
     first = tx.inbox.lock(task_id)
@@ -131,7 +131,7 @@ def _take(tx: Transaction, task_id: str, job: "_Job") -> KnownJob | None:
 
 
 def give_up(services: Services, task_id: str, name: str, why: str) -> dict[str, Any]:
-    """The outcome of a job that no try could do, unless it has one by now. `why`: without a value of the job's."""
+    """Keep and return the outcome of a job that failed at every try, unless it has one. `why`: without its values."""
 
     def once(tx: Transaction) -> dict[str, Any]:
         under_way = None if tx.inbox.take(task_id, name, tx.now()) else tx.inbox.lock(task_id)
@@ -163,11 +163,11 @@ class _Job:
 
 
 def _known(tx: Transaction, task_id: str, name: str, fingerprint: str | None = None) -> dict[str, Any]:
-    """The outcome of the job that came first under this task id, or a conflict where this is another one."""
+    """Return the outcome of the first job under this task id, or a conflict where this is another one."""
     first = tx.inbox.known(task_id)
     assert first is not None
     if not first.is_another(name, fingerprint):
-        assert first.outcome is not None  # else somebody goes on with it
+        assert first.outcome is not None  # without an outcome the job is still under way
         return dict(first.outcome)
     what = f"the job {first.name}" if first.name != name else "the same job with other arguments"
     message = f"this task id was used before, for {what}: send each job under a task id of its own"
@@ -180,8 +180,8 @@ def _counted(name: str, outcome: dict[str, Any]) -> dict[str, Any]:
 
 
 def failed_at_every_try(why: str, *, in_part: bool = False) -> dict[str, Any]:
-    """The outcome of a job that no try could do. `why`: without a value of the job's; `in_part`: some of its accounts
-    were done."""
+    """Return the outcome of a job that failed at every try. `why`: without its values; `in_part`: some of its
+    accounts were done."""
     done = (
         "what it says of some accounts was recorded, of the others not" if in_part else "nothing was changed"
     )

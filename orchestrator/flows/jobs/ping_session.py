@@ -13,7 +13,7 @@ from orchestrator.store.transaction import Transaction
 
 
 def ping_session(services: Services, tx: Transaction, request: PingSession) -> Mapping[str, Any]:
-    """The session, its ping due."""
+    """Make the session's ping due, and return it."""
     work, session = lookup.session(services, tx, request.session_id)
     if session.state not in {State.STARTING, State.RUNNING} or session.ping_at is None:
         raise lookup.wrong_state(session, "a session with an open placement can be pinged")

@@ -15,7 +15,7 @@ from orchestrator.store.transaction import Transaction
 
 
 def put_account(services: Services, tx: Transaction, request: PutAccount) -> Mapping[str, Any]:
-    """The account as it is now. What is left out stays as it is; whoever was admitted keeps running."""
+    """Create or change the account, and return it. What is left out stays; admitted sessions keep running."""
     _check_plan(services, request.plan)
     work = on_account(services, tx, request.account_id)
     if work is None:
@@ -48,7 +48,7 @@ def _added(tx: Transaction, request: PutAccount) -> Account:
 
 
 def as_wanted(account: Account, request: PutAccount) -> Account:
-    """The account with everything that a put says."""
+    """Return the account with everything that a put says."""
     return replace(
         account,
         plan=request.plan,

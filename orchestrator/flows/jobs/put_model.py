@@ -1,4 +1,4 @@
-"""Put a model into the catalog, or change it. Who was admitted keeps the price."""
+"""Put a model into the catalog, or change it. Admitted sessions keep their price."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +11,7 @@ from orchestrator.store.transaction import Transaction
 
 
 def put_model(services: Services, tx: Transaction, request: PutModel) -> Mapping[str, Any]:
-    """The model as it is now."""
+    """Create or change the model, and return it."""
     model = request.as_model()
     unknown = [provider for provider in model.providers if provider not in services.config.providers]
     if unknown:

@@ -1,4 +1,4 @@
-"""Record interactions that whoever carries the traffic reports, in batches. A repeated batch counts once.
+"""Record interactions, reported in batches by the carrier of the traffic. A repeated batch counts once.
 
 Each account is a transaction of its own (`flows/jobs/perform.py`), so that no account waits for another."""
 
@@ -24,15 +24,15 @@ Result = Mapping[str, Any]
 
 
 def accounts_of(tx: Transaction, request: RecordInteractions) -> Sequence[str]:
-    """The accounts that a batch is about, in the order of their ids."""
+    """Return the accounts that a batch is about, in the order of their ids."""
     return sorted(set(tx.sessions.accounts_of({item.session_id for item in request.batch}).values()))
 
 
 def record_of(services: Services, tx: Transaction, request: RecordInteractions, account_id: str) -> Result:
-    """How many of one account's were counted, and which were not and why.
+    """Record one account's interactions; return how many were counted, and which were not and why.
 
     Its sessions are locked in the order of their ids. Items apply singly, in the order of their instants, and before
-    the stops that are due; where many are, before the first of them."""
+    the stops that are due; where many are due, before the first of them."""
     account = lock_account(services, tx, account_id)
     assert account is not None  # accounts are never deleted
     work = AccountWork(services, tx, account, tx.now())
@@ -52,19 +52,22 @@ def record_of(services: Services, tx: Transaction, request: RecordInteractions, 
 def record_interactions(
     services: Services, tx: Transaction, request: RecordInteractions, done: Mapping[str, Result] | None = None
 ) -> Result:
-    """How many were counted, and which were not and why. `done`: what became of accounts that are done already."""
+    """Return how many were counted, and which were not and why. `done`: the results of accounts done already."""
     results = dict(done or {})
     for account_id in accounts_of(tx, request):
         if account_id not in results:
             results[account_id] = record_of(services, tx, request, account_id)
-    rejected = [*_of_nobody(tx, request), *(one for result in results.values() for one in result["rejected"])]
+    rejected = [
+        *_of_unknown_sessions(tx, request),
+        *(one for result in results.values() for one in result["rejected"]),
+    ]
     first = {one["index"]: one for one in rejected}  # a session may have gone to the archive meanwhile
     accepted = sum(result["accepted"] for result in results.values())
     return {"accepted": accepted, "rejected": [first[index] for index in sorted(first)]}
 
 
-def _of_nobody(tx: Transaction, request: RecordInteractions) -> list[Result]:
-    """The items of sessions that are unknown, or in the archive."""
+def _of_unknown_sessions(tx: Transaction, request: RecordInteractions) -> list[Result]:
+    """Return the items of sessions that are unknown, or in the archive."""
     asked = {item.session_id for item in request.batch}
     gone = asked - tx.sessions.accounts_of(asked).keys()
     over = {one.id for one in tx.archive.of(gone).values() if one.deleted_at is None}
@@ -90,7 +93,7 @@ class _Recorder:
         if session is None or session.deleted_at is not None:
             self.rejected.append(_unknown(index, item))
         elif session.state in {State.CREATED, State.QUEUED, State.FAILED}:
-            message = f"session {session.id} is {session.state.value}: it never served anybody"
+            message = f"session {session.id} is {session.state.value}: it has never served traffic"
             self.rejected.append(_rejected(index, item, ErrorCode.INVALID_STATE, message))
         else:
             work = self._work
@@ -119,7 +122,7 @@ def _rejected(index: int, item: Interactions, code: ErrorCode, message: str) -> 
 
 
 def _applied(session: Session, item: Interactions, policy: Policy, now: datetime) -> Session:
-    """What is under way is use, and counts once it has ended."""
+    """Apply one item. An interaction under way is use, and counts once it has ended."""
     if item.is_under_way and item.began is not None:
         return _under_way(session, min(item.began, now), policy, now)
     used = proves_use(session, policy, _began(item, now))
@@ -128,7 +131,7 @@ def _applied(session: Session, item: Interactions, policy: Policy, now: datetime
 
 
 def _began(item: Interactions, now: datetime) -> datetime:
-    """When the use began that is reported; without an instant, as late as it can have."""
+    """Return when the reported use began; without an instant, the latest possible time."""
     return min(item.began or item.ended or item.at or now, now)
 
 
@@ -140,7 +143,7 @@ def _under_way(session: Session, began: datetime, policy: Policy, now: datetime)
 
 
 def _counted(session: Session, item: Interactions, policy: Policy, now: datetime, *, used: bool) -> Session:
-    """Every interaction counts; what proves use is activity, and only a success proves life."""
+    """Count the interactions. Every one counts; one that proves use is activity; only a success proves life."""
     at = min(item.ended or item.at or now, now)
     counted = replace(session, interactions=session.interactions + item.count)
     if session.state not in {State.STARTING, State.RUNNING}:
@@ -154,7 +157,7 @@ def _counted(session: Session, item: Interactions, policy: Policy, now: datetime
 
 
 def _lived(session: Session, at: datetime, policy: Policy) -> Session:
-    """A success proves life of what was served at `at`, and spares the next ping."""
+    """Note a success: it proves life at `at`, and makes the next ping unnecessary."""
     if session.state is not State.RUNNING or session.running_since is None or at < session.running_since:
         return session
     noted = note_success(session, at)

@@ -14,7 +14,7 @@ from orchestrator.store.transaction import Transaction
 
 
 def start_session(services: Services, tx: Transaction, request: StartSession) -> Mapping[str, Any]:
-    """The session, starting or queued."""
+    """Start the session, and return it, starting or queued."""
     work, session = lookup.session(services, tx, request.session_id)
     if session.state is not State.CREATED:
         raise lookup.wrong_state(session, "a created session can be started")

@@ -1,4 +1,4 @@
-"""What moves in the ledger, and the balance that is a cache of it."""
+"""Post to the ledger, and keep the balance, which is a cache of it."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,12 +21,12 @@ class AccountLedger:
         self._gathered: list[Entry] | None = None
 
     def credit(self, account: Account, amount: Decimal, key: str) -> Account:
-        """Money arrives: granted credit moves to the account, under `key`."""
+        """Add money: granted credit moves to the account, under `key`."""
         self._post(account, amount, kind="credit", key=key, debit="granted", credit=book_of(account.id))
         return replace(account, balance=account.balance + amount)
 
     def debit(self, account: Account, amount: Decimal, key: str, note: str) -> Account:
-        """Money is taken back: it moves from the account to granted credit, under `key`."""
+        """Take money back: it moves from the account to granted credit, under `key`."""
         self._post(
             account, amount, kind="debit", key=key, debit=book_of(account.id), credit="granted", note=note
         )
@@ -35,7 +35,7 @@ class AccountLedger:
     def charge(
         self, account: Account, session: Session, cost: Decimal, overdraft: Decimal
     ) -> tuple[Account, Session]:
-        """What of `cost` is not charged yet moves to the revenue, under the key (session, n).
+        """Move what of `cost` is not charged yet to the revenue, under the key (session, n).
 
         Beyond the overdraft it is written off: that cannot happen while `funds_end_at` holds, and if it does it
         is our loss, and visible. A limit that was lowered meanwhile forgives no debt."""
@@ -59,7 +59,7 @@ class AccountLedger:
         return charged, replace(session, charged=cost, charges=n)
 
     def reverse(self, account: Account, session: Session, cost: Decimal, why: str) -> tuple[Account, Session]:
-        """What was charged beyond `cost` moves back to the account, under the key (session, n) of the next posting."""
+        """Move what was charged beyond `cost` back to the account, under the key (session, n) of the next posting."""
         amount = session.charged - cost
         if amount <= ZERO:
             return account, session
@@ -79,15 +79,15 @@ class AccountLedger:
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """What is posted inside is written at its end, in one statement."""
+        """Write what is posted inside at its end, in one statement."""
         gathered = self._gathered = []
         yield
         self._gathered = None
         self._tx.ledger.post_all(gathered)
 
     def _post(self, account: Account, amount: Decimal, **named: Any) -> None:
-        whose = {"account_id": account.id, "currency": account.currency}
-        entry = Entry(at=self._now, amount=amount, **whose, **named)
+        owner = {"account_id": account.id, "currency": account.currency}
+        entry = Entry(at=self._now, amount=amount, **owner, **named)
         if self._gathered is None:
             self._tx.ledger.post(entry)
         else:

@@ -1,4 +1,4 @@
-"""One account under its lock: its overdue stops come first, its funds are worked out again last.
+"""One account under its lock: its overdue stops come first, its funds are computed last.
 
 Every transaction that changes an account's sessions or ledger goes through here."""
 
@@ -56,15 +56,15 @@ class AccountWork:
 
     @property
     def terms(self) -> AccountTerms:
-        """What binds the account, as it is now."""
+        """The account's limits, as they are now."""
         return self.services.config.terms_of(self.account)
 
     def policy(self, session: Session) -> Policy:
-        """The policy where this session is served."""
+        """Return the policy where this session is served."""
         return self.services.policy(session.provider)
 
     def usage(self, ahead_of: Session | None = None) -> Usage:
-        """What counts against the quota now; before `ahead_of`, a queued session, or before a newcomer."""
+        """Return what counts against the quota now; before `ahead_of`, a queued session, or before a newcomer."""
         if ahead_of is not None:
             return self._usage_before(ahead_of)
         if self._usage is None:
@@ -95,14 +95,14 @@ class AccountWork:
         self._has_queued_sessions = standing.has_queued_sessions
 
     def recompute_funds(self) -> None:
-        """Let `finish` work the funds out anew."""
+        """Let `finish` compute the funds again."""
         self._looks_at_funds = True
 
     # running
 
     def stop_running(self, session: Session, at: datetime) -> Session:
-        """The interval ends at `at` and is charged, or what was charged beyond it is given back; the state is the
-        caller's to set."""
+        """End the interval at `at` and charge it, or give back what was charged beyond it; the caller sets the
+        state."""
         if session.running_since is None:
             return session
         cost = money.cost_if_stopped_at(session, at)
@@ -110,11 +110,11 @@ class AccountWork:
         return self.reverse_cost(self.post_cost(ended, cost), cost, "charged for time after its end")
 
     def planned(self, session: Session) -> Session:
-        """With its stop, warning and next step worked out anew."""
+        """Return the session with its stop, warning and next step computed again."""
         return plan_steps(session, self.policy(session), self.now, ping_at=session.ping_at)
 
     def keep(self, before: Session, after: Session) -> Session:
-        """Save, and remember it among the active ones or not."""
+        """Save it, and keep the set of active sessions up to date."""
         saved = self.tx.sessions.save(before, after)
         self.remember(before, saved)
         if funds.burning(before) is not funds.burning(saved):
@@ -138,18 +138,18 @@ class AccountWork:
                 self.overdue.put(session)
 
     def note_freed_capacity(self) -> None:
-        """A slot, a name or funds became free here: the account's queue looks again."""
+        """Note that a slot, a name or funds became free here: `finish` wakes the account's queue."""
         self._freed = True
 
     # money
 
     def credit(self, amount: Decimal, key: str) -> None:
-        """Money arrives, under `key`; whoever waits for funds looks again."""
+        """Add money, under `key`; the next session that waits for funds is woken."""
         self.account = self._books.credit(self.account, amount, key)
         self._freed = True
 
     def debit(self, amount: Decimal, key: str, note: str) -> None:
-        """Money is taken back, under `key`."""
+        """Take money back, under `key`."""
         self.account = self._books.debit(self.account, amount, key, note)
 
     def post_cost(self, session: Session, cost: Decimal) -> Session:
@@ -165,7 +165,7 @@ class AccountWork:
         return corrected
 
     def post_costs(self, after: str = "", since: datetime | None = None, limit: int = 500) -> str | None:
-        """Charge what running sessions have cost by now, without the block that may begin now: whoever stops at this
+        """Charge what running sessions have cost by now, without a block that begins now: a session that stops at this
         very instant does not pay it. Of the next `limit` after this id, those that owe since then; return the last id
         where there may be more."""
         page = self.tx.charges.lock_running(self.account.id, after, limit)
@@ -220,8 +220,8 @@ class AccountWork:
 def lock_account(
     services: Services, tx: Transaction, account_id: str, *, waits: bool = True
 ) -> Account | None:
-    """The account, locked; None where there is no such account, or, without `waits`, where another transaction holds
-    it. Raises AccountBusy where as many threads of this process wait for accounts as may."""
+    """Return the account, locked; None where there is none, or, without `waits`, where another transaction holds it.
+    Raises AccountBusy where as many threads of this process wait for accounts as may."""
     if waits:
         services.crowd.comes_to(account_id)
     account = tx.accounts.lock(account_id, waits=False)

@@ -1,4 +1,4 @@
-"""May this session start now? One short transaction under the account's lock: count, check, take, write."""
+"""Admit a session, or refuse it. One short transaction under the account's lock: count, check, take, write."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -13,7 +13,7 @@ from orchestrator.rules.states import State
 from orchestrator.rules.values import Model, OnQuota, Session
 from orchestrator.settings import is_reference
 
-#: What a session may wait for, when its caller chose to. Total and nodes are never waited for.
+#: What a session may wait for, where its caller chose to. It never waits for its total or for nodes.
 WORTH_WAITING = frozenset(
     {
         ErrorCode.QUOTA_CONCURRENT_EXCEEDED,
@@ -66,7 +66,7 @@ def check_attach(work: AccountWork, session: Session) -> None:
 
 
 def counted(work: AccountWork, session: Session) -> Session:
-    """Refuse one session more than the account may keep; it remembers what it was counted against."""
+    """Refuse one session more than the account may keep; return it with the limit that it was counted against."""
     usage = work.usage()
     _raise_if(quota.check_total(work.terms, usage))
     return replace(session, admitted_under=quota.counted_at_creation(work.terms.plan, usage))
@@ -109,8 +109,8 @@ def start(
 
 
 def allowed(work: AccountWork, session: Session, model: Model, ahead_of: Session | None) -> Session:
-    """The session with the price and limits of an admission now. Raises Refusal where its account or its model keeps
-    it from starting, whatever place is free. `ahead_of`: the queued session itself; None: a newcomer."""
+    """Return the session with the price and limits of an admission now. Raises Refusal where its account or its model
+    keeps it from starting, whatever place is free. `ahead_of`: the queued session itself; None: a newcomer."""
     session = _priced(work, session, model)
     check_model(work, session, model)
     check_attach(work, session)
@@ -121,8 +121,8 @@ def allowed(work: AccountWork, session: Session, model: Model, ahead_of: Session
 
 
 def waiting(work: AccountWork, session: Session, model: Model, refusal: Refusal) -> Session:
-    """The queued session as it waits for what `refusal` says; it looks again at its deadline, or when time alone
-    frees something."""
+    """Return the queued session as it waits for what `refusal` names; it is tried again at its deadline, or when time
+    alone frees something."""
     reason = refusal.code.value
     waits = work.planned(replace(session, state=State.QUEUED, queue_reason=reason))
     look_at = _freed_by_time(work, session, model, refusal.code)
@@ -146,7 +146,7 @@ def _priced(work: AccountWork, session: Session, model: Model) -> Session:
 
 
 def _check_max_cost(session: Session) -> None:
-    """A block is charged as it begins: one that its user will not pay does not begin."""
+    """Refuse a first block above `max_cost`: a block is charged as it begins."""
     block = money.first_block_beyond(session)
     if block is not None:
         message = (
@@ -193,7 +193,7 @@ def _waited_for(work: AccountWork, session: Session, model: Model, ahead_of: Ses
 
 
 def _freed_by_time(work: AccountWork, session: Session, model: Model, code: ErrorCode) -> datetime | None:
-    """When a close becomes our debt, or a key has rested: nobody does anything then, so nobody would wake it."""
+    """Return when a close becomes our debt, or a key's cooldown ends: no commit happens then, so none would wake it."""
     match code:
         case ErrorCode.NO_CAPACITY:
             providers = list(places.providers_for(work.services, session, model))

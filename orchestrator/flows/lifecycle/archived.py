@@ -1,4 +1,4 @@
-"""Sessions that have left the live tables, as jobs and people meet them: they are over, and can be deleted."""
+"""Sessions that have left the live tables, for jobs and people: they are over, and can be deleted."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -18,7 +18,7 @@ from orchestrator.store.transaction import Transaction
 
 
 def view(tombstone: ArchivedSession, now: datetime) -> dict[str, Any]:
-    """The session as it was; where its record was deleted, null for what is not known any more."""
+    """Return the session as it was; where its record was deleted, null for what is not known any more."""
     archived = {
         "deleted_at": rfc3339(tombstone.deleted_at),
         "archived_at": rfc3339(tombstone.archived_at),
@@ -38,7 +38,7 @@ def view(tombstone: ArchivedSession, now: datetime) -> dict[str, Any]:
 def shown(
     tx: Transaction, session_id: str, now: datetime
 ) -> tuple[dict[str, Any], Sequence[Placement]] | None:
-    """An archived session and its placements; None where there is none."""
+    """Return an archived session and its placements; None where there is none."""
     tombstone = tx.archive.get(session_id)
     if tombstone is None:
         return None
@@ -47,7 +47,7 @@ def shown(
 
 
 def lock(services: Services, tx: Transaction, session_id: str) -> tuple[AccountWork, ArchivedSession] | None:
-    """An archived session that is not deleted, locked after its account; None where there is none."""
+    """Return an archived session that is not deleted, locked after its account; None where there is none."""
     known = tx.archive.get(session_id)
     work = on_account(services, tx, known.account_id) if known is not None else None
     found = tx.archive.lock(session_id) if work is not None else None
@@ -70,7 +70,7 @@ def delete(services: Services, tx: Transaction, session_id: str) -> Mapping[str,
 
 
 def refusal(tombstone: ArchivedSession) -> Refusal:
-    """An archived session is in no state for this."""
+    """Return the refusal for an archived session."""
     message = (
         f"session {tombstone.id} is {tombstone.state.value} and was archived at {rfc3339(tombstone.archived_at)}:"
         " it can be shown and deleted, and nothing else"

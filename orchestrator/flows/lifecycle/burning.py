@@ -1,5 +1,5 @@
-"""The starting and running sessions of one account: each by itself where they are few, or where a group cannot say what
-must be known; else in groups."""
+"""The starting and running sessions of one account: one by one where they are few, or where groups are not exact
+enough; else in groups."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -14,7 +14,7 @@ from orchestrator.store.transaction import Transaction
 
 
 class Burning:
-    """What burns an account's money, or is about to; read when somebody asks, and kept true by whoever saves."""
+    """The sessions that burn an account's money, or are about to; read on demand, and updated at each save."""
 
     def __init__(self, tx: Transaction, account: Account, few: int = FEW) -> None:
         """`few`: up to so many sessions are read one by one."""
@@ -28,7 +28,7 @@ class Burning:
 
     @property
     def was_read(self) -> bool:
-        """Whether anybody asked, so that what they cost is known anew."""
+        """Return whether they were read, so that their cost is up to date."""
         return self._each is not None or self._are_many
 
     @property
@@ -63,7 +63,7 @@ class Burning:
         return {group.phase for group in known}
 
     def are_at_least(self, number: int) -> None:
-        """So many were seen: they need not be counted to know that they are many."""
+        """Note that so many were seen: they need not be counted to know that they are many."""
         self._are_many = self._are_many or number > self._few
 
     def remember(self, before: Session | None, after: Session) -> None:
@@ -80,7 +80,7 @@ class Burning:
     # what is asked
 
     def can_begin(self, balance: Decimal, joining: Session, now: datetime, overdraft: Decimal) -> bool:
-        """Whether the block with which `joining` begins can be paid beside all that runs."""
+        """Return whether the block with which `joining` begins can be paid beside all that runs."""
         known = self.groups
         if known is not None and groups.surely_begins(balance, known, joining, now, overdraft):
             return True
@@ -90,7 +90,7 @@ class Burning:
     def missing(
         self, balance: Decimal, joining: Session, now: datetime, seconds: int, overdraft: Decimal
     ) -> Decimal | None:
-        """What is missing to carry all of them and `joining` for the coming time; None where nothing is."""
+        """Return what is missing to carry all of them and `joining` for the coming time; None where nothing is."""
         known = self.groups
         if known is not None and groups.surely_funded(balance, known, joining, now, seconds, overdraft):
             return None
@@ -98,20 +98,20 @@ class Burning:
         return money.funded(balance, others, joining, now, seconds, overdraft)
 
     def uncharged_at_most(self, now: datetime) -> Decimal:
-        """What running sessions have cost by now and was not charged yet: so much, or a little less."""
+        """Return what running sessions have cost by now and was not charged yet: so much, or a little less."""
         known = self.groups
         return self.uncharged(now) if known is None else groups.uncharged_at_most(known, now)
 
     def uncharged(self, now: datetime) -> Decimal:
-        """What running sessions have cost by now and was not charged yet."""
+        """Return what running sessions have cost by now and was not charged yet."""
         return sum((money.uncharged(one, now) for one in self.running), ZERO)
 
     def funds_end(self, balance: Decimal, since: datetime, overdraft: Decimal) -> money.FundsEnd | None:
-        """The first block from `since` on that cannot be paid."""
+        """Return the first block from `since` on that cannot be paid."""
         return money.funds_end(balance, self.running, since, overdraft)
 
     def with_funds(self, account: Account, policy: Policy, now: datetime, overdraft: Decimal) -> Account:
-        """The account with the end of its funds; where many run and it is far, with an instant shortly before it."""
+        """Return the account with the end of its funds; where many run and it is far, with an instant before it."""
         runs, known = Phase.RUNNING in self.phases, self.groups
         if known is not None:
             until = groups.last_until(account.balance + overdraft, known, now)

@@ -112,4 +112,4 @@ def _placed_again(work: AccountWork, session: Session) -> Session:
     if placed is not None:
         return placed
     reason = StopReason.DEAD if current.ever_ran else StopReason.START_FAILED
-    return stops.stop(work, current, reason, work.now, current.stop_detail or "nowhere left to try")
+    return stops.stop(work, current, reason, work.now, current.stop_detail or "no provider left to try")

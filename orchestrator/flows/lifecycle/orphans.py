@@ -16,7 +16,7 @@ from orchestrator.store.transaction import Transaction
 _LATE = "opened by a worker that had lost its lease"
 
 
-#: What an orphan is by itself, whatever its origin was: nobody's session, on its way to its close.
+#: What an orphan does not take from its origin: it has no session, and is on its way to its close.
 _NOT_INHERITED: Mapping[str, Any] = {
     **dict.fromkeys(
         (
@@ -44,7 +44,7 @@ _NOT_INHERITED: Mapping[str, Any] = {
     "attempts": 0,
     "revision": 0,
 }
-#: What is not known of a stranger.
+#: The unknown fields of an unknown resource.
 _UNKNOWN: Mapping[str, Any] = {
     "session_id": None,
     "account_id": None,
@@ -65,8 +65,8 @@ def add_of(
     ends_at: datetime | None,
     why: str = _LATE,
 ) -> Placement:
-    """Of a placement that opened it. Closed by its id where the platform can; where a key is the only address, a
-    close would hit the key's next user: there it is reported, and its declared end is the proof."""
+    """Add the orphan of a placement that opened it. It is closed by its id where the platform can. Where a key is the
+    only address, a close would hit the key's next user: it is reported, and its declared end is the proof."""
     card = services.card(of.provider)
     by_id = card is not None and card.closes_by_id
     origin: Mapping[str, Any] = {"orphan_of": of.id, "named": of.id}
@@ -96,8 +96,8 @@ def add_stranger(
     since: datetime,
     why: str,
 ) -> Placement:
-    """Of what nobody here opened, as far as we know. What it costs there is what the list says; otherwise what the
-    dearest model there costs here, for money at risk should rather be too high."""
+    """Add the row of an orphan without a known origin here. Its price is the list's; otherwise that of the dearest
+    model there, for money at risk should rather be too high."""
     card = services.card(provider)
     price, currency = _price(tx, provider, live)
     row = Placement(
@@ -127,5 +127,5 @@ def _price(tx: Transaction, provider: str, live: ListedResource) -> tuple[Decima
     served = [model for model in tx.models.listed() if provider in model.providers]
     dearest = max(served, key=lambda model: model.price_per_node_hour, default=None)
     price, currency = (dearest.price_per_node_hour, dearest.currency) if dearest else (Decimal(0), "USD")
-    told = live.price_per_hour
-    return price if told is None else told.quantize(MICRO), currency
+    listed = live.price_per_hour
+    return price if listed is None else listed.quantize(MICRO), currency

@@ -1,7 +1,7 @@
 """The stops of one account that are due, and what has to wait for them.
 
-They come in the order in which they are to be decided, whatever the instants at which they take effect. Until the grace
-of an idle session is over it uses up the funds of its account, and so it does however late that is looked at."""
+They come in the order in which they are decided, not in that of their effect. An idle session uses its account's funds
+until its grace is over, however late that is decided."""
 
 import heapq
 from collections.abc import Callable, Iterable
@@ -15,7 +15,7 @@ from orchestrator.rules.values import Policy, Session
 
 @dataclass(frozen=True, slots=True)
 class DueStop:
-    """A session that has to stop: `due` is when that is decided, and its rule says with effect at which instant."""
+    """A session that has to stop: `due` is when that is decided; its rule names the instant of its effect."""
 
     session: Session
     due: datetime

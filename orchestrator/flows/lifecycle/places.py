@@ -17,7 +17,7 @@ from orchestrator.store.transaction import Transaction
 #: (provider, credential) that a session must not be placed at.
 Spots = AbstractSet[tuple[str, str | None]]
 
-#: An open that failed at its platform, and may have left sessions there, is sent again so often under one key.
+#: An open that failed at its platform, and may have left sessions there, is repeated this often under one key.
 REPEATS = 1
 #: Stands for every credential of a provider that has refused as a whole.
 EVERYWHERE = "*"
@@ -34,7 +34,7 @@ class Place:
 
 
 def providers_for(services: Services, session: Session, model: Model) -> Iterator[str]:
-    """The model's providers that are configured here and large enough, in order of preference."""
+    """Yield the model's providers that are configured here and large enough, in order of preference."""
     for provider in model.providers:
         card = services.card(provider)
         if card is None or session.pinned_provider not in (None, provider):
@@ -46,10 +46,10 @@ def providers_for(services: Services, session: Session, model: Model) -> Iterato
 
 
 def taken_by(services: Services, tx: Transaction, provider: str, model_id: str, now: datetime) -> Spots:
-    """Where a session of this model that waits for `provider` may be placed there, but for what waits for time alone to
-    pass: a key that refuses this model, or was told to wait with it, is left to others meanwhile."""
-    told = {one.credential for one in tx.waits.of_models(now, provider) if one.model_id == model_id}
-    closed = tx.alarms.keys_refusing(provider, model_id) | told
+    """Return where a waiting session of this model may be placed at `provider`, without keys that only time frees: one
+    that refuses this model, or is rate-limited for it, is left to others meanwhile."""
+    limited = {one.credential for one in tx.waits.of_models(now, provider) if one.model_id == model_id}
+    closed = tx.alarms.keys_refusing(provider, model_id) | limited
     if not closed:
         return {(provider, EVERYWHERE)}
     return {(provider, ref) for ref in services.config.providers[provider].credentials if ref not in closed}
@@ -82,7 +82,7 @@ def take_place(
 
 
 def attempts_left(tx: Transaction, session: Session, policy: Policy, now: datetime) -> int:
-    """How many more placements the session may have."""
+    """Return how many more placements the session may have."""
     earlier = tx.placements.of_session(session.id)
     return policy.max_placements - attempts(earlier, session.running_at, now)
 
@@ -107,8 +107,8 @@ def take_place_by(
 
 
 def frees_a_place(services: Services, tx: Transaction, session: Session, model: Model, now: datetime) -> bool:
-    """Whether the proven end of what serves this session frees a key that may carry it again: one that carries one at
-    a time is in use until then, and by nobody else."""
+    """Return whether the proven end of what serves this session frees a key that may carry it again: an exclusive key
+    is in use by this session alone until then."""
     tried = _tried(services, remembered(tx.placements.of_session(session.id), now))
     providers = {name for name in providers_for(services, session, model) if (name, EVERYWHERE) not in tried}
     return any(
@@ -159,14 +159,14 @@ def _take_at(
 
 
 def _tried(services: Services, earlier: Sequence[Placement]) -> Spots:
-    """Where another attempt would meet the same refusal, or the same dead endpoint."""
+    """Return where another attempt would meet the same refusal, or the same dead endpoint."""
     failed = Counter((one.provider, one.credential) for one in earlier if one.orphans_at_most is not None)
     tried = {spot for spot, times in failed.items() if times > REPEATS}
     for placement in earlier:
         card = services.card(placement.provider)
         if placement.refused_by is RefusedBy.PROVIDER:
             tried.add((placement.provider, EVERYWHERE))
-        refused = placement.refused_by is not None  # an open that was lost on its way was refused by nobody
+        refused = placement.refused_by is not None  # an open that was lost on its way was not refused
         if refused or card is None or card.attaches or not card.has_lifecycle:
             tried.add((placement.provider, placement.credential))
     return tried

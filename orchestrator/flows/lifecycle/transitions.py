@@ -1,4 +1,4 @@
-"""Placements come and go: the next one for a session, and the end of one that is no longer wanted."""
+"""Begin the next placement of a session, and end one that is no longer wanted."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -52,7 +52,7 @@ def begin_placement(
 
 
 def starting_at(session: Session, place: Place, now: datetime) -> Session:
-    """The session as it enters STARTING for its next placement there."""
+    """Return the session as it enters STARTING for its next placement there."""
     return replace(
         waiting_at(session, now),
         queue_reason=None,
@@ -64,7 +64,7 @@ def starting_at(session: Session, place: Place, now: datetime) -> Session:
 
 
 def waiting_at(session: Session, now: datetime) -> Session:
-    """The session as it enters STARTING, to be placed where its own end makes room: `finish_if_closed` goes on."""
+    """Return the session as it enters STARTING, to be placed where its own end makes room (`finish_if_closed`)."""
     return replace(
         given_back(without_doubts(session)),
         state=State.STARTING,
@@ -75,7 +75,7 @@ def waiting_at(session: Session, now: datetime) -> Session:
 
 
 def note_lost(tx: Transaction, session: Session, now: datetime) -> None:
-    """Its provider is left by a session that is held for dead: a brake there counts it."""
+    """Note on its placements that the session was found dead and leaves: a brake there counts it."""
     for placement in tx.placements.unended(session.id):
         tx.placements.save(placement, replace(placement, lost_at=now))
 
@@ -97,14 +97,14 @@ def begin_close(work: AccountWork, placement: Placement, session: Session) -> Pl
 
 
 def end_never_opened(tx: Transaction, placement: Placement, proof: str, now: datetime) -> Placement:
-    """It certainly does not exist: refused, not sent, or found to be nowhere."""
+    """End a placement that certainly does not exist: refused, not sent, or not found anywhere."""
     return _end(tx, placement, PlacementState.NEVER_OPENED, proof, now)
 
 
 def end_found_closed(
     tx: Transaction, placement: Placement, handle: str, proof: str, now: datetime
 ) -> Placement:
-    """Its open had made this, of which nobody had heard: it lived, and was closed as it was found."""
+    """End a placement as closed: its lost open had made this resource, which was closed when it was found."""
     left = placement.orphans_at_most
     more = placement.possible_orphans and left != 1  # this one was one of them
     known = replace(
@@ -114,7 +114,7 @@ def end_found_closed(
 
 
 def end_closed(tx: Transaction, placement: Placement, proof: str, now: datetime) -> Placement:
-    """Proven closed."""
+    """End a placement with the proof of its close."""
     return _end(tx, placement, PlacementState.CLOSED, proof, now)
 
 

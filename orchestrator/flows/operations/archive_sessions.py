@@ -1,9 +1,9 @@
 """Take sessions that ended long ago out of the live tables, with their placements and ledger entries: into the archive,
 or away for good.
 
-Each batch is one short transaction under its account's lock, so that nothing is half moved wherever a process dies, and
-two that run at once find each other's work done. The ledger keeps its sum: an opening entry takes the place of the
-newest entry that left, for each book."""
+Each batch is one short transaction under its account's lock: a process that dies leaves nothing half moved, and two
+runs at once do not repeat each other's work. The ledger keeps its sum: an opening entry takes the place of the newest
+entry that left, for each book."""
 
 import logging
 import time
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 #: Sessions that are looked for at once.
 LOOK = 500
-#: Pause as long as a batch took, and no longer, so that others get at the database between two. Seconds.
+#: Pause as long as a batch took, and at most this, so that others reach the database in between. Seconds.
 LONGEST_REST = 0.5
 
 
@@ -74,7 +74,7 @@ class _ArchiveRun:
         return self.moved > before
 
     def _move(self, batch: Batch) -> None:
-        """In one transaction; where a row cannot be read, each half in its own, down to that row."""
+        """Move them in one transaction; where a row cannot be read, each half in its own, down to that row."""
         began = time.monotonic()
         try:
             self.moved += self._services.database.transact(lambda tx: self._take_out(tx, batch))
@@ -97,7 +97,7 @@ class _ArchiveRun:
             self._move(replace(batch, session_ids=some))
 
     def _take_out(self, tx: Transaction, batch: Batch) -> int:
-        """An account that is in use is left for the next run."""
+        """Move a batch and return its size; 0 where the account is locked: the next run finds it."""
         if tx.accounts.lock(batch.account_id, waits=False) is None:
             return 0
         now = tx.now()
@@ -157,7 +157,7 @@ class Removal:
         )
 
     def _open_books(self, left: Sequence[Line]) -> None:
-        """Put the sums of all that ever left this ledger into it, where it is another sum now."""
+        """Write the opening entries: the sums of all that ever left this ledger, where they have changed."""
         mine = book_of(self._account_id)
         newest: dict[str, Line] = {}
         for line in sorted(left, key=lambda line: line.id):
@@ -170,7 +170,7 @@ class Removal:
             self._tx.retention.forget_sum(self._account_id, max(line.id for line in left))
 
     def _open_book(self, book: ArchivedBook, old: Line | None, last: Line) -> None:
-        """At the place of the newest entry that left: from there on, every balance in the ledger is the one of its
+        """Put the entry where the newest one that left was: from there on, every balance in the ledger is that of its
         time."""
         newest = max(last, old, key=lambda line: line.id) if old is not None else last
         moved = opening_entry(book, book_of(self._account_id))

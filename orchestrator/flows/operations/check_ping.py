@@ -1,4 +1,4 @@
-"""One ping of what serves at a provider already, and its price."""
+"""Ping once what serves at a provider already, and show the price."""
 
 import asyncio
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from orchestrator.rules.values import Verdict
 
 
 def running(subject: Subject) -> Target | None:
-    """One session of ours that runs there, and is not about to be closed."""
+    """Return one session of ours that runs there, and is not about to be closed."""
     with subject.services.database.reading() as tx:
         placement = tx.pings.some_running(subject.name, tx.now())
     if placement is None:
@@ -26,7 +26,7 @@ def running(subject: Subject) -> Target | None:
 
 
 def try_ping(subject: Subject, secret: Secret | None, served: Target | None) -> Sequence[Tried]:
-    """One ping, and its price."""
+    """Ping once; return the result and its price."""
     card = subject.driver.card
     if card.native_ping_is_lifecycle:
         return [not_tried("ping", "the configured ping can close a session")]
@@ -44,7 +44,7 @@ def try_ping(subject: Subject, secret: Secret | None, served: Target | None) -> 
 
 
 async def _is_asleep(driver: Driver, target: Target, secret: Secret | None) -> bool:
-    """What cannot be told to be awake is left alone as well."""
+    """Return whether the target sleeps; one that may sleep is left alone as well."""
     try:
         async with asyncio.timeout(TIMEOUT):
             status = await driver.status(_with_secret(target, secret))
@@ -54,16 +54,16 @@ async def _is_asleep(driver: Driver, target: Target, secret: Secret | None) -> b
 
 
 def _with_secret(target: Target, secret: Secret | None) -> Target:
-    """The platform is asked with the credential, the endpoint with its own secret."""
+    """Return the target with the credential: the platform is asked with it, the endpoint with its own secret."""
     return replace(target, secret=secret)
 
 
 def _pinged(target: Target, probe: Probe) -> Tried:
-    told = ": ".join(part for part in (probe.verdict.value, probe.detail) if part)
+    result = ": ".join(part for part in (probe.verdict.value, probe.detail) if part)
     return Tried(
         what=f"ping {target.model}",
         works=probe.verdict is Verdict.ALIVE,
-        said=f"{told}, {probe.latency_ms} ms",
+        said=f"{result}, {probe.latency_ms} ms",
         remedy=remedies.after_ping(probe.verdict),
     )
 
@@ -72,5 +72,5 @@ def _price(probe: Probe) -> Tried:
     parts = [f"{probe.cost_usd} USD"] if probe.cost_usd else []
     parts += [f"{probe.tokens} tokens"] if probe.tokens else []
     if not parts:
-        return Tried(what="price of the ping", works=None, said="the platform does not tell it")
+        return Tried(what="price of the ping", works=None, said="the platform does not report it")
     return Tried(what="price of the ping", works=True, said=", ".join(parts))

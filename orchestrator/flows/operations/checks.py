@@ -1,4 +1,4 @@
-"""One thing after another is tried at a provider; each becomes a row for an operator."""
+"""Try one thing after another at a provider; each becomes a row for an operator."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -20,7 +20,7 @@ class Tried:
 
     what: str
     works: bool | None
-    """None: not tried; `said` tells why not."""
+    """None: not tried; `said` gives the reason."""
     said: str
     remedy: str | None = None
 
@@ -62,11 +62,11 @@ def not_tried(what: str, why: str) -> Tried:
 
 
 def card_facts(card: Card) -> Iterator[str]:
-    """What a card says, as an operator reads it."""
+    """Yield what a card says, in an operator's words."""
     yield "sessions are opened and closed there" if card.has_lifecycle else "always-on endpoints"
     yield "can be listed" if card.can_list else "cannot be listed"
     if card.attaches:
-        yield "somebody else opens and ends them"
+        yield "sessions are opened and closed elsewhere"
     if card.exclusive_credentials:
         yield "one session for each credential"
     if card.max_nodes is not None:

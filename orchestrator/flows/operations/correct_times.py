@@ -23,8 +23,8 @@ log = logging.getLogger(__name__)
 
 
 def correct_times(services: Services, shift: timedelta, *, upkeep: bool = True) -> Tally:
-    """`shift`: how far the time went back. `upkeep`: the platform's own rows too, such as leases and pauses. Return how
-    many accounts and placements were looked at, and how many of them could not be put right."""
+    """Correct the rows; return how many accounts and placements were checked, and how many could not be put right.
+    `shift`: how far the time went back. `upkeep`: the platform's own rows too, such as leases and pauses."""
     if upkeep and shift > timedelta(0):
         services.database.transact(lambda tx: tx.ahead.correct_upkeep(shift, tx.now()))
     accounts, placements = _correct_accounts(services, shift), _correct_placements(services, shift)
@@ -32,8 +32,8 @@ def correct_times(services: Services, shift: timedelta, *, upkeep: bool = True) 
 
 
 def _correct_accounts(services: Services, shift: timedelta) -> Tally:
-    """Sessions before their placements, which say when a stop was decided. An account of which a row cannot be read has
-    failed; what can be read of it is corrected all the same."""
+    """Correct sessions before their placements, which say when a stop was decided. An account with an unreadable row
+    counts as failed; its readable rows are corrected all the same."""
     with services.database.reading() as tx:
         accounts = tx.ahead.accounts(tx.now())
     failed = {account_id for account_id in accounts if not _stops_are_applied(services, account_id)}
@@ -70,8 +70,8 @@ def _stops_are_applied(services: Services, account_id: str) -> bool:
 
 
 def _correct_apart(services: Services, account_id: str, shift: timedelta) -> None:
-    """Each session by itself, first the times of those that go on, for which their account need not be read, then times
-    and money of each; the funds last. What has stopped is found by its times: without its money they stay."""
+    """Correct each session by itself: first the times of live ones, which need no account, then times and money of
+    each; the funds last. Stopped sessions are found by their times: these stay until their money is corrected."""
     with services.database.reading() as tx:
         sessions = tx.ahead.sessions(account_id, tx.now())
 
@@ -136,7 +136,7 @@ def _corrected(
 
 
 def _stays_due(_tx: Transaction, _row: str) -> None:
-    """The next pass tries it again."""
+    """Put nothing off: the next pass tries it again."""
 
 
 def _correct_placements(services: Services, shift: timedelta) -> Tally:

@@ -55,7 +55,7 @@ class _DeletionRun:
         return done
 
     def _account(self, account_id: str, span: timedelta) -> int:
-        """Batch by batch, each in a short transaction of its own, until one finds nothing that it can delete."""
+        """Delete batch by batch, each in a short transaction of its own, until one finds nothing to delete."""
         done = 0
         while not self._services.slots.closed and account_id not in self._skip.accounts:
             skipped = self._skip.number
@@ -71,7 +71,7 @@ class _DeletionRun:
         return done
 
     def _delete(self, account_id: str, ids: Sequence[str]) -> int:
-        """In one transaction; where a row cannot be read, each half in its own, down to that row."""
+        """Delete in one transaction; where a row cannot be read, each half in its own, down to that row."""
 
         def delete(tx: Transaction) -> int:
             return _deleted(self._services, tx, account_id, ids)
@@ -104,7 +104,7 @@ class _DeletionRun:
 
 
 def _deleted(services: Services, tx: Transaction, account_id: str, ids: Sequence[str]) -> int:
-    """An account that is in use is left for the next run."""
+    """Delete a batch and return its size; a locked account is left for the next run."""
     work = on_account(services, tx, account_id, waits=False)
     if work is None:
         return 0

@@ -27,7 +27,7 @@ class Sink(Protocol):
 
 
 class LogSink:
-    """Logs and counts what happened, after it is certain that it did: an operator's story of the night."""
+    """Log and count each event once it is committed: an operator's record of the night."""
 
     def send(self, events: Sequence[Mapping[str, Any]]) -> None:
         for event in events:
@@ -39,7 +39,7 @@ class LogSink:
 
 
 def with_the_log(sink: Sink | None) -> Sequence[Sink]:
-    """Return that sink and the log, in this order: a batch that the sink refuses comes again, and is not logged yet.
+    """Return that sink and the log, in this order: a batch that the sink refuses is retried, and not logged yet.
     So each event is logged, and each stop counted, once."""
     return (sink, LogSink()) if sink is not None else (LogSink(),)
 
@@ -64,7 +64,7 @@ def deliver_events(services: Services, sinks: Sequence[Sink]) -> Tally:
 
 
 def cloud_event(event: WaitingEvent) -> dict[str, Any]:
-    """CloudEvents 1.0, as JSON."""
+    """Return the event as CloudEvents 1.0, in JSON."""
     return {
         "specversion": "1.0",
         "id": event.id,

@@ -19,7 +19,7 @@ def forget_old_outcomes(services: Services) -> int:
 
 
 def forget_old_events(services: Services) -> int:
-    """Drop delivered events that nobody looks for any more, and remember up to when: the audit must know."""
+    """Drop delivered events after their retention, and remember up to when: the audit must know."""
     kept = timedelta(days=services.config.retention.events_days)
 
     def forget(tx: Transaction) -> int:

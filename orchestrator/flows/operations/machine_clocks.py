@@ -13,8 +13,8 @@ OFFSET = InstallationAlarmKind.CLOCK_OFFSET
 
 
 def alarm_off_clocks(services: Services) -> int:
-    """Open an alarm for each host whose clock is off, and close it once its clock agrees or no process there
-    reports. Return how many are open."""
+    """Open an alarm for each host with a wrong clock, and close it once the clock agrees or no process there reports.
+    Return how many are open."""
     with services.database.reading() as tx:
         due = bool(liveness.off_clocks(_reporting(tx), tx.now()) or tx.installation_alarms.listed(OFFSET))
 

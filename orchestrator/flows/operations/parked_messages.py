@@ -31,7 +31,7 @@ def park(tx: Transaction, messages: Sequence[ParkedMessage]) -> int:
 
 
 def remove(tx: Transaction, ids: Collection[str]) -> None:
-    """Keep these no longer; close the alarm of each queue that has none left."""
+    """Delete these; close the alarm of each queue that has none left."""
     before = set(tx.parked.counts())
     tx.parked.drop(ids)
     _close_alarms(tx, before)

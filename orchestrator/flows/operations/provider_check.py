@@ -1,4 +1,4 @@
-"""An operator's first question about a provider: what works there, what does not, and why. Creates nothing."""
+"""Check a provider for an operator: what works there, what does not, and why. It creates nothing."""
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
@@ -40,7 +40,8 @@ def check_provider(services: Services, name: str) -> Sequence[Tried]:
 
 
 def _nothing_was_verified(subject: Subject, tries: Sequence[Tried]) -> Iterator[Tried]:
-    """Silence is no good news: it may not even be reachable. Whoever attaches brings what could be tried."""
+    """Report a provider where nothing could be tried: it may not even be reachable. Attached sessions bring their own
+    endpoint, so there is nothing to try."""
     if not subject.driver.card.attaches and all(one.works is None for one in tries):
         yield Tried(
             what="reachable",
@@ -51,12 +52,12 @@ def _nothing_was_verified(subject: Subject, tries: Sequence[Tried]) -> Iterator[
 
 
 def _platform(subject: Subject) -> Tried:
-    """What its card says: the terms on which everything below is to be read."""
+    """Return what its card says: the terms for everything below."""
     return Tried(what="platform", works=True, said="; ".join(card_facts(subject.driver.card)))
 
 
 def _endpoint_secrets(subject: Subject) -> Iterator[Tried]:
-    """Those that endpoints want: they are not sent here, but without them nothing can be pinged."""
+    """Yield the missing secrets of endpoints: they are not sent here, but without them nothing can be pinged."""
     for key, ref in subject.services.config.providers[subject.name].endpoint_secrets.items():
         missing = subject.services.secrets.why_missing(ref)
         if missing:
@@ -73,7 +74,7 @@ def _key(subject: Subject, ref: str | None) -> Tried:
 
 
 def _key_check(subject: Subject, ref: str | None) -> Callable[[], Awaitable[str]]:
-    """The cheapest question that only a good key is answered."""
+    """Return the cheapest question that succeeds only with a good key."""
     services, driver = subject.services, subject.driver
 
     async def ask() -> str:
@@ -84,15 +85,16 @@ def _key_check(subject: Subject, ref: str | None) -> Callable[[], Awaitable[str]
         if driver.card.attaches:
             raise CannotAsk("each session brings a secret of its own")
         if driver.card.asks_by_name:
-            return await _asked_of_nobody(subject, services.secret(ref))
-        raise CannotAsk("this platform cannot be asked about a key: the first use tells")
+            return await _asked_for_an_unknown_session(subject, services.secret(ref))
+        raise CannotAsk("this platform cannot be asked about a key: its first use will show")
 
     return ask
 
 
-async def _asked_of_nobody(subject: Subject, secret: Secret | None) -> str:
-    """The status of a session that nobody opened: whoever answers it has been reached, and takes the key."""
-    nobody = Target(
+async def _asked_for_an_unknown_session(subject: Subject, secret: Secret | None) -> str:
+    """Ask for the status of a session that does not exist: an answer shows that the platform is reached and takes the
+    key."""
+    missing = Target(
         placement_id=_NAME,
         handle=None,
         endpoint=None,
@@ -101,14 +103,14 @@ async def _asked_of_nobody(subject: Subject, secret: Secret | None) -> str:
         secret=secret,
         name=_NAME,
     )
-    status = await subject.driver.status(nobody)
+    status = await subject.driver.status(missing)
     if status.life is Life.UNKNOWN:
         raise NotSent(f"asked about a session that is not there: {status.detail}")
     return f"answers, asked about a session that is not there: {status.detail}"
 
 
 def _owner(subject: Subject, secret: Secret | None) -> Iterator[Tried]:
-    """Where a configuration could name somebody else: whose is what runs there for us?"""
+    """Check that what runs there for us is ours, where a configuration could name another owner."""
     driver = subject.driver
     if not isinstance(driver, ChecksOwner):
         return
@@ -122,21 +124,21 @@ def _owner(subject: Subject, secret: Secret | None) -> Iterator[Tried]:
 def _balance(subject: Subject, secret: Secret | None) -> Tried:
     driver = subject.driver
     if not isinstance(driver, HasBalance):
-        return not_tried("balance", "this platform does not tell its balance")
+        return not_tried("balance", "this platform does not report its balance")
     low_below = driver.low_balance_below
 
     async def ask() -> str:
         balance = await driver.balance(secret)
-        told = f"{balance.amount.normalize():f} {balance.currency}"
+        amount = f"{balance.amount.normalize():f} {balance.currency}"
         if balance.amount < low_below:
-            raise OutOfBalance(f"{told}, low: below {low_below}")
-        return told
+            raise OutOfBalance(f"{amount}, low: below {low_below}")
+        return amount
 
     return tried(subject, "balance", ask)
 
 
 def _models(subject: Subject, secret: Secret | None) -> tuple[list[Tried], Target | None]:
-    """A row for each model that names this provider, and the first one that can be pinged."""
+    """Return a row for each model that names this provider, and the first one that can be pinged."""
     with subject.services.database.reading() as tx:
         models = [model for model in tx.models.listed() if subject.name in model.providers]
     if not models:
@@ -161,15 +163,15 @@ def _model(subject: Subject, secret: Secret | None, model: Model) -> tuple[Tried
         if isinstance(driver, ListsModels):
             return await driver.lists(theirs, secret)
         if driver.card.attaches:
-            raise CannotAsk("whoever attaches a session names its endpoint and model")
-        raise CannotAsk("only an open could tell, and it might create a session")
+            raise CannotAsk("the endpoint and the model are named when a session is attached")
+        raise CannotAsk("only an open could show it, and it might create a session")
 
     row = tried(subject, what, ask)
     return row, found[0] if found else None
 
 
 async def _leased(subject: Subject, secret: Secret | None, model: Model) -> Target:
-    """What a ping of an always-on model is sent to."""
+    """Return what a ping of an always-on model is sent to."""
     theirs, policy = model.provider_model_ids[subject.name], subject.services.policy(subject.name)
     order = Order(
         placement_id=_NAME,

@@ -37,13 +37,13 @@ _OF_ERRORS: tuple[tuple[type[ProviderError], str], ...] = (
 
 
 def after_error(error: ProviderError) -> str:
-    """What to do about a call that failed."""
+    """Return what to do about a call that failed."""
     found = (remedy for kind, remedy in _OF_ERRORS if isinstance(error, kind))
     return next(found, _LOOK)
 
 
 def after_ping(verdict: Verdict) -> str | None:
-    """What to do about a ping's verdict; None where nothing is to be done."""
+    """Return what to do about a ping's verdict; None where nothing is to be done."""
     match verdict:
         case Verdict.ALIVE:
             return None

@@ -26,7 +26,7 @@ def watch_clock(services: Services) -> int:
 
 
 def correct_rows(services: Services, known: KnownTime, began: datetime) -> int:
-    """One pass over the rows, begun at this time; then remember whether another is due. Return how many were looked
+    """Run one pass over the rows, begun at this time; then remember whether another is due. Return how many were looked
     at."""
     passed = correct_times(services, known.shift, upkeep=rule.is_first_correction(known))
     complete = not passed.failed and not services.slots.closed

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 def carry_out(services: Services, provider: str, ref: str | None, finding: Difference) -> bool:
-    """Whether anything was done. A failure is its own: it is logged, and the next list shows it again."""
+    """Do what follows; return whether anything was done. A failure is logged, and the next list shows it again."""
 
     def act(tx: Transaction) -> bool:
         match finding.kind:
@@ -39,13 +39,13 @@ def carry_out(services: Services, provider: str, ref: str | None, finding: Diffe
 
     try:
         return after_stops(services, act)
-    except Exception as error:  # noqa: BLE001  (it is told, and the next look finds it again)
+    except Exception as error:  # noqa: BLE001  (it is logged, and the next run finds it again)
         failures.log_failure(log, error, f"nothing is done about {finding.handle} at {provider}")
         return False
 
 
 def _adopt(tx: Transaction, provider: str, finding: Difference) -> bool:
-    """Let the lost open's own resolve look now, at this handle first where the name says that it is its own."""
+    """Make the lost open's own resolve due now, at this handle first where the name says that it is its own."""
     placement = tx.placements.lock(finding.placement_id or "")
     now = tx.now()
     if placement is None or not _is_unsure(placement, now):
@@ -68,7 +68,7 @@ def _is_unsure(placement: Placement, now: datetime) -> bool:
 
 
 def _close(services: Services, tx: Transaction, provider: str, ref: str | None, finding: Difference) -> bool:
-    """An orphan's row; the close is its step, retried for ever like every other."""
+    """Add an orphan's row; its close is a step like every other, retried until there is proof."""
     if finding.live is None or tx.placements.handle_is_known(provider, finding.handle):
         return False
     now = tx.now()
@@ -84,7 +84,7 @@ def _close(services: Services, tx: Transaction, provider: str, ref: str | None, 
 
 
 def _end(services: Services, tx: Transaction, finding: Difference) -> bool:
-    """Its session is over, or moves on, unless it has answered or changed since."""
+    """End its session, or move it, unless it has answered or changed since."""
     placement = tx.placements.get(finding.placement_id or "")
     if placement is None or placement.account_id is None or placement.session_id is None:
         return False
@@ -104,7 +104,7 @@ def _still_serves(session: Session, placement: Placement, finding: Difference) -
 
 
 def _end_session(work: AccountWork, session: Session, finding: Difference) -> bool:
-    """As a ping does that hears the platform's own word: the brake of pings does not hold it."""
+    """End it as a ping does after the platform's own status: no brake holds that."""
     match after_platform_status(session, work.now, finding.why, expired=finding.expired):
         case Stop() as ending:
             deaths.end(work, session, ending, confirmed=True)

@@ -13,12 +13,12 @@ from orchestrator.rules.values import Placement
 
 #: Seconds, for one question; and how many are under way at once.
 STATUS_TIMEOUT, QUESTIONS = 30.0, 8
-#: What a status, or a list, says of what runs no more.
+#: The statuses of what runs no more.
 OVER = frozenset({Life.STOPPED, Life.FAILED, Life.GONE})
 
 
 def confirmed(services: Services, provider: str, findings: Sequence[Difference]) -> list[Difference]:
-    """What lists call gone is asked about once more, where the platform can be asked about one of them."""
+    """Return the findings, after asking for the status of what the list calls gone, where the platform has one."""
     driver = services.drivers[provider]
     doubtful = [one for one in findings if one.kind is Action.END]
     if not doubtful or not driver.card.tells_status:

@@ -27,16 +27,16 @@ from orchestrator.store.transaction import Transaction
 
 log = logging.getLogger(__name__)
 
-#: Seconds: for one list, and for how long it may be believed. One worker at a time looks at a key, under a lease
-#: of the latter.
+#: Seconds: for one list, and how long a list is valid. One worker at a time reconciles a key, under a lease of the
+#: latter.
 LIST_TIMEOUT, LEASE_SECONDS = 60.0, 300.0
 #: Seconds between two alarms of the same refusal.
 ALARM_EVERY = 3600.0
 
 
 def reconcile_due(services: Services) -> Tally:
-    """By schedule: every key whose time has come and whose secret is here; others are left to other workers. One
-    that was told to wait waits with its list too."""
+    """Reconcile every due key with a secret here; other workers do the others. A rate-limited key is not listed
+    either."""
     waiting = _told_to_wait(services)
     due = [key for key in _keys(services) if key not in waiting and _is_time(services, *key)]
     reports = [_reconciled(services, *key, Wish()) for key in due]
@@ -44,16 +44,18 @@ def reconcile_due(services: Services) -> Tally:
     return Tally(claimed=len(due), settled=done)
 
 
-def reconcile(services: Services, wish: Wish, provider: str | None = None) -> list[ReconcileReport]:
-    """By hand, now. A key whose secret is not here is reported, for nothing is known of it."""
+def reconcile(services: Services, options: Wish, provider: str | None = None) -> list[ReconcileReport]:
+    """Reconcile now, by hand. A key without its secret here is reported: nothing is known of it."""
     lacking = [
-        ReconcileReport(provider=name, credential=ref, problem=f"its secret is not here: {ref}")
+        ReconcileReport(
+            provider=name, credential=ref, problem=f"this process cannot resolve its secret {ref}"
+        )
         for name, driver in services.drivers.items()
         if driver.card.can_list and provider in (None, name)
         for ref in sorted(services.lacking(name))
     ]
     keys = [key for key in _keys(services) if provider in (None, key[0])]
-    return [*[_reconciled(services, *key, wish) for key in keys], *lacking]
+    return [*[_reconciled(services, *key, options) for key in keys], *lacking]
 
 
 def _keys(services: Services) -> Iterator[tuple[str, str | None]]:
@@ -80,19 +82,19 @@ def _is_time(services: Services, provider: str, ref: str | None) -> bool:
     )
 
 
-def _reconciled(services: Services, provider: str, ref: str | None, wish: Wish) -> ReconcileReport:
-    """One key, by one worker at a time; a dry run takes no lease, for it writes nothing."""
-    if wish.dry_run:
-        return _compared(services, provider, ref, wish)
+def _reconciled(services: Services, provider: str, ref: str | None, options: Wish) -> ReconcileReport:
+    """Reconcile one key, by one worker at a time; a dry run takes no lease, for it writes nothing."""
+    if options.dry_run:
+        return _compared(services, provider, ref, options)
     lease, holder = f"reconcile:{provider}:{ref}", services.database.identity.new_token()
     if not services.database.transact(lambda tx: tx.leases.hold(lease, holder, tx.now(), LEASE_SECONDS)):
         return ReconcileReport(provider=provider, credential=ref, problem="another worker is at it")
-    report = _compared(services, provider, ref, wish)
+    report = _compared(services, provider, ref, options)
     services.database.transact(lambda tx: tx.leases.give_back(lease, holder))
     return report
 
 
-def _compared(services: Services, provider: str, ref: str | None, wish: Wish) -> ReconcileReport:
+def _compared(services: Services, provider: str, ref: str | None, options: Wish) -> ReconcileReport:
     begun = services.loop.time()
     asked_at = _now(services)
     listed = services.loop.run(_list(services, provider, ref))
@@ -105,17 +107,17 @@ def _compared(services: Services, provider: str, ref: str | None, wish: Wish) ->
         terms = _terms(services, provider, tx.installation.known())
     findings = rule.compare(picture, terms)
     policy = services.policy(provider)
-    share = policy.reconcile_max_share if wish.max_share is None else wish.max_share
+    share = policy.reconcile_max_share if options.max_share is None else options.max_share
     if share < 1:
         few = policy.reconcile_min_count
         refused = rule.too_many(findings, picture, elsewhere=elsewhere, few=few, max_share=share)
         report = replace(report, refused=refused)
-    if not wish.dry_run:
+    if not options.dry_run:
         services.database.transact(lambda tx: _remember(tx, report, findings))
     if report.refused is None:
         findings = confirmed(services, provider, findings)
     too_late = services.loop.time() - begun > LEASE_SECONDS  # this process slept: the list is of another time
-    idle = wish.dry_run or too_late or report.refused is not None
+    idle = options.dry_run or too_late or report.refused is not None
     carry_out = apply_differences.carry_out
     outcomes = [
         Outcome(finding=one, done=not idle and carry_out(services, provider, ref, one)) for one in findings
@@ -125,7 +127,7 @@ def _compared(services: Services, provider: str, ref: str | None, wish: Wish) ->
 
 
 async def _list(services: Services, provider: str, ref: str | None) -> list[ListedResource] | str:
-    """What lives there under this key, or why that cannot be told."""
+    """Return what lives there under this key, or why there is no list."""
     try:
         async with asyncio.timeout(LIST_TIMEOUT):
             listed = await services.drivers[provider].list(services.secret(ref))
@@ -133,7 +135,7 @@ async def _list(services: Services, provider: str, ref: str | None) -> list[List
         return f"no list within {LIST_TIMEOUT:g} s"
     except ProviderError as error:
         return f"no list: {error}"
-    except Exception as error:  # a defect of a driver, on an answer that nobody foresaw: it is no list
+    except Exception as error:  # a defect of a driver, on an unexpected answer: it is no list
         log.exception("the list of %s failed", provider)
         return f"the list cannot be understood: {type(error).__name__}"
     if not all(is_usable_handle(one.handle) for one in listed):
@@ -182,7 +184,8 @@ def _picture(
 
 
 def _of_other_kinds(services: Services, provider: str) -> list[str]:
-    """Those that cannot have its sessions. Two of one kind may share an account, and one not configured a new name."""
+    """Return the providers that cannot have its sessions. Two of one kind may share an account, and a provider that is
+    no longer configured may have a new name."""
     drivers = {name: one.driver for name, one in services.config.providers.items()}
     return [name for name, driver in drivers.items() if driver != drivers[provider]]
 
@@ -203,7 +206,7 @@ def _terms(services: Services, provider: str, installation: str | None) -> Recon
 
 
 def _remember(tx: Transaction, report: ReconcileReport, findings: Sequence[Difference]) -> None:
-    """What this list leaves open is what the next one confirms; a refusal is an alarm, once an hour."""
+    """Remember what this list leaves open, for the next one to confirm; a refusal is an alarm, once an hour."""
     provider, ref = report.provider, report.credential
     seen = {
         one.handle: Sighting(
@@ -225,6 +228,6 @@ def _measure(provider: str, outcomes: Sequence[Outcome]) -> None:
 
 
 def _now(services: Services) -> datetime:
-    """Before the list is asked for: what happens meanwhile is younger than it."""
+    """Return the time before the list is asked for: what happens meanwhile is younger than the list."""
     with services.database.reading() as tx:
         return tx.now()

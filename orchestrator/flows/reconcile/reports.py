@@ -1,4 +1,4 @@
-"""What is wanted of a comparison with a provider's list, and what it says."""
+"""The options of a comparison with a provider's list, and its result."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from orchestrator.rules.reconcile.lists import Action, Difference
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Wish:
-    """How an operator, or the schedule, wants it done."""
+    """The options of an operator, or of the schedule."""
 
     dry_run: bool = False
     """Write nothing, and say what would be done."""
@@ -26,7 +26,7 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReconcileReport:
-    """What one list showed."""
+    """The result of one list."""
 
     provider: str
     credential: str | None
@@ -39,6 +39,6 @@ class ReconcileReport:
 
     @property
     def is_wrong(self) -> bool:
-        """Is there anything but what is right, or still too young to tell?"""
+        """Return whether it found more than what is right or too early to decide, or failed, or was refused."""
         found = any(one.finding.kind is not Action.WAIT for one in self.outcomes)
         return found or self.problem is not None or self.refused is not None

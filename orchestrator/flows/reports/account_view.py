@@ -1,4 +1,4 @@
-"""An account for people: what it uses of what it may, and how long its money lasts."""
+"""An account for people: what it uses of its quota, and how long its money lasts."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -16,12 +16,12 @@ from orchestrator.settings import Configuration
 from orchestrator.store.queries.ledger import Line
 from orchestrator.store.transaction import Transaction
 
-#: More sessions that live than this are counted, and not listed; of the others, only the newest.
+#: At most this many live sessions are listed, the others counted; of ended ones, only the newest.
 MOST_LISTED, MOST_AT_REST = 10_000, 100
 
 
 def with_quota(tx: Transaction, config: Configuration, account: Account, now: datetime) -> dict[str, Any]:
-    """The account with what it uses, what it may, and which sessions use it."""
+    """Return the account with its quota, how much of it is used, and by which sessions."""
     sessions = _shown(tx, account)
     debts = config.cleanup_debts()
     in_debt = tx.sessions.in_cleanup_debt(account.id, now, debts)
@@ -36,7 +36,7 @@ def with_quota(tx: Transaction, config: Configuration, account: Account, now: da
 
 
 def forecast(tx: Transaction, config: Configuration, account: Account, now: datetime) -> dict[str, Any]:
-    """What the account burns, when its funds end, and what each of its sessions has to do with it."""
+    """Return what the account burns, when its funds end, and what each of its sessions has to do with it."""
     plan = config.terms_of(account).plan
     burning = tx.sessions.metered(account.id)
     unposted = _unposted(account, burning, now)
@@ -59,20 +59,20 @@ def forecast(tx: Transaction, config: Configuration, account: Account, now: date
 
 
 def ledger_line(line: Line, balance: Decimal | None) -> dict[str, Any]:
-    """One entry, with the account's balance after it, where that is known."""
+    """Return one entry, with the account's balance after it, where that is known."""
     shown = None if balance is None else views.as_text(balance)
     return {"id": line.id} | views.of_entry(line) | {"balance": shown}
 
 
 def _shown(tx: Transaction, account: Account) -> list[Session]:
-    """What lives, and the newest of what does not, the newest first."""
+    """Return what lives, and the newest of what does not, the newest first."""
     live = tx.sessions.listed(account_id=account.id, states=LIVE, limit=MOST_LISTED)
     rest = tx.sessions.listed(account_id=account.id, states=set(State) - LIVE, limit=MOST_AT_REST)
     return sorted((*live, *rest), key=lambda one: one.created_at, reverse=True)
 
 
 def _unposted(account: Account, burning: Sequence[Metered], now: datetime) -> Decimal:
-    """What has been used and is not in the ledger yet; a late look sees no more than the funds pay."""
+    """Return what has been used and is not in the ledger yet; a late look sees no more than the funds pay."""
     at = min(now, account.funds_end_at - TICK) if account.funds_end_at is not None else now
     return sum((money.uncharged(one, at) for one in burning), ZERO)
 

@@ -1,4 +1,4 @@
-"""Why a session is where it is, and what will happen to it next: the rules' own words, for whoever is woken by it."""
+"""Explain why a session is where it is, and what will happen to it next, for the operator on call."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -15,7 +15,7 @@ from orchestrator.store.transaction import Transaction
 
 
 def explain(tx: Transaction, session: Session, policy: Policy, now: datetime) -> dict[str, Any]:
-    """Its state in sentences, every rule that may stop it with its instant (the earliest first), what it has used."""
+    """Return its state in sentences, every rule that may stop it, earliest first, and what it has used."""
     forecast = next_stop(session, policy, _funds_end(tx, session))
     step, at = _next_step(tx, session)
     return {
@@ -40,7 +40,7 @@ def explain(tx: Transaction, session: Session, policy: Policy, now: datetime) ->
 
 
 def _next_step(tx: Transaction, session: Session) -> tuple[Step | None, datetime | None]:
-    """Its own, or, where it waits for its placements, the first of theirs."""
+    """Return its own next step, or, where it waits for its placements, the first of theirs."""
     if session.next_step is not None:
         return session.next_step, session.next_step_at
     placements = tx.placements.of_session(session.id)
@@ -77,7 +77,7 @@ def _because(tx: Transaction, session: Session) -> str:
 
 
 def _placements(tx: Transaction, session: Session) -> Iterator[str]:
-    """What is left to be closed, and who refused."""
+    """Yield what is left to be closed, and who refused."""
     for placement in tx.placements.of_session(session.id):
         where = f"placement {placement.n} at {placement.provider}"
         if placement.closing_since is not None and placement.ended_at is None:
@@ -128,14 +128,14 @@ def _doubts(tx: Transaction, session: Session, policy: Policy) -> Iterator[str]:
 
 
 def _told_to_wait(tx: Transaction, session: Session) -> Iterator[str]:
-    """What of its model or its key keeps its pings waiting."""
+    """Yield the rate limits of its key or its model that delay its pings."""
     if session.state not in ACTIVE or session.provider is None:
         return
     under, now = session.credential or session.provider, tx.now()
     until = tx.waits.holding(now).get(session.provider) if session.credential is None else None
     until = until or tx.credentials.cooling(session.provider, session.credential, now)
     if until is not None:
-        yield f"{under} was told to wait until {rfc3339(until)}"
+        yield f"{under} is rate-limited until {rfc3339(until)}"
     for one in tx.waits.of_models(now, session.provider):
         if (one.credential, one.model_id) == (session.credential, session.model_id):
-            yield f"{one.model_id} was told to wait under {under} until {rfc3339(one.until)}"
+            yield f"{one.model_id} is rate-limited under {under} until {rfc3339(one.until)}"

@@ -1,4 +1,4 @@
-"""What may still cost money and nobody has proven closed, for people and programs: closes, orphans, forced ones."""
+"""List what may still cost money, as its close is not proven: closes, orphans, forced ones; for people and programs."""
 
 from collections.abc import Collection
 from datetime import datetime
@@ -12,7 +12,7 @@ from orchestrator.store.transaction import Transaction
 
 
 def of_close(placement: Placement, now: datetime) -> dict[str, Any]:
-    """One placement's close: how long, how often tried, what was said last, what it may have cost."""
+    """Return one placement's close: how long, how often tried, the last answer, what it may have cost."""
     since = placement.unproven_since or placement.closing_since or placement.created_at
     return {
         "id": placement.session_id or placement.id,
@@ -47,7 +47,7 @@ def listed(
     only_forced: bool = False,
     limit: int = 100,
 ) -> list[dict[str, Any]]:
-    """Closes without proof, oldest first, then those that were forced, newest first: each with its session's
+    """Return closes without proof, oldest first, then those that were forced, newest first: each with its session's
     fields where it has a session. An orphan has no session's state, and an account only where it is known."""
     forced = tx.leftovers.forced(limit, account_id=account_id, states=states)
     found = [*([] if only_forced else tx.placements.unproven()), *forced]
@@ -60,7 +60,7 @@ def listed(
 
 
 def orphans(tx: Transaction, now: datetime, provider: str | None = None) -> list[dict[str, Any]]:
-    """What lives at providers without a session of ours, as far as it is known, oldest first; then opens after
+    """Return what lives at providers without a session of ours, as far as it is known, oldest first; then opens after
     which more may live there than we know of."""
     rows = tx.leftovers.orphans()
     certain = [of_close(row, now) for row in rows if provider in (None, row.provider)]
@@ -68,7 +68,7 @@ def orphans(tx: Transaction, now: datetime, provider: str | None = None) -> list
 
 
 def possible(tx: Transaction, now: datetime, provider: str | None = None) -> list[dict[str, Any]]:
-    """Opens after which more may live at their provider than we know of, newest first."""
+    """Return opens that may have left more at their provider than we know of, newest first."""
     rows = tx.leftovers.possible_orphans(now)
     return [_of_possible(row, now) for row in rows if provider in (None, row.provider)]
 

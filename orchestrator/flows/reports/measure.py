@@ -1,4 +1,4 @@
-"""Read what the metrics say of the store, in one short look, and where counters begin."""
+"""Read the store's gauges for the metrics, in one short transaction, and begin the counters."""
 
 from collections import Counter
 from datetime import datetime
@@ -20,7 +20,7 @@ from orchestrator.settings import Configuration
 from orchestrator.store.database import CAUSES, Database
 from orchestrator.store.transaction import Transaction
 
-#: What a list of a provider may lead to.
+#: The possible results of a provider's list.
 _DONE = (Action.ADOPT, Action.CLOSE, Action.END)
 
 
@@ -46,7 +46,7 @@ def begin_at_zero(providers: tuple[str, ...]) -> None:
 def measure(
     database: Database, providers: tuple[str, ...], configuration: Configuration | None = None
 ) -> StoreReading:
-    """The gauges' values now. `providers`: those that are configured, braked or not."""
+    """Return the gauges' values now. `providers`: those that are configured, braked or not."""
     with database.reading() as tx:
         return _reading(tx, providers, configuration or Configuration())
 

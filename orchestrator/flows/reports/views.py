@@ -54,17 +54,17 @@ SESSION_KEYS = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SessionView:
-    """A session with what stands beside it."""
+    """A session with what belongs to it."""
 
     session: Session
     placements: Sequence[Placement]
     account: Account | None
-    """None where nobody asks for the end of its funds."""
+    """None where the end of its funds is not asked for."""
     queue_position: int | None
     now: datetime
 
     def as_json(self) -> dict[str, Any]:
-        """The contract's shape."""
+        """Return the contract's shape."""
         session = self.session
         stop_at, reason = self._stop()
         return {
@@ -105,7 +105,7 @@ class SessionView:
         }
 
     def _stop(self) -> tuple[datetime | None, StopReason | None]:
-        """The account's funds merged into the session's own deadline."""
+        """Return the account's funds merged into the session's own deadline."""
         return stop_of(self.session, self.account)
 
     def _cost(self) -> Decimal:
@@ -155,15 +155,15 @@ class SessionView:
         return min((at for at in since if at is not None), default=None)
 
     def _forced_closes(self) -> list[dict[str, Any]]:
-        """Closes that nobody proved, with what they may have cost until they were forced."""
+        """Return the closes that were forced without proof, with what they may have cost until then."""
         return [
             {
                 "placement_id": placement.id,
-                **told,
+                **close,
                 "money_at_risk": as_text(at_risk(placement, self.now)),
             }
             for placement in self.placements
-            if (told := forced(placement)) is not None
+            if (close := forced(placement)) is not None
         ]
 
     def _money_at_risk(self) -> Decimal:
@@ -171,7 +171,7 @@ class SessionView:
 
 
 def stop_of(session: Session, account: Account | None) -> tuple[datetime | None, StopReason | None]:
-    """Its own deadline, or the end of the account's funds where that is its end and comes first."""
+    """Return its own deadline, or the end of the account's funds where that ends it and comes first."""
     mine = session.ends_at, session.stop_at_reason
     if account is None or account.funds_session_id != session.id or session.state is not State.RUNNING:
         return mine
@@ -183,21 +183,21 @@ def stop_of(session: Session, account: Account | None) -> tuple[datetime | None,
 
 
 def cost_of(session: Session, stop_at: datetime | None, now: datetime) -> Decimal:
-    """What it costs by now; a stop whose time has come ends it, decided or not."""
+    """Return what it costs by now; a stop that is due ends it, decided or not."""
     if session.state is State.RUNNING and stop_at is not None and stop_at <= now:
         return money.cost_if_stopped_at(session, stop_at)
     return money.cost_by(session, now)
 
 
 def at_risk(placement: Placement, now: datetime) -> Decimal:
-    """What an unproven close may have cost the platform so far; a forced one, until it was forced."""
+    """Return what an unproven close may have cost the platform so far; a forced one, until it was forced."""
     since = placement.closing_since or placement.created_at
     until = placement.forced_at or now
     return money.money_at_risk(placement.price_per_node_hour, placement.nodes, since, until)
 
 
 def orphans_at_risk(placement: Placement, now: datetime) -> Decimal:
-    """What the sessions may have cost so far that its open may have left, until what was asked for is over."""
+    """Return what sessions left by its open may have cost so far, until the time that was asked for is over."""
     since = placement.sent_at or placement.created_at
     until = min(now, since + timedelta(seconds=placement.duration_seconds))
     each = money.money_at_risk(placement.price_per_node_hour, placement.nodes, since, until)
@@ -205,21 +205,21 @@ def orphans_at_risk(placement: Placement, now: datetime) -> Decimal:
 
 
 def orphans_of(placement: Placement) -> int:
-    """How many its open may have left; one, where nobody knows."""
+    """Return how many its open may have left; one where that is not known."""
     if not placement.possible_orphans:
         return 0
     return 1 if placement.orphans_at_most is None else placement.orphans_at_most
 
 
 def forced(placement: Placement) -> dict[str, Any] | None:
-    """Who ended it without the provider's proof, why and when; None where nobody did."""
+    """Return who ended it without the provider's proof, why and when; None where it was not forced."""
     if placement.forced_at is None:
         return None
     return {"at": rfc3339(placement.forced_at), "by": placement.forced_by, "why": placement.forced_why}
 
 
 def as_text(amount: Decimal) -> str:
-    """Money as a decimal string: at least two places, no more than it needs."""
+    """Return money as a decimal string: at least two places, no more than it needs."""
     text = f"{amount.quantize(money.MICRO):f}"
     whole, _, fraction = text.partition(".")
     return f"{whole}.{fraction.rstrip('0').ljust(2, '0')}"
@@ -234,7 +234,7 @@ def of_session(
 
 
 def of_sessions(tx: Transaction, sessions: Sequence[Session], now: datetime) -> list[dict[str, Any]]:
-    """Several sessions; each account is read once."""
+    """Return several sessions; each account is read once."""
     accounts: dict[str, Account | None] = {}
     views = []
     for session in sessions:
@@ -262,7 +262,7 @@ def _view(
 
 
 def of_account(account: Account) -> dict[str, Any]:
-    """An account, as the ledger has it."""
+    """Return an account, with the ledger's balance."""
     return {
         "id": account.id,
         "plan": account.plan,
@@ -276,7 +276,7 @@ def of_account(account: Account) -> dict[str, Any]:
 
 
 def of_model(model: Model) -> dict[str, Any]:
-    """A model, with the fields of `[[models]]`."""
+    """Return a model, with the fields of `[[models]]`."""
     return {
         "id": model.id,
         "providers": list(model.providers),
@@ -296,7 +296,7 @@ def of_model(model: Model) -> dict[str, Any]:
 
 
 def of_entry(entry: Entry) -> dict[str, Any]:
-    """One ledger entry."""
+    """Return one ledger entry."""
     return {
         "key": entry.key,
         "at": rfc3339(entry.at),

@@ -19,7 +19,7 @@ Row = tuple[str, str]
 
 
 def admit_queued(services: Services, limit: int = 100) -> Tally:
-    """Let every due queued session look again: it starts, waits on, or has waited too long."""
+    """Try every due queued session again: it starts, waits on, or has waited too long."""
     with services.database.reading() as tx:
         due = _taking_turns(tx.queues.due_to_be_admitted(tx.now(), limit))
 
@@ -36,7 +36,7 @@ def admit_queued(services: Services, limit: int = 100) -> Tally:
 
 
 def _taking_turns(due: Sequence[Row]) -> list[Row]:
-    """The first of each account, then the second of each: nobody's long queue goes first."""
+    """Return the first of each account, then the second of each: a long queue does not go first."""
     turns: Counter[str] = Counter()
     placed = []
     for row in due:
@@ -65,7 +65,7 @@ def _admit(work: AccountWork, session: Session) -> None:
 
 
 def _refused(work: AccountWork, session: Session, model: Model, refusal: Refusal) -> None:
-    """It waits on for what may become free; for anything else (its model was withdrawn) waiting is no use."""
+    """Let it wait on for what may become free; for anything else (its model was withdrawn) waiting is no use."""
     if refusal.code not in admission.WORTH_WAITING | {ErrorCode.QUOTA_NODES_EXCEEDED}:
         stops.stop(work, session, StopReason.START_FAILED, work.now, refusal.message)
         return

@@ -40,7 +40,7 @@ class Claimed:
     handles: Handles = field(default_factory=Handles)
     rivals: Rivals = field(default_factory=Rivals)
     judged_dead: bool = False
-    """For a close whose driver asks for it: the session stopped as dead."""
+    """For a close, where the driver asks for it: the session stopped as dead."""
     at: datetime | None = None
     """When it was claimed, by the store's clock."""
     send_by: float | None = None
@@ -49,7 +49,7 @@ class Claimed:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answer(Generic[T]):
-    """What a provider said of a claimed placement: a value, or the error that says what to do next."""
+    """A provider's answer about a claimed placement: a value, or the error that decides what to do next."""
 
     claimed: Claimed
     said: T | ProviderError
@@ -65,7 +65,7 @@ Ask = Callable[[Services, Driver, Claimed], Coroutine[Any, Any, T]]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StepTimes:
-    """Seconds that a claim stands, and that its call may take."""
+    """Seconds of a claim's lease, and seconds that its call may take."""
 
     lease: float
     timeout: float
@@ -74,7 +74,7 @@ class StepTimes:
 def claim(services: Services, step: Step, terms: Callable[[Policy], StepTimes]) -> list[Claimed]:
     """Lease the due placements of every provider that has free slots here, no more than can begin now.
 
-    What has not begun one timeout before the end of its lease never begins, so none outlives it."""
+    A call that has not begun one timeout before its lease ends never begins, so no call outlives its lease."""
     claimed: list[Claimed] = []
     try:
         for provider in providers_with_due_work(services, step):
@@ -87,7 +87,7 @@ def claim(services: Services, step: Step, terms: Callable[[Policy], StepTimes]) 
 
 
 def providers_with_due_work(services: Services, step: Step) -> list[str]:
-    """The providers of this process at which something is due: one look, so that the others cost no claim."""
+    """Return the providers of this process with due work: one query, so that the others cost no claim."""
     with services.database.reading() as tx:
         return tx.due_work.providers(step, list(services.drivers), tx.now())
 
@@ -148,7 +148,7 @@ def flow_of(
 
 
 def _settled(services: Services, settle: Callable[[Services, Answer[T]], None], answer: Answer[T]) -> bool:
-    """Settle one; a failure is its own, and costs no other answer its handle. Raises AccountBusy."""
+    """Settle one; a failure does not affect the other answers. Raises AccountBusy."""
     busy = False
     try:
         settle(services, answer)
@@ -169,7 +169,7 @@ def _settled(services: Services, settle: Callable[[Services, Answer[T]], None], 
 
 
 def _note_own_fault(services: Services, answer: Answer[Any]) -> None:
-    """What failed on this machine is counted, and the provider left alone for a moment."""
+    """Count a failure of this machine, and leave the provider alone for a moment."""
     provider, step = answer.claimed.placement.provider, answer.claimed.step
     fault = failed_here_in(answer.said)
     if fault is None:
@@ -196,7 +196,7 @@ def under_lease(services: Services, tx: Transaction, answer: Answer[Any]) -> "He
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Held:
-    """What an answer is settled against. `work` and `session` are None for an orphan."""
+    """The locked rows that an answer is settled on. `work` and `session` are None for an orphan."""
 
     work: AccountWork | None
     session: Session | None
@@ -243,7 +243,7 @@ def _claim_at(services: Services, step: Step, provider: str, limit: int, terms: 
 
 
 def _telling_apart(tx: Transaction, provider: str, fresh: Sequence[Claimed]) -> list[Claimed]:
-    """With what a driver that lists must know to tell ours from others'."""
+    """Return the claims with what a driver that lists needs to distinguish our resources from others'."""
     since = {
         one.placement.id: (one.placement.sent_at or one.placement.created_at) - REMEMBERED for one in fresh
     }

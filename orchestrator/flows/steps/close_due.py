@@ -31,7 +31,7 @@ from orchestrator.rules.upstream import local_faults
 from orchestrator.rules.values import Placement, Policy
 from orchestrator.store.transaction import Transaction
 
-#: A close that nobody has claimed this long after it was due has nobody who could.
+#: A close that was not claimed this long after it was due counts as unserved: no worker can do it.
 UNSERVED_AFTER = timedelta(minutes=5)
 
 
@@ -60,7 +60,7 @@ def _terms(policy: Policy) -> StepTimes:
 
 
 def mark_unserved(services: Services, limit: int = 100) -> int:
-    """A close that is long overdue, because no worker has its provider or its secret, shows as unproven too."""
+    """Mark closes as unproven that are long overdue, because no worker has their provider or secret."""
 
     def mark(tx: Transaction) -> int:
         now = tx.now()
@@ -74,7 +74,7 @@ def mark_unserved(services: Services, limit: int = 100) -> int:
 
 
 def settle_close(services: Services, answer: Answer[Closed]) -> None:
-    """Write the proof, or what was answered instead and when it is tried again."""
+    """Write the proof, or the answer without one and when to retry."""
     if isinstance(answer.said, NotBegun):
         give_back(services, answer)
         return
@@ -118,7 +118,7 @@ def _proven(tx: Transaction, held: Held, said: Closed, now: datetime) -> None:
 
 
 def _lag(held: Held, now: datetime) -> float | None:
-    """Seconds from the instant at which the stop took effect."""
+    """Return the seconds from the instant at which the stop took effect."""
     stopped_at = held.session.stopped_at if held.session is not None else None
     return (now - stopped_at).total_seconds() if stopped_at is not None else None
 
@@ -149,16 +149,16 @@ def _unproven(
 
 
 def _backoff(attempts: int, policy: Policy, jitter: float) -> float:
-    """Spread by a tenth: closes that failed together do not come back together."""
+    """Return the backoff, spread by a tenth: closes that failed together do not come back together."""
     return min(2.0 ** min(attempts, 20), policy.close_retry_max_seconds) * (1 + JITTER * jitter)
 
 
 def _ended_by_itself(orphan: Placement, now: datetime | None) -> Closed:
-    """Where a key is the only address, the declared end is the proof, and without one only an operator's word."""
+    """Return the proof where a key is the only address: the declared end; without one, an operator must force it."""
     end = orphan.declared_end_at
     if end is None or now is None or now < end:
-        told = f"ends by itself at {end:%Y-%m-%d %H:%M:%S} UTC" if end else "may live for ever"
-        raise NotClosed(f"an orphan that nothing here can close by its id: it {told}")
+        outlook = f"ends by itself at {end:%Y-%m-%d %H:%M:%S} UTC" if end else "may live for ever"
+        raise NotClosed(f"an orphan that nothing here can close by its id: it {outlook}")
     return Closed(proof=f"an orphan; the platform's own end at {end} has passed")
 
 

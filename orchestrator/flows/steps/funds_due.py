@@ -1,4 +1,4 @@
-"""Accounts whose funds end, or are about to: the session that cannot be paid stops, the user is warned before."""
+"""Stop the session that an account cannot pay any more, and warn the user before its funds end."""
 
 from orchestrator.flows.engine.batch import PUT_OFF, Tally, each
 from orchestrator.flows.engine.services import Services
@@ -8,7 +8,7 @@ from orchestrator.store.transaction import Transaction
 
 
 def funds_due(services: Services, limit: int = 200) -> Tally:
-    """Look at every account whose funds have a step due."""
+    """Recompute the funds of every account with a funds step due."""
     with services.database.reading() as tx:
         due = tx.accounts.due(Step.FUNDS, tx.now(), limit)
 

@@ -1,4 +1,4 @@
-"""A worker that leaves gives back what it has claimed and not begun: another takes it at once."""
+"""Give back what a leaving worker has claimed and not begun: another worker takes it at once."""
 
 from dataclasses import replace
 from typing import Any

@@ -1,4 +1,4 @@
-"""Answers that come after the lease was lost: nothing is called and nothing decided, but no handle is dropped."""
+"""Record answers that come after the lease was lost: nothing is called or decided, but no handle is dropped."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -31,7 +31,7 @@ def record(services: Services, tx: Transaction, held: Held, answer: Answer[Any])
 def disown_candidate(
     services: Services, tx: Transaction, placement: Placement, handle: str, now: datetime
 ) -> None:
-    """`resolve` found another handle than the one that a late worker saw: that one is an orphan."""
+    """Add an orphan for the handle that a late worker saw, where `resolve` found another one."""
     candidate = placement.candidate
     if (
         candidate is None

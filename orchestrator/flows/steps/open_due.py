@@ -1,4 +1,4 @@
-"""Open what is due to be opened, and settle what the provider said. The intent was written long before."""
+"""Open due placements, and settle the provider's answers. The intent was written before."""
 
 import asyncio
 from dataclasses import replace
@@ -48,7 +48,7 @@ TRIES_TO_FREE = 2
 #: Refusals that concern more than the one session.
 _ALARMS = (OutOfBalance, AlarmKind.OUT_OF_BALANCE), (Misconfigured, AlarmKind.MISCONFIGURED)
 
-#: What an open, or its resolve, brought back.
+#: The answer to an open, or to its resolve.
 Outcome = Answer[Placed] | Answer[Placed | NotPlaced]
 
 
@@ -67,7 +67,7 @@ async def ask_to_open(services: Services, driver: Driver, one: Claimed) -> Place
 
 
 class _Freeing:
-    """Of a key, before an open under it: once it is over, and that is written down, the open may be sent."""
+    """The freeing of a key before an open under it: once it is over, and written down, the open may be sent."""
 
     def __init__(self, services: Services, one: Claimed) -> None:
         self._services, self._one = services, one
@@ -86,19 +86,19 @@ class _Freeing:
 
 
 def is_to_be_closed(card: Card, placement: Placement) -> bool:
-    """Its resolve ends what it finds: nobody wants it any more, it is not its own, or to find it by repeating the open
-    might open as many more as the failed one may have left."""
+    """Return whether its resolve must end what it finds: it is no longer wanted, it is not its own, or repeating the
+    open to find it might open as many more as the failed one may have left."""
     failed = placement.orphans_at_most is not None
     return placement.closing_since is not None or failed or never_sent(card, placement)
 
 
 def never_sent(card: Card, placement: Placement) -> bool:
-    """Its key was not proven free, so that no open was sent: what the key has is not its own, and never adopted."""
+    """Return whether no open was sent, as its key was not proven free: what the key has is not its own."""
     return card.frees_key and placement.freed_at is None
 
 
 def open_terms(policy: Policy) -> StepTimes:
-    """Of an open, and of its resolve."""
+    """Return the times of an open, and of its resolve."""
     return StepTimes(lease=open_lease(policy), timeout=policy.open_timeout_seconds)
 
 
@@ -136,7 +136,7 @@ def after_open(
     placement: Placement,
     answer: Outcome,
 ) -> None:
-    """What follows from an answer to an open, or to its resolve."""
+    """Do what follows from an answer to an open, or to its resolve."""
     _note_what_it_ended(work, placement, answer)
     match answer.said:
         case Placed() as placed:
@@ -161,7 +161,7 @@ def after_open(
 def settle_opened(
     work: AccountWork, session: Session, placement: Placement, placed: Placed, step: Step = Step.OPEN
 ) -> None:
-    """It is open. The first good ping is the proof; a stop that came meanwhile closes it at once."""
+    """Note that it is open; its first good ping will prove that. A stop that came meanwhile closes it at once."""
     if not is_usable_handle(placed.handle):
         settle_unknown(
             work, placement, OutcomeUnknown("the provider's id of the session is not plain text"), step
@@ -186,7 +186,8 @@ def settle_opened(
 def settle_not_opened(
     work: AccountWork, session: Session, placement: Placement, why: str, *, ended: str | None = None
 ) -> None:
-    """Nothing exists, or no more (`ended`): try the next place, or give up starting; a stopping session may be over."""
+    """End a placement that does not exist, or no more (`ended`): try the next place, or give up starting; finish a
+    stopping session."""
     if ended is not None and is_usable_handle(ended):
         transitions.end_found_closed(work.tx, placement, ended, why, work.now)
     else:
@@ -194,19 +195,25 @@ def settle_not_opened(
     if session.state is State.STARTING and session.placements == placement.n:
         if failover.next_attempt(work, session, session) is None:
             reason = StopReason.DEAD if session.ever_ran else StopReason.START_FAILED
-            stops.stop(work, session, reason, work.now, f"nowhere left to try; {placement.provider}: {why}")
+            stops.stop(
+                work,
+                session,
+                reason,
+                work.now,
+                f"no provider left to try; last error from {placement.provider}: {why}",
+            )
         return
     failover.finish_if_closed(work, session)
 
 
 def _is_stuck(work: AccountWork, session: Session, placement: Placement) -> bool:
-    """Its key was not to be freed again, and the session has another place to go."""
+    """Return whether freeing its key failed too often, and the session has another place to go."""
     starting = session.state is State.STARTING and session.placements == placement.n
     return starting and placement.attempts >= TRIES_TO_FREE and failover.has_another(work, session, placement)
 
 
 def _refused_by_its_key(work: AccountWork, placement: Placement, error: KeyNotFree) -> Placement:
-    """Others do not come by at once to try it too."""
+    """Mark the placement as refused by its key, and put the key into cooldown, so that others do not try it at once."""
     if placement.credential is not None:
         rests = work.services.policy(placement.provider).close_retry_max_seconds
         until = work.now + timedelta(seconds=rests)
@@ -216,12 +223,12 @@ def _refused_by_its_key(work: AccountWork, placement: Placement, error: KeyNotFr
 
 
 def _refused_by(refusal: Refused) -> RefusedBy:
-    """A provider that lacks the model lacks it for every credential."""
+    """Return how far a refusal reaches: a provider without the model lacks it for every credential."""
     return RefusedBy.PROVIDER if isinstance(refusal, ModelMissing) else RefusedBy.CREDENTIAL
 
 
 def _note_refusal(work: AccountWork, placement: Placement, refusal: Refused) -> None:
-    """What an operator must know of it: a refused key, an empty account, a configuration that cannot work."""
+    """Raise what an operator must know of it: a refused key, an empty account, a configuration that cannot work."""
     if isinstance(refusal, CredentialRefused) and placement.attach is None:
         credentials.pause_refused(
             work.tx, placement, str(refusal), work.services.policy(placement.provider), work.now
@@ -233,7 +240,7 @@ def _note_refusal(work: AccountWork, placement: Placement, refusal: Refused) -> 
 
 
 def _note_what_it_ended(work: AccountWork, placement: Placement, answer: Outcome) -> None:
-    """It freed its key of what nobody here ever opened: somebody shares the key, and has lost a session."""
+    """Announce that freeing the key ended a session that was not opened here: the key is shared."""
     ended = answer.said.ended_handle
     if isinstance(answer.said, NotPlaced) and _is_own(work, placement, answer.said):
         return
@@ -242,13 +249,13 @@ def _note_what_it_ended(work: AccountWork, placement: Placement, answer: Outcome
 
 
 def _is_own(work: AccountWork, placement: Placement, found: NotPlaced) -> bool:
-    """What a resolve ended was what the open had made."""
+    """Return whether what a resolve ended was made by the open."""
     card = work.services.card(placement.provider)
     return not found.foreign and (card is None or not never_sent(card, placement))
 
 
 def _note_lack(work: AccountWork, placement: Placement, error: ProviderError) -> None:
-    """Perhaps no worker has that secret: operators are told, long before the session has failed to start."""
+    """Raise an alarm, as perhaps no worker has that secret, long before the session has failed to start."""
     if isinstance(error, LacksSecret):
         where = placement.provider, placement.credential, placement.model_id
         alarms.raise_alarm(work.tx, alarm(AlarmKind.MISCONFIGURED, *where, str(error), work.now))
@@ -281,16 +288,16 @@ def _as_open(placement: Placement, placed: Placed, now: datetime) -> Placement:
 def _again_later(
     work: AccountWork, session: Session, placement: Placement, error: NotSent | Throttled, step: Step
 ) -> None:
-    """Nothing was done there: while opening it is sent again, unless the session wants no more."""
+    """Retry later, as nothing was done there: an open is sent again, unless the session is to stop."""
     hint = error.retry_after_seconds if isinstance(error, Throttled) else None
-    told = believed(hint, work.services.policy(placement.provider))
+    retry_after = believed(hint, work.services.policy(placement.provider))
     backoff = min(RETRY_FIRST * 2 ** min(placement.attempts - 1, 10), RETRY_LAST)
     late = isinstance(error, KeyNotFree) and error.late
     rest = work.services.policy(placement.provider).credential_rest_seconds if late else 0.0
-    wait = max(told, rest, local_faults.wait_after(failed_here_in(error), backoff))
+    wait = max(retry_after, rest, local_faults.wait_after(failed_here_in(error), backoff))
     opening = step is Step.OPEN
     whole_key = isinstance(error, Throttled) and error.whole_key
-    credentials.note_rate_limit(work.tx, placement, told, work.now, whole_key=whole_key)
+    credentials.note_rate_limit(work.tx, placement, retry_after, work.now, whole_key=whole_key)
     later = replace(
         placement,
         last_answer=str(error),
@@ -309,13 +316,13 @@ def _again_later(
 
 
 def _unproven_since(placement: Placement, step: Step, now: datetime) -> datetime | None:
-    """A resolve of what is no longer wanted is a close: one that proves nothing is seen, and becomes our debt."""
+    """Return since when its end is unproven. A resolve of what is no longer wanted counts as a close without proof."""
     tried = step is Step.RESOLVE and placement.closing_since is not None
     return placement.unproven_since or (now if tried else None)
 
 
 def settle_unknown(work: AccountWork, placement: Placement, error: ProviderError, step: Step) -> None:
-    """It may or may not exist: resolve later, once its effect must show. Never a blind second open."""
+    """Resolve later what may or may not exist, once its effect must show. Never a blind second open."""
     card = work.services.card(placement.provider)
     policy = work.services.policy(placement.provider)
     lag = max(policy.resolve_after_seconds, (card.resolve_after_seconds if card else None) or 0)

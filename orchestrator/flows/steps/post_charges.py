@@ -12,7 +12,7 @@ AT_ONCE = 40
 
 
 def post_charges(services: Services, limit: int = 200, at_once: int = AT_ONCE) -> Tally:
-    """Post the costs of every account whose hour has come; one with more than `at_once` sessions stays due."""
+    """Post the costs of every due account; one with more than `at_once` sessions stays due."""
     with services.database.reading() as tx:
         due = tx.accounts.due(Step.CHARGE, tx.now(), limit)
 

@@ -1,4 +1,4 @@
-"""Resolve opens whose answer was lost: adopt, close, or find that nothing was opened. Never a blind second open."""
+"""Resolve opens that lost their answer: adopt, close, or find that nothing was opened. Never a blind second open."""
 
 import asyncio
 

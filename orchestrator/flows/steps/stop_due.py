@@ -1,4 +1,4 @@
-"""Stop what should have stopped. A rule's stop takes effect at its own instant, however late it is decided."""
+"""Stop sessions that are due to stop. A rule's stop takes effect at its own instant, however late it is decided."""
 
 from orchestrator.flows.engine.batch import PUT_OFF, Tally, each
 from orchestrator.flows.engine.services import Services

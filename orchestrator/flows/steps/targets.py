@@ -1,4 +1,4 @@
-"""From placements to what drivers are given."""
+"""Turn placements into what drivers are given."""
 
 from datetime import datetime
 
@@ -9,7 +9,7 @@ from orchestrator.rules.values import Placement
 
 
 def order_of(services: Services, claimed: Claimed) -> Order:
-    """What is to be opened; the same for the same placement, so that it can be sent again."""
+    """Return what is to be opened; the same for the same placement, so that it can be sent again."""
     placement = claimed.placement
     return Order(
         placement_id=placement.id,
@@ -41,7 +41,7 @@ def target_of(
     now: datetime | None = None,
     send_by: float | None = None,
 ) -> Target:
-    """A placement to probe (with its endpoint's secret) or to close (with its credential's).
+    """Return a placement to probe (with its endpoint's secret) or to close (with its credential's).
 
     `now`: by the store's clock, as it was claimed."""
     policy = services.policy(placement.provider)
@@ -65,7 +65,7 @@ def target_of(
 
 
 def _name_of(placement: Placement) -> str | None:
-    """What an order's name was; an orphan bears the name of the placement that opened it, where that is known."""
+    """Return the name of its order; an orphan has the name of the placement that opened it, where that is known."""
     return placement.id if placement.session_id else placement.options.get("named")
 
 

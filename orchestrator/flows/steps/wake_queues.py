@@ -1,7 +1,7 @@
-"""The slow look at queues: whoever waits for what is there by now, and was told of it by no commit, looks again.
+"""Wake queued sessions that no commit has woken, though what they wait for is there; the slow pass over queues.
 
-Whatever frees a slot, a key or funds wakes the next one itself. What is changed in a file, and what a wake-up was
-wasted on that ended in an error, is found here: a few in each pass, and in turn."""
+Each flow that frees a slot, a key or funds wakes the next waiter itself. Changes of the file, and wake-ups lost to an
+error, are found here: a few in each pass, and in turn."""
 
 from orchestrator.flows.engine.services import Services
 from orchestrator.flows.lifecycle import admission
@@ -11,13 +11,13 @@ from orchestrator.rules.refusals import Refusal
 from orchestrator.rules.values import Session
 from orchestrator.store.transaction import Transaction
 
-#: Accounts, and free keys of each provider, that one pass looks at.
+#: Accounts, and free keys of each provider, in one pass.
 AT_ONCE = 50
 
 
 def wake_queues(services: Services, limit: int = AT_ONCE) -> int:
-    """Wake the first of an account's queue that its account holds up no longer, and one waiter for each key that is
-    free; return how many accounts and keys were looked at."""
+    """Wake the first of each account's queue that its account no longer holds up, and one waiter for each free key;
+    return how many accounts and keys were checked."""
     lot = int(services.database.identity.new_token(), 16)
     with services.database.reading() as tx:
         accounts = tx.queues.accounts_held_up(tx.now(), limit, lot)
@@ -38,14 +38,14 @@ def wake_queues(services: Services, limit: int = AT_ONCE) -> int:
 
 
 def _held_up_no_longer(services: Services, tx: Transaction, account_id: str) -> Session | None:
-    """The first of the account's queue that waits for the account itself, if it would wait for something else now."""
+    """Return the first of the account's queue that waits for the account itself, unless it would still do so now."""
     account, head = tx.accounts.get(account_id), tx.queues.first_held_up(account_id)
     model = tx.models.get(head.model_id) if head is not None else None
     if account is None or head is None or model is None:
         return None
     work = AccountWork(services, tx, account, tx.now())
     if quota.check_nodes(work.terms, None, head.nodes) is not None:
-        return head  # it never starts, and is told so
+        return head  # it never starts, and is refused
     try:
         admission.allowed(work, head, model, head)
     except Refusal as refusal:
@@ -54,7 +54,7 @@ def _held_up_no_longer(services: Services, tx: Transaction, account_id: str) -> 
 
 
 def _free_places(services: Services, tx: Transaction, limit: int) -> list[tuple[str, str | None]]:
-    """(provider, key) of places that are free, where somebody waits for one; None: without a key."""
+    """Return (provider, key) of free places with a session waiting; None: without a key."""
     now = tx.now()
     told_to_wait = tx.waits.holding(now)
     places: list[tuple[str, str | None]] = []

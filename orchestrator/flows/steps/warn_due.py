@@ -15,7 +15,7 @@ Row = tuple[str, str]
 
 
 def warn_due(services: Services, limit: int = 500) -> Tally:
-    """Send every warning whose time has come."""
+    """Send every warning that is due."""
     with services.database.reading() as tx:
         due = tx.sessions.due(Step.WARN, tx.now(), limit)
 

@@ -1,4 +1,4 @@
-"""Alarms are raised once, with an event, and whatever ends them is told too: nobody waits for ever to hear of it."""
+"""Raise and end alarms: one event when an alarm is raised, and one when it ends."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -10,19 +10,19 @@ from orchestrator.rules.values import Credential, Placement
 from orchestrator.store.queries.credentials import Cleared
 from orchestrator.store.transaction import Transaction
 
-#: Ends what was told, whatever it was.
+#: The event that ends an alarm of any kind.
 RECOVERED = "orchestrator.provider.recovered"
 
 
 def raise_alarm(tx: Transaction, alarm: Alarm) -> None:
-    """It stands; whoever raises it first tells of it."""
+    """Raise the alarm, with an event where it is new."""
     if tx.alarms.raise_(alarm):
         kind = f"orchestrator.provider.{alarm.kind.value}"
-        tx.outbox.add([Event(type=kind, subject=alarm.provider, data=_told_of(alarm))])
+        tx.outbox.add([Event(type=kind, subject=alarm.provider, data=_payload(alarm))])
 
 
 def after_open(tx: Transaction, placement: Placement, wrong: str | None, now: datetime) -> None:
-    """What an open shows of its provider's own configuration: something wrong, or nothing any more."""
+    """Raise or end the alarm about its provider's own configuration, by what an open has shown."""
     where = placement.provider, placement.credential, None
     found = rule.alarm(AlarmKind.MISCONFIGURED, *where, wrong or "", now)
     if wrong is not None:
@@ -34,19 +34,19 @@ def after_open(tx: Transaction, placement: Placement, wrong: str | None, now: da
 
 
 def end_with(tx: Transaction, well: Iterable[HealthyPing]) -> None:
-    """Good pings end what they contradict. One look at a table that is empty while all is well."""
+    """End the alarms that good pings contradict. It reads one table, which is empty while all is well."""
     standing = tx.alarms.listed()
     pings, now = set(well) if standing else set(), tx.now()
     over = {one.scope: one for one in standing if any(rule.ends_with(one, ping, now) for ping in pings)}
     for scope in sorted(tx.alarms.end(over)):
-        _over(tx, over[scope], "somebody there answers well")
+        _over(tx, over[scope], "a session there passed a ping")
 
 
 def let_retry(tx: Transaction) -> int:
-    """Models that wait for their key are tried again by whoever comes next; what nobody uses is forgotten."""
+    """Let refused models be tried again by the next session in need, and delete alarms that were not seen for long."""
     now = tx.now()
     for alarm in tx.alarms.forget(now - rule.FORGOTTEN_AFTER):
-        _over(tx, alarm, "nothing was seen of it for a day")
+        _over(tx, alarm, "it was not seen for a day")
     tx.waits.forget(now - rule.FORGOTTEN_AFTER)
     due = tx.alarms.let_retry(now)
     for alarm in due:
@@ -55,15 +55,15 @@ def let_retry(tx: Transaction) -> int:
 
 
 def announce_cleared(tx: Transaction, replaced: Cleared) -> None:
-    """Another secret stands behind a reference: what was told of the old one is over."""
+    """End the alarms about a credential: its reference has a new secret."""
     for credential in replaced.freed:
-        key_freed(tx, credential, "another secret stands there")
+        key_freed(tx, credential, "its reference has a new secret")
     for alarm in replaced.ended:
-        _over(tx, alarm, "another secret stands there")
+        _over(tx, alarm, "its reference has a new secret")
 
 
 def key_freed(tx: Transaction, credential: Credential, why: str) -> None:
-    """A paused key, as it was, takes placements again: tell of it, and wake who waits for one."""
+    """Announce that a paused key takes placements again, and wake the sessions that wait for it."""
     data = {
         "kind": "credential_paused",
         "provider": credential.provider,
@@ -78,12 +78,12 @@ def key_freed(tx: Transaction, credential: Credential, why: str) -> None:
 
 
 def _over(tx: Transaction, alarm: Alarm, why: str) -> None:
-    tx.outbox.add([Event(type=RECOVERED, subject=alarm.provider, data=_told_of(alarm) | {"ended_by": why})])
+    tx.outbox.add([Event(type=RECOVERED, subject=alarm.provider, data=_payload(alarm) | {"ended_by": why})])
     if alarm.model_id is not None:
         tx.queues.wake_waiting_for_provider(alarm.provider, tx.now())
 
 
-def _told_of(alarm: Alarm) -> dict[str, str | None]:
+def _payload(alarm: Alarm) -> dict[str, str | None]:
     return {
         "kind": alarm.kind.value,
         "provider": alarm.provider,

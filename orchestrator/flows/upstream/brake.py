@@ -1,7 +1,7 @@
 """The brake: deaths are frozen where the provider, or one key of it, is at fault.
 
-Whether it holds is looked up while a ping is settled; it begins and ends in transactions of its own, which lock no
-account. Never frozen: stops by rule, deaths that the platform confirms, and failover to where no brake is."""
+It is read while a ping is settled; it begins and ends in transactions of its own, which lock no account. Never frozen:
+stops by rule, deaths that the platform confirms, and failover to a place without a brake."""
 
 from collections import Counter
 from collections.abc import Collection, Mapping
@@ -19,12 +19,12 @@ from orchestrator.rules.values import Brake, Session
 from orchestrator.store.queries.brakes import scope_of
 from orchestrator.store.transaction import Transaction
 
-#: Where sessions fall ill, one process looks so often whether a brake must begin.
+#: Where sessions fall ill, one process checks this often whether a brake must begin.
 LOOK_EVERY = timedelta(seconds=1)
 
 
 class Sign(Enum):
-    """What the ping of one session says of where it is served."""
+    """What the ping of one session says about its provider and key."""
 
     ILL = "it is in doubt"
     FROZEN = "it would be held for dead"
@@ -32,7 +32,7 @@ class Sign(Enum):
 
 
 def freezes(work: AccountWork, session: Session) -> bool:
-    """Is this session not to be held for dead now? A brake holds it, or is about to begin."""
+    """Return whether a brake, which holds it or is about to begin, keeps this session from being found dead."""
     if session.provider is None or rule.is_held_too_long(session, work.policy(session), work.now):
         return False
     there = work.tx.brakes.at(session.provider, session.credential)
@@ -45,14 +45,14 @@ def freezes(work: AccountWork, session: Session) -> bool:
 
 
 def may_leave(work: AccountWork, session: Session) -> bool:
-    """May this session, which a brake holds, move on to where none is? A few at first, more once these run."""
+    """Return whether this session, held by a brake, may move to a place without one: a few at first, then more."""
     assert session.provider is not None
     holding = rule.held_by(work.tx.brakes.at(session.provider, session.credential), session, work.now)
     return holding is not None and rule.may_move(*work.tx.brakes.moved(holding))
 
 
 def after_pings(services: Services, said: Collection[tuple[Spot, Sign]], now: datetime) -> None:
-    """Let brakes end where sessions in doubt answered, and begin where sessions fell ill."""
+    """End brakes where sessions in doubt answered, and begin brakes where sessions fell ill."""
     recovered, ill, frozen = (
         Counter(scope for spot, sign in said if sign is which for scope in _scopes(spot))
         for which in (Sign.RECOVERED, Sign.ILL, Sign.FROZEN)
@@ -65,8 +65,8 @@ def after_pings(services: Services, said: Collection[tuple[Spot, Sign]], now: da
 
 
 def review(services: Services) -> int:
-    """End the brakes whose cause or time is over, and forget those whose sessions have been judged, each in a
-    transaction of its own; return how many."""
+    """End the brakes that have lost their cause or run out of time, and delete those with all sessions judged, each in
+    a transaction of its own; return how many."""
     with services.database.reading() as tx:
         found = tx.brakes.all()
 
@@ -77,7 +77,7 @@ def review(services: Services) -> int:
 
 
 def release_by_hand(services: Services, provider: str) -> int:
-    """An operator knows better: lift every brake of this provider; return how many there were."""
+    """Lift every brake of this provider for an operator; return how many there were."""
 
     def lift(tx: Transaction) -> int:
         now = tx.now()
@@ -118,8 +118,8 @@ def _engage_where_at_fault(services: Services, provider: str, credential: str | 
 def _why(
     services: Services, tx: Transaction, provider: str, credential: str | None, now: datetime
 ) -> str | None:
-    """Why the provider, or its key, is at fault; None where it is not, or where a hold has expired and nobody there
-    has answered since."""
+    """Return why the provider, or its key, is at fault; None where it is not, or where a hold has expired and no
+    session there has answered since."""
     policy, card = services.policy(provider), services.card(provider)
     judged = rule.judged_since(tx.brakes.at(provider, credential), now)
     if judged is not None and not tx.brakes.has_answered(provider, credential, judged):
@@ -154,7 +154,7 @@ def _reviewed(services: Services, tx: Transaction, brake: Brake, now: datetime) 
     if brake.expired_at is None:
         expired = tx.brakes.expire(brake, now)
         if expired:
-            why = "it held for as long as it may: those in doubt are judged"
+            why = "maximum hold time reached: sessions in doubt are judged"
             tx.outbox.add([_event("released", replace(brake, reason=why), now)])
         return expired
     since = brake.provider, brake.credential, brake.expired_at
@@ -172,7 +172,7 @@ def _end_if_over(services: Services, tx: Transaction, brake: Brake, now: datetim
 
 
 def _lift(tx: Transaction, brake: Brake, why: str, now: datetime) -> bool:
-    """Every streak there begins anew; how long a session has given no proof of life does not."""
+    """Lift the brake. Every streak there restarts; the time without a proof of life does not."""
     if not tx.brakes.forget(brake):
         return False
     tx.brakes.begin_anew(brake)

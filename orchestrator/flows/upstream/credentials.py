@@ -1,4 +1,4 @@
-"""Keys that a provider refuses, and keys that it told to wait: no new placement there; closes go on."""
+"""Keys that a provider refuses, and keys that it rate-limits: no new placement there; closes go on."""
 
 import asyncio
 import logging
@@ -18,7 +18,7 @@ from orchestrator.store.transaction import Transaction
 
 log = logging.getLogger(__name__)
 
-#: A paused key is tried again so often. Seconds.
+#: A paused key is retried this often. Seconds.
 TRY_AGAIN_AFTER = 60.0
 #: For one try.
 TRY_TIMEOUT = 30.0
@@ -33,8 +33,8 @@ def pause_refused(
     *,
     since: datetime | None = None,
 ) -> None:
-    """The provider refuses this placement's key: pause it. A shared one under which others live only for this model;
-    where the same model lives under it too, it is the one session that is refused, and nobody is paused.
+    """Pause this placement's key, which the provider refuses. A shared key with other live sessions is paused for this
+    model only; with live sessions of the same model it is not paused: only this session is refused.
 
     `since`: the first refusal; None: this one."""
     provider, ref = placement.provider, placement.credential
@@ -48,7 +48,7 @@ def pause_refused(
 
 
 def _only_this_model(tx: Transaction, placement: Placement, ref: str, since: datetime) -> bool:
-    """Others were alive under the key since then, and none of this model."""
+    """Return whether others were alive under the key since then, and none of this model."""
     provider, model = placement.provider, placement.model_id
     others = tx.sessions.somebody_lives(provider, ref, since)
     return others and not tx.sessions.somebody_lives(provider, ref, since, model)
@@ -64,9 +64,8 @@ def _pause(tx: Transaction, provider: str, ref: str, said: str, now: datetime) -
 def note_rate_limit(
     tx: Transaction, placement: Placement, seconds: float, now: datetime, *, whole_key: bool
 ) -> None:
-    """A Retry-After holds for everything of this model under this key but closes, in every worker; for the key as a
-    whole where the platform says so, and so for a provider without keys. An attached endpoint speaks for itself
-    alone."""
+    """Note a Retry-After. In every worker it holds for all calls of this model under this key except closes; for the
+    whole key, or a provider without keys, where the platform says so. An attached endpoint's holds for it alone."""
     provider, ref = placement.provider, placement.credential
     if not 0 < seconds < math.inf or (ref is None and placement.attach is not None):  # NaN is neither
         return
@@ -80,8 +79,8 @@ def note_rate_limit(
 
 
 def retry_paused(services: Services) -> Tally:
-    """Try every paused key again; one that works takes placements again. Models paused under a key that works
-    are tried by whoever comes next."""
+    """Retry every paused key; one that works takes placements again. Models paused under a working key are retried by
+    the next session in need."""
     services.database.transact(alarms.let_retry)
     due = services.database.transact(lambda tx: _due(services, tx))
     freed = 0
@@ -117,7 +116,7 @@ def _works(services: Services, credential: Credential) -> bool:
                 await driver.check(secret)
         except (ProviderError, TimeoutError):
             return False
-        except Exception:  # an answer that nobody foresaw at one provider keeps no other's key paused
+        except Exception:  # an unexpected answer of one provider keeps no other's key paused
             log.exception("the key %s at %s cannot be tried", credential.ref, credential.provider)
             return False
         return True
@@ -147,7 +146,9 @@ def _configured(services: Services) -> Mapping[str, Credential]:
                 continue
             fingerprint = services.secrets.fingerprint(ref)
             if fingerprint is None:
-                log.error("the secret of providers.%s %s is not here: its rows are left to others", name, ref)
+                log.error(
+                    "cannot resolve the secret of providers.%s %s; this worker skips its rows", name, ref
+                )
             wanted[f"{name}:{ref}"] = Credential(
                 id=f"{name}:{ref}",
                 provider=name,

@@ -1,4 +1,4 @@
-"""What failed on this worker's own machine is counted and alarmed. It says nothing of a platform."""
+"""Count and alarm what failed on this worker's own machine. It says nothing about a platform."""
 
 from collections.abc import Iterable
 

@@ -1,4 +1,4 @@
-"""Read what the providers' own accounts hold: an empty one stops every session there, and no ping says so in time."""
+"""Read the balances of our accounts at providers: an empty one stops every session there, and no ping warns in time."""
 
 import asyncio
 import logging
@@ -25,7 +25,7 @@ TIMEOUT = 30.0
 
 
 def read_balances(services: Services) -> Tally:
-    """Ask every provider that tells its balance; one that has become low is told of, once, and so is its end."""
+    """Read the balance of every provider that reports one; announce once that it has become low, and once its end."""
     holder = services.database.identity.new_token()
     if not services.database.transact(lambda tx: tx.leases.hold(LEASE, holder, tx.now(), LEASE_SECONDS)):
         return Tally()
@@ -35,7 +35,7 @@ def read_balances(services: Services) -> Tally:
 
 
 def _read(services: Services, name: str) -> bool | None:
-    """Whether it was read; None where that failed in a way that nobody foresaw: the others are read all the same."""
+    """Return whether it was read; None after an unexpected failure: the others are read all the same."""
     try:
         balance = services.loop.run(_ask(services, name))
         if balance is not None:
@@ -49,14 +49,14 @@ def _read(services: Services, name: str) -> bool | None:
 
 
 async def _ask(services: Services, name: str) -> Balance | None:
-    """Its keys in turn, until one is answered."""
+    """Ask with its keys in turn, until one is answered."""
     driver = services.drivers[name]
     refs = services.config.providers[name].credentials
     assert isinstance(driver, HasBalance)
     with suppress(TimeoutError):
         async with asyncio.timeout(TIMEOUT):
             for ref in refs or (None,):
-                with suppress(ProviderError):  # this key is refused: another may tell
+                with suppress(ProviderError):  # this key is refused: another may work
                     return await driver.balance(services.secret(ref))
     return None  # it shows as the age of what was read last
 

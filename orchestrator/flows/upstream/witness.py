@@ -17,7 +17,7 @@ SLACK = timedelta(minutes=1)
 async def closed_or_ended(
     services: Services, driver: Driver, placement: Placement, error: NotClosed, now: datetime | None
 ) -> Closed:
-    """The end that the witness knows of, beside a close that proved nothing. Raises `error` where it knows of none."""
+    """Return the end that the witness reports, after a close without proof. Raises `error` where it reports none."""
     seen = await _status(services, driver, placement, placement.handle, now)
     if seen is None or seen.life is not Life.GONE:
         raise error
@@ -28,7 +28,7 @@ async def closed_or_ended(
 async def adopted(
     services: Services, driver: Driver, placement: Placement, order: Order, found: Placed
 ) -> Placed | NotPlaced:
-    """What a resolve found, if it lasts as long as was asked for; what ends sooner is another's, and is ended."""
+    """Return what a resolve found, if it lasts as long as was asked for; end what ends sooner: it is not ours."""
     seen = await _status(services, driver, placement, found.handle, order.now)
     if seen is None or seen.ends_at is None:
         return found
@@ -44,7 +44,7 @@ async def adopted(
 async def _status(
     services: Services, driver: Driver, placement: Placement, handle: str | None, now: datetime | None
 ) -> Status | None:
-    """What the witness knows of it; None where there is none, or it knows nothing."""
+    """Return what the witness knows of it; None where there is none, or it knows nothing."""
     name = driver.card.witness
     other = services.drivers.get(name) if name is not None else None
     if name is None or other is None or handle is None:

@@ -1,4 +1,4 @@
-"""May this account use this model: which models can be lent out at all, and to whom."""
+"""Which models can be lent out at all, and which accounts may use them."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -21,12 +21,12 @@ _UNITS = {
 
 
 def ineligible_because(model: Model, account_id: str, required_tags: Sequence[str]) -> list[str]:
-    """Every reason why `account_id` cannot use `model`, as sentences; empty if it can."""
+    """Return every reason why `account_id` cannot use `model`, as sentences; empty if it can."""
     return [*_of_its_kind(model), *_of_its_source(model, account_id, required_tags)]
 
 
 def parse_size(text: str) -> Decimal | None:
-    """Number of parameters of a size as people write it (`8B`, `0.5b`, `8x7B`); None for junk."""
+    """Return the number of parameters of a size as people write it (`8B`, `0.5b`, `8x7B`); None for junk."""
     match = _SIZE.fullmatch(text.strip())
     if match is None:
         return None
@@ -46,7 +46,7 @@ def _of_its_kind(model: Model) -> Iterator[str]:
 
 def _of_size_and_stage(model: Model) -> Iterator[str]:
     if not parse_size(model.size):
-        yield f"its size {model.size!r} is no number of parameters above zero (like 8B)"
+        yield f"its size {model.size!r} is not a positive parameter count such as 8B"
     if model.learning_stage.strip().casefold() != LEARNING_STAGE.casefold():
         yield f"its learning stage is {model.learning_stage!r}, it must be {LEARNING_STAGE}"
 
@@ -54,7 +54,7 @@ def _of_size_and_stage(model: Model) -> Iterator[str]:
 def _of_its_source(model: Model, account_id: str, required_tags: Sequence[str]) -> Iterator[str]:
     match model.source:
         case ModelSource.CATALOG:
-            return  # everybody's
+            return  # open to every account
         case ModelSource.PRIVATE:
             yield from _of_privacy(model, account_id, required_tags)
         case unknown:

@@ -1,4 +1,4 @@
-"""In which order a session's next placement is offered to the providers of its model."""
+"""The order in which a session's next placement is offered to the providers of its model."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
@@ -8,7 +8,7 @@ from orchestrator.rules.values import Brake, Placement
 
 #: (provider, credential); None: the provider has no credentials.
 Spot = tuple[str, str | None]
-#: A session that was served at one place for so long has begun well: what failed before that counts no more.
+#: A session that was served at one place for this long is well: earlier failures count no more.
 WELL_SERVED = timedelta(hours=1)
 
 
@@ -18,7 +18,7 @@ class Choice:
 
     provider: str
     avoiding: frozenset[str | None] = frozenset()
-    """Its credentials that a brake holds, or under which the session fared ill."""
+    """Its credentials that a brake holds, or under which the session failed before."""
 
 
 def choices(
@@ -28,10 +28,10 @@ def choices(
     *,
     beside_brakes: bool = False,
 ) -> list[Choice]:
-    """Where a new placement goes, best first: what a brake holds is at fault, and comes last.
+    """Return where a new placement may go, best first: what a brake holds is at fault, and comes last.
 
-    Within that, first where the session has not been, then other keys where it fared ill, then the same ones.
-    All come, but for `beside_brakes`: whoever has no other provider is served there as soon as it is well again."""
+    Within that: providers where the session has not failed, then other keys where it has, then the same keys. All are
+    returned, unless `beside_brakes`: a session without another provider is served there once it has recovered."""
     held = {brake.provider for brake in brakes}
     braked = {brake.provider for brake in brakes if brake.credential is None}
     well = [
@@ -42,8 +42,8 @@ def choices(
 
 
 def failed_at(placements: Sequence[Placement], now: datetime) -> set[Spot]:
-    """Where a session died, never came to life, or was lost on its way. Neither a refusal, which says how far it
-    reaches itself, nor an end that was declared."""
+    """Return where a session died, never came to life, or was lost on its way. Refusals, which have a reach of their
+    own, and declared ends do not count."""
     return {
         (one.provider, one.credential)
         for one in placements
@@ -52,8 +52,8 @@ def failed_at(placements: Sequence[Placement], now: datetime) -> set[Spot]:
 
 
 def remembered(placements: Sequence[Placement], now: datetime) -> Sequence[Placement]:
-    """Return those, of a session's placements from the oldest on, that say where the next one should not go: from
-    the last one on that served for `WELL_SERVED`."""
+    """Return the placements that count against a place: of a session's placements, oldest first, those from the last
+    one on that served for `WELL_SERVED`."""
     served = (n for n, one in enumerate(placements) if _served(one, now) >= WELL_SERVED)
     return placements[max(served, default=0) :]
 

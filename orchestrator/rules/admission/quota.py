@@ -1,4 +1,4 @@
-"""May this session start: what the plan, the account's own quota and the provider's card allow, in numbers."""
+"""Whether a session may start: what the plan, the account's own quota and the provider's card allow, in numbers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -7,20 +7,20 @@ from typing import Any
 from orchestrator.rules.refusals import ErrorCode, Refusal
 from orchestrator.rules.values import Account, Plan
 
-#: What an account may have of its own, by the names that a plan gives them.
+#: The numbers that an account may have of its own, by their names in a plan.
 QUOTAS = ("max_sessions", "max_concurrent", "max_nodes", "max_nodes_total")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AccountTerms:
-    """What binds one account: its plan, with the account's own numbers laid over it."""
+    """The limits of one account: its plan, overridden by the account's own numbers."""
 
     plan: Plan
     own: frozenset[str] = frozenset()
     """Names of the numbers that are the account's own."""
 
-    def whose(self, name: str) -> str:
-        """Who set this number, for people."""
+    def origin(self, name: str) -> str:
+        """Return where this number was set, for messages."""
         return "the account's own quota" if name in self.own else f"plan {self.plan.name}"
 
 
@@ -37,11 +37,11 @@ class Usage:
     queue_ahead: int = 0
     """Queued sessions of the account that came before, without those that wait for another provider."""
     debt: int = 0
-    """Sessions whose close is unproven for so long that it is the platform's debt, not the user's."""
+    """Sessions with a close unproven for so long that it is the platform's debt, not the user's."""
 
 
 def terms_of(plan: Plan, account: Account) -> AccountTerms:
-    """The plan as this account has it."""
+    """Return the plan as this account has it."""
     own: dict[str, Any] = {name: account.quota[name] for name in QUOTAS if name in account.quota}
     if account.overdraft_limit is None:
         return AccountTerms(plan=replace(plan, **own), own=frozenset(own))
@@ -50,72 +50,72 @@ def terms_of(plan: Plan, account: Account) -> AccountTerms:
 
 
 def counted_at_creation(plan: Plan, usage: Usage) -> dict[str, int]:
-    """What the audit may hold against the sessions that are kept from now on. A close that is our debt now counts
+    """Return the numbers at creation that the audit later compares with the quota. A close that is our debt now counts
     again once it is proven."""
     return {} if plan.max_sessions is None else {"max_sessions": plan.max_sessions + usage.debt}
 
 
 def counted_at_admission(plan: Plan, at_creation: Mapping[str, int]) -> dict[str, int]:
-    """The same for those that start, run or stop; beside what counted when it was created."""
+    """Return the same for sessions that start, run or stop; beside what counted at creation."""
     created = {name: limit for name, limit in at_creation.items() if name == "max_sessions"}
     now = {name: getattr(plan, name) for name in QUOTAS if name != "max_sessions"}
     return created | {name: limit for name, limit in now.items() if limit is not None}
 
 
 def nodes_allowed(plan: Plan, card_max_nodes: int | None) -> int | None:
-    """The most nodes of one session that plan and card allow together; None where nothing binds."""
+    """Return the most nodes of one session that plan and card allow together; None where nothing binds."""
     limits = (plan.max_nodes, plan.max_nodes_total, card_max_nodes)
     return min((limit for limit in limits if limit is not None), default=None)
 
 
 def check_nodes(terms: AccountTerms, card_max_nodes: int | None, nodes: int) -> Refusal | None:
-    """Too many nodes are refused before admission, and never queued: waiting would not help."""
+    """Refuse too many nodes before admission. They are never queued: waiting would not help."""
     limit = nodes_allowed(terms.plan, card_max_nodes)
     if limit is None or nodes <= limit:
         return None
     if limit == terms.plan.max_nodes:
-        whose = f"{terms.whose('max_nodes')} allows {limit} per session"
+        allowed = f"{terms.origin('max_nodes')} allows {limit} per session"
     elif limit == terms.plan.max_nodes_total:
-        whose = f"{terms.whose('max_nodes_total')} allows {limit} in total"
+        allowed = f"{terms.origin('max_nodes_total')} allows {limit} in total"
     else:
-        whose = f"the model's provider allows {limit} per session"
-    message = f"{nodes} nodes asked for, {whose}: ask for fewer."
+        allowed = f"the model's provider allows {limit} per session"
+    message = f"{nodes} nodes asked for, {allowed}: ask for fewer."
     return Refusal(ErrorCode.QUOTA_NODES_EXCEEDED, message, limit=limit, used=nodes)
 
 
 def check_nodes_total(terms: AccountTerms, usage: Usage, nodes: int) -> Refusal | None:
-    """Whether so many nodes more fit beside those that are in use."""
+    """Refuse where so many nodes more do not fit beside those in use."""
     limit = terms.plan.max_nodes_total
     if limit is None or usage.nodes + nodes <= limit:
         return None
     message = (
         f"{nodes} nodes asked for, {usage.nodes} are in use by sessions that start, run or stop, and"
-        f" {terms.whose('max_nodes_total')} allows {limit} in total: close one, or ask for fewer."
+        f" {terms.origin('max_nodes_total')} allows {limit} in total: close one, or ask for fewer."
     )
     return Refusal(ErrorCode.QUOTA_NODES_EXCEEDED, message, limit=limit, used=usage.nodes, nodes=nodes)
 
 
 def check_total(terms: AccountTerms, usage: Usage) -> Refusal | None:
-    """Whether there is a place for one session more, of all that are not deleted."""
+    """Refuse where the account has as many sessions as allowed; deleted ones do not count."""
     limit = terms.plan.max_sessions
     if limit is None or usage.total < limit:
         return None
     message = (
-        f"The account has {usage.total} sessions and {terms.whose('max_sessions')} allows {limit}: "
+        f"The account has {usage.total} sessions and {terms.origin('max_sessions')} allows {limit}: "
         "delete one that has ended."
     )
     return Refusal(ErrorCode.QUOTA_TOTAL_EXCEEDED, message, limit=limit, used=usage.total)
 
 
 def check_concurrent(terms: AccountTerms, usage: Usage) -> Refusal | None:
-    """Whether there is a free slot; nobody overtakes those of the account's queue that came before."""
+    """Refuse where no slot is free, or where the account's queue holds earlier sessions."""
     limit = terms.plan.max_concurrent
     if limit is not None and usage.concurrent >= limit:
         held = f"{usage.concurrent} sessions of the account are starting, running or stopping"
-        whose = terms.whose("max_concurrent")
+        origin = terms.origin("max_concurrent")
         return Refusal(
             ErrorCode.QUOTA_CONCURRENT_EXCEEDED,
-            f"{held} and {whose} allows {limit} at once: close one, or queue this one.",
+            f"{held} and {origin} allows {limit} at once: close one, or queue this one.",
             limit=limit,
             used=usage.concurrent,
             queue_ahead=usage.queue_ahead,

@@ -17,7 +17,7 @@ class ArchivedFacts:
 
 
 def judge_archived(facts: ArchivedFacts) -> Iterator[Violation]:
-    """What is wrong with one archived session; one whose record was deleted has nothing to compare."""
+    """Yield what is wrong with one archived session. Without a digest, its record was deleted: nothing to compare."""
     tombstone = facts.tombstone
     if tombstone.digest is None:
         return
@@ -29,7 +29,7 @@ def judge_archived(facts: ArchivedFacts) -> Iterator[Violation]:
 
 
 def archived_money(money: ArchivedMoney) -> Iterator[str]:
-    """What is wrong with an account's opening entries, and with its entries in the archive."""
+    """Yield what is wrong with an account's opening entries, and with its entries in the archive."""
     books = {book.book: book for book in money.books}
     for name in sorted(books.keys() | money.openings.keys()):
         opened = money.openings.get(name, ())

@@ -1,4 +1,4 @@
-"""Rows are judged one by one, each with all that belongs to it; the store brings them, changed ones first."""
+"""Check rows one by one, each with all that belongs to it; the store reads them, changed ones first."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -33,7 +33,7 @@ from orchestrator.rules.values import ZERO, Session
 
 
 def judge_session(facts: SessionFacts, now: AuditContext) -> Iterator[Violation]:
-    """What is wrong with one session and its placements."""
+    """Yield what is wrong with one session and its placements."""
     session = facts.session
     for check, problems in (
         (Invariant.STEPS, _steps(facts)),
@@ -54,7 +54,7 @@ def judge_session(facts: SessionFacts, now: AuditContext) -> Iterator[Violation]
 
 
 def judge_placement(placement: PlacementFacts, now: AuditContext) -> Iterator[Violation]:
-    """What is wrong with one placement by itself; its session is the subject, where it has one."""
+    """Yield what is wrong with one placement by itself; its session is the subject, where it has one."""
     subject = placement.session_id or placement.id
     pending = {PlacementState.OPENING, PlacementState.UNKNOWN, PlacementState.CLOSING}
     if placement.state in pending and placement.next_step is None:
@@ -65,7 +65,7 @@ def judge_placement(placement: PlacementFacts, now: AuditContext) -> Iterator[Vi
         yield Violation(Invariant.PROOFS, subject, f"placement {placement.id} is closed without a proof")
     if placement.forced_at is not None and not (placement.forced_by and placement.forced_why):
         yield Violation(
-            Invariant.FORCED, subject, f"nobody says by whom and why placement {placement.id} was forced"
+            Invariant.FORCED, subject, f"placement {placement.id} was forced without a name or a reason"
         )
     for check, problems in (
         (Invariant.STEPS, _too_far(placement, placement.declared_end_at, now)),
@@ -75,7 +75,7 @@ def judge_placement(placement: PlacementFacts, now: AuditContext) -> Iterator[Vi
 
 
 def judge_account(facts: AccountFacts, now: AuditContext) -> Iterator[Violation]:
-    """What is wrong with one account's money and quota."""
+    """Yield what is wrong with one account's money and quota."""
     for check, problems in (
         (Invariant.BALANCE, _balance(facts)),
         (Invariant.FUNDS, _funds(facts, now)),
@@ -88,11 +88,11 @@ def judge_account(facts: AccountFacts, now: AuditContext) -> Iterator[Violation]
 
 
 def judge_lateness(step: str, due: datetime, lease_until: datetime | None, subject: str) -> Violation:
-    """A step that is overdue: somebody held it and let it go, or nobody ever came."""
+    """Return the violation for an overdue step: its lease expired, or it was never claimed."""
     if lease_until is None:
         return Violation(Invariant.OVERDUE, subject, f"{step} is due since {_when(due)}")
     return Violation(
-        Invariant.LEASES, subject, f"nobody took over {step}: its lease ended {_when(lease_until)}"
+        Invariant.LEASES, subject, f"{step} was not taken over: its lease ended {_when(lease_until)}"
     )
 
 
@@ -113,7 +113,7 @@ def _steps(facts: SessionFacts) -> Iterator[str]:
 
 
 def _plan(session: Session, now: AuditContext) -> Iterator[str]:
-    """Its stop is worked out from the row alone where no setting of today may have moved since: not while it starts."""
+    """Compare its stop with its rules, where the row alone determines it: not while it starts, as settings change."""
     yield from _too_far(session, None, now)
     if session.state not in {State.QUEUED, State.RUNNING}:
         return
@@ -125,12 +125,12 @@ def _plan(session: Session, now: AuditContext) -> Iterator[str]:
 
 
 def _latest(stop: Forecast, at: datetime) -> datetime:
-    """How long an idle session may be kept for late reports, whatever the grace was when that was planned."""
+    """Return until when an idle session may be kept for late reports, whatever grace it was planned with."""
     return min((rule.at for rule in stop.candidates if rule.reason is not StopReason.IDLE), default=at)
 
 
 def _too_far(row: Session | PlacementFacts, end: datetime | None, now: AuditContext) -> Iterator[str]:
-    """`end`: an orphan that nothing can close by its id is looked at again then."""
+    """Check that its next step is not too far ahead. `end`: when an orphan that cannot be closed by its id is due."""
     longest = now.wait_limits(row.provider).waits.get(row.next_step) if row.next_step else None
     if longest is None or row.next_step_at is None:
         return
@@ -139,7 +139,7 @@ def _too_far(row: Session | PlacementFacts, end: datetime | None, now: AuditCont
 
 
 def _session_lease(session: Session, now: AuditContext) -> Iterator[str]:
-    """A success that was reported since spared the ping for whose sake the lease would have been taken over."""
+    """Check its lease. A success reported after the lease expired makes the take-over ping unnecessary."""
     until, alive = session.lease_until, session.last_alive_at
     return _lease(session, max(until, alive) if until and alive else until, now)
 
@@ -150,11 +150,11 @@ def _lease(row: Session | PlacementFacts, until: datetime | None, now: AuditCont
     elif row.lease_until is not None and row.lease_until - now.at > now.longest_lease:
         yield f"its lease lasts until {_when(row.lease_until)}, longer than any"
     elif until is not None and _is_left_behind(row, until, now):
-        yield f"its lease ended {_when(until)}, and nobody took it over"
+        yield f"its lease ended {_when(until)}, and it was not taken over"
 
 
 def _is_left_behind(row: Session | PlacementFacts, until: datetime, now: AuditContext) -> bool:
-    """What follows a lease came long ago, and is put off again; a step that is overdue tells of itself."""
+    """Return whether the take-over was due long ago, and the step is put off again. Overdue steps are checked apart."""
     if row.next_step is None or row.next_step_at is None:
         return False
     long_ago = now.at - timedelta(seconds=now.bounds.overdue_after_seconds)
@@ -163,20 +163,20 @@ def _is_left_behind(row: Session | PlacementFacts, until: datetime, now: AuditCo
 
 
 def _history(facts: SessionFacts, now: AuditContext) -> Iterator[str]:
-    """Events may be pruned; those that are left must follow each other, and lead to the row."""
+    """Check that the events that were not pruned follow each other, and lead to the row."""
     session, last = facts.session, None
-    for told in facts.told:
-        if last is None and told.kind == "created" and told.previous is not None:
-            yield f"it began as {told.previous}"
-        if not _legal(told.previous, told.state):
-            yield f"an event tells of {told.previous} becoming {told.state}"
-        elif last is not None and not _follows(last, told):
-            yield f"after {last.state} an event tells of {told.previous} becoming {told.state}"
-        last = told
+    for event in facts.told:
+        if last is None and event.kind == "created" and event.previous is not None:
+            yield f"it began as {event.previous}"
+        if not _legal(event.previous, event.state):
+            yield f"an event reports {event.previous} becoming {event.state}"
+        elif last is not None and not _follows(last, event):
+            yield f"after {last.state} an event reports {event.previous} becoming {event.state}"
+        last = event
     if last is not None and last.state != session.state:
         yield f"it is {session.state}, its last event says {last.state}"
     if last is None and (now.events_since is None or session.created_at > now.events_since):
-        yield "no event tells of it"
+        yield "it has no event"
 
 
 def _legal(previous: str | None, state: str) -> bool:
@@ -188,9 +188,9 @@ def _legal(previous: str | None, state: str) -> bool:
         return False
 
 
-def _follows(last: StateEvent, told: StateEvent) -> bool:
-    """One change may make several events, each with the state before it."""
-    return told.previous == last.state or (told.previous, told.state) == (last.previous, last.state)
+def _follows(last: StateEvent, event: StateEvent) -> bool:
+    """Return whether the event may follow. One change may make several events, each with the state before it."""
+    return event.previous == last.state or (event.previous, event.state) == (last.previous, last.state)
 
 
 def _serving(facts: SessionFacts) -> Iterator[str]:
@@ -205,7 +205,7 @@ def _leaks(facts: SessionFacts) -> Iterator[str]:
         if state in TERMINAL and placement.state in UNENDED:
             yield f"it is {state} and placement {placement.id} is {placement.state}"
         elif state is State.STOPPING and placement.state is PlacementState.OPEN:
-            yield f"it is stopping and nobody closes placement {placement.id}"
+            yield f"it is stopping and placement {placement.id} is not being closed"
 
 
 def _deleted(session: Session) -> Iterator[str]:

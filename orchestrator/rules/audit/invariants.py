@@ -1,4 +1,4 @@
-"""What must hold of what is stored, whatever has failed: each check finds what breaks it, and healthy is nothing."""
+"""The invariants of the stored rows, whatever has failed: each check finds its violations; a healthy store has none."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ from orchestrator.rules.values import ZERO, Account, Plan, Session
 
 
 class Invariant(StrEnum):
-    """What is looked at; the label of the metric."""
+    """What is checked; the label of the metric."""
 
     STEPS = "steps"
     OVERDUE = "overdue"
@@ -48,25 +48,25 @@ MEANING: Mapping[Invariant, str] = MappingProxyType(
         Invariant.STEPS: "every live row has a next step within the wait limit of its kind, and the stop of its rules",
         Invariant.OVERDUE: "no step is overdue for long",
         Invariant.LEASES: "no lease is older than its time, longer than any, or on a row at rest",
-        Invariant.TRANSITIONS: "every state that an event tells of follows from the one before; the last is the row's",
+        Invariant.TRANSITIONS: "every state that an event reports follows from the one before; the last is the row's",
         Invariant.SERVING: "a session has at most one placement that is not closing",
         Invariant.CREDENTIALS: "an exclusive credential carries at most one unclosed placement",
-        Invariant.LEAKS: "a session that is over has no placement that goes on",
+        Invariant.LEAKS: "a session that is over has no placement that is not",
         Invariant.PROOFS: "every closed placement has its proof",
-        Invariant.FORCED: "every close that was forced says by whom and why",
+        Invariant.FORCED: "every close that was forced has a name and a reason",
         Invariant.DELETED: "only what is over, or never began, is deleted",
         Invariant.QUOTA: "nothing was admitted over the quota of its time, our cleanup debt apart",
         Invariant.BALANCE: "a balance is what its ledger adds up to, and not below the overdraft of its last charge",
-        Invariant.POSTED: "what a session says it was charged is what the ledger says",
+        Invariant.POSTED: "a session's charged amount is what its ledger entries add up to",
         Invariant.COST: "a session was charged what the formula says",
-        Invariant.PAID: "who was found dead after a hold pays until its last proof of life, and no longer",
+        Invariant.PAID: "a session found dead after a hold pays until its last proof of life, and no longer",
         Invariant.ALIVE: "nothing runs without a proof of life for longer than any verdict and a hold together allow",
         Invariant.FUNDS: "an account's funds end when the formula says",
         Invariant.OUTBOX: "events leave soon",
         Invariant.SCHEDULER: "a scheduler ticks",
         Invariant.WRITTEN_OFF: "nothing was written off in the last day",
         Invariant.ROWS: "every row can be read",
-        Invariant.COUNTS: "sessions are as many, and those that run as dear, as the database has counted",
+        Invariant.COUNTS: "the database's counts of sessions, and of what running ones cost, are right",
         Invariant.ARCHIVE: "what left the live tables is archived as it was, and its sum opens the ledger",
     }
 )
@@ -80,12 +80,12 @@ class Thresholds:
     outbox_after_seconds: float = 300
     scheduler_after_seconds: float = 60
     charge_slack_seconds: float = 900
-    """How far beyond its hour a posting may lag."""
+    """How late an hourly posting may be."""
 
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """One violation: which check, of whom, and what is wrong."""
+    """One violation: which check, which subject, and what is wrong."""
 
     check: Invariant
     subject: str
@@ -99,7 +99,7 @@ class Violation:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StateEvent:
-    """What one event tells of a session's state."""
+    """What one event reports of a session's state."""
 
     seq: int
     kind: str
@@ -109,7 +109,7 @@ class StateEvent:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlacementFacts:
-    """Of a placement, what is judged."""
+    """What is checked of a placement."""
 
     id: str
     session_id: str | None
@@ -128,7 +128,7 @@ class PlacementFacts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SessionFacts:
-    """A session with all that belongs to it, as one moment saw them."""
+    """A session with all that belongs to it, read at one moment."""
 
     session: Session
     placements: Sequence[PlacementFacts] = ()
@@ -140,7 +140,7 @@ class SessionFacts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Admission:
-    """When one session that counts came, and what it was counted against (`Session.admitted_under`)."""
+    """When one session that counts was created and admitted, and under which limits (`Session.admitted_under`)."""
 
     created_at: datetime
     admitted_at: datetime | None
@@ -159,7 +159,7 @@ class AtRest:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ArchivedMoney:
-    """What left an account's ledger, what stands for it there, and what the archive holds of it."""
+    """What left an account's ledger, what replaces it there, and what the archive holds of it."""
 
     books: Sequence[ArchivedBook] = ()
     """As the database added it up when it left."""
@@ -173,7 +173,7 @@ class ArchivedMoney:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AccountFacts:
-    """An account with all that belongs to it, as one moment saw them."""
+    """An account with all that belongs to it, read at one moment."""
 
     account: Account
     posted: Decimal
@@ -197,7 +197,7 @@ class AccountFacts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AuditContext:
-    """When it is looked at, and what counts as late then."""
+    """The time of the audit, and what counts as late then."""
 
     at: datetime
     bounds: Thresholds
@@ -205,13 +205,13 @@ class AuditContext:
     wait_limits: Callable[[str | None], WaitLimits]
     """At each provider; None: for rows of none."""
     events_since: datetime | None
-    """Older events have been pruned: whoever was created later has all of its own. None: so has everybody."""
+    """Older events have been pruned: a session created later has all of its own. None: every session has."""
 
 
 def turned(
     before: Mapping[str, int], after: Mapping[str, int], found: Sequence[Violation]
 ) -> Iterator[Event]:
-    """An event for each check that is violated where it was well, or well again. Both count violations by check."""
+    """Yield an event for each check that became violated, or well again. Both mappings count violations by check."""
     for check in Invariant:
         if bool(before.get(check)) == bool(after.get(check)):
             continue

@@ -1,4 +1,4 @@
-"""How long is waited: how far ahead a row's next step may lie at most, and how a crowd that waited goes again."""
+"""The longest waits: how far ahead a row's next step may lie, and how retries after a shared Retry-After are spread."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,27 +9,27 @@ from orchestrator.rules.states import Step
 from orchestrator.rules.upstream.brake import SLOWDOWN
 from orchestrator.rules.values import Policy
 
-#: An open or a resolve that was not sent is tried again after so long at most. Seconds.
+#: An open or a resolve that was not sent is retried after at most this. Seconds.
 RETRY_LAST = 60.0
-#: A ping that is due waits for so many intervals, where others of its model or key were told to wait.
+#: A due ping waits for at most this many intervals while its model or key is rate-limited.
 HELD_INTERVALS = 2
 
 
 @dataclass(frozen=True, slots=True)
 class WaitLimits:
-    """At one provider: the longest wait of each step that does not wait for an instant of its row's own."""
+    """The longest waits at one provider, of each step that does not wait for an instant of its own row."""
 
     policy: Policy
     waits: Mapping[Step, timedelta]
 
 
 def wait_limits(policy: Policy, leases: Mapping[Step, float], resolve_after_seconds: float) -> WaitLimits:
-    """`leases`: how long a claim of each stands, in seconds. An open that was claimed is a resolve from then on."""
+    """Return the limits. `leases`: the lease of each step, in seconds. A claimed open is a resolve from then on."""
     interval, retry = policy.ping_interval_seconds, policy.close_retry_max_seconds
-    told = RETRY_AFTER_INTERVALS * interval
+    retry_after = RETRY_AFTER_INTERVALS * interval
     waits = {
-        Step.PING: max(told, SLOWDOWN * interval),
-        Step.RESOLVE: max(resolve_after_seconds, told, retry, RETRY_LAST),
+        Step.PING: max(retry_after, SLOWDOWN * interval),
+        Step.RESOLVE: max(resolve_after_seconds, retry_after, retry, RETRY_LAST),
         Step.CLOSE: retry * (1 + JITTER),
     }
     return WaitLimits(policy, {step: timedelta(seconds=waits[step] + leases[step]) for step in waits})
@@ -49,10 +49,10 @@ def longest_unwell(policy: Policy) -> timedelta:
 
 
 def spread(policy: Policy) -> float:
-    """Seconds within which those that a Retry-After held together go again, each at a moment of its own."""
+    """Return the seconds over which retries after a shared Retry-After are spread."""
     return policy.ping_interval_seconds * JITTER
 
 
 def held_at_most(policy: Policy) -> float:
-    """Seconds for which what others were told keeps a session's ping waiting; what it was told itself may be longer."""
+    """Return for how many seconds the Retry-After of others delays a session's ping; its own may be longer."""
     return policy.ping_interval_seconds * HELD_INTERVALS

@@ -1,4 +1,4 @@
-"""What an account needs next: its funds end, it is warned before, and its costs are posted by the hour."""
+"""The next step of an account: the end of its funds, a warning before it, or the hourly posting of its costs."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -14,7 +14,7 @@ POST_EVERY = timedelta(hours=1)
 
 
 def with_funds(account: Account, end: FundsEnd | None, now: datetime, *, runs: bool) -> Account:
-    """The account with the end of its funds worked out anew; `runs`: whether any session does."""
+    """Return the account with the end of its funds set; `runs`: whether any session does."""
     return replace(
         account,
         funds_end_at=end.at if end else None,
@@ -24,41 +24,41 @@ def with_funds(account: Account, end: FundsEnd | None, now: datetime, *, runs: b
 
 
 def lasting(account: Account, until: datetime | None, now: datetime, *, runs: bool) -> Account:
-    """The account whose funds last beyond `until`, nobody knows yet by how little; None: for ever."""
+    """Return the account with funds that last beyond `until`, perhaps only just; None: for ever."""
     known = with_funds(account, None, now, runs=runs)
     return replace(known, funds_end_at=until)
 
 
 def is_far(until: datetime | None, policy: Policy, now: datetime) -> bool:
-    """Whether funds that last until then, and perhaps a little longer, need not be known better: nobody stops and
-    nobody is warned yet. None: for ever."""
+    """Return whether this lower bound of the funds' end is enough: no stop and no warning comes before it. None: for
+    ever."""
     return until is None or until - now > _first_warning(policy)
 
 
 def charged_up_to(account: Account) -> str:
-    """The session, by its id, after which the hourly posting that has begun goes on; empty: at the first."""
+    """Return the session, by its id, after which the hourly posting that has begun goes on; empty: at the first."""
     begun = account.charging_since is not None and account.charging_since == account.next_charge_at
     return account.charged_up_to or "" if begun else ""
 
 
 def charging(account: Account, last: str) -> Account:
-    """The account with its hourly posting done up to this session."""
+    """Return the account with its hourly posting done up to this session."""
     return replace(account, charging_since=account.next_charge_at, charged_up_to=last)
 
 
 def charged(account: Account, now: datetime) -> Account:
-    """The account with its hourly posting done."""
+    """Return the account with its hourly posting done."""
     return replace(account, next_charge_at=now + POST_EVERY, charging_since=None, charged_up_to=None)
 
 
 def burning(session: Costly) -> State | None:
-    """RUNNING; STARTING while it moves to its next placement, and will burn money again; None: it burns none."""
+    """Return RUNNING; STARTING while it moves to its next placement, and will cost money again; None: it costs none."""
     moves = session.state is State.STARTING and session.ever_ran
     return session.state if moves or session.state is State.RUNNING else None
 
 
 def plan_account(account: Account, policy: Policy, now: datetime, *, moving: bool) -> Account:
-    """The account with its warnings noted and its one next step. `moving`: a session of it may be between two
+    """Return the account with its warnings noted and its one next step. `moving`: a session of it may be between two
     placements."""
     account, warn_at = _with_warning(account, policy, now, moving=moving)
     wanted = (
@@ -73,8 +73,8 @@ def plan_account(account: Account, policy: Policy, now: datetime, *, moving: boo
 def _with_warning(
     account: Account, policy: Policy, now: datetime, *, moving: bool
 ) -> tuple[Account, datetime | None]:
-    """Once for each threshold of a shortage; a shortage is over when the funds last beyond the first, and not
-    because somebody who moves burns nothing for a moment."""
+    """Warn once for each threshold of a shortage. A shortage ends when the funds last beyond the first threshold, and
+    not because a session that moves costs nothing for a moment."""
     end, thresholds = account.funds_end_at, policy.warn_before_stop_seconds
     first = _first_warning(policy)
     if end is None or not thresholds or end - now > first:

@@ -71,13 +71,13 @@ class Group:
         return Fraction(self.sessions, 2) if self.price_per_node_hour else Fraction(0)
 
     def spent_at(self, at: int) -> Fraction:
-        """What they, who run, have cost by then at most, with the blocks that begin there, in millionths. Not for an
-        instant before one of them began to."""
+        """Return what these running sessions have cost by then at most, with blocks that begin then, in millionths. Not
+        for an instant before one of them began to run."""
         ran = self.sessions * at - self.zero
         return (Fraction(ran, self.block) + self.sessions) * self.of_block + self.rounding
 
     def spent_by(self, at: datetime) -> Fraction:
-        """The same for any instant: nobody has cost less later."""
+        """Return the same for any instant: costs never fall."""
         return self.spent_at(max(_micros(at), self.latest_second * SECOND))
 
 
@@ -104,8 +104,8 @@ def changed(groups: Iterable[Group], before: Costly | None, after: Costly | None
 
 
 def is_counted_as(counted: Group | None, there: Group | None) -> bool:
-    """Whether the database counts what is there; None: no such group. Of the latest second it may know a later one,
-    of a session that has left."""
+    """Return whether the database's count is right; None: no such group. Its latest second may be a later one, of a
+    session that has left."""
     if counted is None or there is None:
         return counted is there
     latest = counted.latest_second
@@ -113,7 +113,7 @@ def is_counted_as(counted: Group | None, there: Group | None) -> bool:
 
 
 def phase_of(session: Costly) -> Phase:
-    """Of a session that starts or runs."""
+    """Return the phase of a session that starts or runs."""
     if session.state is State.RUNNING:
         return Phase.RUNNING
     return Phase.MOVING if session.ever_ran else Phase.STARTING
@@ -122,7 +122,7 @@ def phase_of(session: Costly) -> Phase:
 def surely_begins(
     balance: Decimal, groups: Sequence[Group], joining: Costly, now: datetime, overdraft: Decimal
 ) -> bool:
-    """Whether `money.can_begin` is true for certain beside those of `groups` that run."""
+    """Return whether `money.can_begin` is true for certain beside those of `groups` that run."""
     return uncharged_at_most(groups, now) + money.uncharged(joining, now) <= balance + overdraft
 
 
@@ -134,21 +134,21 @@ def surely_funded(
     min_funded_seconds: int,
     overdraft: Decimal,
 ) -> bool:
-    """Whether by `money.funded` nothing is missing for certain, beside all of `groups`."""
+    """Return whether by `money.funded` nothing is missing for certain, beside all of `groups`."""
     most = sum((_needed(group, now, min_funded_seconds) for group in groups), Fraction(0))
     own = money.needed(replace(joining, running_since=now), now, min_funded_seconds)
     return _money(most) - _charged(groups) + own <= balance + overdraft
 
 
 def uncharged_at_most(groups: Sequence[Group], at: datetime) -> Decimal:
-    """What those that run have cost by then, and was not charged yet: no more than this."""
+    """Return what those that run have cost by then, and was not charged yet: no more than this."""
     running = list(_running(groups))
     return _money(sum((group.spent_by(at) for group in running), Fraction(0))) - _charged(running)
 
 
 def last_until(funds: Decimal, groups: Sequence[Group], now: datetime) -> datetime | None:
-    """`funds`, without what was charged already, pay every block that begins until this instant, and with it. None
-    where they last for ever. It may lie in the past: then it is not known how long they last."""
+    """Return the last instant at which `funds`, without what was charged already, surely pay every block begun by then;
+    None where they last for ever. It may lie in the past: then it is not known how long they last."""
     burning = [group for group in _running(groups) if group.price_per_node_hour > 0 and group.sessions > 0]
     if not burning:
         return None

@@ -21,7 +21,7 @@ TICK = timedelta(microseconds=1)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: As many blocks of each session are looked at one by one; where there may be more, the search is by halves.
 _FEW_BLOCKS = 8
-#: Nobody waits for an end beyond this: there is none.
+#: An end beyond this counts as no end.
 HORIZON = timedelta(days=36525)
 
 
@@ -48,13 +48,13 @@ class Metered:
         return self.running_at is not None
 
 
-#: What can be asked what it costs.
+#: What has a cost.
 Costly: TypeAlias = Session | Metered
 
 
 @dataclass(frozen=True, slots=True)
 class CostMeter:
-    """A running session as whole numbers: what the search for the end of the funds looks at, many times."""
+    """A running session as whole numbers, for the many steps of the search for the end of the funds."""
 
     session_id: str
     zero: int
@@ -72,24 +72,24 @@ class CostMeter:
         return cls(session.id, zero, since, block, *price_of_block(session))
 
     def cost_at(self, at: int) -> int:
-        """With the block that begins at `at`."""
+        """Return the cost at `at`, including a block that begins exactly then."""
         if at < self.since:
             return self.cost_before(at)
         return half_even(((at - self.zero) // self.block + 1) * self.numerator, self.denominator)
 
     def next_block(self, after: int) -> int:
-        """When the first block after then begins."""
+        """Return when the first block after then begins."""
         blocks = max((after - self.zero) // self.block + 1, ceil(self.since - self.zero, self.block))
         return self.zero + blocks * self.block
 
     def cost_before(self, at: int) -> int:
-        """Without it."""
+        """Return the cost at `at`, excluding a block that begins exactly then."""
         ran = max(at, self.since) - self.zero
         return half_even(ceil(ran, self.block) * self.numerator, self.denominator)
 
 
 def first_overspent(meters: Sequence[CostMeter], limit: int, start: int) -> int | None:
-    """The first instant from `start` on by which they cost more than `limit`; None beyond the horizon."""
+    """Return the first instant from `start` on by which they cost more than `limit`; None beyond the horizon."""
 
     def spent(at: int) -> int:
         return sum(meter.cost_at(at) for meter in meters)
@@ -113,7 +113,7 @@ def first_overspent(meters: Sequence[CostMeter], limit: int, start: int) -> int 
 
 
 def _walk(meters: Sequence[CostMeter], left: int, low: int, high: int) -> int:
-    """From block to block of those that begin in (low, high], until `left` is spent."""
+    """Walk from block to block of those that begin in (low, high], until `left` is spent."""
     begun = [
         (at, meter.cost_at(at) - meter.cost_before(at))
         for meter in meters
@@ -125,7 +125,7 @@ def _walk(meters: Sequence[CostMeter], left: int, low: int, high: int) -> int:
 
 
 def _guess(meters: Sequence[CostMeter], left: int, start: int, end: int) -> tuple[int, int]:
-    """Between which instants `left` is probably spent: floats, which only save steps of the search."""
+    """Return the instants between which `left` is probably spent: floats, which only save steps of the search."""
     burn = sum(meter.numerator / meter.denominator / meter.block for meter in meters)
     near = start + int(min(left / burn, end - start))
     reach = max(meter.block for meter in meters) + SECOND
@@ -133,7 +133,7 @@ def _guess(meters: Sequence[CostMeter], left: int, start: int, end: int) -> tupl
 
 
 def unpaid(meters: Sequence[CostMeter], limit: int, at: int) -> str:
-    """Whose block, of those that begin at `at`, is the first beyond `limit` when they are paid in turn."""
+    """Return the session with the first block beyond `limit`, of those that begin at `at` and are paid in turn."""
     before = sum(meter.cost_before(at) for meter in meters)
     blocks = (meter.cost_at(at) - meter.cost_before(at) for meter in meters)
     totals = accumulate(blocks, initial=before)
@@ -143,22 +143,22 @@ def unpaid(meters: Sequence[CostMeter], limit: int, at: int) -> str:
 
 @lru_cache(maxsize=1024)
 def per_block(price: Decimal, nodes: int, block_seconds: int) -> tuple[int, int]:
-    """What a block costs in millionths, as an exact fraction."""
+    """Return what a block costs in millionths, as an exact fraction."""
     numerator, denominator = price.as_integer_ratio()
     return numerator * nodes * block_seconds * 1_000_000, denominator * 3600
 
 
 def price_of_block(session: Costly) -> tuple[int, int]:
-    """The same for a session."""
+    """Return the same for a session."""
     return per_block(session.price_per_node_hour, session.nodes, session.block_seconds)
 
 
 def ceil(dividend: int, divisor: int) -> int:
-    """The quotient of whole numbers, rounded up."""
+    """Return the quotient of whole numbers, rounded up."""
     return -(-dividend // divisor)
 
 
 def half_even(numerator: int, denominator: int) -> int:
-    """The quotient of whole numbers, rounded to the nearest, a half to the even one."""
+    """Return the quotient of whole numbers, rounded to the nearest, a half to the even one."""
     quotient, rest = divmod(numerator, denominator)
     return quotient + (2 * rest + quotient % 2 > denominator)

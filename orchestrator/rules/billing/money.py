@@ -1,4 +1,4 @@
-"""What has a session cost, and when do an account's funds end: a formula; nothing is written per block.
+"""The cost of a session and the end of an account's funds, by formula; nothing is written per block.
 
 Money is `Decimal` with six places, blocks are cut from the RUNNING time of all intervals together.
 """
@@ -27,7 +27,7 @@ from orchestrator.rules.states import State
 from orchestrator.rules.values import ZERO, Session
 
 MICRO = Decimal("0.000001")
-#: Beyond these digits an amount is a slip of the keyboard.
+#: An amount with more digits is a typing error.
 _MAX_AMOUNT = Decimal(10) ** 15
 
 
@@ -40,20 +40,20 @@ class FundsEnd:
 
 
 def cost_of(price_per_node_hour: Decimal, nodes: int, blocks: int, block_seconds: int) -> Decimal:
-    """The price of `blocks` blocks. The total is rounded (half-even), never a block: so nothing drifts."""
+    """Return the price of `blocks` blocks. The total is rounded (half-even), never a block: so nothing drifts."""
     numerator, denominator = per_block(price_per_node_hour, nodes, block_seconds)
     return _as_money(half_even(numerator * blocks, denominator))
 
 
 def ran_by(session: Costly, at: datetime) -> int:
-    """Microseconds of RUNNING by `at`, over all intervals."""
+    """Return the microseconds of RUNNING by `at`, over all intervals."""
     if session.running_since is None:
         return session.ran_microseconds
     return session.ran_microseconds + max(0, (at - session.running_since) // TICK)
 
 
 def cost_by(session: Costly, at: datetime) -> Decimal:
-    """What it has cost by `at`: a block is charged as it begins, and failover begins no new one."""
+    """Return what it has cost by `at`: a block is charged as it begins, and failover begins no new one."""
     if session.running_since is None:
         return cost_if_stopped_at(session, at)
     if at < session.running_since:
@@ -62,7 +62,7 @@ def cost_by(session: Costly, at: datetime) -> Decimal:
 
 
 def cost_if_stopped_at(session: Costly, at: datetime) -> Decimal:
-    """What it costs in the end when its stop takes effect at `at`: the block beginning there does not begin.
+    """Return what it costs in the end when its stop takes effect at `at`: the block beginning there does not begin.
 
     A session that ran at all has cost its first block.
     """
@@ -71,7 +71,7 @@ def cost_if_stopped_at(session: Costly, at: datetime) -> Decimal:
 
 
 def next_block_at(session: Costly, at: datetime) -> datetime | None:
-    """When the next block after `at` is charged; None for what does not run."""
+    """Return when the next block after `at` is charged; None for what does not run."""
     if session.running_since is None:
         return None
     block = session.block_seconds * SECOND
@@ -80,12 +80,12 @@ def next_block_at(session: Costly, at: datetime) -> datetime | None:
 
 
 def uncharged(session: Costly, at: datetime) -> Decimal:
-    """What it has cost by `at` and is not yet in the ledger."""
+    """Return what it has cost by `at` and is not yet in the ledger."""
     return cost_by(session, at) - session.charged
 
 
 def cost_limit_at(session: Session) -> datetime | None:
-    """When the first block begins that its own `max_cost` cannot pay; None where that never happens."""
+    """Return when the first block begins that its own `max_cost` cannot pay; None where that never happens."""
     if session.max_cost is None or session.running_since is None or session.price_per_node_hour <= 0:
         return None
     ran = payable_blocks(session, session.max_cost) * session.block_seconds * SECOND
@@ -94,7 +94,7 @@ def cost_limit_at(session: Session) -> datetime | None:
 
 
 def payable_blocks(session: Session, amount: Decimal) -> int:
-    """How many blocks `amount` pays: the most whose rounded cost is not above it. Not for a free session."""
+    """Return how many blocks `amount` pays: the most with a rounded cost not above it. Not for a free session."""
     numerator, denominator = price_of_block(session)
     limit = floor(amount / MICRO)
     # A total just below limit + ½ is rounded down to the limit; the half itself only towards an even limit.
@@ -102,7 +102,7 @@ def payable_blocks(session: Session, amount: Decimal) -> int:
 
 
 def first_block_beyond(session: Session) -> Decimal | None:
-    """What its first block costs, where its own `max_cost` does not pay even that; else None."""
+    """Return what its first block costs, where its own `max_cost` does not pay even that; else None."""
     first = _cost(session, 1)
     return first if session.max_cost is not None and first > session.max_cost else None
 
@@ -115,9 +115,9 @@ def funded(
     min_funded_seconds: int,
     overdraft: Decimal = ZERO,
 ) -> Decimal | None:
-    """None if the balance carries `active` and `joining` for the coming time; else the amount missing.
+    """Return None if the balance carries `active` and `joining` for the coming time; else the amount missing.
 
-    `joining` is not among `active`. Whoever is starting counts as if it began to run now. The time is
+    `joining` is not among `active`. A starting session counts as if it began to run now. The time is
     rounded up to whole blocks of each session, at least one.
     """
     begun = replace(joining, running_since=now)
@@ -127,7 +127,7 @@ def funded(
 
 
 def needed(session: Costly, now: datetime, seconds: int) -> Decimal:
-    """What a starting or running session costs in the coming time, in whole blocks, beyond what was charged."""
+    """Return what a starting or running session costs in the coming time, in whole blocks, beyond what was charged."""
     if session.state is State.STARTING and session.running_since is None:
         session = replace(session, running_since=now)
     if session.running_since is None:  # it stops, and costs no more
@@ -139,7 +139,7 @@ def needed(session: Costly, now: datetime, seconds: int) -> Decimal:
 def can_begin(
     balance: Decimal, running: Sequence[Costly], joining: Costly, now: datetime, overdraft: Decimal = ZERO
 ) -> bool:
-    """Whether the block with which `joining` begins at `now` can be paid, beside all that `running` began by then.
+    """Return whether the block that `joining` begins at `now` can be paid, beside all that `running` began by then.
 
     `joining` comes last whatever its id: a block that began cannot be taken back. One that is resumed within a
     block that it has paid begins none.
@@ -152,7 +152,7 @@ def can_begin(
 def funds_end(
     balance: Decimal, running: Sequence[Costly], since: datetime, overdraft: Decimal = ZERO
 ) -> FundsEnd | None:
-    """The first instant from `since` on at which a block begins that the balance cannot pay, and whose it is.
+    """Return the first instant from `since` on at which a block begins that the balance cannot pay, and its session.
 
     Blocks that begin at one instant are paid in the order of session ids. Where blocks that began before
     `since` cannot be paid, it is `since` and the first session by id. A free session never ends for funds.
@@ -168,19 +168,19 @@ def funds_end(
 
 
 def burn_per_hour(sessions: Iterable[Costly]) -> Decimal:
-    """What those of `sessions` that run cost per hour together."""
+    """Return what those of `sessions` that run cost per hour together."""
     return sum((s.price_per_node_hour * s.nodes for s in sessions if s.running_since is not None), ZERO)
 
 
 def money_at_risk(price_per_node_hour: Decimal, nodes: int, since: datetime, now: datetime) -> Decimal:
-    """What a placement may have burnt at its provider since its end was wanted: our loss, not the user's."""
+    """Return what a placement may have burnt at its provider since its end was wanted: our loss, not the user's."""
     numerator, denominator = per_block(price_per_node_hour, nodes, 1)
     elapsed = max(0, (now - since) // TICK)
     return _as_money(half_even(numerator * elapsed, denominator * SECOND))
 
 
 def parse_amount(text: str) -> Decimal | None:
-    """An amount as people and services write it; None for what is no number or has more than six places."""
+    """Return an amount as people and services write it; None for what is no number or has more than six places."""
     try:
         amount = Decimal(text)
     except InvalidOperation:

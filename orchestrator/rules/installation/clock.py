@@ -1,4 +1,4 @@
-"""Whether a clock that can be set may be trusted: it is compared with one that only measures.
+"""Whether the settable clock can be trusted: it is compared with one that only measures.
 
 A host's clock jumps: an operator sets it, a virtual machine resumes, time synchronisation steps it. The measuring
 clock (seconds since the machine started) does none of this. Where the two differ by more than `TOLERANCE`, the time
@@ -15,7 +15,7 @@ DRIFT = 0.001
 #: The alarm of a jump ends once no jump has stood for so long: where the clocks of two hosts disagree, each ends the
 #: jump that the other sees.
 ALARM_HOLD = timedelta(minutes=1)
-#: Every process hears of a correction within seconds, and may write by the time before until then.
+#: Every process learns of a correction within seconds, and may write by the earlier time until then.
 CORRECT_FOR = timedelta(seconds=20)
 #: What could not be put right, an unreadable row say, is tried again after this.
 CORRECT_AGAIN = timedelta(minutes=5)
@@ -42,7 +42,7 @@ class ClockReading:
 
     @property
     def sharp(self) -> bool:
-        """Was it quick enough to say anything about a jump?"""
+        """Return whether it was quick enough to say anything about a jump."""
         return self.after - self.before <= TOLERANCE.total_seconds()
 
 
@@ -62,7 +62,7 @@ class Trust:
     beats: int = 0
 
     def at(self, measured: float) -> datetime:
-        """The trusted time at this reading of the measuring clock."""
+        """Return the trusted time at this reading of the measuring clock."""
         return self.origin + timedelta(seconds=measured)
 
 
@@ -95,12 +95,12 @@ class KnownTime:
 
 
 def away(reading: ClockReading, origin: datetime) -> timedelta:
-    """How far the clock is ahead (above zero) or behind of what was measured from `origin` on."""
+    """Return how far the clock is ahead (above zero) or behind of what was measured from `origin` on."""
     return max(_NONE, reading.low - origin) + min(_NONE, reading.high - origin)
 
 
 def compared(trust: Trust, reading: ClockReading) -> Trust:
-    """The two clocks are compared; `last` is then the time now."""
+    """Compare the two clocks, and return the trust with `last` as the time now."""
     followed = trust if trust.jumped else _followed(trust, reading)
     agrees = abs(away(reading, followed.origin)) <= TOLERANCE and (reading.sharp or not trust.jumped)
     if agrees:
@@ -109,12 +109,12 @@ def compared(trust: Trust, reading: ClockReading) -> Trust:
 
 
 def believed(reading: ClockReading, accepted: int | None = None) -> Trust:
-    """The clock is right as it is."""
+    """Return the trust of a clock that is right as it is."""
     return Trust(origin=reading.low, last=reading.raw, checked=reading.after, accepted=accepted)
 
 
 def first_trust(known: KnownTime | None, reading: ClockReading, boot: str, *, alive: bool = False) -> Trust:
-    """What a process believes that has measured nothing itself yet. `alive`: others note the time right now.
+    """Return the trust of a process that has measured nothing itself yet. `alive`: others note the time right now.
 
     Where this machine measured since the time was noted, that decides. Else a clock ahead of what was noted is
     believed (time has passed), a clock behind it is not."""
@@ -136,10 +136,10 @@ def first_trust(known: KnownTime | None, reading: ClockReading, boot: str, *, al
 
 
 def met(trust: Trust, known: KnownTime, reading: ClockReading) -> Trust:
-    """What a process believes after it looked at what the others know.
+    """Return the trust of a process after it has read what the others know.
 
-    An operator's word counts most. Where the others note just what the clock says and this process measured something
-    else, its machine was suspended."""
+    An operator's decision counts most. Where the others note just what the clock says, and this process measured
+    something else, its machine was suspended."""
     if trust.accepted != known.accepted:
         return replace(believed(reading, known.accepted), beats=known.beats)
     others = known.beats != trust.beats
@@ -151,7 +151,7 @@ def met(trust: Trust, known: KnownTime, reading: ClockReading) -> Trust:
 
 
 def noted(known: KnownTime | None, trust: Trust, reading: ClockReading, boot: str, host: str) -> KnownTime:
-    """What all are to know, by what this process knows."""
+    """Return what all are to know, by what this process knows."""
     before = known or KnownTime(at=trust.last, boot=boot, boot_seconds=reading.after)
     mine = replace(
         before,
@@ -184,13 +184,13 @@ def alarm_may_end(known: KnownTime, now: datetime) -> bool:
 
 
 def is_news(known: KnownTime, after: KnownTime, every: timedelta) -> bool:
-    """Must the row be written: a jump began, changed or ended, or it was not noted for `every`?"""
+    """Return whether the row must be written: a jump began, changed or ended, or it was not noted for `every`."""
     jumps = (known.jumped_at is None) != (after.jumped_at is None)
     return jumps or abs(known.correction - after.correction) > TOLERANCE or after.at - known.at >= every
 
 
 def accepted(known: KnownTime, trust: Trust, reading: ClockReading, boot: str) -> KnownTime:
-    """An operator says that the clock is right."""
+    """Return what all are to know once an operator has accepted the clock."""
     return replace(
         known,
         at=reading.raw,
@@ -218,13 +218,13 @@ def correction_is_late(known: KnownTime, now: datetime) -> bool:
 
 
 def is_first_correction(known: KnownTime) -> bool:
-    """Return whether no pass since the correction has come to its end after all processes had heard of it."""
+    """Return whether no pass has been completed since all processes learned of the correction."""
     return known.correct_at == known.corrected_at
 
 
 def after_correction(known: KnownTime, began: datetime, now: datetime, *, complete: bool) -> KnownTime:
-    """What all are to know after a pass over the rows. Only one that began once every process had heard of the
-    correction is the last, and only where it was `complete`."""
+    """Return what all are to know after a pass over the rows. Only a `complete` pass that began once every process knew
+    of the correction is the last."""
     if known.corrected_at is None or began < known.corrected_at + CORRECT_FOR:
         return known
     return replace(known, correct_at=None if complete else now + CORRECT_AGAIN)
@@ -242,19 +242,19 @@ def in_words(known: KnownTime) -> str:
 
 
 def _outstanding(known: KnownTime) -> timedelta:
-    """How far rows may still lie ahead that an earlier correction has not come to."""
+    """Return how far rows may still lie ahead that an earlier correction has not come to."""
     return known.shift if known.correct_at is not None else _NONE
 
 
 def _followed(trust: Trust, reading: ClockReading) -> Trust:
-    """Slow drift is followed, as far as a clock can drift since the last look."""
+    """Follow slow drift, as far as a clock can drift since the last comparison."""
     most = timedelta(seconds=DRIFT * max(0.0, reading.after - trust.checked))
     by = min(max(away(reading, trust.origin), -most), most)
     return replace(trust, origin=trust.origin + by, checked=max(trust.checked, reading.after))
 
 
 def _likely(known: KnownTime, reading: ClockReading, *, alive: bool) -> datetime:
-    """The time by what was noted elsewhere: the earliest reading that is not behind it."""
+    """Return the time by what was noted elsewhere: the earliest reading that is not behind it."""
     readings = (reading.raw, reading.raw + known.correction)
     if alive:
         nearest = min(readings, key=lambda at: abs(at - known.at))

@@ -52,8 +52,8 @@ PAST_OF_PLACEMENT = (
     "forced_at",
 )
 PAST_OF_ACCOUNT = ("created_at", "last_admitted_at")
-#: All others: planned anew from those above, brought back where they lie too far ahead, corrected by a rule of their
-#: own (`corrected_stop`), or somebody else's word.
+#: All others: planned again from those above, brought back where they lie too far ahead, corrected by a rule of their
+#: own (`corrected_stop`), or reported from outside.
 ELSE_OF_SESSION = frozenset(
     {
         "queue_deadline_at",
@@ -73,7 +73,7 @@ ELSE_OF_ACCOUNT = frozenset({"funds_end_at", "next_charge_at", "charging_since",
 
 
 def corrected_session(session: Session, shift: timedelta, now: datetime, longest: timedelta) -> Session:
-    """The session as if the clock had been right; its steps are planned by the caller. `longest`: no ping waits
+    """Return the session as if the clock had been right; its steps are planned by the caller. `longest`: no ping waits
     longer, and no lease."""
     queued_ahead = session.queued_at is not None and session.queued_at > now
     deadline = session.queue_deadline_at
@@ -87,7 +87,7 @@ def corrected_session(session: Session, shift: timedelta, now: datetime, longest
 
 
 def corrected_stop(session: Session, decided_at: datetime | None, shift: timedelta, now: datetime) -> Session:
-    """A session whose stop took effect, or was decided, in the future: it was on until then, and no longer.
+    """Correct a session with a stop that took effect, or was decided, in the future: it was on until then.
 
     `decided_at`: by the clock that was ahead; None where that is not known any more."""
     stopped_at = session.stopped_at
@@ -112,7 +112,7 @@ def corrected_stop(session: Session, decided_at: datetime | None, shift: timedel
 def corrected_placement(
     placement: Placement, shift: timedelta, now: datetime, longest: timedelta
 ) -> Placement:
-    """The placement as if the clock had been right. An end that its provider declared stays."""
+    """Return the placement as if the clock had been right. An end that its provider declared stays."""
     waits_for_end = (
         placement.declared_end_at is not None and placement.next_step_at == placement.declared_end_at
     )
@@ -125,7 +125,7 @@ def corrected_placement(
 
 
 def corrected_account(account: Account, shift: timedelta, now: datetime, longest: timedelta) -> Account:
-    """The account as if the clock had been right; its funds are worked out by whoever keeps it."""
+    """Return the account as if the clock had been right; its funds are computed when it is saved."""
     return replace(
         _happened(account, PAST_OF_ACCOUNT, shift, now),
         next_charge_at=_awaited(account.next_charge_at, shift, now, longest),
@@ -133,7 +133,7 @@ def corrected_account(account: Account, shift: timedelta, now: datetime, longest
 
 
 def cost(session: Session, now: datetime) -> Decimal:
-    """What it has cost by now, whatever it was charged."""
+    """Return what it has cost by now, whatever it was charged."""
     if session.running_since is None:
         return money.cost_if_stopped_at(session, session.stopped_at or now)
     return money.cost_by(session, now)
@@ -143,12 +143,12 @@ def _happened(row: Row, names: tuple[str, ...], shift: timedelta, now: datetime)
     def back(at: datetime) -> datetime:
         return min(now, at - shift) if at > now else at
 
-    told: dict[str, Any] = {name: value for name in names if (value := getattr(row, name)) is not None}
+    noted: dict[str, Any] = {name: value for name in names if (value := getattr(row, name)) is not None}
     right: dict[str, Any] = {
         name: tuple(map(back, value)) if isinstance(value, tuple) else back(value)
-        for name, value in told.items()
+        for name, value in noted.items()
     }
-    return replace(row, **right) if right != told else row
+    return replace(row, **right) if right != noted else row
 
 
 def _awaited(at: datetime | None, shift: timedelta, now: datetime, longest: timedelta) -> datetime | None:

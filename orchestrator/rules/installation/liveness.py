@@ -1,4 +1,4 @@
-"""What the rows of the processes say: who is missing, who dies again and again, whose clock is off."""
+"""Judge the processes by their rows: which are missing, which keep dying, and which have a wrong clock."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -11,7 +11,7 @@ from orchestrator.rules.values import Worker
 CONTROL, STOP, CLOSE, OPEN, PING = KINDS = ("control", "stop", "close", "open", "ping")
 #: And the kind of process that sends wake-ups.
 SCHEDULER = "scheduler"
-#: A process that has not reported for so long is gone: it reports every few seconds.
+#: A process that has not reported for this long is gone: it reports every few seconds.
 GONE_AFTER = timedelta(seconds=15)
 #: So many deaths within this time are a crash loop.
 DEATHS, DEATHS_WITHIN = 3, timedelta(minutes=10)
@@ -82,7 +82,7 @@ def deaf_kinds(workers: Sequence[Worker], now: datetime) -> list[str]:
 
 
 def off_clocks(workers: Iterable[Worker], now: datetime) -> list[Worker]:
-    """Return those whose machine's clock differs too much from the store's."""
+    """Return those on machines with a clock too far from the store's."""
     return [one for one in alive(workers, now) if abs(one.clock_offset_seconds) > OFFSET_ALLOWED]
 
 

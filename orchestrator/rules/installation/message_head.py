@@ -16,7 +16,7 @@ def shape_of(value: Any, known: Collection[str]) -> str:
 
 
 def shown_name(value: Any) -> str | None:
-    """The name or id of a task as far as it can be printed; None for what is no text."""
+    """Return the name or id of a task as far as it can be printed; None for what is no text."""
     if not isinstance(value, str):
         return None
     printable = "".join(char for char in value[: 4 * _NAME] if char.isprintable())

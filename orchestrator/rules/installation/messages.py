@@ -152,7 +152,7 @@ def read_task(headers: Any, payload: Any, now: datetime) -> TaskMessage:
 
 
 def _object(parent: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """A JSON object; an absent one is empty."""
+    """Return a JSON object; an absent one is empty."""
     value = parent.get(name)
     if value is None:
         return {}
@@ -186,7 +186,7 @@ def _priority(value: Any) -> int:
 
 
 def _fields(headers: Any, payload: Any) -> Mapping[str, Any]:
-    """The headers of protocol 2; the fields of the body of protocol 1; both of a hybrid."""
+    """Return the headers of protocol 2; the fields of the body of protocol 1; both of a hybrid."""
     if not isinstance(headers, Mapping):
         raise UnreadableMessage("headers is not a JSON object")
     if isinstance(payload, dict):
@@ -195,7 +195,7 @@ def _fields(headers: Any, payload: Any) -> Mapping[str, Any]:
 
 
 def _contents(payload: Any) -> tuple[list[Any], dict[str, Any], str | None]:
-    """The arguments, and by which name other tasks are to follow, if any."""
+    """Return the arguments, and by which name other tasks are to follow, if any."""
     if isinstance(payload, dict) and not _NAMED.isdisjoint(payload):
         args, kwargs, embed = payload.get("args") or [], payload.get("kwargs") or {}, payload
     elif isinstance(payload, list | tuple) and len(payload) == 3:
@@ -210,8 +210,8 @@ def _contents(payload: Any) -> tuple[list[Any], dict[str, Any], str | None]:
 
 
 def _following(embed: Any) -> str | None:
-    """A task may name others that follow it. None is sent from here: they are for queues that this application does
-    not know, and one that cannot be sent would make a failure of a job that is done."""
+    """Return how a task names others that follow it, if any. None is sent from here: their queues are not known to this
+    application, and one that cannot be sent would make a failure of a job that is done."""
     if embed is not None and not isinstance(embed, dict):
         raise UnreadableMessage("the third part of the body is not a JSON object")
     given = {name: (embed or {}).get(name) for name in (*_FOLLOWING, _AFTER_A_FAILURE)}
@@ -237,14 +237,14 @@ def _check_eta(eta: str | None, now: datetime) -> None:
 
 
 def _kept(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Only headers that were checked: a request takes any other as an attribute of its own."""
+    """Return only headers that were checked: a request takes any other as an attribute of its own."""
     known = {name: fields[name] for name in _PASSED_ON if fields.get(name) is not None}
     own = {name: value for name, value in fields.items() if _is_own(name) and _is_scalar(value)}
     return {**own, **known, "task": fields["task"], "id": fields["id"], "lang": "py"}
 
 
 def _retried(fields: Mapping[str, Any], now: datetime) -> dict[str, Any]:
-    """When a job that is tried again may begin, by the clock of the machine that waits."""
+    """Return when a job that is tried again may begin, by the clock of the machine that waits."""
     seconds = fields.get(RETRY_AFTER)
     return {"eta": (now + timedelta(seconds=seconds)).isoformat()} if seconds else {}
 

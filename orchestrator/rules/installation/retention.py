@@ -23,7 +23,7 @@ KEEP_OUTCOMES = timedelta(days=30)
 #: Days that a session stays in the live tables at least: outcomes of jobs name it for 30, and no provider is asked for
 #: a session that lasts longer.
 LEAST_DAYS = 31
-#: Rows that one transaction moves: whoever waits for the account's lock waits for no more than that.
+#: Rows that one transaction moves: it bounds the wait for the account's lock.
 MOST_ROWS = 500
 #: Retention that is behind by more is red in `doctor`.
 LAGS_AFTER = timedelta(days=1)
@@ -84,7 +84,7 @@ class Lag:
 
     @property
     def is_red(self) -> bool:
-        """Is it more than a delay?"""
+        """Return whether it is more than a delay."""
         return self.behind > LAGS_AFTER
 
 

@@ -2,5 +2,5 @@
 
 compare        decides what to adopt, what to close, and what has ended
 lists          the input and the result of a comparison
-installations  whose a name at a platform is
+installations  which installation made a name at a platform
 """

@@ -1,6 +1,6 @@
-"""What a provider's list says, against what our rows say: what to adopt, what to close, what has ended there.
+"""Compare a provider's list with our rows: what to adopt, what to close, what has ended there.
 
-Lists lag, clocks differ and answers lie, so that nothing is done at first sight that a second one could refute.
+Lists lag, clocks differ and answers are wrong at times: nothing is done at once that a second list could refute.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,16 +22,16 @@ _UNSURE = frozenset({PlacementState.OPENING, PlacementState.UNKNOWN})
 
 
 def compare(picture: ReconcileInput, terms: ReconcilePolicy) -> list[Difference]:
-    """Every difference between list and rows; what is foreign is none."""
+    """Return every difference between list and rows; foreign resources are no difference."""
     return [*_strangers(picture, terms), *_missing(picture, terms)]
 
 
 def too_many(
     findings: Sequence[Difference], picture: ReconcileInput, *, elsewhere: int, few: int, max_share: float
 ) -> str | None:
-    """Why nothing here may be touched: a list that contradicts most of what we know is wrong more likely than we.
+    """Return why nothing here may be touched: a list that contradicts most of our rows is probably wrong.
 
-    `elsewhere`: how many of ours are missed in the lists of this provider's other keys."""
+    `elsewhere`: how many of ours are missing in the lists of this provider's other keys."""
     gone = elsewhere + sum(one.missing for one in findings)
     live = sum(one.state is PlacementState.OPEN for one in picture.ours)
     if gone > max(few, max_share * live):
@@ -80,7 +80,7 @@ def _stranger(
     if live.ended:
         return None  # it costs nothing, and stays in some lists for good
     if maker is Maker.UNTOLD and origin is None:
-        return _untold(live, since)
+        return _of_unknown_maker(live, since)
     return _orphan(origin, live, picture, terms, _age(live, since, picture.asked_at, terms, offset), since)
 
 
@@ -116,11 +116,11 @@ def _orphan(
 
 
 def _of_lost_open(origin: KnownPlacement, live: ListedResource, since: datetime) -> Difference:
-    """It bears the name of an open whose outcome is not known."""
+    """Return what to do with a resource that bears the name of an open with an unknown outcome."""
     waits = origin.leased or origin.sent_at is None
     return Difference(
         kind=Action.WAIT if waits else Action.ADOPT,
-        why="its open is under way" if waits else "it bears the name of an open whose answer was lost",
+        why="its open is under way" if waits else "it bears the name of an open that lost its answer",
         handle=live.handle,
         placement_id=origin.id,
         session_id=origin.session_id,
@@ -137,8 +137,8 @@ def _perhaps(
     terms: ReconcilePolicy,
     since: datetime,
 ) -> Difference:
-    """Some open's outcome is not known, and this may be it: that is found out first. Its own resolve tells what
-    is its own, once everything that it made must show; it is only made due."""
+    """Let a lost open, which may have made this, be resolved first. The open's own resolve decides what is its own,
+    once everything that it made must be listed; here it is only made due."""
     [first, *others] = rivals
     assert first.sent_at is not None
     is_time = picture.asked_at >= first.sent_at + terms.resolve_after
@@ -155,12 +155,13 @@ def _perhaps(
 
 
 def _may_be(one: KnownPlacement, seen: datetime) -> bool:
-    """What was seen before the open was sent is not its own. The platform's word for its age proves nothing."""
+    """Return whether it may be this open's: not if it was seen before the open was sent. The age that the platform
+    reports proves nothing."""
     return one.state in _UNSURE and one.sent_at is not None and one.sent_at <= seen
 
 
 def _origin(live: ListedResource, picture: ReconcileInput, *, named: bool) -> KnownPlacement | None:
-    """The placement that it was, by its name or its handle."""
+    """Return the placement that made it, by its name or its handle."""
     rows = [*picture.ours, *picture.ended]
     by_name = (one for one in rows if named and one.id == live.name)
     by_handle = (one for one in picture.ended if one.handle == live.handle)
@@ -168,15 +169,15 @@ def _origin(live: ListedResource, picture: ReconcileInput, *, named: bool) -> Kn
 
 
 def _maker(live: ListedResource, origin: KnownPlacement | None, terms: ReconcilePolicy) -> Maker:
-    """By its name; what a row of ours stands for is ours whatever its id begins with. Where nothing is named, the
-    key is ours alone."""
+    """Return who made it, by its name; a resource with a row of ours is ours whatever its name begins with. Where
+    resources have no names, the key is ours alone."""
     if not terms.names_create or live.name is None or (origin is not None and origin.id == live.name):
         return Maker.US
     return maker_of(live.name, terms.installation)
 
 
-def _untold(live: ListedResource, since: datetime) -> Difference:
-    why = "its name is of a release that did not say whose it is: perhaps another installation's"
+def _of_unknown_maker(live: ListedResource, since: datetime) -> Difference:
+    why = "its name is from a release without installation ids: perhaps another installation's"
     return Difference(kind=Action.REPORT, why=why, handle=live.handle, since=since, live=live)
 
 
@@ -187,7 +188,7 @@ def _age(
     terms: ReconcilePolicy,
     offset: timedelta | None,
 ) -> timedelta:
-    """It is at least this old: since we saw it first, or by the platform's word as far as its clock is known."""
+    """Return how old it is at least: since we saw it first, or by the platform's time as far as its clock is known."""
     seen = asked_at - since
     if live.opened_at is None:
         return seen
@@ -195,19 +196,19 @@ def _age(
 
 
 def _clock_offset(picture: ReconcileInput) -> timedelta | None:
-    """At least so far is the platform's clock ahead of ours: told by those of ours that it lists, for none was
-    opened after we had settled its open."""
+    """Return by how much, at least, the platform's clock is ahead of ours. It follows from our own resources in the
+    list: none was opened after we had settled its open."""
     settled = {
         one.handle: one.opened_at
         for one in picture.ours
         if one.handle is not None and one.opened_at is not None
     }
-    told = [
+    offsets = [
         live.opened_at - settled[live.handle]
         for live in picture.listed
         if live.opened_at is not None and live.handle in settled
     ]
-    return max(told, default=None)
+    return max(offsets, default=None)
 
 
 def _missing(picture: ReconcileInput, terms: ReconcilePolicy) -> Iterator[Difference]:

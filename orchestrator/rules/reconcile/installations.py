@@ -1,4 +1,4 @@
-"""Whose a name at a platform is: the ids of placements, which are these names, begin with the installation's.
+"""Which installation made a name at a platform: names are ids of placements, and begin with the installation's id.
 
 Two installations may have one account there: each closes only what it opened.
 """
@@ -8,30 +8,30 @@ from enum import StrEnum
 
 #: Of an installation's id, all hexadecimal: the first group of a UUID.
 DIGITS = 8
-#: Of UUIDs that say whose they are. Those of releases that did not are random ones, of version 4.
+#: Of UUIDs that name their installation. Earlier releases made random ones, of version 4.
 _VERSION = 8
 
 
 class Maker(StrEnum):
-    """Who made what bears a name."""
+    """Who made a resource, by its name."""
 
     US = "us"
     ANOTHER = "another"
     """Another installation."""
     UNTOLD = "untold"
-    """A release that did not say whose it is: ours, or another installation's."""
+    """A release without installation ids: ours, or another installation's."""
     PERSON = "person"
 
 
 def placement_id(installation: str, bits: int) -> str:
-    """A UUID that begins with `installation`; the rest is of 128 random `bits`."""
+    """Return a UUID that begins with `installation`; the rest is of 128 random `bits`."""
     digits = f"{bits:032x}"
     variant = f"{int(digits[16], 16) & 0b0011 | 0b1000:x}"
     return str(uuid.UUID(f"{installation}{digits[8:12]}{_VERSION}{digits[13:16]}{variant}{digits[17:]}"))
 
 
 def maker_of(name: str, installation: str | None) -> Maker:
-    """Who made it; `installation`: our own id, None where none was ever needed."""
+    """Return who made it; `installation`: our own id, None where none was ever needed."""
     try:
         read = uuid.UUID(name)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What reconcile is told, and what it finds: a provider's list, our rows, and the differences."""
+"""The input and the result of reconcile: a provider's list, our rows, and the differences."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,9 +19,9 @@ class Action(StrEnum):
     END = "end"
     """Ours, and gone there: its session is over."""
     WAIT = "wait"
-    """Too early to tell."""
+    """Too early to decide."""
     REPORT = "report"
-    """An orphan that nobody can close by its id: people must look."""
+    """An orphan that cannot be closed by its id: an operator must act."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,7 +41,7 @@ class ListedResource:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KnownPlacement:
-    """What reconcile looks at in a placement."""
+    """What reconcile needs of a placement."""
 
     id: str
     session_id: str | None
@@ -62,7 +62,7 @@ class KnownPlacement:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReconcilePolicy:
-    """How sure one must be, and what the platform can do."""
+    """When to act on a difference, and what the platform can do."""
 
     min_age: timedelta
     confirm_after: timedelta
@@ -78,7 +78,7 @@ class ReconcilePolicy:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReconcileInput:
-    """One list under one key, with what our rows say of that provider. Times are ours but for `opened_at` in `Live`."""
+    """One list under one key, with our rows of that provider. Times are ours, except `ListedResource.opened_at`."""
 
     asked_at: datetime
     listed: Sequence[ListedResource]

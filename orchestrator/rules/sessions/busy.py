@@ -54,7 +54,7 @@ def without_busy(session: Session) -> Session:
 
 
 def is_busy(session: Session) -> bool:
-    """Whether the last ping found it busy, given that it was TRANSIENT: every other TRANSIENT is a failure."""
+    """Return whether the last ping found it busy, given that it was TRANSIENT: every other TRANSIENT is a failure."""
     return session.busy_since is not None and session.failures == 0
 
 
@@ -64,7 +64,7 @@ def may_hang(session: Session) -> bool:
 
 
 def is_dead(session: Session, policy: Policy, now: datetime) -> bool:
-    """Whether it has been busy for longer than an answer may take."""
+    """Return whether it has been busy for longer than an answer may take."""
     return (
         session.busy_since is not None
         and (now - session.busy_since).total_seconds() >= policy.busy_dead_after_seconds

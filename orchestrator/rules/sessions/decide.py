@@ -43,11 +43,11 @@ __all__ = [
     "without_doubts",
 ]
 
-#: Seconds between pings of a session that warms up and answers, though not yet well.
+#: Seconds between pings of a session that warms up and answers, but is not ready yet.
 WARMING_SECONDS = 5.0
 #: Seconds until the one confirmation of GONE.
 CONFIRM_SECONDS = 1.0
-#: A provider's Retry-After, to a ping or an open, is believed up to so many ping intervals.
+#: A provider's Retry-After, to a ping or an open, is believed up to this many ping intervals.
 RETRY_AFTER_INTERVALS = 10
 #: The share of the wait by which pings and repeated closes are spread.
 JITTER = 0.1
@@ -96,7 +96,7 @@ def after_ping(
     *,
     retry_after_seconds: float | None = None,
 ) -> Decision:
-    """What follows from the ping that `note_ping` has folded in. `jitter` is between -1 and 1."""
+    """Return what follows from the ping that `note_ping` has folded in. `jitter` is between -1 and 1."""
     match session.state:
         case State.STARTING:
             return _while_starting(session, policy, now, retry_after_seconds)
@@ -111,13 +111,13 @@ def after_ping(
 
 
 def believed(retry_after_seconds: float | None, policy: Policy) -> float:
-    """How long a provider that says to wait is left alone, in seconds."""
+    """Return how long a rate-limited provider is left alone, in seconds."""
     return min(retry_after_seconds or 0.0, RETRY_AFTER_INTERVALS * policy.ping_interval_seconds)
 
 
 def after_platform_status(session: Session, now: datetime, said: str, *, expired: bool = False) -> Decision:
-    """The platform's own status says that it has ended, perhaps by its own schedule (`expired`): no second ping is
-    needed to believe it."""
+    """Return what follows when the platform's own status says that it has ended, perhaps by its own schedule
+    (`expired`): no second ping is needed to confirm it."""
     detail = f"the platform says so itself: {said}"
     match session.state:
         case State.RUNNING:
@@ -131,7 +131,7 @@ def after_platform_status(session: Session, now: datetime, said: str, *, expired
 
 
 def plan_steps(session: Session, policy: Policy, now: datetime, *, ping_at: datetime | None) -> Session:
-    """The session with its stop, its warning and its one next step; the funds stay on the account."""
+    """Return the session with its stop, its warning and its one next step; the funds stay on the account."""
     forecast = next_stop(session, policy)
     warned = session.warned_seconds if forecast.ends_at == session.ends_at else None
     warn_at = _warn_at(session, forecast.ends_at, policy, now)
@@ -151,7 +151,7 @@ def plan_steps(session: Session, policy: Policy, now: datetime, *, ping_at: date
 def _while_starting(
     session: Session, policy: Policy, now: datetime, retry_after_seconds: float | None
 ) -> Decision:
-    """Only GONE ends the attempt: a cold server refuses connections for minutes."""
+    """Decide while it starts. Only GONE ends the attempt: a cold server refuses connections for minutes."""
     warming = min(WARMING_SECONDS, policy.ping_interval_seconds)
     match session.last_verdict:
         case Verdict.ALIVE:
@@ -234,21 +234,21 @@ def _unwell(session: Session, now: datetime) -> Decision:
 
 
 def _end(session: Session, now: datetime, detail: str, *, expired: bool = False) -> Stop:
-    """Before the end that the provider declared it is a death, from then on what was agreed; so it is wherever the
-    provider says itself that the time of the session was over."""
+    """Return the stop of a session that has ended by itself: a death before the end that the provider declared; the
+    provider's end from then on, or where the provider itself says that the session's time was over."""
     ended = session.declared_end_at is not None and now >= session.declared_end_at
     ended = ended or expired or _says_expired(session)
     return Stop(StopReason.PROVIDER_ENDED if ended else StopReason.DEAD, detail)
 
 
 def _confirmed(session: Session) -> bool:
-    """Whether the last ping is at least the second that says GONE."""
+    """Return whether the last ping is at least the second that says GONE."""
     gone, seen = session.gone_since, session.last_ping_at
     return gone is not None and seen is not None and gone < seen
 
 
 def _says_expired(session: Session) -> bool:
-    """Whether the doubt that it is gone comes from words that call it expired."""
+    """Return whether the doubt that it is gone comes from words that call it expired."""
     gone, expired = session.gone_since, session.expired_at
     return gone is not None and expired is not None and gone <= expired
 
@@ -266,9 +266,9 @@ def _since(instant: datetime, now: datetime) -> float:
 
 
 def _warn_at(session: Session, ends_at: datetime | None, policy: Policy, now: datetime) -> datetime | None:
-    """Only users of a running session are warned; of a stop that has moved, anew.
+    """Return when to warn of the stop of a running session; a stop that has moved is warned of again.
 
-    A warning planned for the same stop is kept, however late it is looked at.
+    A warning planned for the same stop is kept, however late this runs.
     """
     if session.state is not State.RUNNING or ends_at is None:
         return None
@@ -282,7 +282,7 @@ def _warn_at(session: Session, ends_at: datetime | None, policy: Policy, now: da
 def _next_step(
     state: State, stop_at: datetime | None, warn_at: datetime | None, ping_at: datetime | None, now: datetime
 ) -> tuple[Step | None, datetime | None]:
-    """The earliest. What is overdue together is due together, and then a stop goes before all else."""
+    """Return the earliest step. Of several overdue ones, a stop comes before all others."""
     if state is State.QUEUED:
         return (Step.ADMIT, stop_at) if stop_at else (None, None)
     if stop_at is None:

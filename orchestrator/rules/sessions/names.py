@@ -1,4 +1,4 @@
-"""What sessions may be called, how one is called that has no name, and which ids of providers can be used."""
+"""Which names sessions may have, the name of one without, and which ids of providers can be used."""
 
 from datetime import UTC, datetime
 

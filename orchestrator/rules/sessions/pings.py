@@ -14,7 +14,7 @@ _SIGNS_OF_LIFE = frozenset({Verdict.ALIVE, Verdict.THROTTLED})
 
 @dataclass(frozen=True, slots=True)
 class Ping:
-    """What one ping brought back."""
+    """The result of one ping."""
 
     verdict: Verdict
     latency_ms: int
@@ -29,7 +29,7 @@ class Ping:
 
     @property
     def weighed(self) -> "Ping":
-        """GONE that the platform's own status contradicts is trouble on the way there, and no end of the session."""
+        """Return the verdict; GONE that the platform's own status contradicts is only a fault on the way there."""
         if self.verdict is not Verdict.GONE or self.lives is None:
             return self
         detail = f"{self.detail}; but the platform's status says that it lives: {self.lives}"
@@ -37,7 +37,7 @@ class Ping:
 
 
 def note_ping(session: Session, ping: Ping, policy: Policy, now: datetime) -> Session:
-    """The session with the result of a ping folded in; `after_ping` decides on it."""
+    """Return the session with the result of a ping folded in; `after_ping` decides on it."""
     ping = ping.weighed
     loading = _since(session.loading_since or now, now)
     overdue = ping.verdict is Verdict.LOADING and loading >= policy.start_timeout_seconds
@@ -69,7 +69,7 @@ def note_ping(session: Session, ping: Ping, policy: Policy, now: datetime) -> Se
 
 
 def may_be_the_last(session: Session, ping: Ping, policy: Policy, now: datetime) -> bool:
-    """Whether this ping may end the session, so that the platform's own status, where it has one, is asked first."""
+    """Return whether this ping may end the session: then the platform's own status, if it has one, is asked first."""
     noted = note_ping(session, ping, policy, now)
     if is_unwell_too_long(noted, policy, now):
         return True
@@ -87,7 +87,7 @@ def may_be_the_last(session: Session, ping: Ping, policy: Policy, now: datetime)
 
 
 def note_success(session: Session, at: datetime) -> Session:
-    """A reported success at `at` proves life, and ends every doubt that is not younger than itself."""
+    """Note a reported success at `at`: it proves life, and ends every doubt that did not begin after it."""
     streak = _unless_outlived(session.failing_since, at)
     busy = _unless_outlived(session.busy_since, at)
     return replace(
@@ -113,8 +113,8 @@ def unwell_bound(session: Session, policy: Policy) -> float | None:
     """Return for how many seconds its last verdict allows it to give no proof of life. None where other counts decide:
     a failed ping says nothing of the session itself, but its streak, or how long it has been busy, does.
 
-    A brake allows it one hold more, however many there were. Each of them begins a streak anew, so that then a failed
-    ping is bound too."""
+    Brakes allow it one hold more, however many there were. Each hold restarts the streak, so a failed ping is then
+    bound too."""
     verdict, held = session.last_verdict, session.held_since is not None
     if verdict is None or verdict is Verdict.ALIVE or (verdict is Verdict.TRANSIENT and is_busy(session)):
         return None
@@ -124,17 +124,17 @@ def unwell_bound(session: Session, policy: Policy) -> float | None:
 
 
 def given_back(session: Session) -> Session:
-    """The lease of a claim given back."""
+    """Return the session with its lease given back."""
     return replace(session, lease_token=None, leased_at=None, lease_until=None, attempts=0)
 
 
 def at_rest(session: Session) -> Session:
-    """Nobody has to do anything for it any more."""
+    """Return the session without any step left to do."""
     return replace(given_back(session), ping_at=None, warn_at=None, next_step=None, next_step_at=None)
 
 
 def without_doubts(session: Session) -> Session:
-    """With streak and doubts forgotten: for the next placement, or once a brake lifts."""
+    """Return the session without streak and doubts: for the next placement, or once a brake lifts."""
     return replace(
         without_busy(session),
         failures=0,
@@ -148,7 +148,7 @@ def without_doubts(session: Session) -> Session:
 
 
 def ping_not_needed_until(session: Session, policy: Policy) -> datetime | None:
-    """Until when the last proof of life makes a ping superfluous; None where a ping is needed."""
+    """Return until when the last proof of life makes a ping superfluous; None where a ping is needed."""
     if session.state is not State.RUNNING or session.last_alive_at is None or not is_well(session):
         return None
     return session.last_alive_at + timedelta(seconds=policy.ping_interval_seconds)
@@ -160,7 +160,7 @@ def _busy(noted: Session, seen: str, policy: Policy, now: datetime) -> Session:
 
 
 def is_well(session: Session) -> bool:
-    """Whether the last pings left neither a streak nor a doubt, and no brake held it since it gave proof of life."""
+    """Return whether the last pings left no streak and no doubt, and no brake held it since its last proof of life."""
     return session.failures == 0 and not any(
         (
             session.failing_since,
@@ -184,7 +184,7 @@ def _streak(session: Session, verdict: Verdict, now: datetime) -> tuple[int, dat
 def _doubts(
     session: Session, verdict: Verdict, now: datetime
 ) -> tuple[datetime | None, datetime | None, datetime | None]:
-    """Since when it is gone, loading, unusable: each from its first sight until something contradicts it.
+    """Return since when it is gone, loading, unusable: each from its first sight until something contradicts it.
 
     Only a sign of life contradicts all of them. TRANSIENT contradicts none, as it says nothing of the session, and
     GONE and LOADING and the rest leave what would otherwise never end while they take turns.
@@ -206,7 +206,7 @@ def _doubts(
 
 
 def _allowed(verdict: Verdict, policy: Policy) -> float:
-    """Seconds without a proof of life: the one bound, or what this kind of doubt is allowed where that is longer."""
+    """Return the seconds allowed without a proof of life: the one bound, or that of this kind of doubt if longer."""
     longest = max(policy.throttled_after_seconds, policy.start_timeout_seconds)
     own = {
         Verdict.THROTTLED: policy.throttled_after_seconds,

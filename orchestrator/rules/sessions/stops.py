@@ -1,4 +1,4 @@
-"""When does a session stop, and why: every rule names its instant, and the earliest wins."""
+"""When a session stops, and why: every rule names its instant, and the earliest wins."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -65,8 +65,8 @@ class Forecast:
 
 
 def next_stop(session: Session, policy: Policy, funds_end: FundsEnd | None = None) -> Forecast:
-    """The one pure rule behind `stop_at`: the first rule that is decided ends the session, with effect at the
-    earliest instant of any. So an idle time that has run out before another rule's instant has no grace beyond it."""
+    """Return the stop to come: the first rule that is decided ends the session, with effect at the earliest instant of
+    any. So an idle time that has run out before another rule's instant has no grace beyond it."""
     candidates = tuple(sorted(_candidates(session, policy, funds_end), key=_urgency))
     if not candidates:
         return Forecast(None, None, None, None, ())
@@ -76,24 +76,24 @@ def next_stop(session: Session, policy: Policy, funds_end: FundsEnd | None = Non
 
 
 def idle_end(session: Session, policy: Policy) -> Candidate | None:
-    """When the idle time of a running session runs out, as far as use is known; None where nothing limits it."""
+    """Return when the idle time of a running session runs out, as far as use is known; None where nothing limits it."""
     return next(_idle(session, policy), None) if session.state is State.RUNNING else None
 
 
 def idle_by(session: Session, policy: Policy, at: datetime) -> Candidate | None:
-    """The idle end that a stop with effect at `at` finds: that is what ended the session, and it has no more grace."""
+    """Return the idle end where it comes before a stop at `at`: it ended the session, and has no more grace."""
     idle = idle_end(session, policy)
     return idle if idle is not None and idle.at <= at else None
 
 
 def proves_use(session: Session, policy: Policy, began: datetime) -> bool:
-    """Whether use that began then keeps a session from being idle: not once its idle time has run out."""
+    """Return whether use that began then keeps a session from being idle: not once its idle time has run out."""
     idle = idle_end(session, policy)
     return idle is None or began < idle.at
 
 
 def interactions_limit(session: Session) -> tuple[int, StopReason] | None:
-    """The number of interactions that binds, and whose it is; the session's own where both are equal."""
+    """Return the limit of interactions that applies, and its reason; the session's own where both are equal."""
     own, model = session.max_interactions, session.model_max_interactions
     if own is not None and (model is None or own <= model):
         return own, StopReason.MAX_INTERACTIONS
@@ -101,7 +101,7 @@ def interactions_limit(session: Session) -> tuple[int, StopReason] | None:
 
 
 def ask_duration(session: Session, policy: Policy, card_shortest: int, now: datetime) -> int:
-    """For how many seconds to ask a provider: its end must come after any stop of ours."""
+    """Return for how many seconds to ask a provider: its end must come after any stop of ours."""
     start_ends = _later(session.starting_at or now, policy.start_timeout_seconds)
     limits = (
         session.max_duration_seconds,
@@ -140,7 +140,8 @@ def _while_queued(session: Session) -> Iterator[Candidate]:
 
 
 def _start_timeout(session: Session, policy: Policy) -> Candidate:
-    """Once it ran, a session never fails: a failover that finds no good placement is its death."""
+    """Return the stop of a start that takes too long. A session that ran never fails: an unsuccessful failover is its
+    death."""
     reason = StopReason.DEAD if session.ever_ran else StopReason.START_TIMEOUT
     seconds = policy.start_timeout_seconds
     at = _later(session.starting_at or session.created_at, seconds)
@@ -148,7 +149,7 @@ def _start_timeout(session: Session, policy: Policy) -> Candidate:
 
 
 def _durations(session: Session) -> Iterator[Candidate]:
-    """All three count from the first good ping, through every failover."""
+    """Yield the limits of duration. All three count from the first good ping, through every failover."""
     if session.running_at is None:
         return
     limits = (
@@ -156,9 +157,9 @@ def _durations(session: Session) -> Iterator[Candidate]:
         (session.model_max_duration_seconds, StopReason.MODEL_LIMIT, "the model's limit"),
         (session.plan_max_duration_seconds, StopReason.MAX_DURATION, "the plan's ceiling"),
     )
-    for seconds, reason, whose in limits:
+    for seconds, reason, limit in limits:
         if seconds is not None:
-            detail = f"{whose} of {seconds} s since the first good ping"
+            detail = f"{limit} of {seconds} s since the first good ping"
             yield Candidate(reason, _later(session.running_at, seconds), detail)
 
 
@@ -166,14 +167,14 @@ def _interactions(session: Session) -> Iterator[Candidate]:
     limit = interactions_limit(session)
     if limit is None or session.limit_reached_at is None or session.interactions < limit[0]:
         return  # the last: extended since
-    whose = "its own" if limit[1] is StopReason.MAX_INTERACTIONS else "the model's"
-    detail = f"{session.interactions} interactions reported, {whose} limit is {limit[0]}"
+    owner = "its own" if limit[1] is StopReason.MAX_INTERACTIONS else "the model's"
+    detail = f"{session.interactions} interactions reported, {owner} limit is {limit[0]}"
     yield Candidate(limit[1], session.limit_reached_at, detail)
 
 
 def _idle(session: Session, policy: Policy) -> Iterator[Candidate]:
-    """A session that is being moved cannot be used: its idle time starts again when it runs again. An interaction
-    under way is use until it ends, or for as long as its end may be missing."""
+    """Yield the idle stop. A session that is being moved cannot be used: its idle time restarts when it runs again. An
+    interaction under way is use until it ends, or for as long as its end may be missing."""
     seconds, used = session.idle_seconds, _used_until(session, policy)
     began = [at for at in (session.running_at, session.running_since) if at is not None]
     if seconds is None or not began:
@@ -213,7 +214,7 @@ def _urgency(candidate: Candidate) -> tuple[datetime, int]:
 
 
 def _later(at: datetime, seconds: float) -> datetime:
-    """`at + seconds`, where a limit may be larger than the calendar."""
+    """Return `at + seconds`, where a limit may be larger than the calendar."""
     return at + timedelta(seconds=min(seconds, HORIZON.total_seconds()))
 
 

@@ -2,7 +2,7 @@
 
 brake         stops deaths where most sessions of a provider or key fail at once
 alarms        open alarms about providers, keys and models
-network       tells a provider that is down from a worker without network
+network       distinguishes a provider that is down from a worker without network
 local_faults  errors that happen on the worker's own machine
 addresses     which addresses a foreign URL may lead to
 """

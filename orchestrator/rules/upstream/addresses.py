@@ -1,4 +1,4 @@
-"""Which addresses a URL of somebody else may lead to: the public internet, and what the operator named."""
+"""Which addresses a foreign URL may lead to: the public internet, and what the operator allows."""
 
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
@@ -35,7 +35,7 @@ class Reach:
     """Ranges that a host's name may lead to."""
 
     def allows(self, host: str, address: str) -> bool:
-        """May `host` be reached at `address`, which it resolved to (or is)?"""
+        """Return whether `host` may be reached at `address`, which it resolved to (or is)."""
         at = parsed(address)
         if at is None:
             return False
@@ -49,7 +49,7 @@ class Reach:
 
 
 def is_address_or_local(host: str) -> bool:
-    """Does a rule with this host stand for exactly one machine?"""
+    """Return whether a rule with this host stands for exactly one machine."""
     return host == _LOCALHOST or parsed(host) is not None
 
 
@@ -60,14 +60,14 @@ def is_loopback(host: str) -> bool:
 
 
 def is_public(address: Address) -> bool:
-    """Out there, for everybody, and no way back into a private network."""
+    """Return whether the address is public, and no way back into a private network."""
     if any(address in special for special in _SPECIAL if special.version == address.version):
         return False
     return address.is_global and not address.is_multicast and not address.is_reserved
 
 
 def parsed(text: str) -> Address | None:
-    """The address that a text is, IPv4 for one that is mapped into IPv6; None for a name."""
+    """Return the address that a text is, IPv4 for one that is mapped into IPv6; None for a name."""
     try:
         address = ip_address(text.partition("%")[0].strip("[]"))
     except ValueError:
@@ -76,14 +76,14 @@ def parsed(text: str) -> Address | None:
 
 
 def hides_an_address(host: str) -> bool:
-    """Is it a name that resolvers read as an IPv4 address: 2130706433, 0x7f.1, 127.1?"""
+    """Return whether resolvers read this name as an IPv4 address: 2130706433, 0x7f.1, 127.1."""
     last = host.rstrip(".").rpartition(".")[2]
     numeric = last.isdigit() or (last.startswith("0x") and all(c in "0123456789abcdef" for c in last[2:]))
     return numeric and parsed(host) is None
 
 
 def whole_network(text: str) -> Network | None:
-    """A range as people write it; None for what is none, or has bits set beyond its length."""
+    """Return a range as people write it; None for what is none, or has bits set beyond its length."""
     try:
         return ip_network(text)
     except ValueError:

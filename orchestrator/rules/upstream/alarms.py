@@ -1,4 +1,4 @@
-"""What stands against a provider, a key or a model there, told of once and shown until it is well again."""
+"""Alarms about a provider, a credential or a model there: announced once, and shown until they end."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -6,11 +6,11 @@ from enum import StrEnum
 
 from orchestrator.rules.values import Verdict
 
-#: A model that a key may not use is tried there again after this, doubled each time it is refused again.
+#: A model that its key may not use is retried there after this, doubled at each further refusal.
 RETRY_FIRST, RETRY_LAST = timedelta(minutes=1), timedelta(hours=1)
-#: An alarm of which nothing was seen for so long is forgotten: nobody uses that any more.
+#: An alarm that was not seen for this long is deleted: nothing uses what it is about any more.
 FORGOTTEN_AFTER = timedelta(days=1)
-#: It is over once it was not seen for so many ping intervals, and somebody there answers well.
+#: An alarm ends when it was not seen for this many ping intervals and a session there passed a ping.
 QUIET_INTERVALS = 2
 
 
@@ -43,13 +43,13 @@ class Alarm:
     reason: str
     refusals: int = 1
     retry_at: datetime | None = None
-    """Until then no new placement of the model; None: it may be tried."""
+    """No new placement of the model until then; None: it may be tried."""
 
 
 def alarm(
     kind: AlarmKind, provider: str, credential: str | None, model_id: str | None, reason: str, now: datetime
 ) -> Alarm:
-    """Raised now; an empty account concerns every model of its key."""
+    """Return an alarm that is raised now; an empty account concerns every model of its key."""
     model = None if kind is AlarmKind.OUT_OF_BALANCE else model_id
     return Alarm(
         scope=":".join((kind, provider, credential or "", model or "")),
@@ -65,14 +65,14 @@ def alarm(
 
 
 def retry_at(kind: AlarmKind, refusals: int, now: datetime) -> datetime | None:
-    """When a refused model may be tried again; None for alarms that stop nobody."""
+    """Return when a refused model may be tried again; None for alarms that block no placement."""
     if kind is not AlarmKind.MODEL_PAUSED:
         return None
     return now + min(RETRY_FIRST * (1 << min(refusals - 1, 10)), RETRY_LAST)
 
 
 def kind_of(verdict: Verdict) -> AlarmKind | None:
-    """The alarm that a ping's verdict raises by itself."""
+    """Return the alarm that a ping's verdict raises by itself."""
     match verdict:
         case Verdict.OUT_OF_BALANCE:
             return AlarmKind.OUT_OF_BALANCE
@@ -94,8 +94,8 @@ class HealthyPing:
 
 
 def ends_with(standing: Alarm, well: HealthyPing, now: datetime) -> bool:
-    """Does a good ping end the alarm? Not while others there still see it: it would be raised anew at each ping.
-    What is wrong with a provider's own configuration no ping contradicts."""
+    """Return whether a good ping ends the alarm. It stays while others there still see it: each of their pings would
+    raise it again. No ping ends an alarm about a provider's own configuration."""
     if standing.kind is AlarmKind.MISCONFIGURED and standing.model_id is None:
         return False
     there = (standing.provider, standing.credential) == (well.provider, well.credential)

@@ -27,7 +27,7 @@ class Health:
     doubtful: int
     """Running and in doubt."""
     died: int
-    """Held for dead lately, whether stopped or moved on; what the platform confirmed is not among them."""
+    """Found dead lately, whether stopped or moved on; without deaths that the platform confirmed."""
 
     @property
     def ill(self) -> int:
@@ -35,7 +35,7 @@ class Health:
 
     @property
     def seen(self) -> int:
-        """All of whom something is known lately: one whose ping is still under way says nothing."""
+        """The sessions with a recent result; one with a ping still under way is not counted."""
         return self.well + self.ill
 
 
@@ -54,7 +54,7 @@ class Recovery:
 
 
 def is_at_fault(health: Health, smallest: int) -> bool:
-    """Return whether more than half are ill; of a few, all. Where none is in doubt, there is nobody to hold."""
+    """Return whether more than half are ill; of a few, all. Without a session in doubt there is nothing to hold."""
     if not health.doubtful:
         return False
     if health.seen >= MANY:
@@ -87,7 +87,7 @@ def is_holding(brake: Brake, now: datetime) -> bool:
 
 
 def judged_since(brakes: Collection[Brake], now: datetime) -> datetime | None:
-    """Return the end of the last of these holds that has expired: whoever was in doubt then is held no more."""
+    """Return the end of the last hold that has expired: sessions in doubt at that time are held no longer."""
     return max((one.expired_at or one.until for one in brakes if not is_holding(one, now)), default=None)
 
 
@@ -110,8 +110,8 @@ def held_by(brakes: Collection[Brake], session: Session, now: datetime) -> Brake
 
 
 def is_held_too_long(session: Session, policy: Policy, now: datetime) -> bool:
-    """Return whether it was held before, and has given no proof of life for longer than a hold excuses: brakes that
-    begin and end in turns hold nobody for ever."""
+    """Return whether it was held before, and has given no proof of life for longer than a hold excuses. Without this,
+    brakes that begin and end in turn could hold a session for ever."""
     return session.held_since is not None and is_unwell_too_long(session, policy, now)
 
 
@@ -124,7 +124,7 @@ def is_forgotten(brake: Brake, policy: Policy, now: datetime, *, doubted: bool, 
 
 
 def slowed(session: Session, policy: Policy, now: datetime) -> Session:
-    """Return a session that is held: it is pinged less often, whatever its claim wrote for the case of silence."""
+    """Return a held session with slower pings, whatever fallback step its claim wrote."""
     again = now + timedelta(seconds=policy.ping_interval_seconds * SLOWDOWN)
     return replace(session, ping_at=again, held_since=session.held_since or now)
 
@@ -149,7 +149,7 @@ def paid_until(session: Session, now: datetime) -> datetime:
 
 
 def window(policy: Policy) -> timedelta:
-    """Return how long an answer tells of a session, and a death of its provider: every running session is pinged
+    """Return how long an answer counts for a session, and a death for its provider: every running session is pinged
     at least once within it."""
     round_of_pings = SPREAD * policy.ping_interval_seconds + policy.ping_timeout_seconds
     return timedelta(seconds=max(policy.brake_window_seconds, round_of_pings))

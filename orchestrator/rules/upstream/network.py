@@ -1,14 +1,14 @@
-"""Is a provider down, or the network of the worker that pings it? Other providers and other workers decide."""
+"""Whether a provider is down, or the network of the worker that pings it: other providers and workers decide."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-#: What was seen longer ago counts no more: the same minute.
+#: Evidence older than this counts no more: the same minute.
 WINDOW = timedelta(seconds=60)
 #: One of a provider's endpoints may fail beside others that answer: without an answer for so long, the provider fails.
 GRACE = timedelta(seconds=15)
-#: A contact of which nothing was seen for so long is forgotten.
+#: A contact that was not seen for this long is deleted.
 FORGOTTEN_AFTER = timedelta(hours=1)
 _TO = " to "
 
@@ -74,7 +74,7 @@ class NetworkFails:
 
 @dataclass(frozen=True, slots=True)
 class NotKnown:
-    """The other providers, named here, were not tried meanwhile: their next pings tell."""
+    """The other providers, named here, were not tried meanwhile: their next pings decide."""
 
     ask: tuple[str, ...]
 
@@ -121,7 +121,7 @@ def concerns(subject: str, provider: str) -> bool:
 
 
 def is_believed(finding: NetworkFails, contacts: Iterable[Contact], now: datetime, most: timedelta) -> bool:
-    """Return whether the network still counts as at fault. Where only the silence of all speaks for it, after `most`
+    """Return whether the network still counts as at fault. Where only the silence of all indicates it, after `most`
     the sessions are judged again."""
     if finding.is_proven:
         return True

@@ -24,8 +24,8 @@ class Account:
     funds_end_at: datetime | None = None
     """The first block boundary that the balance cannot pay; None where nothing runs."""
     funds_session_id: str | None = None
-    """Whose block begins there: that session stops. None where many run and the end is far: the funds last beyond
-    `funds_end_at` by a block at most, and the boundary is looked for as it comes nearer."""
+    """The session with the block that begins there: it stops. None where many run and the end is far: the funds last
+    beyond `funds_end_at` by a block at most, and the boundary is computed as it comes nearer."""
     warned_seconds: int | None = None
     """The nearest low-balance warning sent in this shortage."""
     next_charge_at: datetime | None = None

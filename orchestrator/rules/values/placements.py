@@ -75,7 +75,7 @@ class Placement:
     """Who refused to open it: another credential there may help, or not."""
     possible_orphans: bool = False
     orphans_at_most: int | None = None
-    """How many its opens may have left beside what is known, where the platform's failures tell; such an open is
+    """How many unknown resources its opens may have left, where the platform's failures say so; such an open is
     closed, and never repeated to find out."""
     forced_at: datetime | None = None
     """When an operator ended it without the provider's proof: what it may have cost is counted until then."""
@@ -84,7 +84,7 @@ class Placement:
     ping_variant: str | None = None
     """The working rung of the ping's ladder."""
     asleep_since: datetime | None = None
-    """Scaled to zero when the platform was last heard of it: until it says otherwise, no ping may wake it."""
+    """Scaled to zero when its status was last read: until the status changes, no ping may wake it."""
     next_step: Step | None = None
     next_step_at: datetime | None = None
     lease_token: str | None = None

@@ -12,14 +12,14 @@ from orchestrator.rules.values.zero import ZERO
 
 
 class OnQuota(StrEnum):
-    """What a session does that lacks a slot, a credential or funds."""
+    """What a session does without a slot, a credential or funds."""
 
     REJECT = "reject"
     QUEUE = "queue"
 
 
 class Verdict(StrEnum):
-    """What a ping says of a placement."""
+    """The result of a ping of a placement."""
 
     ALIVE = "ALIVE"
     THROTTLED = "THROTTLED"
@@ -33,7 +33,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Attach:
-    """An endpoint that somebody else opened, given by reference."""
+    """An endpoint that was opened elsewhere, given by reference."""
 
     endpoint_url: str
     secret_ref: str

@@ -1,4 +1,4 @@
-"""Claiming pings and sending them; what follows from the answers is settled in `ping_due`."""
+"""Claim pings and send them; `ping_due` settles the answers."""
 
 import asyncio
 import logging
@@ -22,15 +22,15 @@ from orchestrator.store.transaction import Transaction
 
 log = logging.getLogger(__name__)
 
-#: A native ping whose key is in use looks again after this.
+#: A native ping is retried after this when its key is in use.
 BUSY = timedelta(seconds=1)
-#: What this worker lacks the secret for is left to others for so long.
+#: Pings without their secret on this worker are left to others for this long.
 LEFT_TO_OTHERS = timedelta(seconds=5)
-#: What has no room beside others that may hang looks again after this.
+#: A ping without room beside others that may hang is retried after this.
 NO_ROOM = timedelta(seconds=1)
 #: The platform's own words for an end.
 _ENDED = frozenset({Life.STOPPED, Life.GONE, Life.FAILED})
-#: And for what a ping that says GONE is wrong about.
+#: Its words for a live session, which contradict a ping's GONE.
 _LIVES = frozenset({Life.STARTING, Life.RUNNING, Life.ASLEEP, Life.DEGRADED})
 
 
@@ -68,7 +68,7 @@ def claim_everywhere(services: Services) -> list[tuple[Session, Placement, str, 
 
 
 def claim_pings(services: Services, provider: str) -> list[tuple[Session, Placement, str, float]]:
-    """The same at one provider."""
+    """Do the same at one provider."""
     free = services.slots.take(Step.PING, provider)
     claimed: Sequence[tuple[Session, Placement]] = []
     token = services.database.identity.new_token()
@@ -127,7 +127,7 @@ def _claimed(
 def _leave_what_has_no_room(
     tx: Transaction, claimed: Sequence[tuple[Session, Placement]], room: int, token: str, now: datetime
 ) -> Sequence[tuple[Session, Placement]]:
-    """Pings that may hang leave room for those that answered last time."""
+    """Give back pings that may hang, to leave room for sessions that answered last time."""
     suspects = [session.id for session, _ in claimed if may_hang(session)]
     left = set(suspects[room:])
     if left:
@@ -142,7 +142,7 @@ def _leave_what_it_lacks_the_secret_for(
     token: str,
     now: datetime,
 ) -> Sequence[tuple[Session, Placement]]:
-    """Another worker may have it; operators are told, for perhaps none has."""
+    """Release pings without their secret here: another worker may have it. Raise an alarm, for perhaps none has."""
     lacking = {session.id: services.lacks(placement) for session, placement in claimed}
     left = [(session, placement) for session, placement in claimed if lacking[session.id] is not None]
     if left:
@@ -155,7 +155,7 @@ def _leave_what_it_lacks_the_secret_for(
 
 
 def give_keys_back(services: Services, tx: Transaction, pinged: Sequence[Pinged]) -> None:
-    """The leases that native pings hold on their keys."""
+    """Release the leases that native pings hold on their keys."""
     for one in pinged:
         card = services.card(one.placement.provider)
         if card is not None and card.native_ping_is_lifecycle:
@@ -168,8 +168,8 @@ def give_keys_back(services: Services, tx: Transaction, pinged: Sequence[Pinged]
 async def send(
     services: Services, session: Session, placement: Placement, token: str, begin_by: float
 ) -> Pinged:
-    """One ping; the platform's own word beside it where that may end the session, or spare the ping. Its slot is held
-    until it is settled."""
+    """Send one ping; ask for the platform's own status where that may end the session, or make the ping unnecessary.
+    Its slot is held until it is settled."""
     try:
         return await _sent_or_dropped(services, session, placement, token, begin_by)
     except BaseException:  # there will be nothing to settle
@@ -178,7 +178,7 @@ async def send(
 
 
 def free_slot(services: Services, session: Session, placement: Placement) -> None:
-    """One ping less is under way."""
+    """Release the slot of a ping that is over."""
     services.suspects.release(placement.provider, may_hang(session))
     services.slots.release(Step.PING, placement.provider)
 
@@ -208,7 +208,7 @@ async def _sent(
 ) -> Pinged:
     driver = services.drivers[placement.provider]
     asked = target_of(services, placement, begin_by, to_ping=False, now=session.leased_at)
-    if driver.card.sleeps and session.state is State.RUNNING:  # who starts waits to be woken
+    if driver.card.sleeps and session.state is State.RUNNING:  # a starting session waits to be woken
         life = (await driver.status(asked)).life
         if life is Life.ASLEEP or (life is Life.UNKNOWN and placement.asleep_since is not None):
             spared = Probe(verdict=Verdict.ALIVE, latency_ms=0, detail="asleep")
@@ -238,22 +238,22 @@ async def _canary(services: Services, session: Session, probe: Probe) -> bool | 
 
 
 async def _still_to_begin(services: Services, session: Session, token: str, begin_by: float) -> float:
-    """A slow status has used up the time in which the ping may begin: it is claimed anew, unless a stop came.
+    """Renew the claim where a slow status has used up the time in which the ping may begin, unless a stop came.
 
     A close waits for the newest claim as it does for the first one, so that still no ping begins after it."""
     if services.loop.time() <= begin_by:
         return begin_by
-    anew = services.loop.time() + PING_BEGINS_WITHIN
+    renewed = services.loop.time() + PING_BEGINS_WITHIN
 
     def renew(tx: Transaction) -> bool:
         return tx.pings.renew(session.id, token, tx.now())
 
     held = await services.loop.beside(services.database.transact, renew)
-    return anew if held else begin_by
+    return renewed if held else begin_by
 
 
 async def _probed(driver: Driver, target: Target) -> Probe:
-    """A driver never raises; where it does all the same, that says nothing good of the platform's answer."""
+    """Return the driver's probe. A driver should never raise; where it does, the ping has failed."""
     try:
         return await driver.probe(target)
     except Exception as error:  # one answer must not lose the results of all others
@@ -265,14 +265,14 @@ async def _probed(driver: Driver, target: Target) -> Probe:
 async def _platforms_word(
     services: Services, driver: Driver, session: Session, asked: Target, probe: Probe
 ) -> Status:
-    """A ping that may be the last one is checked against the platform's own status, where it has one."""
+    """Return the platform's own status, where it has one, for a ping that may be the last."""
     if not driver.card.tells_status or probe.not_begun or not _may_end(services, session, probe):
         return Status(life=Life.UNKNOWN)
     return await driver.status(asked)
 
 
 def _may_end(services: Services, session: Session, probe: Probe) -> bool:
-    """As it will be decided at the latest: a ping's deadline after its claim."""
+    """Return whether the ping may end the session, judged at the latest time of its settlement."""
     assert session.leased_at is not None
     policy = services.policy(session.provider)
     settled_by = session.leased_at + timedelta(seconds=policy.ping_timeout_seconds)
@@ -280,6 +280,6 @@ def _may_end(services: Services, session: Session, probe: Probe) -> bool:
 
 
 def as_ping(probe: Probe, lives: str | None = None) -> Ping:
-    """What the rules know of it."""
+    """Return the ping as the rules see it."""
     waits = probe.retry_after_seconds
     return Ping(probe.verdict, probe.latency_ms, probe.detail, waits, lives, probe.silence, probe.expired)

@@ -1,4 +1,4 @@
-"""A session is found dead: it moves on, ends, or is held by a brake."""
+"""End a session that was found dead, move it, or let a brake hold it."""
 
 from orchestrator.flows.lifecycle import failover, stops, transitions
 from orchestrator.flows.lifecycle.account_work import AccountWork
@@ -13,7 +13,7 @@ from orchestrator.rules.values import Session
 def end(work: AccountWork, session: Session, ending: Stop, *, confirmed: bool) -> bool:
     """Carry out the end of a running session; False where a brake holds it instead.
 
-    `confirmed`: the platform itself says so. No brake holds that, and it tells nothing against the provider."""
+    `confirmed`: the platform itself says so. No brake holds that, and it does not count against the provider."""
     lost = ending.reason is StopReason.DEAD and not confirmed
     frozen = lost and brake.freezes(work, session)
     at = paid_until(session, work.now) if ending.reason is StopReason.DEAD else work.now

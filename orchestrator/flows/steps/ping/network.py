@@ -1,6 +1,6 @@
-"""The brake over all: pings that failed for want of a network are given back, so that no session ends by them.
+"""Give back pings that failed because a worker had no network, so that no session ends by them.
 
-Rows that every worker reads say what pings met; `rules/upstream/network.py` decides from them what is at fault."""
+Rows that every worker reads record the results of pings; `rules/upstream/network.py` decides what is at fault."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
@@ -26,11 +26,11 @@ from orchestrator.rules.upstream.network import (
 from orchestrator.rules.values import Verdict
 from orchestrator.store.transaction import Transaction
 
-#: A contact that goes on as before is written again after this.
+#: An unchanged contact is written again after this.
 WRITTEN_FOR = timedelta(seconds=10)
 #: An alarm that no worker sees any more ends: its host is gone.
 UNSEEN_AFTER = timedelta(minutes=10)
-#: A ping whose failure is not judged yet is sent again after this.
+#: A failed ping that is not judged yet is sent again after this.
 AGAIN_AFTER = timedelta(seconds=2)
 
 
@@ -107,7 +107,7 @@ def _judged(services: Services, pinged: Pinged, contacts: Sequence[Contact], now
 def _give_way(
     services: Services, tx: Transaction, pinged: Pinged, finding: NetworkFails, now: datetime
 ) -> None:
-    """No streak grows; workers elsewhere take the row first."""
+    """Release the ping without a failure, leave it to other workers first, and alarm this host's network."""
     provider = pinged.placement.provider
     tx.pings.release([pinged.session.id], pinged.token, now)
     services.cooldowns.begin(Step.PING, provider, now)
@@ -128,7 +128,7 @@ def _waits_for_others(
     others: Sequence[str],
     now: datetime,
 ) -> bool:
-    """A failure that may be the last counts once another provider was asked too, for as long as that may take."""
+    """Return whether a failure that may be the last must wait until another provider was pinged too; it is bounded."""
     policy = services.policy(pinged.placement.provider)
     if not may_be_the_last(pinged.session, as_ping(pinged.probe), policy, now):
         return False

@@ -1,4 +1,4 @@
-"""What pings say beyond their own session: of keys, accounts and configurations, and what they cost."""
+"""Note what pings say beyond their own session: of keys, accounts and configurations, and what they cost."""
 
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
@@ -18,7 +18,7 @@ from orchestrator.store.transaction import Transaction
 
 
 def note_answer(work: AccountWork, session: Session, pinged: Pinged) -> None:
-    """What the answer says of the key, the account or the configuration there, beyond this session."""
+    """Note what the answer says of the key, the account or the configuration there, beyond this session."""
     placement, probe = pinged.placement, pinged.probe
     policy = work.policy(session)
     if probe.verdict is Verdict.CREDENTIALS and placement.secret_ref == placement.credential:
@@ -39,12 +39,12 @@ def note_answer(work: AccountWork, session: Session, pinged: Pinged) -> None:
 
 
 def end_alarms(services: Services, tx: Transaction, begun: Sequence[Pinged]) -> None:
-    """Good pings end the alarms that they contradict."""
+    """End the alarms that good pings contradict."""
     alarms.end_with(tx, _well(services, begun))
 
 
 def note_own_faults(services: Services, tx: Transaction, late: Sequence[Pinged]) -> None:
-    """What failed on this machine: each kind is alarmed, and its provider left alone for a moment."""
+    """Alarm each kind of failure of this machine, and leave its provider alone for a moment."""
     failed = {(one.placement.provider, one.probe.failed_here): one for one in late}
     for (provider, fault), one in failed.items():
         if fault is not None:
@@ -53,7 +53,7 @@ def note_own_faults(services: Services, tx: Transaction, late: Sequence[Pinged])
 
 
 def meter(services: Services, begun: Sequence[Pinged]) -> None:
-    """Count what the pings of each provider took, on its own: nobody's session waits for a meter."""
+    """Count what the pings of each provider took, in a transaction of its own: no session waits for a meter."""
     for provider in sorted({pinged.placement.provider for pinged in begun if not pinged.asleep}):
         probes = [
             pinged.probe for pinged in begun if pinged.placement.provider == provider and not pinged.asleep
@@ -62,7 +62,7 @@ def meter(services: Services, begun: Sequence[Pinged]) -> None:
 
 
 def measure(begun: Sequence[Pinged]) -> None:
-    """For Prometheus."""
+    """Measure them for Prometheus."""
     for pinged in begun:
         provider, probe = pinged.placement.provider, pinged.probe
         metrics.PINGS.labels(provider, probe.verdict.value).inc()
@@ -70,7 +70,7 @@ def measure(begun: Sequence[Pinged]) -> None:
 
 
 def _well(services: Services, begun: Sequence[Pinged]) -> Iterator[HealthyPing]:
-    """Good pings, as alarms see them."""
+    """Return the good pings in the form that alarms need."""
     for one in begun:
         if one.probe.verdict is Verdict.ALIVE and not one.asleep:
             interval = timedelta(seconds=services.policy(one.placement.provider).ping_interval_seconds)

@@ -57,7 +57,7 @@ def _claim(services: Services) -> list[Coroutine[Any, Any, Pinged]]:
 
 
 def settle(services: Services, chunk: Sequence[Pinged]) -> int:
-    """Write down what pings brought back; their slots are free again, whatever happens."""
+    """Save the results of pings; their slots are free again, whatever happens."""
     try:
         _settle(services, chunk)
     finally:
@@ -75,7 +75,7 @@ def ping_due(services: Services) -> Tally:
 
 
 def _settle(services: Services, chunk: Sequence[Pinged]) -> None:
-    """Good pings that change nothing go in bulk; every other is decided again on its own, under its locks."""
+    """Settle good pings that change nothing in bulk; decide every other again on its own, under its locks."""
     begun = [pinged for pinged in chunk if not pinged.probe.not_begun]
     _give_back(services, [pinged for pinged in chunk if pinged.probe.not_begun])
     written: set[str] = set()
@@ -105,7 +105,7 @@ def _settle(services: Services, chunk: Sequence[Pinged]) -> None:
 
 
 def _settle_rest(services: Services, chunk: Sequence[Pinged], now: datetime) -> None:
-    """Those that were not good. What they say of where they are served is looked at once all are settled."""
+    """Settle those that were not good; then judge their providers, once all are settled."""
     failing = _settle_failing(services, chunk)
     said = [(spot, Sign.ILL) for spot in failing.values()]
     for pinged in chunk:
@@ -114,28 +114,28 @@ def _settle_rest(services: Services, chunk: Sequence[Pinged], now: datetime) -> 
             said.append(((pinged.placement.provider, pinged.placement.credential), sign))
     try:
         brake.after_pings(services, said, now)
-    except Exception as error:  # noqa: BLE001  (it is told; the next ping of any of them looks again)
-        failures.log_failure(log, error, "the brakes are not looked at")
+    except Exception as error:  # noqa: BLE001  (it is logged; the next ping of any of them looks again)
+        failures.log_failure(log, error, "the brakes are not checked")
 
 
 def _settle_failing(services: Services, chunk: Sequence[Pinged]) -> Mapping[str, Spot]:
-    """Return what was settled in bulk; where that fails, nothing: each is then settled apart, and tells of itself."""
+    """Return what was settled in bulk; nothing where that fails: each is then settled apart, and logs its failure."""
     try:
         return settle_failures.settle(services, chunk)
-    except Exception as error:  # noqa: BLE001  (each tells of itself)
+    except Exception as error:  # noqa: BLE001  (each logs its own failure)
         log.warning("failed pings are settled one by one: %s", type(error).__name__)
         return {}
 
 
 def _end_cooldowns(services: Services, begun: Sequence[Pinged]) -> None:
-    """What was sent from here shows that this process works."""
+    """End the cooldowns of providers that were pinged from here: this process works."""
     for provider in {pinged.placement.provider for pinged in begun if not pinged.asleep}:
         services.cooldowns.end(Step.PING, provider)
 
 
 def _give_back(services: Services, late: Sequence[Pinged]) -> None:
-    """Pings that were never begun: due again at once, with what was learned of the ladder. What failed on this
-    machine is left to other workers first."""
+    """Give back pings that were never begun: due again at once, with the fallback step they learned. What failed on
+    this machine is left to other workers first."""
     if not late:
         return
 
@@ -153,7 +153,7 @@ def _give_back(services: Services, late: Sequence[Pinged]) -> None:
 
 
 def _good(services: Services, pinged: Pinged, now: datetime) -> GoodPing | None:
-    """The bulk settlement of this ping; None where more than its time changes."""
+    """Return the bulk settlement of this ping; None where more than its time changes."""
     session, probe = pinged.session, pinged.probe
     if session.state is not State.RUNNING or probe.verdict is not Verdict.ALIVE or pinged.asleep:
         return None
@@ -185,19 +185,19 @@ def _good(services: Services, pinged: Pinged, now: datetime) -> GoodPing | None:
 
 
 def _settle_apart(services: Services, pinged: Pinged) -> Sign | None:
-    """One that fails is logged, and its lease brings it back; the others are settled all the same."""
+    """Settle one; a failure is logged, and retried when its lease expires; the others are settled all the same."""
     try:
         return _settle_one(services, pinged)
     except AccountBusy:
         _ping_again_soon(services, pinged)
         return None
-    except Exception as error:  # noqa: BLE001  (it is told)
+    except Exception as error:  # noqa: BLE001  (it is logged)
         failures.log_failure(log, error, f"a ping of session {pinged.session.id} is not settled")
         return None
 
 
 def _ping_again_soon(services: Services, pinged: Pinged) -> None:
-    """Its account is held by others, and nobody waits here: what this ping said is asked again in a moment."""
+    """Release the ping, to be sent again in a moment: its account is locked, and this thread does not wait."""
 
     def release(tx: Transaction) -> None:
         again_at = tx.now() + timedelta(
@@ -209,7 +209,7 @@ def _ping_again_soon(services: Services, pinged: Pinged) -> None:
 
 
 def _settle_one(services: Services, pinged: Pinged) -> Sign | None:
-    """Account, session, placement locked; due stops applied; then decided on what is true now."""
+    """Lock account, session and placement, apply due stops, then decide on the rows as they are now."""
 
     def settle_one(tx: Transaction) -> Sign | None:
         found = on_session(services, tx, pinged.session.id, pinged.session.account_id)
@@ -275,7 +275,7 @@ def _decision(work: AccountWork, noted: Session, pinged: Pinged) -> Decision:
 
 
 def _go_on(work: AccountWork, before: Session, noted: Session) -> Sign | None:
-    """It lives on; who falls ill or recovers tells something of its provider, who sleeps tells nothing."""
+    """Keep it running. Return a sign about its provider where it falls ill or recovers; a sleeping one gives none."""
     in_doubt = doubted_since(noted) is not None
     brakes = work.tx.brakes.at(noted.provider, noted.credential) if noted.provider and in_doubt else ()
     after = slowed_where_held(noted, brakes, work.policy(noted), work.now)
@@ -288,7 +288,7 @@ def _go_on(work: AccountWork, before: Session, noted: Session) -> Sign | None:
 
 
 def give_up(work: AccountWork, session: Session, noted: Session, detail: str) -> None:
-    """This attempt to start is over: the next place, or the end."""
+    """End this attempt to start: try the next place, or end the session."""
     saved = work.keep(session, _free(noted, ping_at=None))
     if failover.next_attempt(work, saved, saved) is None:
         reason = StopReason.DEAD if session.ever_ran else StopReason.START_FAILED
@@ -296,12 +296,12 @@ def give_up(work: AccountWork, session: Session, noted: Session, detail: str) ->
 
 
 def _free(session: Session, *, ping_at: datetime | None) -> Session:
-    """The lease given back."""
+    """Return the session with its lease given back."""
     return replace(given_back(session), ping_at=ping_at)
 
 
 def _remember_variant(tx: Transaction, pinged: Pinged) -> None:
-    """The rung of the ladder that works here, so that the next ping begins with it, in any process."""
+    """Save the ping variant that works here, so that the next ping begins with it, in any process."""
     if pinged.probe.variant in (None, pinged.placement.ping_variant):
         return
     placement = tx.placements.lock(pinged.placement.id)
@@ -310,7 +310,7 @@ def _remember_variant(tx: Transaction, pinged: Pinged) -> None:
 
 
 def _remember_sleep(tx: Transaction, pinged: Pinged, now: datetime) -> None:
-    """What sleeps stays unpinged also while the platform cannot be asked."""
+    """Save whether it sleeps: it stays unpinged while the platform cannot be asked."""
     if pinged.asleep is (pinged.placement.asleep_since is not None):
         return
     placement = tx.placements.lock(pinged.placement.id)

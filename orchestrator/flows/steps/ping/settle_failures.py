@@ -35,19 +35,19 @@ def settle(services: Services, chunk: Sequence[Pinged]) -> Mapping[str, Spot]:
 
 
 def _only_failed(pinged: Pinged) -> bool:
-    """Whether a running session's ping failed, and says nothing beyond that."""
+    """Return whether a running session's ping failed, and shows nothing beyond that."""
     placement, probe = pinged.placement, pinged.probe
     if pinged.session.state is not State.RUNNING or pinged.asleep or placement.asleep_since is not None:
         return False
-    told = (probe.key_refused, probe.foreign_handle, pinged.ended)
+    findings = (probe.key_refused, probe.foreign_handle, pinged.ended)
     same_rung = probe.variant in (None, placement.ping_variant)
-    return probe.verdict is Verdict.TRANSIENT and same_rung and all(one is None for one in told)
+    return probe.verdict is Verdict.TRANSIENT and same_rung and all(one is None for one in findings)
 
 
 def _noted(
     services: Services, pinged: Pinged, brakes: Sequence[Brake], now: datetime
 ) -> tuple[Session, Session] | None:
-    """The session before and after its ping; None where more follows than another ping."""
+    """Return the session before and after its ping; None where more follows than another ping."""
     before, policy = pinged.session, services.policy(pinged.session.provider)
     noted = note_ping(before, as_ping(pinged.probe, pinged.lives), policy, now)
     decision = after_ping(noted, policy, now, services.jitter())
