@@ -132,6 +132,7 @@ check-types: $(READY)
 
 check-layers: $(READY)
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/deptry .
 
 check-rules: $(READY)
 	$(BIN)/coverage run -m pytest -q -p no:cacheprovider tests/rules
