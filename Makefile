@@ -133,6 +133,7 @@ check-types: $(READY)
 check-layers: $(READY)
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/deptry .
+	$(BIN)/vulture
 
 check-rules: $(READY)
 	$(BIN)/coverage run -m pytest -q -p no:cacheprovider tests/rules

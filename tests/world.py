@@ -18,7 +18,7 @@ from aiohttp.abc import AbstractResolver
 
 from orchestrator import wiring
 from orchestrator.flows.engine.batch import Tally
-from orchestrator.flows.engine.services import Services, no_jitter
+from orchestrator.flows.engine.services import Services
 from orchestrator.flows.jobs.perform import perform
 from orchestrator.flows.reports.views import of_session
 from orchestrator.flows.steps.admit_queued import admit_queued
@@ -41,6 +41,7 @@ from orchestrator.settings.configuration import BUILT_IN_PLANS
 from orchestrator.simulator import Simulator, SimulatorServer
 from orchestrator.store.core.stopwatch import Stopwatch
 from orchestrator.store.queries.ledger import Entry
+from tests.jitter import no_jitter
 
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
 START = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)

@@ -5,7 +5,7 @@ Migrations only add (docs/deploying.md). On PostgreSQL none of them holds a lock
 exist are made concurrently, after everything else."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -13,7 +13,6 @@ from typing import Any, assert_never
 
 import tenacity
 from alembic import command
-from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
@@ -109,13 +108,6 @@ def missing_indexes(connection: Connection) -> list[Index]:
     """Return indexes of the tables in code that the database has not, or that were never finished."""
     there = _indexes(connection)
     return [index for table in metadata.sorted_tables for index in table.indexes if not there.get(index.name)]
-
-
-def drift(database: Database) -> Sequence[Any]:
-    """Return how the migrated schema differs from the tables in code; empty when they agree."""
-    with database.engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True})
-        return list(compare_metadata(context, metadata))
 
 
 def _scripts() -> ScriptDirectory:

@@ -63,11 +63,6 @@ class Process:
         """For its ticks."""
         return ticks.TickContext(services=self._ready().services, sinks=self._sinks)
 
-    @property
-    def leaving(self) -> bool:
-        """Return whether it is stopping: it begins nothing more."""
-        return self._leaving
-
     def prepare(self) -> None:
         """Build now what the first task would build. Raises what that raises."""
         self._ready()

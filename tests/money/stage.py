@@ -17,7 +17,7 @@ from sqlalchemy import func, select
 
 from orchestrator import wiring
 from orchestrator.flows.engine.batch import Tally
-from orchestrator.flows.engine.services import Services, no_jitter
+from orchestrator.flows.engine.services import Services
 from orchestrator.flows.engine.slots import Slots
 from orchestrator.flows.jobs.perform import perform
 from orchestrator.flows.steps.close_due import mark_unserved
@@ -32,6 +32,7 @@ from orchestrator.settings.configuration import BUILT_IN_PLANS
 from orchestrator.store.core.rows import table_of
 from orchestrator.store.tables import AccountRow, CredentialRow, PlacementRow, SessionRow
 from tests.emptying import empty
+from tests.jitter import no_jitter
 from tests.money.inline import InlineLoop
 from tests.money.platforms import EndlessDriver, Mood, MoodyDriver, registered
 from tests.money.terms import MODELS, PLANS, POLICY

@@ -12,6 +12,7 @@ from orchestrator.store.tables import metadata
 from orchestrator.store.transaction import Transaction
 from tests.pooler.pgbouncer import PgBouncer
 from tests.servers import Postgres
+from tests.store.drift import drift
 from tests.store.stage import at_once
 
 
@@ -117,7 +118,7 @@ def test_many_migrate_at_once_through_the_pooler(postgres: Postgres, pooler: PgB
             *[lambda database=database: reached.append(migrate.upgrade(database)) for database in databases]
         )
         assert reached == [migrate.newest()] * 3
-        assert migrate.drift(databases[0]) == []
+        assert drift(databases[0]) == []
         with databases[0].engine.connect() as connection:
             assert migrate.missing_indexes(connection) == []
         for database in databases:

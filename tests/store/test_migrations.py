@@ -14,6 +14,7 @@ from orchestrator.store import migrate
 from orchestrator.store.database import Database
 from orchestrator.store.tables import metadata
 from tests.servers import Postgres
+from tests.store.drift import drift
 from tests.store.stage import wait_until_blocked
 
 UPGRADE = """
@@ -41,7 +42,7 @@ def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
 
 def test_an_empty_database_becomes_what_the_code_wants(empty: Database) -> None:
     assert migrate.upgrade(empty) == migrate.newest()
-    assert migrate.drift(empty) == []
+    assert drift(empty) == []
 
 
 def test_upgrading_again_changes_nothing(empty: Database) -> None:
@@ -89,7 +90,7 @@ def test_two_processes_upgrade_at_once_on_postgresql(postgres: Postgres) -> None
             both = [_upgrading(url), _upgrading(url)]
             wait_until_blocked(database, backends=2)
         assert [_said(process) for process in both] == [migrate.newest()] * 2
-        assert migrate.drift(database) == []
+        assert drift(database) == []
         database.dispose()
 
 
@@ -99,7 +100,7 @@ def test_two_processes_upgrade_at_once_on_sqlite(tmp_path: Path) -> None:
     with database.engine.begin():  # both find it locked and wait
         both = [_upgrading(url), _upgrading(url)]
     assert [_said(process) for process in both] == [migrate.newest()] * 2
-    assert migrate.drift(database) == []
+    assert drift(database) == []
     database.dispose()
 
 

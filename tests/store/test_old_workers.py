@@ -28,6 +28,7 @@ from sqlalchemy.exc import OperationalError
 from orchestrator.store import migrate
 from orchestrator.store.database import Database, StoreUnavailable
 from tests.servers import Postgres
+from tests.store.drift import drift
 from tests.store.stage import wait_until_blocked
 from tests.store.test_groups import agree
 from tests.store.test_migrations import _definitions
@@ -141,7 +142,7 @@ def test_the_way_from_the_first_release_leads_to_the_same_schema(
     told: list[str] = []
     migrate.upgrade(first_release, say=told.append)
     assert [line.partition(":")[0] for line in told if line[:4].isdecimal()] == migrate.revisions()[1:]
-    assert migrate.drift(first_release) == []
+    assert drift(first_release) == []
     if (
         first_release.engine.dialect.name == "postgresql"
     ):  # SQLite keeps the words in which a table was altered

@@ -44,11 +44,6 @@ def close_lease(policy: Policy) -> float:
     return policy.close_timeout_seconds + max(policy.close_timeout_seconds / 2, LEASE_MARGIN)
 
 
-def no_jitter() -> float:
-    """Return no jitter, for tests: every ping comes on its beat."""
-    return 0.0
-
-
 def jitter() -> float:
     """Return a number between -1 and 1: it spreads the pings of sessions that were created together."""
     return random.uniform(-1, 1)

@@ -33,9 +33,7 @@ OF_ONE_FAMILY = frozenset({errno.EADDRNOTAVAIL, errno.ENETUNREACH, errno.EAFNOSU
 #: Errors with numbers of their own.
 _OWN_NUMBERS = (socket.gaierror, ssl.SSLError)
 
-#: Errors of the resolver: they mean that it did not answer.
-RESOLVER_SILENT = frozenset({socket.EAI_AGAIN, socket.EAI_FAIL, socket.EAI_SYSTEM})
-#: And that it says that there is no such name; without a working resolver, some systems say the same.
+#: The resolver says that there is no such name; without a working resolver, some systems say the same.
 NO_SUCH_NAME = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)})
 
 

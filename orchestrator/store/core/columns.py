@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import MAX_PREC, Context, Decimal
 from enum import StrEnum
 from typing import Any
@@ -14,8 +14,6 @@ from orchestrator.rules.values import Attach
 MICROS = Decimal(1_000_000)
 #: The default context would round away what lies beyond 28 digits before a check could refuse it.
 _EXACT = Context(prec=MAX_PREC)
-#: Instants later than this are "never": a column that is compared must not be null.
-FAR_FUTURE = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 class Money(types.TypeDecorator[Decimal]):
