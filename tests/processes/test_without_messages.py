@@ -87,4 +87,4 @@ def restarts(platform: Platform) -> None:
     """No process of the tree has died."""
     with platform.database.reading() as tx:
         assert {one.restarts for one in tx.workers.listed()} == {0}
-    assert "starting it again" not in platform.processes["worker"].text()
+    assert "restarting it" not in platform.processes["worker"].text()
