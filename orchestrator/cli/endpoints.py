@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def endpoint_of(tx: "Transaction", session_id: str) -> dict[str, Any]:
-    """URL, model, auth, secret reference. Raises Refusal(invalid_state) unless the session runs."""
+    """Return URL, model, auth and secret reference. Raises Refusal(invalid_state) unless the session runs."""
     from orchestrator.flows.reports import views
 
     session = found_session(tx, session_id)
@@ -29,7 +29,7 @@ def endpoint_of(tx: "Transaction", session_id: str) -> dict[str, Any]:
 
 
 def samples_of(tx: "Transaction", session_id: str, endpoint: dict[str, Any]) -> dict[str, str]:
-    """Code by language."""
+    """Return sample code by language."""
     newest = tx.placements.newest([session_id])[session_id]
     sample = Sample(**endpoint, speech=newest.model_type is ModelType.ASR)
     return {language: write(sample) for language, write in LANGUAGES.items()}

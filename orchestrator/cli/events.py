@@ -29,7 +29,7 @@ def events(
     limit: Limit = 50,
     as_json: AsJson = False,
 ) -> None:
-    """The latest events, oldest first."""
+    """Show the latest events, oldest first."""
     with opened() as database:
         latest = _latest(database, subject, limit)
         if follow:

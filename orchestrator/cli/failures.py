@@ -71,7 +71,7 @@ def refusal_lines(code: str, message: str, details: Mapping[str, Any]) -> list[s
 
 
 def _with_our_remedy(code: str, message: str, details: Mapping[str, Any]) -> str:
-    """To who types commands, a command is the remedy; the job's own message names a job."""
+    """Name a command as the remedy, for a person at the command line. The job's own message names a job."""
     match code:
         case ErrorCode.UNKNOWN_ACCOUNT if "account_id" in details:
             who = f"account {details['account_id']} is unknown"
@@ -86,7 +86,8 @@ def _with_our_remedy(code: str, message: str, details: Mapping[str, Any]) -> str
 
 
 def _from_below(error: Exception) -> Failure | None:
-    """Imported only now: a command that succeeds need not wait for what could have failed."""
+    """Return the failure that a known error means. Import its classes only now: a command that succeeds does not need
+    them."""
     from orchestrator.client import BrokerUnreachable, JobBroken
     from orchestrator.settings import ConfigurationError
     from orchestrator.store.database import StoreError, StoreOutage, StoreUnavailable

@@ -14,7 +14,7 @@ _COLUMNS = ("id", "account", "provider", "handle", "state", "age", "tries", "mon
 
 
 def listed(entries: Sequence[dict[str, Any]]) -> list["RenderableType"]:
-    """What is still tried, and what was forced."""
+    """Return the closes that are still tried, and those that were forced."""
     parts = [table(_COLUMNS, [_row(one) for one in entries if one["forced"] is None])]
     forced = [one for one in entries if one["forced"] is not None]
     if forced:
@@ -31,7 +31,7 @@ def orphans(entries: Sequence[dict[str, Any]]) -> list["RenderableType"]:
 
 
 def possible(entries: Sequence[dict[str, Any]]) -> list["RenderableType"]:
-    """What no list shows: people must look."""
+    """Return the possible orphans that no list shows: a person must look for them."""
     title = "opens that may have left more at the provider"
     return [table(_COLUMNS, [_row(one) for one in entries], title=title)]
 

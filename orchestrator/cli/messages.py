@@ -28,7 +28,7 @@ _EVERY, _NOT_FOUND = 100_000, 3
 
 @app.command("list")
 def list_messages(limit: Limit = 50, as_json: AsJson = False) -> None:
-    """The newest parked messages, the newest first: when, from which queue, why, and their structure."""
+    """List parked messages, the newest first: when, from which queue, why, and their structure."""
     with opened() as database, database.reading() as tx:
         parked, now = tx.parked.listed(limit), tx.now()
     if as_json:

@@ -23,7 +23,7 @@ def _show_model(model: Json) -> None:
 
 @app.command("list")
 def list_models(as_json: AsJson = False) -> None:
-    """The catalog, and the private models."""
+    """List the catalog, and the private models."""
     from orchestrator.flows.reports import views
 
     with reading() as tx:

@@ -97,7 +97,7 @@ def _finish(stream: TextIO) -> None:
 def table(
     columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None
 ) -> "RenderableType":
-    """Rows under headings; the first column never wraps, for it is what one copies."""
+    """Return rows under headings. The first column never wraps, so that it can be copied."""
     from rich import box
     from rich.table import Table
 
@@ -111,7 +111,7 @@ def table(
 
 
 def pairs(rows: Iterable[tuple[str, Any]]) -> "RenderableType":
-    """Two columns: what, and its value; what has none is left out."""
+    """Return two columns: name and value. Leave out names without a value."""
     from rich.table import Table
 
     made = Table(box=None, show_header=False, pad_edge=False)
@@ -124,7 +124,7 @@ def pairs(rows: Iterable[tuple[str, Any]]) -> "RenderableType":
 
 
 def coloured(text: str, style: str) -> "RenderableType":
-    """Text in a style, on terminals that have any."""
+    """Return the text in a style, on terminals that have styles."""
     from rich.text import Text
 
     return Text(escape(text), style=style)
@@ -142,12 +142,12 @@ def progress(what: str) -> Iterator[None]:
 
 
 def is_wide() -> bool:
-    """Whether a line has room for what is good to know; a file has."""
+    """Return whether a line has room for secondary columns. A file always has."""
     return not sys.stdout.isatty() or shutil.get_terminal_size().columns >= _ROOMY
 
 
 def _console(*, stderr: bool) -> "Console":
-    """Nothing in a text is markup: names and answers come from others."""
+    """Return a console that takes no text for markup, since names and answers come from others."""
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout
@@ -156,8 +156,8 @@ def _console(*, stderr: bool) -> "Console":
 
 
 def _csv_cell(value: Any) -> Any:
-    """Spreadsheets run a text that looks like a formula, and such a text may come from others: an apostrophe before it
-    makes it text. Numbers stay numbers."""
+    """Put an apostrophe before a text that a spreadsheet would run as a formula: such a text may come from others.
+    Leave numbers as they are."""
     if not isinstance(value, str):
         return value
     cell = escape(value)

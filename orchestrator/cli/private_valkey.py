@@ -63,7 +63,7 @@ def _is_there(process: "subprocess.Popen[bytes]", socket: Path) -> bool:
 
 @contextmanager
 def _alone(data_dir: Path) -> Iterator[None]:
-    """Two of them in one directory would write one file."""
+    """Hold the lock of this directory: two Valkeys in one directory would write the same file."""
     with (data_dir / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -75,8 +75,8 @@ def _alone(data_dir: Path) -> Iterator[None]:
 
 @contextmanager
 def _guarded(valkey: int) -> Iterator[None]:
-    """A process that outlives us, should we be killed, and then stops Valkey: last of all, for our children hold
-    this end of the pipe as well. It also keeps the lock until then."""
+    """Run a guard process that stops Valkey if this process is killed. It waits until our children are gone too, for
+    they hold this end of the pipe, and keeps the lock until then."""
     fork = multiprocessing.get_context("fork")
     theirs, ours = fork.Pipe(duplex=False)
     guard = fork.Process(target=_guard, args=(theirs, ours, valkey), name="valkey-guard", daemon=True)

@@ -61,7 +61,7 @@ def reconcile(
 
 
 def _why_no_list(drivers: Mapping[str, str], provider: str | None) -> str:
-    """Nothing to compare is no agreement: it must not look like one."""
+    """Return why nothing was compared, so that this does not look like agreement."""
     if provider is not None:
         return f"nothing was compared: provider {provider} ({drivers[provider]}) cannot list its sessions"
     if not drivers:

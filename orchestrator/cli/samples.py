@@ -53,7 +53,7 @@ class Sample:
 
 
 def curl(sample: Sample) -> str:
-    """For a shell."""
+    """Return a command for a shell."""
     lines = [f"curl {shlex.quote(sample.path)}", *_curl_secret(sample)]
     if sample.speech:
         lines += [f"-F {shlex.quote('model=' + sample.model)}", "-F file=@speech.wav"]
@@ -63,7 +63,7 @@ def curl(sample: Sample) -> str:
 
 
 def python(sample: Sample) -> str:
-    """For the package `openai`."""
+    """Return code for the package `openai`."""
     client = [
         f"base_url={json.dumps(sample.url)}",
         f"api_key={'key' if not sample.open else json.dumps('-')}",
@@ -89,7 +89,7 @@ def python(sample: Sample) -> str:
 
 
 def javascript(sample: Sample) -> str:
-    """For Node and browsers, with `fetch`."""
+    """Return code for Node and browsers, with `fetch`."""
     headers = [f"{json.dumps(name)}: {value}" for name, value in _javascript_secret(sample)]
     if sample.speech:
         before = [

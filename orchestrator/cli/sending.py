@@ -83,7 +83,7 @@ def sends(
 
 
 def _check(job: str, kwargs: Json, names: Names, options: Mapping[str, Any]) -> None:
-    """What any worker would refuse is wrong usage here, even while none runs."""
+    """Check the arguments before sending, so that wrong usage is reported even while no worker runs."""
     from orchestrator.client import parse
     from orchestrator.rules.refusals import Refusal
 

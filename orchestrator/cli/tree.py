@@ -84,7 +84,8 @@ class Tree:
         grace: float = GRACE,
         rests_on: Callable[[], bool] = lambda: True,
     ) -> None:
-        """`rests_on`: what all of them need; when it is gone for good, so is the tree, with exit code 1."""
+        """Prepare the processes. `rests_on`: what all of them need; when it is gone for good, the tree ends with exit
+        code 1."""
         self._rests_on = rests_on
         self._children = [_Child(name, target) for name, target in targets.items()]
         self._guards = {name: _Guard(f"supervise process {name}") for name in targets}
@@ -94,7 +95,8 @@ class Tree:
         self._alive_read, self._alive_write = os.pipe()
 
     def run(self) -> int:
-        """Blocks. SIGTERM and SIGINT stop all with time to finish, a second one at once. Returns the exit code."""
+        """Supervise until the end, and return the exit code. SIGTERM and SIGINT stop all with time to finish, a second
+        one at once."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
         try:
@@ -149,7 +151,8 @@ class Tree:
         log.warning("process %s ended with %s; restarting it in %g s", child.name, code, pause)
 
     def _in_child(self, child: _Child) -> None:
-        """A group of its own, so that Ctrl-C reaches the parent alone; it ends when the parent does."""
+        """Run the target in a process group of its own, so that Ctrl-C reaches the parent alone. It ends when the
+        parent does."""
         os.setpgid(0, 0)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL)
@@ -225,7 +228,8 @@ def _ended(target: Callable[[], int]) -> int:
 
 
 def _end_with(alive: int, grace: float) -> None:
-    """The parent holds the other end: when it is gone, however it died, this process drains and leaves."""
+    """Wait until the parent is gone, however it ended, then drain this process and exit. The parent holds the pipe's
+    other end."""
     os.read(alive, 1)
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(grace)

@@ -34,7 +34,7 @@ class Misused(typer.BadParameter):
     """What was typed cannot be meant, whatever the platform looks like: exit code 2, with a hint at --help."""
 
     def format_message(self) -> str:
-        """As it is, for it names the options itself."""
+        """Return the message as it is, for it already names the options."""
         return self.message
 
 
@@ -67,7 +67,8 @@ def _option(loc: str, names: Names) -> str | None:
 
 
 def _candidates(loc: str) -> Iterator[str]:
-    """Of `stop.idle_seconds`: idle; of `attach.secret_ref`: attach_secret_ref; of `metadata.a`: metadata."""
+    """Yield parameter names for a path. Of `stop.idle_seconds`: idle; of `attach.secret_ref`: attach_secret_ref; of
+    `metadata.a`: metadata."""
     path = re.sub(r"\[[0-9]+\]", "", loc)
     last, first = path.rpartition(".")[2], path.partition(".")[0]
     yield from _PARAMETERS.get(path, ())

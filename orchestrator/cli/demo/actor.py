@@ -75,7 +75,7 @@ class Actor:
         return str(created["id"])
 
     def look(self, session_id: str) -> dict[str, Any]:
-        """The session as it is now: the same create again answers with it, and changes nothing."""
+        """Return the session as it is now: repeating the same create answers with it and changes nothing."""
         return self.done("session.create", **self._created[session_id])
 
     def pause(self, seconds: float) -> None:

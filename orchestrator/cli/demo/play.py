@@ -30,7 +30,7 @@ _INTERRUPTED = 130
 
 
 def run_demo(as_json: bool, scenes: Sequence[Scene] = SCENES, play_seconds: float = PLAY) -> int:
-    """0 where everything happened as it had to, 1 where not, 130 after Ctrl-C."""
+    """Play the scenes. Return 0 if everything happened as expected, 1 if not, 130 after Ctrl-C."""
     screen = screen_for(as_json)
     directory = Path(tempfile.mkdtemp(prefix="orchestrator-demo-"))
     try:

@@ -9,7 +9,7 @@ TOTAL = 20
 
 
 def play(actor: Actor) -> None:
-    """Too many nodes, a model that cannot chat, and one session more than the plan keeps."""
+    """Ask for too many nodes, for a model that cannot chat, and for one session more than the plan keeps."""
     nodes = actor.request("three-nodes", cast.QWEN, nodes=3)
     actor.expect_refusal("a session of 3 nodes", "quota_nodes_exceeded", nodes)
     base = actor.request("base-model", cast.QWEN_BASE)

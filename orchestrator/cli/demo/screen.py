@@ -23,13 +23,13 @@ class Screen(AbstractContextManager["Screen"]):
     """Shows nothing; the others show more. Entered for as long as the play lasts."""
 
     def say(self, text: str) -> None:
-        """What happens before and after the play."""
+        """Show a line about what happens before or after the play."""
 
     def show(self, world: World) -> None:
-        """The play as it stands."""
+        """Show the state of the play."""
 
     def finish(self, summary: Summary) -> None:
-        """What had to happen beside what happened."""
+        """Show what was expected beside what happened."""
 
     def __exit__(
         self,
@@ -102,7 +102,8 @@ def screen_for(as_json: bool) -> Screen:
 
 
 def _line(news: News, deadline: Deadline) -> str | None:
-    """`12.3s bob/dies running → stopping (dead)`; a create that starts at once shows as its start."""
+    """Return a line like `12.3s bob/dies running → stopping (dead)`, or None for a create: its start is shown
+    instead."""
     if news.kind == "created":
         return None
     seconds = (news.at - deadline.began_at).total_seconds()

@@ -56,7 +56,7 @@ def set_stage(directory: Path) -> Iterator[Stage]:
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Cleaning up takes seconds: a second Ctrl-C must not leave processes behind."""
+    """Ignore signals while cleaning up. That takes seconds, and a second Ctrl-C would leave processes behind."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -129,7 +129,7 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
 
 
 def _end_valkey(socket: Path) -> None:
-    """`orchestrator up` ends its own; one that had to be killed could not."""
+    """Stop the Valkey of an `orchestrator up` that was killed. One that ends normally stops its own."""
     if socket.exists():
         with suppress(RedisError):
             Redis(unix_socket_path=str(socket)).shutdown(nosave=True)

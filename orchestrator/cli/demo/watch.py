@@ -87,7 +87,7 @@ class Watch:
         return news
 
     def take(self, event: dict[str, Any]) -> None:
-        """One event; one that comes again, as events may, is known already."""
+        """Take in one event. Ignore an event that is already known, for events may be delivered twice."""
         if event["id"] in self._known or not event["type"].startswith("orchestrator.session."):
             return
         news = News(datetime.fromisoformat(event["time"]), event["type"].rpartition(".")[2], event["data"])

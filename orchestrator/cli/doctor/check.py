@@ -21,7 +21,7 @@ class Finding:
     """What it rests on is broken: it has nothing of its own to say."""
 
     def as_json(self) -> dict[str, Any]:
-        """`warning` and `skipped` are there only where they hold."""
+        """Return the finding as JSON. `warning` and `skipped` are included only where they are true."""
         found = {"check": self.check, "ok": self.ok, "detail": self.detail}
         marks = {"warning": self.warning, "skipped": self.skipped}
         return found | {name: True for name, is_so in marks.items() if is_so}

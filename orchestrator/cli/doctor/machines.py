@@ -16,7 +16,7 @@ def own_faults(_settings: "Settings") -> str:
 
 
 def network(_settings: "Settings") -> str:
-    """Does every worker reach the providers that others reach?"""
+    """Check that every worker reaches the providers that other workers reach."""
     return _none_open(InstallationAlarmKind.NETWORK_DOWN, "every worker reaches the providers")
 
 

@@ -15,7 +15,7 @@ _UNDONE_AFTER = timedelta(minutes=1)
 
 
 def overdue(_settings: "Settings") -> str:
-    """Is anything that is due left undone? A worker that is missing shows as overdue steps."""
+    """Check that no due step is overdue. A missing worker shows as overdue steps."""
     with reading() as tx:
         now = tx.now()
         families = (tx.sessions.oldest_due(), tx.placements.oldest_due(), tx.accounts.oldest_due())
@@ -29,7 +29,7 @@ def overdue(_settings: "Settings") -> str:
 
 
 def retention(settings: "Settings") -> str:
-    """Does what is kept for a time go when that time is over?"""
+    """Check that what is kept for a limited time is deleted or archived when that time is over."""
     from orchestrator import wiring
     from orchestrator.flows.reports.retention_lags import lags
 
