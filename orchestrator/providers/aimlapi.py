@@ -81,7 +81,7 @@ class AimlapiDriver(AlwaysOn):
         return Balance(amount=amount, currency=str(body.get("currency") or "USD"))
 
     async def _check_model(self, model: str) -> None:
-        """The list needs no key, so none is shown to it."""
+        """Check that the platform lists the model. The list needs no key, so the call sends none."""
         answer = await self._ask(self._options.url("/models"), None, self._options.max_list_bytes)
         entries = listed_models(answer, self._options.rules)
         if not any(model in _names(entry) for entry in entries):
@@ -124,7 +124,7 @@ def _names(entry: Mapping[str, Any]) -> set[str]:
 
 
 def _check_key(answer: Response, rules: Sequence[Rule]) -> None:
-    """A key that is disabled, or has spent its limit, would be refused at the first ping."""
+    """Refuse a key that is disabled or has spent its limit: its first ping would fail."""
     body = _good(answer, rules)
     key = body["data"] if isinstance(body.get("data"), Mapping) else body
     if key.get("disabled") is True:

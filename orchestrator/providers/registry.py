@@ -55,7 +55,7 @@ def card(driver: str, options: Mapping[str, Any]) -> Card:
 
 
 def driver_type(driver: str) -> DriverType:
-    """Raises ValueError with the known names."""
+    """Return the type of this driver. Raises ValueError with the known names."""
     if driver not in DRIVERS:
         raise ValueError(f"unknown driver {driver!r}: it is one of {', '.join(sorted(DRIVERS))}")
     return DRIVERS[driver]

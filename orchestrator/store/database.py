@@ -91,8 +91,9 @@ class Database:
         identity: Identity | None = None,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
-        """`clock`: given by tests, it is trusted as it is, unless a `stopwatch` is given with it. `keeps_time`: this
-        process notes the time for all others. `pause`: waits so many seconds before a transaction is run again."""
+        """Open the engine. `clock`: given by tests; trusted as it is, unless a `stopwatch` is given with it.
+        `keeps_time`: this process notes the time for all others. `pause`: waits so many seconds before a transaction is
+        retried."""
         self.url = make_url(url)
         self.engine = open_engine(url, pool_size)
         self._clock = clock if stopwatch is None else None
@@ -193,8 +194,8 @@ class Database:
         self.transact(self._write)
 
     def timeouts(self) -> tuple[dict[str, str], bool]:
-        """The timeouts that are in force at the server in a transaction like every other, and whether a pooler is
-        in between. PostgreSQL only."""
+        """Return the timeouts in force at the server, read in an ordinary transaction, and whether a pooler is in
+        between. PostgreSQL only."""
         return self.transact(lambda tx: (timeouts(tx.connection), is_pooled(tx.connection)))
 
     def _write(self, tx: Transaction) -> None:

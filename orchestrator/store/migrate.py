@@ -147,8 +147,8 @@ def _make_indexes(database: Database, say: Say) -> None:
 
 
 def _lift_timeouts(connection: Connection) -> None:
-    """A concurrent build waits for transactions that are older, and blocks none. Behind a pooler the server's own
-    defaults hold: what is set there would stay with a connection of others."""
+    """Lift the timeouts for this connection: a concurrent build waits for older transactions and blocks none. Behind a
+    pooler keep the server's defaults, since a setting would stay on a connection that others use."""
     if is_pooled(connection):
         return
     connection.execute(text("SET lock_timeout = 0"))
@@ -158,9 +158,8 @@ def _lift_timeouts(connection: Connection) -> None:
 
 @contextmanager
 def _taking_turns(engine: Engine) -> Iterator[None]:
-    """One process at a time, by a lock of a transaction that is idle: the concurrent build waits for every statement
-    that is older than itself, so that a process asks again and again and waits in none. A lock of the session would
-    stay behind in a pooler."""
+    """Let one process at a time in, by a transaction's lock. A concurrent build waits for every older statement, so a
+    process must not wait inside one: it asks repeatedly. A session's lock would stay behind in a pooler."""
     with engine.connect() as connection:
         while not _took_turn(connection):
             connection.rollback()

@@ -90,7 +90,7 @@ class Transaction:
         self.findings = Findings(connection)
 
     def now(self) -> datetime:
-        """The store's clock. Read it after the locks, once, and pass it on: events that follow bear this time."""
+        """Read the store's clock. Read it once, after the locks, and pass it on: later events bear this time."""
         self._now = self._clock()
         return self._now
 

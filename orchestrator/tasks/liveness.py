@@ -92,7 +92,7 @@ class Heartbeat:
     def __init__(
         self, database: Callable[[], Database], pulse: Pulse, *, wall: Callable[[], float] = time.time
     ) -> None:
-        """`database` may raise while the process cannot be built."""
+        """Prepare the thread. `database` may raise while the process cannot be built."""
         self._database = database
         self._pulse = pulse
         self._wall = wall

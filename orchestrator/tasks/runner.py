@@ -57,8 +57,8 @@ class Runner:
         *,
         prove: Callable[[], object] = lambda: None,
     ) -> None:
-        """`surroundings` may raise while the process cannot be built. `prove`: writes, and so proves that an outage
-        is over."""
+        """Prepare the thread. `surroundings` may raise while the process cannot be built. `prove`: writes, and so
+        proves that an outage is over."""
         self.name = name
         self._tick = tick
         self._surroundings = surroundings

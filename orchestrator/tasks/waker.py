@@ -33,7 +33,7 @@ class WakeUps:
         length: Callable[[str], int] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`length`: how many messages wait in a queue; by default the broker is asked."""
+        """Prepare to send. `length`: how many messages wait in a queue; by default the broker is asked."""
         self._app = app
         self._length = length or self._ask_length
         self._clock = clock

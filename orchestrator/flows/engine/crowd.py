@@ -52,7 +52,8 @@ class _WaitingThreads:
 
     @contextmanager
     def one_more(self, account_id: str, *, allowed: int = 0) -> Iterator[None]:
-        """Raises AccountBusy where too many wait. `allowed`: beyond the bound of one account."""
+        """Count this thread as waiting. Raises AccountBusy where too many wait. `allowed`: beyond the bound of one
+        account."""
         with self._lock:
             full = self._of[account_id] >= self._per_account + allowed or self._of.total() >= self._in_all
             if full:
@@ -73,7 +74,8 @@ class Crowd:
     def __init__(
         self, per_account: int = sys.maxsize, in_all: int = sys.maxsize, lines: tuple[int, int] = (0, 0)
     ) -> None:
-        """So many wait in the database. `lines`: so many wait for their turn to do so, for one account and in all."""
+        """Set the bounds: how many threads wait in the database for one account and in all. `lines`: how many wait for
+        their turn to do so, for one account and in all."""
         self._waiting = _WaitingThreads(per_account, in_all)
         self._lined = _WaitingThreads(*lines)
         self._turns: WeakValueDictionary[str, threading.Lock] = WeakValueDictionary()

@@ -19,8 +19,10 @@ class EventLoop:
     """Starts with its first use, so that it is never made before a fork."""
 
     def __init__(self, lost: Callable[[BaseException], None] = lambda _error: None) -> None:
-        """`lost`: called with the error that ended it, or kept its thread from starting. Nothing can be asked any more,
-        and what was under way holds its slots for ever: a worker process ends then."""
+        """Prepare the loop; its thread starts with the first use.
+
+        `lost`: called with the error that ended the thread, or kept it from starting. Nothing can be asked any more,
+        and calls under way hold their slots for ever: a worker process ends then."""
         self._lost = lost
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None

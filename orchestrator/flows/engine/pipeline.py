@@ -75,8 +75,8 @@ class Pipeline(Generic[T]):
         failed: Callable[[Exception], None],
         settled: Callable[[], None] = lambda: None,
     ) -> None:
-        """`failed`: called with the error of a settlement; its rows' leases expire, and they are claimed again.
-        `settled`: called after each settlement, when slots are free again."""
+        """Start the threads that settle. `failed`: called with the error of a settlement; its rows are claimed again
+        when their leases expire. `settled`: called after each settlement, when slots are free again."""
         self._services = services
         self._flow = flow
         self._failed = failed

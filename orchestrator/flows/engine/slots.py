@@ -18,7 +18,8 @@ class Slots:
     def __init__(
         self, caps: Mapping[str, int], totals: Mapping[Step, int] = TOTALS, most: int = sys.maxsize
     ) -> None:
-        """`caps`: `max_in_flight` of each provider. `most`: of all kinds together, for each needs open files."""
+        """Set the limits. `caps`: `max_in_flight` of each provider. `most`: of all kinds together, for each needs open
+        files."""
         self._most = most
         self._caps = caps
         self._totals = totals

@@ -33,7 +33,7 @@ def close_session(services: Services, tx: Transaction, request: CloseSession) ->
 
 
 def _close_what_is_left(services: Services, tx: Transaction, request: CloseSession) -> Mapping[str, Any]:
-    """An orphan, or an archived session. Raises Refusal where there is neither."""
+    """Close an orphan or an archived session. Raises Refusal if the id is neither."""
     orphan = tx.leftovers.lock_orphan(request.session_id)
     if orphan is not None:
         return leftovers.of_close(force_close.close_orphan(services, tx, orphan, request), tx.now())

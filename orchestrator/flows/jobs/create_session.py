@@ -23,7 +23,7 @@ from orchestrator.store.transaction import Transaction
 
 
 def create_session(services: Services, tx: Transaction, request: CreateSession) -> Mapping[str, Any]:
-    """The new session; or, for a session id that is there with the same content, that one as it is now."""
+    """Create a session and return it. A session that has this id and the same content is returned as it is now."""
     session_id = request.session_id or tx.identity.new_id()
     work, met = _begin(services, tx, request, session_id)
     known = _known(tx, request, session_id, work.now) if met.same_id else None
@@ -63,7 +63,7 @@ def _name_of(request: CreateSession, session_id: str, now: datetime) -> str:
 def _known(
     tx: Transaction, request: CreateSession, session_id: str, now: datetime
 ) -> Mapping[str, Any] | None:
-    """What is there under this id, in the live tables or in the archive."""
+    """Return the session that already has this id, live or archived. Raises Refusal if its content differs."""
     known = tx.sessions.get(session_id)
     left = tx.archive.get(session_id) if known is None else None
     if known is not None and known.request_digest == digest(request):

@@ -190,7 +190,7 @@ def failed_at_every_try(why: str, *, in_part: bool = False) -> dict[str, Any]:
 
 
 def _done(services: Services, tx: Transaction, job: _Job, parts: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The outcome of a job that takes effect in this transaction. Raises Refusal."""
+    """Return the outcome of a job that takes effect in this transaction. Raises Refusal."""
     if isinstance(job.request, RecordInteractions):
         return succeeded(record_interactions(services, tx, job.request, parts))
     return succeeded(EFFECTS[job.name](services, tx, job.request))

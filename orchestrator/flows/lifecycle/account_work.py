@@ -36,7 +36,7 @@ class AccountWork:
         now: datetime,
         met: NewSessionFacts | None = None,
     ) -> None:
-        """`now`, and what a newcomer met: read once the account was locked."""
+        """Begin work on a locked account. `now`, and `met` of a new session: read after the lock was taken."""
         self.services = services
         self.tx = tx
         self.now = now
@@ -180,7 +180,7 @@ class AccountWork:
         return page[-1].id if len(page) == limit else None
 
     def finish(self) -> Account:
-        """Work out the funds and the account's next step; wake whoever may now be admitted."""
+        """Work out the funds and the account's next step; wake the sessions that may now be admitted."""
         self._let_queue_look()
         account = self._with_funds(self.account)
         moving = not self.burning.was_read or Phase.MOVING in self.burning.phases
@@ -191,8 +191,8 @@ class AccountWork:
         return self.account
 
     def finish_without_funds(self) -> None:
-        """Where not every session of the account can be read: keep its money, and leave the end of its funds as it
-        was."""
+        """Save the account where some of its sessions cannot be read: keep its money, and leave the end of its funds as
+        it was."""
         self._let_queue_look()
         self.account = self.tx.accounts.save(self._before, self.account, self.now)
 
@@ -232,7 +232,8 @@ def lock_account(
 
 
 def lock_account_of(services: Services, tx: Transaction, session_id: str) -> Account | None:
-    """The account of a session, locked; None where there is no such session. Raises AccountBusy as `lock_account`."""
+    """Return the account of a session, locked; None where there is no such session. Raises AccountBusy as
+    `lock_account`."""
     account = tx.accounts.lock_of(session_id)
     if account is not None:
         services.crowd.comes_to(account.id)

@@ -179,7 +179,8 @@ def _check_funds(work: AccountWork, session: Session) -> None:
 
 
 def _waited_for(work: AccountWork, session: Session, model: Model, ahead_of: Session | None) -> places.Spots:
-    """What sessions in the account's queue that came before wait for and can take, and this one must leave them."""
+    """Return the slots that earlier sessions in the account's queue wait for and can take. This session must leave them
+    free."""
     if not work.has_queued_sessions:
         return frozenset()
     cards = {name: work.services.card(name) for name in places.providers_for(work.services, session, model)}

@@ -17,7 +17,7 @@ class Burning:
     """The sessions that burn an account's money, or are about to; read on demand, and updated at each save."""
 
     def __init__(self, tx: Transaction, account: Account, few: int = FEW) -> None:
-        """`few`: up to so many sessions are read one by one."""
+        """Prepare to read the sessions that cost money. `few`: up to so many are read one by one."""
         self._tx = tx
         self._few = few
         self._account_id = account.id
@@ -67,7 +67,7 @@ class Burning:
         self._are_many = self._are_many or number > self._few
 
     def remember(self, before: Session | None, after: Session) -> None:
-        """A session of the account was saved; `before`: as it was, None for a new one."""
+        """Take over a session of the account that was saved. `before`: as it was, None for a new one."""
         if self._groups is not None:
             self._groups = groups.changed(self._groups, _if_active(before), _if_active(after))
         if self._each is None:

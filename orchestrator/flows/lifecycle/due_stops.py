@@ -129,7 +129,7 @@ def _is_due(work: AccountWork, standing: Standing) -> bool:
 
 
 def _funds_end_so_far(work: AccountWork) -> money.FundsEnd | None:
-    """Where the funds have ended by now; None where they last."""
+    """Return where the funds have ended by now; None where they last."""
     since = work.account.funds_end_at
     return work.funds_end(since) if since is not None and since <= work.now else None
 

@@ -97,7 +97,8 @@ def take_place_by(
     others: Spots = frozenset(),
     beside_brakes: bool = False,
 ) -> Place | None:
-    """The same for who may wait until `by`: one that was told to wait, or whose key has to rest, is a place too."""
+    """Take a place now or at a time up to `by`: one that is rate-limited, or whose key rests, counts from when it is
+    free."""
     freed = freed_by_time(work.tx, session, list(providers_for(work.services, session, model)), now)
     for at in [now, *(at for at in freed if at <= by)]:
         place = take_place(work, session, model, at, others, beside_brakes=beside_brakes)

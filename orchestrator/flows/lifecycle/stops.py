@@ -50,7 +50,7 @@ def end(work: AccountWork, before: Session, reason: StopReason, at: datetime, de
 
 
 def start_running(work: AccountWork, before: Session, noted: Session) -> Session:
-    """The first good ping: the clock of duration and money starts, if the first block can be paid."""
+    """Start the clock of duration and money at the first good ping, if the balance pays the first block."""
     running = replace(
         noted,
         state=State.RUNNING,

@@ -119,7 +119,7 @@ def end_closed(tx: Transaction, placement: Placement, proof: str, now: datetime)
 
 
 def wake_next_waiter(work: AccountWork, session: Session) -> None:
-    """Whoever was woken for a free key does not need it, or not that one: another that waits looks."""
+    """Wake the next session that waits for a free key. The one woken before does not need it, or needs another."""
     model = work.tx.models.get(session.model_id)
     for provider in model.providers if model is not None else ():
         work.tx.queues.wake_waiting_for_provider(

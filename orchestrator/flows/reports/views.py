@@ -228,7 +228,7 @@ def as_text(amount: Decimal) -> str:
 def of_session(
     tx: Transaction, session: Session, now: datetime, placements: Sequence[Placement] | None = None
 ) -> dict[str, Any]:
-    """One session, with what stands beside it. `placements`: all of the session's; None: they are read."""
+    """Return one session with its related data. `placements`: all of the session's; None: they are read."""
     account = tx.accounts.get(session.account_id) if session.state is State.RUNNING else None
     return _view(tx, session, account, now, placements)
 

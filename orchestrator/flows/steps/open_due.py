@@ -74,7 +74,7 @@ class _Freeing:
         self.over = False
 
     async def is_over(self) -> None:
-        """Raises NotSent where the open is another worker's by now."""
+        """Note that the key was freed. Raises NotSent where another worker has taken over the open."""
         placement, token = self._one.placement, self._one.token
 
         def note(tx: Transaction) -> bool:

@@ -79,5 +79,5 @@ def first_variant(variant: str | None, tokens: int) -> BodyVariant:
 
 
 def ran_out_of_tokens(text: str) -> bool:
-    """It answered that it spent all tokens: an answer all the same."""
+    """Return whether the error says that the model spent all its tokens: this counts as an answer."""
     return _REACHED.search(text) is not None

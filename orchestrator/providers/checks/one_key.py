@@ -32,7 +32,8 @@ def cards_of(configuration: Configuration) -> Mapping[str, Card]:
 
 
 def _same_secret(providers: list[ProviderConfiguration], secrets: SecretStore) -> Iterator[Fault]:
-    """Within one provider the claim sees to it; the platform knows of no provider, only of the secret."""
+    """Yield a fault for each secret that two providers share. Within one provider the claim prevents two sessions on
+    it; the platform sees the secret alone, whatever provider we name it under."""
     keys = [(provider, n, ref) for provider in providers for n, ref in enumerate(provider.credentials)]
     for (other, _, known), (provider, n, ref) in combinations(keys, 2):
         fingerprint = secrets.fingerprint(ref)

@@ -74,7 +74,8 @@ class AttachDriver:
         return replace(placed, probe=probe)
 
     async def resolve(self, order: Order, *, close: bool) -> Placed | NotPlaced:
-        """It was open before we came. To be closed it must be adopted: its end needs a proof like any other's."""
+        """Return the placement without asking: it was open before. It is adopted even to be closed, for its end needs a
+        proof."""
         return self._placed(order) if close else await self.open(order)
 
     async def probe(self, target: Target) -> Probe:
@@ -129,7 +130,8 @@ class AttachDriver:
         )
 
     async def _last_look(self, target: Target) -> Probe | None:
-        """None where none is wanted, or where a missing secret would make a refusal look like an end."""
+        """Probe once more before the end is called proven. Return None where that is not configured, or where a missing
+        secret would make a refusal look like an end."""
         if not self._options.probe_before_proof or target.endpoint is None or target.secret is None:
             return None
         return await self.probe(target)

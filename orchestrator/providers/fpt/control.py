@@ -83,7 +83,8 @@ class TemplateControl:
         raise refusal(answer, self._options.rules)
 
     async def _closed(self, values: Mapping[str, Any], secret: Secret | None) -> Closed:
-        """A platform may say yes and go on: where it can be asked, its yes is no proof."""
+        """Send the close and judge its answer. A platform may accept a close and go on: where its status can be asked,
+        a success alone is no proof."""
         if not self._closing.placeholders <= values.keys():
             raise NotClosed("its handle is not known, and the close needs it")
         timeout = self._options.close_call_seconds
@@ -124,7 +125,8 @@ class TemplateControl:
         return table
 
     def _not_opened(self, answer: Response) -> ProviderError:
-        """What the configuration calls definite is; otherwise only a refusal of the request itself."""
+        """Return what an answer without a session means. It is definite if the configuration says so, or if it refuses
+        the request itself; else the outcome is unknown."""
         said = describe(answer)
         means = self._options.meaning(answer)
         if means == "full":

@@ -65,7 +65,7 @@ class TemplateDriver:
         return self._placed(order, _found(order, body, self._control.opening))
 
     async def resolve(self, order: Order, *, close: bool) -> Placed | NotPlaced:
-        """Never say Refused: what refuses now may have opened before."""
+        """Find out what an open did. Never raise Refused: a platform that refuses now may have opened before."""
         try:
             found = await self._find(order)
             if isinstance(found, NotPlaced):
@@ -153,7 +153,8 @@ class TemplateDriver:
         return await self._find_by_status(self._options.status, order, handle)
 
     def _placed(self, order: Order, found: "_Found") -> Placed:
-        """What exists and cannot be used is no refusal: it stays unknown until it can be used or closed."""
+        """Return the placement. One that exists and cannot be used yet raises OutcomeUnknown until it can be used or
+        closed."""
         if found.unclear is not None:
             raise OutcomeUnknown(f"its status: {found.unclear}")
         url = found.read("endpoint_url") or self._options.endpoint_url

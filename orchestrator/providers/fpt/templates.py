@@ -218,7 +218,7 @@ class ListTable(CallTable):
         ]
 
     def is_whole(self, body: Any) -> bool:
-        """Whether it shows as many as it says there are; without `total` it is taken for whole."""
+        """Return whether the list shows as many items as its total. Without `total` it counts as whole."""
         items, total = read_path(body, self.items), read_text(body, self.total) or ""
         return self.total is None or (total.isdecimal() and int(total) <= len(items))
 
@@ -236,7 +236,8 @@ def values_of_order(order: Order) -> dict[str, Any]:
 
 
 def values_of_target(target: Target) -> dict[str, Any]:
-    """The same; a name that is not known is left out, for another's would be taken for its end."""
+    """Return the same for a target. A name that is not known is left out: the end of another session would be taken for
+    this one's."""
     known = {"name": target.name, "handle": target.handle}
     values = {"placement_id": target.placement_id, "model": target.model}
     return values | {key: value for key, value in known.items() if value is not None}

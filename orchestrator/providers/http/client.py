@@ -120,8 +120,8 @@ class HttpClient:
         resolver: WatchedResolver | None = None,
         own: OwnFaults | None = None,
     ) -> None:
-        """`transport`: another way to the platforms than the network. `hidden`: what messages must not show. `own`:
-        what is known of this machine, and shared."""
+        """Prepare the connections. `transport`: replaces the network. `hidden`: what messages must not show. `own`:
+        shared knowledge of this machine's faults."""
         self.options = options or ClientOptions()
         self.now = clock
         """What this machine's clock says: when an answer came, and whether a declared end has passed."""
@@ -241,7 +241,7 @@ class _BrokenConnection(aiohttp.ClientError):
 
 
 async def _once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-    """Below, a request with an idempotent method would be sent again where its connection breaks."""
+    """Send the request once. aiohttp would send an idempotent one again where its connection breaks."""
     try:
         return await handler(request)
     except _BEFORE_SENDING:

@@ -4,5 +4,5 @@ import asyncio
 
 
 def monotonic() -> float:
-    """Seconds on the running loop's own clock: `time.monotonic()`, unless the loop keeps another."""
+    """Return the running loop's own clock in seconds: `time.monotonic()`, unless the loop has another."""
     return asyncio.get_running_loop().time()

@@ -68,12 +68,12 @@ def resolver_error(error: BaseException) -> int | None:
 
 
 def is_tls_error(error: BaseException) -> bool:
-    """Whether the handshake failed."""
+    """Return whether the handshake failed."""
     return any(isinstance(cause, aiohttp.ClientSSLError) for cause in causes(error))
 
 
 def no_descriptor_is_free() -> bool:
-    """Whether the file table is full: the resolver then fails with errors that name another cause."""
+    """Return whether the file table is full: the resolver then fails with errors that name another cause."""
     try:
         os.close(os.open(os.devnull, os.O_RDONLY))
     except OSError as error:

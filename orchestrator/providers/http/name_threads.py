@@ -41,7 +41,7 @@ def look_up(host: str, family: socket.AddressFamily) -> Found:
 
 
 def domain(host: str) -> str:
-    """Names of one domain fail together where its own name servers do."""
+    """Return the last two labels of a host. Names of one domain fail together when its name servers do."""
     return ".".join(host.lower().rstrip(".").split(".")[-2:])
 
 
@@ -73,7 +73,7 @@ class NameThreads(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        """Raises OSError where there is no answer, RuntimeError where no thread can be started."""
+        """Resolve a host. Raises OSError where there is no answer, RuntimeError where no thread can be started."""
         question = self._open.get((host, family))
         if question is None:
             question = self._ask(host, family)
@@ -90,7 +90,7 @@ class NameThreads(AbstractResolver):
         ]
 
     async def close(self) -> None:
-        """A thread ends with its answer, or with the process."""
+        """Do nothing: a thread ends with its answer, or with the process."""
 
     def _ask(self, host: str, family: socket.AddressFamily) -> _Question:
         loop = asyncio.get_running_loop()
@@ -103,7 +103,7 @@ class NameThreads(AbstractResolver):
         return question
 
     def _begin_what_may(self) -> None:
-        """In the order in which they came."""
+        """Begin the questions that the limits allow, in the order in which they came."""
         running = Counter(one.in_doubt for one in self._open.values() if one.began is not None)
         of_domain = Counter((one.in_doubt, one.of) for one in self._open.values() if one.began is not None)
         for question in [one for one in self._open.values() if one.began is None]:
@@ -132,7 +132,7 @@ class NameThreads(AbstractResolver):
         _settle(question.answer, answer)
 
     def _is_slow(self, question: _Question) -> None:
-        """From now on it takes no room from names that are not in doubt."""
+        """Mark a question as in doubt. From now on it takes no room from names that are not in doubt."""
         if self._open.get((question.host, question.family)) is not question:
             return
         question.in_doubt = True
@@ -180,7 +180,7 @@ def _settle(waiting: "asyncio.Future[T]", answer: T | Exception) -> None:
 
 
 def _numeric(address: tuple[object, ...]) -> str:
-    """An address of a link bears the link's number."""
+    """Return an address as text. A link-local address includes the number of its link."""
     if len(address) > 3 and address[3]:
         return socket.getnameinfo(address, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)[0]  # type: ignore[arg-type]
     return str(address[0])

@@ -57,7 +57,8 @@ class OwnFaults:
         return None
 
     async def _fault_of_resolver(self, host: str, number: int) -> LocalFault | None:
-        """A name without an answer is the platform's fault where other names have one."""
+        """Return this machine's fault if a name has no answer. It is the platform's fault, and None, where other names
+        have one."""
         if no_descriptor_is_free():
             return LocalFault.FILES
         others = await self.resolver.answers_for_others(host)

@@ -31,7 +31,7 @@ class CheckedResolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        """Raises RefusedByResolver where none is left."""
+        """Return the addresses that are allowed. Raises RefusedByResolver where none is left."""
         found = await self._resolver.resolve(host, port, family)
         allowed = [result for result in found if self._reach.allows(host, result["host"])]
         if found and not allowed:
@@ -43,7 +43,7 @@ class CheckedResolver(AbstractResolver):
 
 
 def check_url(reach: Reach, url: str) -> None:
-    """For hosts that no resolver is asked about. Raises AddressRefused."""
+    """Check hosts that are addresses, since these need no resolver. Raises AddressRefused."""
     try:
         parts = urlsplit(url)
         written = parts.hostname or ""
@@ -58,5 +58,5 @@ def check_url(reach: Reach, url: str) -> None:
 
 
 def refusal_in(error: BaseException | None) -> RefusedByResolver | None:
-    """What the resolver said, however deep the transport has wrapped it."""
+    """Return the resolver's refusal, however deep the transport has wrapped it."""
     return next((cause for cause in causes(error) if isinstance(cause, RefusedByResolver)), None)

@@ -37,7 +37,7 @@ class WatchedResolver(AbstractResolver):
         hosts_file: Path = HOSTS_FILE,
         lookup: Lookup = look_up,
     ) -> None:
-        """`names`: hosts that are there as a rule, for the time in which none was found yet. `lookup`: how the system
+        """Prepare the resolver. `names`: hosts that normally exist, used until one was found. `lookup`: how the system
         is asked, where no other `resolver` is given."""
         self._resolver = resolver or NameThreads(lookup)
         self._for_control = resolver or NameThreads(lookup)
@@ -53,7 +53,7 @@ class WatchedResolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        """Raises OSError where there is no answer."""
+        """Resolve a host and note the answer. Raises OSError where there is no answer."""
         self._pending[host] += 1
         self._since.setdefault(host, monotonic())
         try:
@@ -74,7 +74,7 @@ class WatchedResolver(AbstractResolver):
         return found
 
     async def close(self) -> None:
-        """Shared by every connector of a client, which closes nothing of it."""
+        """Do nothing: every connector of a client shares this resolver."""
 
     def was_silent(self, host: str, since: float) -> bool:
         """Return whether a question about this host is open, or was given up, since then."""

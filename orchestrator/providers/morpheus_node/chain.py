@@ -79,7 +79,7 @@ class Chain:
         return _opened(await self._post(path, order.secret, wish, timeout_seconds), rest)
 
     async def close(self, session_id: str, secret: Secret | None, timeout_seconds: float) -> Closed:
-        """Raises NotClosed where the node did not say that it is closed."""
+        """Close a session. Raises NotClosed where the node did not say that it is closed."""
         return _closed(
             await self._post(f"sessions/{_part(session_id)}/close", secret, {}, timeout_seconds), session_id
         )
@@ -196,7 +196,8 @@ def _closed(answer: Response, session_id: str) -> Closed:
 
 
 def _read(entry: Any) -> ChainSession | None:
-    """Keys in any case; times in unix seconds, as numbers or as text. None where it makes no sense."""
+    """Read an entry: keys in any case; times in unix seconds, as numbers or as text. Return None where a field is
+    missing."""
     fields = _lower(entry)
     opened_at, ends_at = _time(fields.get("openedat")), _time(fields.get("endsat"))
     if not fields.get("id") or opened_at is None or ends_at is None:
@@ -221,7 +222,7 @@ def _time(value: Any) -> datetime | None:
 
 
 def _lower(value: Any) -> Mapping[str, Any]:
-    """An object's entries with their keys in lower case: documentation and code differ."""
+    """Return an object's entries with their keys in lower case: documentation and code differ."""
     return {str(key).lower(): below for key, below in value.items()} if isinstance(value, Mapping) else {}
 
 

@@ -87,7 +87,7 @@ class MorpheusNodeDriver:
         )
 
     async def resolve(self, order: Order, *, close: bool) -> Placed | NotPlaced:
-        """Never say Refused: what refuses to list now may have opened before."""
+        """Find out what an open did. Never raise Refused: a node that refuses to list now may have opened before."""
         try:
             found = await self._wallet.find(order, close=close)
             if isinstance(found, NotPlaced):

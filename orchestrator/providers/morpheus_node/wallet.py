@@ -98,7 +98,8 @@ class Wallet:
         raise OutcomeUnknown(f"more than {offset} sessions are listed: raise list_pages to read them all")
 
     async def _must_show_ours(self, order: Order, sessions: Sequence[ChainSession]) -> None:
-        """A list that lacks what lives for us is another wallet's, or spoilt: it proves nothing."""
+        """Raise OutcomeUnknown if the list lacks a session that lives for us: it is another wallet's, or incomplete,
+        and proves nothing."""
         listed = {one.id.lower() for one in sessions}
         for handle in sorted(one for one in order.taken_handles if one.lower() not in listed):
             session, now = await self._chain.get(handle, order.secret)
@@ -126,7 +127,8 @@ class Wallet:
     def _are_surely_ours(
         self, order: Order, live: Sequence[ChainSession], rivals_sent_at: Sequence[datetime]
     ) -> bool:
-        """Whether no unresolved rival can have made any of these; False where the time of the open is not known."""
+        """Return whether no unresolved rival can have opened any of these; False where the time of the open is not
+        known."""
         rival = any(self._could_open(sent_at, session) for sent_at in rivals_sent_at for session in live)
         return order.sent_at is not None and not rival
 
@@ -136,7 +138,8 @@ class Wallet:
         return sent_at - skew <= session.opened_at <= latest
 
     def _must_show(self, order: Order, now: datetime) -> bool:
-        """Whether what it opened is listed by now; before, its own may still come, and what is there be a rival's."""
+        """Return whether what the order opened must be listed by now. Before that it may still appear, and what is
+        listed may be a rival's."""
         wait = timedelta(seconds=self._options.open_within_seconds + self._options.list_lag_seconds)
         return order.sent_at is not None and now >= order.sent_at + wait
 

@@ -127,7 +127,8 @@ class FirstEvent:
 
 
 def _first_event(body: bytes) -> bytes:
-    """Some servers stream whatever they are asked; the first chunk says what a whole answer would."""
+    """Return the first chunk of a stream, else the body. Some servers stream even if no stream was asked for; the first
+    chunk is judged as a whole answer is."""
     if not body.lstrip().startswith(_EVENT_FIELDS):
         return body
     data = (line for line in body.splitlines() if line.startswith(_DATA))

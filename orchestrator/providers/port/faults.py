@@ -154,7 +154,7 @@ def verdict_of(answer: Response, rules: Sequence[Rule] = ()) -> Verdict:
 
 
 def limits_whole_key(answer: Response, rules: Sequence[Rule] = ()) -> bool:
-    """Whether an answer that means THROTTLED says that the key as a whole must wait, and not only with this model."""
+    """Return whether a THROTTLED answer limits the key as a whole, and not only this model under it."""
     fault = read_fault(answer)
     known = _fitting(rules, fault, effective_status(answer))
     if known is not None:
@@ -167,12 +167,12 @@ def _fitting(rules: Sequence[Rule], fault: UpstreamFault, status: int) -> Rule |
 
 
 def says_expired(answer: Response) -> bool:
-    """Whether an answer that means GONE says that the time of what is gone was over."""
+    """Return whether a GONE answer says that the session expired."""
     return effective_status(answer) not in _OF_SECRETS and names_expiry(read_fault(answer).text)
 
 
 def names_expiry(text: str) -> bool:
-    """Whether the words for an end say that it came by its own schedule."""
+    """Return whether the text says that the end came on schedule."""
     return bool(_EXPIRED.search(text))
 
 
@@ -186,7 +186,8 @@ def effective_status(answer: Response) -> int:
 
 
 def has_error(answer: Response) -> bool:
-    """Whether the body holds an error, at its top or inside a choice (as OpenRouter reports a failing upstream)."""
+    """Return whether the body holds an error, at its top or inside a choice (as OpenRouter reports a failing
+    upstream)."""
     body = answer.json
     return isinstance(body, Mapping) and bool(body.get("error") or _choice_errors(body))
 

@@ -38,13 +38,14 @@ class Hidden:
     """What no message may show: the secret of a call, and every other that this process knows."""
 
     def __init__(self, known: Callable[[], Collection[str]] = frozenset) -> None:
-        """`known`: the secrets that were looked up so far; they only become more."""
+        """Hide these secrets. `known`: those looked up so far; their number only grows."""
         self._known = known
         self._seen = 0
         self._others: tuple[str, ...] = ()
 
     def forms(self, secret: Secret | None) -> tuple[str, ...]:
-        """The call's own come first. A platform may echo a neighbour's key: one message may be about two."""
+        """Return all forms to hide, the call's own first. A platform may echo another call's key: one message may hold
+        two."""
         known = self._known()
         if len(known) != self._seen:
             forms = {form for value in known for form in _forms(value) if len(form) >= TELLING}

@@ -57,7 +57,7 @@ class SesterceControl:
         self._options = options
 
     async def list(self, secret: Secret | None) -> Sequence[Instance]:
-        """Every instance of the account. Raises what a bad answer means: nothing was changed by asking."""
+        """Return every instance of the account. Raises what a bad answer means: asking changes nothing."""
         answer = await ask_reading(
             self._http, self._call("GET", "", secret, self._options.read_timeout_seconds)
         )
@@ -118,7 +118,8 @@ def _refused(answer: Response, options: SesterceOptions) -> Exception:
 
 
 def _entries(answer: Response, rules: Sequence[Rule]) -> Sequence[Mapping[str, Any]]:
-    """Refuses a list that is not whole: in it, nothing could be found missing."""
+    """Return the entries. Raises Misconfigured for a list that is not whole: an instance missing from it proves
+    nothing."""
     body = answer.json
     entries = body
     if isinstance(body, Mapping):

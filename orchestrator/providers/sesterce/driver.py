@@ -72,7 +72,8 @@ class SesterceDriver:
         return await self._created(order, listed, until)
 
     async def resolve(self, order: Order, *, close: bool) -> Placed | NotPlaced:
-        """Never say Refused of what may run: only a deployment that failed and was ended is one."""
+        """Find out what an open did. Never raise Refused of what may run, except for a deployment that failed and was
+        ended."""
         if self._options.on_open == "attach":
             return NotPlaced(proof="attaching opens nothing") if close else await self.open(order)
         try:
@@ -183,7 +184,8 @@ class SesterceDriver:
                 raise OutcomeUnknown(f"{said}, without an address in time", possible_orphans=True)
 
     async def _looked(self, order: Order, instance_id: str) -> Instance | None:
-        """A list that cannot be had now is had later; it must never look like a refusal of the open."""
+        """Look an instance up. A list that fails for now returns None, and is asked again: it must never look like a
+        refusal of the open."""
         try:
             return by_id(await self._control.list(order.secret), instance_id)
         except (NotSent, Throttled):
@@ -192,7 +194,7 @@ class SesterceDriver:
             raise OutcomeUnknown(f"{instance_id} was begun, but: {error}", possible_orphans=True) from error
 
     async def _failed(self, order: Order, found: Instance) -> ProviderError:
-        """A deployment that failed is a refusal once it is ended, and unknown before."""
+        """End a deployment that failed. Return a refusal once it has ended, and OutcomeUnknown before."""
         try:
             closed = await self._ended(order.secret, found.id)
         except ProviderError as error:
@@ -200,7 +202,7 @@ class SesterceDriver:
         return ProviderFull(f"{found.said}; {closed.proof}")
 
     async def _slept(self, until: float) -> bool:
-        """False where the next look would come too late."""
+        """Sleep until the next look. Return False, without sleeping, where that would be too late."""
         if monotonic() + self._options.poll_seconds >= until:
             return False
         await asyncio.sleep(self._options.poll_seconds)
@@ -238,7 +240,8 @@ class SesterceDriver:
         )
 
     async def _seen_ended(self, secret: Secret | None, instance_id: str, said: ProviderError) -> Closed:
-        """What failed may recover by itself: it has ended only where the stop was answered."""
+        """Prove an end by the list. A failed instance may recover by itself: it has ended only if the stop was
+        answered."""
         ended = _ENDED if isinstance(said, NotClosed) else _ENDED - {Life.FAILED}
         found = by_id(await self._control.list(secret), instance_id)
         if found is not None and found.life not in ended:

@@ -16,10 +16,10 @@ class Endpoints:
         self._options = options
 
     async def placed(self, order: Order, found: Instance, *, ours: bool = False) -> Placed | None:
-        """None where it cannot be addressed yet.
+        """Return the placement, or None while it has no address.
 
-        With `ours` it runs for this order: nothing said of its endpoint may look as if nothing was opened, so
-        the pings have to find that out, and the close follows from them."""
+        With `ours` the instance runs for this order. A fault of its endpoint must not look as if nothing was opened:
+        pings find the fault, and the close follows from them."""
         if found.address is None or found.life in (Life.STOPPED, Life.FAILED, Life.GONE):
             return None
         try:
@@ -52,7 +52,8 @@ class Endpoints:
         return given
 
     def _given(self, order: Order) -> str | None:
-        """What is known without asking; a model id that names an instance is no name of a model."""
+        """Return the model's name that is known without asking. A model id that names an instance is no model's
+        name."""
         is_model = self._options.on_open == "create" or order.model in self._options.instances
         return self._options.served_as.get(order.model, order.model if is_model else None)
 

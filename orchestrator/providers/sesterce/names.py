@@ -52,7 +52,7 @@ class Names:
         return any((handle if shared else instance_id(handle)) == one.id for handle in order.taken_handles)
 
     def listed(self, one: Instance) -> Listed:
-        """Only what bears our prefix is ours; the operator's own instances are never touched."""
+        """Return an instance as listed. Only one with our prefix is ours; the operator's own are never touched."""
         ours = self._creates and one.name.startswith(self._options.name_prefix)
         return Listed(
             handle=one.id,
@@ -69,5 +69,5 @@ def by_id(listed: Sequence[Instance], wanted: str) -> Instance | None:
 
 
 def instance_id(handle: str | None) -> str:
-    """A shared instance's handles end in the placement that uses it."""
+    """Return the instance's id. A shared instance's handles end in the placement that uses it."""
     return (handle or "").partition("/")[0]

@@ -46,8 +46,8 @@ def _lost(error: NoAnswer, raised: ProviderError) -> ProviderError:
 
 
 def may_have_happened(answer: Response) -> bool:
-    """Whether an answer without the handle leaves open what a changing call did: a success that cannot be read,
-    "see other" (the answer stands elsewhere), a server's own timeout, and its failures. Others refuse."""
+    """Return whether an answer without the handle leaves open what a changing call did: a success that cannot be read,
+    "see other" (the answer is at another address), a server's own timeout, and its failures. Other answers refuse."""
     return 200 <= answer.status < 300 or answer.status in (303, 408) or answer.status >= 500
 
 

@@ -60,7 +60,7 @@ def read_time(body: Any, path: str | None) -> datetime | None:
 
 
 def is_readable(answer: Response) -> bool:
-    """A success that is nothing but what an API says: JSON, or nothing at all."""
+    """Return whether the body is what an API sends: JSON, or nothing at all."""
     return (
         not answer.oversized and not answer.is_html and (not answer.body.strip() or answer.json is not None)
     )

@@ -85,7 +85,7 @@ Key = tuple[Phase, Decimal, int, int]
 
 
 def grouped(active: Iterable[Costly]) -> Sequence[Group]:
-    """The groups of these starting and running sessions, as the database keeps them."""
+    """Return the groups of these starting and running sessions, as the database keeps them."""
     groups: dict[Key, Group] = {}
     for one in active:
         _count(groups, one, 1)
@@ -93,7 +93,7 @@ def grouped(active: Iterable[Costly]) -> Sequence[Group]:
 
 
 def changed(groups: Iterable[Group], before: Costly | None, after: Costly | None) -> Sequence[Group]:
-    """The groups once one session has become another, as the database goes on counting. None: it neither starts nor
+    """Return the groups after one session changed, as the database counts them. None: the session neither starts nor
     runs."""
     found = {group.key: group for group in groups}
     if before is not None:

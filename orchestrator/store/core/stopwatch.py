@@ -25,7 +25,7 @@ def machine_stopwatch() -> Stopwatch:
 
 
 def _measuring() -> Callable[[], float]:
-    """CLOCK_BOOTTIME on Linux; CLOCK_MONOTONIC of macOS counts sleep as well."""
+    """Return a clock that counts sleep: CLOCK_BOOTTIME on Linux, CLOCK_MONOTONIC on macOS."""
     kind = getattr(time, "CLOCK_BOOTTIME", None) or getattr(time, "CLOCK_MONOTONIC", None)
     if kind is None:
         return time.monotonic
@@ -33,7 +33,8 @@ def _measuring() -> Callable[[], float]:
 
 
 def _boot_id() -> str:
-    """Without CLOCK_BOOTTIME two processes need not have the same zero."""
+    """Return the id of this boot. Return "" without CLOCK_BOOTTIME, since two processes may then have different
+    zeros."""
     try:
         return _BOOT_ID.read_text().strip() if hasattr(time, "CLOCK_BOOTTIME") else ""
     except OSError:

@@ -53,7 +53,8 @@ class Accounts:
         return snapshot(Account, row) if row else None
 
     def lock_of(self, session_id: str) -> Account | None:
-        """The account of this session, locked; None where another transaction holds it, or there is no such session."""
+        """Return the account of this session, locked; None where another transaction holds it, or there is no such
+        session."""
         its_account = select(_SESSIONS.c.account_id).where(_SESSIONS.c.id == session_id)
         query = select(ACCOUNTS).where(ACCOUNTS.c.id == its_account.scalar_subquery())
         row = self._connection.execute(query.with_for_update(skip_locked=True, of=ACCOUNTS)).first()

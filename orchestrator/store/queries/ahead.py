@@ -92,7 +92,7 @@ class Ahead:
 
 
 def _lies_ahead(now: datetime) -> ColumnElement[bool]:
-    """Of a session that may be at rest. A stop has effect at its own instant: where one that was decided too early lies
-    in the past, its end does not."""
+    """Return whether a session that may be at rest has a time in the future. Its stop may have been decided too early
+    and lie in the past, while its end does not."""
     columns = (SESSIONS.c.stopped_at, SESSIONS.c.ended_at, SESSIONS.c.created_at, SESSIONS.c.deleted_at)
     return or_(*(column > now for column in columns))

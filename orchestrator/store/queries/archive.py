@@ -58,7 +58,7 @@ class Archive:
         return snapshot(ArchivedSession, row) if row else None
 
     def by_name(self, account_id: str, name: str) -> str | None:
-        """The id of the archived session that has this name in this account, among the not deleted."""
+        """Return the id of the archived session that has this name in this account, among the not deleted."""
         return self._connection.execute(archived_as(account_id, name)).scalar()
 
     def listed(self, account_id: str, limit: int) -> Sequence[ArchivedSession]:
@@ -138,7 +138,7 @@ class Archive:
 
 
 def archived_as(account_id: str, name: str) -> Select[str]:
-    """The id of the archived session that has this name in this account, among the not deleted."""
+    """Select the id of the archived session that has this name in this account, among the not deleted."""
     return select(ARCHIVED.c.id).where(_not_deleted(account_id), ARCHIVED.c.name == name)
 
 

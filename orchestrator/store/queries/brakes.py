@@ -97,7 +97,8 @@ class Brakes:
         )
 
     def moved(self, brake: Brake) -> tuple[int, int]:
-        """Of the sessions that left there while it holds: how many start elsewhere, and how many run."""
+        """Count the sessions that left there since the brake began: how many start elsewhere, and how many run
+        elsewhere."""
         _, lost_there = _at(brake.provider, brake.credential)
         left = select(PLACEMENTS.c.session_id).where(*lost_there, PLACEMENTS.c.lost_at >= brake.since)
         mine = SESSIONS.c.id.in_(left)
@@ -108,12 +109,12 @@ class Brakes:
         )
 
     def has_answered(self, provider: str, credential: str | None, since: datetime) -> bool:
-        """Whether a session that runs there has given proof of life since then."""
+        """Return whether a session that runs there has given proof of life since then."""
         there, _ = _at(provider, credential)
         return self._how_many(*there, RUNS, SESSIONS.c.last_alive_at > since, at_most=1) > 0
 
     def doubted_by(self, provider: str, credential: str | None, at: datetime) -> bool:
-        """Whether a session there is in doubt since then or longer."""
+        """Return whether a session there is in doubt since then or longer."""
         there, _ = _at(provider, credential)
         since = or_(SESSIONS.c.failing_since <= at, SESSIONS.c.gone_since <= at)
         return self._how_many(*there, RUNS, IN_DOUBT, since, at_most=1) > 0

@@ -53,7 +53,8 @@ class StoreClock:
     """Reads the store's clock, and compares each reading with the measuring one. Shared by a process's threads."""
 
     def __init__(self, clock: Clock | None, stopwatch: Stopwatch, *, keeps: bool) -> None:
-        """`keeps`: note the time for all, and that it jumped; what comes and goes, like a command, only looks."""
+        """Prepare the clock. `keeps`: note the time, and its jumps, for all processes. Short-lived processes, like
+        commands, only read it."""
         self._clock = clock
         self._stopwatch = stopwatch
         self._keeps = keeps
@@ -101,8 +102,8 @@ class StoreClock:
             self._looking.release()
 
     def learn(self, engine: Engine, sleep: Callable[[float], None] = time.sleep) -> None:
-        """Before a worker begins: where the time was noted on another machine long ago, find out whether others
-        still note it."""
+        """Find out, before a worker begins, whether others still note the time. This is needed where another machine
+        noted it long ago."""
         with engine.connect() as connection:
             rows, reading = ClockRows(connection), self._reading(connection)
             before = rows.known()
@@ -165,7 +166,7 @@ class StoreClock:
         return rule.noted(known, trust, reading, self._stopwatch.boot, self._stopwatch.host)
 
     def _alone(self, engine: Engine, error: SQLAlchemyError) -> None:
-        """Without the row, before its migration say, a process goes by what it measures itself."""
+        """Go by this process's own measurement if the row cannot be read, for example before its migration."""
         log.debug("the known time cannot be read: %s", type(error).__name__)
         if self._trust is None:
             with engine.connect() as connection:

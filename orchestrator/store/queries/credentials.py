@@ -84,7 +84,7 @@ class Credentials:
         return list(self._connection.execute(in_order.limit(limit)).scalars())
 
     def takes_placements(self, provider: str, ref: str) -> bool:
-        """Whether it may carry a placement at all, whatever it carries now."""
+        """Return whether the credential may carry a placement at all, whatever it carries now."""
         mine = CREDENTIALS.c.provider == provider, CREDENTIALS.c.ref == ref
         may = CREDENTIALS.c.retired.is_(False), CREDENTIALS.c.paused_since.is_(None)
         return self._connection.execute(select(CREDENTIALS.c.id).where(*mine, *may)).first() is not None
@@ -265,7 +265,7 @@ def _usable(
 
 
 def _refuses(model_id: str) -> ColumnElement[bool]:
-    """This model is paused under the key."""
+    """Select keys under which this model is paused."""
     return exists().where(
         ALARMS.c.kind == AlarmKind.MODEL_PAUSED,
         ALARMS.c.provider == CREDENTIALS.c.provider,
@@ -276,7 +276,7 @@ def _refuses(model_id: str) -> ColumnElement[bool]:
 
 
 def _carries_no_more_than_it_may() -> ColumnElement[bool]:
-    """But for the time that it may have to rest."""
+    """Select keys that may carry one more placement, except that they may still have to rest."""
     return and_(
         CREDENTIALS.c.retired.is_(False),
         CREDENTIALS.c.paused_since.is_(None),
@@ -285,8 +285,8 @@ def _carries_no_more_than_it_may() -> ColumnElement[bool]:
 
 
 def _carries_one() -> ColumnElement[bool]:
-    """By its reference, and by its secret under whatever reference and provider: the platform knows only the
-    secret."""
+    """Select keys that carry a placement, by their reference, or by their secret under another reference or provider:
+    the platform knows only the secret."""
     by_ref = exists().where(
         _PLACEMENTS.c.provider == CREDENTIALS.c.provider,
         _PLACEMENTS.c.credential == CREDENTIALS.c.ref,

@@ -42,7 +42,7 @@ class Due:
 
 @lru_cache(maxsize=32)
 def _question(table: Table, providers: tuple[str, ...]) -> Select[Any]:
-    """Built once: the tick of each second asks it."""
+    """Build the query once: each tick, every second, runs it."""
     step = bindparam("step", type_=table.c.next_step.type)
     now = bindparam("now", type_=table.c.next_step_at.type)
     due = table.c.next_step == step, table.c.next_step_at <= now

@@ -35,7 +35,7 @@ class Installation:
         return found
 
     def _made(self) -> str:
-        """Of two that make one at once, both take the first."""
+        """Create the id and return the stored one. Of two processes that do so at once, both use the first id."""
         self._made_here = True
         dialect = postgresql if self._connection.dialect.name == "postgresql" else sqlite
         fresh = dialect.insert(INSTALLATION).values(n=_ROW, id=self._identity.new_installation())

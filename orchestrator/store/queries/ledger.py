@@ -54,7 +54,7 @@ def debit_key(account_id: str, key: str) -> str:
 
 
 def former_credit_key(account_id: str, key: str) -> str:
-    """What it was before that; in the ledger it stays."""
+    """Return the form that this key had before; ledger entries keep it."""
     return f"credit:{account_id}:{key}"
 
 

@@ -72,8 +72,8 @@ class Leftovers:
         return [one for one in found if one.sent_at and one.sent_at + _lasts(one) > now]
 
     def may_be_ours(self, opened: Placement, handle: str, now: datetime) -> bool:
-        """Whether what the key of `opened` had before that open was one of ours: its handle is known, or an open under
-        that key never learned its own handle and what it asked for is not over."""
+        """Return whether the session that the key had before the open of `opened` may be ours: its handle is known
+        here, or an earlier open under the key never learned its handle and what it asked for may still run."""
         for named in (PLACEMENTS.c.handle == handle, PLACEMENTS.c.candidate == handle):  # each has an index
             if self._connection.execute(select(exists().where(named))).scalar():
                 return True

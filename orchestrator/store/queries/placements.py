@@ -139,7 +139,7 @@ class Placements:
         return [snapshot(Placement, row) for row in self._connection.execute(query)]
 
     def lock_all(self, session_id: str) -> Sequence[Placement]:
-        """All placements of a session, locked, oldest first."""
+        """Return all placements of a session, locked, oldest first."""
         query = select(PLACEMENTS).where(PLACEMENTS.c.session_id == session_id).order_by(PLACEMENTS.c.n)
         return [snapshot(Placement, row) for row in self._connection.execute(query.with_for_update())]
 
@@ -186,7 +186,8 @@ class Placements:
         return [snapshot(Placement, row) for row in self._connection.execute(query)]
 
     def unserved(self, before: datetime, limit: int) -> Sequence[Placement]:
-        """Locked: closes, and resolves of what is no longer wanted, due since before then and never tried."""
+        """Return, locked, the closes, and the resolves of placements to be closed, that were due before then and never
+        tried."""
         query = (
             select(PLACEMENTS)
             .where(

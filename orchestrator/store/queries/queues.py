@@ -106,11 +106,11 @@ class Queues:
         attached: bool | None = None,
         nodes: int | None = None,
     ) -> None:
-        """A place at this provider is free: one session that waits for it and may take it looks again, round-robin.
+        """Wake one session that waits for this provider and may take the free place, round-robin.
 
-        What is known of the place: its key, whether it was for a user's own endpoint, how many nodes it had. A session
-        cannot take a place if the key refuses its model now, or is rate-limited for it.
-        Where the first may not be able to take it for all that, one that surely is looks too."""
+        Known of the place: its key, whether it was for a user's own endpoint, how many nodes it had. A session cannot
+        take a place if the key refuses its model now, or is rate-limited for it. If the first one may be unable to take
+        the place, wake one that surely can, too."""
         pinned = _SESSIONS.c.pinned_credential
         waits = and_(_waits_for(provider, now), ~_told_to_wait(provider, credential or "", now))
         if credential is not None:
@@ -129,11 +129,11 @@ class Queues:
         self.let_look([row.id for row in woken], now)
 
     def wake_waiting_for_model(self, model_id: str, now: datetime) -> None:
-        """The model has another price or other providers: wake the sessions that wait for it."""
+        """Wake the sessions that wait for a model after its price or providers changed."""
         self._make_admissible(_SESSIONS.c.model_id == model_id, now)
 
     def somebody_waits_for(self, provider: str, now: datetime) -> bool:
-        """Whether a session waits for this provider that is not due to look again anyhow."""
+        """Return whether a session waits for this provider that is not due to look again anyhow."""
         served = and_(_MODELS.c.id == _SESSIONS.c.model_id, _waits_for(provider, now))
         return bool(self._connection.execute(select(exists().where(served))).scalar())
 
@@ -176,7 +176,7 @@ class Queues:
     def _first_in_turn(
         self, which: ColumnElement[bool], now: datetime
     ) -> Sequence[Row[str, int, str | None]]:
-        """Accounts take turns: one with a session that looks already comes after the others."""
+        """Return the first session in turn. An account with a session that is already woken comes after the others."""
         looking = _SESSIONS.alias()
         looks = and_(looking.c.next_step == Step.ADMIT, looking.c.next_step_at <= now)
         its_turn_is_over = _SESSIONS.c.account_id.in_(select(looking.c.account_id).where(looks))
@@ -224,7 +224,7 @@ def _waits_for(provider: str, now: datetime) -> ColumnElement[bool]:
 
 
 def _refused_by(provider: str, credential: str) -> ColumnElement[bool]:
-    """The session's model is paused under this key."""
+    """Select sessions with a model that is paused under this key."""
     return exists().where(
         _ALARMS.c.kind == AlarmKind.MODEL_PAUSED,
         _ALARMS.c.provider == provider,
@@ -253,7 +253,7 @@ def _served_at(provider: str, most_nodes: int | None) -> ColumnElement[bool]:
 
 
 def came_before(queued: Session) -> ColumnElement[bool]:
-    """First come, first served; of those that came at once, by their ids."""
+    """Select sessions that came before this one: first come, first served; of those that came at once, by their ids."""
     return or_(
         _SESSIONS.c.queued_at < queued.queued_at,
         and_(_SESSIONS.c.queued_at == queued.queued_at, _SESSIONS.c.id < queued.id),

@@ -154,7 +154,7 @@ class Sessions:
         return snapshot(Session, row) if row else None
 
     def lock_with_standing(self, session_id: str, account_id: str) -> tuple[Session, Standing] | None:
-        """The same, with what stands in its account. Ask once the account's lock is held."""
+        """Return the same, with the account's `Standing`. Call it once the account's lock is held."""
         query = select(SESSIONS, *standing_of(account_id)).where(SESSIONS.c.id == session_id)
         row = self._connection.execute(query.with_for_update(of=SESSIONS)).first()
         return (snapshot(Session, row), snapshot(Standing, row)) if row else None
@@ -165,7 +165,7 @@ class Sessions:
         return {row.id: snapshot(Session, row) for row in self._connection.execute(query.with_for_update())}
 
     def by_name(self, account_id: str, name: str) -> str | None:
-        """The id of the session that has this name in this account, among the not deleted."""
+        """Return the id of the session that has this name in this account, among the not deleted."""
         return self._connection.execute(named(account_id, name)).scalar()
 
     # an account's sessions
@@ -192,7 +192,8 @@ class Sessions:
         return [snapshot(Session, row) for row in self._connection.execute(ordered)]
 
     def standing(self, account_id: str) -> Standing:
-        """What stands in the account now. Ask once its lock is held, for what was true before that may be over."""
+        """Return the account's `Standing`. Call it once the account's lock is held: an earlier answer may be
+        outdated."""
         row = self._connection.execute(select(*standing_of(account_id))).one()
         return Standing(**row._mapping)  # noqa: SLF001
 
@@ -302,13 +303,13 @@ class Sessions:
 
 
 def named(account_id: str, name: str) -> Select[str]:
-    """The id of the session that has this name in this account, among the not deleted."""
+    """Select the id of the session that has this name in this account, among the not deleted."""
     mine = SESSIONS.c.account_id == account_id, SESSIONS.c.name == name, SESSIONS.c.deleted_at.is_(None)
     return select(SESSIONS.c.id).where(*mine)
 
 
 def standing_of(account_id: str) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
-    """The columns of `Standing`, each of them one entry of an index."""
+    """Return the columns of `Standing`, each of them one entry of an index."""
     stops = select(SESSIONS.c.stop_at).where(SESSIONS.c.account_id == account_id, STARTS_OR_RUNS)
     first = stops.where(SESSIONS.c.stop_at.is_not(None)).order_by(SESSIONS.c.stop_at).limit(1)
     queues = exists().where(_of(account_id, State.QUEUED))
@@ -318,7 +319,7 @@ def standing_of(account_id: str) -> tuple[ColumnElement[Any], ColumnElement[Any]
 def usage_of(
     account_id: str, now: datetime, debts: Mapping[str | None, float], ahead_of: Session | None = None
 ) -> Select[int, int, int, int, int]:
-    """The columns of `Usage`, in one row."""
+    """Select the columns of `Usage`, in one row."""
     in_debt = in_cleanup_debt(now, debts)
     holds = and_(SESSIONS.c.state == State.STOPPING, ~in_debt)
     active, nodes = _active(account_id)
@@ -339,7 +340,7 @@ def _stops_by(now: datetime) -> ColumnElement[bool]:
 
 
 def _newest(state: State, account_id: str | None, limit: int) -> Select[tuple[str]]:
-    """Each state by itself, so that an index has them in their order."""
+    """Select the newest of one state. Each state is read by itself, so that an index gives them in order."""
     mine = true() if account_id is None else SESSIONS.c.account_id == account_id
     query = select(SESSIONS.c.id).where(mine, SESSIONS.c.deleted_at.is_(None), SESSIONS.c.state == state)
     return select(query.order_by(SESSIONS.c.created_at.desc()).limit(limit).subquery())

@@ -90,7 +90,7 @@ class Sightings:
         return int(self._connection.execute(query).scalar_one())
 
     def replace(self, provider: str, credential: str | None, seen: Collection[Sighting]) -> None:
-        """What this key's newest list leaves open, instead of what the one before did."""
+        """Replace what this key's last list left open by what the newest list leaves open."""
         mine = (SIGHTINGS.c.provider == provider, SIGHTINGS.c.credential == (credential or ""))
         self._connection.execute(delete(SIGHTINGS).where(*mine))
         if seen:

@@ -95,11 +95,11 @@ def may_be_asked(
     row: ColumnElement[str],
     spread_seconds: float,
 ) -> ColumnElement[bool]:
-    """For claims: no rate limit is in force for this model, under this key, or without one. Conditions each of which
-    a database can plan for.
+    """Select, for claims, the rows without a rate limit: on their key, on their model under it, or on a provider
+    without keys. Databases can plan for each condition.
 
-    What waited together goes again one after another, within `spread_seconds` of the end of the wait: each `row` at
-    a moment of its own, by its id. Else the first second after a Retry-After would bring the next one."""
+    Rows that waited together go one after another, within `spread_seconds` of the end of the wait: each `row` at a
+    moment of its own, by its id. Otherwise the first second after a Retry-After would bring the next one."""
     mine = moment_of(row, now, spread_seconds)
     key = exists().where(
         CREDENTIALS.c.provider == provider, CREDENTIALS.c.ref == ref, CREDENTIALS.c.cool_until > mine
@@ -115,7 +115,7 @@ def may_be_asked(
 
 
 def may_be_used(model_id: str, now: datetime) -> ColumnElement[bool]:
-    """For a new placement of this model: its credential is not in cooldown, as a whole or with this model."""
+    """Select credentials for a new placement of this model: not in cooldown, as a whole or with this model."""
     with_this = MODEL_WAITS.c.model_id == model_id, MODEL_WAITS.c.until > now
     waits = exists().where(
         MODEL_WAITS.c.provider == CREDENTIALS.c.provider,

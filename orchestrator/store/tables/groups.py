@@ -30,7 +30,7 @@ _LATEST = {"sqlite": "max", "postgresql": "greatest"}
 
 
 def is_active(row: str) -> str:
-    """It starts or runs."""
+    """Return the SQL condition that the row starts or runs."""
     return IS_ACTIVE.replace("state", f"{row}.state").replace("deleted_at", f"{row}.deleted_at")
 
 
@@ -58,7 +58,7 @@ def _add(dialect: str) -> str:
 
 
 def _one(row: str, dialect: str) -> str:
-    """One session joins its group; OLD leaves it."""
+    """Return the statement that adds one session to its group, or removes it (OLD)."""
     sign = "-" if row == "OLD" else ""
     since = _since(row, dialect)
     sums = f"{sign}1, {sign}{row}.charged, {sign}{since}, {sign}({row}.ran_microseconds / 1000000)"
@@ -67,7 +67,7 @@ def _one(row: str, dialect: str) -> str:
 
 
 def many(sign: str, rows: str, dialect: str) -> str:
-    """All sessions of `rows` join their groups or, with a minus, leave them."""
+    """Return the statement that adds all sessions of `rows` to their groups or, with a minus, removes them."""
     since = _since(rows, dialect)
     sums = ", ".join(
         f"{sign}sum({what})" for what in (f"{rows}.charged", since, f"{rows}.ran_microseconds / 1000000")
