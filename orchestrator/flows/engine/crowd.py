@@ -1,4 +1,4 @@
-"""How many threads of this process wait for accounts that others hold: one account must not hold them all."""
+"""Bound the threads of this process that wait for locked accounts, so that one account does not hold them all."""
 
 import sys
 import threading
@@ -23,7 +23,7 @@ LOOK_AGAIN = 0.5
 
 
 class StopsFirst(Exception):
-    """More than `STOPS_AT_ONCE` stops of this account are due: they come first, in transactions of their own."""
+    """More than `STOPS_AT_ONCE` stops of this account are due: carry them out first, in transactions of their own."""
 
     def __init__(self, account_id: str) -> None:
         super().__init__(f"more than {STOPS_AT_ONCE} stops of account {account_id} are due and come first")
@@ -31,7 +31,7 @@ class StopsFirst(Exception):
 
 
 class AccountBusy(Exception):
-    """The account is locked, and enough threads wait for it: nothing was done; retry later."""
+    """The account is locked, and enough threads wait for it already. Nothing was done; retry later."""
 
     def __init__(self, account_id: str) -> None:
         super().__init__(f"account {account_id} is held by others, and enough threads wait for it")
@@ -89,14 +89,14 @@ class Crowd:
 
     @contextmanager
     def waits_for(self, account_id: str) -> Iterator[None]:
-        """Let this thread wait in the database within it. Raises AccountBusy where too many do."""
+        """Count this thread as waiting in the database within it. Raises AccountBusy where too many wait."""
         with self._waiting.one_more(account_id, allowed=int(self._has_turn(account_id))):
             yield
 
     @contextmanager
     def turn(self, account_id: str) -> Iterator[None]:
-        """Wait for this thread's turn, which lasts within it. Hold nothing while you wait. Raises AccountBusy where the
-        line is full, or too slow."""
+        """Wait for this thread's turn, which lasts within it. The caller holds no lock meanwhile. Raises AccountBusy
+        where the line is full, or too slow."""
         with self._lined.one_more(account_id):
             with self._lock:
                 turn = self._turns.setdefault(account_id, threading.Lock())

@@ -1,4 +1,4 @@
-"""Claim, act, settle: once and to its end, or as a stream in which claims go on while earlier ones are under way."""
+"""Claim, act, settle: once and to its end, or as a stream that claims while earlier claims are still under way."""
 
 import queue
 import threading
@@ -20,7 +20,7 @@ _END = object()
 
 
 class Postponed(Exception):
-    """All but these are settled: others hold their accounts."""
+    """Everything is settled except these: their accounts are locked."""
 
     def __init__(self, later: Sequence[Any]) -> None:
         super().__init__(f"{len(later)} answers wait for their accounts")

@@ -1,4 +1,5 @@
-"""How many calls one worker process has under way, so that no lease runs while a row waits its turn."""
+"""Count the calls that one worker process has under way, so that it claims only rows that it can begin at once: no
+lease runs while a row waits."""
 
 import sys
 import threading
@@ -41,7 +42,7 @@ class Slots:
             self._closed = True
 
     def take(self, step: Step, provider: str) -> int:
-        """Take every slot that is free for this provider; give back with `release` what is not used."""
+        """Take every slot that is free for this provider. Give back unused ones with `release`."""
         with self._lock:
             if self._closed:
                 return 0
@@ -70,7 +71,8 @@ class Slots:
             return sum(self._held.values())
 
     def _left_to_others(self, step: Step, provider: str) -> int:
-        """Return the unused slots in the shares of the other providers: a quarter of all slots is shared out."""
+        """Return the unused slots that are kept for the other providers: a quarter of all slots is shared out among
+        them."""
         total, providers = min(self._totals[step], self._most), len(self._caps)
         least = 1 if 2 * providers <= total else 0  # else there are too few for a share each
         share = max(total // (4 * max(providers, 1)), least)

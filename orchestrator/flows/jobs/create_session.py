@@ -1,4 +1,4 @@
-"""Create a session: every check, then its row; started at once unless the caller said otherwise."""
+"""Create a session: make every check, write its row, and start it at once unless the caller asked not to."""
 
 import hashlib
 from collections.abc import Mapping
@@ -46,7 +46,7 @@ def create_session(services: Services, tx: Transaction, request: CreateSession) 
 def _begin(
     services: Services, tx: Transaction, request: CreateSession, session_id: str
 ) -> tuple[AccountWork, NewSessionFacts]:
-    """Lock the account, and read all that the new session meets there, its due stops among it."""
+    """Lock the account, and read everything that the new session depends on there, its due stops included."""
     account = lookup.locked_account(services, tx, request.account_id)
     now, debts = tx.now(), services.config.cleanup_debts()
     name = _name_of(request, session_id, now)
@@ -98,7 +98,7 @@ def _check_credential(services: Services, model: Model, request: CreateSession) 
 
 
 def _check_attach(services: Services, model: Model, request: CreateSession) -> None:
-    """Refuse an attached endpoint without a driver that attaches."""
+    """Refuse an attached endpoint if no driver attaches."""
     wanted = [request.provider] if request.provider else model.providers
     cards = [card for card in map(services.card, wanted) if card is not None]
     if request.attach is None:
@@ -143,8 +143,8 @@ def _new(work: AccountWork, request: CreateSession, model: Model, session_id: st
 
 
 def _named(tx: Transaction, request: CreateSession, session: Session, namesake: str | None) -> Session:
-    """Refuse a name that a caller chose and `namesake` has. Ids that callers choose may end alike: then a name that was
-    made from one ends in a digest of the whole id."""
+    """Refuse a name that the caller chose if `namesake` has it. Make a name from the id otherwise. If ids that callers
+    chose end alike, that name ends in a digest of the whole id."""
     if namesake is not None and request.name is None:
         name = names.generate(session.created_at, hashlib.sha256(session.id.encode()).hexdigest())
         session = replace(session, name=name)

@@ -1,4 +1,4 @@
-"""Credit an account. The key makes it happen once, however often it is asked for."""
+"""Credit an account. The key makes a repeated request take effect once."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -18,7 +18,8 @@ LARGEST_BALANCE = Decimal(10) ** 12
 
 
 def credit_account(services: Services, tx: Transaction, request: CreditAccount) -> Mapping[str, Any]:
-    """Credit the account and return it. Due stops came first: a credit after the end of the funds is too late."""
+    """Credit the account and return it. Due stops are applied first: a credit after the end of the funds saves no
+    session."""
     work = lookup.account(services, tx, request.account_id)
     if request.currency != work.account.currency:
         message = f"account {work.account.id} is kept in {work.account.currency}, not in {request.currency}"

@@ -1,4 +1,4 @@
-"""Find what a job names, or refuse the job."""
+"""Find the rows that a job names, or refuse the job."""
 
 from orchestrator.flows.engine.services import Services
 from orchestrator.flows.lifecycle import archived
