@@ -143,8 +143,8 @@ def _new(work: AccountWork, request: CreateSession, model: Model, session_id: st
 
 
 def _named(tx: Transaction, request: CreateSession, session: Session, namesake: str | None) -> Session:
-    """Refuse a name that the caller chose if `namesake` has it. Make a name from the id otherwise. If ids that callers
-    chose end alike, that name ends in a digest of the whole id."""
+    """Refuse a name that the caller chose and `namesake` has. Replace a generated name that is taken by one from a
+    digest of the whole id, since ids that callers choose may end alike."""
     if namesake is not None and request.name is None:
         name = names.generate(session.created_at, hashlib.sha256(session.id.encode()).hexdigest())
         session = replace(session, name=name)

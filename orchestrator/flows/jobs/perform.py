@@ -100,8 +100,8 @@ def _refuse(services: Services, task_id: str, job: "_Job", refusal: Refusal) -> 
 
 
 def _accounts_before_the_last(services: Services, job: "_Job") -> Sequence[str]:
-    """Record all accounts of a batch but the last, each in a transaction of its own. The last account's transaction
-    saves the outcome."""
+    """Return all accounts of a batch but the last. Each is a transaction of its own; the last one's saves the
+    outcome."""
     if not isinstance(job.request, RecordInteractions):
         return ()
     with services.database.reading() as tx:

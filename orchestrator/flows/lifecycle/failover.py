@@ -1,4 +1,4 @@
-"""Where a session goes on when its placement ends: its next attempt to start, a failover, or its end."""
+"""What follows when a session's placement ends: another attempt to start, a failover, or the session's end."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta

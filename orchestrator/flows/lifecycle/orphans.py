@@ -1,4 +1,4 @@
-"""Orphans: a row for what lives at a provider without a session, so that it is closed until there is proof."""
+"""Orphans: rows for resources that live at a provider without a session. Each is closed until there is proof."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -65,8 +65,10 @@ def add_of(
     ends_at: datetime | None,
     why: str = _LATE,
 ) -> Placement:
-    """Add the orphan of a placement that opened it. It is closed by its id where the platform can. Where a key is the
-    only address, a close would hit the key's next user: it is reported, and its declared end is the proof."""
+    """Add the orphan of a placement whose open made it. Where the platform can, it is closed by its id.
+
+    Where a key is the only address, a close would end the session of the key's next user. Such an orphan is only
+    reported, and its declared end is the proof."""
     card = services.card(of.provider)
     by_id = card is not None and card.closes_by_id
     origin: Mapping[str, Any] = {"orphan_of": of.id, "named": of.id}
@@ -96,8 +98,8 @@ def add_stranger(
     since: datetime,
     why: str,
 ) -> Placement:
-    """Add the row of an orphan without a known origin here. Its price is the list's; otherwise that of the dearest
-    model there, for money at risk should rather be too high."""
+    """Add the row of an orphan with an unknown origin. Its price is the list's, or else that of the dearest model
+    there: money at risk should be overestimated rather than underestimated."""
     card = services.card(provider)
     price, currency = _price(tx, provider, live)
     row = Placement(

@@ -46,8 +46,8 @@ def providers_for(services: Services, session: Session, model: Model) -> Iterato
 
 
 def taken_by(services: Services, tx: Transaction, provider: str, model_id: str, now: datetime) -> Spots:
-    """Return where a waiting session of this model may be placed at `provider`, without keys that only time frees: one
-    that refuses this model, or is rate-limited for it, is left to others meanwhile."""
+    """Return the places at `provider` that a waiting session of this model can use now. A key that refuses this model,
+    or is rate-limited for it, is left to others meanwhile."""
     limited = {one.credential for one in tx.waits.of_models(now, provider) if one.model_id == model_id}
     closed = tx.alarms.keys_refusing(provider, model_id) | limited
     if not closed:
@@ -64,11 +64,11 @@ def take_place(
     *,
     beside_brakes: bool = False,
 ) -> Place | None:
-    """Take a credential at the first provider that has a free one; None where none has. `others`: what is left to
+    """Take a credential at the first provider that has a free one; None where none has. `others`: places left to
     others.
 
-    One at a brake, or where the session fared ill, is taken only where no other is possible; `beside_brakes`: never
-    one at a brake."""
+    A place at a brake, or where the session failed before, is taken only if there is no other; `beside_brakes`: a place
+    at a brake is never taken."""
     services, tx = work.services, work.tx
     earlier = remembered(tx.placements.of_session(session.id) if session.placements else (), now)
     tried = _tried(services, earlier) | others
@@ -108,8 +108,8 @@ def take_place_by(
 
 
 def frees_a_place(services: Services, tx: Transaction, session: Session, model: Model, now: datetime) -> bool:
-    """Return whether the proven end of what serves this session frees a key that may carry it again: an exclusive key
-    is in use by this session alone until then."""
+    """Return whether the proven end of this session's placements frees a key that may carry it again. Until then this
+    session alone uses that exclusive key."""
     tried = _tried(services, remembered(tx.placements.of_session(session.id), now))
     providers = {name for name in providers_for(services, session, model) if (name, EVERYWHERE) not in tried}
     return any(
@@ -126,7 +126,7 @@ def frees_a_place(services: Services, tx: Transaction, session: Session, model: 
 def freed_by_time(
     tx: Transaction, session: Session, providers: Sequence[str], now: datetime
 ) -> Sequence[datetime]:
-    """Return the instants at which a wait of these providers ends, or the rest of one of their keys; earliest first."""
+    """Return when a rate limit of these providers, or the rest of one of their keys, ends; earliest first."""
     rested = tx.credentials.rest_ends(
         providers, now, model_id=session.model_id, ref=session.pinned_credential
     )
@@ -160,7 +160,7 @@ def _take_at(
 
 
 def _tried(services: Services, earlier: Sequence[Placement]) -> Spots:
-    """Return where another attempt would meet the same refusal, or the same dead endpoint."""
+    """Return the places where another attempt would meet the same refusal, or the same dead endpoint."""
     failed = Counter((one.provider, one.credential) for one in earlier if one.orphans_at_most is not None)
     tried = {spot for spot, times in failed.items() if times > REPEATS}
     for placement in earlier:

@@ -52,7 +52,7 @@ def begin_placement(
 
 
 def starting_at(session: Session, place: Place, now: datetime) -> Session:
-    """Return the session as it enters STARTING for its next placement there."""
+    """Return the session as it enters STARTING for its next placement at this place."""
     return replace(
         waiting_at(session, now),
         queue_reason=None,
@@ -64,7 +64,8 @@ def starting_at(session: Session, place: Place, now: datetime) -> Session:
 
 
 def waiting_at(session: Session, now: datetime) -> Session:
-    """Return the session as it enters STARTING, to be placed where its own end makes room (`finish_if_closed`)."""
+    """Return the session as it enters STARTING without a place. It is placed when its own end frees one
+    (`finish_if_closed`)."""
     return replace(
         given_back(without_doubts(session)),
         state=State.STARTING,
@@ -75,13 +76,14 @@ def waiting_at(session: Session, now: datetime) -> Session:
 
 
 def note_lost(tx: Transaction, session: Session, now: datetime) -> None:
-    """Note on its placements that the session was found dead and leaves: a brake there counts it."""
+    """Note on the session's placements that it was found dead and leaves: the brake there counts them."""
     for placement in tx.placements.unended(session.id):
         tx.placements.save(placement, replace(placement, lost_at=now))
 
 
 def begin_close(work: AccountWork, placement: Placement, session: Session) -> Placement:
-    """Bring a placement on its way out. One that is being opened waits for that outcome: no close overtakes it."""
+    """Begin to close a placement. If it is being opened, wait for the outcome of the open: a close never overtakes
+    it."""
     match placement.state:
         case PlacementState.OPENING if placement.sent_at is None:
             why = f": {placement.last_answer}" if placement.last_answer else ""
@@ -97,14 +99,14 @@ def begin_close(work: AccountWork, placement: Placement, session: Session) -> Pl
 
 
 def end_never_opened(tx: Transaction, placement: Placement, proof: str, now: datetime) -> Placement:
-    """End a placement that certainly does not exist: refused, not sent, or not found anywhere."""
+    """End a placement that certainly does not exist: it was refused, not sent, or not found anywhere."""
     return _end(tx, placement, PlacementState.NEVER_OPENED, proof, now)
 
 
 def end_found_closed(
     tx: Transaction, placement: Placement, handle: str, proof: str, now: datetime
 ) -> Placement:
-    """End a placement as closed: its lost open had made this resource, which was closed when it was found."""
+    """End a placement as closed: the resource that its lost open had made was found, and closed."""
     left = placement.orphans_at_most
     more = placement.possible_orphans and left != 1  # this one was one of them
     known = replace(
