@@ -9,12 +9,12 @@ from orchestrator.flows.steps.close_due import _terms as close_terms
 from orchestrator.flows.steps.close_due import settle_close
 from orchestrator.flows.steps.open_due import ask_to_open, open_terms, settle_open
 from orchestrator.flows.steps.ping import ping_due
-from orchestrator.flows.steps.ping.claim_pings import claim_pings
 from orchestrator.flows.steps.ping.send_pings import Pinged, send
 from orchestrator.flows.steps.resolve_due import ask_to_resolve
 from orchestrator.flows.steps.targets import order_of, target_of
 from orchestrator.providers.port.driver import Driver, Placed
 from orchestrator.rules.states import Step
+from tests.flows.claiming import claim_pings
 
 SETTLE: Mapping[Step, Callable[[Services, Answer[Any]], None]] = {
     Step.OPEN: settle_open,

@@ -6,11 +6,11 @@ import pytest
 
 from orchestrator.flows.engine.batch import Tally
 from orchestrator.flows.steps.open_due import open_due
-from orchestrator.flows.steps.ping.claim_pings import claim_pings
 from orchestrator.flows.steps.ping.ping_due import ping_due, settle
 from orchestrator.flows.steps.ping.send_pings import send
 from orchestrator.rules.states import TERMINAL, PlacementState, State, Step
 from orchestrator.rules.values import Policy
+from tests.flows.claiming import claim_pings
 from tests.flows.conftest import MakeWorld
 from tests.flows.hands import Hands
 from tests.processes.platform import eventually

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from orchestrator.flows.steps.ping.claim_pings import claim_pings
 from orchestrator.rules.values import Plan
+from tests.flows.claiming import claim_pings
 from tests.flows.conftest import MakeWorld
 from tests.world import SECOND, World
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
-from orchestrator.flows.engine.claiming import claim_at, claim_everywhere
+from orchestrator.flows.engine.claiming import claim_everywhere
 from orchestrator.flows.engine.services import PING_BEGINS_WITHIN, Services, ping_lease
 from orchestrator.flows.engine.unreadable_rows import claim_the_readable
 from orchestrator.flows.upstream import alarms
@@ -37,13 +37,8 @@ class ClaimedPing:
 def claim_all(services: Services) -> list[ClaimedPing]:
     """Lease every due ping that this process has a free slot for."""
     return claim_everywhere(
-        services, Step.PING, partial(_claim_at, services), lambda one: free_slot(services, one)
+        services, Step.PING, partial(claim_pings, services), lambda one: free_slot(services, one)
     )
-
-
-def claim_pings(services: Services, provider: str) -> Sequence[ClaimedPing]:
-    """Lease due pings at one provider."""
-    return claim_at(services, Step.PING, provider, partial(_claim_at, services))
 
 
 def free_slot(services: Services, claimed: ClaimedPing) -> None:
@@ -52,7 +47,8 @@ def free_slot(services: Services, claimed: ClaimedPing) -> None:
     services.slots.release(Step.PING, claimed.placement.provider)
 
 
-def _claim_at(services: Services, provider: str, free: int) -> list[ClaimedPing]:
+def claim_pings(services: Services, provider: str, free: int) -> list[ClaimedPing]:
+    """Lease due pings at one provider, at most as many as there are free slots."""
     token = services.database.identity.new_token()
     begin_by = services.loop.time() + PING_BEGINS_WITHIN
     claimed = claim_the_readable(
