@@ -9,11 +9,12 @@ from orchestrator.flows.steps.close_due import _terms as close_terms
 from orchestrator.flows.steps.close_due import settle_close
 from orchestrator.flows.steps.open_due import ask_to_open, open_terms, settle_open
 from orchestrator.flows.steps.ping import ping_due
-from orchestrator.flows.steps.ping.claim_pings import Pinged, claim_pings, send
+from orchestrator.flows.steps.ping.send_pings import Pinged, send
 from orchestrator.flows.steps.resolve_due import ask_to_resolve
 from orchestrator.flows.steps.targets import order_of, target_of
 from orchestrator.providers.port.driver import Driver, Placed
 from orchestrator.rules.states import Step
+from tests.flows.claiming import claim_pings
 
 SETTLE: Mapping[Step, Callable[[Services, Answer[Any]], None]] = {
     Step.OPEN: settle_open,
@@ -76,7 +77,7 @@ class Hands:
     def ping(self, provider: str) -> list[Pinged]:
         """Claim what is due to be pinged there, and ping it; nothing is written down."""
         claims = claim_pings(self._services, provider)
-        probes = [send(self._services, *claimed) for claimed in claims]
+        probes = [send(self._services, claimed) for claimed in claims]
         return [self._services.loop.run(probe) for probe in probes]
 
     def settle_pings(self, pinged: list[Pinged]) -> None:

@@ -2,9 +2,9 @@
 
 import pytest
 
-from orchestrator.flows.steps.ping.claim_pings import claim_pings
 from orchestrator.rules.states import PlacementState, State, StopReason
 from orchestrator.rules.values import Plan
+from tests.flows.claiming import claim_pings
 from tests.flows.conftest import MakeWorld
 from tests.world import HOUR, MINUTE, SECOND, START, World
 

@@ -6,10 +6,11 @@ import pytest
 
 from orchestrator.flows.engine.batch import Tally
 from orchestrator.flows.steps.open_due import open_due
-from orchestrator.flows.steps.ping.claim_pings import claim_pings, send
 from orchestrator.flows.steps.ping.ping_due import ping_due, settle
+from orchestrator.flows.steps.ping.send_pings import send
 from orchestrator.rules.states import TERMINAL, PlacementState, State, Step
 from orchestrator.rules.values import Policy
+from tests.flows.claiming import claim_pings
 from tests.flows.conftest import MakeWorld
 from tests.flows.hands import Hands
 from tests.processes.platform import eventually
@@ -78,7 +79,7 @@ def test_a_ping_that_has_not_begun_is_sent_by_another_at_once(world: World) -> N
     worker = world.another_worker()
     [claimed] = claim_pings(worker, "alpha")
     worker.slots.close()
-    settle(worker, [worker.loop.run(send(worker, *claimed))])
+    settle(worker, [worker.loop.run(send(worker, claimed))])
     assert (world.calls("chat", "alpha"), worker.slots.held()) == (before, 0)
     ping_due(world.services)
     assert world.calls("chat", "alpha") == before + 1

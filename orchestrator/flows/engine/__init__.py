@@ -4,6 +4,7 @@ services         the objects that a flow is given
 pipeline         claim, act, settle: once, or as a stream
 loop             the event loop of a worker process
 slots            how many calls are under way at each provider
+claiming         claims due work at each provider, one slot each
 batch            work on due rows one by one
 crowd            how many threads may wait for one account
 cooldowns        providers that this process leaves alone after failures of its own

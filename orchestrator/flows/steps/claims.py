@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
 
 from orchestrator.flows.engine import failures, metering
+from orchestrator.flows.engine.claiming import claim_everywhere
 from orchestrator.flows.engine.crowd import AccountBusy
 from orchestrator.flows.engine.pipeline import Flow, Postponed
 from orchestrator.flows.engine.services import Services
@@ -75,31 +76,14 @@ def claim(services: Services, step: Step, terms: Callable[[Policy], StepTimes]) 
     """Lease the due placements of every provider that has free slots here, no more than can begin now.
 
     A call that has not begun one timeout before its lease ends never begins, so no call outlives its lease."""
-    claimed: list[Claimed] = []
-    try:
-        for provider in providers_with_due_work(services, step):
-            claimed += _claim_free(services, step, provider, terms(services.policy(provider)))
-    except BaseException:  # the database failed half-way: what was claimed is never asked
-        for one in claimed:
-            services.slots.release(step, one.placement.provider)
-        raise
-    return claimed
 
+    def claim_at(provider: str, free: int) -> list[Claimed]:
+        return _claim_at(services, step, provider, free, terms(services.policy(provider)))
 
-def providers_with_due_work(services: Services, step: Step) -> list[str]:
-    """Return the providers of this process with due work: one query, so that the others cost no claim."""
-    with services.database.reading() as tx:
-        return tx.due_work.providers(step, list(services.drivers), tx.now())
+    def release(one: Claimed) -> None:
+        services.slots.release(step, one.placement.provider)
 
-
-def _claim_free(services: Services, step: Step, provider: str, terms: StepTimes) -> list[Claimed]:
-    free = services.slots.take(step, provider)
-    taken: list[Claimed] = []
-    try:
-        taken = _claim_at(services, step, provider, free, terms) if free else []
-    finally:
-        services.slots.release(step, provider, free - len(taken))
-    return taken
+    return claim_everywhere(services, step, claim_at, release)
 
 
 async def ask(services: Services, step: Step, claimed: Claimed, question: Ask[T]) -> Answer[T]:

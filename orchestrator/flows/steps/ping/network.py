@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 from orchestrator.flows.engine.services import Services
-from orchestrator.flows.steps.ping.claim_pings import Pinged, as_ping
+from orchestrator.flows.steps.ping.send_pings import Pinged, as_ping
 from orchestrator.flows.upstream.installation_alarms import close_alarms, close_unseen_alarms, open_alarm
 from orchestrator.rules.installation.installation_alarms import InstallationAlarmKind
 from orchestrator.rules.sessions.pings import may_be_the_last

@@ -6,7 +6,7 @@ from datetime import timedelta
 from orchestrator.flows.engine import metering
 from orchestrator.flows.engine.services import Services
 from orchestrator.flows.lifecycle.account_work import AccountWork
-from orchestrator.flows.steps.ping.claim_pings import Pinged
+from orchestrator.flows.steps.ping.send_pings import Pinged
 from orchestrator.flows.upstream import alarms, credentials, local_faults
 from orchestrator.observability import metrics
 from orchestrator.rules.events import ownership_lost

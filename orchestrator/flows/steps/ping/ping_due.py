@@ -16,14 +16,8 @@ from orchestrator.flows.lifecycle import failover, stops
 from orchestrator.flows.lifecycle.account_work import AccountWork
 from orchestrator.flows.lifecycle.due_stops import after_stops, on_session
 from orchestrator.flows.steps.ping import deaths, network, note_pings, settle_failures
-from orchestrator.flows.steps.ping.claim_pings import (
-    Pinged,
-    as_ping,
-    claim_everywhere,
-    free_slot,
-    give_keys_back,
-    send,
-)
+from orchestrator.flows.steps.ping.claim_pings import claim_all, free_slot
+from orchestrator.flows.steps.ping.send_pings import Pinged, as_ping, give_keys_back, send
 from orchestrator.flows.upstream import brake, local_faults
 from orchestrator.flows.upstream.brake import Sign
 from orchestrator.rules.admission.places import Spot
@@ -52,8 +46,7 @@ log = logging.getLogger(__name__)
 
 
 def _claim(services: Services) -> list[Coroutine[Any, Any, Pinged]]:
-    claims = claim_everywhere(services)
-    return [send(services, session, placement, token, by) for session, placement, token, by in claims]
+    return [send(services, claimed) for claimed in claim_all(services)]
 
 
 def settle(services: Services, chunk: Sequence[Pinged]) -> int:
@@ -62,7 +55,7 @@ def settle(services: Services, chunk: Sequence[Pinged]) -> int:
         _settle(services, chunk)
     finally:
         for pinged in chunk:
-            free_slot(services, pinged.session, pinged.placement)
+            free_slot(services, pinged.claimed)
     return len(chunk)
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from orchestrator.flows.engine.services import Services
-from orchestrator.flows.steps.ping.claim_pings import Pinged, as_ping
+from orchestrator.flows.steps.ping.send_pings import Pinged, as_ping
 from orchestrator.rules.admission.places import Spot
 from orchestrator.rules.sessions.decide import PingAgain, after_ping, given_back, note_ping, plan_steps
 from orchestrator.rules.states import State

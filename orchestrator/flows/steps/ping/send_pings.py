@@ -1,0 +1,174 @@
+"""Send claimed pings, and ask for the platform's own status where it matters."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from orchestrator.flows.engine.services import PING_BEGINS_WITHIN, Services
+from orchestrator.flows.steps.ping.claim_pings import ClaimedPing, free_slot
+from orchestrator.flows.steps.targets import target_of
+from orchestrator.providers.port.driver import Driver, Life, Probe, Status, Target
+from orchestrator.rules.sessions.pings import Ping, may_be_the_last
+from orchestrator.rules.states import State
+from orchestrator.rules.values import Placement, Session, Verdict
+from orchestrator.store.transaction import Transaction
+
+log = logging.getLogger(__name__)
+
+#: The platform's own words for an end.
+_ENDED = frozenset({Life.STOPPED, Life.GONE, Life.FAILED})
+#: Its words for a live session, which contradict a ping's GONE.
+_LIVES = frozenset({Life.STARTING, Life.RUNNING, Life.ASLEEP, Life.DEGRADED})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pinged:
+    """A claimed session and what its ping said."""
+
+    claimed: ClaimedPing
+    probe: Probe
+    ended: str | None = None
+    """What the platform's own status said, where it said that it has ended."""
+    expired: bool = False
+    """It said so too, and that it was by its own schedule."""
+    lives: str | None = None
+    """What it said, where it said that it lives."""
+    canary_answers: bool | None = None
+    """What the operator's canary said after a ping that failed; None: it was not asked."""
+    asleep: bool = False
+    """Scaled to zero: it was not pinged, so as not to wake it."""
+
+    @property
+    def session(self) -> Session:
+        """As it was claimed."""
+        return self.claimed.session
+
+    @property
+    def placement(self) -> Placement:
+        """As it was when its session was claimed."""
+        return self.claimed.placement
+
+    @property
+    def token(self) -> str:
+        """Of the session's lease."""
+        return self.claimed.token
+
+
+def give_keys_back(services: Services, tx: Transaction, pinged: Sequence[Pinged]) -> None:
+    """Release the leases that native pings hold on their keys."""
+    for one in pinged:
+        card = services.card(one.placement.provider)
+        if card is not None and card.native_ping_is_lifecycle:
+            rest = services.policy(one.placement.provider).credential_rest_seconds
+            tx.credentials.release(
+                one.placement.provider, one.placement.credential, one.token, tx.now(), rest
+            )
+
+
+async def send(services: Services, claimed: ClaimedPing) -> Pinged:
+    """Send one ping; ask for the platform's own status where that may end the session, or make the ping unnecessary.
+    Its slot is held until it is settled."""
+    try:
+        return await _sent_or_dropped(services, claimed)
+    except BaseException:  # there will be nothing to settle
+        free_slot(services, claimed)
+        raise
+
+
+async def _sent_or_dropped(services: Services, claimed: ClaimedPing) -> Pinged:
+    card = services.drivers[claimed.placement.provider].card
+    if services.slots.closed:
+        return _not_begun(claimed)
+    if card.native_ping_is_lifecycle:  # it may close a session: let it end, before another may use its key
+        return await _sent(services, claimed)
+    try:
+        with services.loop.may_be_dropped():
+            return await _sent(services, claimed)
+    except asyncio.CancelledError:  # this worker leaves, and waits no longer: another pings it again
+        return _not_begun(claimed)
+
+
+def _not_begun(claimed: ClaimedPing) -> Pinged:
+    probe = Probe(verdict=Verdict.TRANSIENT, latency_ms=0, detail="this worker leaves", not_begun=True)
+    return Pinged(claimed=claimed, probe=probe)
+
+
+async def _sent(services: Services, claimed: ClaimedPing) -> Pinged:
+    session, placement, begin_by = claimed.session, claimed.placement, claimed.begin_by
+    driver = services.drivers[placement.provider]
+    asked = target_of(services, placement, begin_by, to_ping=False, now=session.leased_at)
+    if driver.card.sleeps and session.state is State.RUNNING:  # a starting session waits to be woken
+        life = (await driver.status(asked)).life
+        if life is Life.ASLEEP or (life is Life.UNKNOWN and placement.asleep_since is not None):
+            spared = Probe(verdict=Verdict.ALIVE, latency_ms=0, detail="asleep")
+            return Pinged(claimed=claimed, probe=spared, asleep=True)
+        begin_by = await _still_to_begin(services, claimed)
+    target = target_of(services, placement, begin_by, to_ping=True, now=session.leased_at)
+    probe = await _probed(driver, target)
+    status = await _platforms_word(services, driver, session, asked, probe)
+    life, said = status.life, status.detail or status.life.value
+    canary_answers = await _canary(services, session, probe)
+    return Pinged(
+        claimed=claimed,
+        probe=probe,
+        ended=said if life in _ENDED else None,
+        expired=status.expired,
+        lives=said if life in _LIVES else None,
+        canary_answers=canary_answers,
+    )
+
+
+async def _canary(services: Services, session: Session, probe: Probe) -> bool | None:
+    """Ask the canary where a running session's ping failed."""
+    failed = session.state is State.RUNNING and probe.verdict is Verdict.TRANSIENT and not probe.not_begun
+    return await services.canary.answers() if failed and services.canary is not None else None
+
+
+async def _still_to_begin(services: Services, claimed: ClaimedPing) -> float:
+    """Renew the claim where a slow status has used up the time in which the ping may begin, unless a stop came.
+
+    A close waits for the newest claim as it does for the first one, so that still no ping begins after it."""
+    if services.loop.time() <= claimed.begin_by:
+        return claimed.begin_by
+    renewed = services.loop.time() + PING_BEGINS_WITHIN
+
+    def renew(tx: Transaction) -> bool:
+        return tx.pings.renew(claimed.session.id, claimed.token, tx.now())
+
+    held = await services.loop.beside(services.database.transact, renew)
+    return renewed if held else claimed.begin_by
+
+
+async def _probed(driver: Driver, target: Target) -> Probe:
+    """Return the driver's probe. A driver should never raise; where it does, the ping has failed."""
+    try:
+        return await driver.probe(target)
+    except Exception as error:  # one answer must not lose the results of all others
+        log.exception("the probe at %s failed", driver.name)
+        detail = f"the answer cannot be understood: {type(error).__name__}"
+        return Probe(verdict=Verdict.TRANSIENT, latency_ms=0, detail=detail)
+
+
+async def _platforms_word(
+    services: Services, driver: Driver, session: Session, asked: Target, probe: Probe
+) -> Status:
+    """Return the platform's own status, where it has one, for a ping that may be the last."""
+    if not driver.card.tells_status or probe.not_begun or not _may_end(services, session, probe):
+        return Status(life=Life.UNKNOWN)
+    return await driver.status(asked)
+
+
+def _may_end(services: Services, session: Session, probe: Probe) -> bool:
+    """Return whether the ping may end the session, judged at the latest time of its settlement."""
+    assert session.leased_at is not None
+    policy = services.policy(session.provider)
+    settled_by = session.leased_at + timedelta(seconds=policy.ping_timeout_seconds)
+    return may_be_the_last(session, as_ping(probe), policy, settled_by)
+
+
+def as_ping(probe: Probe, lives: str | None = None) -> Ping:
+    """Return the ping as the rules see it."""
+    waits = probe.retry_after_seconds
+    return Ping(probe.verdict, probe.latency_ms, probe.detail, waits, lives, probe.silence, probe.expired)
