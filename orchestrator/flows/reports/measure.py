@@ -25,8 +25,8 @@ _DONE = (Action.ADOPT, Action.CLOSE, Action.END)
 
 
 def begin_at_zero(providers: tuple[str, ...]) -> None:
-    """Make every counter's known samples before anything is counted: a rate, or an alert on absence, needs the zero
-    before the first one. `providers`: those that are configured."""
+    """Create every counter's known samples before anything is counted: rates, and alerts on absence, need a zero before
+    the first count. `providers`: those that are configured."""
     for provider in providers:
         metrics.PING_SECONDS.labels(provider)
         for verdict in Verdict:

@@ -1,4 +1,4 @@
-"""Post what running sessions have cost so far: hourly, so that the ledger never lags far behind the formula."""
+"""Post what running sessions have cost so far: hourly, so that the ledger stays close to the true cost."""
 
 from orchestrator.flows.engine.batch import PUT_OFF, Tally, each
 from orchestrator.flows.engine.services import Services

@@ -119,7 +119,8 @@ def _leave_what_it_lacks_the_secret_for(
     token: str,
     now: datetime,
 ) -> Sequence[tuple[Session, Placement]]:
-    """Release pings without their secret here: another worker may have it. Raise an alarm, for perhaps none has."""
+    """Release pings whose secret this worker lacks: another worker may have it. Raise an alarm, since perhaps none
+    has."""
     lacking = {session.id: services.lacks(placement) for session, placement in claimed}
     left = [(session, placement) for session, placement in claimed if lacking[session.id] is not None]
     if left:
