@@ -24,7 +24,7 @@ PAGE, PAGES = 2000, 20
 SESSIONS_IN_TURN, ACCOUNTS_IN_TURN, ARCHIVED_IN_TURN = 500, 100, 100
 #: Open violations that are checked again in each run.
 STANDING = 1000
-#: No older event or entry can appear beside one of this age: no transaction lasts so long.
+#: Once an event or entry is this old, no older one can appear any more: no transaction lasts so long.
 SETTLED_AFTER = timedelta(seconds=60)
 #: The feeds, and the turns.
 EVENTS, ENTRIES, SESSIONS, ACCOUNTS, ARCHIVED = "events", "entries", "sessions", "accounts", "archived"

@@ -26,17 +26,17 @@ from orchestrator.store.queries.ledger import Line, book_of
 from orchestrator.store.transaction import Transaction
 from orchestrator.store.unreadable import is_about_a_row, unreadable
 
-#: An account with more sessions at once has its funds and nodes checked only by a full audit.
+#: For an account with more sessions at once, only a full audit checks funds and nodes.
 MOST_ACTIVE = 5000
-#: An account with more sessions at rest has them counted one by one only by a full audit.
+#: For an account with more sessions at rest, only a full audit counts them one by one.
 MOST_AT_REST = 2000
-#: No lease lasts longer than the longest and this.
+#: No lease lasts longer than the longest one by more than this.
 LEASE_SLACK = timedelta(minutes=1)
 #: A loss that was written off is reported for this long.
 WRITTEN_OFF_FOR = timedelta(days=1)
 #: Rows asked for in one statement.
 CHUNK = 500
-#: Judges the rows with these ids; returns the ids of others that are to be looked at as well.
+#: Checks the rows with these ids; returns the ids of other rows that must be checked as well.
 Look = Callable[[Transaction, Sequence[str]], Collection[str]]
 
 

@@ -15,7 +15,7 @@ from orchestrator.store.transaction import Transaction
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
-#: A row is put off by this when its step raises.
+#: A row is postponed by this when its step raises.
 PUT_OFF = timedelta(seconds=30)
 
 
@@ -38,7 +38,7 @@ def each(
     its account is locked, or has many stops that come first."""
     claimed = settled = 0
     for item in items:
-        if services.slots.closed:  # this process leaves; nothing is held, and what is due stays due
+        if services.slots.closed:  # this process leaves: it holds nothing, and due rows stay due
             break
         claimed += 1
         settled += _one(services, item, work, put_off)
@@ -54,7 +54,7 @@ def _one(
     try:
         services.database.transact(lambda tx: work(tx, item))
     except StoreOutage:
-        raise  # the database, not the row: the next tick tries again
+        raise  # the database failed, not the row: the next tick tries again
     except (StopsFirst, AccountBusy):
         return False
     except Exception:  # a defect in one row must not keep the others from being stopped

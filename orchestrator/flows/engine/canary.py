@@ -5,7 +5,7 @@ import asyncio
 from orchestrator.providers.http.client import Call, HttpClient, NoAnswer
 from orchestrator.providers.port.errors import NotSent
 
-#: Seconds that the canary may take, and that its answer holds.
+#: Seconds that the canary may take, and for which its answer is used.
 TIMEOUT, HOLDS = 5.0, 5.0
 
 

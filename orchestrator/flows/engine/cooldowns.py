@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from orchestrator.rules.states import Step
 from orchestrator.rules.upstream.local_faults import Cooldown, cooled
 
-#: An alarm that is open is written again after this.
+#: An open alarm is written again after this.
 TOLD_FOR = timedelta(seconds=10)
 
 

@@ -7,16 +7,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from weakref import WeakValueDictionary
 
-#: So many threads of a worker process may wait in the database for one account, and for all accounts together: of the
-#: four that settle answers, and of those that do jobs.
+#: How many threads of a worker process may wait in the database for one account, and for all accounts together: of
+#: the four that settle answers, and of those that do jobs.
 OF_ANSWERS, OF_JOBS = (1, 2), (1, 6)
-#: Jobs wait in a line of their process first, for one account and for all, and hold nothing there: of 24 threads some
-#: always remain. A job that goes back to the broker instead costs as much as the work itself (200 creates of one
-#: account took three times as long).
+#: How many jobs may wait in a line of their process first, for one account and for all. They hold no lock there, and
+#: some of the 24 threads always remain free. Sending a job back to the broker instead costs as much as the work itself
+#: (200 creates of one account took three times as long).
 LINES_OF_JOBS = (16, 18)
 #: Seconds after which a job leaves its line and is retried later, so that it does not hold up a process that ends.
 TURN_WITHIN = 5.0
-#: Stops of one account in one transaction: its jobs, and the stops of other accounts, wait that long at most.
+#: Stops of one account in one transaction: its jobs, and the stops of other accounts, wait no longer than that.
 STOPS_AT_ONCE = 100
 #: Seconds until work that could not wait is retried.
 LOOK_AGAIN = 0.5

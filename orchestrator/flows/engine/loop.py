@@ -139,7 +139,7 @@ def _start_all(
         task.add_done_callback(lambda finished: _report(finished, done))
 
 
-#: The loop itself keeps only weak references to its tasks.
+#: Strong references to the running tasks: the loop itself keeps only weak ones.
 _PENDING: set[asyncio.Task[Any]] = set()
 
 

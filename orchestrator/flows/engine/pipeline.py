@@ -14,7 +14,7 @@ from orchestrator.flows.engine.services import Services
 
 T = TypeVar("T")
 
-#: Threads that settle what comes back to one flow. Several, because a settlement may wait for an account's lock.
+#: Threads that settle the answers of one flow. Several, because a settlement may wait for an account's lock.
 SETTLERS = 4
 _END = object()
 

@@ -63,7 +63,7 @@ class Services:
     """Publish wake-ups for these steps; may fail silently, for the ticks come anyway."""
     jitter: Callable[[], float] = jitter
     cooldowns: Cooldowns = field(default_factory=Cooldowns)
-    """Where this process fails by itself, and leaves the work to others for seconds."""
+    """Providers that this process leaves to others for seconds, after failures of its own."""
     crowd: Crowd = field(default_factory=Crowd)
     """Threads that wait for accounts; worker processes bound them."""
     few_sessions: int = FEW
@@ -73,7 +73,7 @@ class Services:
     host: str = field(default_factory=socket.gethostname)
     """The machine, as alarms and other workers name it."""
     canary: Canary | None = None
-    """It answers as long as the network of this machine works; None: the operator named none."""
+    """The URL that answers while the network of this machine works; None: none is configured."""
 
     def policy(self, provider: str | None) -> Policy:
         """Return the policy at this provider."""

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 
 from orchestrator.rules.states import Step
 
-#: Calls under way at once in one process, for each kind of work. One provider holds at most half, and however many
-#: hang, a share of its own is left to each of the others.
+#: Calls under way at once in one process, for each kind of work. One provider holds at most half. However many calls
+#: hang, each of the other providers keeps a share of its own.
 TOTALS: Mapping[Step, int] = {Step.PING: 2048, Step.OPEN: 128, Step.RESOLVE: 128, Step.CLOSE: 256}
 
 
@@ -74,6 +74,6 @@ class Slots:
         """Return the unused slots that are kept for the other providers: a quarter of all slots is shared out among
         them."""
         total, providers = min(self._totals[step], self._most), len(self._caps)
-        least = 1 if 2 * providers <= total else 0  # else there are too few for a share each
+        least = 1 if 2 * providers <= total else 0  # with more providers, no share is kept
         share = max(total // (4 * max(providers, 1)), least)
         return sum(max(share - self._held[(step, name)], 0) for name in self._caps if name != provider)

@@ -14,7 +14,7 @@ from orchestrator.store.unreadable import is_about_a_row, set_aside
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
-#: It is tried again after this: perhaps the other release has come back.
+#: An unreadable row is tried again after this: perhaps a worker of the other release has come back.
 AGAIN_AFTER = timedelta(minutes=5)
 
 

@@ -14,9 +14,9 @@ PUT_MODEL, PUT_ACCOUNT, CREDIT = (
     "orchestrator.account.put",
     "orchestrator.account.credit",
 )
-#: What the jobs call fields of `[[accounts]]`.
+#: The jobs' names of fields of `[[accounts]]`.
 _IN_THE_FILE = {"account_id": "id", "amount": "balance"}
-#: An opening balance of nothing is no credit.
+#: Opening balances that lead to no credit.
 _NOTHING = (None, 0, "0", "0.0", "0.00")
 
 Json: TypeAlias = dict[str, Any]
@@ -104,7 +104,7 @@ def _account_faults(path: str, put: Json, credit: Json | None, configuration: Co
     if isinstance(plan, str) and configuration.plan(plan) is None and f"{path}.plan" not in _paths(faults):
         known = ", ".join(sorted(configuration.plans))
         faults.append(Fault(f"{path}.plan", f"is not configured; known are {known}"))
-    # any other fault of the credit is a fault of the put, and reported already
+    # any other fault of the credit is also a fault of the put, which is reported already
     balance = [] if credit is None else _faults(path, CREDIT, credit)
     return faults + [fault for fault in balance if fault.path == f"{path}.balance"]
 

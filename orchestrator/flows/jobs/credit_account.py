@@ -13,7 +13,7 @@ from orchestrator.rules.refusals import ErrorCode, Refusal
 from orchestrator.store.queries.ledger import credit_key
 from orchestrator.store.transaction import Transaction
 
-#: The store counts money in millionths, in 64 bits, and adds up ledgers.
+#: The largest amount: the store counts money in millionths, in 64 bits, and adds up ledgers.
 LARGEST_BALANCE = Decimal(10) ** 12
 
 

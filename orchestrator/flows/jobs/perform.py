@@ -68,7 +68,7 @@ def _outcome(services: Services, task_id: str, job: "_Job") -> dict[str, Any]:
         return _refuse(services, task_id, job, job.request)
     try:
         return _perform(services, task_id, job)
-    except Refusal as refusal:  # whatever it had done is undone
+    except Refusal as refusal:  # its transaction was undone
         return _refuse(services, task_id, job, refusal)
 
 
@@ -171,7 +171,7 @@ def _known(tx: Transaction, task_id: str, name: str, fingerprint: str | None = N
     first = tx.inbox.known(task_id)
     assert first is not None
     if not first.is_another(name, fingerprint):
-        assert first.outcome is not None  # without an outcome the job is still under way
+        assert first.outcome is not None  # a job without an outcome is still under way
         return dict(first.outcome)
     what = f"the job {first.name}" if first.name != name else "the same job with other arguments"
     message = f"this task id was used before, for {what}: send each job under a task id of its own"

@@ -61,7 +61,7 @@ def record_interactions(
         *_of_unknown_sessions(tx, request),
         *(one for result in results.values() for one in result["rejected"]),
     ]
-    first = {one["index"]: one for one in rejected}  # a session may have gone to the archive meanwhile
+    first = {one["index"]: one for one in rejected}  # a session may have been archived meanwhile
     accepted = sum(result["accepted"] for result in results.values())
     return {"accepted": accepted, "rejected": [first[index] for index in sorted(first)]}
 

@@ -119,7 +119,7 @@ class AccountWork:
         saved = self.tx.sessions.save(before, after)
         self.remember(before, saved)
         if funds.burning(before) is not funds.burning(saved):
-            self.recompute_funds()  # another set of sessions burns money now
+            self.recompute_funds()  # a different set of sessions burns money now
         if saved.state is not before.state and saved.state in TERMINAL | {State.STOPPING}:
             self._freed = True  # its slot, or the funds that it would have burnt
         if saved.next_step is not None and saved.next_step_at is not None and saved.next_step_at <= self.now:

@@ -13,7 +13,7 @@ from orchestrator.rules.states import State
 from orchestrator.rules.values import Model, OnQuota, Session
 from orchestrator.settings import is_reference
 
-#: What a session may wait for, where its caller chose to. It never waits for its total or for nodes.
+#: What a session may wait for, if its caller chose to queue it. It never waits for its total or for nodes.
 WORTH_WAITING = frozenset(
     {
         ErrorCode.QUOTA_CONCURRENT_EXCEEDED,

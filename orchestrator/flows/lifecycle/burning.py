@@ -71,13 +71,13 @@ class Burning:
         if self._groups is not None:
             self._groups = groups.changed(self._groups, _if_active(before), _if_active(after))
         if self._each is None:
-            return  # it is read when somebody needs it
+            return  # they are read at the first use
         if after.state in ACTIVE:
             self._each[after.id] = Metered.of(after)
         else:
             self._each.pop(after.id, None)
 
-    # what is asked
+    # questions
 
     def can_begin(self, balance: Decimal, joining: Session, now: datetime, overdraft: Decimal) -> bool:
         """Return whether the first block of `joining` can be paid in addition to all sessions that run."""

@@ -107,7 +107,7 @@ def apply_due_stops(work: AccountWork, at_most: int | None = None, standing: Sta
     limit = None if at_most is None else at_most + 1
     found = work.tx.sessions.overdue(work.account.id, work.now, limit)
     more = len(found) == limit
-    known_until = found[-1].stop_at if more else None  # what stops later than this was not read
+    known_until = found[-1].stop_at if more else None  # later stops were not read
     work.overdue = Overdue(work.policy, work.now, found)
     end, carried_out = _funds_end_so_far(work), 0
     while (stop := work.overdue.earliest(end, work.tx.sessions.get)) is not None:
@@ -117,7 +117,7 @@ def apply_due_stops(work: AccountWork, at_most: int | None = None, standing: Sta
             break
         _carry_out(work, stop.session, stop.rule)
         carried_out += 1
-        if end is not None:  # else it is not the funds that end: fewer sessions never use them up sooner
+        if end is not None:  # funds that last until now still last: fewer sessions never use them up sooner
             end = work.funds_end(stop.due)
     for session in work.overdue.planned_otherwise():
         work.keep(session, work.planned(session))

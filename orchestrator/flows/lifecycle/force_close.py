@@ -11,7 +11,7 @@ from orchestrator.rules.states import UNENDED, PlacementState, Step
 from orchestrator.rules.values import Placement
 from orchestrator.store.transaction import Transaction
 
-#: The table of transitions has no shorter way for an open with an unknown outcome.
+#: The states that an open with an unknown outcome passes through: the transitions allow no shorter way.
 _ON_THE_WAY: Mapping[PlacementState, Sequence[PlacementState]] = {
     PlacementState.OPENING: (PlacementState.UNKNOWN, PlacementState.CLOSING),
     PlacementState.UNKNOWN: (PlacementState.CLOSING,),

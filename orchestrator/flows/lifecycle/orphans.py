@@ -16,7 +16,7 @@ from orchestrator.store.transaction import Transaction
 _LATE = "opened by a worker that had lost its lease"
 
 
-#: What an orphan does not take from its origin: it has no session, and is on its way to its close.
+#: Fields that an orphan does not take from its origin: it has no session, and is being closed.
 _NOT_INHERITED: Mapping[str, Any] = {
     **dict.fromkeys(
         (
@@ -44,7 +44,7 @@ _NOT_INHERITED: Mapping[str, Any] = {
     "attempts": 0,
     "revision": 0,
 }
-#: The unknown fields of an unknown resource.
+#: Fields of a resource of which nothing is known.
 _UNKNOWN: Mapping[str, Any] = {
     "session_id": None,
     "account_id": None,

@@ -63,7 +63,7 @@ class Overdue:
             stop = None if session is None else self._first(session, None)
             if stop is not None and stop.due == due:
                 return stop
-            heapq.heappop(self._due)  # it has stopped or changed since
+            heapq.heappop(self._due)  # this session has stopped or changed since
         return None
 
     def _of_funds(self, end: FundsEnd | None, load: Callable[[str], Session | None]) -> DueStop | None:

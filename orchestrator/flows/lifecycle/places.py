@@ -17,7 +17,7 @@ from orchestrator.store.transaction import Transaction
 #: (provider, credential) that a session must not be placed at.
 Spots = AbstractSet[tuple[str, str | None]]
 
-#: An open that failed at its platform, and may have left sessions there, is repeated this often under one key.
+#: How often an open that failed at its platform, and may have left sessions there, is repeated under one key.
 REPEATS = 1
 #: Stands for every credential of a provider that has refused as a whole.
 EVERYWHERE = "*"
@@ -167,7 +167,7 @@ def _tried(services: Services, earlier: Sequence[Placement]) -> Spots:
         card = services.card(placement.provider)
         if placement.refused_by is RefusedBy.PROVIDER:
             tried.add((placement.provider, EVERYWHERE))
-        refused = placement.refused_by is not None  # an open that was lost on its way was not refused
+        refused = placement.refused_by is not None  # an open with a lost answer was not refused
         if refused or card is None or card.attaches or not card.has_lifecycle:
             tried.add((placement.provider, placement.credential))
     return tried

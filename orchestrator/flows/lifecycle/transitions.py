@@ -108,7 +108,7 @@ def end_found_closed(
 ) -> Placement:
     """End a placement as closed: the resource that its lost open had made was found, and closed."""
     left = placement.orphans_at_most
-    more = placement.possible_orphans and left != 1  # this one was one of them
+    more = placement.possible_orphans and left != 1  # the resource found was one of the possible orphans
     known = replace(
         placement, handle=handle, possible_orphans=more, orphans_at_most=left - 1 if left else left
     )
@@ -134,7 +134,7 @@ def wake_next_waiter(work: AccountWork, session: Session) -> None:
 
 def _close_open_placement(work: AccountWork, placement: Placement, session: Session) -> Placement:
     at = work.now
-    if session.leased_at is not None:  # a ping was claimed and may be about to begin
+    if session.leased_at is not None:  # a ping is claimed and may begin soon
         at = max(at, session.leased_at + timedelta(seconds=PING_BEGINS_WITHIN * 1.1))
     work.tx.placements.wake(Step.CLOSE)
     closing = replace(

@@ -30,9 +30,9 @@ from orchestrator.store.unreadable import is_about_a_row
 
 log = logging.getLogger(__name__)
 
-#: Sessions that are looked for at once.
+#: Sessions that one query reads.
 LOOK = 500
-#: Pause as long as a batch took, and at most this, so that others reach the database in between. Seconds.
+#: The longest pause after a batch. It is as long as the batch took, so that others reach the database. Seconds.
 LONGEST_REST = 0.5
 
 
@@ -138,7 +138,7 @@ class Removal:
 
     def _tombstone(self, session: Session) -> ArchivedSession:
         ended_at = session.ended_at or session.deleted_at
-        assert ended_at is not None  # it is over
+        assert ended_at is not None  # the session has ended
         return ArchivedSession(
             id=session.id,
             account_id=session.account_id,

@@ -10,7 +10,7 @@ from orchestrator.providers.port.card import Card
 from orchestrator.providers.port.driver import Driver
 from orchestrator.providers.port.errors import CannotAsk, ProviderError
 
-#: For one try. Seconds.
+#: The time limit of one try. Seconds.
 TIMEOUT = 30.0
 
 

@@ -60,7 +60,7 @@ def _stops_are_applied(services: Services, account_id: str) -> bool:
     try:
         stop_all(services, account_id)
     except AccountBusy:
-        return True  # it is as busy for its correction, which waits for the next pass
+        return True  # its correction would find it locked as well: it waits for the next pass
     except Exception as error:
         if not is_about_a_row(error):
             raise
@@ -159,7 +159,7 @@ def _correct_placements(services: Services, shift: timedelta) -> Tally:
         if before.session_id is not None and tx.ahead.lies_ahead(before.session_id, tx.now()):
             after = replace(
                 after, closing_since=before.closing_since
-            )  # its session needs it, once that can be read
+            )  # the correction of its session needs this time later
         tx.placements.save(before, after)
 
     return each(services, found, correct, _stays_due)

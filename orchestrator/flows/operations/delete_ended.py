@@ -17,7 +17,7 @@ from orchestrator.store.unreadable import is_about_a_row
 
 log = logging.getLogger(__name__)
 
-#: Accounts of one plan that are looked at together, and sessions of one account that are deleted in one transaction.
+#: Accounts of one plan that one query reads, and sessions of one account that one transaction deletes.
 ACCOUNTS, SESSIONS = 100, 50
 
 
@@ -93,7 +93,7 @@ class _DeletionRun:
             self._skip.accounts.add(account_id)
             return 0
         if len(ids) == 1:
-            self._delete(account_id, ())  # is it the account?
+            self._delete(account_id, ())  # raises if the account itself cannot be read
             if account_id not in self._skip.accounts:
                 log.error("session %s is not deleted: it failed (%s)", ids[0], type(error).__name__)
                 self._skip.sessions.add(ids[0])

@@ -13,7 +13,7 @@ from orchestrator.store.transaction import Transaction
 
 log = logging.getLogger(__name__)
 
-#: The lease that makes one deliverer; longer than one batch takes.
+#: The lease under which one worker delivers; longer than one batch takes.
 LEASE, LEASE_SECONDS = "deliver_events", 30.0
 BATCH = 500
 _ENDS = frozenset({"orchestrator.session.stopped", "orchestrator.session.failed"})

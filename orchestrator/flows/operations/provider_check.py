@@ -11,7 +11,7 @@ from orchestrator.providers.port.driver import Life, Order, Secret, Target
 from orchestrator.providers.port.errors import CannotAsk, NotSent, OutOfBalance
 from orchestrator.rules.values import Model, ModelType
 
-#: What an always-on endpoint is asked for; nothing is created, so nothing lasts. Seconds.
+#: The duration in an order to an always-on endpoint, which creates nothing and ignores it. Seconds.
 _DURATION = 3600
 _NAME = "provider-check"
 

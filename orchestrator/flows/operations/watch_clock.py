@@ -34,7 +34,7 @@ def correct_rows(services: Services, known: KnownTime, began: datetime) -> int:
     def note(tx: Transaction) -> None:
         now_known = tx.clock.known(lock=True)
         if now_known is None or now_known.corrected_at != known.corrected_at:
-            return  # corrected once more meanwhile: that is another pass's work
+            return  # the clock was corrected once more meanwhile: another pass is due
         after = rule.after_correction(now_known, began, tx.now(), complete=complete)
         if after != now_known:
             tx.clock.write(now_known, after)

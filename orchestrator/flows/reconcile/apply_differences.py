@@ -78,7 +78,7 @@ def _close(services: Services, tx: Transaction, provider: str, ref: str | None, 
     origin = tx.placements.get(finding.placement_id) if finding.placement_id else None
     if origin is None:
         orphans.add_stranger(services, tx, provider, ref, finding.live, now, finding.since, why)
-    else:  # the key that lists it now can close it, whichever opened it
+    else:  # the key that lists it now can close it, even if another key opened it
         fingerprint = None if ref is None else services.secrets.fingerprint(ref)
         seen = replace(origin, credential=ref, fingerprint=fingerprint)
         orphans.add_of(services, tx, seen, finding.handle, now, finding.live.ends_at, why)

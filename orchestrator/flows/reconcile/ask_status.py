@@ -13,7 +13,7 @@ from orchestrator.rules.values import Placement
 
 #: Seconds, for one question; and how many are under way at once.
 STATUS_TIMEOUT, QUESTIONS = 30.0, 8
-#: The statuses of what runs no more.
+#: The statuses of a placement that no longer runs.
 OVER = frozenset({Life.STOPPED, Life.FAILED, Life.GONE})
 
 

@@ -116,7 +116,7 @@ def _compared(services: Services, provider: str, ref: str | None, options: Wish)
         services.database.transact(lambda tx: _remember(tx, report, findings))
     if report.refused is None:
         findings = confirmed(services, provider, findings)
-    too_late = services.loop.time() - begun > LEASE_SECONDS  # this process slept: the list is of another time
+    too_late = services.loop.time() - begun > LEASE_SECONDS  # this process slept: the list is outdated
     idle = options.dry_run or too_late or report.refused is not None
     carry_out = apply_differences.carry_out
     outcomes = [
@@ -192,7 +192,7 @@ def _of_other_kinds(services: Services, provider: str) -> list[str]:
 
 def _terms(services: Services, provider: str, installation: str | None) -> ReconcilePolicy:
     policy, card = services.policy(provider), services.drivers[provider].card
-    lag = card.resolve_after_seconds or 0  # what an open made may be missing from lists for so long
+    lag = card.resolve_after_seconds or 0  # a new session may be missing from lists for so long
     return ReconcilePolicy(
         min_age=timedelta(seconds=max(policy.reconcile_min_age_seconds, lag)),
         confirm_after=timedelta(seconds=policy.reconcile_confirm_seconds),

@@ -95,7 +95,7 @@ def _clock_ahead(tx: Transaction) -> float:
 
 def _oldest_due(tx: Transaction) -> dict[str, datetime]:
     families = (tx.sessions.oldest_due(), tx.placements.oldest_due(), tx.accounts.oldest_due())
-    oldest: dict[Step, datetime] = dict.fromkeys(Step, tx.now())  # nothing due is nothing overdue
+    oldest: dict[Step, datetime] = dict.fromkeys(Step, tx.now())  # a step with no due row is not overdue
     for family in families:
         oldest |= family
     return {step.value: at for step, at in oldest.items()}

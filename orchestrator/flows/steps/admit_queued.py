@@ -50,7 +50,7 @@ def _admit(work: AccountWork, session: Session) -> None:
     if forecast.stop_at is not None and forecast.stop_at <= work.now:
         stops.stop(work, session, StopReason.QUEUE_TIMEOUT, forecast.stop_at, forecast.detail)
         return
-    never = quota.check_nodes(work.terms, None, session.nodes)  # the terms have changed while it waited
+    never = quota.check_nodes(work.terms, None, session.nodes)  # the account's limits may have changed
     if never is not None:
         stops.stop(work, session, StopReason.START_FAILED, work.now, never.message)
         return
@@ -73,7 +73,7 @@ def _refused(work: AccountWork, session: Session, model: Model, refusal: Refusal
     if saved.queue_reason == session.queue_reason:
         return
     if saved.queue_reason == ErrorCode.NO_CAPACITY:
-        work.note_freed_capacity()  # it no longer holds up those behind it
+        work.note_freed_capacity()  # it no longer holds up the sessions behind it
     elif session.queue_reason == ErrorCode.NO_CAPACITY:
         transitions.wake_next_waiter(work, session)  # the key that woke it is free for others
 

@@ -60,7 +60,7 @@ class NotBegun(NotSent):
     """This worker leaves and has not asked: the row is given back, so that another worker takes it at once."""
 
 
-#: Claimed → what the driver is asked. Raises ProviderError.
+#: Makes the driver's call for a claim. Raises ProviderError.
 Ask = Callable[[Services, Driver, Claimed], Coroutine[Any, Any, T]]
 
 
@@ -97,7 +97,7 @@ async def ask(services: Services, step: Step, claimed: Claimed, question: Ask[T]
         return Answer(claimed=claimed, said=await question(services, services.drivers[provider], claimed))
     except ProviderError as error:
         return Answer(claimed=claimed, said=error)
-    except Exception as error:  # a defect of a driver, on an unforeseen answer: what was done is unknown
+    except Exception as error:  # a driver's defect, on an unforeseen answer: the call's effect is unknown
         log.exception("the %s of placement %s failed", step, claimed.placement.id)
         said = f"the answer cannot be understood: {type(error).__name__}"
         return Answer(claimed=claimed, said=OutcomeUnknown(said, possible_orphans=True))

@@ -84,7 +84,7 @@ def settle_close(services: Services, answer: Answer[Closed]) -> None:
         if held is None:
             return None
         lag, now = None, tx.now() if held.work is None else held.work.now
-        closing = held.placement.state is PlacementState.CLOSING  # else an operator confirmed it meanwhile
+        closing = held.placement.state is PlacementState.CLOSING  # else an operator ended it meanwhile
         if held.lease_held and closing and isinstance(answer.said, Closed):
             _proven(tx, held, answer.said, now)
             lag = _lag(held, now)

@@ -43,7 +43,7 @@ from orchestrator.store.transaction import Transaction
 
 #: Seconds until something that was not sent, or throttled without a hint, is sent again; doubles up to the last.
 RETRY_FIRST = 2.0
-#: After so many claims in which its key could not be freed, an open goes to another one, where there is one.
+#: After so many claims in which its key could not be freed, an open goes to another key, if there is one.
 TRIES_TO_FREE = 2
 #: Refusals that concern more than the one session.
 _ALARMS = (OutOfBalance, AlarmKind.OUT_OF_BALANCE), (Misconfigured, AlarmKind.MISCONFIGURED)

@@ -7,7 +7,7 @@ from orchestrator.rules.billing import funds
 from orchestrator.rules.states import Step
 from orchestrator.store.transaction import Transaction
 
-#: Sessions of one account in one transaction: jobs of the account wait that long, and no longer.
+#: Sessions of one account in one transaction, which bounds how long jobs of the account wait.
 AT_ONCE = 40
 
 

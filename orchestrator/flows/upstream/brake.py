@@ -19,7 +19,7 @@ from orchestrator.rules.values import Brake, Session
 from orchestrator.store.queries.brakes import scope_of
 from orchestrator.store.transaction import Transaction
 
-#: Where sessions fall ill, one process checks this often whether a brake must begin.
+#: While sessions fall ill, one process checks this often whether a brake must begin.
 LOOK_EVERY = timedelta(seconds=1)
 
 

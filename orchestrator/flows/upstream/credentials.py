@@ -109,7 +109,7 @@ def _works(services: Services, credential: Credential) -> bool:
     if driver is None or secret is None:
         return False
     if not isinstance(driver, ChecksKey):
-        return True  # there is no other way to try it than to use it
+        return True  # only a session can try this key
 
     async def check() -> bool:
         try:

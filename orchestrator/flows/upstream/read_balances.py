@@ -61,7 +61,7 @@ async def _ask(services: Services, name: str) -> Balance | None:
             for ref in refs or (None,):
                 with suppress(ProviderError):  # this key is refused: another may work
                     return await driver.balance(services.secret(ref))
-    return None  # it shows as the age of what was read last
+    return None  # the age of the last balance that was read shows it
 
 
 def _keep(services: Services, tx: Transaction, name: str, balance: Balance) -> None:

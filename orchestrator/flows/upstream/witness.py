@@ -10,7 +10,7 @@ from orchestrator.rules.values import Placement
 
 log = logging.getLogger(__name__)
 
-#: What a platform gives is this much shorter at most than what it was asked for: clocks differ.
+#: A session may end this much earlier than asked for, because clocks differ.
 SLACK = timedelta(minutes=1)
 
 
@@ -62,8 +62,8 @@ async def _status(
     )
     try:
         status = await other.status(target)
-    except Exception:  # it is only asked besides: what the platform itself said stands
+    except Exception:  # the witness is optional: the platform's own answer stands
         log.exception("%s cannot be asked about %s", name, handle)
         return None
-    known = status.ends_at is not None  # one that knows of no such session may see another chain
+    known = status.ends_at is not None  # a witness that does not know the session may see another chain
     return status if known and status.life is not Life.UNKNOWN else None

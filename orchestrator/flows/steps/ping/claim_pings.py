@@ -18,9 +18,9 @@ from orchestrator.store.transaction import Transaction
 
 #: A native ping is retried after this when its key is in use.
 BUSY = timedelta(seconds=1)
-#: Pings without their secret on this worker are left to others for this long.
+#: A ping whose secret this worker lacks is left to other workers for this long.
 LEFT_TO_OTHERS = timedelta(seconds=5)
-#: A ping without room beside others that may hang is retried after this.
+#: A ping that may hang, and finds no slot for such pings, is retried after this.
 NO_ROOM = timedelta(seconds=1)
 
 

@@ -151,7 +151,7 @@ def _good(services: Services, pinged: Pinged, now: datetime) -> GoodPing | None:
     session, probe = pinged.session, pinged.probe
     if session.state is not State.RUNNING or probe.verdict is not Verdict.ALIVE or pinged.asleep:
         return None
-    if pinged.placement.asleep_since is not None:  # it woke up, which is written down
+    if pinged.placement.asleep_since is not None:  # it woke up, and that must be saved
         return None
     if not is_well(session):
         return None
@@ -212,7 +212,7 @@ def _settle_one(services: Services, pinged: Pinged) -> Sign | None:
             return None
         work, session = found
         sign = None
-        if session.lease_token == pinged.token:  # else a stop, or another ping, took it over
+        if session.lease_token == pinged.token:  # otherwise a stop or another ping took the session over
             _remember_variant(tx, pinged)
             _remember_sleep(tx, pinged, work.now)
             note_pings.note_answer(work, session, pinged)

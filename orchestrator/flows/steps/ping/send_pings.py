@@ -17,9 +17,9 @@ from orchestrator.store.transaction import Transaction
 
 log = logging.getLogger(__name__)
 
-#: The platform's own words for an end.
+#: Statuses that mean that the session has ended.
 _ENDED = frozenset({Life.STOPPED, Life.GONE, Life.FAILED})
-#: Its words for a live session, which contradict a ping's GONE.
+#: Statuses of a live session, which contradict a ping's GONE.
 _LIVES = frozenset({Life.STARTING, Life.RUNNING, Life.ASLEEP, Life.DEGRADED})
 
 
@@ -81,12 +81,12 @@ async def _sent_or_dropped(services: Services, claimed: ClaimedPing) -> Pinged:
     card = services.drivers[claimed.placement.provider].card
     if services.slots.closed:
         return _not_begun(claimed)
-    if card.native_ping_is_lifecycle:  # it may close a session: let it end, before another may use its key
+    if card.native_ping_is_lifecycle:  # it may close a session: finish it before its key is used again
         return await _sent(services, claimed)
     try:
         with services.loop.may_be_dropped():
             return await _sent(services, claimed)
-    except asyncio.CancelledError:  # this worker leaves, and waits no longer: another pings it again
+    except asyncio.CancelledError:  # this worker leaves: another worker pings the session again
         return _not_begun(claimed)
 
 
@@ -99,7 +99,7 @@ async def _sent(services: Services, claimed: ClaimedPing) -> Pinged:
     session, placement, begin_by = claimed.session, claimed.placement, claimed.begin_by
     driver = services.drivers[placement.provider]
     asked = target_of(services, placement, begin_by, to_ping=False, now=session.leased_at)
-    if driver.card.sleeps and session.state is State.RUNNING:  # a starting session waits to be woken
+    if driver.card.sleeps and session.state is State.RUNNING:  # the ping of a starting session wakes it
         life = (await driver.status(asked)).life
         if life is Life.ASLEEP or (life is Life.UNKNOWN and placement.asleep_since is not None):
             spared = Probe(verdict=Verdict.ALIVE, latency_ms=0, detail="asleep")
