@@ -1,4 +1,4 @@
-"""The engine, transactions that survive deadlocks, and the one clock."""
+"""The engine, transactions that are retried after deadlocks, and the one clock."""
 
 import logging
 import os
@@ -63,9 +63,8 @@ StoreError = SQLAlchemyError
 
 
 class StoreOutage(SQLAlchemyError):
-    """All work meets this error alike, and the same work succeeds once it is over (store/core/error_classes.py).
-
-    The message names no value of a row and no secret."""
+    """An error that all work meets alike; the same work succeeds once it is over (store/core/error_classes.py). The
+    message contains no value of a row and no secret."""
 
     def __init__(self, meaning: ErrorClass, cause: BaseException) -> None:
         super().__init__(f"{OUTAGES[meaning]} ({type(cause).__name__})")
@@ -78,7 +77,7 @@ class StoreUnavailable(Exception):
 
 
 class Database:
-    """One database, on SQLite or PostgreSQL. Safe to share between threads; make a new one after a fork."""
+    """One database, on SQLite or PostgreSQL. Threads may share it; create a new one after a fork."""
 
     def __init__(
         self,
@@ -110,10 +109,10 @@ class Database:
         """Transactions that were run again."""
 
     def transact(self, work: Callable[[Transaction], T]) -> T:
-        """Run `work` in one write transaction and commit it; deadlocks and lost races run it again.
+        """Run `work` in one write transaction and commit it; run it again after a deadlock or a lost race.
 
-        A lost connection at COMMIT leaves the outcome unknown; running it again is right because every
-        write is guarded by a key or a lease."""
+        A lost connection at COMMIT leaves the outcome unknown. Running the work again is right, because a key or a
+        lease guards every write."""
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(_is_transient),
             stop=tenacity.stop_after_attempt(ATTEMPTS),
@@ -136,8 +135,8 @@ class Database:
 
     @contextmanager
     def reading(self, *, at_one_moment: bool = False) -> Iterator[Transaction]:
-        """Open a transaction that only reads; nothing it does is kept. `at_one_moment`: all its statements see the
-        same moment, so that what they say may be compared."""
+        """Open a transaction that only reads; its changes are not kept. `at_one_moment`: all its statements see the
+        same moment, so that their results may be compared."""
         options: dict[str, Any] = {"orchestrator_read": True}
         if at_one_moment and self.engine.dialect.name == "postgresql":  # on SQLite every transaction does
             options["isolation_level"] = "REPEATABLE READ"
@@ -149,7 +148,7 @@ class Database:
             raise self._outage_of(error) or error from error
 
     def learn_time(self) -> None:
-        """Find out what the time is, before a process begins that keeps it. May wait for some seconds."""
+        """Find out the time before a process begins that notes it for others. This may wait for some seconds."""
         if self._clock is None:
             self.time.learn(self.engine, self._pause)
 
@@ -190,7 +189,7 @@ class Database:
             raise StoreUnavailable(self._why(error)) from error
 
     def prove_writes(self) -> None:
-        """Write one row and commit it: an outage is over when this succeeds. Raises what the database raises."""
+        """Write one row and commit it: success shows that an outage is over. Raises the database's error."""
         self.transact(self._write)
 
     def timeouts(self) -> tuple[dict[str, str], bool]:
@@ -256,7 +255,7 @@ def _is_transient(error: BaseException) -> bool:
 
 
 def _cause(error: BaseException | None) -> str | None:
-    """Return the cause of a passing failure, by its name in the metrics; None for what would fail again."""
+    """Return the cause of a transient failure, by its name in the metrics; None for an error that would occur again."""
     if isinstance(error, IntegrityError):
         return "lost_race" if any(name in str(error.orig) for name in CONTENDED) else None
     if not isinstance(error, DBAPIError):
@@ -270,7 +269,7 @@ def _cause(error: BaseException | None) -> str | None:
 
 
 def outage_of(error: BaseException) -> StoreOutage | None:
-    """Return the outage that this error of the database is part of; None for an error about one row or statement."""
+    """Return the outage that this database error belongs to; None for an error about one row or statement."""
     if isinstance(error, StoreOutage):
         return error
     meaning = error_class(error)
@@ -280,7 +279,7 @@ def outage_of(error: BaseException) -> StoreOutage | None:
 
 
 def _said(error: BaseException | None) -> str:
-    """Return the first line of the database's own words."""
+    """Return the first line of the database's own message."""
     lines = str(getattr(error, "orig", None) or error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
 

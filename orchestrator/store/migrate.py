@@ -1,8 +1,8 @@
-"""Bring a database to the newest schema, from inside the package, while old workers go on: `orchestrator migrate`.
+"""Bring a database to the newest schema while workers of the release before go on: `orchestrator migrate`.
 
 Migrations only add (docs/deploying.md). On PostgreSQL none of them holds a lock that others wait for longer than
-`LOCK_TIMEOUT`: what does not get its locks in that time steps back and tries again, and indexes of tables that
-exist are made concurrently, after everything else."""
+`LOCK_TIMEOUT`: one that does not get its locks in that time is rolled back and retried. Indexes of existing tables are
+built concurrently, after everything else."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -37,7 +37,7 @@ Say = Callable[[str], None]
 
 
 class SchemaState(StrEnum):
-    """How a database's schema stands to this code."""
+    """How a database's schema compares with this code's."""
 
     SAME = "same"
     OLDER = "older"
@@ -47,8 +47,8 @@ class SchemaState(StrEnum):
 
 
 def upgrade(database: Database, revision: str = "head", say: Say = lambda _line: None) -> str:
-    """Run every migration that is missing, in one transaction, then make what indexes are missing; return the
-    revision reached. `say` gets one line for each."""
+    """Run every missing migration, in one transaction, then build the missing indexes; return the revision reached.
+    `say` gets one line for each."""
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception(_stepped_back),
         stop=tenacity.stop_after_attempt(ATTEMPTS),
@@ -63,12 +63,12 @@ def upgrade(database: Database, revision: str = "head", say: Say = lambda _line:
 
 
 def current(connection: Connection) -> str | None:
-    """Return the revision that the database is at; None where it was never migrated."""
+    """Return the revision that the database is at; None if it was never migrated."""
     return MigrationContext.configure(connection).get_current_revision()
 
 
 def newest() -> str:
-    """Return the revision that this code wants."""
+    """Return the revision that this code needs."""
     head = _scripts().get_current_head()
     assert head is not None
     return head
@@ -80,7 +80,7 @@ def revisions() -> list[str]:
 
 
 def standing(connection: Connection) -> SchemaState:
-    """Return what this code can do with this database."""
+    """Return how this database's schema compares with this code's."""
     at = current(connection)
     if at == newest():
         return SchemaState.SAME
@@ -88,7 +88,8 @@ def standing(connection: Connection) -> SchemaState:
 
 
 def fit(connection: Connection) -> str:
-    """Return what to say of a schema that is not this code's. Raises StoreUnavailable where it cannot be used."""
+    """Return a message about a newer schema, or "" for this code's own. Raises StoreUnavailable where it cannot be
+    used."""
     at, wanted = current(connection), newest()
     match standing(connection):
         case SchemaState.SAME:
@@ -105,7 +106,7 @@ def fit(connection: Connection) -> str:
 
 
 def missing_indexes(connection: Connection) -> list[Index]:
-    """Return indexes of the tables in code that the database has not, or that were never finished."""
+    """Return the indexes of the tables in code that the database lacks, or whose build was never finished."""
     there = _indexes(connection)
     return [index for table in metadata.sorted_tables for index in table.indexes if not there.get(index.name)]
 
@@ -129,7 +130,7 @@ def _stepped_back(error: BaseException) -> bool:
 
 
 def _make_indexes(database: Database, say: Say) -> None:
-    """Make them concurrently: reads and writes go on. An index that a crash left unfinished is made again."""
+    """Build indexes concurrently: reads and writes go on. An index that a crash left unfinished is built again."""
     engine = database.engine.execution_options(isolation_level="AUTOCOMMIT")
     with _taking_turns(database.engine), engine.connect() as connection:
         _lift_timeouts(connection)
@@ -168,14 +169,15 @@ def _taking_turns(engine: Engine) -> Iterator[None]:
 
 
 def _took_turn(connection: Connection) -> bool:
-    """Ask without a parameter: a statement that has one keeps its snapshot, and the build would wait for it."""
+    """Try to take the lock, by a statement without parameters: one with parameters keeps its snapshot, and the build
+    would wait for it."""
     connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
     taken: bool = connection.execute(text(f"SELECT pg_try_advisory_xact_lock({_LOCK})")).scalar_one()
     return taken
 
 
 def _indexes(connection: Connection) -> dict[Any, bool]:
-    """Name → is it whole?"""
+    """Return name → whether the index is complete."""
     if connection.dialect.name == "postgresql":
         query = text(
             "SELECT c.relname, i.indisvalid FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid"

@@ -68,7 +68,7 @@ class Words(types.TypeDecorator[tuple[str, ...]]):
 
 
 class Instants(types.TypeDecorator[tuple[datetime, ...]]):
-    """A tuple of instants as a JSON array; NULL is none."""
+    """A tuple of instants as a JSON array; NULL for none."""
 
     impl = JSON
     cache_ok = True
@@ -84,7 +84,7 @@ class Instants(types.TypeDecorator[tuple[datetime, ...]]):
 
 
 class Limits(types.TypeDecorator[Mapping[str, int | None]]):
-    """Named numbers as a JSON object, where null is no limit; NULL is none of them."""
+    """Named numbers as a JSON object, in which null means no limit; a NULL column means that none is set."""
 
     impl = JSON
     cache_ok = True
@@ -135,7 +135,7 @@ def enum(kind: type[StrEnum], *, nullable: bool = False) -> Any:
 
 
 def one_of(column: str, kind: type[StrEnum]) -> CheckConstraint:
-    """Return the CHECK that keeps strangers' values out of an enum's column."""
+    """Return the CHECK that allows only the enum's values in its column."""
     values = ", ".join(f"'{member.value}'" for member in kind)
     return CheckConstraint(f"{column} IN ({values})", name=f"{column}_known")
 

@@ -1,4 +1,5 @@
-"""How the database is opened: SQLite without Python's own transactions, PostgreSQL with bounds, both discreet."""
+"""Open the database: SQLite without Python's own transactions, PostgreSQL with timeouts. No error of either quotes a
+row."""
 
 import os
 import re
@@ -80,7 +81,8 @@ def _sqlite(url: str, pool_size: int) -> Engine:
 
 
 def _make_private(path: str) -> None:
-    """Create a database's file for its owner alone; SQLite gives its journals the same mode. One that exists stays."""
+    """Create a database's file so that only its owner can read it; SQLite gives its journals the same mode. An existing
+    file is left as it is."""
     if path in ("", ":memory:") or path.startswith("file:"):
         return
     with suppress(OSError):  # it exists, or SQLite says itself why it cannot be made
@@ -100,7 +102,7 @@ def _hush(context: ExceptionContext) -> None:
 
 
 def _replace_read_only_connection(context: ExceptionContext) -> None:
-    """Replace a connection that only reads: the server may accept writes by now, on a new connection."""
+    """Replace a connection that can only read: on a new connection the server may accept writes."""
     cause = context.original_exception
     if getattr(cause, "sqlstate", None) in _READ_ONLY or str(cause) in _READ_ONLY:
         context.is_disconnect = True

@@ -1,7 +1,7 @@
-"""What each error of the database means for the work that met it, as one table of data for each database.
+"""The meaning of each database error for the work that met it, as one table of data for each database.
 
-An outage meets all work alike and ends by itself or by an operator: the same work succeeds later, so it waits. Any
-other error is about one row or one statement, and comes again with it."""
+An outage fails all work alike, and ends by itself or by an operator's action. The same work succeeds later, so it
+waits. Any other error is about one row or one statement, and occurs again with it."""
 
 import sqlite3
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 
 class ErrorClass(StrEnum):
-    """One meaning for the caller."""
+    """What an error means for the caller."""
 
     DOWN = "down"
     READ_ONLY = "read_only"
@@ -165,7 +165,7 @@ SQLITE_MESSAGES: Mapping[str, ErrorClass] = {
 
 
 def error_class(error: BaseException) -> ErrorClass | None:
-    """Return what this error means; None for one that is not the database's."""
+    """Return what this error means; None if it is not an error of the database."""
     if isinstance(error, PoolTimeout):
         return ErrorClass.OWN_LIMIT
     if not isinstance(error, DBAPIError):
@@ -180,7 +180,7 @@ def error_class(error: BaseException) -> ErrorClass | None:
 
 
 def of_sqlstate(state: str) -> ErrorClass:
-    """Return the meaning of one SQLSTATE; of a class that is not in the table: a defect."""
+    """Return the meaning of one SQLSTATE. A class that is not in the table is a defect."""
     return SQLSTATES.get(state) or SQLSTATES.get(state[:2], ErrorClass.DEFECT)
 
 

@@ -1,4 +1,4 @@
-"""Where ids and tokens come from."""
+"""Create ids and tokens."""
 
 import random
 import uuid
@@ -7,7 +7,8 @@ from orchestrator.rules.reconcile.installations import DIGITS, placement_id
 
 
 class Identity:
-    """Ids of rows and tokens of leases. By default from the system's randomness; one that is given repeats itself."""
+    """Ids of rows and tokens of leases. They come from the system's randomness, unless tests pass in a repeatable
+    source."""
 
     def __init__(self, rng: random.Random | None = None) -> None:
         self._rng = rng or random.SystemRandom()

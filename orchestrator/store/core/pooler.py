@@ -1,12 +1,12 @@
-"""How PostgreSQL is connected to: directly, or through a pooler such as PgBouncer, with the same timeouts.
+"""Connect to PostgreSQL directly, or through a pooler such as PgBouncer, with the same timeouts.
 
-A direct connection gets its timeouts with the startup option `options` and keeps them. A pooler in transaction
-mode refuses that option or drops it, and hands each transaction to another server connection: what a session sets,
-prepares or locks is lost, or belongs to another client. Through a pooler each transaction therefore begins with its
-timeouts, in the round trip of its BEGIN, and no statement is prepared by name.
+A direct connection gets its timeouts with the startup option `options` and keeps them. A pooler in transaction mode
+refuses that option or drops it, and hands each transaction to another server connection: what a session sets, prepares
+or locks is lost, or affects another client. Through a pooler each transaction therefore begins with its timeouts, in
+the round trip of its BEGIN, and no statement is prepared by name.
 
-Which of both it is, is seen at each new connection: a pooler answers cancel requests itself, so that the process id
-that it announces is not the server's."""
+Each new connection shows which of the two it is: a pooler answers cancel requests itself, so the process id that it
+announces differs from the server's."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -33,14 +33,14 @@ _PREPARE_AFTER = 5
 
 
 class Pooling:
-    """Whether a pooler is in between, of one engine. Safe to share between threads."""
+    """Whether a pooler is in between, for one engine. Threads may share it."""
 
     def __init__(self) -> None:
         self._refuses_options = False
         self._suspected = False
 
     def listen(self, engine: Engine) -> None:
-        """Make every connection of this engine the right kind."""
+        """Set up every new connection of this engine, direct or pooled."""
         event.listen(engine, "do_connect", self._connect)
         event.listen(engine, "connect", self._look)
         event.listen(engine, "begin", _begin)
@@ -75,12 +75,12 @@ class Pooling:
 
 
 def is_pooled(connection: Connection) -> bool:
-    """Return whether this connection goes through a pooler, or loses its timeouts as through one."""
+    """Return whether this connection goes through a pooler, or loses its timeouts as if it did."""
     return bool(connection.info.get(_POOLED))
 
 
 def timeouts(connection: Connection) -> dict[str, str]:
-    """Return the timeouts that are in force in this transaction, by the server's own word."""
+    """Return the timeouts in force in this transaction, as the server reports them."""
     names = ", ".join(f"current_setting('{name}')" for name in TIMEOUTS)
     found = connection.execute(text(f"SELECT {names}")).one()
     return dict(zip(TIMEOUTS, found, strict=True))

@@ -1,4 +1,4 @@
-"""What an operator does about a database that cannot be used."""
+"""What an operator can do about a database that cannot be used."""
 
 import os
 from collections.abc import Mapping
@@ -34,7 +34,7 @@ def remedy(meaning: ErrorClass | None, file: Path | None, message: str) -> str:
 
 
 def file_fault(file: Path) -> str | None:
-    """Return what keeps this process from using the file as a SQLite database, and what to do; None for nothing."""
+    """Return why this process cannot use the file as a SQLite database, and what to do; None if it can."""
     return _fault_of_directory(file.parent) or _fault_of_file(file) or _fault_of_writes(file)
 
 

@@ -1,4 +1,4 @@
-"""The clock that only measures: seconds since the machine started, a machine's sleep among them."""
+"""The measuring clock: seconds since the machine started, including the time that it slept."""
 
 import socket
 import time
@@ -11,8 +11,8 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 @dataclass(frozen=True, slots=True)
 class Stopwatch:
-    """`boot` names the start of the machine from which `seconds` counts, so that two processes there may compare
-    what they measured; empty where that is not known."""
+    """A clock that measures. `boot` names the start of the machine from which `seconds` counts: two processes with the
+    same `boot` may compare their measurements. It is empty where it is not known."""
 
     seconds: Callable[[], float]
     boot: str
