@@ -89,7 +89,7 @@ class LiveAudit:
         return found
 
     def undelivered(self, before: datetime) -> Sequence[Violation]:
-        """Return old events that are still to be delivered, from before then."""
+        """Return undelivered events from before then. Only the oldest are read."""
         oldest = (
             select(OUTBOX.c.id, OUTBOX.c.type, OUTBOX.c.time)
             .where(OUTBOX.c.delivered_at.is_(None))

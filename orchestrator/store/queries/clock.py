@@ -1,4 +1,4 @@
-"""The store's clock as one process trusts it, and the row by which all processes know of a jump."""
+"""The store's clock as one process trusts it, and the row through which all processes learn of a jump."""
 
 import logging
 import threading
@@ -32,7 +32,7 @@ SILENCE = 5.0
 
 
 class ClockRows:
-    """What is known of the clock, inside one transaction."""
+    """The row of what is known of the clock, inside one transaction."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -44,13 +44,13 @@ class ClockRows:
         return None if row is None else _known(row)
 
     def write(self, before: KnownTime | None, after: KnownTime) -> None:
-        """Keep what is known from now on. Of two that write it first, one fails and looks again."""
+        """Save what is known from now on. If two processes write it first, one fails and reads it again."""
         mine = insert(CLOCK) if before is None else update(CLOCK).where(CLOCK.c.n == _ROW)
         self._connection.execute(mine.values(n=_ROW, **_columns(after)))
 
 
 class StoreClock:
-    """Reads the store's clock, and compares each reading with the measuring one. Shared by a process's threads."""
+    """Read the store's clock, and compare each reading with the measuring clock. The threads of a process share it."""
 
     def __init__(self, clock: Clock | None, stopwatch: Stopwatch, *, keeps: bool) -> None:
         """Prepare the clock. `keeps`: note the time, and its jumps, for all processes. Short-lived processes, like
@@ -66,7 +66,7 @@ class StoreClock:
 
     @property
     def jumped(self) -> bool:
-        """Does this process hold the store's clock to be wrong?"""
+        """Whether this process considers the store's clock wrong."""
         return self._trust is not None and self._trust.jumped
 
     def of(self, connection: Connection) -> Clock:
@@ -74,7 +74,8 @@ class StoreClock:
         return lambda: self._now(self._reading(connection))
 
     def accepted(self, connection: Connection, known: KnownTime) -> KnownTime | None:
-        """Return what all are to know once an operator has accepted the clock's time; None where no jump stands."""
+        """Return what all processes should know once an operator has accepted the clock's time; None if no jump is
+        open."""
         trust, reading = self._met(connection, known)
         if not trust.jumped and known.jumped_at is None:
             return None
@@ -82,13 +83,14 @@ class StoreClock:
         return rule.accepted(known, trust, reading, self._stopwatch.boot)
 
     def as_it_is(self, connection: Connection, known: KnownTime) -> KnownTime:
-        """Return the known time, with a jump that this process measures right now, even where none is noted (for
+        """Return the known time. Include a jump that this process measures right now, even if none is noted (for
         example because no worker runs)."""
         trust, reading = self._met(connection, known)
         return self._noted(known, trust, reading) if trust.jumped and known.jumped_at is None else known
 
     def look(self, engine: Engine) -> None:
-        """Meet what the others know, when it is time for it, in a transaction of its own; one thread at once."""
+        """Compare with the time that others noted, if that is due, in a transaction of its own; one thread at a
+        time."""
         if self._stopwatch.seconds() - self._looked < self.look_every and self._trust is not None:
             return
         if not self._looking.acquire(blocking=self._trust is None):
@@ -141,7 +143,7 @@ class StoreClock:
                 self._note(connection)
 
     def _note(self, connection: Connection) -> None:
-        """Decide again on the row as it is now, under its lock."""
+        """Decide again on the row as it is now, under its lock, and write it."""
         rows = ClockRows(connection)
         known = rows.known(lock=True)
         trust, reading = self._met(connection, known)
@@ -174,7 +176,7 @@ class StoreClock:
 
 
 def wall_clock(connection: Connection) -> datetime:
-    """Read the clock of the store's host: for PostgreSQL its own, for SQLite ours."""
+    """Read the clock of the store's host: PostgreSQL's own, or this machine's for SQLite."""
     if connection.dialect.name == "sqlite":
         return datetime.now(UTC)
     at: datetime = connection.execute(text("SELECT clock_timestamp()")).scalar_one()

@@ -1,4 +1,4 @@
-"""Which side stopping sessions count for: the user who closed them, or the platform that cannot prove the close."""
+"""For whom a stopping session counts: for the user who closed it, or for the platform that cannot prove the close."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta

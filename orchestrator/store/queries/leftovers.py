@@ -1,4 +1,4 @@
-"""Named queries over what may still cost money without a session: orphans, and closes that were forced."""
+"""Named queries over resources that may still cost money without a session: orphans, and forced closes."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
@@ -44,8 +44,8 @@ class Leftovers:
     def forced(
         self, limit: int, *, account_id: str | None = None, states: Collection[State] = ()
     ) -> Sequence[Placement]:
-        """Return placements that were ended without the provider's proof, newest first; they stay for good. `states`:
-        of their sessions."""
+        """Return placements that were ended without the provider's proof, newest first; they are never deleted.
+        `states`: of their sessions."""
         query = select(PLACEMENTS).where(PLACEMENTS.c.forced_at.is_not(None))
         if account_id is not None:
             query = query.where(PLACEMENTS.c.account_id == account_id)
@@ -56,12 +56,13 @@ class Leftovers:
         return [snapshot(Placement, row) for row in self._connection.execute(query)]
 
     def count_forced(self) -> int:
-        """Return how many there are of these."""
+        """Return how many such placements there are."""
         query = select(func.count()).select_from(PLACEMENTS).where(PLACEMENTS.c.forced_at.is_not(None))
         return int(self._connection.execute(query).scalar_one())
 
     def possible_orphans(self, now: datetime, limit: int = 100) -> Sequence[Placement]:
-        """Return opens after which more may live at the provider than we know of, until what was asked for is over."""
+        """Return opens that may have left more at the provider than we know of, until the time that was asked for is
+        over."""
         query = (
             select(PLACEMENTS)
             .where(text("possible_orphans"), PLACEMENTS.c.sent_at > now - _LONGEST)

@@ -1,6 +1,7 @@
-"""Which rows live, in the words of the indexes that hold them.
+"""Conditions for live rows, worded as the indexes that hold them.
 
-States and steps are written out or compared, and are no bare parameters: SQLite finds a partial index by its words."""
+States and steps are written out or compared, never passed as bare parameters: SQLite finds a partial index by the
+wording of its condition."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The two hot queries: claim what is due to be pinged, settle what answered well, hundreds at a time."""
+"""The two most frequent queries: claim due pings, and settle good ones, hundreds at a time."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ HELD_AT_MOST = 60.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GoodPing:
-    """An ALIVE that changes no state: all that its settlement writes."""
+    """An ALIVE that changes no state: everything that its settlement writes."""
 
     session_id: str
     revision: int
