@@ -1,4 +1,4 @@
-"""One transaction, with every family of named queries at hand and the wake-ups that its commit causes."""
+"""One transaction, with every family of named queries, and the wake-ups that its commit sends."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -95,7 +95,7 @@ class Transaction:
         return self._now
 
     def flush(self) -> None:
-        """Write what was gathered for one statement at the end."""
+        """Write what was collected to be written in one statement at the end."""
         self.outbox.flush()
 
     def _decided_at(self) -> datetime:

@@ -7,8 +7,8 @@ from orchestrator.rules.reconcile.installations import DIGITS, placement_id
 
 
 class Identity:
-    """Ids of rows and tokens of leases. They come from the system's randomness, unless tests pass in a repeatable
-    source."""
+    """Ids of rows and tokens of leases. They come from the system's randomness, or from a given `rng`: a seeded one
+    repeats them."""
 
     def __init__(self, rng: random.Random | None = None) -> None:
         self._rng = rng or random.SystemRandom()

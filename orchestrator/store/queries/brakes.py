@@ -72,7 +72,7 @@ class Brakes:
         """Return how many sessions there are in doubt or have died, and how many of the others are well.
 
         `since`: answers and deaths count from then on. `judged`: doubts that began by then no longer count.
-        `gone_counts`: whether a first GONE is a doubt; if not, the platform itself vouches for it."""
+        `gone_counts`: whether a first GONE is a doubt; if not, it is a statement of the platform's own."""
         there, lost_there = _at(provider, credential)
         failing = and_(SESSIONS.c.failures > 0, _after(SESSIONS.c.failing_since, judged))
         gone = _after(SESSIONS.c.gone_since, judged) if gone_counts else false()

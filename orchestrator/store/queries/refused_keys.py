@@ -1,4 +1,4 @@
-"""What pings say of a paused key: a condition of the queries over credentials."""
+"""What pings show of a paused key: a condition for queries over credentials."""
 
 from sqlalchemy import ColumnElement, and_, exists
 

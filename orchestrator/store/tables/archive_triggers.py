@@ -1,8 +1,8 @@
-"""What the database itself enforces of the archive.
+"""What the database itself enforces for the archive.
 
-An entry leaves the ledger only where the archive has it, or where its session was deleted by retention; what leaves is
-added up as it leaves, so that no amount is lost. An opening entry is replaced only where that sum is kept. Each list:
-(dialect, statement)."""
+An entry leaves the ledger only if the archive has it, or if retention deleted its session. The database sums entries as
+they leave, so that no amount is lost. An opening entry is replaced only while that sum is kept. Each list: (dialect,
+statement)."""
 
 from orchestrator.store.tables.counts import one
 

@@ -1,5 +1,7 @@
-"""What an account's starting and running sessions are together, alike ones in one row: kept by the database itself, at
-every change and whichever release makes it. However many they are, what they burn is read from a few rows."""
+"""An account's starting and running sessions in groups: one row sums up sessions that are alike. The database itself
+updates the rows with every change, under whichever release runs.
+
+So the money that any number of sessions burn is read from a few rows."""
 
 from decimal import Decimal
 
@@ -45,7 +47,7 @@ def _group(row: str) -> str:
 
 
 def _since(row: str, dialect: str) -> str:
-    """Return the whole second in which it began to run."""
+    """Return the whole second in which the session began to run."""
     if dialect == "sqlite":
         return f"coalesce(CAST(strftime('%s', substr({row}.running_since, 1, 19)) AS INTEGER), 0)"
     return f"coalesce(floor(extract(epoch FROM {row}.running_since))::bigint, 0)"

@@ -1,4 +1,4 @@
-"""What comes in and goes out: jobs with their outcomes, events, and leases of the platform's own upkeep."""
+"""What is received and sent: jobs with their outcomes, events, and leases of the platform's own upkeep."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -69,7 +69,7 @@ class OutboxRow(Row, table=True):
 
 
 class LeaseRow(Row, table=True):
-    """Who does a piece of upkeep now. `fence` grows with each new holder."""
+    """The holder of a piece of upkeep. `fence` grows with each new holder."""
 
     __tablename__ = "leases"
 

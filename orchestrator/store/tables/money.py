@@ -1,4 +1,4 @@
-"""Accounts, and the ledger that their balances are a cache of."""
+"""Accounts, and the ledger; an account's balance is a cache of its ledger."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -38,7 +38,7 @@ APPEND_ONLY = (
 
 
 class AccountRow(Row, table=True):
-    """Who pays."""
+    """One account, which pays for its sessions."""
 
     __tablename__ = "accounts"
     __table_args__ = (
@@ -73,10 +73,11 @@ class AccountRow(Row, table=True):
 
 
 class LedgerRow(Row, table=True):
-    """One amount from one book to another: double entry in a single row. Append-only; retention alone takes the
-    entries of old sessions out, and leaves an opening entry with their sum.
+    """One amount from one book to another: double entry in a single row. Books: `account:ID`, `revenue`, `granted`,
+    `written_off`.
 
-    Books: `account:ID`, `revenue`, `granted`, `written_off`."""
+    Rows are never changed. Retention alone removes the entries of old sessions, and leaves an opening entry with their
+    sum."""
 
     __tablename__ = "ledger"
     __table_args__ = (
