@@ -25,7 +25,7 @@ from orchestrator.store.transaction import Transaction
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
-#: Transient by PostgreSQL's own word, and what each is called in the metrics.
+#: SQLSTATEs that PostgreSQL calls transient → their names in the metrics.
 RETRIABLE_STATES = {
     "40001": "serialization_failure",
     "40P01": "deadlock",
@@ -34,9 +34,9 @@ RETRIABLE_STATES = {
     "57P02": "server_restart",
     "57P03": "server_restart",
 }
-#: Every cause of a repetition, by its name in the metrics.
+#: Every cause of a retry, by its name in the metrics.
 CAUSES = frozenset(RETRIABLE_STATES.values()) | {"lost_race", "connection_lost", "locked"}
-#: Two jobs reached for one credential, name or id: the loser runs again, and gets the proper error.
+#: Constraints that two jobs may race for: one credential, name or id. The loser is retried, and gets the proper error.
 CONTENDED = (
     "uq_placements_exclusive",
     "placements.provider, placements.credential",
@@ -58,7 +58,7 @@ CONTENDED = (
 ATTEMPTS = 8
 #: The lease row that `check_writes` writes.
 WRITE_PROBE = "write_probe"
-#: Every error of the database. What is no StoreOutage is about one row or statement.
+#: Every error of the database. One that is not a StoreOutage is about one row or statement.
 StoreError = SQLAlchemyError
 
 
@@ -102,11 +102,11 @@ class Database:
         self.on_commit: Callable[[frozenset[Step]], None] = lambda _steps: None
         """Called after each commit with the steps that it made due."""
         self.on_retry: Callable[[str], None] = lambda _cause: None
-        """Called with the cause each time that a transaction is run again."""
+        """Called with the cause each time that a transaction is retried."""
         self.on_giving_up: Callable[[str], None] = lambda _cause: None
-        """Called with the cause where the last attempt failed too: the caller's own retry is next."""
+        """Called with the cause if the last attempt failed too: only the caller can retry it then."""
         self.retries = 0
-        """Transactions that were run again."""
+        """How many transactions were retried."""
 
     def transact(self, work: Callable[[Transaction], T]) -> T:
         """Run `work` in one write transaction and commit it; run it again after a deadlock or a lost race.
@@ -138,7 +138,7 @@ class Database:
         """Open a transaction that only reads; its changes are not kept. `at_one_moment`: all its statements see the
         same moment, so that their results may be compared."""
         options: dict[str, Any] = {"orchestrator_read": True}
-        if at_one_moment and self.engine.dialect.name == "postgresql":  # on SQLite every transaction does
+        if at_one_moment and self.engine.dialect.name == "postgresql":  # SQLite always does so
             options["isolation_level"] = "REPEATABLE READ"
         try:
             self._look_at_time()
@@ -167,7 +167,7 @@ class Database:
     def check(self) -> None:
         """Raise StoreUnavailable where the database does not answer or lacks the tables."""
         path = self.file
-        if path is not None and not os.path.exists(path):  # to look into it would make an empty one
+        if path is not None and not os.path.exists(path):  # opening it would create an empty file
             fault = file_fault(path)
             raise StoreUnavailable(
                 f"the database {path} cannot be opened. {fault}"

@@ -27,9 +27,9 @@ from orchestrator.store.tables import metadata
 _HERE = Path(__file__).parent / "migrations"
 #: Two processes that migrate at once take turns on this PostgreSQL advisory lock.
 _LOCK = 7_264_310_552
-#: Seconds that a migration waits for a lock, and others behind it; then it steps back, so often.
+#: Seconds that a migration, and others behind it, wait for a lock before it is rolled back; how often it is retried.
 LOCK_TIMEOUT, ATTEMPTS = 2.0, 60
-#: Indexes that others replace; dropped once those are there.
+#: Indexes to be dropped once the indexes that replace them exist.
 SUPERSEDED = ("ix_sessions_account_state", "ix_sessions_created", "ix_placements_handle", "ix_sessions_died")
 _LOCK_NOT_AVAILABLE = "55P03"
 
@@ -43,7 +43,7 @@ class SchemaState(StrEnum):
     OLDER = "older"
     """`orchestrator migrate` is needed."""
     NEWER = "newer"
-    """A newer release has migrated it. This code goes on with it: migrations only add."""
+    """A newer release has migrated it. This code can use it: migrations only add."""
 
 
 def upgrade(database: Database, revision: str = "head", say: Say = lambda _line: None) -> str:
@@ -154,7 +154,7 @@ def _lift_timeouts(connection: Connection) -> None:
         return
     connection.execute(text("SET lock_timeout = 0"))
     connection.execute(text("SET statement_timeout = 0"))
-    connection.detach()  # it has lost its timeouts: it is closed and not used again
+    connection.detach()  # without timeouts it must not be used again: it is closed
 
 
 @contextmanager

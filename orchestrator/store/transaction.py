@@ -95,7 +95,7 @@ class Transaction:
         return self._now
 
     def flush(self) -> None:
-        """Write what was collected to be written in one statement at the end."""
+        """Write the collected events, in one statement at the end."""
         self.outbox.flush()
 
     def _decided_at(self) -> datetime:

@@ -13,7 +13,7 @@ from orchestrator.store.core.error_classes import ErrorClass, error_class
 from orchestrator.store.core.rows import snapshot
 from orchestrator.store.queries.audit import ACCOUNTS, ARCHIVED, LEDGER, OUTBOX, PLACEMENTS, SESSIONS
 
-#: Where what belongs to a session, a placement or an account is found.
+#: Tables, and their key, with rows of a session, a placement or an account.
 _PLACES = (
     (SESSIONS, "id"),
     (PLACEMENTS, "id"),
@@ -24,12 +24,12 @@ _PLACES = (
     (LEDGER, "account_id"),
     (ARCHIVED, "id"),
 )
-#: What is read of each where it is claimed.
+#: The rows that a claim reads.
 _READ: dict[str, tuple[tuple[Table, str, type], ...]] = {
     SESSIONS.name: ((SESSIONS, "id", Session), (PLACEMENTS, "session_id", Placement)),
     PLACEMENTS.name: ((PLACEMENTS, "id", Placement),),
 }
-#: Rows of each place that are looked at.
+#: The most rows of each table that are checked.
 _MOST = 1000
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import JSON, BigInteger, CheckConstraint, Column, Dialect, Integ
 from orchestrator.rules.values import Attach
 
 MICROS = Decimal(1_000_000)
-#: The default context would round away what lies beyond 28 digits before a check could refuse it.
+#: The default context would round an amount to 28 digits before a check could refuse it.
 _EXACT = Context(prec=MAX_PREC)
 
 
@@ -124,7 +124,7 @@ def _attach(value: Mapping[str, Any]) -> Attach:
 
 def money(*, nullable: bool = False, primary_key: bool = False) -> Any:
     """Return a money column."""
-    if primary_key:  # on SQLite a lone integer key would count up
+    if primary_key:  # on SQLite a single integer key would count up by itself
         return Column(Money(), primary_key=True, autoincrement=False)
     return Column(Money(), nullable=nullable)
 

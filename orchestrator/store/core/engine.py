@@ -14,7 +14,7 @@ from orchestrator.store.core.pooler import POOLER_STATES, Pooling
 
 #: Classes of PostgreSQL's errors that repeat written values in their details: data that does not fit, constraints.
 _TELL_OF_VALUES = frozenset({"22", "23"})
-#: What a connection says that only reads, perhaps because its file or its server did when it was opened.
+#: Errors of a connection that only reads, perhaps because its file or its server was read-only when it was opened.
 _READ_ONLY = ("25006", "attempt to write a readonly database")
 #: Data that does not fit is quoted in the first line already. The name of a constraint follows no colon.
 _QUOTED = re.compile(r': ".*"')
@@ -48,7 +48,7 @@ def _postgresql(url: str, pool_size: int) -> Engine:
         if state in POOLER_STATES:
             pooling.suspect()
         if state in POOLER_STATES or (isinstance(cause, psycopg.InternalError) and state is None):
-            context.is_disconnect = True  # the other end is another server, or out of step
+            context.is_disconnect = True  # the connection leads to another server, or is out of step
 
     return engine
 
@@ -85,7 +85,7 @@ def _make_private(path: str) -> None:
     file is left as it is."""
     if path in ("", ":memory:") or path.startswith("file:"):
         return
-    with suppress(OSError):  # it exists, or SQLite says itself why it cannot be made
+    with suppress(OSError):  # it exists, or SQLite's own error says why it cannot be created
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
 

@@ -13,7 +13,7 @@ class Identity:
     def __init__(self, rng: random.Random | None = None) -> None:
         self._rng = rng or random.SystemRandom()
         self.installation: str | None = None
-        """The installation's id, once it is known to be written down."""
+        """The installation's id, once it is known to be committed."""
 
     def new_id(self) -> str:
         """Return a random UUID, as text."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Dialect, Engine, event, text
 
-#: What every transaction must have, as PostgreSQL writes it.
+#: The timeouts of every transaction, as PostgreSQL writes them.
 TIMEOUTS: Mapping[str, str] = {
     "statement_timeout": "30s",
     "lock_timeout": "15s",
@@ -28,7 +28,7 @@ _SET_LOCAL = "; ".join(f"SET LOCAL {name} = '{value}'" for name, value in TIMEOU
 _REFUSED = "unsupported startup parameter"
 _PROBE = "SELECT pg_backend_pid(), " + ", ".join(f"current_setting('{name}')" for name in TIMEOUTS)
 _POOLED = "orchestrator_pooled"
-#: psycopg's own: a statement is prepared when it is executed for the fifth time.
+#: psycopg's default: a statement is prepared when it is executed for the fifth time.
 _PREPARE_AFTER = 5
 
 
@@ -68,7 +68,7 @@ class Pooling:
         direct = same_server and found == list(TIMEOUTS.values()) and not self._suspected
         record.info[_POOLED] = not direct
         if same_server:
-            self._refuses_options = False  # a failover led to a server that is reached directly
+            self._refuses_options = False  # a failover may lead to a server that is reached directly
         if direct:
             connection.prepare_threshold = _PREPARE_AFTER
             connection.autocommit = False

@@ -8,16 +8,16 @@ from orchestrator.store.core.error_classes import ErrorClass
 
 _URL = "ORCHESTRATOR_DATABASE_URL"
 CHECK_THE_URL = f"Check {_URL}"
-#: For a server, where it is not the URL. Empty: what is wrong is all there is to say.
+#: Remedies for a server, unless its URL is wrong. Empty: the error alone says enough.
 _OF_SERVER: Mapping[ErrorClass, str] = {
     ErrorClass.READ_ONLY: "",
     ErrorClass.OVERLOADED: "Free space on the server's disk, or raise its max_connections (or the pooler's limits)",
     ErrorClass.OWN_LIMIT: "",
     ErrorClass.CONTENDED: "",
 }
-#: What SQLite says where the fault may be the file's, its directory's or its file system's.
+#: SQLite's errors whose cause may be the file, its directory or its file system.
 _OF_FILES = frozenset({ErrorClass.MISSING, ErrorClass.READ_ONLY, ErrorClass.NO_RIGHTS, ErrorClass.DOWN})
-#: Beside the database SQLite keeps these.
+#: Endings of the files that SQLite keeps beside the database.
 _JOURNALS = ("-wal", "-shm")
 
 
@@ -39,7 +39,7 @@ def file_fault(file: Path) -> str | None:
 
 
 def _fault_of_directory(directory: Path) -> str | None:
-    if os.path.isdir(directory):  # pathlib raises where a directory above may not be entered
+    if os.path.isdir(directory):  # pathlib would raise if a parent directory may not be entered
         enters = os.access(directory, os.X_OK)
         return (
             None if enters else f"{_user()} cannot enter the directory {directory}: change its owner or mode"

@@ -11,7 +11,7 @@ from orchestrator.store.core.rows import table_of
 from orchestrator.store.tables import AccountRow, PlacementRow, SessionRow, metadata
 
 SESSIONS, PLACEMENTS, ACCOUNTS = table_of(SessionRow), table_of(PlacementRow), table_of(AccountRow)
-#: Records of the past stay as they are, or are corrected row by row; the clock's own row is right.
+#: Tables left out: records of the past stay as they are or are corrected row by row; the clock's own row is right.
 _LEFT = frozenset(
     {
         "sessions",
@@ -25,7 +25,7 @@ _LEFT = frozenset(
         "clock",
     }
 )
-#: Instants up to which a row waits; all others say when something happened.
+#: Columns with the instant up to which a row waits; all others say when something happened.
 _AWAITED = frozenset({"until", "resting_until", "cool_until", "lease_until", "retry_at"})
 _ENDING = (State.STARTING, State.RUNNING, State.QUEUED, State.STOPPING)
 

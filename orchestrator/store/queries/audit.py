@@ -43,7 +43,7 @@ class Changed:
     last: int
     """The last place read."""
     settled: int
-    """The last place before which nothing can appear any more."""
+    """The last place before which no row can appear any more."""
     full: bool
     """Whether there may be more."""
 
@@ -250,7 +250,7 @@ class Audit:
         query = select(*columns).where(OUTBOX.c.subject.in_(ids))
         rows = sorted(
             self._connection.execute(query).all(), key=lambda row: int(row.seq)
-        )  # sorted there, it scans
+        )  # a sort in the database would scan
         for seq, subject, kind, is_now, was in rows:
             if is_now is not None:  # other events are about its placements
                 told = StateEvent(seq=seq, kind=kind.removeprefix(_OF_SESSIONS), previous=was, state=is_now)

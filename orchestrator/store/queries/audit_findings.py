@@ -13,7 +13,7 @@ from orchestrator.store.core.rows import table_of
 from orchestrator.store.queries.audit import BALANCES, Posted
 from orchestrator.store.tables import AuditCursorRow, AuditFindingRow
 
-#: The cursor of the pruning of events, and the one that every run moves.
+#: Cursors: up to when events were deleted, and the last run.
 EVENTS_SINCE, RAN = "events_since", "ran"
 FINDINGS, CURSORS = table_of(AuditFindingRow), table_of(AuditCursorRow)
 

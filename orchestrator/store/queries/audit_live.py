@@ -19,7 +19,7 @@ from orchestrator.store.tables.sessions import IMPOSSIBLE_SESSION
 
 CREDENTIALS, LEASES = table_of(CredentialRow), table_of(LeaseRow)
 _STOPPABLE = (Step.STOP, Step.PING, Step.WARN)
-#: A placement's id, and its session's; None: an orphan.
+#: A placement's id, and its session's id; None for an orphan.
 Pair = tuple[str, str | None]
 
 

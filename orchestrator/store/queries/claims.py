@@ -17,7 +17,7 @@ CREDENTIALS = table_of(CredentialRow)
 SESSIONS = table_of(SessionRow)
 #: (id, credential, serialised)
 DueRow = Row[Any]
-#: Rows that wait for their credential keep their order by this.
+#: The step between due times by which rows that wait for their credential keep their order.
 _BETWEEN = timedelta(microseconds=1)
 
 

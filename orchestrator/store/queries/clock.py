@@ -24,10 +24,10 @@ Clock = Callable[[], datetime]
 #: There is one row.
 _ROW = 1
 _MICROSECOND = timedelta(microseconds=1)
-#: Seconds between two looks of one process at what the others know, and between two notes of the time.
+#: Seconds between two reads of the shared time by one process, and between two notes of it.
 LOOK_EVERY = 1.0
 _NOTE_EVERY = timedelta(seconds=1)
-#: Workers note the time at least this often; a process that reads no note for so long is alone. Seconds.
+#: If no new note appears for this long, no other process notes the time: workers do so more often. Seconds.
 SILENCE = 5.0
 
 
@@ -79,7 +79,7 @@ class StoreClock:
         trust, reading = self._met(connection, known)
         if not trust.jumped and known.jumped_at is None:
             return None
-        self._looked = float("-inf")  # the next transaction here goes by the accepted time
+        self._looked = float("-inf")  # the next transaction here uses the accepted time
         return rule.accepted(known, trust, reading, self._stopwatch.boot)
 
     def as_it_is(self, connection: Connection, known: KnownTime) -> KnownTime:
@@ -123,7 +123,7 @@ class StoreClock:
             trust = self._trust or rule.believed(reading)
             self._trust = rule.compared(trust, reading)
             if self._trust.jumped is not trust.jumped:
-                self._looked = float("-inf")  # the next transaction makes it known
+                self._looked = float("-inf")  # the next transaction notes it for all
             return self._trust.last
 
     def _reading(self, connection: Connection) -> ClockReading:

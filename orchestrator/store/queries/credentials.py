@@ -19,7 +19,7 @@ ALARMS = table_of(AlarmRow)
 _PLACEMENTS = table_of(PlacementRow)
 
 
-#: A lease on a key expired: a late call may still be under way for so long afterwards.
+#: How long a late call may still be under way after the lease on its key has expired.
 _LEASE_REST = timedelta(seconds=30)
 
 
@@ -28,7 +28,7 @@ class Cleared:
     """What was open against secrets that have been replaced, as it was."""
 
     freed: Sequence[Credential]
-    """They were paused."""
+    """Credentials that were paused."""
     ended: Sequence[Alarm]
 
 
@@ -227,7 +227,7 @@ class Credentials:
 
     def _update(self, known: Credential, wanted: Credential) -> bool:
         """Update the row. Return True if the reference now leads to another secret."""
-        unseen = wanted.fingerprint == ""  # a worker without the secret cannot say whether it changed
+        unseen = wanted.fingerprint == ""  # a worker without the secret cannot see whether it changed
         self._connection.execute(
             update(CREDENTIALS)
             .where(CREDENTIALS.c.id == wanted.id)
@@ -295,7 +295,7 @@ def _carries_one() -> ColumnElement[bool]:
         UNENDED,
     )
     by_secret = exists().where(
-        _PLACEMENTS.c.exclusive.is_(True),  # few: one for each such key
+        _PLACEMENTS.c.exclusive.is_(True),  # these are few: one for each such key
         _PLACEMENTS.c.fingerprint == CREDENTIALS.c.fingerprint,
         _PLACEMENTS.c.fingerprint != "",
         _PLACEMENTS.c.session_id.is_not(None),

@@ -20,11 +20,11 @@ class KnownJob:
 
     name: str
     fingerprint: str | None
-    """Of its arguments; None: it came to an earlier release, or they have none."""
+    """The fingerprint of its arguments; None: an earlier release received it, or they have none."""
     outcome: Mapping[str, Any] | None
-    """None: it is under way, account by account."""
+    """None while it is under way, account by account."""
     parts: Mapping[str, Any] | None = None
-    """What became of the accounts that are done, by their ids."""
+    """Results of the accounts that are done, by their ids."""
 
     def is_another(self, name: str, fingerprint: str | None) -> bool:
         """Return whether this job has another name or other arguments. If either has no fingerprint, only the names are

@@ -14,9 +14,9 @@ from orchestrator.store.tables.placements import UNTOLD
 
 PLACEMENTS = table_of(PlacementRow)
 _SESSIONS = table_of(SessionRow)
-#: No session is asked for that lasts longer: what an open older than this may have left has ended by itself.
+#: The longest session that can be asked for. What an older open may have left has ended by itself.
 _LONGEST = timedelta(days=30)
-#: A platform may open so late what was lost, or for longer than was asked for.
+#: How much later, or longer, than asked for a platform may open a session whose answer was lost.
 _LATE = timedelta(hours=1)
 
 

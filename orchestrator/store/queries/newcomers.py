@@ -23,11 +23,11 @@ class NewSessionFacts:
     usage: Usage
     model: Model | None
     same_id: bool
-    """A session has its id, in whatever account, archived or not."""
+    """Whether a session of any account has its id, archived or not."""
     namesake: str | None
-    """The id of the session that has its name, archived or not, among the not deleted ones of its account."""
+    """The id of the session of its account that has its name and is not deleted, archived or not."""
     has_brakes: bool
-    """At any provider."""
+    """Whether there is a brake at any provider."""
 
 
 class Newcomers:

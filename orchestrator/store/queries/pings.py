@@ -20,7 +20,7 @@ from orchestrator.store.tables import PlacementRow, SessionRow
 SESSIONS = table_of(SessionRow)
 PLACEMENTS = table_of(PlacementRow)
 
-#: A Retry-After that other calls received holds a ping so long, in seconds, where no policy says otherwise.
+#: The longest time that a Retry-After of other calls delays a ping, unless a policy says otherwise. Seconds.
 HELD_AT_MOST = 60.0
 
 
@@ -71,7 +71,7 @@ class Pings:
         asked = _may_be_asked(now, spread_seconds, held_seconds)
         due = _due(provider, limit, now, lately, lacking).where(asked)
         due = due if suspects else due.where(SESSIONS.c.failures == 0, SESSIONS.c.busy_since.is_(None))
-        once = due.cte("due")  # a subquery may be run for each row, and then claims more than `limit`
+        once = due.cte("due")  # a subquery may run once for each row, and would then claim more than `limit`
         claim = update(SESSIONS).where(SESSIONS.c.id.in_(select(once.c.id)))
         claim = claim.values(_leased(token, now, until)).returning(SESSIONS)
         claimed = [snapshot(Session, row) for row in self._connection.execute(claim)]

@@ -26,7 +26,7 @@ from orchestrator.store.tables import PlacementRow, SessionRow
 
 PLACEMENTS = table_of(PlacementRow)
 _SESSIONS = table_of(SessionRow)
-#: A close that is exactly so old is not our debt yet.
+#: A close of exactly the age limit is not our debt yet.
 _TICK = timedelta(microseconds=1)
 
 

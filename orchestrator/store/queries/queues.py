@@ -32,9 +32,9 @@ _SESSIONS = table_of(SessionRow)
 _MODELS = table_of(ModelRow)
 _ACCOUNTS = table_of(AccountRow)
 _ALARMS = table_of(AlarmRow)
-#: What a queued session may wait for without holding up its account's queue.
+#: The reason to wait that does not hold up the rest of the account's queue.
 ELSEWHERE = "no_capacity"
-#: So many of these, at the head of a queue, look again at once.
+#: How many such sessions, at the head of a queue, are woken at once.
 _HEADS = 50
 
 
@@ -217,7 +217,7 @@ def _in_turn(which: ColumnElement[bool], limit: int) -> Select[str, str | None]:
 def _waits_for(provider: str, now: datetime) -> ColumnElement[bool]:
     return and_(
         _SESSIONS.c.next_step == Step.ADMIT,
-        _SESSIONS.c.next_step_at > now,  # who looks already must not be counted twice
+        _SESSIONS.c.next_step_at > now,  # sessions that are due already are not counted
         _SESSIONS.c.queue_reason == ELSEWHERE,
         _served_at(provider, None),
     )

@@ -30,15 +30,15 @@ from orchestrator.store.queries.ledger import Line
 from orchestrator.store.queries.living import UNENDED
 
 _MINE = PLACEMENTS.c.session_id == SESSIONS.c.id
-#: A close that was forced is reported for good, with its session; what the audit has found stays as evidence. Each by
-#: itself, so that PostgreSQL finds it by an index that holds next to nothing.
+#: Forced closes are reported for good, with their sessions; sessions with findings of the audit stay as evidence. These
+#: are separate conditions, so that PostgreSQL uses an index that is nearly empty for each.
 _MAY_LEAVE = and_(
     ~exists().where(_MINE, UNENDED),
     ~exists().where(_MINE, PLACEMENTS.c.forced_at.is_not(None)),
     ~exists().where(FINDINGS.c.subject == SESSIONS.c.id),
 )
 _KEPT = SESSIONS.c.deleted_at.is_(None)
-#: (which sessions are over, since when): those that ended, and those that were deleted without having begun.
+#: (condition, since when) of sessions that are over: those that ended, and those that were deleted before they began.
 _OVER: tuple[tuple[ColumnElement[bool], Column[datetime]], ...] = (
     (and_(SESSIONS.c.ended_at.is_not(None), SESSIONS.c.state.in_(sorted(TERMINAL))), SESSIONS.c.ended_at),
     (
@@ -48,7 +48,7 @@ _OVER: tuple[tuple[ColumnElement[bool], Column[datetime]], ...] = (
 )
 
 
-#: Where sessions are that have ended.
+#: The tables with ended sessions.
 _ENDED = (SESSIONS, ARCHIVED)
 
 

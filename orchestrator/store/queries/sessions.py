@@ -37,7 +37,7 @@ from orchestrator.store.tables import SessionCountRow, SessionGroupRow, SessionR
 SESSIONS = table_of(SessionRow)
 _COUNTS = table_of(SessionCountRow)
 _GROUPS = table_of(SessionGroupRow)
-#: What the ping of a running session may change that it does not end.
+#: Columns that the ping of a running session may change without ending it.
 _NOTED = (
     "ping_at",
     "last_ping_at",
@@ -261,7 +261,7 @@ class Sessions:
     def put_off_stops(self, account_id: str, now: datetime, until: datetime) -> None:
         """Postpone all due stops of an account, and count the attempt."""
         mine = select(SESSIONS.c.id).where(SESSIONS.c.account_id == account_id, _stops_by(now))
-        in_order = mine.order_by(SESSIONS.c.id)  # as all transactions lock sessions
+        in_order = mine.order_by(SESSIONS.c.id)  # the order in which all transactions lock sessions
         locked = in_order.with_for_update().cte("locked")
         put_off = update(SESSIONS).where(SESSIONS.c.id.in_(select(locked.c.id)))
         later = {"next_step": Step.STOP, "next_step_at": until, "attempts": SESSIONS.c.attempts + 1}

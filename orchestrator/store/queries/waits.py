@@ -13,7 +13,7 @@ from orchestrator.store.tables import CredentialRow, ModelWaitRow, WaitRow
 CREDENTIALS = table_of(CredentialRow)
 WAITS = table_of(WaitRow)
 MODEL_WAITS = table_of(ModelWaitRow)
-#: How ids end.
+#: The possible last digits of an id.
 _DIGITS = "0123456789abcdef"
 
 

@@ -108,7 +108,7 @@ _COUNTS = "NEW.deleted_at IS NULL AND NEW.state IN ('stopped', 'failed')"
 _STOPS_COUNTING = (
     "OLD.deleted_at IS NULL AND NEW.deleted_at IS NOT NULL AND OLD.state IN ('stopped', 'failed')"
 )
-#: Archived sessions count on, until they are deleted.
+#: Archived sessions still count against the quota, until they are deleted.
 ON_ARCHIVED_SESSIONS = (
     _sqlite("archived_sessions_come", f"AFTER INSERT ON archived_sessions WHEN {_COUNTS}", one("NEW", "")),
     _sqlite(

@@ -16,7 +16,7 @@ class AuditFindingRow(Row, table=True):
     __tablename__ = "audit_findings"
 
     name: str = Field(primary_key=True)
-    """Of the check."""
+    """The name of the check."""
     subject: str = Field(primary_key=True)
     detail: str
     since: datetime

@@ -6,7 +6,7 @@ from sqlmodel import Field
 from orchestrator.store.tables.base import Row
 from orchestrator.store.tables.sessions import SessionRow
 
-#: States in which a session waits for nothing. Those of the past are among them: they are never counted one by one.
+#: States in which a session waits for nothing. Ended sessions are among them, and are never counted one by one.
 AT_REST = ("created", "stopped", "failed")
 _STATES = ", ".join(f"'{state}'" for state in AT_REST)
 _WATCHED = "state, provider, account_id, deleted_at"

@@ -14,7 +14,7 @@ from orchestrator.store.tables.sessions import IS_ACTIVE, SessionRow
 
 _KEY = "account_id, phase, price_per_node_hour, nodes, block_seconds"
 _SUMS = ("sessions", "charged", "since_seconds", "ran_seconds")
-#: Columns that move a session from one group to another, or what it adds to its own.
+#: Columns that decide a session's group, or what it adds to the group.
 _WATCHED = (
     "account_id",
     "state",
@@ -153,11 +153,11 @@ class SessionGroupRow(Row, table=True):
     sessions: int = Field(sa_column=Column(BigInteger, nullable=False))
     charged: Decimal = Field(sa_column=money())
     since_seconds: int = Field(sa_column=Column(BigInteger, nullable=False))
-    """Of the seconds since 1970 in which they began to run, without fractions."""
+    """The sum of the whole seconds since 1970 at which they began to run."""
     ran_seconds: int = Field(sa_column=Column(BigInteger, nullable=False))
-    """Of the seconds that each ran before, without fractions."""
+    """The sum of the whole seconds that each ran before."""
     latest_second: int = Field(sa_column=Column(BigInteger, nullable=False))
-    """None of them began to run after it."""
+    """No session of the group began to run later than this."""
 
 
 for _dialect, _statement in GROUPING:

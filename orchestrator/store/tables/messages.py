@@ -20,11 +20,11 @@ class InboxRow(Row, table=True):
     task_id: str = Field(primary_key=True)
     name: str
     fingerprint: str | None = None
-    """Of the arguments; None in rows of an earlier release."""
+    """The fingerprint of the arguments; None in rows of an earlier release."""
     received_at: datetime
     outcome: Mapping[str, Any] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True)))
     parts: Mapping[str, Any] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True)))
-    """What became of each account that is done, while the job is under way."""
+    """The results of the accounts that are done, while the job is under way."""
 
 
 class ParkedRow(Row, table=True):
@@ -78,4 +78,4 @@ class LeaseRow(Row, table=True):
     fence: int
     until: datetime
     at: datetime
-    """When the holder last said that it is alive."""
+    """When the holder last renewed the lease."""

@@ -11,13 +11,13 @@ from orchestrator.rules.states import Step
 from orchestrator.store.core.columns import Limits, enum, money, one_of, serial
 from orchestrator.store.tables.base import Row
 
-#: What the platform has lost: the index holds next to nothing.
+#: Amounts that the platform has lost: this index is nearly empty.
 WRITTEN_OFF = "kind = 'write_off'"
 _OFF = text(WRITTEN_OFF)
-#: Entries that carry the sum of archived ones: one for each account and book.
+#: Entries with the sum of archived ones: one for each account and book.
 IS_OPENING = "kind = 'opening'"
 _OPENS = text(IS_OPENING)
-#: What was written is never changed; how it leaves is in `archive_triggers`. (dialect, statement).
+#: Entries are never changed; `archive_triggers` says how they leave. (dialect, statement).
 APPEND_ONLY = (
     (
         "sqlite",
