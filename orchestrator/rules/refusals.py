@@ -1,4 +1,4 @@
-"""Why a job was refused: an outcome with a code that other services rely on, and changes nothing."""
+"""Why a job was refused: an outcome with a code that other services rely on. A refused job changes nothing."""
 
 from collections.abc import Mapping
 from enum import StrEnum

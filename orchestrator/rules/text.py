@@ -26,7 +26,7 @@ def is_text(text: str) -> bool:
 
 
 def is_unsafe(character: str) -> bool:
-    """Return whether this character could move a terminal's cursor or reorder what stands around it."""
+    """Return whether this character could move a terminal's cursor or reorder the text around it."""
     return character in _BIDI or category(character) in _CONTROLS
 
 

@@ -1,4 +1,4 @@
-"""Who pays."""
+"""Accounts, which pay for sessions."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""What a session serves."""
+"""Models that sessions serve."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class ModelSource(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Model:
-    """What a session serves: the fields of `[[models]]`."""
+    """A model that sessions serve: the fields of `[[models]]`."""
 
     id: str
     providers: tuple[str, ...]

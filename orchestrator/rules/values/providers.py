@@ -1,4 +1,4 @@
-"""What is known of providers and their keys."""
+"""Credentials, brakes and other rows about providers."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -32,7 +32,7 @@ class Credential:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Brake:
-    """A provider, or one credential of it, that is held to be at fault."""
+    """A provider, or one of its credentials, that is treated as being at fault."""
 
     scope: str
     provider: str
@@ -50,7 +50,7 @@ class Brake:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sighting:
-    """What the last list under one key showed that needs a second look."""
+    """A difference in the last list under one key that the next list must confirm."""
 
     provider: str
     credential: str
@@ -64,7 +64,7 @@ class Sighting:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Meter:
-    """What one provider's pings have cost us, and what its own account holds."""
+    """The cost of one provider's pings, and the balance of our account there."""
 
     provider: str
     pings: int = 0

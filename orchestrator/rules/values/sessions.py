@@ -1,4 +1,4 @@
-"""What a user asked for, and its life so far."""
+"""A session: what a user asked for, and its life so far."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from orchestrator.rules.values.zero import ZERO
 
 
 class OnQuota(StrEnum):
-    """What a session does without a slot, a credential or funds."""
+    """What happens to a session if there is no slot, no credential or no funds for it."""
 
     REJECT = "reject"
     QUEUE = "queue"
@@ -43,7 +43,7 @@ class Attach:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Session:
-    """What a user asked for; keeps its id for life, and the terms of its creation."""
+    """What a user asked for. It keeps its id, and the terms of its creation, for life."""
 
     id: str
     account_id: str
@@ -164,7 +164,7 @@ class Session:
 
     @property
     def ends_at(self) -> datetime | None:
-        """When the stop that is foreseen takes effect."""
+        """When the coming stop takes effect."""
         return (
             self.idle_ends_at
             if self.stop_at_reason is StopReason.IDLE and self.idle_ends_at

@@ -8,7 +8,7 @@ from orchestrator.rules.values.zero import ZERO
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Policy:
-    """`[policy]` of the configuration, with a provider's own values laid over it."""
+    """`[policy]` of the configuration, overridden by a provider's own values."""
 
     ping_interval_seconds: float = 30
     ping_timeout_seconds: float = 30
@@ -44,7 +44,7 @@ class Policy:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """`[plans.NAME]` of the configuration. A quota that is None does not bind."""
+    """`[plans.NAME]` of the configuration. None means no limit."""
 
     name: str
     max_sessions: int | None = None

@@ -6,7 +6,7 @@ from datetime import datetime
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Worker:
-    """Written every few seconds by the process itself; a process that leaves in order removes its row."""
+    """The row that a process writes every few seconds. A process that leaves in order removes it."""
 
     id: str
     kind: str
