@@ -28,7 +28,7 @@ def of_session(before: Session | None, after: Session) -> list[Event]:
 
 
 def of_account(before: Account, after: Account, now: datetime) -> list[Event]:
-    """Return `low_balance`, once for each warning of a shortage. A shortage may begin with less time left than a
+    """Return `low_balance`, once for each warning of a shortage. A warning may come with less time left than its
     threshold."""
     if after.warned_seconds is None or after.warned_seconds == before.warned_seconds:
         return []
@@ -46,7 +46,7 @@ def of_account(before: Account, after: Account, now: datetime) -> list[Event]:
 
 def of_placement(before: Placement | None, after: Placement) -> list[Event]:
     """Return `unproven` when a close was tried without proof, and `close_forced` when an operator ended the placement
-    without it. For an orphan, also return that it was found, is unproven, and was closed."""
+    without it; for an orphan, one event each when it is found, unproven, and closed."""
     if after.session_id is None:
         return list(_orphan_events(before, after))
     kinds = []

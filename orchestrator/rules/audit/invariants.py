@@ -1,4 +1,5 @@
-"""The invariants of the stored rows, whatever has failed: each check finds its violations; a healthy store has none."""
+"""The invariants of the stored rows, which hold after any failure: each check finds its violations; a healthy store has
+none."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from orchestrator.rules.values import ZERO, Account, Plan, Session
 
 
 class Invariant(StrEnum):
-    """What is checked; the label of the metric."""
+    """What is checked; also the label of the metric."""
 
     STEPS = "steps"
     OVERDUE = "overdue"
@@ -93,13 +94,13 @@ class Violation:
 
     @property
     def key(self) -> tuple[Invariant, str]:
-        """A check counts each subject once."""
+        """The check and the subject: a check counts each subject once."""
         return self.check, self.subject
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StateEvent:
-    """What one event reports of a session's state."""
+    """A session's state as one event reports it."""
 
     seq: int
     kind: str
@@ -109,7 +110,7 @@ class StateEvent:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlacementFacts:
-    """What is checked of a placement."""
+    """The fields of a placement that are checked."""
 
     id: str
     session_id: str | None
@@ -128,7 +129,7 @@ class PlacementFacts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SessionFacts:
-    """A session with all that belongs to it, read at one moment."""
+    """A session with its related rows, read at one moment."""
 
     session: Session
     placements: Sequence[PlacementFacts] = ()
@@ -140,7 +141,7 @@ class SessionFacts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Admission:
-    """When one session that counts was created and admitted, and under which limits (`Session.admitted_under`)."""
+    """When a session that counts was created and admitted, and under which limits (`Session.admitted_under`)."""
 
     created_at: datetime
     admitted_at: datetime | None
@@ -159,7 +160,7 @@ class AtRest:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ArchivedMoney:
-    """What left an account's ledger, what replaces it there, and what the archive holds of it."""
+    """What left an account's ledger, the entries that replace it there, and what the archive holds of it."""
 
     books: Sequence[ArchivedBook] = ()
     """As the database added it up when it left."""
@@ -173,7 +174,7 @@ class ArchivedMoney:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AccountFacts:
-    """An account with all that belongs to it, read at one moment."""
+    """An account with its related rows, read at one moment."""
 
     account: Account
     posted: Decimal
@@ -211,7 +212,8 @@ class AuditContext:
 def turned(
     before: Mapping[str, int], after: Mapping[str, int], found: Sequence[Violation]
 ) -> Iterator[Event]:
-    """Yield an event for each check that became violated, or well again. Both mappings count violations by check."""
+    """Yield an event for each check that now has violations, or no longer has any. Both mappings count violations by
+    check."""
     for check in Invariant:
         if bool(before.get(check)) == bool(after.get(check)):
             continue

@@ -104,8 +104,8 @@ def note_success(session: Session, at: datetime) -> Session:
 
 
 def is_unwell_too_long(session: Session, policy: Policy, now: datetime) -> bool:
-    """Return whether the last proof of life is older than the last verdict allows, whatever other verdicts came
-    between."""
+    """Return whether the session has given no proof of life for longer than its last verdict allows, whatever other
+    verdicts came between."""
     since, allowed = session.not_well_since, unwell_bound(session, policy)
     return since is not None and allowed is not None and since < now and _since(since, now) >= allowed
 
