@@ -1,4 +1,4 @@
-"""How many calls at once fit under a limit of open files, and what limit some calls need."""
+"""How many simultaneous calls fit under a limit of open files, and which limit some calls need."""
 
 #: Of one process beside its calls: database, broker, log, event loop, libraries.
 RESERVED = 96

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class InstallationAlarmKind(StrEnum):
-    """Each value is the last part of its event's type."""
+    """The kinds of alarms. Each value is the last part of its event's type."""
 
     CLOCK_JUMPED = "clock_jumped"
     """The store's clock disagrees with the time that has passed."""
@@ -37,12 +37,12 @@ class InstallationAlarm:
 
     @property
     def scope(self) -> str:
-        """The key under which it is raised once."""
+        """The key under which it is open at most once."""
         return f"{self.kind}:{self.about}"
 
 
 def installation_alarm(
     kind: InstallationAlarmKind, about: str, reason: str, now: datetime
 ) -> InstallationAlarm:
-    """Return an alarm that is raised now."""
+    """Return an alarm that is opened now."""
     return InstallationAlarm(kind=kind.value, about=about, since=now, seen_at=now, reason=reason)

@@ -35,16 +35,17 @@ LONGEST_RETRY_AFTER = 60
 
 
 class UnreadableMessage(Exception):
-    """The message cannot be carried out; the text says why, without its contents."""
+    """The message cannot be carried out. The text says why, without the message's contents."""
 
 
 class Unsupported(UnreadableMessage):
-    """The message is sound and asks for what is not done here: its sender is answered, and no operator must look."""
+    """The message is well-formed and asks for something that is not done here. Its sender is answered; it is not
+    parked."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ParkedMessage:
-    """What is known of a message that was kept aside, and may be shown."""
+    """What is known of a parked message, and may be shown."""
 
     id: str
     parked_at: datetime
@@ -62,7 +63,7 @@ class ParkedMessage:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaskMessage:
-    """What is left of a message once everything was checked."""
+    """The parts of a message that were checked."""
 
     headers: dict[str, Any]
     args: list[Any]
@@ -71,7 +72,7 @@ class TaskMessage:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UnackedMessage:
-    """A message that its worker has not acknowledged, and where it was sent."""
+    """A message that its worker has not acknowledged, and its queue."""
 
     message: Any
     """As it stood in its queue; not checked."""
@@ -79,14 +80,14 @@ class UnackedMessage:
     routing_key: str
 
     def addressed_to(self, queue: str, tag: str) -> dict[str, Any]:
-        """Return the message with only what the transport needs, as one that is delivered again to `queue`."""
+        """Return the message with only what the transport needs, marked as delivered again to `queue`."""
         clean = clean_entry(self.message, queue, tag)
         clean["properties"]["delivery_info"]["redelivered"] = True
         return clean
 
 
 def task_id_fault(task_id: Any) -> str | None:
-    """Say why no outcome can be kept under this task id; None where one can."""
+    """Return why no outcome can be saved under this task id; None if one can."""
     if not isinstance(task_id, str) or not task_id:
         return "the task id must be text"
     if len(task_id) > LONGEST_TASK_ID:
@@ -125,7 +126,7 @@ def clean_entry(entry: Any, queue: str, tag: str) -> dict[str, Any]:
 
 
 def read_unacked(entry: Any) -> UnackedMessage:
-    """Return the message of an unacknowledged entry, and where it goes back."""
+    """Return the message of an unacknowledged entry, and the queue that it goes back to."""
     if not isinstance(entry, list) or len(entry) != 3:
         raise UnreadableMessage("the unacknowledged entry is not [message, exchange, routing key]")
     message, exchange, routing_key = entry
@@ -152,7 +153,7 @@ def read_task(headers: Any, payload: Any, now: datetime) -> TaskMessage:
 
 
 def _object(parent: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Return a JSON object; an absent one is empty."""
+    """Return a JSON object; a missing one is empty."""
     value = parent.get(name)
     if value is None:
         return {}
@@ -186,7 +187,7 @@ def _priority(value: Any) -> int:
 
 
 def _fields(headers: Any, payload: Any) -> Mapping[str, Any]:
-    """Return the headers of protocol 2; the fields of the body of protocol 1; both of a hybrid."""
+    """Return the headers of protocol 2, the fields of the body of protocol 1, or both of a hybrid."""
     if not isinstance(headers, Mapping):
         raise UnreadableMessage("headers is not a JSON object")
     if isinstance(payload, dict):
@@ -195,7 +196,7 @@ def _fields(headers: Any, payload: Any) -> Mapping[str, Any]:
 
 
 def _contents(payload: Any) -> tuple[list[Any], dict[str, Any], str | None]:
-    """Return the arguments, and by which name other tasks are to follow, if any."""
+    """Return the arguments, and the field in which other tasks are named to follow, if any."""
     if isinstance(payload, dict) and not _NAMED.isdisjoint(payload):
         args, kwargs, embed = payload.get("args") or [], payload.get("kwargs") or {}, payload
     elif isinstance(payload, list | tuple) and len(payload) == 3:
@@ -210,8 +211,10 @@ def _contents(payload: Any) -> tuple[list[Any], dict[str, Any], str | None]:
 
 
 def _following(embed: Any) -> str | None:
-    """Return how a task names others that follow it, if any. None is sent from here: their queues are not known to this
-    application, and one that cannot be sent would make a failure of a job that is done."""
+    """Return the field in which a task names others to follow it, if any.
+
+    None is sent from here: this application does not know their queues, and one that cannot be sent would turn a
+    finished job into a failure."""
     if embed is not None and not isinstance(embed, dict):
         raise UnreadableMessage("the third part of the body is not a JSON object")
     given = {name: (embed or {}).get(name) for name in (*_FOLLOWING, _AFTER_A_FAILURE)}
@@ -237,14 +240,14 @@ def _check_eta(eta: str | None, now: datetime) -> None:
 
 
 def _kept(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return only headers that were checked: a request takes any other as an attribute of its own."""
+    """Return only headers that were checked: a request would take any other as an attribute of its own."""
     known = {name: fields[name] for name in _PASSED_ON if fields.get(name) is not None}
     own = {name: value for name, value in fields.items() if _is_own(name) and _is_scalar(value)}
     return {**own, **known, "task": fields["task"], "id": fields["id"], "lang": "py"}
 
 
 def _retried(fields: Mapping[str, Any], now: datetime) -> dict[str, Any]:
-    """Return when a job that is tried again may begin, by the clock of the machine that waits."""
+    """Return when a retried job may begin, by the clock of the machine that waits."""
     seconds = fields.get(RETRY_AFTER)
     return {"eta": (now + timedelta(seconds=seconds)).isoformat()} if seconds else {}
 

@@ -1,4 +1,4 @@
-"""Why a message is parked on which a library failed: in plain English, without the library's own text."""
+"""Why a message is parked after a library failed on it: in plain English, without the library's own text."""
 
 from collections.abc import Collection, Mapping
 

@@ -10,7 +10,7 @@ from orchestrator.rules.states import PlacementState
 
 
 class Action(StrEnum):
-    """What is to be done about a difference."""
+    """What to do about a difference."""
 
     ADOPT = "adopt"
     """It is what a lost open left: that placement's resolve is due."""
@@ -41,7 +41,7 @@ class ListedResource:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KnownPlacement:
-    """What reconcile needs of a placement."""
+    """The fields of a placement that reconcile needs."""
 
     id: str
     session_id: str | None
@@ -94,7 +94,7 @@ class ReconcileInput:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Difference:
-    """One difference, and what follows."""
+    """One difference, and the action that follows."""
 
     kind: Action
     why: str

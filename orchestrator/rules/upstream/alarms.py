@@ -15,7 +15,7 @@ QUIET_INTERVALS = 2
 
 
 class AlarmKind(StrEnum):
-    """Named like its event."""
+    """The kinds of alarms, each named like its event."""
 
     MODEL_PAUSED = "credential_paused_for_model"
     """The key is good, but not for this model: no new placement of that model under it."""
@@ -28,7 +28,7 @@ class AlarmKind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Alarm:
-    """One thing that an operator must look at."""
+    """One fault that an operator must look at."""
 
     scope: str
     kind: AlarmKind
@@ -49,7 +49,7 @@ class Alarm:
 def alarm(
     kind: AlarmKind, provider: str, credential: str | None, model_id: str | None, reason: str, now: datetime
 ) -> Alarm:
-    """Return an alarm that is raised now; an empty account concerns every model of its key."""
+    """Return an alarm that is opened now. An empty account concerns every model of its key."""
     model = None if kind is AlarmKind.OUT_OF_BALANCE else model_id
     return Alarm(
         scope=":".join((kind, provider, credential or "", model or "")),
@@ -72,7 +72,7 @@ def retry_at(kind: AlarmKind, refusals: int, now: datetime) -> datetime | None:
 
 
 def kind_of(verdict: Verdict) -> AlarmKind | None:
-    """Return the alarm that a ping's verdict raises by itself."""
+    """Return the alarm that a ping's verdict opens."""
     match verdict:
         case Verdict.OUT_OF_BALANCE:
             return AlarmKind.OUT_OF_BALANCE
@@ -84,7 +84,7 @@ def kind_of(verdict: Verdict) -> AlarmKind | None:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HealthyPing:
-    """A good ping: of this model, at this provider, under this key."""
+    """A good ping of this model, at this provider, under this key."""
 
     provider: str
     credential: str | None
@@ -94,8 +94,10 @@ class HealthyPing:
 
 
 def ends_with(standing: Alarm, well: HealthyPing, now: datetime) -> bool:
-    """Return whether a good ping ends the alarm. It stays while others there still see it: each of their pings would
-    raise it again. No ping ends an alarm about a provider's own configuration."""
+    """Return whether a good ping ends the alarm.
+
+    The alarm stays while pings of other sessions there still fail for its reason: each of them would open it again. No
+    ping ends an alarm about a provider's own configuration."""
     if standing.kind is AlarmKind.MISCONFIGURED and standing.model_id is None:
         return False
     there = (standing.provider, standing.credential) == (well.provider, well.credential)

@@ -1,4 +1,5 @@
-"""Whether a provider is down, or the network of the worker that pings it: other providers and workers decide."""
+"""Whether a provider is down, or the network of the worker that pings it: results of other providers and workers
+decide."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ _TO = " to "
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Contact:
-    """What pings of running sessions met: one row for each host that workers run on, and provider."""
+    """Results of pings of running sessions: one row for each host that workers run on, and provider."""
 
     host: str
     provider: str
@@ -27,17 +28,17 @@ class Contact:
     """The last failure."""
 
     def is_failing(self) -> bool:
-        """Return whether nothing answers there, for longer than one endpoint beside others explains."""
+        """Return whether the provider has not answered for longer than one failing endpoint among others explains."""
         if self.failing_since is None or self.failed_at is None:
             return False
         return self.reached_at is None or self.failed_at - self.reached_at >= GRACE
 
     def was_tried_since(self, instant: datetime) -> bool:
-        """Return whether a ping ended there since `instant`, well or badly."""
+        """Return whether a ping there ended since `instant`, whatever its result."""
         return any(at is not None and at >= instant for at in (self.reached_at, self.failed_at))
 
     def answers_since(self, instant: datetime) -> bool:
-        """Return whether it answers, and did so since `instant`."""
+        """Return whether the provider answers, and did so since `instant`."""
         return not self.is_failing() and self.reached_at is not None and self.reached_at >= instant
 
 
@@ -58,7 +59,7 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class ProviderFails:
-    """The network is well: the failure counts."""
+    """The network works: the failure counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,7 @@ Finding = ProviderFails | NetworkFails | NotKnown | NothingToCompare
 
 
 def judge(evidence: Evidence) -> Finding:
-    """Return who is at fault."""
+    """Return whether the provider, the network or neither is known to be at fault."""
     seen = max(evidence.failing_since, evidence.now - WINDOW)
     here = [one for one in evidence.contacts if one.host == evidence.host]
     elsewhere = [
@@ -110,19 +111,20 @@ def judge(evidence: Evidence) -> Finding:
 
 
 def subject_of(host: str, provider: str | None = None) -> str:
-    """Return what an alarm of the network is about: a host, or its way to the only provider that it does not reach."""
+    """Return the subject of a network alarm: a host, or its way to the only provider that it does not reach."""
     return host if provider is None else f"{host}{_TO}{provider}"
 
 
 def concerns(subject: str, provider: str) -> bool:
-    """Return whether an alarm about this subject freezes deaths at the provider: a host's own alarm does at all."""
+    """Return whether an alarm about this subject protects sessions of the provider: an alarm about a whole host
+    protects all."""
     _, to_one, only = subject.rpartition(_TO)
     return not to_one or only == provider
 
 
 def is_believed(finding: NetworkFails, contacts: Iterable[Contact], now: datetime, most: timedelta) -> bool:
-    """Return whether the network still counts as at fault. Where only the silence of all indicates it, after `most`
-    the sessions are judged again."""
+    """Return whether the network still counts as at fault. If only the silence of all providers suggests it, sessions
+    are judged again after `most`."""
     if finding.is_proven:
         return True
     since = [one.failing_since for one in contacts if one.failing_since is not None]
