@@ -81,7 +81,7 @@ PLACEMENT_TRANSITIONS: Mapping[PlacementState, frozenset[PlacementState]] = Mapp
             {
                 PlacementState.OPEN,
                 PlacementState.UNKNOWN,
-                PlacementState.CLOSED,  # found by a resolve, and ended by it
+                PlacementState.CLOSED,  # a resolve found it, and ended it
                 PlacementState.NEVER_OPENED,
             }
         ),
@@ -100,13 +100,13 @@ PLACEMENT_TRANSITIONS: Mapping[PlacementState, frozenset[PlacementState]] = Mapp
     }
 )
 
-#: A session in one of these is over, for good.
+#: A session in one of these has ended for good.
 TERMINAL = frozenset({State.STOPPED, State.FAILED})
-#: A session in one of these is being served, or about to be: it costs money, or may from now on.
+#: A session in one of these is served, or will be soon: it costs money, or may do so at any moment.
 ACTIVE = frozenset({State.STARTING, State.RUNNING})
 #: A session in one of these holds one of its account's concurrent slots.
 CONCURRENT = frozenset({State.STARTING, State.RUNNING, State.STOPPING})
-#: A session in one of these waits for something: it is read one by one. The others are at rest, and only counted.
+#: A session in one of these waits for something, and is read singly. The others are at rest, and only counted.
 LIVE = CONCURRENT | {State.QUEUED}
 #: A placement in one of these may still cost money.
 UNENDED = frozenset(set(PlacementState) - {PlacementState.CLOSED, PlacementState.NEVER_OPENED})

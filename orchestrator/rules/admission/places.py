@@ -8,7 +8,7 @@ from orchestrator.rules.values import Brake, Placement
 
 #: (provider, credential); None: the provider has no credentials.
 Spot = tuple[str, str | None]
-#: A session that was served at one place for this long is well: earlier failures count no more.
+#: Once a session was served at one place for this long, earlier failures no longer count.
 WELL_SERVED = timedelta(hours=1)
 
 
@@ -18,7 +18,7 @@ class Choice:
 
     provider: str
     avoiding: frozenset[str | None] = frozenset()
-    """Its credentials that a brake holds, or under which the session failed before."""
+    """Its credentials with a brake, or under which the session failed before."""
 
 
 def choices(

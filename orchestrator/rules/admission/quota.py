@@ -7,7 +7,7 @@ from typing import Any
 from orchestrator.rules.refusals import ErrorCode, Refusal
 from orchestrator.rules.values import Account, Plan
 
-#: The numbers that an account may have of its own, by their names in a plan.
+#: The limits that an account may have of its own, by their names in a plan.
 QUOTAS = ("max_sessions", "max_concurrent", "max_nodes", "max_nodes_total")
 
 
@@ -17,7 +17,7 @@ class AccountTerms:
 
     plan: Plan
     own: frozenset[str] = frozenset()
-    """Names of the numbers that are the account's own."""
+    """Names of the limits that are the account's own."""
 
     def origin(self, name: str) -> str:
         """Return where this limit was set, for messages."""
@@ -29,13 +29,13 @@ class Usage:
     """What an account uses. Our own cleanup debt is in `debt` only."""
 
     total: int = 0
-    """Everything not deleted."""
+    """All sessions that are not deleted."""
     concurrent: int = 0
     """Starting, running or stopping."""
     nodes: int = 0
-    """Of the concurrent ones together."""
+    """Nodes of the concurrent sessions, together."""
     queue_ahead: int = 0
-    """Queued sessions of the account that came before, without those that wait for another provider."""
+    """Earlier queued sessions of the account, without those that wait for another provider."""
     debt: int = 0
     """Sessions with a close unproven for so long that it is the platform's debt, not the user's."""
 

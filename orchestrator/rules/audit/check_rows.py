@@ -274,7 +274,7 @@ def _funds(facts: AccountFacts, now: AuditContext) -> Iterator[str]:
     running = [session for session in facts.active if session.state is State.RUNNING]
     end = money.funds_end(account.balance, running, since, facts.plan.overdraft_limit)
     expected = end.at if end else None
-    if account.funds_end_at is not None and account.funds_session_id is None:  # they last a little longer
+    if account.funds_end_at is not None and account.funds_session_id is None:  # they last a bit longer
         if expected is None or expected < account.funds_end_at:
             yield f"its funds last until {_when(account.funds_end_at)}, by the formula {_when(expected)}"
     elif account.funds_end_at != expected:

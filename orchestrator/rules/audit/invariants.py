@@ -136,7 +136,7 @@ class SessionFacts:
     posted: Decimal = ZERO
     postings: int = 0
     told: Sequence[StateEvent] = ()
-    """Its events that are kept, in their order."""
+    """Its saved events, in their order."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -145,7 +145,7 @@ class Admission:
 
     created_at: datetime
     admitted_at: datetime | None
-    """None: it neither starts, runs nor stops."""
+    """None if it neither starts, runs nor stops."""
     under: Mapping[str, int]
 
 
@@ -154,7 +154,7 @@ class AtRest:
     """How many sessions of an account wait for nothing, by state and provider."""
 
     counted: Mapping[str, int]
-    """As the database counted them when they came and went."""
+    """The database's own count, updated with each change."""
     there: Mapping[str, int]
 
 
@@ -163,13 +163,13 @@ class ArchivedMoney:
     """What left an account's ledger, the entries that replace it there, and what the archive holds of it."""
 
     books: Sequence[ArchivedBook] = ()
-    """As the database added it up when it left."""
+    """The database's sums of the entries that left."""
     openings: Mapping[str, Sequence[Decimal]] = field(default_factory=dict)
-    """Book → what the entries that open the ledger add to the account's book."""
+    """Book → amounts that the opening entries add to the account's book."""
     kept: Mapping[str, tuple[Decimal, int]] | None = None
-    """Book → what the entries in the archive add up to, and how many they are; None where they were not read."""
+    """Book → sum and number of the entries in the archive; None if they were not read."""
     unknown: Sequence[str] = ()
-    """Sessions with entries in the archive that the archive does not know."""
+    """Sessions that have entries in the archive, but are not in it themselves."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -178,21 +178,21 @@ class AccountFacts:
 
     account: Account
     posted: Decimal
-    """What its ledger adds up to."""
+    """The sum of its ledger."""
     plan: Plan
-    """With the account's own numbers laid over it."""
+    """The plan, overridden by the account's own limits."""
     active: Sequence[Session] | None = None
-    """Its starting and running sessions; None where they are too many to be read."""
+    """Its starting and running sessions; None if there are too many to be read."""
     total: int | None = None
     concurrent: int | None = None
     nodes: int | None = None
-    """What it holds, nodes of the concurrent ones together; None where its plan knows no quota."""
+    """The nodes of its concurrent sessions, together; None if its plan has no quota."""
     admissions: Sequence[Admission] = ()
-    """Of what it holds, read only where that is more than its plan allows now."""
+    """The admissions of its sessions, read only if they exceed what its plan allows now."""
     at_rest: AtRest | None = None
-    """None where they are too many to be counted each minute: a full audit counts them."""
+    """None if there are too many to be counted each minute: a full audit counts them."""
     groups: Sequence[Group] | None = None
-    """Its starting and running sessions as the database has summed them up; None where they were not read."""
+    """The database's groups of its starting and running sessions; None if they were not read."""
     archived: ArchivedMoney = ArchivedMoney()
 
 
@@ -204,9 +204,9 @@ class AuditContext:
     bounds: Thresholds
     longest_lease: timedelta
     wait_limits: Callable[[str | None], WaitLimits]
-    """At each provider; None: for rows of none."""
+    """The wait limits at each provider; None: of rows without a provider."""
     events_since: datetime | None
-    """Older events have been pruned: a session created later has all of its own. None: every session has."""
+    """Events from before this time were deleted; a session created later has all of its own. None: none was deleted."""
 
 
 def turned(

@@ -18,7 +18,7 @@ from orchestrator.rules.states import State
 from orchestrator.rules.values import ZERO, Session
 
 _MILLION = 1_000_000
-#: Sessions of an account are looked at one by one up to this number: that is exact, and costs less than the groups.
+#: Up to this number, sessions of an account are computed one by one: that is exact, and costs less than groups.
 FEW = 16
 
 
@@ -41,11 +41,11 @@ class Group:
     sessions: int
     charged: Decimal
     since_seconds: int
-    """Of the seconds since 1970 in which they began to run, without fractions."""
+    """The sum of the whole seconds since 1970 at which they began to run."""
     ran_seconds: int
-    """Of the seconds that each ran before, without fractions."""
+    """The sum of the whole seconds that each ran before."""
     latest_second: int
-    """None of them began to run after it."""
+    """No session of the group began to run later than this."""
 
     @property
     def key(self) -> "Key":

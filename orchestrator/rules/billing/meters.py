@@ -18,7 +18,7 @@ from orchestrator.rules.values import Session
 SECOND = 1_000_000
 TICK = timedelta(microseconds=1)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-#: As many blocks of each session are looked at one by one; where there may be more, the search is by halves.
+#: Up to this many blocks of each session are searched one by one; more are searched by halving.
 _FEW_BLOCKS = 8
 #: An end beyond this counts as no end.
 HORIZON = timedelta(days=36525)
@@ -48,7 +48,7 @@ class Metered:
         return self.running_at is not None
 
 
-#: What has a cost.
+#: A session, or the fields of it that its cost depends on.
 Costly: TypeAlias = Session | Metered
 
 
@@ -58,7 +58,7 @@ class CostMeter:
 
     session_id: str
     zero: int
-    """When it would have begun, had it run without a pause."""
+    """The instant at which it would have begun, had it run without a pause."""
     since: int
     block: int
     numerator: int
@@ -140,7 +140,7 @@ def unpaid(meters: Sequence[CostMeter], limit: int, at: int) -> str:
     blocks = (meter.cost_at(at) - meter.cost_before(at) for meter in meters)
     totals = accumulate(blocks, initial=before)
     beyond = next(n for n, total in enumerate(totals) if total > limit)
-    return meters[max(0, beyond - 1)].session_id  # 0: what began before is beyond it already
+    return meters[max(0, beyond - 1)].session_id  # 0: blocks that began before exceed it already
 
 
 @lru_cache(maxsize=1024)

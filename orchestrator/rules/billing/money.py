@@ -127,7 +127,7 @@ def needed(session: Costly, now: datetime, seconds: int) -> Decimal:
     """Return what a starting or running session costs in the coming time, in whole blocks, beyond what was charged."""
     if session.state is State.STARTING and session.running_since is None:
         session = replace(session, running_since=now)
-    if session.running_since is None:  # it stops, and costs no more
+    if session.running_since is None:  # it stops, and costs nothing further
         return uncharged(session, now)
     whole = max(1, ceil(seconds, session.block_seconds)) * session.block_seconds
     return cost_if_stopped_at(session, now + timedelta(seconds=whole)) - session.charged

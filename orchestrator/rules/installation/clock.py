@@ -7,16 +7,16 @@ on as measured until they agree again or an operator accepts the new time."""
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-#: The settable clock may differ from the measured time by this much.
+#: The store's clock may differ from the measured time by this much.
 TOLERANCE = timedelta(seconds=5)
-#: A clock may run fast or slow by this share: twice what time synchronisation corrects by, and quartz is better.
+#: A clock may run fast or slow by this share: twice the most that time synchronisation corrects by. Quartz is better.
 DRIFT = 0.001
-#: The alarm of a jump ends once no jump has stood for so long: where the clocks of two hosts disagree, each ends the
-#: jump that the other sees.
+#: The alarm of a jump ends once no jump was open for so long: if the clocks of two hosts disagree, each host ends the
+#: jump that the other has found.
 ALARM_HOLD = timedelta(minutes=1)
-#: Every process learns of a correction within seconds, and may write by the earlier time until then.
+#: Every process learns of a correction within this time, and may write the wrong time until then.
 CORRECT_FOR = timedelta(seconds=20)
-#: What could not be put right, an unreadable row say, is tried again after this.
+#: Rows that could not be corrected, such as unreadable ones, are tried again after this.
 CORRECT_AGAIN = timedelta(minutes=5)
 _NONE = timedelta(0)
 
@@ -52,12 +52,12 @@ class Trust:
     origin: datetime
     """The trusted time when the measuring clock shows 0."""
     last: datetime
-    """The last trusted time given out: no later one is earlier."""
+    """The last trusted time that was returned: time never goes back behind it."""
     checked: float
     """When the two clocks were last compared."""
     jumped: bool = False
     accepted: int | None = None
-    """Up to which of an operator's words it follows; None: it does not know what the others know."""
+    """How many of an operator's decisions this process has applied; None: it has not read the shared time yet."""
     beats: int = 0
 
     def at(self, measured: float) -> datetime:
@@ -72,15 +72,15 @@ class KnownTime:
     at: datetime
     """The highest trusted time that was noted."""
     boot: str
-    """Which start of which machine measured it."""
+    """The start of the machine that measured it."""
     boot_seconds: float
-    """What the measuring clock there showed."""
+    """The reading of the measuring clock there."""
     beats: int = 0
     """How often it was noted."""
     jumped_at: datetime | None = None
-    """Since when a jump stands, in trusted time."""
+    """When the open jump was found, in trusted time."""
     correction: timedelta = _NONE
-    """Trusted time minus the clock's, while a jump stands."""
+    """Trusted time minus the clock's, while a jump is open."""
     seen_by: str = ""
     """The host that saw the jump first."""
     accepted: int = 0
@@ -90,7 +90,7 @@ class KnownTime:
     shift: timedelta = _NONE
     """How far the trusted time went back when it was last accepted: rows written before may lie in the future."""
     correct_at: datetime | None = None
-    """When rows that lie in the future are to be put right; None: they have been."""
+    """When rows with times in the future must be corrected; None: that is done."""
 
 
 def away(reading: ClockReading, origin: datetime) -> timedelta:

@@ -15,7 +15,7 @@ from orchestrator.rules.values import Account, Placement, Session
 Row = TypeVar("Row", Session, Placement, Account)
 
 _NONE = timedelta(0)
-#: When things happened, or a collection of such instants.
+#: Columns that say when something happened, or hold a collection of such instants.
 PAST_OF_SESSION = (
     "created_at",
     "queued_at",

@@ -13,7 +13,7 @@ class InstallationAlarmKind(StrEnum):
     CLOCK_OFFSET = "clock_offset"
     """A process's wall clock differs from the store's clock."""
     MESSAGES_PARKED = "messages_parked"
-    """Messages that cannot be read, or that no task is for, wait for an operator."""
+    """Messages that cannot be read, or have no task, wait for an operator."""
     LOCAL_FAULT = "local_fault"
     """Calls fail on a worker's own machine, before a byte leaves it."""
     NETWORK_DOWN = "network_down"

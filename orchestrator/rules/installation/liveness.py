@@ -9,11 +9,11 @@ from orchestrator.rules.values import Worker
 
 #: The kinds of work, each a kind of process.
 CONTROL, STOP, CLOSE, OPEN, PING = KINDS = ("control", "stop", "close", "open", "ping")
-#: And the kind of process that sends wake-ups.
+#: The kind of process that sends wake-ups.
 SCHEDULER = "scheduler"
 #: A process that has not reported for this long is gone: it reports every few seconds.
 GONE_AFTER = timedelta(seconds=15)
-#: So many deaths within this time are a crash loop.
+#: This many deaths within this time are a crash loop.
 DEATHS, DEATHS_WITHIN = 3, timedelta(minutes=10)
 #: A tree starts a process that died again after half a minute at most, and it then takes some seconds to report.
 RESTARTED_WITHIN = timedelta(minutes=1)
@@ -21,7 +21,7 @@ RESTARTED_WITHIN = timedelta(minutes=1)
 SILENT_AFTER = timedelta(seconds=15)
 #: Seconds by which the clock of a machine may differ from the store's.
 OFFSET_ALLOWED = 5.0
-#: An alarm of a clock ends below this, so that an offset near the bound does not open and close it in turns.
+#: An alarm of a clock ends below this, so that an offset near the bound does not open and close it repeatedly.
 OFFSET_OVER = 4.0
 
 

@@ -23,12 +23,12 @@ LONGEST_TASK_ID = 255
 LONGEST_NAME, LONGEST_TEXT = 200, 1024
 #: Largest raw entry in bytes that is read at all; a full batch of interactions takes a tenth of it.
 LARGEST_ENTRY = 16 * 2**20
-#: A job that is to wait longer than this is refused: a worker would hold its message all the time.
+#: A job that asks to wait longer than this is refused: a worker would hold its message all that time.
 LATEST_ETA = timedelta(days=1)
-#: Headers of our own begin so.
+#: The prefix of our own headers.
 OWN_HEADER = "orchestrator_"
-#: The header of a job that is tried again: seconds that the worker which takes it waits first. Unlike an eta, it
-#: compares no two clocks.
+#: The header of a retried job: seconds that the worker which takes it waits first. Unlike an eta, this does not compare
+#: two clocks.
 RETRY_AFTER = "orchestrator_retry_after"
 #: Seconds; a worker holds the message while it waits.
 LONGEST_RETRY_AFTER = 60
@@ -54,11 +54,11 @@ class ParkedMessage:
     task: str | None
     task_id: str | None
     size: int
-    """Of the message, in bytes."""
+    """The size of the message, in bytes."""
     head: str
     """Its structure, without its contents."""
     kept_as: str | None = None
-    """Where the broker keeps the message itself; None: nowhere, and it cannot be sent again."""
+    """The key under which the broker keeps the message itself; None: it is not kept, and cannot be sent again."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,7 +75,7 @@ class UnackedMessage:
     """A message that its worker has not acknowledged, and its queue."""
 
     message: Any
-    """As it stood in its queue; not checked."""
+    """The message as it was in its queue; not checked."""
     exchange: str
     routing_key: str
 
@@ -119,7 +119,7 @@ def clean_entry(entry: Any, queue: str, tag: str) -> dict[str, Any]:
             "reply_to": _text(properties, "reply_to"),
             "priority": _priority(properties.get("priority")),
             "delivery_tag": tag,
-            # the default exchange: a message that goes back goes to the queue that it came from
+            # the default exchange: the message goes back to its own queue
             "delivery_info": {"exchange": "", "routing_key": queue, "redelivered": redelivered},
         },
     }
@@ -183,7 +183,7 @@ def _check_encoding(body: str, encoding: Any) -> None:
 def _priority(value: Any) -> int:
     if isinstance(value, int) and 0 <= value <= 9:
         return int(value)
-    return 0  # any other is the default one, as for the transport
+    return 0  # any other value means the default, as in the transport
 
 
 def _fields(headers: Any, payload: Any) -> Mapping[str, Any]:
@@ -312,10 +312,10 @@ def _is_object(value: Any) -> bool:
     return isinstance(value, dict)
 
 
-#: What a body names that is an object, in Celery's first protocol.
+#: Fields of the body that are objects, in Celery's first protocol.
 _NAMED = frozenset({"task", "args", "kwargs"})
 _Check = tuple[Callable[[Any], bool], str]
-#: Every header that Celery reads: what it must be where it is given.
+#: Every header that Celery reads → what it must be if it is given.
 _HEADERS: Mapping[str, _Check] = {
     **dict.fromkeys(
         ("root_id", "parent_id", "group", "origin", "lang", "meth", "shadow"), (_is_text, "text")
@@ -329,7 +329,7 @@ _HEADERS: Mapping[str, _Check] = {
     "stamped_headers": (_are_texts, "a list of names"),
     "stamps": (_is_object, "a JSON object"),
 }
-#: Tasks that follow one that is done, and those that follow one that failed: no job fails here, it has an outcome.
+#: Fields with tasks that follow a success, and those that follow a failure: no job fails here, each has an outcome.
 _FOLLOWING, _AFTER_A_FAILURE = ("callbacks", "chain", "chord"), "errbacks"
 #: Headers that a request needs. Not the texts of the arguments, which logs would repeat.
 _PASSED_ON = (

@@ -20,8 +20,8 @@ class SessionRetention(StrEnum):
 
 #: Outcomes of jobs are kept this long (contract).
 KEEP_OUTCOMES = timedelta(days=30)
-#: Days that a session stays in the live tables at least: outcomes of jobs name it for 30, and no provider is asked for
-#: a session that lasts longer.
+#: The least number of days that a session stays in the live tables: outcomes of jobs name it for 30 days, and no
+#: provider is asked for a session that lasts longer.
 LEAST_DAYS = 31
 #: Rows that one transaction moves: it bounds the wait for the account's lock.
 MOST_ROWS = 500
@@ -54,9 +54,9 @@ class ArchivedBook:
 
     account_id: str
     book: str
-    """The other one: `revenue`, `written_off`."""
+    """The other book: `revenue`, `written_off`."""
     amount: Decimal
-    """What they added to the account's book; below zero: what they took from it."""
+    """The amount that they added to the account's book; below zero: that they took from it."""
     entries: int
     kept_amount: Decimal
     """Of those that the archive holds."""
@@ -78,9 +78,9 @@ class Lag:
 
     of: str
     oldest_at: datetime | None
-    """None: there are none."""
+    """None if there are no such rows."""
     behind: timedelta
-    """Zero: nothing is older than it is kept."""
+    """Zero if no row is older than it may be."""
 
     @property
     def is_red(self) -> bool:
@@ -93,11 +93,11 @@ class DeleteAfter:
     """How long after its end a session is deleted."""
 
     plans: Mapping[str, timedelta]
-    """At the plans that say so themselves."""
+    """The time at plans with a setting of their own."""
     others: timedelta | None
-    """At all other plans; None: never."""
+    """The time at all other plans; None: never."""
     own: frozenset[str]
-    """Plans that say something themselves, also where that is never."""
+    """Plans with a setting of their own, including those that say never."""
 
 
 def batches(candidates: Sequence[RetentionCandidate], most_rows: int = MOST_ROWS) -> list[Batch]:

@@ -16,7 +16,7 @@ from orchestrator.rules.reconcile.lists import (
 )
 from orchestrator.rules.states import UNENDED, PlacementState
 
-#: An open was sent, and what became of it is not known.
+#: States of an open that was sent, with an unknown outcome.
 _UNSURE = frozenset({PlacementState.OPENING, PlacementState.UNKNOWN})
 
 
@@ -76,7 +76,7 @@ def _stranger(
     elif origin is not None and origin.state in _UNSURE:
         return _of_lost_open(origin, live, since)
     if live.ended:
-        return None  # it costs nothing, and stays in some lists for good
+        return None  # it costs nothing, and some lists keep it for ever
     if maker is Maker.UNTOLD and origin is None:
         return _of_unknown_maker(live, since)
     return _orphan(origin, live, picture, terms, _age(live, since, picture.asked_at, terms, offset), since)
@@ -92,7 +92,7 @@ def _orphan(
 ) -> Difference:
     certain = origin is not None and origin.state not in UNENDED
     if origin is not None and origin.ended_at is not None:
-        age = picture.asked_at - origin.ended_at  # lists show it for a while after its close
+        age = picture.asked_at - origin.ended_at  # lists go on showing it for a while after its close
     if age < terms.min_age:
         kind, why = (
             Action.WAIT,

@@ -5,9 +5,9 @@ Two installations may have one account there: each closes only what it opened.""
 import uuid
 from enum import StrEnum
 
-#: Of an installation's id, all hexadecimal: the first group of a UUID.
+#: The length of an installation's id, which is hexadecimal: the first group of a UUID.
 DIGITS = 8
-#: Of UUIDs that name their installation. Earlier releases made random ones, of version 4.
+#: The version of UUIDs that name their installation. Earlier releases made random ones, of version 4.
 _VERSION = 8
 
 

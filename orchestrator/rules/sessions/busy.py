@@ -12,7 +12,7 @@ from orchestrator.rules.values import Policy, Session
 
 #: Pings of a busy session come this much less often: each waits for the request that occupies the server.
 SLOWDOWN = 2.0
-#: Interactions under way that a session remembers; of more, the newest.
+#: The most interactions under way that a session stores; if there are more, the newest are kept.
 MOST_UNDER_WAY = 100
 
 

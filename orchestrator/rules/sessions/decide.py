@@ -46,7 +46,7 @@ __all__ = [
 WARMING_SECONDS = 5.0
 #: Seconds until the one confirmation of GONE.
 CONFIRM_SECONDS = 1.0
-#: A provider's Retry-After, to a ping or an open, is believed up to this many ping intervals.
+#: A provider's Retry-After, to a ping or an open, is obeyed for at most this many ping intervals.
 RETRY_AFTER_INTERVALS = 10
 #: The share of the wait by which pings and repeated closes are spread.
 JITTER = 0.1
@@ -105,7 +105,7 @@ def after_ping(
             goes_on = isinstance(decision, PingAgain)
             return _unwell(session, now) if goes_on and is_unwell_too_long(session, policy, now) else decision
         case State.CREATED | State.QUEUED | State.STOPPING | State.STOPPED | State.FAILED:
-            return Rest()  # its stop is decided, or nothing is placed: no ping changes that
+            return Rest()  # its stop is decided, or it has no placement: no ping changes that
         case unknown:
             assert_never(unknown)
 
@@ -164,7 +164,7 @@ def _while_starting(
             return _again(now, _backoff(session, policy))
         case Verdict.THROTTLED:
             return _again(now, max(warming, believed(retry_after_seconds, policy)))
-        # how long a model says that it loads is a guess, and a user waits
+        # the loading time that a model reports is a guess, and a user waits
         case Verdict.LOADING | Verdict.CREDENTIALS | Verdict.OUT_OF_BALANCE | Verdict.MISCONFIGURED:
             return _again(now, warming)
         case None:

@@ -8,7 +8,7 @@ from orchestrator.rules.sessions.busy import Silence, evidence, is_busy, is_dead
 from orchestrator.rules.states import State
 from orchestrator.rules.values import Policy, Session, Verdict
 
-#: What no server says that is out of order.
+#: Verdicts that no broken server gives.
 _SIGNS_OF_LIFE = frozenset({Verdict.ALIVE, Verdict.THROTTLED})
 
 
@@ -23,9 +23,9 @@ class Ping:
     lives: str | None = None
     """What the platform's own status said, where it said that the session lives."""
     silence: Silence | None = None
-    """It was accepted, and not answered in time."""
+    """Set if it was accepted, and not answered in time."""
     expired: bool = False
-    """It is GONE, and the platform says that its time was over."""
+    """Whether it is GONE, and the platform says that its time was over."""
 
     @property
     def weighed(self) -> "Ping":

@@ -16,8 +16,8 @@ from orchestrator.rules.values import Policy, Session
 #: backstop, and a close that is late or retried must still come before it.
 ASK_MARGIN_SECONDS = 300
 
-#: Of several stops at one instant the first of these is kept: the user's own terms, then the model's, then
-#: money, then what others did.
+#: Of several stops at one instant, the first in this order is kept: the user's own terms, then the model's, then
+#: money, then other causes.
 PRECEDENCE = (
     StopReason.USER,
     StopReason.OPERATOR,
@@ -132,7 +132,7 @@ def _candidates(session: Session, policy: Policy, funds_end: FundsEnd | None) ->
             yield from _costs(session, funds_end)
             yield from _declared_end(session)
         case State.CREATED | State.STOPPING | State.STOPPED | State.FAILED:
-            return  # nothing runs that a rule could stop
+            return  # no rule stops a session that does not run
         case unknown:
             assert_never(unknown)
 
@@ -169,7 +169,7 @@ def _durations(session: Session) -> Iterator[Candidate]:
 def _interactions(session: Session) -> Iterator[Candidate]:
     limit = interactions_limit(session)
     if limit is None or session.limit_reached_at is None or session.interactions < limit[0]:
-        return  # the last: extended since
+        return  # not these: the session was extended since
     owner = "its own" if limit[1] is StopReason.MAX_INTERACTIONS else "the model's"
     detail = f"{session.interactions} interactions reported, {owner} limit is {limit[0]}"
     yield Candidate(limit[1], session.limit_reached_at, detail)

@@ -6,8 +6,8 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
-#: Global by their registration, or in the books of some Pythons, and a way into any IPv4 network behind a
-#: translator or a relay; what belongs to the protocols themselves; and a cloud's own services, seen from within.
+#: Ranges that are registered as global, or that some versions of Python call global, but must not be reached: ways into
+#: any IPv4 network behind a translator or a relay, the protocols' own ranges, and a cloud's services for its guests.
 _SPECIAL = tuple(
     ip_network(network)
     for network in (

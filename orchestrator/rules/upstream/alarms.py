@@ -6,9 +6,9 @@ from enum import StrEnum
 
 from orchestrator.rules.values import Verdict
 
-#: A model that its key may not use is retried there after this, doubled at each further refusal.
+#: A model that a key may not use is retried under it after this; the time doubles at each further refusal.
 RETRY_FIRST, RETRY_LAST = timedelta(minutes=1), timedelta(hours=1)
-#: An alarm that was not seen for this long is deleted: nothing uses what it is about any more.
+#: An alarm that was not seen for this long is deleted: its subject is no longer used.
 FORGOTTEN_AFTER = timedelta(days=1)
 #: An alarm ends when it was not seen for this many ping intervals and a session there passed a ping.
 QUIET_INTERVALS = 2
@@ -22,8 +22,7 @@ class AlarmKind(StrEnum):
     OUT_OF_BALANCE = "out_of_balance"
     """The platform's own account behind this key is empty."""
     MISCONFIGURED = "misconfigured"
-    """What is sent there for this model cannot work as it is configured; without a model: the provider's own
-    configuration is wrong."""
+    """The configuration of this model there cannot work; without a model: the provider's own configuration is wrong."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,12 +33,12 @@ class Alarm:
     kind: AlarmKind
     provider: str
     credential: str | None
-    """By reference; None: there is none, or it is a session's own."""
+    """The reference of the credential; None: there is none, or it is a session's own."""
     model_id: str | None
     """None: it concerns every model there."""
     since: datetime
     seen_at: datetime
-    """The last answer that says so."""
+    """When an answer last showed the fault."""
     reason: str
     refusals: int = 1
     retry_at: datetime | None = None

@@ -14,7 +14,7 @@ from orchestrator.rules.values import Brake, Policy, Session, Verdict
 MANY = 5
 #: While braked, sessions in doubt are pinged this much less often.
 SLOWDOWN = 2.0
-#: So many sessions leave a braked provider at once; more, once these run elsewhere.
+#: This many sessions leave a braked provider at once; more may leave once these run elsewhere.
 FIRST_MOVES = 3
 
 
@@ -23,11 +23,11 @@ class Health:
     """The sessions of one provider, or of one credential. Each counts once."""
 
     well: int
-    """Running, and answered lately. Counted no further than it takes to decide."""
+    """Sessions that run and have answered lately. Counted only as far as the decision needs."""
     doubtful: int
-    """Running and in doubt."""
+    """Sessions that run and are in doubt."""
     died: int
-    """Found dead lately, whether stopped or moved on; without deaths that the platform confirmed."""
+    """Sessions found dead lately, whether stopped or moved, without deaths that the platform confirmed."""
 
     @property
     def ill(self) -> int:
@@ -44,13 +44,13 @@ class Recovery:
     """How the sessions at a brake have recovered."""
 
     recovered: int
-    """In doubt there, and answered since it began."""
+    """Sessions that were in doubt there, and have answered since it began."""
     doubtful: int
-    """Running there, and in doubt."""
+    """Sessions that run there and are in doubt."""
     running: int
-    """Running there. Counted no further than `MANY`."""
+    """Sessions that run there, counted up to `MANY`."""
     answers: bool
-    """One that runs there, and is not in doubt, has answered since it began."""
+    """Whether a session that runs there and is not in doubt has answered since it began."""
 
 
 def is_at_fault(health: Health, smallest: int) -> bool:

@@ -35,7 +35,7 @@ REMEDIES: Mapping[LocalFault, str] = {
     LocalFault.QUEUE: "calls waited too long for a connection of their own process: lower max_in_flight or add workers",
 }
 
-#: Seconds until a process that failed by itself asks the same provider again; doubles up to the last.
+#: Seconds until a process asks a provider again after a fault of its own; doubles from the first to the last.
 RETRY_FIRST, RETRY_LAST = 1.0, 8.0
 #: An alarm of a local fault ends when the fault was not seen for this long.
 OVER_AFTER = timedelta(minutes=2)

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-#: Evidence older than this counts no more: the same minute.
+#: Evidence older than this no longer counts.
 WINDOW = timedelta(seconds=60)
-#: One of a provider's endpoints may fail beside others that answer: without an answer for so long, the provider fails.
+#: One endpoint of a provider may fail while others answer. Without any answer for this long, the provider fails.
 GRACE = timedelta(seconds=15)
 #: A contact that was not seen for this long is deleted.
 FORGOTTEN_AFTER = timedelta(hours=1)
@@ -21,11 +21,11 @@ class Contact:
     host: str
     provider: str
     reached_at: datetime | None = None
-    """The last answer; an error of the platform that says something is one."""
+    """When the provider last answered; a meaningful error counts as an answer."""
     failing_since: datetime | None = None
-    """The first failure since then."""
+    """When the first ping since then failed."""
     failed_at: datetime | None = None
-    """The last failure."""
+    """When the last ping failed."""
 
     def is_failing(self) -> bool:
         """Return whether the provider has not answered for longer than one failing endpoint among others explains."""
@@ -49,7 +49,7 @@ class Evidence:
     host: str
     provider: str
     contacts: Sequence[Contact]
-    """Of every host and provider, this failure included."""
+    """Contacts of every host and provider, this failure included."""
     failing_since: datetime
     """When the session, or with its first failure the ping, began to fail."""
     now: datetime
@@ -68,9 +68,9 @@ class NetworkFails:
 
     why: str
     provider: str | None = None
-    """The only provider that is not reached from here; None: none is."""
+    """The only provider that is not reached from here; None: no provider is reached."""
     is_proven: bool = False
-    """By another worker, or by the canary: it holds for as long as it lasts."""
+    """Whether another worker or the canary proves it: then it counts for as long as it lasts."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,4 +33,4 @@ class ArchivedSession:
     record: Mapping[str, Any] | None = None
     """The session with its placements, as they were; None: they were deleted."""
     digest: str | None = None
-    """Of the record and the ledger entries."""
+    """The digest of the record and the ledger entries."""

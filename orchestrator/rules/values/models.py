@@ -25,7 +25,7 @@ class Model:
     providers: tuple[str, ...]
     """In order of preference."""
     provider_model_ids: Mapping[str, str]
-    """What each provider calls it."""
+    """Provider → its own name of the model."""
     type: ModelType
     size: str
     """Number of parameters as written by people (`8B`, `0.5B`, `350M`)."""

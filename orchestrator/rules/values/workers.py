@@ -10,7 +10,7 @@ class Worker:
 
     id: str
     kind: str
-    """Of its work, or `scheduler`."""
+    """The kind of its work, or `scheduler`."""
     host: str
     pid: int
     version: str
@@ -25,5 +25,5 @@ class Worker:
     """When the broker last delivered a wake-up to it."""
     last_claim_at: datetime | None = None
     last_sent_at: datetime | None = None
-    """Of a scheduler: when the broker last accepted a wake-up."""
+    """When the broker last accepted a wake-up of this scheduler."""
     last_fault: str | None = None
