@@ -1,7 +1,6 @@
 """AIMLAPI: always-on models behind one key, with a list of models, a check of the key, and a balance.
 
-Nothing is created upstream. A list that names the model says "listed", not "alive": the first ping proves it.
-"""
+Nothing is created upstream. A model in the list is listed, which does not prove that it works: the first ping does."""
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
@@ -116,7 +115,7 @@ def card(_options: AimlapiOptions) -> Card:
 
 
 def _names(entry: Mapping[str, Any]) -> set[str]:
-    """Return the id and every alias; where the aliases stand differs between types of models."""
+    """Return the id and every alias of a model. The aliases' place differs between types of models."""
     info = entry.get("info")
     given = [entry.get("aliases"), info.get("aliases") if isinstance(info, Mapping) else None]
     aliases = (alias for some in given if isinstance(some, Sequence) for alias in some)

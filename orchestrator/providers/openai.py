@@ -30,7 +30,7 @@ class OpenAIOptions(DriverOptions):
 
 
 class OpenAIDriver(AlwaysOn):
-    """One OpenAI-compatible server."""
+    """A driver for one OpenAI-compatible server."""
 
     def __init__(self, name: str, options: OpenAIOptions, http: HttpClient) -> None:
         self.name = name

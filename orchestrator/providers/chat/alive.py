@@ -1,7 +1,7 @@
 """Which answers with status 200 prove that a model works: one rule for chat, one for speech.
 
-Neither rule asks for text: a reasoning model may spend all its tokens before it writes any, and silence has no words.
-"""
+Neither rule requires text: a reasoning model may spend all its tokens before it writes any, and silence contains no
+words."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""What the configuration of an FPT provider may say."""
+"""The configuration of an FPT provider."""
 
 import re
 from typing import Literal

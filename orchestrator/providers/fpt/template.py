@@ -1,8 +1,7 @@
-"""A plain JSON control API, driven as the configuration says.
+"""A plain JSON control API, used as the configuration describes it.
 
-What was opened without our hearing of it is found by status, by list, or by repeating an idempotent open; where
-the configuration offers none of these, an operator must look.
-"""
+If the answer to an open is lost, what it opened is found by status, by list, or by repeating an idempotent open. If the
+configuration offers none of these, an operator must look."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -48,7 +47,7 @@ from orchestrator.rules.values import Verdict
 
 
 class TemplateDriver:
-    """One platform with calls that are data."""
+    """A driver for one platform whose calls are configured."""
 
     def __init__(self, name: str, card: Card, options: FptOptions, http: HttpClient) -> None:
         self.name = name
@@ -120,7 +119,7 @@ class TemplateDriver:
         """Do nothing: the client is shared, and its builder closes it."""
 
     async def _find(self, order: Order) -> "_Found | NotPlaced":
-        """Return what became of a lost open, by the surest way that the configuration offers."""
+        """Return the outcome of a lost open, by the most reliable way that is configured."""
         status, listed = self._options.status, self._options.list
         if status is not None and status.placeholders <= values_of_order(order).keys():
             return await self._find_by_status(status, order, order.handle)
@@ -177,7 +176,7 @@ class TemplateDriver:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Found:
-    """What exists at the platform, whether it can be used or not: what is to be closed needs no endpoint."""
+    """A session that exists at the platform, usable or not: it can be closed without an endpoint."""
 
     handle: str | None
     body: Any

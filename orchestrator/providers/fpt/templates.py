@@ -1,7 +1,6 @@
-"""Calls of a plain JSON control API, written in the configuration: what is sent, and where answers say what.
+"""Calls of a plain JSON control API, as configured: what is sent, and where answers hold each value.
 
-`{placeholders}` stand in URLs, headers and bodies; a dotted path (`data.items.0.id`) points into an answer.
-"""
+`{placeholders}` are allowed in URLs, headers and bodies; a dotted path (`data.items.0.id`) points into an answer."""
 
 import json
 import re
@@ -164,7 +163,7 @@ class StatusTable(AnswerTable):
         return words
 
     def life(self, body: Any) -> tuple[Life, str]:
-        """Return what the answer says, and the word it said it with."""
+        """Return the life that the answer shows, and the platform's word for it."""
         word = str(read_path(body, self.status))
         lives = {known.lower(): life for known, life in self.words.items()}
         return lives.get(word.lower(), Life.UNKNOWN), word
@@ -176,7 +175,8 @@ class CloseTable(CallTable):
 
 
 class ListTable(CallTable):
-    """All live sessions; the other paths begin at one item. Asked of all, so it knows of no one's values."""
+    """The list of all live sessions; the other paths begin at one item. It asks about all, so no session's values are
+    available."""
 
     known: ClassVar[frozenset[str]] = frozenset()
 

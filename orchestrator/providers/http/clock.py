@@ -1,4 +1,4 @@
-"""Waits and deadlines run on the clock of the loop that makes the calls, so that both move together."""
+"""The clock of the event loop that makes the calls. Waits and deadlines both use it, so that they stay consistent."""
 
 import asyncio
 

@@ -1,5 +1,7 @@
-"""Where requests to other people's URLs may go: checked before they are sent, and again at every connect, for each
-address that the host's name resolves to. A name that was harmless when the job came may lead elsewhere now."""
+"""Where requests to URLs of other people may go. This is checked before they are sent, and again at every connect, for
+each address that the host's name resolves to.
+
+A name that was harmless when the job came may lead elsewhere now."""
 
 import socket
 from urllib.parse import urlsplit
@@ -18,11 +20,11 @@ class AddressRefused(NotSent):
 
 
 class RefusedByResolver(OSError):
-    """The same, from inside the transport."""
+    """The same refusal, raised inside the transport."""
 
 
 class CheckedResolver(AbstractResolver):
-    """The system's resolver, without the addresses that `reach` does not allow."""
+    """A resolver that leaves out the addresses that `reach` does not allow."""
 
     def __init__(self, reach: Reach, resolver: AbstractResolver | None = None) -> None:
         self._reach = reach

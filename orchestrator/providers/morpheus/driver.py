@@ -1,8 +1,7 @@
 """Morpheus gateway: one active session per API key, addressed by the key alone.
 
-Opening another model closes the key's session, repeating the identical open returns it, closing closes
-whatever the key has. So a fresh open begins with a close, and only a model open is resolved by repeating.
-"""
+Opening another model closes the key's session, repeating the identical open returns it, and a close ends whichever
+session the key has. So a fresh open begins with a close, and only a model open is resolved by repeating it."""
 
 import asyncio
 import math
@@ -51,7 +50,7 @@ _SIGHTS = 2
 
 
 class MorpheusDriver:
-    """One Morpheus gateway. Its credentials are exclusive, their calls serialised by the flows."""
+    """A driver for one Morpheus gateway. Its credentials are exclusive, and the flows serialise their calls."""
 
     def __init__(self, name: str, options: MorpheusOptions, http: HttpClient) -> None:
         self.name = name
@@ -212,8 +211,8 @@ class MorpheusDriver:
             )
 
     async def _without_native(self, target: Target, begun: float, said: str) -> Probe:
-        """Ping by chat where the native call is missing, which proves no death. The key's lease goes on, so that the
-        ping that has begun may end with it."""
+        """Ping by chat if the native call is missing; that failure proves no death. The key's lease goes on, so that a
+        ping that has begun may end within it."""
         left = target.timeout_seconds - (monotonic() - begun)
         chat = await self._chat(replace(target, begin_by=None, timeout_seconds=max(left, 0.1)))
         return replace(chat, key_refused=said)

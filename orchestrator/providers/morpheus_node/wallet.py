@@ -1,7 +1,6 @@
-"""Which of a wallet's sessions an order made: known by model or bid, by time, and by what others are known to have.
+"""Which of a wallet's sessions an order made: found by model or bid, by time, and by the handles of other placements.
 
-A list of another wallet would say that there are none: so the owner of the node's sessions is checked too.
-"""
+A list of the wrong wallet would look empty, so the owner of the node's sessions is checked too."""
 
 import asyncio
 from collections.abc import Sequence
@@ -44,8 +43,8 @@ class Wallet:
     async def find(self, order: Order, *, close: bool) -> Sequence[ChainSession] | NotPlaced:
         """Return the one live session that is certainly this order's, or the proof that there is none.
 
-        With `close`: return all that are certainly of this order or of another unwanted one, in whatever split;
-        else each would wait for the other's to end by itself."""
+        With `close`: return all sessions that certainly belong to this order or to another unwanted one, however they
+        divide. Otherwise each order would wait for the other's session to end by itself."""
         if order.handle is not None:
             seen, now = await self._chain.get(order.handle, order.secret)
             if seen is not None:
@@ -68,7 +67,7 @@ class Wallet:
         )
 
     async def misconfigured(self, session_id: str, secret: Secret | None, seconds: float) -> str | None:
-        """Return what a session that the node just opened shows to be wrong with `user`, or None."""
+        """Return why a session that the node just opened shows that `user` is wrong, or None."""
         try:
             async with asyncio.timeout(seconds):
                 session, _ = await self._chain.get(session_id, secret)
@@ -77,14 +76,14 @@ class Wallet:
         return self.is_anothers(session) if session else None
 
     def is_anothers(self, session: ChainSession) -> str | None:
-        """Return why a session of this node is not of the configured wallet; None where it is, or the node does not
+        """Return why a session of this node is not the configured wallet's; None if it is, or if the node does not
         say."""
         if session.user.lower() in ("", self._options.user.lower()):
             return None
         return f"user is {self._options.user}, and the node opens sessions for {brief(session.user)}: none is listed"
 
     async def sessions(self, secret: Secret | None) -> tuple[Sequence[ChainSession], datetime]:
-        """Return the wallet's sessions, oldest first: appended ones shift no page that was read."""
+        """Return the wallet's sessions, oldest first, so that new ones do not shift pages that were read."""
         found: dict[str, ChainSession] = {}
         offset = 0
         for _ in range(self._options.list_pages):
@@ -120,7 +119,7 @@ class Wallet:
         return mine and in_time and not known
 
     def _unwanted_too(self, order: Order, possible: Sequence[ChainSession]) -> int:
-        """Return how many unwanted opens can have made any of these."""
+        """Return how many unwanted opens may have made any of these."""
         sent = order.unwanted_rivals_sent_at
         return sum(all(self._could_open(at, session) for session in possible) for at in sent)
 

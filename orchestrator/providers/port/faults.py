@@ -1,8 +1,7 @@
-"""From an answer to a fault, from a fault to a verdict: body shapes, and the table of rules.
+"""From an answer to a fault, and from a fault to a verdict: the forms of error bodies, and the table of rules.
 
-A verdict is looked up in this order: the body's code or message (rules are data; a driver lays its own
-before the shared ones), then the status. Faults of the transport never come here: they are TRANSIENT.
-"""
+A verdict is looked up first by the body's code or message (rules are data; a driver's own come before the shared ones),
+then by the status. Faults of the transport are not handled here: they are TRANSIENT."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,7 +15,7 @@ from orchestrator.rules.values import Verdict
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UpstreamFault:
-    """What an error body says, whichever shape it has."""
+    """The contents of an error body, whatever its form."""
 
     message: str = ""
     codes: tuple[str, ...] = ()
@@ -26,13 +25,13 @@ class UpstreamFault:
 
     @property
     def text(self) -> str:
-        """All that rules are matched against."""
+        """Everything that rules are matched against."""
         return " ".join((*self.codes, self.message))
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """With one of `statuses` and a text like `pattern`, the verdict is this one."""
+    """An answer with one of `statuses`, and a text that matches `pattern`, has this verdict."""
 
     verdict: Verdict
     statuses: frozenset[int]
@@ -141,7 +140,7 @@ LONGEST, LONGEST_CODE, MOST_CODES, DEEPEST = 2000, 100, 20, 8
 
 
 def verdict_of(answer: Response, rules: Sequence[Rule] = ()) -> Verdict:
-    """Return what an answer says that is not a success."""
+    """Return the verdict of an answer that is not a success."""
     fault, status = read_fault(answer), effective_status(answer)
     known = _fitting((*rules, *SHARED_RULES), fault, status)
     if known is not None:
@@ -177,7 +176,7 @@ def names_expiry(text: str) -> bool:
 
 
 def effective_status(answer: Response) -> int:
-    """Return the status that counts: the embedded one, where a 200 or a 500 wraps an upstream error."""
+    """Return the status that counts: the embedded one if a 200 or a 500 wraps an upstream error."""
     if answer.status == 200 and has_error(answer):
         return _embedded(read_fault(answer)) or 500
     if answer.status == 500:
@@ -193,7 +192,7 @@ def has_error(answer: Response) -> bool:
 
 
 def read_fault(answer: Response) -> UpstreamFault:
-    """Understand every error body that platforms are known to send."""
+    """Read every form of error body that platforms are known to send."""
     if answer.oversized:
         return UpstreamFault(message="the body is too large to read")
     if answer.is_html:
@@ -203,14 +202,14 @@ def read_fault(answer: Response) -> UpstreamFault:
 
 
 def _bounded(fault: UpstreamFault, hidden: Sequence[str]) -> UpstreamFault:
-    """Bound what patterns are matched against, on the loop that runs all pings. Secrets are removed before the cut:
-    half of one would not be recognised."""
+    """Bound the text that patterns are matched against, since the loop that runs all pings does the matching. Secrets
+    are removed before the cut, as half of one would not be recognised."""
     codes = tuple(beginning(code, hidden, LONGEST_CODE) for code in fault.codes[:MOST_CODES])
     return replace(fault, message=beginning(fault.message, hidden, LONGEST), codes=codes)
 
 
 def describe(answer: Response) -> str:
-    """Return one line for people, without secrets."""
+    """Return the fault as one line for people, without secrets."""
     fault = read_fault(answer)
     said = ": ".join(part for part in (fault.codes[0] if fault.codes else "", fault.message) if part)
     return brief(f"HTTP {answer.status} {said or _appearance(answer)}", answer.hidden)

@@ -1,8 +1,7 @@
 """Sesterce AI inference: one session is one inference instance, attached, started or created.
 
-A create is named after its placement, so that a lost answer is found in the list. A close is believed when the
-list shows the instance stopped or gone, whatever the stop itself answered.
-"""
+A create is named after its placement, so that it is found in the list after a lost answer. The proof of a close is a
+list that shows the instance stopped or gone, whatever the answer to the stop was."""
 
 import asyncio
 from collections.abc import Sequence
@@ -47,7 +46,7 @@ _ENDED = frozenset({Life.STOPPED, Life.FAILED, Life.GONE})
 
 
 class SesterceDriver:
-    """One Sesterce account."""
+    """A driver for one Sesterce account."""
 
     def __init__(self, name: str, options: SesterceOptions, http: HttpClient) -> None:
         self.name = name
@@ -125,7 +124,7 @@ class SesterceDriver:
     # opening
 
     async def _attached(self, order: Order, listed: Sequence[Instance], until: float) -> Placed:
-        """Change nothing, so that whatever goes wrong is definite."""
+        """Attach to an instance. This changes nothing, so every error is a definite one."""
         while True:
             found = self._names.meant(order.model, listed)
             if found is None or found.life is Life.GONE:
@@ -160,7 +159,7 @@ class SesterceDriver:
         return await self._ready(order, found.id, until)
 
     async def _created(self, order: Order, listed: Sequence[Instance], until: float) -> Placed:
-        """Look for the name first: the same order, sent again, must not create a second one."""
+        """Create an instance, unless one of this name exists: the same order, sent again, must not create a second."""
         found = self._names.begun(order, listed)
         if found is not None:
             return await self._ready(order, found.id, until)
@@ -169,7 +168,7 @@ class SesterceDriver:
         return await self._ready(order, made, until)
 
     async def _ready(self, order: Order, instance_id: str, until: float) -> Placed:
-        """Wait for the address of what now runs for us; the pings wait for the rest."""
+        """Wait for the address of the instance that now runs for us; pings wait for the rest."""
         said = f"{instance_id} is not listed yet"
         while True:
             found = await self._looked(order, instance_id)
@@ -233,7 +232,7 @@ class SesterceDriver:
     # closing
 
     async def _ended(self, secret: Secret | None, instance_id: str) -> Closed:
-        """Stop or delete, then look: the list alone is the proof. Raises ProviderError where there is none."""
+        """Stop or delete, then read the list: it alone is the proof. Raises ProviderError if it proves nothing."""
         return await closed_or_ended(
             self._control.end(secret, instance_id, self._options.close_call_seconds),
             lambda error: self._seen_ended(secret, instance_id, error),

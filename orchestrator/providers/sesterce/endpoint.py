@@ -1,4 +1,4 @@
-"""An instance's own endpoint: its URL, its secret, and under which name it serves the model."""
+"""An instance's own endpoint: its URL, its secret, and its name for the model."""
 
 from orchestrator.providers.http.client import Call, HttpClient
 from orchestrator.providers.port.driver import Auth, Endpoint, Life, Order, Placed
@@ -9,7 +9,7 @@ from orchestrator.providers.shared.lifecycle import ask_reading, listed_models
 
 
 class Endpoints:
-    """From an instance to what a placement says of it."""
+    """Turns an instance into the endpoint of a placement."""
 
     def __init__(self, http: HttpClient, options: SesterceOptions) -> None:
         self._http = http
@@ -38,8 +38,8 @@ class Endpoints:
         )
 
     async def _served(self, order: Order, found: Instance) -> str | None:
-        """Return the model's name at the endpoint; None while it is not known. A sleeping one is not asked:
-        a request would wake it, and start the bill."""
+        """Return the model's name at the endpoint; None while it is not known. A sleeping endpoint is not asked: a
+        request would wake it, and start the bill."""
         given = self._given(order)
         asks = self._options.check_models and self._options.endpoint_secret_ref is None
         if found.life is Life.RUNNING and asks:
