@@ -1,4 +1,4 @@
-"""Accounts for people, and their ledger for spreadsheets."""
+"""Tables of accounts for people, and their ledger for spreadsheets."""
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -22,7 +22,7 @@ _SOME = 5
 
 
 def show_result(account: Json) -> None:
-    """Show what a job made of an account."""
+    """Show the account after a job."""
     show(pairs(rows_of(account, datetime.now(UTC))))
 
 

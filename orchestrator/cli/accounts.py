@@ -72,7 +72,7 @@ def put(
         typer.Option(help='How far its balance may go below zero; "plan": as far as its plan\'s again.'),
     ] = None,
 ) -> Json:
-    """Create an account, or change it: of its own numbers, what is left out stays as it is."""
+    """Create an account, or change it: limits of its own that are left out stay as they are."""
     quota = given(
         max_sessions=_limit(max_sessions),
         max_concurrent=_limit(max_concurrent),

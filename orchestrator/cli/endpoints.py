@@ -36,7 +36,7 @@ def samples_of(tx: "Transaction", session_id: str, endpoint: dict[str, Any]) -> 
 
 
 def revealed(endpoint: dict[str, Any]) -> str | None:
-    """Return the secret behind the reference; None where none is needed. Complains where this machine lacks it."""
+    """Return the secret behind the reference; None if none is needed. Raises Complaint if this machine lacks it."""
     from orchestrator import wiring
     from orchestrator.settings import load_settings
 
@@ -51,7 +51,7 @@ def revealed(endpoint: dict[str, Any]) -> str | None:
 
 
 def _why(session: Session) -> str:
-    """Return what it waits for, or why it is over."""
+    """Return what the session waits for, or why it is over."""
     match session.state:
         case State.CREATED:
             return "not started"

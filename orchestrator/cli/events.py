@@ -1,4 +1,4 @@
-"""`events`: what happened, from the outbox."""
+"""`events`: show what happened, from the outbox."""
 
 import time
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The one place that turns what went wrong into lines on stderr and an exit code."""
+"""Turn errors into lines on stderr and an exit code. No other module does so."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ WRONG = 2
 
 
 class Complaint(Exception):
-    """The command cannot do what was asked; says so, and ends."""
+    """The command cannot do what was asked. It prints this message, and ends."""
 
     def __init__(self, message: str, exit_code: int = REFUSED) -> None:
         super().__init__(message)
@@ -36,7 +36,7 @@ class Failure:
 
 
 class ExplainingGroup(TyperGroup):
-    """Commands that print failures as messages; a defect of ours keeps its stack trace."""
+    """Commands that print expected failures as messages; a defect of ours keeps its traceback."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -51,7 +51,7 @@ class ExplainingGroup(TyperGroup):
 
 
 def explained(error: Exception) -> Failure | None:
-    """Return what a user can do something about; None for the rest."""
+    """Return the failure if a user can act on it; None for any other error."""
     match error:
         case _ if isinstance(error, typer.BadParameter) or _home(error).startswith("typer."):
             return None  # usage, or an exit: typer prints that itself
@@ -64,7 +64,7 @@ def explained(error: Exception) -> Failure | None:
 
 
 def refusal_lines(code: str, message: str, details: Mapping[str, Any]) -> list[str]:
-    """Return the code and the message; where there are several faults, one a line."""
+    """Return the code and the message; several faults become one line each."""
     faults = details.get("faults") or []
     several = [f"  {fault['loc']}: {fault['msg']}" for fault in faults] if len(faults) > 1 else []
     return [f"error {code}: {_with_our_remedy(code, message, details)}", *several]
@@ -110,12 +110,12 @@ def _from_below(error: Exception) -> Failure | None:
 
 
 def _home(error: Exception) -> str:
-    """Return the module that it comes from."""
+    """Return the module that the error comes from."""
     return type(error).__module__
 
 
 def _outage(error: "StoreOutage") -> str:
-    """Return what it is, the database's own words, and what to do."""
+    """Return the kind of outage, the database's own words, and what to do."""
     cause = getattr(error.__cause__, "orig", None)
     said = str(cause).strip().splitlines() if cause is not None else []
     return f"{error}" + (f": {said[0]}" if said else "") + (f". {error.remedy}" if error.remedy else "")

@@ -1,4 +1,4 @@
-"""`orchestrator`: every command by its name. What a command needs is imported when it runs."""
+"""`orchestrator`: every command by its name. A command imports what it needs when it runs."""
 
 import sys
 from enum import StrEnum

@@ -66,7 +66,7 @@ def put(  # the fields of [[models]], one option each
 
 
 def _from_file(file: Path, fields: Json) -> Json:
-    """Return the fields of one model, at the top of the file or as its only [[models]]."""
+    """Return the fields of one model, from the top of the file or from its only [[models]]."""
     if fields:
         raise typer.BadParameter("give either the file or the fields", param_hint="--file")
     document = read_toml(file)

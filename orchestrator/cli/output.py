@@ -1,7 +1,7 @@
 """How commands print: JSON for programs and tables for people on stdout, everything else on stderr.
 
-Names, reasons and answers come from others: each text is escaped here, so that none of them can move a terminal's
-cursor or reorder a line. No other module of the command line prints."""
+Names, reasons and answers come from others. Each text is escaped here, so that none can move a terminal's cursor or
+reorder a line. No other module of the command line prints."""
 
 import csv
 import errno
@@ -31,12 +31,12 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 
 def print_json(value: Any) -> None:
-    """Print the object or array itself."""
+    """Print a JSON object or array."""
     print(escape_json(json.dumps(value, indent=2, ensure_ascii=False)))
 
 
 def print_json_line(value: Any) -> None:
-    """Print one of many that come one by one."""
+    """Print one object on one line, for outputs that never end."""
     print(escape_json(json.dumps(value, ensure_ascii=False)), flush=True)
 
 
@@ -66,20 +66,22 @@ def show(*parts: "RenderableType") -> None:
 
 
 def say(line: str) -> None:
-    """Print a line beside the output."""
+    """Print a line on stderr."""
     print(escape(line), file=sys.stderr, flush=True)
 
 
 def finish_output() -> None:
-    """Write what is still buffered. Discard what cannot be written, for the interpreter would complain: without a word
-    where the reader has closed its pipe; else raise OSError."""
+    """Write what is still buffered.
+
+    If that fails, discard it, for the interpreter would complain. Say nothing if the reader has closed its pipe;
+    otherwise raise OSError."""
     for stream in (sys.__stdout__, sys.__stderr__):
         if stream is not None:
             _finish(stream)
 
 
 def is_full(error: OSError) -> bool:
-    """Return whether what was written to takes no more."""
+    """Return whether the error means that the output's target is full."""
     return error.errno in _FULL
 
 
@@ -132,7 +134,7 @@ def coloured(text: str, style: str) -> "RenderableType":
 
 @contextmanager
 def progress(what: str) -> Iterator[None]:
-    """Say on a terminal what is being waited for."""
+    """Say on a terminal what the command waits for."""
     console = _console(stderr=True)
     if not console.is_terminal:
         yield

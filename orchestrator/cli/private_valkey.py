@@ -24,8 +24,10 @@ START, STOP = 10.0, 10.0
 
 @contextmanager
 def running(settings: Settings) -> Iterator[Callable[[], bool]]:
-    """Start it, and stop it at the end. Yield the question whether it is there, which raises OSError where this
-    process cannot find out. Where the broker is another's, nothing is started, and the answer is always yes."""
+    """Start Valkey, and stop it at the end. If another broker is configured, start nothing.
+
+    Yield a function that says whether Valkey runs. It raises OSError if this process cannot find out; for another
+    broker it always returns True."""
     socket = settings.private_socket
     if socket is None:
         yield lambda: True
@@ -105,8 +107,8 @@ def _guard(theirs: Connection, ours: Connection, valkey: int) -> None:
 
 
 def _end_left_over(socket: Path) -> None:
-    """Stop what still answers there: its tree was killed, and the guard too, for the lock is ours. Two would write one
-    file."""
+    """Stop a Valkey that still answers there. Its tree was killed, and the guard too, for the lock is ours. Two would
+    write one file."""
     once = Retry(NoBackoff(), 0)  # mostly nothing answers
     client = redis.Redis(
         unix_socket_path=str(socket), socket_timeout=STOP, socket_connect_timeout=STOP, retry=once

@@ -38,7 +38,7 @@ def run_worker(pool: str | None) -> int:
 
 
 def run_scheduler() -> int:
-    """Tick until stopped."""
+    """Send wake-ups until stopped."""
     return _scheduler(_checked())
 
 
@@ -57,8 +57,8 @@ def run_up() -> int:
 
 
 def _checked() -> Settings:
-    """Return the settings once this process can work with them. What is wrong in them ends it at once; a database
-    that is down is waited for, and a broker that is down is logged."""
+    """Return the settings once this process can work with them. Wrong settings end the process at once; it waits for a
+    database that is down, and logs a broker that is down."""
     settings = load_settings()
     logs.configure(settings.log)
     configuration = wiring.read_configuration(settings, require_secrets=True)

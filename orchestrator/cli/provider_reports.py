@@ -1,4 +1,4 @@
-"""Providers as JSON: what is configured, what the database knows, and which secrets this machine has."""
+"""Providers as JSON: the configuration, the database's rows, and which secrets this machine has."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -162,7 +162,7 @@ def _alarm(alarm: Alarm) -> dict[str, Any]:
 
 
 def _balance(meter: Meter) -> dict[str, Any] | None:
-    """Return what the platform said when it was read last; None where it never was."""
+    """Return the balance that was read last; None if it never was."""
     if meter.balance is None:
         return None
     return {

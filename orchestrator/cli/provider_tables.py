@@ -1,4 +1,4 @@
-"""Providers for people."""
+"""Tables of providers."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""`provider …`: how each stands, what works there, and an operator's hand on the brake."""
+"""`provider …`: the state of each, checks, and releasing a brake."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""`reconcile`: what providers list against what we know, now."""
+"""`reconcile`: compare the providers' lists with what we know, now."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any

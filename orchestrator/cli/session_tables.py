@@ -1,4 +1,4 @@
-"""Sessions for people."""
+"""Tables of sessions."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -91,7 +91,7 @@ def _about(alarm: Mapping[str, Any]) -> str:
 
 
 def show_result(session: dict[str, Any]) -> None:
-    """Show what a job made of a session."""
+    """Show the session after a job."""
     show(details(session, datetime.now(UTC)))
 
 

@@ -23,7 +23,7 @@ app.add_typer(session_jobs.app)
 
 
 class Language(StrEnum):
-    """What sample code is written in."""
+    """The language of sample code."""
 
     CURL = "curl"
     PYTHON = "python"

@@ -1,4 +1,4 @@
-"""Times as people say them: how far away, and when on the clock."""
+"""Times in words: how far away, and when on the clock."""
 
 from datetime import datetime
 

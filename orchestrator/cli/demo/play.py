@@ -1,4 +1,4 @@
-"""`orchestrator demo`: sets the stage, lets every scene play at once, sums up, and leaves nothing behind."""
+"""`orchestrator demo`: start everything, play all scenes at once, sum up, and leave nothing behind."""
 
 import shutil
 import signal
@@ -65,7 +65,7 @@ def perform(
 
 
 def _summary(directory: Path, scenes: Sequence[Scene], play_seconds: float, screen: Screen) -> Summary:
-    """Turn whatever goes wrong into a check that failed; the logs say more."""
+    """Return the summary. Any failure becomes a failed check; the logs say more."""
     began = time.monotonic()
     checks: list[Expectation] = []
     view: ProviderView | None = None

@@ -1,4 +1,4 @@
-"""The scene of refusals: what a plan does not allow, and that asking for it changes nothing."""
+"""The scene of refusals: requests that a plan does not allow are refused, and change nothing."""
 
 from orchestrator.cli.demo import cast
 from orchestrator.cli.demo.actor import Actor

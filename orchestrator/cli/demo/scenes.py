@@ -1,4 +1,4 @@
-"""The scenes: one account each, all at once, and what has to happen in them."""
+"""The scenes, with one account each, played at once, and what must happen in them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ _SEEN = 2.5
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """Who plays, how much is on the account, and the steps."""
+    """One scene: its player, the balance of the account, and the steps."""
 
     account: str
     credit: str

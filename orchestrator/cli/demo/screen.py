@@ -1,4 +1,4 @@
-"""What one sees of the play: a live table on a terminal, lines where there is none, nothing but JSON if asked."""
+"""What the play shows: a live table on a terminal, lines elsewhere, only JSON if asked."""
 
 import io
 import sys
@@ -20,7 +20,7 @@ _WIDTH = 150
 
 
 class Screen(AbstractContextManager["Screen"]):
-    """Shows nothing; the others show more. Entered for as long as the play lasts."""
+    """A screen that shows nothing; its subclasses show more. It is entered for as long as the play lasts."""
 
     def say(self, text: str) -> None:
         """Show a line about what happens before or after the play."""
@@ -41,7 +41,7 @@ class Screen(AbstractContextManager["Screen"]):
 
 
 class JsonScreen(Screen):
-    """The summary for machines, and not a word besides."""
+    """A screen that prints the summary for machines, and nothing else."""
 
     def finish(self, summary: Summary) -> None:
         print_json(summary.as_json())
@@ -90,7 +90,7 @@ class LiveScreen(PlainScreen):
 
 
 def screen_for(as_json: bool) -> Screen:
-    """Return the one that suits standard output."""
+    """Return the screen that suits standard output."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a tick that a terminal cannot show must not end the play
     if as_json:

@@ -1,4 +1,4 @@
-"""The stage: simulator and platform as processes of their own, which end with it in every case."""
+"""The stage: simulator and platform in processes of their own, which always end with it."""
 
 import json
 import signal
@@ -25,12 +25,12 @@ _LOOK, _ANSWER = 0.05, 2.0
 
 
 class NotUp(Exception):
-    """A process did not come up; the message ends with what it said last."""
+    """A process did not come up. The message ends with its last output."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stage:
-    """Where everything listens."""
+    """The addresses of everything that listens."""
 
     simulator_url: str
     database_url: str

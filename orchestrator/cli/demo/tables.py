@@ -1,4 +1,4 @@
-"""Drawing: the sessions as they live, and the sum of the play."""
+"""Tables of the live sessions, and of the summary."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime

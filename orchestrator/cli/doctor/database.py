@@ -33,7 +33,7 @@ def file_mode(settings: "Settings") -> str:
 
 
 def writes(_settings: "Settings") -> str:
-    """Write one row: a standby and a full disk answer every question."""
+    """Write one row: reads alone would succeed on a standby or a full disk."""
     with opened() as database:
         database.check_writes()
     return "a row was written"

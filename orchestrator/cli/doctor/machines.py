@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def own_faults(_settings: "Settings") -> str:
-    """Do calls fail on a worker's own machine, before a byte leaves it?"""
+    """Check that no calls fail on a worker's own machine, before a byte leaves it."""
     return _none_open(InstallationAlarmKind.LOCAL_FAULT, "no call fails on a worker's own machine")
 
 

@@ -1,4 +1,4 @@
-"""Checks of the processes, by the rows that they keep of themselves, and by a job that does nothing."""
+"""Checks of the processes, by their own rows, and by a job that does nothing."""
 
 import time
 from collections.abc import Sequence
@@ -73,7 +73,7 @@ def wake_ups(_settings: "Settings") -> str:
 
 
 def machine_clocks(_settings: "Settings") -> str:
-    """Do the machines' clocks agree with the store's?"""
+    """Check that the machines' clocks agree with the store's."""
     off = liveness.off_clocks(*_rows())
     if off:
         raise Complaint("\n".join(map(liveness.offset_in_words, off)))

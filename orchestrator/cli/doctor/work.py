@@ -1,4 +1,4 @@
-"""Checks of the work itself: is what is due done, and can every message be carried out?"""
+"""Checks of the work itself: whether due work is done, and every message can be carried out."""
 
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -49,7 +49,7 @@ def retention(settings: "Settings") -> str:
 
 
 def messages(_settings: "Settings") -> str:
-    """Do messages wait for an operator that no worker can carry out?"""
+    """Check that no message waits for an operator because no worker can carry it out."""
     with reading() as tx:
         counts, newest = tx.parked.counts(), tx.parked.listed(1)
     if counts:

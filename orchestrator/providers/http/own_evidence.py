@@ -36,8 +36,8 @@ class OwnFaults:
     ) -> LocalFault | None:
         """Return the fault of this machine that made a call fail; None if it may be the platform's.
 
-        `sent`: a byte may have left. Then only a suspended process counts, since any other error came from the
-        network."""
+        `sent`: a byte may have left. Then only a timeout can be this machine's fault, since any other error came from
+        the network."""
         if isinstance(error, TimeoutError) or isinstance(error.__cause__, aiohttp.ServerTimeoutError):
             return await self._fault_of_timeout(host, begun, timeout_seconds)
         if sent:

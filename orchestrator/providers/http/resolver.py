@@ -76,7 +76,7 @@ class WatchedResolver(AbstractResolver):
         """Do nothing: every connector of a client shares this resolver."""
 
     def was_silent(self, host: str, since: float) -> bool:
-        """Return whether a question about this host is open since then, or was given up since then."""
+        """Return whether a question about this host is still open, or was given up since then."""
         return self._pending[host] > 0 or self._given_up.get(host, since - 1) >= since
 
     def has_one_family(self, host: str) -> bool:
