@@ -106,7 +106,7 @@ def fit(connection: Connection) -> str:
 
 
 def missing_indexes(connection: Connection) -> list[Index]:
-    """Return the indexes of the tables in code that the database lacks, or whose build was never finished."""
+    """Return the indexes of the tables in code that the database lacks, or has never finished building."""
     there = _indexes(connection)
     return [index for table in metadata.sorted_tables for index in table.indexes if not there.get(index.name)]
 

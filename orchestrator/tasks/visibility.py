@@ -1,7 +1,7 @@
 """How long a message has been unacknowledged, by the broker's clock alone.
 
 If a worker dies, the others give its unacknowledged messages back to their queues after a time. kombu measures that
-time with the wall clocks of two machines: a worker whose clock is two hours ahead would give back, every few seconds,
+time with the wall clocks of two machines: a worker with a clock two hours ahead would give back, every few seconds,
 messages that the others have just taken."""
 
 import time

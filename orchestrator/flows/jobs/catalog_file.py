@@ -73,7 +73,7 @@ def _entries(document: Mapping[str, Any], key: str, faults: list[Fault]) -> list
 
 
 def _account_jobs(entry: Json) -> tuple[Json, Json | None]:
-    """Return the arguments of the put, and those of the opening credit, whose key makes it happen once."""
+    """Return the arguments of the put, and those of the opening credit, which happens once by its key."""
     put = {key: value for key, value in entry.items() if key not in ("id", "balance")}
     put |= {"account_id": entry["id"]} if "id" in entry else {}
     balance = entry.get("balance")

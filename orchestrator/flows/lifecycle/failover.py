@@ -92,8 +92,8 @@ def move_on(
 
 
 def finish_if_closed(work: AccountWork, session: Session) -> Session:
-    """Finish a stopping session whose placements have all ended. Place a starting session again if it waited for that
-    end."""
+    """Finish a stopping session once all its placements have ended. Place a starting session again if it waited for
+    that end."""
     if session.state is State.STARTING:
         return _placed_again(work, session)
     if session.state is not State.STOPPING or session.stop_reason is None:

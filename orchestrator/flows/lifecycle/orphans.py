@@ -65,7 +65,7 @@ def add_of(
     ends_at: datetime | None,
     why: str = _LATE,
 ) -> Placement:
-    """Add the orphan of a placement whose open made it. Where the platform can, it is closed by its id.
+    """Add the orphan of a placement: that placement's open made it. Where the platform can, it is closed by its id.
 
     Where a key is the only address, a close would end the session of the key's next user. Such an orphan is only
     reported, and its declared end is the proof."""

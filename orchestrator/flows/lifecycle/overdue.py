@@ -51,7 +51,7 @@ class Overdue:
         return min(stops, key=lambda stop: (stop.due, stop.session.id), default=None)
 
     def planned_otherwise(self) -> list[Session]:
-        """Return the sessions whose rules no longer stop them at their `stop_at`: a policy has changed since it was
+        """Return the sessions that no rule stops at their `stop_at` any more: a policy has changed since it was
         planned."""
         firsts = ((one, self._first(one, None)) for one in self._sessions.values())
         return [one for one, first in firsts if first is None or first.due != one.stop_at]

@@ -97,7 +97,7 @@ def take_place_by(
     others: Spots = frozenset(),
     beside_brakes: bool = False,
 ) -> Place | None:
-    """Take a place now or at a time up to `by`: one that is rate-limited, or whose key rests, counts from when it is
+    """Take a place now or at a time up to `by`: one that is rate-limited, or has a resting key, counts from when it is
     free."""
     freed = freed_by_time(work.tx, session, list(providers_for(work.services, session, model)), now)
     for at in [now, *(at for at in freed if at <= by)]:

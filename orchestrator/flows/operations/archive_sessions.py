@@ -157,7 +157,7 @@ class Removal:
         )
 
     def _open_books(self, left: Sequence[Line]) -> None:
-        """Write the opening entries whose sums have changed. A sum covers all entries that ever left this ledger."""
+        """Write the opening entries with changed sums. A sum covers all entries that ever left this ledger."""
         mine = book_of(self._account_id)
         newest: dict[str, Line] = {}
         for line in sorted(left, key=lambda line: line.id):

@@ -1,4 +1,4 @@
-"""Raise an alarm for a machine whose wall clock differs from the store's, as its processes report it."""
+"""Raise an alarm for a machine with a wall clock that differs from the store's, as its processes report it."""
 
 from collections.abc import Sequence
 

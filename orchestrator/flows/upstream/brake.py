@@ -65,7 +65,7 @@ def after_pings(services: Services, said: Collection[tuple[Spot, Sign]], now: da
 
 
 def review(services: Services) -> int:
-    """End the brakes whose cause or time is over, and delete those whose sessions are all judged, each in a transaction
+    """End the brakes that have no more cause or time, and delete those with all sessions judged, each in a transaction
     of its own; return how many."""
     with services.database.reading() as tx:
         found = tx.brakes.all()

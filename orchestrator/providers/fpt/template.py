@@ -47,7 +47,7 @@ from orchestrator.rules.values import Verdict
 
 
 class TemplateDriver:
-    """A driver for one platform whose calls are configured."""
+    """A driver for one platform with configured calls."""
 
     def __init__(self, name: str, card: Card, options: FptOptions, http: HttpClient) -> None:
         self.name = name

@@ -43,8 +43,8 @@ def choices(
 
 
 def failed_at(placements: Sequence[Placement], now: datetime) -> set[Spot]:
-    """Return where a session died, never answered a ping, or was lost while it was opened. Refusals, whose reach is
-    recorded apart, and declared ends do not count."""
+    """Return where a session died, never answered a ping, or was lost while it was opened. Refusals, which record their
+    reach, and declared ends do not count."""
     return {
         (one.provider, one.credential)
         for one in placements

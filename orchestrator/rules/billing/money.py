@@ -92,7 +92,8 @@ def cost_limit_at(session: Session) -> datetime | None:
 
 
 def payable_blocks(session: Session, amount: Decimal) -> int:
-    """Return how many blocks `amount` pays: the most whose rounded cost does not exceed it. Not for a free session."""
+    """Return how many blocks `amount` pays: the most with a rounded cost that does not exceed it. Not for a free
+    session."""
     numerator, denominator = price_of_block(session)
     limit = floor(amount / MICRO)
     # A total just below limit + ½ is rounded down to the limit; the half itself only towards an even limit.

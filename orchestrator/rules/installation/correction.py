@@ -87,8 +87,8 @@ def corrected_session(session: Session, shift: timedelta, now: datetime, longest
 
 
 def corrected_stop(session: Session, decided_at: datetime | None, shift: timedelta, now: datetime) -> Session:
-    """Correct a session whose stop took effect, or was decided, in the future: it ran until then. `decided_at`: by the
-    clock that was ahead; None if that is no longer known."""
+    """Correct a session with a stop that took effect, or was decided, in the future: it ran until then. `decided_at`:
+    by the clock that was ahead; None if that is no longer known."""
     stopped_at = session.stopped_at
     over = session.ended_at
     if stopped_at is None or not any(at is not None and at > now for at in (stopped_at, over, decided_at)):

@@ -82,12 +82,12 @@ def deaf_kinds(workers: Sequence[Worker], now: datetime) -> list[str]:
 
 
 def off_clocks(workers: Iterable[Worker], now: datetime) -> list[Worker]:
-    """Return the processes on machines whose clock differs too much from the store's."""
+    """Return the processes on machines with a clock that differs too much from the store's."""
     return [one for one in alive(workers, now) if abs(one.clock_offset_seconds) > OFFSET_ALLOWED]
 
 
 def off_hosts(workers: Iterable[Worker], now: datetime, alarmed: Collection[str]) -> Mapping[str, Worker]:
-    """Return each host that needs an alarm of its clock, with its process whose clock is off the most."""
+    """Return each host that needs an alarm of its clock, with the process there that has the largest offset."""
     worst: dict[str, Worker] = {}
     for one in alive(workers, now):
         allowed = OFFSET_OVER if one.host in alarmed else OFFSET_ALLOWED

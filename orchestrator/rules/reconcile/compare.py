@@ -114,7 +114,7 @@ def _orphan(
 
 
 def _of_lost_open(origin: KnownPlacement, live: ListedResource, since: datetime) -> Difference:
-    """Return what to do with a resource whose name is that of an open with an unknown outcome."""
+    """Return what to do with a resource with the name of an open that has an unknown outcome."""
     waits = origin.leased or origin.sent_at is None
     return Difference(
         kind=Action.WAIT if waits else Action.ADOPT,

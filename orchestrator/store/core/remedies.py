@@ -15,7 +15,7 @@ _OF_SERVER: Mapping[ErrorClass, str] = {
     ErrorClass.OWN_LIMIT: "",
     ErrorClass.CONTENDED: "",
 }
-#: SQLite's errors whose cause may be the file, its directory or its file system.
+#: SQLite's errors that may be caused by the file, its directory or its file system.
 _OF_FILES = frozenset({ErrorClass.MISSING, ErrorClass.READ_ONLY, ErrorClass.NO_RIGHTS, ErrorClass.DOWN})
 #: Endings of the files that SQLite keeps beside the database.
 _JOURNALS = ("-wal", "-shm")

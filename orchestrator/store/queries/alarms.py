@@ -57,7 +57,7 @@ class Alarms:
         return set(self._connection.execute(query).scalars())
 
     def let_retry(self, now: datetime) -> Sequence[Alarm]:
-        """Let paused models be retried whose `retry_at` has passed; return their alarms, each once."""
+        """Let paused models be retried once their `retry_at` has passed; return their alarms, each once."""
         due = update(ALARMS).where(ALARMS.c.retry_at <= now).values(retry_at=None).returning(ALARMS)
         return [snapshot(Alarm, row) for row in self._connection.execute(due)]
 

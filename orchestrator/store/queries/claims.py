@@ -46,7 +46,7 @@ class Claims:
 
         The claim also writes the step that runs if the worker dies: after `fallback_seconds`, for an open a resolve,
         else the same step. On platforms where lifecycle calls of one credential must not overlap, it leases the
-        credential as well; a row whose credential is leased to another waits its turn.
+        credential as well; a row with a credential that is leased to another waits its turn.
 
         Credentials in `lacking` are left to other workers. A placement that is addressed by its key is claimed only if
         the fingerprint of that very secret is in `held`. `spread_seconds`: see `may_be_asked`."""

@@ -109,7 +109,7 @@ class Credentials:
         return [max(at for at in row if at is not None) for row in self._connection.execute(query)]
 
     def release(self, provider: str, ref: str | None, token: str, now: datetime, rest_seconds: float) -> None:
-        """Give back the lease on a credential's lifecycle calls. A credential whose lease was taken over rests
+        """Give back the lease on a credential's lifecycle calls. After a take-over of the lease, the credential rests
         first."""
         mine = and_(
             CREDENTIALS.c.provider == provider, CREDENTIALS.c.ref == ref, CREDENTIALS.c.lease_token == token
@@ -159,7 +159,7 @@ class Credentials:
         self, provider: str, since: datetime, now: datetime, *, lacking: Collection[str] = ()
     ) -> Sequence[Credential]:
         """Return paused credentials of `provider` that were not tried since then, and mark them as tried now. Those in
-        `lacking` are left to other workers. A key whose newest pings were refused is not tried."""
+        `lacking` are left to other workers. A key that is refused by its newest pings is not tried."""
         mine = and_(
             CREDENTIALS.c.provider == provider,
             CREDENTIALS.c.ref.not_in(lacking),

@@ -1,4 +1,4 @@
-"""For whom a stopping session counts: for the user who closed it, or for the platform that cannot prove the close."""
+"""Which side a stopping session counts for: the user who closed it, or the platform that cannot prove the close."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta

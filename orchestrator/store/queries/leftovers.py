@@ -16,7 +16,7 @@ PLACEMENTS = table_of(PlacementRow)
 _SESSIONS = table_of(SessionRow)
 #: The longest session that can be asked for. What an older open may have left has ended by itself.
 _LONGEST = timedelta(days=30)
-#: How much later, or longer, than asked for a platform may open a session whose answer was lost.
+#: How much later, or longer, than asked for a platform may open a session with a lost answer.
 _LATE = timedelta(hours=1)
 
 

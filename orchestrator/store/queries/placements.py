@@ -100,7 +100,7 @@ class Placements:
         return found
 
     def rivals(self, placement: Placement) -> Rivals:
-        """Return the other opens of the same model at the provider whose outcome is unknown."""
+        """Return the other opens of the same model at the provider that have an unknown outcome."""
         query = select(PLACEMENTS.c.sent_at, PLACEMENTS.c.closing_since).where(
             PLACEMENTS.c.provider == placement.provider,
             PLACEMENTS.c.provider_model_id == placement.provider_model_id,

@@ -126,7 +126,7 @@ class Retention:
 
     def take_out(self, ids: Collection[str]) -> None:
         """Delete these sessions from the live tables. The database sums the ledger entries that leave. It refuses an
-        entry that is neither in the archive nor of a session whose record was deleted."""
+        entry that is neither in the archive nor of a session with a deleted record."""
         self._connection.execute(delete(LEDGER).where(LEDGER.c.session_id.in_(ids)))
         self._connection.execute(delete(PLACEMENTS).where(PLACEMENTS.c.session_id.in_(ids)))
         self._connection.execute(delete(SESSIONS).where(SESSIONS.c.id.in_(ids)))

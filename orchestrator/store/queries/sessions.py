@@ -184,8 +184,8 @@ class Sessions:
         return [Metered(**row._mapping) for row in self._connection.execute(query)]  # noqa: SLF001
 
     def overdue(self, account_id: str, now: datetime, limit: int | None = None) -> Sequence[Session]:
-        """Return an account's starting and running sessions whose deadline has passed, longest overdue first, up to
-        `limit`. Lock a session before writing it."""
+        """Return an account's starting and running sessions with a deadline that has passed, longest overdue first, up
+        to `limit`. Lock a session before writing it."""
         query = select(SESSIONS).where(
             SESSIONS.c.account_id == account_id, STARTS_OR_RUNS, SESSIONS.c.stop_at <= now
         )

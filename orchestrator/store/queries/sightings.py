@@ -62,7 +62,7 @@ class Sightings:
         self, others: Collection[str], provider: str, handles: Collection[str], names: Collection[str]
     ) -> set[str]:
         """Return those of these handles and names that live placements of other providers have. Names are compared with
-        all providers; handles not with `others`, whose handles are of another kind."""
+        all providers; handles not with `others`, which have handles of another kind."""
         found: set[str] = set()
         live = UNENDED
         kin = and_(live, PLACEMENTS.c.provider.not_in([provider, *others]))
