@@ -1,4 +1,5 @@
-"""The scheduler: a table of wake-ups and how often they are sent. It may run twice; ticks are harmless twice."""
+"""The scheduler: a table of wake-ups and their intervals. Two may run at once, since a repeated wake-up does no
+harm."""
 
 import logging
 import os

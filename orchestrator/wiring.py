@@ -1,4 +1,4 @@
-"""The only place that builds things: configuration, drivers, the store, and what flows are given."""
+"""The only module that builds things: configuration, drivers, the store, and the services of flows."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -117,7 +117,8 @@ def build(
     secrets: SecretStore | None = None,
     crowd: Crowd | None = None,
 ) -> Built:
-    """Build everything that flows need in one process. Call it after the fork. What is given is not built."""
+    """Build everything that flows need in one process. Call it after the fork. Objects that are passed in are not
+    built."""
     database = database or open_database(
         settings, pool_size=pool_size, clock=clock, stopwatch=stopwatch, keeps_time=keeps_time
     )

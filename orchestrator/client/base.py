@@ -1,4 +1,4 @@
-"""What every job's keyword arguments have in common: strict types, and no unknown key."""
+"""The base of every job's keyword arguments: strict types, and no unknown key."""
 
 from pydantic import BaseModel, ConfigDict
 

@@ -1,4 +1,4 @@
-"""What no job may hold anywhere, in any depth: what the database or other readers of JSON cannot keep."""
+"""Values that no job may contain at any depth, because the database or other readers of JSON cannot keep them."""
 
 import math
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ DEEPEST = 32
 
 
 def wild_faults(arguments: dict[Any, Any]) -> Iterator[WildFault]:
-    """Walk all of it without recursion; yield what is not plain, storable JSON."""
+    """Go through the whole value without recursion; yield every part that is not plain, storable JSON."""
     waiting: list[tuple[Loc, Any]] = [((), arguments)]
     while waiting:
         loc, value = waiting.pop()

@@ -66,7 +66,7 @@ class PutModel(Request):
 
     @property
     def provider_names(self) -> tuple[str, ...]:
-        """In order of preference, however they were given."""
+        """Their names in order of preference, however they were given."""
         return tuple(self.providers or ([self.provider] if self.provider else []))
 
     def as_model(self) -> Model:

@@ -1,4 +1,4 @@
-"""From a job's keyword arguments to a request, or to a refusal that says everything wrong with them."""
+"""Turn a job's keyword arguments into a request, or into a refusal that names all their faults."""
 
 import hashlib
 import json
@@ -42,17 +42,17 @@ def parse(name: str, kwargs: Any) -> Request:
 
 
 def digest(request: CreateSession) -> str:
-    """Return the same for the same request, however it is written, under whatever session id.
-
-    What has its default is left out, so that a field added later changes no digest."""
+    """Return a digest that is the same for the same request, however it is written, under any session id. Defaults are
+    left out, so that a field added later changes no digest."""
     return _digest(request.model_dump(mode="json", exclude={"session_id"}, exclude_defaults=True))
 
 
 def fingerprint(request: Request | None, kwargs: Any) -> str | None:
-    """Return the same for the same arguments, however they are written and whether defaults are spelled out.
+    """Return a fingerprint that is the same for the same arguments, however they are written and whether defaults are
+    spelled out.
 
-    `request`: what these arguments were parsed to; None where they are invalid: then they count as they came. None for
-    what cannot be written as JSON."""
+    `request`: the parsed arguments; None if they are invalid: then they count as they came. Returns None for arguments
+    that cannot be written as JSON."""
     if request is not None:
         return _digest(request.model_dump(mode="json", exclude_defaults=True))
     try:

@@ -1,4 +1,4 @@
-"""Sending jobs and reading their outcomes, over a plain Celery app."""
+"""Send jobs and read their outcomes, over a plain Celery app."""
 
 import re
 import time
@@ -27,7 +27,7 @@ _WRITES_REFUSED_WORDS = re.compile(r"(?:^|: )((?:OOM|READONLY|MISCONF|NOREPLICAS
 
 
 class BrokerUnreachable(Exception):
-    """Whether the job was sent is not known: send it again under the same task id once the broker is back."""
+    """It is not known whether the job was sent: send it again under the same task id once the broker is back."""
 
 
 class BrokerRefused(BrokerUnreachable):
@@ -35,7 +35,7 @@ class BrokerRefused(BrokerUnreachable):
 
 
 class JobBroken(Exception):
-    """The worker failed on the job, which is a defect of ours: its log says more. Nothing was refused."""
+    """The worker failed on the job. This is a defect of ours, which its log describes. The job was not refused."""
 
 
 class JobClient:
@@ -56,9 +56,8 @@ class JobClient:
             connection.ensure_connection(max_retries=1, interval_start=0, timeout=_CONNECT_TIMEOUT)
 
     def send(self, name: str, kwargs: Mapping[str, Any], task_id: str | None = None) -> str:
-        """Enqueue; the task id returned also finds the outcome, and makes a repeated send harmless.
-
-        Raises Refusal for a task id under which no outcome can be kept."""
+        """Enqueue a job and return its task id, by which the outcome is found. A repeated send under this id is
+        harmless. Raises Refusal for a task id under which no outcome can be saved."""
         fault = None if task_id is None else task_id_fault(task_id)
         if fault is not None:
             raise Refusal(ErrorCode.INVALID_REQUEST, fault)
@@ -72,7 +71,7 @@ class JobClient:
         return task_id
 
     def wait(self, task_id: str, timeout: float) -> dict[str, Any] | None:
-        """Return the outcome, or None where there is none after `timeout` seconds. Raises JobBroken."""
+        """Return the outcome, or None if there is none after `timeout` seconds. Raises JobBroken."""
         give_up_at = time.monotonic() + timeout
         pause = _FIRST_LOOK
         with self._reaching_the_broker():
@@ -88,7 +87,7 @@ class JobClient:
         return self.wait(self.send(name, kwargs, task_id), timeout)
 
     def close(self) -> None:
-        """Give back the connections."""
+        """Close the connections."""
         self._sender.close()
         self._results.close()
 
@@ -99,7 +98,7 @@ class JobClient:
         self.close()
 
     def _forget(self, task_id: str) -> None:
-        """Drop an outcome that is there already: it may be that of another job, and this one is answered again."""
+        """Delete an outcome that exists already: it may be that of another job, and this job is answered again."""
         with suppress(NotImplementedError):  # by stores that keep nothing
             self._results.backend.forget(task_id)
 
@@ -124,7 +123,7 @@ class JobClient:
 
     @contextmanager
     def _reaching_the_broker(self) -> Iterator[None]:
-        """Turn every library's way of saying "no connection" into one sentence without a password."""
+        """Turn each library's error of a lost connection into one sentence without a password."""
         from celery.exceptions import BackendError
         from kombu.exceptions import OperationalError
         from redis.exceptions import RedisError
@@ -148,7 +147,7 @@ class JobClient:
 
 
 def writes_refused(words: str) -> str:
-    """Return what is wrong with a Redis that answers and takes no writes, and what to do."""
+    """Return what is wrong with a Redis that answers but refuses writes, and what to do."""
     return (
         f"refuses writes ({words[:200]}): give it memory or disk, or name its primary in ORCHESTRATOR_BROKER_URL;"
         " until then jobs and events wait"
@@ -156,7 +155,7 @@ def writes_refused(words: str) -> str:
 
 
 def refused_writes(error: BaseException) -> str | None:
-    """Return `writes_refused` where this error says so: Redis is full, cannot save, or is a replica."""
+    """Return `writes_refused` if this error means it: Redis is full, cannot save, or is a replica."""
     if isinstance(error, AttributeError):  # what it was that kombu lost its channel by may be over
         return None
     for one in _chain(error):
@@ -168,7 +167,8 @@ def refused_writes(error: BaseException) -> str | None:
 
 
 def _refuses(error: BaseException) -> bool:
-    """Return whether the broker refused the user or its password. By name: an AMQP library may be absent."""
+    """Return whether the broker refused the user or its password. Compare names of classes, since an AMQP library may
+    be absent."""
     names = {kind.__name__ for one in _chain(error) for kind in type(one).__mro__}
     return bool(names & {"AuthenticationError", "AuthenticationWrongNumberOfArgsError", "AccessRefused"})
 

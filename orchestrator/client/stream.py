@@ -33,8 +33,8 @@ class EventStream:
         self._until_measured = 0
 
     def send(self, events: Sequence[Mapping[str, Any]]) -> None:
-        """Append all, in order, in one round trip; the oldest leave where they are too many bytes. A broker without
-        memory is asked once more after that. Raises redis.RedisError."""
+        """Append all events, in order, in one round trip, and trim the oldest if they take too many bytes. If the
+        broker is out of memory, trim and try once more. Raises redis.RedisError."""
         entries = [json.dumps(event) for event in events]
         try:
             self._append(entries)
@@ -47,7 +47,7 @@ class EventStream:
             self.trim()
 
     def trim(self) -> int:
-        """Drop the oldest events beyond the bound in bytes; return how many."""
+        """Delete the oldest events beyond the bound in bytes; return how many."""
         pipeline = self._redis.pipeline(transaction=False)
         pipeline.info("memory")
         pipeline.memory_usage(STREAM, samples=_SAMPLES)
@@ -70,7 +70,7 @@ class EventStream:
         self._redis.set("orchestrator:write-probe", "1", ex=60)
 
     def close(self) -> None:
-        """Give back the connections."""
+        """Close the connections."""
         self._redis.close()
 
     def follow(self, after: str = "$", *, block_ms: int = 1000) -> Iterator[dict[str, Any]]:

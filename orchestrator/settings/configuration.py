@@ -1,4 +1,4 @@
-"""`orchestrator.toml` as the rest of the system sees it: frozen, checked, with every default filled in."""
+"""`orchestrator.toml` as the rest of the system uses it: frozen, checked, with every default filled in."""
 
 import os
 from collections.abc import Mapping
@@ -68,13 +68,13 @@ class ProviderConfiguration:
 
     @property
     def endpoint_secrets(self) -> Mapping[str, str]:
-        """Key → reference of the secrets that stand among the driver's own keys."""
+        """Key → reference of the secrets among the driver's own keys."""
         options = self.options.items()
         return {key: text for key, text in options if isinstance(text, str) and is_reference(text)}
 
     @property
     def secret_refs(self) -> tuple[str, ...]:
-        """Every secret that is its own: its credentials, and what its driver's keys refer to."""
+        """Every secret of the provider: its credentials, and the references in its driver's keys."""
         return (*self.all_credentials, *self.endpoint_secrets.values())
 
 
@@ -116,7 +116,8 @@ class Configuration:
     retention: RetentionSettings = field(default_factory=RetentionSettings)
 
     def policy_for(self, provider: str | None) -> Policy:
-        """Return the provider's policy; the general one for none and for a provider that is no longer configured."""
+        """Return the provider's policy, or the general one without a provider or for one that is no longer
+        configured."""
         known = self.providers.get(provider) if provider is not None else None
         return self.policy if known is None else known.policy
 
@@ -124,7 +125,7 @@ class Configuration:
         return self.plans.get(name)
 
     def terms_of(self, account: Account) -> AccountTerms:
-        """Return the account's plan with its own numbers; one that was taken out of the file lets nothing new begin."""
+        """Return the account's plan with its own limits. A plan that was removed from the file allows nothing new."""
         plan = self.plan(account.plan)
         if plan is None:
             own = account.overdraft_limit or ZERO
@@ -140,18 +141,19 @@ class Configuration:
         }
 
     def delete_after(self) -> DeleteAfter:
-        """Return after how long the ended sessions of each plan's accounts are deleted."""
+        """Return how long after their end the sessions of each plan's accounts are deleted."""
         of_plans = {name: plan.auto_delete_after_seconds for name, plan in self.plans.items()}
         return delete_after(self.retention.auto_delete_after_seconds, of_plans)
 
     @property
     def attach_reach(self) -> Reach:
-        """Where attached endpoints may lead: a rule for an address is the operator's word for that very address."""
+        """Where attached endpoints may lead. A rule for an address allows that very address."""
         hosts = {rule.origin.hostname or "" for rule in self.attach_allowed}
         return Reach(named=frozenset(filter(is_address_or_local, hosts)), networks=self.attach_networks)
 
     def attach_permits(self, secret_ref: str, endpoint_url: str) -> bool:
-        """Return whether a job may send this secret there: only by a rule, and never a provider's own secret."""
+        """Return whether a job may send this secret there: a rule must allow it, and it must not be a provider's own
+        secret."""
         if not is_reference(secret_ref) or self._is_a_providers_own(secret_ref):
             return False
         host = _host_of(endpoint_url)
@@ -181,7 +183,7 @@ def _host_of(url: str) -> SplitResult | None:
 
 
 def _permits(rule: AttachRule, url: SplitResult) -> bool:
-    """Compare scheme, host and port; a rule for the machine itself need not name them, for nothing leaves it."""
+    """Compare scheme, host and port. A rule for this machine itself need not name them, since nothing leaves it."""
     origin = rule.origin
     if origin.hostname != url.hostname:
         return False

@@ -1,4 +1,4 @@
-"""The environment, prefix `ORCHESTRATOR_`: two URLs, a file's name and how to be observed."""
+"""The environment, prefix `ORCHESTRATOR_`: two URLs, the name of a file, and options of observation."""
 
 import os
 import re
@@ -30,7 +30,7 @@ _REMEDIES = {
 
 
 def _checked_by(check: Callable[[str], str]) -> AfterValidator:
-    """Pass on the sentence of `check`, without the value: it may hold a password."""
+    """Raise the message of `check` without the value, which may hold a password."""
 
     def checked(url: str) -> str:
         try:
@@ -71,7 +71,7 @@ class Settings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _derive(cls, given: dict[str, Any]) -> dict[str, Any]:
-        """Fill in both URLs, so that they are set, and the same, in every process."""
+        """Fill in both URLs, so that every process has the same ones."""
         broker = given.get("broker_url") or _private_broker(given.get("data_dir") or ".orchestrator")
         return {
             **given,
@@ -88,12 +88,12 @@ class Settings(BaseSettings):
 
     @property
     def config_is_explicit(self) -> bool:
-        """A file that was asked for must exist; the default one need not."""
+        """Whether the file was named by the operator: then it must exist; the default one need not."""
         return "config" in self.model_fields_set
 
     @property
     def private_socket(self) -> Path | None:
-        """Where `orchestrator up` starts a Valkey; None: the broker is not ours."""
+        """Where `orchestrator up` starts a Valkey; None if another broker is configured."""
         if urls.scheme_of(self.broker_url) != "redis+socket":
             return None
         path = private_socket(self.data_dir)
@@ -110,9 +110,8 @@ def load_settings() -> Settings:
 
 
 def unknown_variables(configuration: Configuration, environ: Mapping[str, str] = os.environ) -> list[Fault]:
-    """Return variables with our prefix that nothing reads: most likely misspelt. Their values are not shown.
-
-    One that the configuration refers to is a secret, whatever its name."""
+    """Return variables with our prefix that nothing reads: most likely they are misspelt. Their values are not shown.
+    One that the configuration refers to is a secret, whatever its name, and is left out."""
     known = {f"{PREFIX}{field.upper()}" for field in Settings.model_fields}
     patterns = list(_references(configuration))
     return [

@@ -1,4 +1,4 @@
-"""What is wrong with the configuration, each fault by its path; all of them at once."""
+"""Faults of the configuration, each with its path; all of them are reported at once."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -12,7 +12,7 @@ def file_limit() -> int:
 
 
 def raise_file_limit() -> int:
-    """Raise the soft limit to the hard one, where the system allows it; return what holds then."""
+    """Raise the soft limit to the hard one, if the system allows it; return the limit in force then."""
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(ValueError, OSError):  # macOS takes no soft limit without an end
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

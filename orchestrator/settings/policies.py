@@ -1,4 +1,4 @@
-"""Reading `[policy]` and `[plans.NAME]`: single keys, laid over what holds without them."""
+"""Read `[policy]` and `[plans.NAME]`: single keys that override the defaults."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields, replace
@@ -40,14 +40,14 @@ _SHORTEST = 0.001
 
 
 def read_policy(table: Table, base: Policy) -> Policy:
-    """Lay the table's policy keys over `base`; other keys stay for the table's owner."""
+    """Override `base` by the table's policy keys; leave other keys to the table's owner."""
     given = {name: _policy_reader(name)(table, name, value) for name, value in asdict(base).items()}
     given["warn_before_stop_seconds"] = tuple(sorted(set(given["warn_before_stop_seconds"]), reverse=True))
     return replace(base, **given)
 
 
 def read_plans(table: Table) -> Mapping[str, Plan]:
-    """Return the built-in plans, changed and joined by those of the file."""
+    """Return the built-in plans, changed and extended by those of the file."""
     plans = dict(BUILT_IN_PLANS)
     for name, below in table.tables():
         if not name.strip():

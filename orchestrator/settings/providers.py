@@ -1,4 +1,4 @@
-"""Reading `[providers.NAME]`: our keys are taken here, the rest belongs to the driver."""
+"""Read `[providers.NAME]`: take our own keys, and leave the others to the driver."""
 
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence

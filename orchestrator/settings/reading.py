@@ -1,4 +1,4 @@
-"""From `orchestrator.toml` to a Configuration: every fault at once, each named by its path."""
+"""Read `orchestrator.toml` into a Configuration, and report every fault at once, each with its path."""
 
 import tomllib
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -50,9 +50,8 @@ def load_configuration(
     require_secrets: bool = True,
     also_check: AlsoCheck = _nothing_else,
 ) -> Configuration:
-    """Read the file. Raises ConfigurationError with all that is wrong with it.
-
-    A file that is not `required` may be missing: everything then has its default."""
+    """Read the file. Raises ConfigurationError with all its faults. A file that is not `required` may be missing: then
+    everything has its default."""
     faults: list[Fault] = []
     root = Table(path="", values=_parsed(path, required=required), faults=faults)
     wanted = (secrets or SecretStore()) if require_secrets else None

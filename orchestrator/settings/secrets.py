@@ -37,7 +37,7 @@ def _is_plain(path: str) -> bool:
 
 
 class SecretStore:
-    """Looks secrets up at each use, so that a rotated one is seen without a restart."""
+    """Looks secrets up at each use, so that a changed one is seen without a restart."""
 
     def __init__(self, environ: Mapping[str, str] | None = None, fingerprint_key: str | None = None) -> None:
         self._environ = os.environ if environ is None else environ
@@ -56,11 +56,11 @@ class SecretStore:
         return value
 
     def resolved(self) -> frozenset[str]:
-        """Return every secret that was looked up here since this process began: none may appear in what people read."""
+        """Return every secret that this process has looked up: none may appear in texts for people."""
         return self._resolved
 
     def why_missing(self, ref: str) -> str | None:
-        """Return a sentence for people, or None where the secret is there."""
+        """Return why the secret is missing, as a sentence for people; None if it exists."""
         _, reason = self._look_up(ref)
         return reason
 
@@ -70,7 +70,7 @@ class SecretStore:
         return [Fault(ref, reason) for ref, reason in reasons if reason]
 
     def fingerprint(self, ref: str) -> str | None:
-        """Return what shows whether a secret changed, without showing the secret."""
+        """Return a value that changes with the secret, and does not reveal it."""
         value = self.get(ref)
         if value is None:
             return None

@@ -1,4 +1,4 @@
-"""Where the private Valkey listens: one place that every process of a directory works out for itself."""
+"""Where the private Valkey listens: a path that every process derives from the data directory."""
 
 import hashlib
 import os
@@ -12,7 +12,7 @@ LONGEST_PATH = 100
 
 
 def private_socket(data_dir: Path) -> Path:
-    """Return the socket of the Valkey that belongs to `data_dir`. Raises ValueError where there can be none."""
+    """Return the socket of the Valkey that belongs to `data_dir`. Raises ValueError if there is no possible one."""
     directory = data_dir.expanduser().absolute()
     return _fitting(directory / "valkey.sock") or _short(directory)
 
@@ -44,7 +44,7 @@ def _short(directory: Path) -> Path:
 
 
 def _make_private(directory: Path) -> None:
-    """Make the directory private. Every user may write beside it: trust nothing that is not ours alone."""
+    """Make the directory private. Every user may write in its parent, so trust only a directory that is ours alone."""
     try:
         directory.mkdir(mode=0o700, exist_ok=True)
         found = directory.lstat()

@@ -1,4 +1,4 @@
-"""Reading one TOML table: each key is taken once, every fault is kept, what is left over is unknown."""
+"""Read one TOML table: each key is taken once, every fault is collected, and keys that are left are unknown."""
 
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -35,12 +35,12 @@ class Table:
         self.faults.append(Fault(self.at(key), message))
 
     def take(self, key: str) -> Any:
-        """Return the raw value, or None where the key is left out (TOML itself has no null)."""
+        """Return the raw value, or None if the key is left out (TOML itself has no null)."""
         self.taken.add(key)
         return self.values.get(key)
 
     def table(self, key: str) -> "Table":
-        """Return the table below `key`; an empty one where it is left out or is no table."""
+        """Return the table below `key`; an empty one if it is left out or is no table."""
         value = self.take(key)
         if value is not None and not isinstance(value, dict):
             self.fault(key, f"must be a table ([{self.at(key)}])")
@@ -71,7 +71,7 @@ class Table:
         return default
 
     def whole(self, key: str, default: Default, *, least: int) -> int | Default:
-        """Return a whole number; `default`, which may be None for "no limit", where it is left out or wrong."""
+        """Return a whole number; `default`, which may be None for "no limit", if it is left out or wrong."""
         found = self.number(key, default, least=least, whole=True)
         return int(found) if isinstance(found, int | float) else default
 
@@ -117,7 +117,7 @@ class Table:
         return {key: value for key, value in self.values.items() if key not in self.taken}
 
     def refuse_rest(self) -> None:
-        """Call last: what was not taken is a mistake, most likely of spelling."""
+        """Report every key that was not taken: most likely it is misspelt. Call this last."""
         for key in self.rest():
             self.fault(key, f"unknown key{did_you_mean(key, self.taken)}")
 
@@ -129,7 +129,7 @@ def did_you_mean(word: str, known: Collection[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class NumberBounds:
-    """The least and the most of a number, and what it counts where that is a span of time."""
+    """The least and the most of a number, and its unit if it is a span of time."""
 
     least: float
     most: float
@@ -147,7 +147,7 @@ def bounds_of(key: str, least: float, most: float | None = None) -> NumberBounds
 
 
 def wrong_number(value: object, bounds: NumberBounds, *, whole: bool) -> str | None:
-    """Return what is wrong with it, as a sentence; None where nothing is."""
+    """Return what is wrong with the number, as a sentence; None if it is right."""
     kind = "whole number" if whole else "number"
     if isinstance(value, float) and not math.isfinite(value):
         return f"must be a finite {kind}, not {value}"

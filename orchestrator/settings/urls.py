@@ -1,4 +1,4 @@
-"""URLs of databases and brokers: which ones we take, and how they may be shown."""
+"""URLs of databases and brokers: which ones are accepted, and how they are shown."""
 
 import re
 from collections.abc import Collection
@@ -15,7 +15,7 @@ _SECRET_QUERY = re.compile(r"([^?&=]*(?:pass|pwd|secret|token|key|cred)[^?&=]*=)
 
 
 def redacted_url(url: str) -> str:
-    """Return the URL as messages may show it: without its password, however oddly that is written."""
+    """Return the URL for messages: without its password, however that is written."""
     return ";".join(_redacted(part) for part in _SEVERAL.split(url))
 
 
@@ -71,7 +71,7 @@ def _of_scheme(url: str, schemes: Collection[str]) -> str:
 
 
 def _check_address(url: str) -> None:
-    """Refuse what would fail late and with the password in the message."""
+    """Refuse an address that would fail later, with the password in the message."""
     try:
         _ = urlsplit(url).port
     except ValueError:

@@ -8,7 +8,7 @@ from orchestrator.simulator.values import Call
 
 
 class CallLog:
-    """A call is listed from its first moment; what is not known yet is None."""
+    """The log of calls. A call is listed from its first moment; what is not known yet is None."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -16,7 +16,7 @@ class CallLog:
         self.clear()
 
     def clear(self) -> None:
-        """Forget all calls; numbers go on, so that `since` never shows an old call as new."""
+        """Delete all calls. Numbers go on, so that `since` never shows an old call as new."""
         self._calls: dict[int, Call] = {}
         self._running: set[int] = set()
 
@@ -41,7 +41,7 @@ class CallLog:
         return call.seq
 
     def note(self, seq: int, **known: Any) -> None:
-        """Write down what has become known; a call cleared away meanwhile stays away."""
+        """Update a call. One that was deleted meanwhile stays deleted."""
         if seq in self._calls:
             self._calls[seq] = replace(self._calls[seq], **known)
 

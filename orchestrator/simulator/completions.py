@@ -13,7 +13,7 @@ REASONING_TOKENS = 64
 
 @dataclass(frozen=True, kw_only=True)
 class Said:
-    """What a model says within its limit of tokens."""
+    """A model's output within its limit of tokens."""
 
     words: tuple[str, ...]
     reasoned: int

@@ -1,4 +1,4 @@
-"""The control endpoint: where tests and operators arrange the world and look at it."""
+"""The control endpoint, through which tests and operators arrange and inspect the simulated world."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -30,7 +30,7 @@ def _allowed(wrong: web.HTTPException) -> dict[str, str]:
 
 
 class Control:
-    """Reads requests, lets the operator act, writes what came of it."""
+    """Reads requests, lets the operator act, and writes the results."""
 
     def __init__(self, operator: Operator) -> None:
         self._operator = operator

@@ -10,7 +10,7 @@ from orchestrator.simulator.wire import Delivery, Reply
 
 
 class Settle(Protocol):
-    """Writes down how a call ended; only the first word counts."""
+    """Records how a call ended; only the first call of it counts."""
 
     def __call__(self, *, status: int | None, answered: bool) -> None: ...
 
@@ -77,7 +77,7 @@ def _head(reply: Reply) -> web.StreamResponse:
 
 
 def _drop(request: web.Request, response: web.StreamResponse | None = None) -> web.StreamResponse:
-    """End the connection without another byte."""
+    """End the connection without sending another byte."""
     if request.transport is not None:
         request.transport.abort()
     return response or web.Response()

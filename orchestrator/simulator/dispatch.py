@@ -1,4 +1,4 @@
-"""From a request to its answer: log it, read it, let a fault or the platform answer, deliver."""
+"""Carry a request to its answer: log it, read it, let a fault or the platform answer, deliver."""
 
 import asyncio
 import inspect
@@ -37,7 +37,7 @@ class Incoming:
 
 @dataclass(frozen=True, kw_only=True)
 class Body:
-    """What it carries."""
+    """The body of a request."""
 
     #: None where it was empty or no JSON
     json: Any = None
@@ -45,7 +45,7 @@ class Body:
 
 
 class Dispatcher:
-    """Plays every upstream of one world."""
+    """Answers for every upstream of one world."""
 
     def __init__(self, world: Simulator) -> None:
         self._world = world
@@ -64,7 +64,7 @@ class Dispatcher:
         return response or web.json_response({"error": "no such upstream"}, status=404)
 
     async def play(self, incoming: Incoming, hand_over: Callable[[Reply, Settle], Awaitable[T]]) -> T | None:
-        """Answer by way of `hand_over`, and give back what it made of the answer; None: no such upstream."""
+        """Answer through `hand_over`, and return its result; None if there is no such upstream."""
         upstream = self._world.upstreams.get(incoming.upstream)
         if upstream is None:
             return None
@@ -82,11 +82,11 @@ class Dispatcher:
 
     @property
     def newest_call(self) -> int:
-        """The number of the call that began last: the next one bears the next."""
+        """The number of the last call; the next one has the number after it."""
         return self._world.calls.newest
 
     def forget(self) -> None:
-        """Stop late effects, so that none of them reaches a world that was reset."""
+        """Cancel late effects, so that none reaches a world that was reset."""
         for task in self._working:
             task.cancel()
 

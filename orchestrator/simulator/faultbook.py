@@ -1,4 +1,4 @@
-"""Which fault befalls which call."""
+"""Which fault applies to which call."""
 
 import itertools
 import random
@@ -11,7 +11,7 @@ from orchestrator.simulator.wire import Ask
 
 @dataclass(frozen=True, kw_only=True)
 class FaultRule:
-    """A fault and the calls that it befalls; what is None matches everything."""
+    """A fault and the calls that it applies to; None matches everything."""
 
     id: str = ""
     name: str
@@ -46,7 +46,7 @@ class FaultRule:
 
 
 class FaultBook:
-    """The oldest rule that matches wins, so that "a 500, then a 429" is two rules used once each."""
+    """The fault rules. The oldest rule that matches is used, so "a 500, then a 429" is two rules used once each."""
 
     def __init__(self, rng: random.Random) -> None:
         self._rng = rng
@@ -68,7 +68,7 @@ class FaultBook:
         return list(self._rules.values())
 
     def take(self, ask: Ask) -> FaultRule | None:
-        """Find the fault of this call and use it up by one."""
+        """Return the fault of this call, and count one use of it."""
         rule = next((rule for rule in self._rules.values() if self._strikes(rule, ask)), None)
         if rule is not None:
             left = None if rule.times is None else rule.times - 1

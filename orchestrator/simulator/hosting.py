@@ -17,7 +17,7 @@ GRACE = 0.05
 
 
 class Host:
-    """One listening server; belongs to the event loop that started it."""
+    """One listening server, which belongs to the event loop that started it."""
 
     def __init__(self, world: Simulator) -> None:
         self._dispatcher = Dispatcher(world)

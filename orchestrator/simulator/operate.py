@@ -1,4 +1,4 @@
-"""What an operator does to the world, over HTTP or in process."""
+"""Changes of the simulated world by an operator, over HTTP or in process."""
 
 import json
 from collections.abc import Callable
@@ -12,14 +12,14 @@ from orchestrator.simulator.world import Simulator
 
 
 class Operator:
-    """Checks an order, then carries it out."""
+    """Checks each order, then carries it out."""
 
     def __init__(self, world: Simulator, forget: Callable[[], None] = lambda: None) -> None:
         self.world = world
         self._forget = forget
 
     def put_upstream(self, name: str, given: Any, origin: str) -> str:
-        """Create or replace an upstream; its base URL is the answer."""
+        """Create or replace an upstream, and return its base URL."""
         upstream = read_upstream(name, given)
         self.world.put_upstream(upstream)
         return PLATFORMS[upstream.kind].base_url(origin, name)
@@ -45,7 +45,7 @@ class Operator:
         return self.world.sessions.get(session_id) or session
 
     def reset(self) -> None:
-        """Begin again with an empty world."""
+        """Start again with an empty world."""
         self._forget()
         self.world.reset()
 

@@ -1,4 +1,4 @@
-"""What every simulated platform consists of; one file in `platforms` fills it in."""
+"""The parts of every simulated platform; one file in `platforms` fills them in."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -29,7 +29,7 @@ class Route:
 
 
 class Target(NamedTuple):
-    """What a request is about, known before anything is done."""
+    """What a request addresses, known before anything is done."""
 
     session: str | None = None
     model: str | None = None
@@ -37,7 +37,7 @@ class Target(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Platform:
-    """A wire format: its calls, its ways to say who asks, and its words for trouble."""
+    """A wire format: its calls, how callers identify themselves, and its errors."""
 
     kind: str
     #: what follows the upstream's name in the base URL

@@ -1,4 +1,4 @@
-"""What went well and what did not, computed from the log and the sessions alone."""
+"""The provider's report of a run, computed from the log and the sessions alone."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence

@@ -16,7 +16,7 @@ ModelLike = str | dict[str, Any]
 
 
 class SimulatorServer:
-    """Its methods may be called from any thread; they return snapshots."""
+    """The simulator in a thread. Its methods may be called from any thread; they return snapshots."""
 
     def __init__(self, simulator: Simulator | None = None, *, host: str = "127.0.0.1", port: int = 0) -> None:
         self.simulator = simulator or Simulator()
@@ -59,13 +59,13 @@ class SimulatorServer:
         self.stop()
 
     def add_openai(self, name: str, keys: Iterable[str], models: Iterable[ModelLike], **options: Any) -> str:
-        """Create or replace an always-on server; its base URL is the answer."""
+        """Create or replace an always-on server, and return its base URL."""
         return self.add_upstream(name, "openai", keys, models, **options)
 
     def add_morpheus(
         self, name: str, keys: Iterable[str], models: Iterable[ModelLike], **options: Any
     ) -> str:
-        """Create or replace a gateway; its base URL is the answer."""
+        """Create or replace a gateway, and return its base URL."""
         return self.add_upstream(name, "morpheus", keys, models, **options)
 
     def add_upstream(

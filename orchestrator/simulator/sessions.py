@@ -8,7 +8,7 @@ from orchestrator.simulator.values import SimSession
 
 
 class Sessions:
-    """Evaluates expiry at each look: a clock that is moved by hand needs no timers."""
+    """All sessions. Expiry is evaluated at each access, so a clock that is moved by hand needs no timers."""
 
     def __init__(self, clock: Callable[[], float], token_hex: Callable[[int], str]) -> None:
         self._clock = clock
@@ -31,7 +31,7 @@ class Sessions:
         label: str | None = None,
         as_id: str | None = None,
     ) -> SimSession:
-        """Open one more; from now on the key holds it."""
+        """Open a session, which the key holds from now on."""
         self._expire()
         now = self._clock()
         session = SimSession(
@@ -49,7 +49,7 @@ class Sessions:
         return session
 
     def end(self, session_id: str, by: str) -> SimSession:
-        """End an open one; KeyError when it is unknown or over."""
+        """End an open session. Raises KeyError if it is unknown or has ended."""
         self._expire()
         return self._end(self._open[session_id], by, self._clock())
 

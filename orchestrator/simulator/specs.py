@@ -1,4 +1,4 @@
-"""What the control endpoint accepts, and how it refuses the rest."""
+"""What the control endpoint accepts, and how it refuses anything else."""
 
 import hashlib
 import re
@@ -19,7 +19,7 @@ ENDINGS = ("expired", "dead", "forgotten")
 
 
 class BadInput(Exception):
-    """The request must be changed; `details` name what is wrong, `known` what would be right."""
+    """The request must be corrected. `details` say what is wrong, `known` what would be right."""
 
     def __init__(self, message: str, *, status: int = 400, **more: Any) -> None:
         super().__init__(message)
@@ -61,7 +61,7 @@ class UpstreamSpec(BaseModel):
 
 
 class FaultSpec(BaseModel):
-    """A fault and the calls that it befalls."""
+    """A fault and the calls that it applies to."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 

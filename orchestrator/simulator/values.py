@@ -1,4 +1,4 @@
-"""The nouns of the simulated world: frozen, so that a snapshot stays what it was."""
+"""The types of the simulated world. They are frozen, so that a snapshot does not change."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass

@@ -1,4 +1,4 @@
-"""Faults over the limit of tokens, the ladder that a careful ping climbs."""
+"""Faults about the limit of tokens, for which a ping needs its fallbacks."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""What a fault works with."""
+"""The data that a fault works with."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
@@ -18,7 +18,7 @@ Status = Annotated[int, Field(ge=200, le=599)]
 
 @dataclass(frozen=True, kw_only=True)
 class Turn:
-    """One call, with an answer that a fault decides."""
+    """One call, and the ways in which a fault can answer it."""
 
     world: Simulator
     platform: Platform
@@ -26,11 +26,11 @@ class Turn:
     route: Route | None
 
     def perform(self) -> Reply:
-        """Do what the platform does on a good day."""
+        """Perform the request as the platform does without any fault."""
         return self.platform.perform(self.world, self.ask, self.route)
 
     def instead(self, answer: Reply, *, effect: bool) -> Reply:
-        """Give another answer, after the effect or without it."""
+        """Return another answer, after the effect or without it."""
         if not effect:
             return answer
         done = self.perform()

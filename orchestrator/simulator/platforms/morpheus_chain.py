@@ -1,4 +1,4 @@
-"""What a Morpheus node does on the chain: stakes, sessions, and the numbers that order transactions."""
+"""The chain behind a Morpheus node: stakes, sessions, and the numbers that order transactions."""
 
 import hashlib
 from email.utils import formatdate

@@ -1,4 +1,4 @@
-"""The Morpheus consumer node: on-chain sessions with ids, one wallet, and 500 for every trouble."""
+"""The Morpheus consumer node: on-chain sessions with ids, one wallet, and status 500 for every error."""
 
 import base64
 from collections.abc import Mapping

@@ -68,7 +68,7 @@ def open_model(world: Simulator, ask: Ask) -> Reply:
 
 
 def open_bid(world: Simulator, ask: Ask) -> Reply:
-    """Leave the key's previous session unclosed: it is lost, and stays open on the chain."""
+    """Open a session by a bid. The key's previous session is not closed: it is lost, and stays open on the chain."""
     fault = _missing(ask, "bid_id") or _bad_duration(ask)
     model = model_of_bid(ask.upstream, ask.query.get("bid_id", ""))
     if fault or model is None:

@@ -13,7 +13,7 @@ from orchestrator.simulator.world import Simulator
 
 
 class Options(BaseModel):
-    """How callers prove who they are."""
+    """How callers authenticate."""
 
     model_config = ConfigDict(extra="forbid")
 

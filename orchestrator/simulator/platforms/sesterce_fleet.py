@@ -1,8 +1,7 @@
-"""The instances of a Sesterce account: what each one's status is follows from the clock.
+"""The instances of a Sesterce account. Each instance's status follows from the clock.
 
-Each run of an instance, from its start to its stop, is one session of the world: the first bears the
-instance's id, the next ones `id~2`, `id~3` …
-"""
+Each run of an instance, from its start to its stop, is one session of the world: the first has the instance's id, the
+next ones `id~2`, `id~3` …"""
 
 import hashlib
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ _ENDED = {"expired": "DISABLED", "client": "DISABLED", "dead": "ERROR", "forgott
 
 
 class Seed(BaseModel):
-    """An instance that is there from the beginning."""
+    """An instance that exists from the beginning."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -33,7 +32,7 @@ class Seed(BaseModel):
 
 
 class Options(BaseModel):
-    """How fast, how honest and how costly the platform is."""
+    """The platform's delays, errors and prices."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -64,7 +63,7 @@ class Options(BaseModel):
 
 @dataclass
 class Instance:
-    """What the platform remembers of one instance."""
+    """The platform's record of one instance."""
 
     id: str
     name: str
