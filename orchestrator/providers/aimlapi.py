@@ -25,7 +25,7 @@ from orchestrator.providers.shared.patterns import URL
 #: The exact price of one ping, in dollars.
 COST_HEADER = "x-aimlapi-usd-spent"
 
-#: How the key's answer calls what was spent since its limit was last set back, by the limit's `retention`.
+#: The limit's `retention` → the field with the amount spent since the limit was last reset.
 _USAGE = {"day": "daily_usage", "week": "weekly_usage", "month": "monthly_usage"}
 
 

@@ -176,12 +176,12 @@ def make_app(
         make_task(_wake_up(process, name))
     jobs.register(app, lambda: process.services)
     for name in [name for name in app.tasks if name.startswith("celery.")]:
-        app.tasks.unregister(name)  # what Celery brings along would run tasks of ours by the thousand
+        app.tasks.unregister(name)  # Celery's built-in tasks could run ours by the thousand
     return app, process
 
 
 def _wake_up(process: Process, name: str) -> Callable[..., None]:
-    def ring(*_unexpected: object, **_arguments: object) -> None:  # wake-ups carry none, and none may raise
+    def ring(*_unexpected: object, **_arguments: object) -> None:  # expects no arguments; must not raise
         process.ring(name)
 
     return ring

@@ -12,8 +12,8 @@ from orchestrator.rules.installation.liveness import KINDS
 from orchestrator.tasks import parked_copies
 from orchestrator.tasks.ticks import queue_of
 
-_CHANNEL: Any = kombu_redis.Channel  # its types name only some of its keys
-#: What Redis answers to the TTL of a key that never goes.
+_CHANNEL: Any = kombu_redis.Channel  # its type hints lack some of its keys
+#: Redis' TTL of a key without expiry.
 _FOR_EVER = -1
 
 

@@ -10,12 +10,12 @@ from collections.abc import Callable
 
 log = logging.getLogger(__name__)
 
-#: Seconds from the first signal to the end, whatever is still under way then. A supervisor (a process tree, systemd, a
+#: Seconds from the first signal to the end, even if calls are still under way. A supervisor (a process tree, systemd, a
 #: container's runtime) must wait a little longer.
 BOUND = 20.0
-#: Seconds from the first signal during which what is on the wire may end; the rest is for what must be written.
+#: Seconds from the first signal during which calls under way may end; the rest is for saving their results.
 CALLS_END_WITHIN = 17.0
-#: Seconds after which a ping is no longer waited for: unlike an open or a close, another can simply send it again.
+#: Seconds after which a ping is no longer waited for: unlike an open or a close, another worker can just send it again.
 PINGS_END_WITHIN = 12.0
 
 

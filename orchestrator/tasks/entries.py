@@ -46,7 +46,7 @@ def _guarded_channel(channel: type[Any], parking: Parking) -> type[Any]:
                 raise UnreadableMessage(f"the message is larger than {LARGEST_ENTRY} bytes")
 
         def _brpop_read(self, **options: Any) -> Any:
-            self._entry = None  # what the last call read
+            self._entry = None  # the entry that the last call read
             try:
                 return super()._brpop_read(**options)
             except Exception as error:

@@ -23,7 +23,7 @@ from orchestrator.tasks.reasons import is_of_the_broker, reason_of
 
 log = logging.getLogger(__name__)
 
-#: Prefix of wake-ups of another release: they carry nothing, and are dropped.
+#: Prefix of wake-ups of another release: they have no contents, and are dropped.
 WAKE_UP = "orchestrator.tick."
 #: Seconds that a worker waits before it takes the next message, after a fault of its own.
 _REST = 1.0
@@ -43,7 +43,7 @@ class GuardedConsumer(Consumer):
     def connection_for_read(self, heartbeat: Any = None) -> Any:
         """Return the connection from which messages are read."""
         connection: Any = self.app.connection_for_read(heartbeat=heartbeat)
-        unguarded = connection.get_transport_cls  # asked again after a switch to another broker
+        unguarded = connection.get_transport_cls  # called again after a switch to another broker
         connection.get_transport_cls = lambda: guarded_transport(unguarded(), self.parking)
         return self.ensure_connected(connection)
 

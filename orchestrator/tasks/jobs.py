@@ -24,10 +24,10 @@ from orchestrator.tasks.any_arguments import AnyArguments
 
 log = logging.getLogger(__name__)
 
-#: Seconds until a job that could not be done is tried again.
+#: Seconds until a job that could not be done is retried.
 RETRY_SECONDS = 5
-#: Seconds that a job of a busy account waits at most. It waits twice as long each time: in a long line, jobs that look
-#: without hope cost more than the work (200 creates of one account: 13 s with a wait of half a second).
+#: The longest wait of a job of a busy account, in seconds. It waits twice as long each time: in a long line, vain
+#: attempts cost more than the work (200 creates of one account: 13 s with a wait of half a second).
 LONGEST_LOOK_AGAIN = 4.0
 #: A job waits for a database that is down, however long. A failure of this job alone, while the database is up, is a
 #: defect: it is tried this often, and then its outcome is `internal_error`.
@@ -44,7 +44,7 @@ def register(app: Celery, services: Callable[[], Services]) -> None:
             base=AnyArguments,
             shared=False,
             bind=True,
-            typing=False,  # wrong arguments are an outcome too
+            typing=False,  # wrong arguments lead to an outcome too
             ignore_result=False,
             max_retries=None,
         )(_job(name, services))
@@ -77,7 +77,7 @@ class Results:
 
     def mark_as_done(self, task_id: str, *args: Any, **kwargs: Any) -> None:
         try:
-            with suppress(NotImplementedError):  # by stores that keep nothing
+            with suppress(NotImplementedError):  # raised by stores that keep nothing
                 self._app.backend.forget(task_id)
             self._app.backend.mark_as_done(task_id, *args, **kwargs)
         except Exception as error:  # noqa: BLE001  (whatever the broker does, the inbox has it)
@@ -97,7 +97,7 @@ def _job(name: str, services: Callable[[], Services]) -> Any:
             return perform(ready, task_id, name, list(args) if args else kwargs)
         except StoreOutage as error:
             _again(self, error)
-        except AccountBusy as error:  # this thread does the jobs of others meanwhile
+        except AccountBusy as error:  # meanwhile this thread does other accounts' jobs
             _again(self, error, after=_longer_than_last(self))
         except Exception as error:  # noqa: BLE001  (it is logged, retried, and has an outcome in the end)
             return _defect(self, ready, name, error)
@@ -126,7 +126,7 @@ def _defect(task: "Task[..., Any]", services: Services, name: str, error: Except
     log_failure(log, error, f"job {task_id} ({name}) failed at every try; its outcome says so")
     try:
         return give_up(services, task_id, name, _kind(error))
-    except StoreOutage as down:  # then the outcome waits for its turn
+    except StoreOutage as down:  # then the outcome is saved at a later try
         _again(task, down, failures=failures - 1)
     except (
         StoreError
@@ -169,7 +169,7 @@ def _again(
     headers: Any = {FAILURES: _failures(task) if failures is None else failures, RETRY_AFTER: after}
     try:
         raise task.retry(exc=RuntimeError(f"not done yet: {_kind(error)}"), countdown=0, headers=headers)
-    except Reject as unsent:  # nor can it be sent: it stays where it is, and is delivered again
+    except Reject as unsent:  # it cannot be sent either: its message stays, and is delivered again
         raise Reject(unsent.args[0], requeue=True) from None
 
 

@@ -40,9 +40,9 @@ class RefusedMessage:
     queue: str
     reason: str
     raw: bytes
-    """The message itself, or as much of it as its transport shows; never shown."""
+    """The message itself, or the part of it that the transport gives; never shown."""
     shown: Any = None
-    """What of it may be described: its structure is."""
+    """The contents, of which only the structure is shown."""
     task: Any = None
     task_id: Any = None
     sendable: bool = True
@@ -149,7 +149,7 @@ class _WaitingMessages:
 
     message: ParkedMessage
     task_id: Any
-    """As it came: under it the sender waits."""
+    """The task id as it was received: the sender waits under it."""
     is_kept: bool = True
 
 
@@ -191,7 +191,7 @@ _KNOWN = known_keys()
 def _parked(message: RefusedMessage, kept_as: str | None) -> ParkedMessage:
     return ParkedMessage(
         id=f"msg-{secrets.token_hex(6)}",
-        parked_at=datetime.now(UTC),  # until the store's clock says when
+        parked_at=datetime.now(UTC),  # replaced by the store's time when it is written
         queue=message.queue,
         reason=message.reason,
         task=shown_name(message.task),

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: What failed, in the last words of a process.
+#: Names of what failed, for the last report of a process.
 _WORKER, _EVENT_LOOP = "Celery's worker", "the event loop"
 
 
@@ -40,7 +40,7 @@ class Pool:
     queues: Sequence[str]
     threads: int = 2
     connections: int = 5
-    """To the database, kept open; twice as many when there is much to do."""
+    """Connections to the database that are kept open; twice as many under load."""
 
 
 POOLS: Mapping[str, Pool] = {
@@ -55,8 +55,8 @@ def run_pool(kind: str, settings: Settings) -> int:
 
     from orchestrator.tasks.app import make_app
 
-    warnings.filterwarnings("ignore", category=SecurityWarning)  # it is about pickle, and we speak JSON only
-    warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)  # about a setting that we chose
+    warnings.filterwarnings("ignore", category=SecurityWarning)  # it warns of pickle, and we use only JSON
+    warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)  # of a setting that we chose
     app, process = make_app(settings, kind, POOLS[kind].connections)
     drain = Drain()
     worker = _worker(app, process, kind, drain)

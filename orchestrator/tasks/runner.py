@@ -18,7 +18,7 @@ from orchestrator.tasks.ticks import TICKS, Tick, TickContext
 
 #: Seconds after which a runner runs without a bell; one with a longer beat runs a little after that beat.
 LOOK_EVERY = 3.0
-#: Pauses vary by this share, so that many processes do not look in the same instant.
+#: Pauses vary by this share, so that many processes do not run in the same instant.
 JITTER = 0.1
 #: Runs that may follow each other at once; from then on there is a short pause between two. Seconds.
 AT_ONCE, BREATH = 20, 0.05

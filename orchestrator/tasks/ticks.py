@@ -43,7 +43,7 @@ class TickContext:
 
     services: Services
     sinks: Sequence[Sink]
-    """Where events go."""
+    """The destinations of events."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,7 +54,7 @@ class Tick:
     every_seconds: float
     run: Callable[[TickContext], Any]
     flow: Flow[Any] | None = None
-    """Where there is one, a runner claims with it while earlier claims are under way; `run` is the same in one go."""
+    """If set, a runner claims with it while earlier claims are under way; `run` does the same in one go."""
 
 
 def _look_at_brakes(services: Services) -> None:

@@ -16,7 +16,7 @@ from orchestrator.tasks.parking import Parking, RefusedMessage
 from orchestrator.tasks.reasons import is_of_the_broker, reason_of
 from orchestrator.tasks.ticks import queue_of
 
-#: Where an entry comes from that does not name a queue of ours.
+#: The queue reported for an entry that does not name one of ours.
 NO_QUEUE = "unacked"
 _QUEUES = frozenset({JOBS_QUEUE, *map(queue_of, KINDS)})
 

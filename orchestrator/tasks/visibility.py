@@ -30,7 +30,7 @@ def timed_by_broker(qos: type[Any]) -> type[Any]:
             entry = dumps([message._raw, delivery["exchange"], delivery["routing_key"]])  # noqa: SLF001
             since = self._broker_time()
             if delivery["routing_key"] == JOBS_QUEUE:
-                # It counts as old already, and so comes back sooner.
+                # It then counts as old already, and is given back sooner.
                 since -= max(0.0, self.channel.visibility_timeout - JOB_COMES_BACK_AFTER)
             with self.pipe_or_acquire() as pipe:
                 pipe.zadd(self.unacked_index_key, {delivery_tag: since})
@@ -56,6 +56,6 @@ def timed_by_broker(qos: type[Any]) -> type[Any]:
 def _time_of(client: Any) -> float:
     try:
         seconds, microseconds = client.time()
-    except ResponseError:  # its access rules forbid the question
+    except ResponseError:  # the broker's access rules forbid the command
         return time.time()
     return float(seconds + microseconds / 1e6)

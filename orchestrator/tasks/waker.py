@@ -100,5 +100,5 @@ class Waker:
         except Exception as error:  # noqa: BLE001  (whatever the broker does, runners look without a wake-up)
             self._unsent.failed(f"{name} not sent: {type(error).__name__}; workers look without it")
         else:
-            if sent is not False:  # else enough wait already
+            if sent is not False:  # otherwise enough are waiting already
                 self._unsent.worked()

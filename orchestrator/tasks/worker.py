@@ -20,7 +20,7 @@ class DrainingWorker(Worker):
     not acknowledged."""
 
     fault: BaseException | None = None
-    """What ended this worker: Celery logs it and returns."""
+    """The error that ended this worker: Celery logs it and returns."""
 
     def stop(self, in_sighandler: Any = False, exitcode: int | None = None) -> None:  # noqa: FBT002
         """Stop. Celery calls this in the handler of the error that ended it."""

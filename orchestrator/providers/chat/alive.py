@@ -14,7 +14,7 @@ def judge_completion(answer: Response) -> Verdict:
     """Return ALIVE for a choice that is an object with a message, a delta or a text, and without an error."""
     body = answer.json
     if not isinstance(body, Mapping) or "choices" not in body:
-        return Verdict.MISCONFIGURED  # another service answers here
+        return Verdict.MISCONFIGURED  # a different service answers here
     choices = body["choices"]
     if not choices and (choices is None or isinstance(choices, list)):
         return _without_choices(answer, body)

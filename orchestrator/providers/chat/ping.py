@@ -32,8 +32,8 @@ from orchestrator.rules.values import ModelType, Verdict
 #: Samples of silence in the ping of a speech model: a fifth of a second.
 _SAMPLE_RATE, _SAMPLES = 16_000, 3_200
 
-#: Of one ping. What is said to have taken more is not believed: it would burst the meters, and with them the
-#: settlement of all pings that came in together.
+#: The most that one ping can use. A larger number is ignored: it would overflow the meters, and fail the settlement of
+#: all pings of the same batch.
 _MOST_TOKENS, _MOST_DOLLARS = 1_000_000, 1000
 
 
@@ -45,12 +45,12 @@ class Dialect:
     """More keys of the body."""
     headers: Mapping[str, str] = field(default_factory=dict)
     rules: Sequence[Rule] = ()
-    """Laid before the shared rules."""
+    """Rules that come before the shared ones."""
     most_tokens: int = 256
-    """The ladder never asks for more."""
+    """The most tokens that a fallback asks for."""
     cost_header: str | None = None
     looks: Sequence[str] = ()
-    """Where the server answers while it works, relative to the endpoint's URL."""
+    """Paths where the server answers while it works, relative to the endpoint's URL."""
     streams: bool = False
     """The platform wants a stream; its first chunk is the answer, and no more is read."""
 

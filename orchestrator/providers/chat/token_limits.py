@@ -9,7 +9,7 @@ MAX_COMPLETION_TOKENS = "max_completion_tokens"
 
 _OTHER = {MAX_TOKENS: MAX_COMPLETION_TOKENS, MAX_COMPLETION_TOKENS: MAX_TOKENS}
 
-#: Reasoning models that spent every token on thought: they work.
+#: Errors of reasoning models that spent every token on thought: such models work.
 _REACHED = re.compile(
     r"could not finish.*\bmax_(?:completion_)?tokens\b.*\breached", re.IGNORECASE | re.DOTALL
 )

@@ -71,5 +71,5 @@ def _address(base_url: str) -> str:
     """Return the address in one form: host names have no case, and each scheme has a default port."""
     try:
         return str(httpx.URL(base_url)).rstrip("/")
-    except httpx.InvalidURL:  # no host can be reached there; its first call says so
+    except httpx.InvalidURL:  # such an address fails at the first call
         return base_url

@@ -135,7 +135,7 @@ class TemplateControl:
         if means in (None, "transient", "loading"):
             conflict = (
                 answer.status == 409 and self._options.names_create
-            )  # perhaps with our own, lost before
+            )  # the conflict may be with our own lost open
             if may_have_happened(answer) or conflict:
                 return OutcomeUnknown(said)
         return refusal(answer, self._options.rules)

@@ -19,10 +19,10 @@ from orchestrator.providers.shared.paths import JsonPath, read_path, read_text
 from orchestrator.providers.shared.patterns import TEMPLATE_URL
 from orchestrator.settings.urls import base_url
 
-#: What both an order and a placement know.
+#: Placeholders that both an order and a placement can fill.
 _ALWAYS = frozenset({"placement_id", "name", "model"})
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-#: What a status says of what runs no more.
+#: Statuses of a session that no longer runs.
 ENDED = (Life.STOPPED, Life.FAILED, Life.GONE)
 
 
@@ -117,7 +117,7 @@ class CallTable(BaseModel):
             url=(base_url.rstrip("/") if self.is_relative else "") + filled(self.url, quoted),
             timeout_seconds=timeout_seconds,
             auth=Auth.NONE,
-            secret=secret,  # what its echo is hidden by; it travels in the headers as configured
+            secret=secret,  # only to hide its echo; the configured headers send it
             json=filled_tree(self.body, values),
             headers={name: filled(text, in_headers) for name, text in self.headers.items()},
             fresh=self.changes or self.method != "GET",

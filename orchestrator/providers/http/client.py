@@ -32,7 +32,7 @@ from orchestrator.providers.port.secrets import Hidden, auth_headers, brief
 from orchestrator.rules.upstream.addresses import Reach
 from orchestrator.rules.upstream.local_faults import LocalFault
 
-for _name in ("httpx", "httpcore", "aiohttp"):  # they log URLs, and URLs may hold passwords
+for _name in ("httpx", "httpcore", "aiohttp"):  # these log URLs, which may hold passwords
     logging.getLogger(_name).setLevel(logging.WARNING)
 
 #: What aiohttp raises before the first byte of a request is written. Nothing else proves "not sent": the
@@ -70,7 +70,7 @@ class ClientOptions:
     ca_file: str | None = None
     """Trust these authorities instead of the usual ones."""
     reach: Reach | None = None
-    """Where URLs of other people may lead; None: the URLs are the operator's own."""
+    """Where URLs from other people may lead; None: all URLs are the operator's own."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,7 +100,7 @@ class NoAnswer(Exception):
     """The request may have arrived, and no complete answer came back."""
 
     failed_here: LocalFault | None = None
-    """What failed on this machine meanwhile, so that the answer could not come."""
+    """The fault of this machine that kept the answer away."""
 
 
 class Unanswered(NoAnswer):

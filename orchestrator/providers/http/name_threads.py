@@ -16,9 +16,9 @@ from typing import TypeVar
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-#: Names in doubt that are looked up at once, and all others; and of those the names of one domain.
+#: How many names in doubt are looked up at once, and how many others; and how many of those belong to one domain.
 AT_ONCE, OF_ONE_DOMAIN = 64, 16
-#: Threads in all: each of those that began in good faith may turn out to hang.
+#: The most threads in all: lookups that began as not in doubt may turn out to hang.
 MOST = 512
 #: A name without an answer after this many seconds is in doubt.
 SLOW = 1.0
@@ -55,7 +55,7 @@ class _Question:
     in_doubt: bool
     callers: int = 0
     began: float | None = None
-    """None: it waits for a thread."""
+    """None while it waits for a thread."""
     of: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -83,7 +83,7 @@ class NameThreads(AbstractResolver):
         finally:
             question.callers -= 1
             if not question.callers and question.began is None:
-                self._close(question)  # no caller waits for it any more, and no thread is on it
+                self._close(question)  # no caller waits for it any more, and no thread works on it
         return [
             ResolveResult(hostname=host, host=address, port=port, family=of, proto=proto, flags=_NUMERIC)
             for of, proto, address in found

@@ -66,7 +66,7 @@ class OwnFaults:
             return LocalFault.FILES
         others = await self.resolver.answers_for_others(host)
         if others is None and number in NO_SUCH_NAME:
-            return None  # the only name there is: perhaps it ended with what it named
+            return None  # no other name is known: this name may have ended with its host
         return None if others else LocalFault.RESOLVER
 
     def _trusts_nobody(self) -> bool:

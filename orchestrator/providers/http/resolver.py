@@ -17,11 +17,11 @@ from orchestrator.providers.http.clock import monotonic
 from orchestrator.providers.http.name_threads import SLOW, Lookup, NameThreads, domain, in_a_thread, look_up
 from orchestrator.rules.upstream.addresses import parsed
 
-#: Names that were found, remembered for the control question; and how many of them it asks about.
+#: How many found names are remembered for the control question, and how many of them it asks about.
 REMEMBERED, ASKED = 32, 3
-#: Seconds that the control question may take, and that its answer holds.
+#: Seconds that the control question may take, and for which its answer is used.
 CONTROL_TIMEOUT, CONTROL_HOLDS = 2.0, 2.0
-#: What is found here is found without a name server, and proves nothing.
+#: Names in this file are found without a name server, and prove nothing.
 HOSTS_FILE = Path("/etc/hosts")
 
 

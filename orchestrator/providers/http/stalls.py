@@ -7,7 +7,7 @@ from orchestrator.providers.http.clock import monotonic
 
 #: Seconds between two looks.
 EVERY = 1.0
-#: A call's timeout is not believed where the loop stood still for half of it, and for no less or more than this.
+#: A call's timeout is ignored if the loop stood still for half of it; that half is bounded by these.
 LEAST, MOST = 1.0, 5.0
 
 

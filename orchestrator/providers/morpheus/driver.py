@@ -45,7 +45,7 @@ from orchestrator.providers.shared.driver_type import DriverType
 from orchestrator.providers.shared.lifecycle import ask_reading, listed_models
 from orchestrator.rules.values import Verdict
 
-#: So many pings in a row must say that it is gone, before that is a proof.
+#: This many pings in a row must say that it is gone, before that is a proof.
 _SIGHTS = 2
 
 

@@ -21,7 +21,7 @@ from orchestrator.rules.values import Verdict
 #: Seconds: the gateway refuses or ignores shorter sessions.
 SHORTEST_SECONDS = 300
 
-#: What the native ping says; anything else is a fault of the gateway.
+#: The native ping's statuses; anything else is a fault of the gateway.
 _NATIVE = {
     "alive": Verdict.ALIVE,
     "dead": Verdict.GONE,
@@ -104,7 +104,7 @@ def native_probe(answer: Response, target: Target, rules: Sequence[Rule] = ()) -
     if answer.status != 200:
         verdict = verdict_of(answer, rules)
     elif verdict is Verdict.ALIVE and body.get("session_id") not in (None, target.handle):
-        verdict, foreign = Verdict.GONE, str(body["session_id"])  # the key has another: ours was displaced
+        verdict, foreign = Verdict.GONE, str(body["session_id"])  # ours was displaced by another session
     alive = verdict is Verdict.ALIVE
     return Probe(
         verdict=verdict,
@@ -135,7 +135,7 @@ def _opened(answer: Response, tries_below: int) -> str:
         return session_id
     if "no bids available" in read_fault(answer).text.lower():
         raise ProviderFull(describe(answer))
-    if answer.status >= 500:  # it retries by itself below: each try may have opened a session on the chain
+    if answer.status >= 500:  # the gateway retries by itself: each try may have opened a session on the chain
         own = (
             answer.status == 500 and not answer.is_html
         )  # else it stands in front, and the gateway may go on

@@ -29,10 +29,10 @@ from orchestrator.providers.shared.numbers import read_decimal
 #: The contract refuses shorter sessions.
 SHORTEST_SECONDS = 300
 
-#: Of them is one MOR.
+#: One MOR has this many of the chain's units.
 WEI = Decimal(10) ** 18
 
-#: Another transaction of the wallet took the number that this one was signed with.
+#: Errors that mean that another transaction of the wallet took this one's number.
 _CONTENTION = re.compile(r"\bnonce\b|transaction underpriced", re.IGNORECASE)
 _NO_FUNDS = re.compile(r"transfer amount exceeds balance|insufficient funds", re.IGNORECASE)
 _FULL = re.compile(r"no bids available|no provider accepting session", re.IGNORECASE)
@@ -108,7 +108,7 @@ class Chain:
         if not isinstance(entries, list):
             raise OutcomeUnknown(f"no list of sessions: {describe(answer)}")
         sessions = [_read(entry) for entry in entries]
-        if None in sessions:  # an entry that is skipped could be the one that is looked for
+        if None in sessions:  # a skipped entry could be the one that is searched for
             raise OutcomeUnknown("an entry of the list of sessions cannot be read")
         return [session for session in sessions if session], len(entries), now_of(answer)
 

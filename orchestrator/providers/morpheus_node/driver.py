@@ -44,7 +44,7 @@ from orchestrator.providers.shared.driver_type import DriverType
 from orchestrator.providers.shared.lifecycle import closed_or_ended
 from orchestrator.rules.values import Verdict
 
-#: Seconds, for a look at what was just opened: its id is not written down yet.
+#: Seconds for a look at a session that was just opened: its id is not saved yet.
 _LOOK = 5.0
 _RULES = (rule(Verdict.GONE, (500,), r"SessionAlreadyClosed|session already closed"),)
 
@@ -76,7 +76,7 @@ class MorpheusNodeDriver:
         rest, timeout = self._options.nonce_rest_seconds, self._options.open_timeout_seconds
         began = monotonic()
         session_id = await self._chain.open(order, self._wish(order), timeout, rest)
-        left = (timeout - (monotonic() - began)) / 2  # the caller must not lose the open's id by this
+        left = (timeout - (monotonic() - began)) / 2  # this look must not cost the caller the id of the open
         return Placed(
             handle=session_id,
             endpoint=self._endpoint(order.model, order.secret),

@@ -41,7 +41,7 @@ from orchestrator.providers.shared.driver_type import DriverType
 from orchestrator.providers.shared.lifecycle import closed_or_ended
 from orchestrator.rules.values import Verdict
 
-#: Not debited, and not about to be.
+#: States that are not billed, and will not be soon.
 _ENDED = frozenset({Life.STOPPED, Life.FAILED, Life.GONE})
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 #: Money beyond this is no money: the store keeps millionths in 64 bits.
 _BEYOND = Decimal(10) ** 12
-#: Nor is what has more decimals: written out, 1E-999999 would fill a megabyte.
+#: A number with more decimals is no money either: written out, 1E-999999 would fill a megabyte.
 _MOST_DECIMALS = 60
 
 
@@ -15,7 +15,7 @@ def read_decimal(value: Any, unit: Decimal = Decimal(1)) -> Decimal | None:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
-        number = Decimal(str(value))  # by its text: the float's own digits are not what was sent
+        number = Decimal(str(value))  # by its text: a float's own digits differ from what was sent
     except InvalidOperation:
         return None
     if not number.is_finite() or abs(number) >= _BEYOND * unit:
