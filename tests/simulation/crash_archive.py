@@ -1,4 +1,4 @@
-"""The story of sessions that leave the live tables: whatever dies, every sum holds, and the rest leaves later."""
+"""The story of sessions that leave the live tables: at any crash every sum holds, and the rest leaves later."""
 
 from dataclasses import replace
 

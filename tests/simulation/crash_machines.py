@@ -1,4 +1,4 @@
-"""The story of a machine at fault: its alarms are opened, whatever dies while they are written."""
+"""The story of a machine at fault: its alarms are opened, at whatever point their writer dies."""
 
 from collections.abc import Callable
 

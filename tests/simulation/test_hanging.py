@@ -1,4 +1,4 @@
-"""Where half of a provider's endpoints hang, the others are pinged at the interval that was asked for."""
+"""Where half of a provider's endpoints hang, the others are pinged at the configured interval."""
 
 import asyncio
 import logging
@@ -62,7 +62,7 @@ def test_endpoints_that_hang_do_not_stretch_the_interval_of_the_others(
 
 
 async def _intervals(world: Universe, hangs: tuple[str, ...]) -> list[Sequence[float]]:
-    """Seconds between the pings of each session that answers, while the others hang."""
+    """Return the seconds between the pings of each session that answers, while the others hang."""
     await world.start_worker()
     driving = world.loop.create_task(world.drive(1e9))
     await world.done("account.put", account_id="acme", plan="contract", currency="USD")

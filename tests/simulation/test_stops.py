@@ -1,4 +1,4 @@
-"""A stop or a close that was not due, or came late, shows: each is broken by hand."""
+"""The invariants notice a stop or a close that was not due, or came late: each is broken by hand."""
 
 from dataclasses import replace
 
