@@ -1,4 +1,4 @@
-"""Two minutes in which everything breaks that can; then everything holds that must."""
+"""Two minutes in which everything breaks that can; then every invariant holds."""
 
 import os
 import random

@@ -1,4 +1,5 @@
-"""A key of ours that another program wrote is named, and loses no job: what cannot be noted as taken goes back."""
+"""A key of ours that another program wrote is named, and loses no job: a job that cannot be noted as taken goes
+back."""
 
 from collections.abc import Iterator
 from typing import Any, cast

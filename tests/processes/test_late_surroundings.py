@@ -87,6 +87,6 @@ def test_processes_wait_for_their_database_and_begin_without_their_broker(
 
 
 def kinds(platform: Platform) -> set[str]:
-    """Of the processes that report."""
+    """Return the kinds of the processes that report."""
     with platform.database.reading() as tx:
         return {one.kind for one in tx.workers.listed()}

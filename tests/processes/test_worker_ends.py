@@ -35,7 +35,7 @@ def database(sqlite_url: str) -> Iterator[Database]:
 
 
 class Ending:
-    """A process with hanging runners, and what is called while it ends."""
+    """A process with hanging runners, and the calls that its end makes."""
 
     def __init__(self) -> None:
         self.calls: list[str] = []

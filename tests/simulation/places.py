@@ -170,7 +170,7 @@ def _reported(evidence: Evidence, session: SimSession) -> bool:
 
 
 def _cared_for(evidence: Evidence, placement: Placement) -> bool:
-    """Return whether it serves a live session; an unended one that does not has a step that ends it."""
+    """Return whether an open placement serves a live session, or another one has a step that ends it."""
     if placement.state is PlacementState.OPEN:
         session = evidence.sessions.get(placement.session_id or "")
         return session is not None and session.state in LIVE and session.placements == placement.n
