@@ -15,7 +15,7 @@ from redis import RedisError
 from tests.processes.platform import Jobs, Unseen
 
 Outcome = Mapping[str, Any]
-#: Errors of a client whose broker is down; AttributeError: where kombu publishes on a channel that it has closed.
+#: Errors of a client with a broker that is down; AttributeError: where kombu publishes on a channel that it has closed.
 BROKER_DOWN = (RedisError, KombuError, CeleryError, OSError, AttributeError)
 #: Seconds after which a client gives up its job.
 GIVES_UP = 600.0

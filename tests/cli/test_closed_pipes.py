@@ -60,7 +60,7 @@ print(json.dumps(told))
 
 
 class Ended(NamedTuple):
-    """How a command ended whose output was not read."""
+    """The end of a command that could not write its output."""
 
     command: str
     code: int

@@ -125,7 +125,7 @@ def _processes_of(directory: Path) -> list[str]:
         try:
             line, cwd = (path / "cmdline").read_bytes().decode(errors="replace"), os.readlink(path / "cwd")
         except OSError:
-            continue  # it ended meanwhile, or is somebody else's
+            continue  # it ended meanwhile, or belongs to another user
         if int(path.name) != os.getpid() and str(directory) in line + cwd:
             found.append(line)
     return found

@@ -21,7 +21,7 @@ Answer = Callable[[str, Mapping[str, Any]], dict[str, Any] | None]
 
 
 class Jobs:
-    """Answers jobs as it is told to."""
+    """Answers jobs with given outcomes."""
 
     def __init__(self, answer: Answer) -> None:
         self._answer = answer

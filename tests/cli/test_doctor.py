@@ -244,7 +244,7 @@ FAULTS: Mapping[str, tuple[Fault, str]] = {
     "unknown providers": (provider_is_gone, "Name it again"),
     "providers": (in_the_database(key_is_paused), "orchestrator provider check"),
 }
-#: Lines whose fault cannot be planted in SQLite, and where they are tested.
+#: Lines with a fault that cannot be planted in SQLite, and where they are tested.
 ELSEWHERE = {"timeouts": "test_database_checks.py::test_timeouts_that_do_not_hold_are_named"}
 #: Lines that a fault of another rightly turns red besides.
 IMPLIED: Mapping[str, set[str]] = {}

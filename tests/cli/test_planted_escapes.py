@@ -29,7 +29,7 @@ from tests.world import MINUTE, World
 PLANT = "\x1b[2J\x1b]0;owned\x07PLANTED\u202e\x9b1m\r\u2028"
 #: What must not arrive. Colours may, and what redraws a line of progress.
 FORBIDDEN = re.compile("\x1b\\[2J|\x1b\\]|\x07|\u202e|\x9b|\u2028|\r(?!\n|\x1b\\[(2K|1A))")
-#: Columns whose texts are compared or looked up: with another value the row would be another one.
+#: Columns with texts that are compared or looked up: with another value the row would be another one.
 KEYS = re.compile(
     r"(^|_)(id|ids|n|token|scope|kind|name|credential|provider|fingerprint|currency|plan|holder)$"
     r"|ref$|^next_|auth|revision|digest"

@@ -83,7 +83,7 @@ def test_a_forecast_fits_a_terminal_of_a_hundred_columns(cli: Cli, world: World)
 
 
 def _everything_from(terminal: int) -> Iterator[str]:
-    with suppress(OSError):  # that is how it ends, once nobody has its other side
+    with suppress(OSError):  # reading fails so once the other side is closed
         while True:
             yield os.read(terminal, 65536).decode()
     os.close(terminal)

@@ -1,4 +1,4 @@
-"""`provider check`, `provider release-brake`, and what `provider list` tells beyond the configuration."""
+"""`provider check`, `provider release-brake`, and what `provider list` shows beyond the configuration."""
 
 import json
 from collections.abc import Callable
@@ -28,7 +28,7 @@ Configured = Callable[..., None]
 
 @pytest.fixture
 def configured(config: Path) -> Configured:
-    """The platform that the command is told of."""
+    """Configure the platform for the command."""
 
     def write(name: str, driver: str, url: str, *lines: str, refs: str = '"env:ALPHA"') -> None:
         text = [

@@ -1,4 +1,4 @@
-"""Commands that write: a job is sent, and its outcome told."""
+"""Commands that write: each sends a job, and prints its outcome."""
 
 import json
 from pathlib import Path

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Call to deprecated setex:Depreca
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Of a Valkey whose socket lies in a directory with an odd name."""
+    """Return the URL of a Valkey with its socket in a directory with an odd name."""
     directory = tmp_path_factory.mktemp("v") / "a;b%c"
     server = ValkeyServer(port=0, unix_socket_path=directory / "valkey.sock")
     with server:

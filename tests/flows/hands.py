@@ -1,4 +1,4 @@
-"""A worker whose three verbs are carried out one by one, so that a story can crash or delay it in between."""
+"""A worker that runs its three verbs one by one, so that a story can crash or delay it in between."""
 
 from collections.abc import Callable, Mapping
 from typing import Any

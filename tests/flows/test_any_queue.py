@@ -1,5 +1,5 @@
-"""Whoever waits for a key, and whatever happens to keys and models: no key stays free that somebody who waits could
-take, and nobody takes one before who came earlier for the same."""
+"""For any waiting sessions and any changes of keys and models: no key stays free that a waiting session could take, and
+no session takes one before an earlier one that waits for the same."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +23,7 @@ from orchestrator.rules.values import Plan, Session
 from tests.world import SECOND, World
 
 KEYS, MODELS, ACCOUNTS = ("env:MORPH_1", "env:MORPH_2"), ("moral", "other"), ("acme", "cara")
-#: Steps until nobody moves any more.
+#: Steps until everything is at rest.
 AT_REST = 20
 
 
@@ -57,7 +57,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule(account_id=st.sampled_from(ACCOUNTS), model_id=st.sampled_from(MODELS))
     def asks(self, account_id: str, model_id: str) -> None:
-        """Somebody asks for a session."""
+        """Ask for a session."""
         self.order.append(self.world.create_session(model_id, account_id=account_id, on_quota="queue"))
 
     @precondition(lambda self: self.order)
@@ -92,7 +92,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     @invariant()
     def no_fit_key_is_free(self) -> None:
-        """Once nobody moves any more."""
+        """Check that no usable key is free, once everything is at rest."""
         waiting = self._come_to_rest()
         self.waited.append(len(waiting))
         in_use = {

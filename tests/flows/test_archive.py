@@ -255,7 +255,7 @@ class Killed(BaseException):
 
 
 class Dying:
-    """A database whose process dies at its second commit: just before it, or just after."""
+    """A database with a process that dies at its second commit: just before it, or just after."""
 
     def __init__(self, database: Database, *, after: bool) -> None:
         self._database = database

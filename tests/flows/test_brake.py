@@ -1,4 +1,4 @@
-"""A provider is dead for good: nobody is kept there, and nobody pays for the time there. On both databases."""
+"""A provider is dead for good: no session is kept there, and none is charged for the time there. On both databases."""
 
 from dataclasses import replace
 from decimal import Decimal
@@ -119,8 +119,8 @@ def test_brakes_that_come_and_go_keep_nobody_without_a_proof_of_life(
 
 
 def test_a_neighbour_that_fails_now_and_then_keeps_no_dead_session(any_world: MakeWorld) -> None:
-    """Whenever it is about to die the neighbour fails, and a brake begins; it ends as the neighbour answers,
-    and streaks begin anew."""
+    """Whenever it is about to die the neighbour fails, and a brake begins; it ends as the neighbour answers, and
+    streaks start over."""
     world = any_world(policy=QUICK)
     world.put_model("other", {"alpha": "base-3"})
     dead, neighbour = world.run_session("other"), world.run_session()

@@ -83,7 +83,7 @@ def test_a_forced_close_frees_the_place_and_is_never_tried_again(make_world: Mak
     assert world.calls("close", "morph") == 1, "only the one that went before its open"
     assert world.session(session_id).state is State.STOPPED
     world.server.clear_faults()
-    world.run_session("moral")  # whose open closes first what the key still has
+    world.run_session("moral")  # its open first closes what the key still has
 
 
 def test_a_close_that_was_confirmed_is_proven_and_leaves_the_report(make_world: MakeWorld) -> None:

@@ -1,4 +1,4 @@
-"""An account that others hold: as few threads wait for it as may, and nobody else's work waits with them."""
+"""An account that others hold: only a bounded number of threads wait for it, and other accounts' work goes on."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -41,7 +41,7 @@ def crowded(world: World) -> Services:
 
 @contextmanager
 def held(world: World, account_id: str = "acme") -> Iterator[Callable[[], None]]:
-    """Somebody else holds the account, until the end or until told to let go."""
+    """Hold the account in another thread, until the end or until released."""
     with world.services.database.engine.connect() as other:
         Transaction(other, world.clock).accounts.lock(account_id)
         yield other.rollback

@@ -69,7 +69,7 @@ def test_an_archived_session_is_deleted_as_well(any_world: MakeWorld, sessions: 
 
 
 def garble(world: World, statement: str, row_id: str) -> None:
-    """Somebody writes into the database what no release can read."""
+    """Write into the database what no release can read."""
     with world.services.database.engine.begin() as connection:
         assert connection.execute(text(statement), {"id": row_id}).rowcount == 1
 

@@ -11,7 +11,7 @@ from tests.flows.conftest import MakeWorld
 from tests.flows.hands import Hands
 from tests.world import HOUR, MINUTE, SECOND, World
 
-#: What somebody else, or a time before ours, left under the first key.
+#: Remaining time of a foreign or former session under the first key.
 FOREIGN_SECONDS = 600
 
 

@@ -1,4 +1,4 @@
-"""Answers that nobody foresaw: they cost the one session that got them something, and nobody else."""
+"""Unforeseen answers: they cost only the session that received them."""
 
 import http.server
 import json

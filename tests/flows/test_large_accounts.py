@@ -1,4 +1,4 @@
-"""Accounts whose sessions are too many to be read one by one: who stops, when, and what is paid stays the same."""
+"""Accounts with too many sessions to be read one by one: which stop, when, and what is paid stays the same."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -35,7 +35,7 @@ def credit(world: World, amount: str, key: str) -> None:
 
 
 def found(world: World) -> set[Invariant]:
-    """What the audit finds; nobody delivers events here."""
+    """Return the audit's findings; events are not delivered here."""
     return {one.check for one in audit_everything(world.services).found}
 
 

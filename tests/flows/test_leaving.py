@@ -105,7 +105,7 @@ def test_a_ping_that_takes_longer_than_one_may_wait_is_given_back(make_world: Ma
 
 
 def give_back(world: World, step: Step) -> None:
-    """A worker claims the one row that is due, and is told to leave before it has begun."""
+    """Claim the one due row, and stop the worker before it has begun."""
     worker = world.another_worker()
     hands = Hands(worker)
     claimed = hands.claim_one(step)

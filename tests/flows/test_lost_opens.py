@@ -1,4 +1,4 @@
-"""Opens that are interrupted, lost or late: one session at the provider at most, and none that nobody closes."""
+"""Opens that are interrupted, lost or late: one session at the provider at most, and each is closed in the end."""
 
 from dataclasses import replace
 

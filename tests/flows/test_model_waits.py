@@ -1,4 +1,4 @@
-"""A Retry-After holds for one model under one key, and keeps nobody else's session unpinged for long."""
+"""A Retry-After holds for one model under one key, and delays the pings of other sessions only briefly."""
 
 from datetime import timedelta
 
@@ -89,7 +89,7 @@ def test_where_the_key_as_a_whole_must_wait_no_model_starts_there(any_world: Mak
 
 @pytest.mark.parametrize("text", ["slow down", OF_KEY])
 def test_nobody_is_unpinged_for_long_as_others_were_told_to_wait(any_world: MakeWorld, text: str) -> None:
-    """Each ten minutes another is told to wait for five."""
+    """Each ten minutes another session gets a Retry-After of five."""
     world = _beside(any_world)
     told, other = world.run_session(), world.run_session()
     longest = timedelta(0)

@@ -208,7 +208,7 @@ def test_costs_are_posted_by_the_hour_and_at_the_stop(any_world: MakeWorld) -> N
 
 
 def test_an_account_with_many_sessions_is_posted_in_several_transactions(any_world: MakeWorld) -> None:
-    """Blocks that begin meanwhile keep nobody from coming to the end."""
+    """Blocks that begin meanwhile do not keep the posting from its end."""
     world = any_world(policy=Policy(ping_interval_seconds=7200))
     world.done("account.put", account_id="acme", plan="contract", currency="USD")
     for _ in range(3):

@@ -17,7 +17,7 @@ MANY = {"payg": Plan(name="payg", max_sessions=100, max_concurrent=100, max_node
 
 
 class Outage:
-    """A world whose names can be made to be found nowhere."""
+    """A world in which name resolution can be made to fail."""
 
     def __init__(self, make_world: MakeWorld) -> None:
         self.names = Names(set(HOSTS.values()))

@@ -1,4 +1,4 @@
-"""Every rule stops a session at its own instant, with its own reason, however late anybody looks."""
+"""Every rule stops a session at its own instant, with its own reason, however late the check is."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta

@@ -325,7 +325,7 @@ def test_the_slow_look_wakes_one_for_each_key_that_is_free(any_world: MakeWorld)
     for n in range(3):
         _account(world, f"a{n}")
     waiting = [_queued(world, "moral", account_id=f"a{n}") for n in range(3) for _ in range(2)]
-    for n in (1, 2):  # and nobody is told of it
+    for n in (1, 2):  # without a wake-up
         world.services.database.transact(lambda tx, n=n: tx.credentials.unpause("morph", f"env:MORPH_{n}"))  # type: ignore[misc]
     wake_queues(world.services)
     assert [_is_due(world, one) for one in waiting] == [True, False, True, False, False, False]

@@ -62,7 +62,7 @@ def multiply(stage: Stage, session_id: str, times: int, first: int = 1, told: in
 
 
 def analyse(stage: Stage) -> None:
-    """Let PostgreSQL's planner know how much there is; nobody lets SQLite's."""
+    """Give PostgreSQL's planner its statistics; in production no SQLite has them either."""
     engine = stage.services.database.engine
     if engine.dialect.name == "sqlite":
         return

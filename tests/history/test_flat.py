@@ -201,7 +201,7 @@ def _found(tx: Transaction, session_id: str) -> Any:
 
 
 def _was_ours(tx: Transaction, session_id: str) -> None:
-    """What an open whose answer was lost is told apart by."""
+    """Run the queries that identify an open with a lost answer."""
     (placement,) = tx.placements.of_session(session_id)
     tx.placements.handles_since(placement.provider, {placement.id: tx.now()})
     tx.placements.rivals(placement)

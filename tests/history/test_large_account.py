@@ -24,7 +24,7 @@ from tests.store.stage import is_sqlite
 
 FEW, MANY = 10, int(os.environ.get("RUNNING", "100000"))
 LARGE = Plan(name="large", max_sessions=10**9, max_concurrent=10**9, max_nodes_total=10**9)
-#: Statements of each step, whoever pays for it: most are those of the job, the place or the ping itself.
+#: Statements of each step, for every payer: most are those of the job, the open or the ping itself.
 STATEMENTS = {"lock": 2, "create": 10, "first good ping": 11, "close": 11, "credit": 9, "charges": 8}
 #: Rows that the database hands over, or locks.
 ROWS = 50
@@ -99,7 +99,7 @@ def _both(stage: Stage) -> tuple[Costs, Costs]:
 
 
 def _multiply(stage: Stage, times: int, *, first: int) -> None:
-    """The session `one`, which runs, so many times more. They are pinged by somebody else."""
+    """Multiply the running session `one`. Its copies have pings far in the future."""
     numbered = range(first, first + times)
     own = {"id": "'one-' || k", "name": "'one-' || k", "next_step_at": "stop_at"}
     placed = {"session_id": "'one-' || k", "id": "id || '-' || k", "handle": "id || '-' || k"}

@@ -27,11 +27,11 @@ class Defect:
 
 
 def story(name: str) -> Sequence[str]:
-    """One story, told to its end and crashed at each kind of point once."""
+    """Return the command of one story, run to its end and crashed at each kind of point once."""
     return ("tests.simulation", "crash-points", "--jobs", "1", "--every", "1000", "--story", name)
 
 
-#: Invariants, by the part of their names that tells them apart.
+#: Invariants, by the distinctive part of their names.
 LEAKS = "every placement ever opened is closed or belongs to a live session"
 ONCE = "nothing is opened twice"
 HEALTHY = "no close of a session that was healthy and within its rules"

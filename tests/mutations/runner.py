@@ -28,9 +28,9 @@ from tests.mutations.kinds import Defect, Edit
 ROOT = Path(__file__).resolve().parents[2]
 #: What a suite needs of the tree.
 COPIED = ("orchestrator", "tests", "deploy", "docs", "pyproject.toml", "README.md")
-#: Nobody waits longer for a suite. Seconds.
+#: The limit of a suite's time. Seconds.
 PATIENCE = 900.0
-#: How a suite's lines begin that tell what it found.
+#: Prefixes of the lines with a suite's findings.
 _TELLS = ("FAILED ", "  BROKEN ")
 #: Of code that does not fit together any more: that is not the defect.
 _ACCIDENTS = ("AttributeError", "TypeError", "NameError", "ImportError", "SyntaxError")
@@ -136,7 +136,7 @@ def _try(defect: Defect) -> Outcome:
 
 
 def finds(defect: Defect, line: str) -> bool:
-    """Whether this line of a suite tells of what the defect breaks; what else goes wrong proves nothing."""
+    """Return whether this line of a suite reports the defect; another failure proves nothing."""
     accident = any(word in line for word in _ACCIDENTS)
     return line.startswith(_TELLS) and defect.found_as in line and not accident
 

@@ -1,4 +1,4 @@
-"""A driver with a defect: it meets an answer that nobody foresaw."""
+"""A driver with a defect: it meets an unforeseen answer."""
 
 from decimal import Decimal
 

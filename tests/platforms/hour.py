@@ -89,7 +89,7 @@ class Hour:
             self.tick()
 
     def die_out(self, span: timedelta) -> None:
-        """Everybody leaves under clear sky, and late answers, debts and retries come to their end."""
+        """Close all sessions under clear sky, and let late answers, debts and retries come to their end."""
         self.weather.end()
         staying, end = list(self._living), self.world.clock.now + span
         while self.world.clock.now < end and self._look():
@@ -111,7 +111,7 @@ class Hour:
         self.world.clock.now += TICK
 
     def lives(self) -> list[Life]:
-        """Everybody who ever came."""
+        """Return the lives of all sessions that ever existed."""
         upstream = self.world.server.sessions()
         mine = {one.id: one for one in upstream} | {
             one.key: one for one in upstream if one.upstream == "fpt-attach"
@@ -170,7 +170,7 @@ class Hour:
                 self.killed.append(one.id)
 
     def _operate_the_console(self) -> None:
-        """Nobody but an operator ends an attached endpoint: one that is wanted no more, or never served anybody."""
+        """End attached endpoints, as an operator does: those that are unwanted, or never served a session."""
         living = self._look()
         for session_id in list(self._in_the_console):
             if session_id not in living:

@@ -1,4 +1,4 @@
-"""What operators are told of once: a model that a key may not use, an empty account, a wrong configuration."""
+"""Alarms that operators get once: a model that a key may not use, an empty account, a wrong configuration."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

@@ -14,7 +14,7 @@ from tests.platforms.conftest import MakeWorld
 from tests.platforms.hour import PERCENT, POLICY, Hour, Life, crowded
 from tests.world import HOUR, MINUTE
 
-#: Why whoever ran may stop here: nobody is idle, poor or at a limit.
+#: Reasons for which a session that ran may stop here: none is idle, poor or at a limit.
 _OF_WHO_RAN = {
     StopReason.USER,
     StopReason.MAX_DURATION,
@@ -22,7 +22,7 @@ _OF_WHO_RAN = {
     StopReason.PROVIDER_ENDED,
     StopReason.START_TIMEOUT,
 }
-#: Chosen anew each time, so that each run is another hour; a failing one is repeated by naming its seed.
+#: Chosen at random each time, so that each run is another hour; a failing one is repeated by naming its seed.
 SEED = "ORCHESTRATOR_TEST_SEED"
 
 
@@ -85,7 +85,7 @@ def _declared(life: Life, at: datetime | None) -> bool:
 
 
 def _stopped_at_another_time(lives: list[Life]) -> list[Session]:
-    """Whose time was up is stopped at that instant, however late it was seen."""
+    """Return sessions that did not stop at the instant of their time limit."""
     timed = [one.session for one in lives if one.session.stop_reason is StopReason.MAX_DURATION]
     return [
         one
@@ -112,5 +112,5 @@ def _it_did_bite(log: list[Call], lives: list[Life], hour: Hour) -> None:
     never = Counter(
         (one.session.model_id, one.session.stop_reason) for one in lives if not one.session.ever_ran
     )
-    assert never.total() < 0.2 * len(lives), never  # lost opens at a node cannot be told apart: they time out
+    assert never.total() < 0.2 * len(lives), never  # at a node they look alike: they time out
     assert any(one.possible_orphans for life in lives for one in life.placements), "no open was in doubt"

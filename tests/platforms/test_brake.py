@@ -1,4 +1,4 @@
-"""When most of a provider's sessions fall ill at once, the provider is at fault, and nobody is closed for it."""
+"""When most of a provider's sessions fail at once, the provider is at fault, and no session is closed for it."""
 
 from dataclasses import replace
 from datetime import timedelta

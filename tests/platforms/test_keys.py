@@ -1,4 +1,4 @@
-"""Keys that are refused, and keys that were told to wait."""
+"""Keys that are refused, and keys with a Retry-After."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -441,7 +441,7 @@ def test_a_session_that_is_not_ours_under_our_key_is_told(
 
 
 def _opened_by_another(world: PlatformWorld, model: str = MODEL) -> None:
-    """Somebody else opens a session with our key."""
+    """Open a session with our key, as another system does."""
     base = world.providers["morpheus"].base_url
     headers = {"Authorization": "Bearer sk-morpheus-1"}
     listed = httpx.get(f"{base}/models", headers=headers).json()["data"]

@@ -30,7 +30,7 @@ TEMPLATE = platform_of("fpt-template")
 DUE = 15 * MINUTE
 """Longer than any guard."""
 QUIET = Policy(ping_interval_seconds=7200)
-"""So that nothing but the list tells of an end."""
+"""With this, only the list shows an end."""
 
 
 def look(world: PlatformWorld, worker: Services | None = None, **wish: Any) -> ReconcileReport:
@@ -44,7 +44,7 @@ def kinds(report: ReconcileReport) -> list[tuple[Action, bool]]:
 
 
 def stranger(world: PlatformWorld, name: str, label: str | None = None) -> str:
-    """Somebody opens one there, by hand or from elsewhere."""
+    """Open a session there, by hand or from elsewhere."""
     simulator = world.server.simulator
     key = f"sk-{name}-1"
 

@@ -1,9 +1,9 @@
-"""Bad weather at the platforms, drawn from a seed: drizzle on lifecycle calls always, storms over pings now and then.
+"""Faults of the platforms, drawn from a seed: rare ones on lifecycle calls always, storms over pings now and then.
 
-Pings fail only in storms, and a storm is shorter than `dead_after_seconds`; then the sky is clear for so long that
-whoever failed is pinged at least once before the next one: a retry comes within half a minute, all other pings within
-the interval, which ends in clear sky too. So however badly a storm bites, no healthy session can look dead: a streak
-that spans a minute would need a failure under clear sky. What fails in an hour without that gap may well fail thrice
+Pings fail only in storms, and a storm is shorter than `dead_after_seconds`. Then the sky is clear for so long that
+every session with a failed ping is pinged at least once before the next storm: a retry comes within half a minute, all
+other pings within the interval, which ends in clear sky too. So no healthy session can look dead in any storm: a streak
+that spans a minute would need a failure under clear sky. In an hour without that gap a session may well fail thrice
 over a minute, and then the rules are right to call it dead.
 """
 

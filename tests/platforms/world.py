@@ -31,14 +31,14 @@ class Platform:
     kind: str = ""
     """Of the simulated upstream; the driver's name where it is the same."""
     opens_by: str
-    """The simulator's name of the request whose answer an open waits for."""
+    """The simulator's name of the request that an open waits for."""
     options: Mapping[str, Any] = field(default_factory=dict)
     upstream: Mapping[str, Any] = field(default_factory=dict)
     url_option: str = "base_url"
     keys: int = 1
     policy: Policy | None = None
     attaches: bool = False
-    """Somebody else opens: each session brings a key of its own."""
+    """Another system opens: each session brings its own key."""
     has_sessions: bool = True
     """The platform itself knows what a session is, and can end one."""
     says_expired: bool = False

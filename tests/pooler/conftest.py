@@ -18,7 +18,7 @@ def pooler(postgres: Postgres) -> Iterator[PgBouncer]:
 
 @pytest.fixture(scope="session")
 def silent_pooler(postgres: Postgres) -> Iterator[PgBouncer]:
-    """Told to ignore `options`: the timeouts are dropped without a word."""
+    """Start a pooler that ignores `options`: it drops the timeouts silently."""
     with pgbouncer(postgres.uri, ignore_startup_parameters="options") as running:
         yield running
 

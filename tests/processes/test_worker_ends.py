@@ -1,4 +1,4 @@
-"""How a process ends whose Celery worker ended by itself: at once, within one deadline, and its row says why."""
+"""How a process ends after its Celery worker ended by itself: at once, within one deadline, and its row says why."""
 
 import threading
 import time

@@ -50,7 +50,7 @@ def saying(answer: bytes) -> Handler:
 
 
 def closed_port() -> int:
-    """A port where nobody listens."""
+    """Return a port without a listener."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         return int(taken.getsockname()[1])

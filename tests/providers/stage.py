@@ -216,7 +216,7 @@ class Stage:
         return self.server.log(upstream="up", operation=operation)
 
     def _attached(self, changes: Mapping[str, Any]) -> dict[str, Any]:
-        """What an order brings where somebody else opens."""
+        """Return the part of an order where another system opens."""
         if not self.card.attaches:
             return {}
         attach = Attach(
@@ -239,7 +239,7 @@ def stage_of(server: SimulatorServer, platform: PlatformUnderTest, **upstream: A
 
 
 def where(can: Callable[[Card], bool]) -> pytest.MarkDecorator:
-    """The test's `stage` is each platform of whose card this is true."""
+    """Run the test for each platform with a card of which this is true."""
     return pytest.mark.where.with_args(can)
 
 

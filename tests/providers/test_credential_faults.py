@@ -10,7 +10,7 @@ from orchestrator.settings import Configuration, ConfigurationError, ProviderCon
 from orchestrator.wiring import read_configuration
 from tests.providers.stage import PLATFORMS, TEMPLATE, PlatformUnderTest, platform_of
 
-#: Whose platforms take keyless callers, or bring a key with each session.
+#: Platforms that take keyless callers, or sessions with their own keys.
 KEYLESS = {"openai", "fpt-attach"}
 EVERY_CALL = ("open", "status", "close", "list")
 

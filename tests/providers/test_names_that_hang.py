@@ -1,4 +1,4 @@
-"""Names that hang, of many providers or of one, and everybody else of the process: nobody waits for them."""
+"""Names that hang, of many providers or of one, delay no other call of the process."""
 
 import asyncio
 import socket

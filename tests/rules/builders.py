@@ -45,7 +45,7 @@ def a_running_session(**changes: Any) -> Session:
 
 
 def a_model(**changes: Any) -> Model:
-    """From the catalog, and everybody's."""
+    """Return a model of the catalog, open to all accounts."""
     plain = Model(
         id="llama",
         providers=("alpha",),

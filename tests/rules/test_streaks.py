@@ -123,7 +123,7 @@ HELD = {"held_since": T0 - timedelta(hours=1)}
     ],
 )
 def test_who_was_held_by_brakes_is_allowed_one_hold_more(verdict: Verdict, seconds: float) -> None:
-    """However many there were, and whatever streak began anew with the last of them."""
+    """However many holds there were, and whatever streak started over with the last of them."""
     bound = timedelta(seconds=seconds + POLICY.brake_max_seconds)
     for since, is_over in ((T0 - bound + SECOND, False), (T0 - bound, True)):
         session = a_running_session(not_well_since=since, **HELD)

@@ -1,4 +1,4 @@
-"""Secrets that nobody could tell by their looks, in every form in which a call carries them."""
+"""Secrets without a recognisable shape, in every form in which a call carries them."""
 
 from base64 import b64encode
 from collections.abc import Iterable
@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 #: Stands in a fault's texts for the key of the call, in every form.
 ECHO = "{key} {base64} {quoted}"
-#: Every fault that says what it is told to say, and what it says.
+#: Every fault with a text of its own, and that text.
 FAULTS: list[tuple[str, dict[str, str]]] = [
     ("error_before", {"text": "Authorization: Bearer " + ECHO}),
     ("error_after_effect", {"text": "x-api-key: " + ECHO}),

@@ -30,7 +30,7 @@ _BASE64 = re.compile(r"[A-Za-z0-9+/]{40,}={0,2}")
 
 
 class Wire:
-    """Everything that is said to Redis, word by word, as it tells whoever monitors it."""
+    """Everything that is sent to Redis, word by word, as its MONITOR shows it."""
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
@@ -60,7 +60,7 @@ def test_no_queue_result_retry_or_log_of_a_worker_brings_a_secret_to_light(
     broker_url = _with_a_password(valkey_url, PASSWORDS[0])
     wire = Wire(broker_url)
     platform = platform_on(postgres_url, broker_url)
-    database_url = make_url(postgres_url).set(password=PASSWORDS[1])  # the server asks nobody for it
+    database_url = make_url(postgres_url).set(password=PASSWORDS[1])  # the server asks for no password
     platform.env["ORCHESTRATOR_DATABASE_URL"] = database_url.render_as_string(hide_password=False)
     _set_up(platform)
     said = [json.dumps(outcome) for outcome in _lived_through(platform)]
@@ -110,7 +110,7 @@ def _lived_through(platform: Platform) -> Iterator[Mapping[str, Any]]:
 
 
 def _retried(platform: Platform, postgres_url: str) -> Iterator[Mapping[str, Any]]:
-    """Jobs whose rows are refused, and then while every connection is cut again and again."""
+    """Send jobs with rows that are refused, and then jobs while every connection is cut again and again."""
     engine = create_engine(postgres_url, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         connection.execute(

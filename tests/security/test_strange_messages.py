@@ -1,4 +1,4 @@
-"""What the broker brings and is no job of ours is refused, the worker goes on, and its contents are told to nobody."""
+"""Messages of the broker that are no job of ours are refused, the worker goes on, and their contents are not shown."""
 
 import base64
 import json

@@ -23,7 +23,7 @@ NAME = "localhost"
 
 @pytest.fixture(scope="module")
 def ca() -> trustme.CA:
-    """Whom our processes trust."""
+    """The authority that our processes trust."""
     return trustme.CA()
 
 

@@ -58,7 +58,7 @@ class Evidence:
     foreign: frozenset[str] = frozenset()
     """Foreign sessions at upstreams that are ours."""
     by_id: frozenset[str] = frozenset()
-    """Upstreams whose orphans must have been closed by now: they are listed, and closed by their id."""
+    """Upstreams that list their sessions and close them by id: their orphans must have been closed by now."""
     exclusive: frozenset[str] = frozenset()
     """Upstreams where one key carries one session at most."""
     clock_ahead: timedelta = timedelta(0)

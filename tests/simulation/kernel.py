@@ -1,4 +1,4 @@
-"""One event loop whose clock is moved by hand, and the flows' blocking calls as greenlets on it.
+"""One event loop with a clock that is moved by hand, and the flows' blocking calls as greenlets on it.
 
 Nothing here waits: where every task sleeps, the clock jumps to the first that wakes. So a day passes in seconds, and
 the same seed is the same day."""

@@ -1,4 +1,4 @@
-"""A simulator on a real port, a clock moved by hand, and a client that is nobody's library."""
+"""A simulator on a real port, a clock moved by hand, and a plain HTTP client."""
 
 import random
 import time

@@ -220,7 +220,7 @@ def meanwhile(work: Callable[[], T]) -> Iterator["Future[T]"]:
 
 @contextmanager
 def holding(database: Database, sql: str) -> Iterator[Connection]:
-    """A transaction of somebody else that has executed `sql`; rolled back at the end unless committed."""
+    """Hold a second transaction open that has executed `sql`; roll it back at the end unless it is committed."""
     with database.engine.connect() as connection:
         connection.execute(text(sql))
         yield connection

@@ -298,7 +298,7 @@ def test_an_attempt_that_was_undone_leaves_no_wakeup(on_postgresql: Database) ->
     assert woken == [frozenset({Step.CLOSE})]
 
 
-# what a person is told
+# error messages for people
 
 
 def why(url: str) -> str:

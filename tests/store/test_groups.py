@@ -1,4 +1,4 @@
-"""The database sums up starting and running sessions, whatever happens to them and whoever writes."""
+"""The database sums up starting and running sessions, for every change and every writer."""
 
 import re
 from collections.abc import Callable

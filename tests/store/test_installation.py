@@ -1,4 +1,4 @@
-"""An installation's id is made once, whoever needs it first, and stays with the database."""
+"""An installation's id is made once, by the first process that needs it, and stays with the database."""
 
 import uuid
 from concurrent.futures import ThreadPoolExecutor

@@ -88,7 +88,7 @@ class OldRelease:
             }
 
     def rewrite(self) -> None:
-        """Write every column of every row anew, as a settlement does. No release ever changed a posting."""
+        """Write every column of every row again, as a settlement does. No release ever changed a posting."""
         with self._engine.begin() as connection:
             for table in self._changed():
                 for row in FROZEN[table.name]:
@@ -97,7 +97,7 @@ class OldRelease:
                     assert connection.execute(update(table).where(*same).values(**values)).rowcount == 1
 
     def forget(self) -> None:
-        """Delete every row that anybody may delete."""
+        """Delete every row that may be deleted."""
         with self._engine.begin() as connection:
             for table in reversed(self._changed()):
                 connection.execute(delete(table))
@@ -164,7 +164,7 @@ def test_indexes_of_tables_in_use_are_made_while_their_rows_are_written(postgres
             connection.execute(text("UPDATE placements SET attempts = attempts"))
             said = _upgrading_beside(url)
             wait_until_blocked(database)
-            with database.engine.begin() as other:  # nobody else waits for it
+            with database.engine.begin() as other:  # no other transaction waits for it
                 other.execute(text("SET LOCAL lock_timeout = '1s'"))
                 other.execute(text("UPDATE sessions SET attempts = attempts"))
                 other.execute(text("UPDATE outbox SET delivered_at = delivered_at"))

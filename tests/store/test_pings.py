@@ -187,7 +187,7 @@ def test_no_plan_makes_a_claim_take_more_than_asked_for(on_postgresql: Database)
 def test_a_good_ping_is_written_and_gives_the_lease_back(database: Database) -> None:
     keep_running(database, a_running(1))
     claim(database)
-    claim(database, now=UNTIL)  # nobody settled in time
+    claim(database, now=UNTIL)  # the first claim was not settled in time
     assert settle(database, [good(1, next_step=Step.WARN, next_step_at=T0 + 20 * SECOND)]) == {1}
     settled = the_session(database)
     assert (settled.last_verdict, settled.last_latency_ms, settled.last_ping_detail) == (
