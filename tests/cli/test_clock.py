@@ -18,7 +18,7 @@ from tests.world import World
 
 
 def note(world: World, **changes: Any) -> None:
-    """Workers noted this, on a machine that is not this one."""
+    """Note this as workers of another machine."""
 
     def write(tx: Transaction) -> None:
         tx.clock.write(

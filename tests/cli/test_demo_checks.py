@@ -1,4 +1,4 @@
-"""The demo's judgement: what is late, refused, broken or wrong is never taken for right."""
+"""The demo's judgement: late, refused, broken or wrong results are never accepted as right."""
 
 import threading
 from collections.abc import Callable, Mapping

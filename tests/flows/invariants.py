@@ -1,4 +1,4 @@
-"""What holds at the end of every story, whatever happened in it."""
+"""What holds at the end of every story."""
 
 from decimal import Decimal
 

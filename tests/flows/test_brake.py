@@ -31,7 +31,7 @@ def run_pair(world: World, **kwargs: object) -> str:
 
 
 def let_pass(world: World, minutes: int) -> None:
-    """The slow tick looks at the brakes twice a minute."""
+    """Let time pass; the slow tick checks the brakes twice a minute."""
     for _ in range(2 * minutes):
         world.pass_time(30 * SECOND)
         brake.review(world.services)
@@ -104,7 +104,7 @@ QUICK = replace(SHORT, unusable_after_seconds=300, throttled_after_seconds=600, 
 def test_brakes_that_come_and_go_keep_nobody_without_a_proof_of_life(
     any_world: MakeWorld, other: str, within: int
 ) -> None:
-    """The provider breaks connections and answers something else in turns: each time its brake begins and ends."""
+    """The provider breaks connections and answers otherwise in turns: each time its brake begins and ends."""
     world = any_world(policy=QUICK)
     sessions = [world.run_session() for _ in range(2)]
     alive = {one: world.session(one).last_alive_at for one in sessions}

@@ -1,4 +1,5 @@
-"""What an operator ends by hand: with proof it is closed, without it is kept in the report, money and all."""
+"""Sessions that an operator ends by hand: with proof they are closed; without, they stay in the report with their
+money."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -31,7 +32,7 @@ def orphans(world: World) -> list[dict[str, Any]]:
 
 
 def an_orphan(world: World) -> str:
-    """A worker that had lost its lease comes back with another handle than the one that was found meanwhile."""
+    """Let a worker with an expired lease come back with another handle than the one found meanwhile."""
     world.create_session("moral", stop={"max_duration_seconds": 600})
     slow = Hands(world.another_worker())
     answer, _ = slow.opened(slow.claim_one(Step.OPEN))

@@ -29,13 +29,13 @@ CREDIT = {"amount": "1", "currency": "USD"}
 
 @pytest.fixture
 def pg_world(postgres_url: str) -> Iterator[MakeWorld]:
-    """Rows are locked there one by one."""
+    """Return a world on PostgreSQL, which locks rows one by one."""
     with _worlds(postgres_url) as make:
         yield make
 
 
 def crowded(world: World) -> Services:
-    """Another worker's view, in which one thread may wait for an account, and two in all."""
+    """Return another worker, in which one thread may wait for an account, and two in all."""
     return replace(world.another_worker(), crowd=Crowd(1, 2))
 
 
@@ -83,7 +83,7 @@ def test_jobs_stand_in_line_and_hold_nothing() -> None:
     with (
         crowd.waits_for("a"),
         meanwhile(stand) as first,
-    ):  # one that came before there was a line, and the first of it
+    ):  # one that came before there was a queue, and the first of it
         assert inside.wait(PATIENCE)
         with pytest.raises(AccountBusy):
             crowd.comes_to("a")

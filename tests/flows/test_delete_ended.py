@@ -20,7 +20,7 @@ DAY = timedelta(days=1)
 
 
 def deleting(world: World, seconds: float | None) -> Services:
-    """The world's worker, where the installation deletes after so long."""
+    """Return the world's worker, where the installation deletes after so long."""
     retention = replace(world.services.config.retention, auto_delete_after_seconds=seconds)
     return replace(world.services, config=replace(world.services.config, retention=retention))
 
@@ -89,7 +89,7 @@ def test_one_that_cannot_be_read_keeps_no_other_from_being_deleted(
 def test_an_archived_one_that_cannot_be_read_keeps_no_other_from_being_deleted(
     make_world: MakeWorld, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """On SQLite: PostgreSQL takes nothing that is not of the column's type."""
+    """On SQLite: PostgreSQL accepts only values of the column's type."""
     world = make_world()
     *good, bad = _four_that_ended(world)
     world.jump(41 * DAY)
@@ -99,7 +99,7 @@ def test_an_archived_one_that_cannot_be_read_keeps_no_other_from_being_deleted(
 
 
 def _four_that_ended(world: World) -> list[str]:
-    """The last of them in the middle of an account's."""
+    """End four sessions, the last of them in the middle of an account's."""
     world.done("account.put", account_id="zeta", plan="payg", currency="USD")
     world.done("account.credit", account_id="zeta", amount="10", currency="USD", key="first")
     before, bad, after = [ended(world) for _ in range(3)]

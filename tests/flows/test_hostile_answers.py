@@ -25,7 +25,7 @@ HUGE = (503, b'{"error":"loading","estimated_time":1' + b"0" * 400 + b"}")
 
 
 class Hostile:
-    """An OpenAI-compatible server that says whatever a test wants."""
+    """An OpenAI-compatible server with any answer that a test sets."""
 
     def __init__(self, models: bytes = b'{"data":[{"id":"llama-3"}]}') -> None:
         self.answer, self.models = GOOD, models

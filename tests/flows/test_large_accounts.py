@@ -25,7 +25,7 @@ def two_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def corp(world: World, amount: str) -> None:
-    """An account without a quota."""
+    """Return an account without a quota."""
     world.done("account.put", account_id="corp", plan="contract", currency="USD")
     credit(world, amount, "first")
 
@@ -130,7 +130,7 @@ def test_what_many_have_cost_is_posted_a_part_at_a_time(any_world: MakeWorld) ->
 
 
 def test_a_posting_that_an_older_release_ended_begins_anew(any_world: MakeWorld) -> None:
-    """It knows nothing of parts, and plans the next hour."""
+    """The older release knows nothing of parts, and plans the next hour."""
     world = any_world()
     corp(world, "100")
     running = sorted(world.run_session(**CORP) for _ in range(3))

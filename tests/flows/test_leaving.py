@@ -1,4 +1,4 @@
-"""A worker that leaves claims nothing more, and what it has claimed and not begun is another's at once."""
+"""A worker that drains claims nothing more; its claims that have not begun are free for other workers at once."""
 
 import threading
 
@@ -55,7 +55,7 @@ def test_an_open_given_back_that_nobody_wants_any_more_is_never_sent(world: Worl
 @pytest.mark.parametrize("step", [Step.CLOSE, Step.RESOLVE])
 def test_a_close_that_has_not_begun_is_no_debt_and_another_does_it_at_once(world: World, step: Step) -> None:
     session_id = world.create_session("moral")
-    if step is Step.RESOLVE:  # a worker dies during its open, and the session is wanted no more
+    if step is Step.RESOLVE:  # a worker dies during its open, and the session is closed
         Hands(world.another_worker()).claim_one(Step.OPEN)
         world.jump(20 * MINUTE)
     else:

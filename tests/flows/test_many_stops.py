@@ -1,4 +1,4 @@
-"""Many stops of one account: in batches, in their order, and no account waits for another."""
+"""Many stops of one account: in batches, in their order, without delay for another account."""
 
 import logging
 from datetime import timedelta

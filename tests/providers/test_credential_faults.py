@@ -1,4 +1,4 @@
-"""A provider that cannot work as its credentials stand does not start."""
+"""A provider with credentials that cannot work does not start."""
 
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ def faults(driver: str, options: Any, *refs: str, **more: Any) -> list[str]:
 
 
 def silent(*calls: str) -> dict[str, Any]:
-    """A template of which these calls send no key."""
+    """Return a template in which these calls send no key."""
     return {**TEMPLATE, **{name: {**TEMPLATE[name], "headers": {}} for name in calls}}
 
 

@@ -1,4 +1,4 @@
-"""What is particular to the Morpheus consumer node: sessions on a chain, found again by their wallet's list."""
+"""Peculiarities of the Morpheus consumer node: sessions on a chain, found by their wallet's list."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -211,7 +211,7 @@ OTHERS = "0x" + "cd" * 20
 
 
 def resolved(stage: Stage, **changes: Any) -> Placed | NotPlaced:
-    """With a `user` that is not the node's wallet."""
+    """Resolve with a `user` that is not the node's wallet."""
     return stage.play(lambda driver: driver.resolve(stage.order(**changes), close=False), user=OTHERS)
 
 

@@ -39,7 +39,7 @@ UNSURE = [PlacementState.OPENING, PlacementState.UNKNOWN]
 
 
 def ours(**changes: Any) -> KnownPlacement:
-    """Open since an hour."""
+    """Return a placement that has been open for an hour."""
     plain = KnownPlacement(
         id=NAME, session_id="s", state=PlacementState.OPEN, handle="a", sent_at=T0 - HOUR, opened_at=T0 - HOUR
     )

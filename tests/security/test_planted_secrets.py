@@ -1,4 +1,4 @@
-"""Platforms echo the key of a call in whatever they say: it is found in no log, row, event, outcome or message."""
+"""Platforms echo the key of a call in their answers: it is found in no log, row, event, outcome or message."""
 
 import json
 import logging
@@ -20,7 +20,7 @@ from tests.platforms.world import PLATFORMS, Platform, PlatformWorld
 from tests.security import planted
 from tests.world import MINUTE
 
-#: Sessions that bring keys of their own bring so many.
+#: Number of keys of sessions that bring their own.
 ATTACHED = 2 * len(planted.FAULTS)
 
 
@@ -81,7 +81,7 @@ def _lived_through(
     for ref in platform.refs():
         world.with_database(lambda tx, ref=ref: tx.credentials.unpause(platform.name, ref))
     if platform.attaches:
-        for one in world.server.open_sessions():  # the operator, in the console
+        for one in world.server.open_sessions():  # an operator, in the console
             world.server.end_session(one.id, "expired")
     world.pass_time(20 * MINUTE)
     yield world.view(session_id)

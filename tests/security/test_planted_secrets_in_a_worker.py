@@ -1,4 +1,4 @@
-"""The same through a real worker: its queues, results, retries and logs keep keys and passwords to themselves."""
+"""The same through a real worker: its queues, results, retries and logs contain no keys and passwords."""
 
 import binascii
 import json
@@ -25,7 +25,7 @@ MODELS = {"llama": ("alpha", "llama-3"), "moral": ("morph", "moral-1")}
 REFS = {"alpha": ("env:ALPHA_1", "env:ALPHA_2"), "morph": ("env:MORPH_1", "env:MORPH_2")}
 #: Seconds in which pings, opens and closes meet a fault.
 FAULTY = 2.0
-#: What Celery sends is a message in base64 within JSON.
+#: Celery sends a message in base64 within JSON.
 _BASE64 = re.compile(r"[A-Za-z0-9+/]{40,}={0,2}")
 
 
@@ -88,7 +88,7 @@ def _set_up(platform: Platform) -> None:
 
 
 def _lived_through(platform: Platform) -> Iterator[Mapping[str, Any]]:
-    """At each fault sessions are opened, pinged and closed."""
+    """Open, ping and close sessions at each fault."""
     for name, params in planted.FAULTS:
         running = [platform.job("session.create", account_id="acme", model_id=model) for model in MODELS]
         time.sleep(FAULTY / 2)
@@ -147,7 +147,7 @@ def _with_a_password(url: str, password: str) -> str:
 
 
 def _kept(url: str) -> str:
-    """What is in Redis at the end."""
+    """Return the contents of Redis at the end."""
     readers = {"stream": "xrange", "hash": "hgetall", "list": "lrange", "string": "get", "set": "smembers"}
     with redis.Redis.from_url(url, decode_responses=True) as client:
         found = []

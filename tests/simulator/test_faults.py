@@ -1,4 +1,4 @@
-"""Everything that can go wrong, as a caller meets it."""
+"""Every fault, as a client sees it."""
 
 from typing import Any
 

@@ -15,7 +15,7 @@ def _new(database: Database) -> str:
 
 
 def _new_by_another(database: Database) -> str:
-    """By another process."""
+    """Return the id that another process makes."""
     other = Database(database.url.render_as_string(hide_password=False))
     made = _new(other)
     other.dispose()

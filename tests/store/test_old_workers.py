@@ -1,4 +1,4 @@
-"""Migrations only add: workers of the release before go on, on the migrated database, with statements of their own.
+"""Migrations only add: workers of the previous release go on, on the migrated database, with statements of their own.
 
 `frozen/0001.json`: rows of every table as the first release wrote them."""
 
@@ -43,7 +43,7 @@ POSTINGS = frozenset({"ledger"})
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def first_release(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    """A database of the first release, without rows."""
+    """Return a database of the first release, without rows."""
     if request.param == "sqlite":
         database = Database(f"sqlite:///{tmp_path / 'old.db'}")
         migrate.upgrade(database, FIRST)
@@ -59,7 +59,7 @@ def first_release(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Da
 
 
 class OldRelease:
-    """Knows the tables as they were, and nothing of what came later."""
+    """The tables as they were in that release, and nothing later."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -68,7 +68,7 @@ class OldRelease:
         self.tables = [table for table in known.sorted_tables if table.name in FROZEN]
 
     def write(self, but: Collection[str] = ()) -> None:
-        """A row of each kind, several where there were."""
+        """Write a row of each kind, several where there were."""
         with self._engine.begin() as connection:
             for table in self.tables:
                 if table.name in but:
@@ -77,7 +77,7 @@ class OldRelease:
                     connection.execute(insert(table).values(**_typed(table, row)))
 
     def read(self) -> dict[str, list[tuple[Any, ...]]]:
-        """Everything that it knows of, in its own order."""
+        """Read all of its rows, in its own order."""
         with self._engine.connect() as connection:
             return {
                 table.name: [
@@ -145,7 +145,7 @@ def test_the_way_from_the_first_release_leads_to_the_same_schema(
     assert drift(first_release) == []
     if (
         first_release.engine.dialect.name == "postgresql"
-    ):  # SQLite keeps the words in which a table was altered
+    ):  # SQLite keeps the text of each statement that altered a table
         fresh = Database(request.getfixturevalue("postgres_url"))
         assert _definitions(first_release) == _definitions(fresh)
         fresh.dispose()
