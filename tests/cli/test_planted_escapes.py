@@ -207,7 +207,7 @@ SAMPLES: Mapping[str, dict[str, Any]] = {
 
 
 def _planted(value: Any, plant: str) -> Iterator[Any]:
-    """Return the same value with one of its texts, or keys, planted."""
+    """Yield the same value with one of its texts, or keys, planted."""
     match value:
         case str():
             yield value[:1] + plant + value[1:]

@@ -477,7 +477,7 @@ def _write(world: World, statement: str, session_id: str) -> None:
 
 
 def nothing_lies_ahead(world: World) -> bool:
-    """Check that no row has a time later than now."""
+    """Return whether no row has a time later than now."""
     happened = (
         (SESSIONS, (*PAST_OF_SESSION, "stopped_at", "ended_at")),
         (PLACEMENTS, PAST_OF_PLACEMENT),

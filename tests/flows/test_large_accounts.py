@@ -25,7 +25,7 @@ def two_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def corp(world: World, amount: str) -> None:
-    """Return an account without a quota."""
+    """Put an account without a quota."""
     world.done("account.put", account_id="corp", plan="contract", currency="USD")
     credit(world, amount, "first")
 

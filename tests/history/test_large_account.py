@@ -138,7 +138,7 @@ def _costs(stage: Stage, name: str, read: Callable[[], int]) -> Costs:
 
 @contextmanager
 def _executed(database: Database) -> Iterator[list[int]]:
-    """Return the rows that every statement returned; SQLite does not have that."""
+    """Yield the row counts of all statements; SQLite has none."""
     seen: list[int] = []
 
     def note(_c: Connection, cursor: Any, statement: str, *_: Any) -> None:

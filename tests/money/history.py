@@ -99,7 +99,7 @@ class History:
             self._seq = tx.connection.execute(select(func.max(OUTBOX.c.seq))).scalar() or 0
 
     def look(self) -> Iterator[Told]:
-        """Return the new events, each once it is noted in `lives`."""
+        """Yield the new events, each once it is noted in `lives`."""
         with self._database.reading() as tx:
             new = _events(tx, self._seq)
             if not new:

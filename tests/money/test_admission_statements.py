@@ -105,7 +105,7 @@ def test_an_admission_is_as_many_statements_at_20_past_sessions_as_at_20_000(
 
 
 def give_a_past_more(stage: Stage, sessions: int) -> None:
-    """Return the same accounts, with so many more sessions behind them."""
+    """Put so many more sessions behind the same accounts."""
     for account_id in ACCOUNTS:
         multiply_past(stage, f"{account_id}-old-1", sessions)
     analyse(stage)

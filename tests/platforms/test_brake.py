@@ -189,7 +189,7 @@ def test_an_operator_lifts_it(studio: PlatformWorld) -> None:
 
 @pytest.fixture
 def pair(make_platforms: MakeWorld) -> PlatformWorld:
-    """Put a model that two providers serve, the first preferred."""
+    """Return a world with a model that two providers serve, the first preferred."""
     world = make_platforms(platform_of("fpt-template"), platform_of("openai"))
     world.put_model("pair", {"fpt-template": "llama-3", "openai": "llama-3"})
     return world

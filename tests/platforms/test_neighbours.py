@@ -27,7 +27,7 @@ ATTACH = Platform(
 
 
 def _lost(world: PlatformWorld, fault: str) -> str:
-    """Return a session that lost the answer of its start."""
+    """Return a session with a start in doubt."""
     world.fault_at("sesterce", fault, "start", times=1)
     session_id = world.create_at("sesterce")
     world.settle()

@@ -276,7 +276,7 @@ class Platform:
         return {pid for pid in _pids() if _works_below(pid, self.directory)}
 
     def tails(self) -> Iterator[tuple[str, str]]:
-        """Return the ends of all logs, for the message of a failed test."""
+        """Yield the ends of all logs, for the message of a failed test."""
         for log in sorted(self.directory.rglob("*.log")):
             yield log.name, "\n".join(log.read_text(errors="replace").splitlines()[-60:])
 
@@ -420,7 +420,7 @@ def living_in(session: int) -> set[int]:
 
 
 def _pids() -> Iterator[int]:
-    """Return the id of every process that lives; a zombie has ended and only waits to be reaped."""
+    """Yield the id of every process that lives; a zombie has ended and only waits to be reaped."""
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal() and _stat(int(entry.name))[:1] not in ([], ["Z"]):
             yield int(entry.name)

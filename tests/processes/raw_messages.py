@@ -260,7 +260,7 @@ STRANGE: tuple[Any, ...] = (
 
 
 def mutants(seed: int, count: int, queue: str) -> Iterator[bytes]:
-    """Return `count` messages, each a valid or a known wrong one with something changed; the same for the same seed."""
+    """Yield `count` messages, each a valid or a known wrong one with something changed; the same for the same seed."""
     rng = random.Random(seed)
     known = [*WRONG.values(), *ODD.values()]
     small = [entry for entry in known if len(entry) < 10_000]

@@ -70,11 +70,11 @@ class Broker:
         eventually(lambda: not self.redis.hlen("unacked"), "acknowledged messages")
 
     def copies(self) -> int:
-        """Return parked messages that are small enough to be kept."""
+        """Return the number of parked messages that are small enough to be kept."""
         return int(self.redis.xlen(STREAM))
 
     def parked(self) -> int:
-        """Return parked messages, as an operator can read them."""
+        """Return the number of parked messages, as an operator can read it."""
         with self.platform.database.reading() as tx:
             return sum(tx.parked.counts().values())
 

@@ -43,7 +43,7 @@ AMOUNTS = st.integers(0, 300_000_000).map(lambda millionths: Decimal(millionths)
 
 @st.composite
 def sessions(draw: st.DrawFn) -> Session:
-    """Draw sessions that start, move or run; some began in the future, by a clock that was ahead."""
+    """Draw a session that starts, moves or runs; some began in the future, by a clock that was ahead."""
     price = {
         "price_per_node_hour": draw(PRICES),
         "nodes": draw(st.integers(1, 3)),

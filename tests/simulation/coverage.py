@@ -79,7 +79,7 @@ def _functions(module: ast.Module) -> Iterator[tuple[str, ast.AST]]:
 
 
 def _commits(node: ast.AST) -> bool:
-    """Return whether the function opens a transaction itself, or passes one to a helper."""
+    """Return whether this node opens a transaction, or passes one to a helper."""
     if isinstance(node, ast.Name):
         return node.id == "after_stops"
     return isinstance(node, ast.Attribute) and node.attr == "transact"

@@ -165,7 +165,7 @@ class _Day:
         result.violations += [f"{when}: {problem}" for problem in self._archived(result)]
 
     def _archived(self, result: Result) -> Iterator[str]:
-        """Return what would change if everything that is over were archived now."""
+        """Yield what would change if everything that is over were archived now."""
         for worker in self.universe.alive[:1]:
             services = replace(worker.services, database=self.universe.database)
             for retention in LEAVING:

@@ -52,7 +52,7 @@ def _cost_by(evidence: Evidence, session: Session, at: datetime) -> Decimal:
 
 
 def _intervals(evidence: Evidence, session: Session) -> Iterator[tuple[datetime, datetime]]:
-    """Return its RUNNING time, from its events."""
+    """Yield its RUNNING time, from its events."""
     since: datetime | None = None
     for event in evidence.told_of.get(session.id, ()):
         if event.kind == "session.running":

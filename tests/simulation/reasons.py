@@ -86,7 +86,7 @@ def _not_at_its_instant(evidence: Evidence, session: Session, at: datetime) -> I
 
 
 def _instants(evidence: Evidence, session: Session, reason: StopReason) -> Iterator[datetime]:
-    """Return when a rule of time or number may have become true; none where the session has no such limit."""
+    """Yield when a rule of time or number may have become true; nothing where the session has no such limit."""
     told = stop_told(evidence, session)
     before = told.data.get("previous_state") if told is not None else None
     match reason:

@@ -92,7 +92,7 @@ def _closing_since(placement: Placement | None) -> datetime | None:
 
 
 def _held_up(evidence: Evidence, placement: Placement, there: SimSession, until: datetime) -> Iterator[Span]:
-    """Return when it could not be carried out, because of our side or the platform's."""
+    """Yield when it could not be carried out, because of our side or the platform's."""
     yield from _failed_here(evidence, placement)
     yield from _failed_there(evidence, placement, there, until)
 
@@ -125,6 +125,6 @@ def _failed_there(
 
 
 def _lost_claims(evidence: Evidence, placement: Placement, until: datetime) -> int:
-    """Return the most tries of this close that ended before their call: they lengthen the waits all the same."""
+    """Return how many tries of this close may have ended before their call: they lengthen the waits all the same."""
     since, lost = placement.closing_since or until, timedelta(seconds=COMES_BACK)
     return sum(since <= begun <= until and over - begun >= lost for begun, over in evidence.troubles)

@@ -251,7 +251,7 @@ class Universe:
 
     @property
     def by_id(self) -> frozenset[str]:
-        """Return where everything listed can be closed."""
+        """Return the providers that list their sessions and close them by id."""
         drivers = self.workers[0].services.drivers if self.workers else {}
         return frozenset(
             n for n, driver in drivers.items() if driver.card.can_list and driver.card.closes_by_id
@@ -427,7 +427,7 @@ class _Sink:
 
 
 def copy_of(template: Path, path: Path) -> None:
-    """Return a fresh database there."""
+    """Put a fresh database there."""
     for suffix in ("-wal", "-shm"):
         Path(f"{path}{suffix}").unlink(missing_ok=True)
     path.write_bytes(template.read_bytes())

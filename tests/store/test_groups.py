@@ -45,7 +45,7 @@ STOPS = {
 
 
 def agree(database: Database, account_id: str = "acme") -> bool:
-    """Check that the sums equal the rows."""
+    """Return whether the sums equal the rows."""
     with database.reading() as tx:
         counted = {group.key: group for group in tx.groups.of(account_id)}
         there = {group.key: group for group in grouped(tx.sessions.metered(account_id))}
