@@ -70,7 +70,7 @@ class Clock:
         self.now = now
         self.platforms_are_ahead = timedelta(0)
         self.store_is_ahead = timedelta(0)
-        """By how much the clock of the store's host is wrong; `now` is the true time."""
+        """The error of the clock of the store's host; `now` is the true time."""
 
     def __call__(self) -> datetime:
         return self.now + self.store_is_ahead

@@ -1,4 +1,4 @@
-"""Where the logs of a run go: they are kept when it fails."""
+"""A directory for the logs of a run: they are kept when it fails."""
 
 import shutil
 import sys

@@ -20,7 +20,7 @@ from orchestrator.store.queries.outbox import OUTBOX
 EVERY, LAST_WITHIN = 0.02, 30.0
 #: Entries read at once.
 MANY = 1000
-#: A deliverer writes down that an event has left no later than this after it was appended.
+#: A deliverer records that an event has left no later than this after it was appended.
 WRITTEN_DOWN_WITHIN = timedelta(seconds=5)
 
 

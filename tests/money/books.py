@@ -1,6 +1,6 @@
-"""The books kept a second time, by brute force: every block that began is counted, one by one.
+"""A second set of books, by brute force: every block that began is counted, one by one.
 
-Nothing here is taken from `rules/billing/money.py`; what is compared are its results, in rows and ledger."""
+Nothing here is taken from `rules/billing/money.py`; its results in rows and ledger are compared."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -146,7 +146,7 @@ def _check_stop(life: Life, row: Session) -> None:
     """Check that it stopped at the earliest of its rules, however late that was decided."""
     ended, run = row.stopped_at, life.runs[-1]
     if row.stop_reason is None or ended is None or run.end != ended or life.stopped_told is None:
-        return  # it stopped while it was moving
+        return  # it stopped during a move
     instants = dict(_instants(life, row, run))
     reason = row.stop_reason.value
     if reason in FORESEEN:

@@ -17,7 +17,7 @@ from orchestrator.store.transaction import Transaction
 
 OUTBOX, SESSIONS, PLACEMENTS = table_of(OutboxRow), table_of(SessionRow), table_of(PlacementRow)
 ACCOUNTS, LEDGER, MODELS = table_of(AccountRow), table_of(LedgerRow), table_of(ModelRow)
-#: In these a session holds a slot.
+#: States in which a session holds a slot.
 HOLDS_A_SLOT = frozenset({"starting", "running", "stopping"})
 OVER = frozenset({"stopped", "failed"})
 
@@ -42,7 +42,7 @@ class Run:
     declared_end: datetime | None
     end: datetime | None = None
     given_back: tuple[int, datetime] | None = None
-    """What it cost after its end was given back, by which event and when: a brake held it, or it was idle."""
+    """Its cost after its end was given back, by which event and when: a brake held it, or it was idle."""
 
 
 @dataclass(kw_only=True)
@@ -76,7 +76,7 @@ class Rows:
     accounts: dict[str, Account] = field(default_factory=dict)
     ledger: list[Entry] = field(default_factory=list)
     prices: dict[str, Decimal] = field(default_factory=dict)
-    """Of models, per node and hour."""
+    """Prices of models, per node and hour."""
 
 
 class History:

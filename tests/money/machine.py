@@ -1,6 +1,6 @@
-"""A machine that does anything that users, operators, platforms, workers and time can do, in any order.
+"""A machine for everything that users, operators, platforms, workers and time can do, in any order.
 
-After each step the books and the gate are checked against the machine's own reckoning of what happened."""
+After each step the books and the gate are checked against the machine's own account of the events."""
 
 from collections import Counter
 from datetime import timedelta
@@ -40,7 +40,7 @@ class MoneyMachine(RuleBasedStateMachine):
     stage: Stage
     history: History
     counts: Counter[str]
-    """What happened, over all lives of a run: a machine that never fails over proves nothing."""
+    """Counts of events, over all lives of a run: a machine that never fails over proves nothing."""
 
     sessions: Bundle[str] = Bundle("sessions")
     late: Bundle[Any] = Bundle("late")

@@ -67,7 +67,7 @@ _SAYS: Mapping[Mood, Verdict] = {
 _PROVES_NOTHING = frozenset(
     {Mood.KEEPS_OPEN, Mood.LOSES_ANSWERS, Mood.LOSES_REQUESTS, Mood.UNREACHABLE, Mood.DEAD, Mood.THROTTLING}
 )
-#: How long a session lasts that was opened while the platform ended them early.
+#: The life of a session that was opened while the platform ended them early.
 EARLY_END = timedelta(minutes=7)
 
 

@@ -1,4 +1,4 @@
-"""What the stage is set with: plans, policy, models; and the terms of an account as the machine keeps them."""
+"""Settings of the stage: plans, policy, models; and the terms of an account as the machine keeps them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Whatever life there was, whenever it is archived: every number that an account shows stays as it was."""
+"""After any life, and at any time of its archive, every number that an account shows stays as it was."""
 
 from collections import Counter
 

@@ -1,4 +1,4 @@
-"""Whatever users, platforms, workers and time do: quotas hold, money adds up."""
+"""After any acts of users, platforms, workers and time, quotas hold and money adds up."""
 
 import logging
 import os

@@ -177,9 +177,7 @@ class Jobs:
             self._app.send_task(
                 f"orchestrator.{name}", kwargs=kwargs, task_id=task_id, queue="orchestrator.jobs"
             )
-        except (
-            RuntimeError
-        ) as error:  # where Redis is gone for 20 s, Celery says that it must be started again
+        except RuntimeError as error:  # after 20 s without Redis, Celery says that it must be started again
             self._app = self._started()
             raise ConnectionGone(str(error)) from error
         return task_id
@@ -222,7 +220,7 @@ class Platform:
     def __init__(
         self, directory: Path, nursery: Nursery, *, database_url: str, broker_url: str | None = None
     ) -> None:
-        """Without `broker_url` it is the private one of `orchestrator up` in this directory."""
+        """Without `broker_url`: the private broker of `orchestrator up` in this directory."""
         self.directory = directory
         self._nursery = nursery
         directory.mkdir(parents=True, exist_ok=True)

@@ -16,7 +16,7 @@ from orchestrator.tasks.app import Process, make_app
 from orchestrator.tasks.jobs import Results
 from orchestrator.tasks.ticks import TICKS
 
-#: Parameters of what calls a job, in Celery and here.
+#: Parameters of the callers of a job, in Celery and here.
 NAMES = (
     *(
         "self",

@@ -28,7 +28,7 @@ def redis(valkey_url: str) -> Iterator["Redis"]:
 
 @pytest.fixture
 def connection(valkey_url: str) -> Iterator[Connection]:
-    """Of a worker."""
+    """Return a worker's connection."""
     with Connection(valkey_url, transport=guarded_transport(Transport, cast("Parking", None))) as connection:
         yield connection
 

@@ -35,12 +35,12 @@ REACHED_WITHIN, SECONDS = 60.0, 600.0
 SLOW = 30.0
 #: So many kinds of point are found at least.
 MANY = 20
-#: With none left to kill, stops are judged for so long. Seconds.
+#: With no point left, stops are judged for so long. Seconds.
 PEACE = 20.0
 KIND = {"type": "LLM", "size": "8B", "learning_stage": "Instruction-tuned", "currency": "USD"}
 #: On a busy machine. Everything is stamped by processes that may have waited for the processor.
 LATE = timedelta(seconds=30)
-#: What a killed worker held is taken over so long after the next one is ready: the longest lease of this policy.
+#: The work of a killed worker is taken over so long after the next one is ready: the longest lease of this policy.
 LEASES = timedelta(seconds=8)
 POLICY = {"dead_after_failures": 2, "dead_after_seconds": 1, "brake_max_seconds": 5}
 

@@ -19,7 +19,7 @@ from tests.processes.platform import Platform, eventually
 DOWN = OperationalError("SELECT 1", None, Exception("connection refused"))
 
 
-#: What an operator must correct.
+#: Errors that an operator must correct.
 WRONG = [ErrorClass.MISSING, ErrorClass.NO_RIGHTS, ErrorClass.NOT_MIGRATED]
 
 

@@ -1,4 +1,4 @@
-"""Machines of which the clocks differ by hours share the jobs: real workers on a real PostgreSQL."""
+"""Machines with clocks that differ by hours share the jobs: real workers on a real PostgreSQL."""
 
 from contextlib import ExitStack
 from typing import Any

@@ -16,7 +16,7 @@ from tests.processes.platform import Platform, eventually, openai
 
 #: Seconds that a stop may be late: a check without a wake-up, with much to spare on a busy machine.
 LATE = timedelta(seconds=40)
-#: What the story needs: a stop by its duration, and one by its funds, while no wake-up arrives.
+#: The two stops of the story: by duration and by funds, while no wake-up arrives.
 DURATION, FUNDS = 45, "0.02"
 Trouble = Callable[[Platform, Valkey], None]
 

@@ -1,4 +1,4 @@
-"""Endpoints that jobs name are reached only where the operator lets them, whatever DNS says at that moment."""
+"""Endpoints that jobs name are reached only where the operator allows them, for any answer of DNS at that moment."""
 
 import asyncio
 import socket

@@ -58,10 +58,10 @@ def test_no_fault_of_a_platform_brings_its_key_to_light(
 def _lived_through(
     world: Planted, platform: Platform, fault: str, params: dict[str, str], *, later: bool
 ) -> Iterator[Any]:
-    """A session that meets the fault from its first call, or `later`, once it runs; it is closed at last. Whatever
-    else asks the platform meets it too.
+    """Run a session that meets the fault from its first call, or `later`, once it runs; close it at last. All other
+    calls of the platform meet it too.
 
-    The texts speak of the key of the call, and of its neighbours where these are known here without a session."""
+    The texts contain the key of the call, and its neighbours where these are known here without a session."""
     if later:
         session_id = world.run_at(platform.name)
     keys = world.keys_of(platform)

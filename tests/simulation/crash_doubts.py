@@ -48,7 +48,7 @@ async def _cannot_be_read(stage: Stage) -> None:
 
 
 async def _fails_at_every_try(stage: Stage) -> None:
-    """A job that is a defect to us; a ping that an attached endpoint's close has sent is counted."""
+    """Send a job that fails by a defect; a ping that an attached endpoint's close has sent is counted."""
     gave_up = partial(give_up, task_id="job-defect", name="orchestrator.session.close", why="KeyError")
     told = stage.universe.answers.setdefault("job-defect", [])
     while not told:

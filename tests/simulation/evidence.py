@@ -80,7 +80,7 @@ class Evidence:
     endings: Mapping[str, datetime] = field(default_factory=dict)
     """Upstream session → when the platform ended it by itself, where the story has that."""
     stamps: timedelta = timedelta(milliseconds=100)
-    """How far apart a row and its event may be: both bear the instant of the decision, read off the clock once or
+    """How far apart a row and its event may be: both have the instant of the decision, read from the clock once or
     twice in a transaction."""
     late: timedelta = timedelta(seconds=5)
     """How late a stop may be beyond its deadline and the troubles."""

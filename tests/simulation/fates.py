@@ -92,7 +92,7 @@ class Chaos:
                 self._noted(worker, "serialisation failure", where, 3.0)
                 raise OperationalError(where, {}, Conflict("could not serialise"))
         elif when == "after":
-            # a claim that was committed all the same is not found again by the claim that repeats it
+            # a claim that was committed in spite of the error is not found by the repeated claim
             self._fail(worker, rates.lost_at_commit, where, "connection lost at commit", COMES_BACK)
             if self._strikes(rates.pause):
                 wait_for(asyncio.sleep(self._pause(worker, where)))

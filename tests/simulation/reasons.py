@@ -38,7 +38,7 @@ def _not_its_end(evidence: Evidence, session: Session, at: datetime) -> Iterator
         if not placements or not is_said_to_have_expired(evidence, placements[-1], at):
             yield f"it took effect at {at}, the declared end is {declared}"
         yield from no_death(evidence, session, at)
-    elif at > declared + STAMPS:  # it was not the clock that ended it
+    elif at > declared + STAMPS:  # the clock did not end it
         yield from no_death(evidence, session, at)
 
 

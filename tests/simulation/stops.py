@@ -19,7 +19,7 @@ Span = tuple[datetime, datetime]
 
 #: A stop lets a ping that was just claimed begin before the close does.
 PING_BEGINS = timedelta(seconds=2)
-#: After a fault of its own a worker leaves a provider alone for up to this long.
+#: After a local fault a worker leaves a provider alone for up to this long.
 COOLDOWN = timedelta(seconds=RETRY_LAST)
 #: Where no wake-up comes, a worker looks by itself for what is due; it finds each try so much later at most.
 LOOK = timedelta(seconds=LOOK_EVERY * (1 + LOOK_JITTER))

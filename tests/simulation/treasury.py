@@ -14,7 +14,7 @@ Found = Iterator[tuple[str, str]]
 
 #: Events are stamped at the end of their transaction, sessions at its start: so far apart on a busy machine.
 STAMPS = timedelta(seconds=2)
-#: Costs of what runs are posted this often.
+#: Interval of postings of running costs.
 POSTED_EVERY = timedelta(hours=1)
 
 
@@ -57,9 +57,7 @@ def ran(evidence: Evidence, session: Session) -> tuple[timedelta, timedelta]:
         if event.kind == "session.running":
             since = event.at
         elif since is not None and event.kind == "session.failed_over":
-            most += (
-                event.at - since
-            )  # its instant may lie before its event, where the provider's end had come
+            most += event.at - since  # its instant may be before its event, where the provider's end had come
             since = None
         elif since is not None and event.kind in {"session.stopping", "session.stopped"}:
             lasted = max(timedelta(0), (session.stopped_at or event.at) - since)
