@@ -1,4 +1,4 @@
-"""Accounts for people, and their ledger for spreadsheets."""
+"""Tables of accounts for people, and their ledger for spreadsheets."""
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -22,18 +22,18 @@ _SOME = 5
 
 
 def show_result(account: Json) -> None:
-    """Show what a job made of an account."""
+    """Show the account after a job."""
     show(pairs(rows_of(account, datetime.now(UTC))))
 
 
 def listed(accounts: Sequence[Json], now: datetime) -> "RenderableType":
-    """One line for each."""
+    """Return a table with one line for each account."""
     rows = [(a["id"], a["plan"], _money(a, "balance"), when(a["funds_end_at"], now)) for a in accounts]
     return table(("id", "plan", "balance", "funds end"), rows)
 
 
 def rows_of(account: Json, now: datetime) -> list[tuple[str, Any]]:
-    """What an account is; what has no value is left out when it is shown."""
+    """Return what an account is, as names and values. A table leaves out the names without a value."""
     own = ", ".join(f"{name} = {limit}" for name, limit in account["own_quota"].items())
     overdraft = account["overdraft_limit"]
     return [
@@ -49,12 +49,12 @@ def rows_of(account: Json, now: datetime) -> list[tuple[str, Any]]:
 
 
 def quota(account: Json) -> "RenderableType":
-    """Used and allowed, and by which sessions."""
+    """Return what is used of each quota, what is allowed, and by which sessions it is used."""
     return table(("quota", "used", "allowed", "sessions"), _quota_rows(account["quota"]), title="quota")
 
 
 def sessions(account: Json) -> "RenderableType":
-    """The sessions that are not deleted."""
+    """Return a table of the sessions that are not deleted."""
     rows = [
         (s["id"], s["name"], s["state"], s["model_id"], s["nodes"], "our debt" if s["cleanup_debt"] else "")
         for s in account["sessions"]
@@ -63,7 +63,7 @@ def sessions(account: Json) -> "RenderableType":
 
 
 def ledger(lines: Iterable[Json], now: datetime) -> "RenderableType":
-    """Every movement, newest first."""
+    """Return a table of all movements, newest first."""
     return table(_LEDGER, [_ledger_row(line, now) for line in lines])
 
 
@@ -73,7 +73,7 @@ def print_csv(lines: Iterable[Json]) -> None:
 
 
 def forecast(view: Json, now: datetime) -> list["RenderableType"]:
-    """How long the money lasts, and what each session has to do with it."""
+    """Return how long the money lasts, and each session's part in that."""
     left = view["seconds_left"]
     summary = [
         ("id", view["id"]),

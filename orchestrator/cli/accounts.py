@@ -32,7 +32,7 @@ def _since(text: str) -> datetime:
 
 @app.command("list")
 def list_accounts(limit: Limit = 1000, as_json: AsJson = False) -> None:
-    """All accounts."""
+    """List all accounts."""
     from orchestrator.flows.reports import views
 
     with reading() as tx:
@@ -45,7 +45,7 @@ def list_accounts(limit: Limit = 1000, as_json: AsJson = False) -> None:
 
 @app.command("show")
 def show_account(account_id: AccountId, as_json: AsJson = False) -> None:
-    """One account: its money, its quota used and allowed, and the sessions that use it."""
+    """Show one account: its money, its quota used and allowed, and the sessions that use it."""
     from orchestrator.flows.reports.account_view import with_quota
 
     with reading() as tx:
@@ -72,7 +72,7 @@ def put(
         typer.Option(help='How far its balance may go below zero; "plan": as far as its plan\'s again.'),
     ] = None,
 ) -> Json:
-    """Create an account, or change it: of its own numbers, what is left out stays as it is."""
+    """Create an account, or change it: limits of its own that are left out stay as they are."""
     quota = given(
         max_sessions=_limit(max_sessions),
         max_concurrent=_limit(max_concurrent),
@@ -131,7 +131,7 @@ def ledger(
     as_json: AsJson = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV and nothing else.")] = False,
 ) -> None:
-    """Every movement of an account's money with the balance after it, newest first."""
+    """Show every movement of an account's money with the balance after it, newest first."""
     from orchestrator.flows.reports.account_view import ledger_line
 
     if as_json and as_csv:
@@ -152,7 +152,7 @@ def ledger(
 
 @app.command()
 def forecast(account_id: AccountId, as_json: AsJson = False) -> None:
-    """What an account burns, when its funds end, and what each session has cost and will."""
+    """Show what an account burns, when its funds end, and what each session has cost and will cost."""
     from orchestrator.flows.reports import account_view
 
     with reading() as tx:

@@ -22,7 +22,7 @@ def audit(
     full: Annotated[bool, typer.Option("--full", help="Look at every row, however long it takes.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Check what must hold of the store: what has changed, what is late, the next rows in turn. Changes nothing."""
+    """Check the invariants of the store: what has changed, what is late, the next rows in turn. Changes nothing."""
     report = _run(full=full)
     found = Counter(finding.check for finding in report.found)
     if as_json:

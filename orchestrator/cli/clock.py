@@ -1,4 +1,4 @@
-"""`orchestrator clock`: does the store's clock agree with the time that processes measure?"""
+"""`orchestrator clock`: compare the store's clock with the time that processes measure."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ app = typer.Typer()
 
 @app.command("show")
 def show_clock(as_json: AsJson = False) -> None:
-    """Show the trusted time, and a jump of the store's clock that stands."""
+    """Show the trusted time, and any open jump of the store's clock."""
     with opened() as database, database.reading() as tx:
         known, now = clock_of(database, tx), tx.now()
     _print(known, now, as_json=as_json)

@@ -8,7 +8,7 @@ from orchestrator.cli.failures import WRONG, Complaint
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """Return the file's tables. Complain, with exit code 2, where it cannot be read."""
+    """Return the file's tables. Raises Complaint, with exit code 2, if it cannot be read."""
     try:
         return tomllib.loads(path.read_bytes().decode())
     except OSError as error:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def endpoint_of(tx: "Transaction", session_id: str) -> dict[str, Any]:
-    """URL, model, auth, secret reference. Raises Refusal(invalid_state) unless the session runs."""
+    """Return URL, model, auth and secret reference. Raises Refusal(invalid_state) unless the session runs."""
     from orchestrator.flows.reports import views
 
     session = found_session(tx, session_id)
@@ -29,14 +29,14 @@ def endpoint_of(tx: "Transaction", session_id: str) -> dict[str, Any]:
 
 
 def samples_of(tx: "Transaction", session_id: str, endpoint: dict[str, Any]) -> dict[str, str]:
-    """Code by language."""
+    """Return sample code by language."""
     newest = tx.placements.newest([session_id])[session_id]
     sample = Sample(**endpoint, speech=newest.model_type is ModelType.ASR)
     return {language: write(sample) for language, write in LANGUAGES.items()}
 
 
 def revealed(endpoint: dict[str, Any]) -> str | None:
-    """Return the secret behind the reference; None where none is needed. Complains where this machine lacks it."""
+    """Return the secret behind the reference; None if none is needed. Raises Complaint if this machine lacks it."""
     from orchestrator import wiring
     from orchestrator.settings import load_settings
 
@@ -51,7 +51,7 @@ def revealed(endpoint: dict[str, Any]) -> str | None:
 
 
 def _why(session: Session) -> str:
-    """Return what it waits for, or why it is over."""
+    """Return what the session waits for, or why it is over."""
     match session.state:
         case State.CREATED:
             return "not started"

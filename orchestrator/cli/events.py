@@ -1,4 +1,4 @@
-"""`events`: what happened, from the outbox."""
+"""`events`: show what happened, from the outbox."""
 
 import time
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ def events(
     limit: Limit = 50,
     as_json: AsJson = False,
 ) -> None:
-    """The latest events, oldest first."""
+    """Show the latest events, oldest first."""
     with opened() as database:
         latest = _latest(database, subject, limit)
         if follow:

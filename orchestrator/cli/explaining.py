@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def explained(explanation: dict[str, Any], now: datetime) -> Iterator["RenderableType"]:
-    """State and reasons, then every rule that may stop it."""
+    """Yield the state with its reasons, then every rule that may stop the session."""
     used, step = explanation["used"], explanation["next_step"]
     rows = [("session", explanation["session_id"]), ("state", explanation["state"])]
     rows += [("because", sentence) for sentence in explanation["because"]]
@@ -29,7 +29,7 @@ def explained(explanation: dict[str, Any], now: datetime) -> Iterator["Renderabl
 
 
 def _why(stop: dict[str, Any], now: datetime) -> str:
-    """An idle stop is decided later than it takes effect."""
+    """Return why, and when that is decided: an idle stop is decided later than it takes effect."""
     if stop["decided_at"] == stop["at"]:
         return str(stop["detail"])
     return f"{stop['detail']}; decided {when(stop['decided_at'], now)}, unless a late report moves it"

@@ -1,4 +1,4 @@
-"""The one place that turns what went wrong into lines on stderr and an exit code."""
+"""Turn errors into lines on stderr and an exit code. No other module does so."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ WRONG = 2
 
 
 class Complaint(Exception):
-    """The command cannot do what was asked; says so, and ends."""
+    """The command cannot do what was asked. It prints this message, and ends."""
 
     def __init__(self, message: str, exit_code: int = REFUSED) -> None:
         super().__init__(message)
@@ -36,7 +36,7 @@ class Failure:
 
 
 class ExplainingGroup(TyperGroup):
-    """Commands that print failures as messages; a defect of ours keeps its stack trace."""
+    """Commands that print expected failures as messages; a defect of ours keeps its traceback."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -51,7 +51,7 @@ class ExplainingGroup(TyperGroup):
 
 
 def explained(error: Exception) -> Failure | None:
-    """Return what a user can do something about; None for the rest."""
+    """Return the failure if a user can act on it; None for any other error."""
     match error:
         case _ if isinstance(error, typer.BadParameter) or _home(error).startswith("typer."):
             return None  # usage, or an exit: typer prints that itself
@@ -64,14 +64,14 @@ def explained(error: Exception) -> Failure | None:
 
 
 def refusal_lines(code: str, message: str, details: Mapping[str, Any]) -> list[str]:
-    """Return the code and the message; where there are several faults, one a line."""
+    """Return the code and the message; several faults become one line each."""
     faults = details.get("faults") or []
     several = [f"  {fault['loc']}: {fault['msg']}" for fault in faults] if len(faults) > 1 else []
     return [f"error {code}: {_with_our_remedy(code, message, details)}", *several]
 
 
 def _with_our_remedy(code: str, message: str, details: Mapping[str, Any]) -> str:
-    """To who types commands, a command is the remedy; the job's own message names a job."""
+    """Name a command as the remedy, for a person at the command line. The job's own message names a job."""
     match code:
         case ErrorCode.UNKNOWN_ACCOUNT if "account_id" in details:
             who = f"account {details['account_id']} is unknown"
@@ -86,7 +86,8 @@ def _with_our_remedy(code: str, message: str, details: Mapping[str, Any]) -> str
 
 
 def _from_below(error: Exception) -> Failure | None:
-    """Imported only now: a command that succeeds need not wait for what could have failed."""
+    """Return the failure that a known error means. Import its classes only now: a command that succeeds does not need
+    them."""
     from orchestrator.client import BrokerUnreachable, JobBroken
     from orchestrator.settings import ConfigurationError
     from orchestrator.store.database import StoreError, StoreOutage, StoreUnavailable
@@ -109,12 +110,12 @@ def _from_below(error: Exception) -> Failure | None:
 
 
 def _home(error: Exception) -> str:
-    """Return the module that it comes from."""
+    """Return the module that the error comes from."""
     return type(error).__module__
 
 
 def _outage(error: "StoreOutage") -> str:
-    """Return what it is, the database's own words, and what to do."""
+    """Return the kind of outage, the database's own words, and what to do."""
     cause = getattr(error.__cause__, "orig", None)
     said = str(cause).strip().splitlines() if cause is not None else []
     return f"{error}" + (f": {said[0]}" if said else "") + (f". {error.remedy}" if error.remedy else "")

@@ -1,4 +1,4 @@
-"""Following the outbox: each event once, also where its transaction commits after a later one's."""
+"""Follow the outbox: show each event once, even if its transaction commits after a later one's."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
@@ -14,7 +14,7 @@ _MOST = 1000
 
 
 class Follower:
-    """What was seen, and which places before it are still empty."""
+    """The last place that was read, and the places before it that are still empty."""
 
     def __init__(self) -> None:
         self.after = 0
@@ -27,7 +27,7 @@ class Follower:
         return list(self._gaps)
 
     def saw(self, events: Sequence["WaitingEvent"], now: datetime) -> None:
-        """Note what was read, in order; what is missing between is waited for, for a while."""
+        """Note the events that were read, in order. Missing places between them are waited for, for a while."""
         for event in events:
             self._gaps.pop(event.seq, None)
             if event.seq > self.after:

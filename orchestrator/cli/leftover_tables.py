@@ -1,4 +1,4 @@
-"""Closes without proof, for people: they cost money until an operator looks."""
+"""Tables of closes without proof. Each costs money until an operator looks."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -14,7 +14,7 @@ _COLUMNS = ("id", "account", "provider", "handle", "state", "age", "tries", "mon
 
 
 def listed(entries: Sequence[dict[str, Any]]) -> list["RenderableType"]:
-    """What is still tried, and what was forced."""
+    """Return the closes that are still tried, and those that were forced."""
     parts = [table(_COLUMNS, [_row(one) for one in entries if one["forced"] is None])]
     forced = [one for one in entries if one["forced"] is not None]
     if forced:
@@ -24,20 +24,20 @@ def listed(entries: Sequence[dict[str, Any]]) -> list["RenderableType"]:
 
 
 def orphans(entries: Sequence[dict[str, Any]]) -> list["RenderableType"]:
-    """Show what is known to live there, and what an open with a lost answer may have left."""
+    """Return the known resources there, and what opens with lost answers may have left."""
     more = [one for one in entries if not one["orphan"]]
     certain = table(_COLUMNS, [_row(one) for one in entries if one["orphan"]])
     return [certain, *(possible(more) if more else [])]
 
 
 def possible(entries: Sequence[dict[str, Any]]) -> list["RenderableType"]:
-    """What no list shows: people must look."""
+    """Return the possible orphans that no list shows: a person must look for them."""
     title = "opens that may have left more at the provider"
     return [table(_COLUMNS, [_row(one) for one in entries], title=title)]
 
 
 def show_closed(result: dict[str, Any]) -> None:
-    """Show what a close made of a session, or of an orphan."""
+    """Show the result of a close of a session, or of an orphan."""
     if not result.get("orphan"):
         from orchestrator.cli.session_tables import show_result
 
@@ -63,7 +63,7 @@ def show_closed(result: dict[str, Any]) -> None:
 
 
 def _found_over(session: dict[str, Any]) -> bool:
-    """Return whether it was over or stopping before the close, and still is."""
+    """Return whether the session was over or stopping before the close, and still is."""
     is_over = session["state"] in {"stopping", "stopped", "failed"}
     return is_over and bool(session.get("found_state") == session["state"])
 

@@ -1,4 +1,4 @@
-"""`orchestrator`: every command by its name. What a command needs is imported when it runs."""
+"""`orchestrator`: every command by its name. A command imports what it needs when it runs."""
 
 import sys
 from enum import StrEnum
@@ -55,7 +55,7 @@ class PoolName(StrEnum):
 
 
 def main() -> None:
-    """The console script."""
+    """Run the console script."""
     try:
         try:
             app(prog_name="orchestrator")
@@ -79,7 +79,7 @@ def _orchestrator(
 
 @app.command()
 def up() -> None:
-    """Everything in one process tree, with a private Valkey where no broker is named."""
+    """Run everything in one process tree, with a private Valkey where no broker is named."""
     _share_metrics()
     from orchestrator.cli.processes import run_up
 
@@ -101,7 +101,7 @@ def worker(
 
 
 def _share_metrics() -> None:
-    """Where metrics are wanted, the processes of a tree share them: said before anything imports the library."""
+    """Share metrics among the processes of a tree, if a port is set. Call it before anything imports the library."""
     from orchestrator.settings import load_settings
 
     if load_settings().metrics_port is not None:
@@ -143,7 +143,7 @@ def _jobs() -> None:
 
 @jobs.command()
 def schema() -> None:
-    """JSON Schema of every job's keyword arguments."""
+    """Print the JSON Schema of every job's keyword arguments."""
     from orchestrator.client import schema as schema_of_jobs
 
     print_json(schema_of_jobs())

@@ -1,4 +1,4 @@
-"""`messages`: what came from the broker and cannot be carried out. It waits here for an operator."""
+"""`messages`: messages from the broker that cannot be carried out, and wait for an operator."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -28,7 +28,7 @@ _EVERY, _NOT_FOUND = 100_000, 3
 
 @app.command("list")
 def list_messages(limit: Limit = 50, as_json: AsJson = False) -> None:
-    """The newest parked messages, the newest first: when, from which queue, why, and their structure."""
+    """List parked messages, the newest first: when, from which queue, why, and their structure."""
     with opened() as database, database.reading() as tx:
         parked, now = tx.parked.listed(limit), tx.now()
     if as_json:
@@ -80,7 +80,7 @@ def resend(ids: Ids = None, every: All = False, as_json: AsJson = False) -> None
 def _chosen(
     database: "Database", ids: Sequence[str] | None, *, every: bool, done: str
 ) -> Sequence["ParkedMessage"]:
-    """Return the messages that are named, each of which must be there. The newest first."""
+    """Return the named messages, newest first. Each must exist."""
     if ids and every:
         raise Misused("give ids or --all, not both")
     if not ids and not every:
@@ -111,7 +111,7 @@ def _remove(database: "Database", messages: Sequence["ParkedMessage"]) -> None:
 
 @contextmanager
 def _copies() -> Iterator["ParkedCopies | None"]:
-    """Return the copies in the broker; None where it is no Redis. Raises Complaint where it does not answer."""
+    """Return the copies in the broker; None if it is not Redis. Raises Complaint if it does not answer."""
     from redis import RedisError
 
     from orchestrator.client.sender import refused_writes

@@ -23,7 +23,7 @@ def _show_model(model: Json) -> None:
 
 @app.command("list")
 def list_models(as_json: AsJson = False) -> None:
-    """The catalog, and the private models."""
+    """List the catalog, and the private models."""
     from orchestrator.flows.reports import views
 
     with reading() as tx:
@@ -66,7 +66,7 @@ def put(  # the fields of [[models]], one option each
 
 
 def _from_file(file: Path, fields: Json) -> Json:
-    """Return the fields of one model, at the top of the file or as its only [[models]]."""
+    """Return the fields of one model, from the top of the file or from its only [[models]]."""
     if fields:
         raise typer.BadParameter("give either the file or the fields", param_hint="--file")
     document = read_toml(file)

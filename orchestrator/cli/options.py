@@ -10,5 +10,5 @@ Currency: TypeAlias = Annotated[str, typer.Option(help="A currency's code, such 
 
 
 def given(**values: Any) -> dict[str, Any]:
-    """Return those that were given: what is left out has the job's default."""
+    """Return the options that were given; the job has defaults for the others."""
     return {name: value for name, value in values.items() if value not in (None, {}, [])}

@@ -1,7 +1,7 @@
 """How commands print: JSON for programs and tables for people on stdout, everything else on stderr.
 
-Names, reasons and answers come from others: each text is escaped here, so that none of them can move a terminal's
-cursor or reorder a line. No other module of the command line prints."""
+Names, reasons and answers come from others. Each text is escaped here, so that none can move a terminal's cursor or
+reorder a line. No other module of the command line prints."""
 
 import csv
 import errno
@@ -31,12 +31,12 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 
 def print_json(value: Any) -> None:
-    """Print the object or array itself."""
+    """Print a JSON object or array."""
     print(escape_json(json.dumps(value, indent=2, ensure_ascii=False)))
 
 
 def print_json_line(value: Any) -> None:
-    """Print one of many that come one by one."""
+    """Print one object on one line, for outputs that never end."""
     print(escape_json(json.dumps(value, ensure_ascii=False)), flush=True)
 
 
@@ -66,20 +66,22 @@ def show(*parts: "RenderableType") -> None:
 
 
 def say(line: str) -> None:
-    """Print a line beside the output."""
+    """Print a line on stderr."""
     print(escape(line), file=sys.stderr, flush=True)
 
 
 def finish_output() -> None:
-    """Write what is still buffered. Discard what cannot be written, for the interpreter would complain: without a word
-    where the reader has closed its pipe; else raise OSError."""
+    """Write what is still buffered.
+
+    If that fails, discard it, for the interpreter would complain. Say nothing if the reader has closed its pipe;
+    otherwise raise OSError."""
     for stream in (sys.__stdout__, sys.__stderr__):
         if stream is not None:
             _finish(stream)
 
 
 def is_full(error: OSError) -> bool:
-    """Return whether what was written to takes no more."""
+    """Return whether the error means that the output's target is full."""
     return error.errno in _FULL
 
 
@@ -97,7 +99,7 @@ def _finish(stream: TextIO) -> None:
 def table(
     columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None
 ) -> "RenderableType":
-    """Rows under headings; the first column never wraps, for it is what one copies."""
+    """Return rows under headings. The first column never wraps, so that it can be copied."""
     from rich import box
     from rich.table import Table
 
@@ -111,7 +113,7 @@ def table(
 
 
 def pairs(rows: Iterable[tuple[str, Any]]) -> "RenderableType":
-    """Two columns: what, and its value; what has none is left out."""
+    """Return two columns: name and value. Leave out names without a value."""
     from rich.table import Table
 
     made = Table(box=None, show_header=False, pad_edge=False)
@@ -124,7 +126,7 @@ def pairs(rows: Iterable[tuple[str, Any]]) -> "RenderableType":
 
 
 def coloured(text: str, style: str) -> "RenderableType":
-    """Text in a style, on terminals that have any."""
+    """Return the text in a style, on terminals that have styles."""
     from rich.text import Text
 
     return Text(escape(text), style=style)
@@ -132,7 +134,7 @@ def coloured(text: str, style: str) -> "RenderableType":
 
 @contextmanager
 def progress(what: str) -> Iterator[None]:
-    """Say on a terminal what is being waited for."""
+    """Say on a terminal what the command waits for."""
     console = _console(stderr=True)
     if not console.is_terminal:
         yield
@@ -142,12 +144,12 @@ def progress(what: str) -> Iterator[None]:
 
 
 def is_wide() -> bool:
-    """Whether a line has room for what is good to know; a file has."""
+    """Return whether a line has room for secondary columns. A file always has."""
     return not sys.stdout.isatty() or shutil.get_terminal_size().columns >= _ROOMY
 
 
 def _console(*, stderr: bool) -> "Console":
-    """Nothing in a text is markup: names and answers come from others."""
+    """Return a console that takes no text for markup, since names and answers come from others."""
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout
@@ -156,8 +158,8 @@ def _console(*, stderr: bool) -> "Console":
 
 
 def _csv_cell(value: Any) -> Any:
-    """Spreadsheets run a text that looks like a formula, and such a text may come from others: an apostrophe before it
-    makes it text. Numbers stay numbers."""
+    """Put an apostrophe before a text that a spreadsheet would run as a formula: such a text may come from others.
+    Leave numbers as they are."""
     if not isinstance(value, str):
         return value
     cell = escape(value)

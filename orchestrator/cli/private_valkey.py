@@ -24,8 +24,10 @@ START, STOP = 10.0, 10.0
 
 @contextmanager
 def running(settings: Settings) -> Iterator[Callable[[], bool]]:
-    """Start it, and stop it at the end. Yield the question whether it is there, which raises OSError where this
-    process cannot find out. Where the broker is another's, nothing is started, and the answer is always yes."""
+    """Start Valkey, and stop it at the end. If another broker is configured, start nothing.
+
+    Yield a function that says whether Valkey runs. It raises OSError if this process cannot find out; for another
+    broker it always returns True."""
     socket = settings.private_socket
     if socket is None:
         yield lambda: True
@@ -63,7 +65,7 @@ def _is_there(process: "subprocess.Popen[bytes]", socket: Path) -> bool:
 
 @contextmanager
 def _alone(data_dir: Path) -> Iterator[None]:
-    """Two of them in one directory would write one file."""
+    """Hold the lock of this directory: two Valkeys in one directory would write the same file."""
     with (data_dir / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -75,8 +77,8 @@ def _alone(data_dir: Path) -> Iterator[None]:
 
 @contextmanager
 def _guarded(valkey: int) -> Iterator[None]:
-    """A process that outlives us, should we be killed, and then stops Valkey: last of all, for our children hold
-    this end of the pipe as well. It also keeps the lock until then."""
+    """Run a guard process that stops Valkey if this process is killed. It waits until our children are gone too, for
+    they hold this end of the pipe, and keeps the lock until then."""
     fork = multiprocessing.get_context("fork")
     theirs, ours = fork.Pipe(duplex=False)
     guard = fork.Process(target=_guard, args=(theirs, ours, valkey), name="valkey-guard", daemon=True)
@@ -105,8 +107,8 @@ def _guard(theirs: Connection, ours: Connection, valkey: int) -> None:
 
 
 def _end_left_over(socket: Path) -> None:
-    """Stop what still answers there: its tree was killed, and the guard too, for the lock is ours. Two would write one
-    file."""
+    """Stop a Valkey that still answers there. Its tree was killed, and the guard too, for the lock is ours. Two would
+    write one file."""
     once = Retry(NoBackoff(), 0)  # mostly nothing answers
     client = redis.Redis(
         unix_socket_path=str(socket), socket_timeout=STOP, socket_connect_timeout=STOP, retry=once

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 
 def run_worker(pool: str | None) -> int:
-    """All five kinds of work in one process tree, or one kind in this process."""
+    """Run all five kinds of work in one process tree, or one kind in this process."""
     settings = _checked()
     if pool is not None:
         _serve_metrics(settings, shared=False)
@@ -38,12 +38,12 @@ def run_worker(pool: str | None) -> int:
 
 
 def run_scheduler() -> int:
-    """Tick until stopped."""
+    """Send wake-ups until stopped."""
     return _scheduler(_checked())
 
 
 def run_up() -> int:
-    """The embedded platform: private Valkey, migrated database, worker and scheduler, until Ctrl-C."""
+    """Run the embedded platform until Ctrl-C: private Valkey, migrated database, worker and scheduler."""
     settings = load_settings()
     wiring.read_configuration(settings, require_secrets=True)
     with private_valkey.running(settings) as is_there:
@@ -57,8 +57,8 @@ def run_up() -> int:
 
 
 def _checked() -> Settings:
-    """Return the settings once this process can work with them. What is wrong in them ends it at once; a database
-    that is down is waited for, and a broker that is down is logged."""
+    """Return the settings once this process can work with them. Wrong settings end the process at once; it waits for a
+    database that is down, and logs a broker that is down."""
     settings = load_settings()
     logs.configure(settings.log)
     configuration = wiring.read_configuration(settings, require_secrets=True)
@@ -76,7 +76,7 @@ def _checked() -> Settings:
 
 
 def _pools(settings: Settings) -> dict[str, Callable[[], int]]:
-    """The five kinds of work, and beside them the process that adds up their counters."""
+    """Return the five kinds of work, and with them the process that adds up their counters."""
     targets: dict[str, Callable[[], int]] = {kind: partial(_pool, kind, settings) for kind in POOLS}
     return targets | ({"metrics": partial(_metrics, settings)} if settings.metrics_port else {})
 

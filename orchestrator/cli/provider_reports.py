@@ -1,4 +1,4 @@
-"""Providers as JSON: what is configured, what the database knows, and which secrets this machine has."""
+"""Providers as JSON: the configuration, the database's rows, and which secrets this machine has."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ class KnownProviders:
     now: datetime
 
     def state(self, provider: str, ref: str, *, retired: bool) -> tuple[str, str | None]:
-        """How a credential stands, and why; what keeps it from new placements comes first."""
+        """Return a credential's state and the reason for it. A reason that keeps it from new placements comes first."""
         row = self.rows.get((provider, ref))
         if retired or (row is not None and row.retired):
             return "retired", "takes no placement, serves the closes"
@@ -49,7 +49,7 @@ class KnownProviders:
         return "free", None if row else "no worker has started with it yet"
 
     def _held(self, row: Credential) -> tuple[str, str | None] | None:
-        """What the database holds against it."""
+        """Return the pause, rate limit or rest that the database records for a credential."""
         if row.paused_since is not None:
             return "paused", f"since {rfc3339(row.paused_since)}: {row.paused_reason}"
         if row.cool_until is not None and row.cool_until > self.now:
@@ -77,7 +77,8 @@ def known_of(tx: "Transaction", secrets: "SecretStore") -> KnownProviders:
 
 
 def reports(configuration: "Configuration", known: KnownProviders) -> Iterator[dict[str, Any]]:
-    """One for each provider; placements that are not ended outlive the configuration."""
+    """Yield one report for each provider, and for each that the configuration no longer names but has unended
+    placements."""
     for provider in configuration.providers.values():
         yield _configured(provider, known)
     gone = {name for (name, _), count in known.in_use.items() if count} - set(configuration.providers)
@@ -161,7 +162,7 @@ def _alarm(alarm: Alarm) -> dict[str, Any]:
 
 
 def _balance(meter: Meter) -> dict[str, Any] | None:
-    """Return what the platform said when it was read last; None where it never was."""
+    """Return the balance that was read last; None if it never was."""
     if meter.balance is None:
         return None
     return {

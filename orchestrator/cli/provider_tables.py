@@ -1,4 +1,4 @@
-"""Providers for people."""
+"""Tables of providers."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -24,7 +24,8 @@ _COLUMNS = ("provider", "driver", "base url", "at most in flight", "pings", "cos
 
 
 def listed(providers: Sequence[dict[str, Any]], now: datetime) -> Iterator["RenderableType"]:
-    """Providers, their credentials, and what holds: brakes, the brake over all where the network is down, alarms."""
+    """Yield providers, their credentials, and what is in force: brakes, the brake over all while the network is down,
+    alarms."""
     yield table(_COLUMNS, [_provider(one, now) for one in providers])
     keys = [_credential(one["name"], key, now) for one in providers for key in one["credentials"]]
     keys += [_waiting(one) for one in providers if one["wait_until"]]
@@ -46,7 +47,7 @@ def listed(providers: Sequence[dict[str, Any]], now: datetime) -> Iterator["Rend
 
 
 def tried(rows: Sequence["Tried"]) -> "RenderableType":
-    """What was tried at one provider, and what came of it."""
+    """Return what was tried at one provider, and the result of each."""
     shown = [(row.what, _mark(row.works), row.said, row.remedy or "") for row in rows]
     return table(("tried", "works", "what it said", "what to do"), shown)
 
@@ -84,7 +85,7 @@ def _credential(provider: str, credential: dict[str, Any], now: datetime) -> tup
 
 
 def _waiting(one: dict[str, Any]) -> tuple[Any, ...]:
-    """A provider without credentials."""
+    """Return the row of a rate-limited provider without credentials."""
     state = "rate-limited"
     return "", one["name"], coloured(state, _COLOURS[state]), "", "", f"until {one['wait_until']}"
 

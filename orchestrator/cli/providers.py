@@ -1,4 +1,4 @@
-"""`provider …`: how each stands, what works there, and an operator's hand on the brake."""
+"""`provider …`: the state of each, checks, and releasing a brake."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,12 +24,12 @@ Name = Annotated[str, typer.Argument(help="As the configuration calls it.")]
 
 @app.callback()
 def provider() -> None:
-    """Upstream platforms."""
+    """Show and check upstream platforms."""
 
 
 @app.command("list")
 def list_providers(as_json: AsJson = False) -> None:
-    """Providers with their credentials, brakes, and what pings cost. Secrets are looked for on this machine."""
+    """List providers with their credentials, brakes, and what pings cost. Secrets are looked up on this machine."""
     from orchestrator import wiring
     from orchestrator.settings import load_settings
 
@@ -60,7 +60,7 @@ def check(name: Name, as_json: AsJson = False) -> None:
 def orphans(
     name: Annotated[str | None, typer.Argument(help="Only of this provider.")] = None, as_json: AsJson = False
 ) -> None:
-    """What is known to live at providers without a session; `session close` takes these ids too."""
+    """List what is known to live at providers without a session; `session close` takes these ids too."""
     from orchestrator.flows.reports import leftovers
 
     with reading() as tx:
@@ -86,7 +86,7 @@ def release_brake(name: Name, as_json: AsJson = False) -> None:
 
 @contextmanager
 def services_here() -> Iterator["Services"]:
-    """What flows need, in this process. Raises StoreUnavailable."""
+    """Yield what flows need, built in this process. Raises StoreUnavailable."""
     from orchestrator import wiring
     from orchestrator.settings import load_settings
 

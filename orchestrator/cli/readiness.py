@@ -1,4 +1,4 @@
-"""Starting while the surroundings are down: wait for the database, start without the broker, and say so."""
+"""Start while other systems are down: wait for the database, start without the broker, and log both."""
 
 import logging
 import time
@@ -24,7 +24,7 @@ def wait_for_database(
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> None:
-    """Return once `check` succeeds. Raises StoreUnavailable where waiting is no use."""
+    """Return once `check` succeeds. Raises StoreUnavailable if waiting would not help."""
     sayer, began, waited = Sayer(clock), clock(), False
     while True:
         try:
@@ -42,7 +42,7 @@ def wait_for_database(
 
 
 def passes(error: StoreUnavailable) -> bool:
-    """Return whether this passes without a change of the settings: the database is down, full or busy."""
+    """Return whether the failure can end without a change of the settings: the database is down, full or busy."""
     outage = error.__cause__
     return isinstance(outage, StoreOutage) and outage.meaning not in _WRONG
 

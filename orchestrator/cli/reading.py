@@ -1,4 +1,4 @@
-"""Commands that read go to the database directly."""
+"""Direct access to the database, for commands that read."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,7 +36,7 @@ def reading() -> Iterator["Transaction"]:
 
 
 def clock_of(database: "Database", tx: "Transaction") -> "KnownTime | None":
-    """Return what processes know of the store's clock, compared with it right now; None where none has compared it
+    """Return what processes know of the store's clock, compared with it right now; None if no process has compared it
     yet."""
     known = tx.clock.known()
     return None if known is None else database.time.as_it_is(tx.connection, known)
@@ -51,8 +51,8 @@ def configured() -> "Configuration":
 
 
 def found_session(tx: "Transaction", session_id: str) -> Session:
-    """Return the session; a deleted one is shown as well, for what is left of it. Raises Refusal(unknown_session), or,
-    for one that is archived, Refusal(invalid_state)."""
+    """Return the session, or what is left of a deleted one. Raises Refusal(unknown_session), or Refusal(invalid_state)
+    for an archived one."""
     from orchestrator.flows.lifecycle import archived
 
     session = tx.sessions.get(session_id)

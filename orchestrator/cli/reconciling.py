@@ -1,4 +1,4 @@
-"""`reconcile`: what providers list against what we know, now."""
+"""`reconcile`: compare the providers' lists with what we know, now."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
@@ -61,7 +61,7 @@ def reconcile(
 
 
 def _why_no_list(drivers: Mapping[str, str], provider: str | None) -> str:
-    """Nothing to compare is no agreement: it must not look like one."""
+    """Return why nothing was compared, so that this does not look like agreement."""
     if provider is not None:
         return f"nothing was compared: provider {provider} ({drivers[provider]}) cannot list its sessions"
     if not drivers:

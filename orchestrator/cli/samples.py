@@ -1,4 +1,4 @@
-"""Ready code that talks to a session's endpoint. The secret stands in it as a variable, never as itself."""
+"""Sample code that calls a session's endpoint. It reads the secret from a variable, and never contains it."""
 
 import json
 import shlex
@@ -20,7 +20,7 @@ _BASE64 = "base64.b64encode(key.encode()).decode()"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sample:
-    """What the code must say."""
+    """The values in sample code."""
 
     url: str
     model: str
@@ -31,13 +31,13 @@ class Sample:
 
     @property
     def variable(self) -> str:
-        """Where the code finds the secret."""
+        """The variable that holds the secret."""
         kind, _, name = (self.secret_ref or "").partition(":")
         return name if kind == "env" else _VARIABLE
 
     @property
     def path(self) -> str:
-        """The call, at the endpoint's URL."""
+        """The path of the call, at the endpoint's URL."""
         operation = "/audio/transcriptions" if self.speech else "/chat/completions"
         return self.url.rstrip("/") + operation
 
@@ -48,12 +48,12 @@ class Sample:
 
     @property
     def open(self) -> bool:
-        """Does it want no secret?"""
+        """Whether the endpoint needs no secret."""
         return self.secret_ref is None or self.auth == "none"
 
 
 def curl(sample: Sample) -> str:
-    """For a shell."""
+    """Return a command for a shell."""
     lines = [f"curl {shlex.quote(sample.path)}", *_curl_secret(sample)]
     if sample.speech:
         lines += [f"-F {shlex.quote('model=' + sample.model)}", "-F file=@speech.wav"]
@@ -63,7 +63,7 @@ def curl(sample: Sample) -> str:
 
 
 def python(sample: Sample) -> str:
-    """For the package `openai`."""
+    """Return code for the package `openai`."""
     client = [
         f"base_url={json.dumps(sample.url)}",
         f"api_key={'key' if not sample.open else json.dumps('-')}",
@@ -89,7 +89,7 @@ def python(sample: Sample) -> str:
 
 
 def javascript(sample: Sample) -> str:
-    """For Node and browsers, with `fetch`."""
+    """Return code for Node and browsers, with `fetch`."""
     headers = [f"{json.dumps(name)}: {value}" for name, value in _javascript_secret(sample)]
     if sample.speech:
         before = [

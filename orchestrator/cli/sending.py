@@ -1,4 +1,4 @@
-"""Commands that write: they enqueue a job, wait for its outcome, and say what became of it."""
+"""Commands that write: they enqueue a job, wait for its outcome, and show it."""
 
 import functools
 import inspect
@@ -23,7 +23,7 @@ Follow: TypeAlias = Callable[[Json, float], Json]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class How:
-    """How a job is sent and its outcome printed: the options of every command that writes."""
+    """How a job is sent and its outcome printed: the common options of all commands that write."""
 
     as_json: bool
     no_wait: bool
@@ -52,9 +52,8 @@ _FOLLOWING: Mapping[str, tuple[Any, Any]] = {
 def sends(
     job: str, show: Show, follow: Follow | None = None
 ) -> Callable[[Callable[..., Json]], Callable[..., None]]:
-    """Make a command of a function that returns the job's keyword arguments.
-
-    The options of `How` are added to its own, so that every command that writes has the same ones."""
+    """Make a command of a function that returns the job's keyword arguments. The options of `How` are added to its own,
+    so that all commands that write share them."""
     added = {**_OPTIONS, **(_FOLLOWING if follow else {})}
 
     def decorate(arguments_of: Callable[..., Json]) -> Callable[..., None]:
@@ -83,7 +82,7 @@ def sends(
 
 
 def _check(job: str, kwargs: Json, names: Names, options: Mapping[str, Any]) -> None:
-    """What any worker would refuse is wrong usage here, even while none runs."""
+    """Check the arguments before sending, so that wrong usage is reported even while no worker runs."""
     from orchestrator.client import parse
     from orchestrator.rules.refusals import Refusal
 
@@ -94,7 +93,7 @@ def _check(job: str, kwargs: Json, names: Names, options: Mapping[str, Any]) -> 
 
 
 def outcome_of(name: str, kwargs: Json, how: How) -> Json | None:
-    """Send and wait; None with `--no-wait`. Raises Complaint where the job is refused."""
+    """Send the job and wait for its outcome; None with `--no-wait`. Raises Complaint if the job is refused."""
     from orchestrator.client import JobClient
     from orchestrator.settings import load_settings
 
@@ -129,7 +128,7 @@ def _result(outcome: Mapping[str, Any] | None, task_id: str, how: How) -> Json:
 def _declare(
     command: Callable[..., None], arguments_of: Callable[..., Json], added: Mapping[str, tuple[Any, Any]]
 ) -> None:
-    """Declare the parameters to typer: it reads the signature and the annotations."""
+    """Declare the parameters to typer, which reads the signature and the annotations."""
     own = inspect.signature(arguments_of).parameters.values()
     kind = inspect.Parameter.KEYWORD_ONLY
     more = [

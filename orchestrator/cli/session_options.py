@@ -92,5 +92,5 @@ def metadata_of(text: str | None) -> dict[str, Any] | None:
 
 
 def attach_of(url: str | None, secret_ref: str | None, model: str | None, ends_at: str | None) -> Any:
-    """Return the attach of a job; None where nothing of it was given."""
+    """Return the `attach` of a job; None if no part of it was given."""
     return given(endpoint_url=url, secret_ref=secret_ref, model=model, ends_at=ends_at)

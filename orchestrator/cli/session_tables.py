@@ -1,4 +1,4 @@
-"""Sessions for people."""
+"""Tables of sessions."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -35,19 +35,19 @@ _COLUMNS = ("id", "name", "account", "model", "state", "provider", "stops", "cos
 
 
 def listed(sessions: Sequence[dict[str, Any]], now: datetime) -> "RenderableType":
-    """One line for each. The name gives way on a narrow terminal: the id is what one copies."""
+    """Return a table with one line a session. A narrow terminal leaves out the name: the id is what people copy."""
     shown = [n for n, column in enumerate(_COLUMNS) if column != "name" or is_wide()]
     rows = [_row(session, now) for session in sessions]
     return table([_COLUMNS[n] for n in shown], [[row[n] for n in shown] for row in rows])
 
 
 def details(session: dict[str, Any], now: datetime) -> "RenderableType":
-    """Everything about one; what has no value is left out."""
+    """Return everything about one session. Leave out what has no value."""
     return pairs([*_what(session), *_life(session, now), *_serving(session, now), *_beside(session, now)])
 
 
 def placements(rows: Sequence["Placement"], now: datetime) -> "RenderableType":
-    """Its attempts to be served, oldest first."""
+    """Return a table of the session's placements, oldest first."""
     columns = ("n", "provider", "credential", "handle", "state", "created", "next step", "last answer")
     shown = [
         (
@@ -66,7 +66,7 @@ def placements(rows: Sequence["Placement"], now: datetime) -> "RenderableType":
 
 
 def events(rows: Sequence["WaitingEvent"], now: datetime, title: str | None = None) -> "RenderableType":
-    """What happened, oldest first."""
+    """Return a table of the events, oldest first."""
     shown = [
         (when(e.time.isoformat(), now), e.type.removeprefix("orchestrator."), e.subject, event_note(e))
         for e in rows
@@ -75,7 +75,7 @@ def events(rows: Sequence["WaitingEvent"], now: datetime, title: str | None = No
 
 
 def event_note(event: "WaitingEvent") -> str:
-    """Why, or how much."""
+    """Return why the event happened, or its amount."""
     data = event.data
     if event.type.endswith((".credited", ".debited")):
         return f"{data['amount']} {data['currency']}"
@@ -86,12 +86,12 @@ def event_note(event: "WaitingEvent") -> str:
 
 
 def _about(alarm: Mapping[str, Any]) -> str:
-    """What an alarm of the installation concerns; else why it stands, or stood."""
+    """Return what an alarm of the installation concerns; else why it was raised or why it ended."""
     return str(alarm.get("about") or alarm.get("ended_by") or alarm.get("reason") or "")
 
 
 def show_result(session: dict[str, Any]) -> None:
-    """Show what a job made of a session."""
+    """Show the session after a job."""
     show(details(session, datetime.now(UTC)))
 
 
@@ -168,13 +168,13 @@ def _state(session: dict[str, Any]) -> "RenderableType":
 
 
 def _state_or_turn(session: dict[str, Any]) -> "RenderableType":
-    """Of a queued one also its place, and what it waits for."""
+    """Return the state; for a queued session also its place and what it waits for."""
     turn = _queue(session)
     return coloured(f"queued: {turn}", _COLOURS["queued"]) if turn else _state(session)
 
 
 def _stop(session: dict[str, Any], now: datetime) -> str:
-    """The stop to come with its reason; of one that was stopped, why and when it ended."""
+    """Return the next stop and its reason; for a stopped session, why and when it ended."""
     if session["stop_reason"] is not None:
         return f"{session['stop_reason']} {away(session['ended_at'], now)}".strip()
     if session["stop_at"] is None:
@@ -183,7 +183,7 @@ def _stop(session: dict[str, Any], now: datetime) -> str:
 
 
 def _stop_in_short(session: dict[str, Any], now: datetime) -> str:
-    """For a line of a list: how far away, and why."""
+    """Return the same for a line of a list: how far away, and why."""
     if session["stop_reason"] is not None or session["stop_at"] is None:
         return _stop(session, now)
     return f"{away(session['stop_at'], now)} {session['stop_at_reason'] or ''}".strip()
@@ -213,7 +213,8 @@ def _ping(session: dict[str, Any], now: datetime) -> str:
 
 
 def _answer(placement: "Placement") -> str:
-    """What the provider said last; an open with a lost answer may have left more there than is known."""
+    """Return what the provider said last, and whether an open with a lost answer may have left more there than is
+    known."""
     said = placement.proof or placement.last_answer or ""
     if not placement.possible_orphans:
         return said

@@ -23,7 +23,7 @@ app.add_typer(session_jobs.app)
 
 
 class Language(StrEnum):
-    """What sample code is written in."""
+    """The language of sample code."""
 
     CURL = "curl"
     PYTHON = "python"
@@ -44,7 +44,7 @@ def list_sessions(
     limit: Limit = 100,
     as_json: AsJson = False,
 ) -> None:
-    """Sessions that are not deleted, newest first."""
+    """List sessions that are not deleted, newest first."""
     from orchestrator.flows.reports import leftovers, views
 
     if archived:
@@ -77,7 +77,7 @@ def _list_archived(account: str | None, limit: int, *, as_json: bool) -> None:
 
 @app.command("show")
 def show_session(session_id: SessionId, as_json: AsJson = False) -> None:
-    """One session with its placements and its latest events; an archived one as it was."""
+    """Show one session with its placements and its latest events; an archived one as it was."""
     from orchestrator.flows.lifecycle import archived
     from orchestrator.flows.reports import views
 
@@ -100,7 +100,7 @@ def show_session(session_id: SessionId, as_json: AsJson = False) -> None:
 
 @app.command()
 def explain(session_id: SessionId, as_json: AsJson = False) -> None:
-    """Why it is where it is, what is next, and every rule that may stop it."""
+    """Explain a session's state, its next step, and every rule that may stop it."""
     from orchestrator.flows.reports.explain import explain as explanation_of
 
     policies = configured()
@@ -119,7 +119,7 @@ def endpoint(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Where a running session is reached, and code that does."""
+    """Show where a running session is reached, and sample code for it."""
     if lang is not None and (as_json or reveal):
         raise Misused("--lang prints sample code and nothing else: leave out --json and --reveal")
     with reading() as tx:

@@ -1,4 +1,4 @@
-"""Times as people say them: how far away, and when on the clock."""
+"""Times in words: how far away, and when on the clock."""
 
 from datetime import datetime
 
@@ -6,7 +6,7 @@ _UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 
 
 def when(text: str | None, now: datetime) -> str:
-    """`in 2 h 5 min (14:32 UTC)`; the date is said where it is not today's."""
+    """Return a text like `in 2 h 5 min (14:32 UTC)`. The date is included where it is not today's."""
     if text is None:
         return ""
     at = datetime.fromisoformat(text)
@@ -15,7 +15,7 @@ def when(text: str | None, now: datetime) -> str:
 
 
 def away(text: str | None, now: datetime) -> str:
-    """`in 2 h 5 min`, `12 s ago`."""
+    """Return a text like `in 2 h 5 min` or `12 s ago`."""
     if text is None:
         return ""
     seconds = round((datetime.fromisoformat(text) - now).total_seconds())
@@ -25,7 +25,7 @@ def away(text: str | None, now: datetime) -> str:
 
 
 def span(seconds: float) -> str:
-    """The two largest units that say something."""
+    """Return the two largest units that are not zero."""
     left, parts = int(seconds), []
     for unit, length in _UNITS:
         count, left = divmod(left, length)

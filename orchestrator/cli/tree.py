@@ -1,4 +1,4 @@
-"""A tree of processes: started by forking once everything is imported, restarted when one dies, stopped together."""
+"""A tree of processes. They are forked after everything is imported, restarted when one dies, and stopped together."""
 
 import logging
 import multiprocessing
@@ -33,12 +33,12 @@ _fork = multiprocessing.get_context("fork")
 
 
 def pause_after(failures: int) -> float:
-    """Return the seconds before what failed so many times in a row is tried again."""
+    """Return the seconds before a retry after so many failures in a row."""
     return min(2.0 ** min(failures - 1, _MOST_DOUBLINGS), LONGEST_PAUSE)
 
 
 class _Guard:
-    """Keeps the parent going: a step that raises is logged, and tried again after a pause that grows."""
+    """Keeps the parent running: a step that raises is logged, and retried after a pause that grows."""
 
     def __init__(self, what: str) -> None:
         self._what = what
@@ -46,7 +46,7 @@ class _Guard:
         self._again_at = 0.0
 
     def run(self, step: Callable[[], object]) -> None:
-        """Run the step, unless its last failure was too short a while ago."""
+        """Run the step, unless it failed too recently."""
         now = time.monotonic()
         if now < self._again_at:
             return
@@ -75,7 +75,8 @@ class _Child:
 
 
 class Tree:
-    """Runs every target in a process of its own until it is stopped, or a child says that it must not run."""
+    """Runs every target in a process of its own until it is stopped, or a child's exit code says that it must not
+    run."""
 
     def __init__(
         self,
@@ -84,7 +85,8 @@ class Tree:
         grace: float = GRACE,
         rests_on: Callable[[], bool] = lambda: True,
     ) -> None:
-        """`rests_on`: what all of them need; when it is gone for good, so is the tree, with exit code 1."""
+        """Prepare the processes. `rests_on`: what all of them need; when it is gone for good, the tree ends with exit
+        code 1."""
         self._rests_on = rests_on
         self._children = [_Child(name, target) for name, target in targets.items()]
         self._guards = {name: _Guard(f"supervise process {name}") for name in targets}
@@ -94,7 +96,8 @@ class Tree:
         self._alive_read, self._alive_write = os.pipe()
 
     def run(self) -> int:
-        """Blocks. SIGTERM and SIGINT stop all with time to finish, a second one at once. Returns the exit code."""
+        """Supervise until the end, and return the exit code. SIGTERM and SIGINT stop all with time to finish, a second
+        one at once."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
         try:
@@ -149,7 +152,8 @@ class Tree:
         log.warning("process %s ended with %s; restarting it in %g s", child.name, code, pause)
 
     def _in_child(self, child: _Child) -> None:
-        """A group of its own, so that Ctrl-C reaches the parent alone; it ends when the parent does."""
+        """Run the target in a process group of its own, so that Ctrl-C reaches the parent alone. It ends when the
+        parent does."""
         os.setpgid(0, 0)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL)
@@ -191,7 +195,7 @@ class Tree:
 
 
 def _sleep(seconds: float) -> None:
-    """Pause; where the machine refuses to, go on at once, and no loop here ends."""
+    """Pause. If the machine refuses that, go on at once, so that no loop here ends."""
     try:
         time.sleep(seconds)
     except OSError:
@@ -215,7 +219,8 @@ def _check_that_a_process_can_start() -> None:
 
 
 def _ended(target: Callable[[], int]) -> int:
-    """Return the exit code of a child. A fault of configuration is logged without a trace: the next start may work."""
+    """Return the exit code of a child. A fault of configuration is logged without a traceback: the next start may
+    work."""
     try:
         return target()
     except ConfigurationError as error:
@@ -225,7 +230,8 @@ def _ended(target: Callable[[], int]) -> int:
 
 
 def _end_with(alive: int, grace: float) -> None:
-    """The parent holds the other end: when it is gone, however it died, this process drains and leaves."""
+    """Wait until the parent is gone, however it ended, then drain this process and exit. The parent holds the pipe's
+    other end."""
     os.read(alive, 1)
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(grace)

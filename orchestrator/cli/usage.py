@@ -1,4 +1,5 @@
-"""Wrong usage in the words of the command line: options as they are typed, where a job's request names its fields."""
+"""Report wrong usage in terms of the command line: options as they are typed, where a job's request names its
+fields."""
 
 import inspect
 import re
@@ -31,15 +32,15 @@ _PARAMETERS: Mapping[str, Sequence[str]] = {
 
 
 class Misused(typer.BadParameter):
-    """What was typed cannot be meant, whatever the platform looks like: exit code 2, with a hint at --help."""
+    """The command line cannot be right, whatever the state of the platform: exit code 2, with a hint at --help."""
 
     def format_message(self) -> str:
-        """As it is, for it names the options itself."""
+        """Return the message as it is, for it already names the options."""
         return self.message
 
 
 def names_of(arguments_of: Callable[..., Any]) -> Names:
-    """Read off its signature, as typer does."""
+    """Return a command's parameters from its signature, as typer does."""
     parameters = inspect.signature(arguments_of).parameters
     return {
         name: _as_typed(name, parameter.annotation.__metadata__) for name, parameter in parameters.items()
@@ -47,7 +48,7 @@ def names_of(arguments_of: Callable[..., Any]) -> Names:
 
 
 def misused(faults: Sequence[Fault], names: Names, options: Mapping[str, Any]) -> Exception:
-    """Return the faults of a request as usage; what came from a file is named by the file's own keys."""
+    """Return the faults of a request as wrong usage. Values from a file are named by the file's own keys."""
     file = options.get("file")
     if file is not None:
         return Complaint("\n".join(f"{file}: {fault['loc']}: {fault['msg']}" for fault in faults), WRONG)
@@ -67,7 +68,8 @@ def _option(loc: str, names: Names) -> str | None:
 
 
 def _candidates(loc: str) -> Iterator[str]:
-    """Of `stop.idle_seconds`: idle; of `attach.secret_ref`: attach_secret_ref; of `metadata.a`: metadata."""
+    """Yield parameter names for a path. Of `stop.idle_seconds`: idle; of `attach.secret_ref`: attach_secret_ref; of
+    `metadata.a`: metadata."""
     path = re.sub(r"\[[0-9]+\]", "", loc)
     last, first = path.rpartition(".")[2], path.partition(".")[0]
     yield from _PARAMETERS.get(path, ())

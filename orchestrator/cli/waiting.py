@@ -17,7 +17,7 @@ _ON_THE_WAY = frozenset({State.QUEUED, State.STARTING})
 
 
 def until_running(session: dict[str, Any], seconds: float) -> dict[str, Any]:
-    """Return the session once it runs. Complains where it will not, or not in time."""
+    """Return the session once it runs. Raises Complaint if it will not run, or not in time."""
     give_up_at = time.monotonic() + seconds
     with opened() as database, progress(f"waiting until {session['id']} runs …"):
         while session["state"] in _ON_THE_WAY:

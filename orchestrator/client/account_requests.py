@@ -16,7 +16,7 @@ class QuotaRequest(Part):
     max_nodes_total: fields.Limit | None = None
 
     def laid_over(self, own: Mapping[str, int | None]) -> dict[str, int | None]:
-        """The snapshot's mapping: only what is the account's own; None is no limit."""
+        """Return the snapshot's mapping: only the account's own limits; None means no limit."""
         wanted = {**own, **self.model_dump(exclude_none=True)}
         numbers = {name: limit for name, limit in wanted.items() if limit != fields.THE_PLANS}
         return {name: None if limit == fields.UNLIMITED else limit for name, limit in numbers.items()}

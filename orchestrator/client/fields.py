@@ -139,7 +139,7 @@ def _is_small(metadata: dict[str, Any]) -> bool:
 
 
 def _exactly(amount: Decimal | Literal["plan"]) -> str:
-    """One text per amount, however it was written: 1.20, 1.2 and 01.2 are the same request."""
+    """Return one text per amount, however it was written: 1.20, 1.2 and 01.2 are the same request."""
     if amount == THE_PLANS:
         return THE_PLANS
     return format(amount.normalize(), "f")

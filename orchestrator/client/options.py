@@ -17,7 +17,7 @@ VISIBILITY_TIMEOUT = 1200
 def celery_options(
     queues: Sequence[str] = (JOBS_QUEUE,), *, sentinel_master: str | None = None
 ) -> dict[str, Any]:
-    """Keyword arguments for `app.conf.update(…)`; `queues` are those that this process sends to or serves."""
+    """Return keyword arguments for `app.conf.update(…)`; `queues` are those that this process sends to or serves."""
     return {
         **_content(),
         **_connection(),
@@ -30,9 +30,10 @@ def celery_options(
 
 
 def direct_queue(name: str) -> "Queue":
-    """Declared exactly as any Celery app declares a queue by its name.
+    """Return a queue, declared exactly as any Celery app declares a queue by its name.
 
-    Direct: after a broker lost everything, messages still arrive; topic exchanges discard them silently."""
+    Its exchange is direct: messages still arrive after the broker lost everything; topic exchanges discard them
+    silently."""
     from kombu import Exchange, Queue
 
     return Queue(name, Exchange(name, type="direct"), routing_key=name)
@@ -51,7 +52,7 @@ def _content() -> dict[str, Any]:
 
 
 def _connection() -> dict[str, Any]:
-    """A broker that hangs may cost seconds, never minutes."""
+    """Return timeouts of a few seconds, so that a broker that hangs costs seconds and not minutes."""
     return {
         "broker_connection_timeout": 4,
         "broker_pool_acquire_timeout": 5,
@@ -72,7 +73,7 @@ def _connection() -> dict[str, Any]:
 
 
 def _transport(sentinel_master: str | None) -> dict[str, Any]:
-    """For Redis; AMQP ignores what it does not know. No `retry_on_timeout`: it would publish twice."""
+    """Return the options for Redis; AMQP ignores them. `retry_on_timeout` is left out: it would publish twice."""
     options: dict[str, Any] = {
         "visibility_timeout": VISIBILITY_TIMEOUT,
         "unacked_restore_interval": 5,
@@ -86,6 +87,7 @@ def _transport(sentinel_master: str | None) -> dict[str, Any]:
 
 
 def _result_transport(sentinel_master: str | None) -> dict[str, Any]:
-    """An outcome is kept in the inbox as well: do not hold a job for twenty seconds because of its copy."""
+    """Return a short retry: the inbox keeps the outcome as well, so a job need not wait twenty seconds for this
+    copy."""
     policy = {"max_retries": 3, "interval_start": 0, "interval_step": 0.2, "interval_max": 0.5}
     return {"retry_policy": policy} | ({"master_name": sentinel_master} if sentinel_master else {})

@@ -19,7 +19,7 @@ def refused(refusal: Refusal) -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    """As JSON knows it: times in RFC 3339 and UTC, money as a decimal text."""
+    """Return the value in JSON's types: times in RFC 3339 and UTC, money as a decimal text."""
     match value:
         case Enum():
             return plain(value.value)

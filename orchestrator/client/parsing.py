@@ -91,7 +91,7 @@ def _fault(loc: Loc, message: str, kind: str) -> _Fault:
 
 
 def _shown(loc: Iterable[str | int]) -> str:
-    """`batch[3].count`; `request` for the whole."""
+    """Return a path like `batch[3].count`; `request` for the whole."""
     shown = ""
     for part in loc:
         shown += f"[{part}]" if isinstance(part, int) else f".{part if _KEY.fullmatch(part) else '?'}"

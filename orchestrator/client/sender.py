@@ -180,7 +180,7 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _cause(error: BaseException) -> str:
-    """What lies beneath: Celery wraps it, with nothing said."""
+    """Return the underlying error's message: Celery wraps it without a message of its own."""
     if isinstance(error, AttributeError):
         return "the connection was lost while sending"
     while error.__cause__ is not None:
@@ -204,7 +204,7 @@ def _app(broker_url: str, result_url: str, options: Mapping[str, Any]) -> "Celer
 
 
 def _hasty(options: dict[str, Any]) -> dict[str, Any]:
-    """A person or a request waits for a client: it tries less long than a worker does."""
+    """Return shorter timeouts than a worker's, since a person or a request waits for the client."""
     timeouts = {"socket_timeout": _ANSWER_TIMEOUT, "socket_connect_timeout": _CONNECT_TIMEOUT}
     return options | {
         "broker_connection_timeout": _CONNECT_TIMEOUT,

@@ -26,7 +26,8 @@ class EventStream:
     """Writes and reads the stream, over a client that decodes responses."""
 
     def __init__(self, redis: "Redis", most_bytes: int | None = None) -> None:
-        """`most_bytes`: what the stream may take in the broker's memory; None: a quarter of that."""
+        """Keep the connection. `most_bytes`: what the stream may take in the broker's memory; None: a quarter of that
+        memory."""
         self._redis = redis
         self._most_bytes = most_bytes
         self._until_measured = 0

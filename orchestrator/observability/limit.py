@@ -101,7 +101,8 @@ class BoundedHandler(logging.StreamHandler[TextIO]):
             super().emit(line)
 
     def close(self) -> None:
-        """At the end of the process too: `logging.shutdown` closes every handler."""
+        """Write the lines that are left, then close. `logging.shutdown` closes every handler, so this happens at the
+        end too."""
         with self._deciding:
             lines = list(self._limit.rest())
         for line in lines:
@@ -126,14 +127,14 @@ def _raised(record: logging.LogRecord) -> tuple[object, ...]:
 
 
 def _of_the_broker(record: logging.LogRecord) -> bool:
-    """A broker that is down or full raises in each library and each process alike: the trace through the library
-    says nothing."""
+    """Return whether the broker's libraries raised this. A broker that is down or full raises in each library and each
+    process alike: the traceback through the library adds nothing."""
     kind = record.exc_info[0] if record.exc_info else None
     return kind is not None and kind.__module__.partition(".")[0] in _OF_THE_BROKER
 
 
 def _without_traceback(record: logging.LogRecord) -> logging.LogRecord:
-    """One line: the traceback was written with the first of its kind, or says nothing."""
+    """Return the record as one line. Its traceback was written with the first of its kind, or adds nothing."""
     if not record.exc_info or record.exc_info[0] is None:
         return record
     line = copy.copy(record)

@@ -84,7 +84,7 @@ class StoreCollector(Collector):
         self._read = read
 
     def describe(self) -> Iterable[Metric]:
-        """Nothing is read before the first scrape."""
+        """Return nothing, so that nothing is read before the first scrape."""
         return []
 
     def collect(self) -> Iterable[Metric]:

@@ -1,7 +1,6 @@
 """AIMLAPI: always-on models behind one key, with a list of models, a check of the key, and a balance.
 
-Nothing is created upstream. A list that names the model says "listed", not "alive": the first ping proves it.
-"""
+Nothing is created upstream. A model in the list is listed, which does not prove that it works: the first ping does."""
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
@@ -81,7 +80,7 @@ class AimlapiDriver(AlwaysOn):
         return Balance(amount=amount, currency=str(body.get("currency") or "USD"))
 
     async def _check_model(self, model: str) -> None:
-        """The list needs no key, so none is shown to it."""
+        """Check that the platform lists the model. The list needs no key, so the call sends none."""
         answer = await self._ask(self._options.url("/models"), None, self._options.max_list_bytes)
         entries = listed_models(answer, self._options.rules)
         if not any(model in _names(entry) for entry in entries):
@@ -116,7 +115,7 @@ def card(_options: AimlapiOptions) -> Card:
 
 
 def _names(entry: Mapping[str, Any]) -> set[str]:
-    """Return the id and every alias; where the aliases stand differs between types of models."""
+    """Return the id and every alias of a model. The aliases' place differs between types of models."""
     info = entry.get("info")
     given = [entry.get("aliases"), info.get("aliases") if isinstance(info, Mapping) else None]
     aliases = (alias for some in given if isinstance(some, Sequence) for alias in some)
@@ -124,7 +123,7 @@ def _names(entry: Mapping[str, Any]) -> set[str]:
 
 
 def _check_key(answer: Response, rules: Sequence[Rule]) -> None:
-    """A key that is disabled, or has spent its limit, would be refused at the first ping."""
+    """Refuse a key that is disabled or has spent its limit: its first ping would fail."""
     body = _good(answer, rules)
     key = body["data"] if isinstance(body.get("data"), Mapping) else body
     if key.get("disabled") is True:

@@ -30,7 +30,7 @@ class OpenAIOptions(DriverOptions):
 
 
 class OpenAIDriver(AlwaysOn):
-    """One OpenAI-compatible server."""
+    """A driver for one OpenAI-compatible server."""
 
     def __init__(self, name: str, options: OpenAIOptions, http: HttpClient) -> None:
         self.name = name
@@ -78,7 +78,7 @@ class OpenAIDriver(AlwaysOn):
         return await ask_reading(self._http, call)
 
     def _endpoint(self, model: str, secret: Secret | None) -> Endpoint:
-        """Without a credential none is asked of the user."""
+        """Return the endpoint. Without a credential, the user needs none either."""
         auth = self._options.auth if secret else Auth.NONE
         return Endpoint(
             url=self._options.base_url,

@@ -1,4 +1,4 @@
-"""The names that `driver = "…"` may take, and how each driver is built from its configuration."""
+"""The names that `driver = "…"` may have, and how each driver is built from its configuration."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -35,12 +35,12 @@ def build(name: str, driver: str, options: Mapping[str, Any], http: HttpClient) 
 
 
 def options_model(driver: str) -> type[DriverOptions]:
-    """Return what `[providers.NAME]` may say to this driver, `base_url` included."""
+    """Return the options that `[providers.NAME]` may have for this driver, `base_url` included."""
     return driver_type(driver).options
 
 
 def option_faults(driver: str, options: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return what is wrong with a driver's own keys (without `base_url`), as key and message."""
+    """Return the faults of a driver's own keys (without `base_url`), as key and message."""
     try:
         options_model(driver).model_validate({"base_url": "http://unused", **options})
     except ValidationError as error:
@@ -55,7 +55,7 @@ def card(driver: str, options: Mapping[str, Any]) -> Card:
 
 
 def driver_type(driver: str) -> DriverType:
-    """Raises ValueError with the known names."""
+    """Return the type of this driver. Raises ValueError with the known names."""
     if driver not in DRIVERS:
         raise ValueError(f"unknown driver {driver!r}: it is one of {', '.join(sorted(DRIVERS))}")
     return DRIVERS[driver]

@@ -1,4 +1,4 @@
-"""Derive the events of a change from its difference, so that no change can miss its event."""
+"""Derive the events of a change from the difference between before and after, so that no change lacks its event."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -28,7 +28,8 @@ def of_session(before: Session | None, after: Session) -> list[Event]:
 
 
 def of_account(before: Account, after: Account, now: datetime) -> list[Event]:
-    """Return `low_balance`, once for each warning of a shortage; one may begin with less than its threshold left."""
+    """Return `low_balance`, once for each warning of a shortage. A warning may come with less time left than its
+    threshold."""
     if after.warned_seconds is None or after.warned_seconds == before.warned_seconds:
         return []
     end = after.funds_end_at or now
@@ -44,8 +45,8 @@ def of_account(before: Account, after: Account, now: datetime) -> list[Event]:
 
 
 def of_placement(before: Placement | None, after: Placement) -> list[Event]:
-    """Return `unproven`, when a close was tried without proof, and `close_forced`, when an operator ended it without;
-    for an orphan, that it was found, is unproven, and closed."""
+    """Return `unproven` when a close was tried without proof, and `close_forced` when an operator ended the placement
+    without it; for an orphan, one event each when it is found, unproven, and closed."""
     if after.session_id is None:
         return list(_orphan_events(before, after))
     kinds = []
@@ -57,7 +58,7 @@ def of_placement(before: Placement | None, after: Placement) -> list[Event]:
 
 
 def rfc3339(at: datetime | None) -> str | None:
-    """Return a time in the form that other services read."""
+    """Return a time as other services read it."""
     return None if at is None else at.isoformat().replace("+00:00", "Z")
 
 
@@ -124,7 +125,7 @@ def _session_data(before: Session | None, after: Session) -> dict[str, Any]:
 
 
 def _end_of_run(before: Session, after: Session) -> dict[str, Any]:
-    """Return until when the RUNNING time that ends here is paid, and what a brake had to do with it."""
+    """Return until when the RUNNING time that ends here is charged, and whether a brake changed that."""
     if before.running_since is None or after.running_since is not None:
         return {}
     ran = timedelta(microseconds=after.ran_microseconds - before.ran_microseconds)
@@ -161,7 +162,7 @@ def _placement_event(kind: str, subject: str, placement: Placement) -> Event:
 
 
 def ownership_lost(placement: Placement, foreign: str) -> Event:
-    """Return the event for a foreign session under an exclusive key: the key is shared."""
+    """Return the event for a foreign session under an exclusive key: another program uses the key too."""
     data = {
         "provider": placement.provider,
         "credential": placement.credential,
@@ -180,13 +181,13 @@ def exhausted(account: Account, session: Session) -> Event:
 
 
 def credited(account: Account, amount: str, key: str) -> Event:
-    """Return the event for money that arrived; `balance`: after it."""
+    """Return the event for a credit; `balance`: after it."""
     data = _moved(account, amount, key)
     return Event(type=f"{PREFIX}.account.credited", subject=account.id, data=data)
 
 
 def debited(account: Account, amount: str, key: str, reason: str, author: str) -> Event:
-    """Return the event for money that was taken back; `balance`: after it."""
+    """Return the event for a debit; `balance`: after it."""
     data = _moved(account, amount, key) | {"reason": reason, "author": author}
     return Event(type=f"{PREFIX}.account.debited", subject=account.id, data=data)
 

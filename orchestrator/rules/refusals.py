@@ -1,4 +1,4 @@
-"""Why a job was refused: an outcome with a code that other services rely on, and changes nothing."""
+"""Why a job was refused: an outcome with a code that other services rely on. A refused job changes nothing."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -17,7 +17,7 @@ class ErrorCode(StrEnum):
     QUOTA_TOTAL_EXCEEDED = "quota_total_exceeded"
     QUOTA_CONCURRENT_EXCEEDED = "quota_concurrent_exceeded"
     QUEUE_AHEAD = "queue_ahead"
-    """Sessions of the account wait already, for something that is no quota: this one comes after them."""
+    """Sessions of the account wait already, for something other than a quota: this one comes after them."""
     QUOTA_NODES_EXCEEDED = "quota_nodes_exceeded"
     INSUFFICIENT_BALANCE = "insufficient_balance"
     CURRENCY_MISMATCH = "currency_mismatch"
@@ -26,7 +26,7 @@ class ErrorCode(StrEnum):
     INVALID_STATE = "invalid_state"
     CONFLICT = "conflict"
     INTERNAL_ERROR = "internal_error"
-    """A defect of ours, at every try; nothing was changed."""
+    """A defect of ours, which occurred at every try; nothing was changed."""
 
 
 class Refusal(Exception):

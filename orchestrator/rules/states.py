@@ -1,7 +1,6 @@
-"""The states of sessions and placements, and the one table of transitions of each.
+"""The states of sessions and placements, with one table of transitions for each.
 
-Every change of state in the whole system passes through `checked`; the store calls it in its one setter.
-"""
+Every change of state passes through `checked`; the store calls it in the one method that saves."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -9,7 +8,7 @@ from types import MappingProxyType
 
 
 class State(StrEnum):
-    """Where a session is in its life."""
+    """The state of a session."""
 
     CREATED = "created"
     QUEUED = "queued"
@@ -21,7 +20,7 @@ class State(StrEnum):
 
 
 class PlacementState(StrEnum):
-    """Where one attempt to be served is; `UNKNOWN` is a state, not an error."""
+    """The state of one attempt to be served; `UNKNOWN` is a state, not an error."""
 
     OPENING = "opening"
     OPEN = "open"
@@ -32,7 +31,7 @@ class PlacementState(StrEnum):
 
 
 class StopReason(StrEnum):
-    """Why a session stopped: a closed set. The first that took effect wins."""
+    """Why a session stopped: a closed set. The first reason that took effect is kept."""
 
     USER = "user"
     OPERATOR = "operator"
@@ -50,8 +49,8 @@ class StopReason(StrEnum):
 
 
 class Step(StrEnum):
-    """What a live row needs next. Sessions: admit, ping, warn, stop. Placements: open, resolve, close.
-    Accounts: funds (their end, or a warning of it), charge (the hourly posting)."""
+    """The next step of a live row. Sessions: admit, ping, warn, stop. Placements: open, resolve, close. Accounts: funds
+    (their end, or a warning of it), charge (the hourly posting)."""
 
     ADMIT = "admit"
     PING = "ping"
@@ -82,7 +81,7 @@ PLACEMENT_TRANSITIONS: Mapping[PlacementState, frozenset[PlacementState]] = Mapp
             {
                 PlacementState.OPEN,
                 PlacementState.UNKNOWN,
-                PlacementState.CLOSED,  # found by a resolve, and ended by it
+                PlacementState.CLOSED,  # a resolve found it, and ended it
                 PlacementState.NEVER_OPENED,
             }
         ),
@@ -101,13 +100,13 @@ PLACEMENT_TRANSITIONS: Mapping[PlacementState, frozenset[PlacementState]] = Mapp
     }
 )
 
-#: A session in one of these is over, for good.
+#: A session in one of these has ended for good.
 TERMINAL = frozenset({State.STOPPED, State.FAILED})
-#: A session in one of these is being served, or about to be: it costs money, or may from now on.
+#: A session in one of these is served, or will be soon: it costs money, or may do so at any moment.
 ACTIVE = frozenset({State.STARTING, State.RUNNING})
 #: A session in one of these holds one of its account's concurrent slots.
 CONCURRENT = frozenset({State.STARTING, State.RUNNING, State.STOPPING})
-#: A session in one of these waits for something: it is read one by one. The others are at rest, and only counted.
+#: A session in one of these waits for something, and is read singly. The others are at rest, and only counted.
 LIVE = CONCURRENT | {State.QUEUED}
 #: A placement in one of these may still cost money.
 UNENDED = frozenset(set(PlacementState) - {PlacementState.CLOSED, PlacementState.NEVER_OPENED})
@@ -136,5 +135,5 @@ def checked_placement(current: PlacementState, to: PlacementState) -> PlacementS
 
 
 def end_state(reason: StopReason, *, ever_ran: bool) -> State:
-    """Return how a session ends for `reason`: once it ran, never as failed."""
+    """Return the end state for `reason`: a session that ever ran does not end as failed."""
     return State.FAILED if reason in FAILURES and not ever_ran else State.STOPPED

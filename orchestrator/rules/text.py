@@ -9,9 +9,9 @@ from unicodedata import category
 _CONTROLS = frozenset({"Cc", "Cs", "Zl", "Zp"})
 #: Characters that change the direction of the text around them (Unicode Standard Annex 9, section 2).
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-#: What a text of several lines may contain all the same.
+#: Control characters that a text of several lines may contain.
 _LAYOUT = frozenset("\n\t\r")
-#: Replaces what cannot be stored or shown (U+FFFD).
+#: Replaces characters that cannot be stored or shown (U+FFFD).
 REPLACEMENT = "\ufffd"
 
 
@@ -26,7 +26,7 @@ def is_text(text: str) -> bool:
 
 
 def is_unsafe(character: str) -> bool:
-    """Return whether this character could move a terminal's cursor or reorder what stands around it."""
+    """Return whether this character could move a terminal's cursor or reorder the text around it."""
     return character in _BIDI or category(character) in _CONTROLS
 
 

@@ -13,12 +13,11 @@ def next_warning(
     *,
     known_at: datetime | None = None,
 ) -> tuple[datetime, int] | None:
-    """Return when to warn next of `stop_at`, and which threshold that is; None if nothing is left to say.
+    """Return when to warn next of `stop_at`, and which threshold that is; None if no warning is left.
 
-    Thresholds that had passed at `known_at`, when `stop_at` became known, are skipped, not sent late. One
-    that has passed since then is due now, at its instant in the past. Of several such only the nearest is
-    due; the larger ones would repeat it.
-    """
+    Thresholds that had passed at `known_at`, when `stop_at` became known, are skipped, not sent late. One that has
+    passed since then is due now, with its own instant in the past. If there are several such, only the nearest is due;
+    the larger ones would repeat it."""
     left = max(0.0, (stop_at - now).total_seconds())
     bounds = [t for t in policy.warn_before_stop_seconds if warned_seconds is None or t < warned_seconds]
     unsent = [t for t in bounds if known_at is None or t <= max(0.0, (stop_at - known_at).total_seconds())]

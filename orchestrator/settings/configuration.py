@@ -160,7 +160,8 @@ class Configuration:
         )
 
     def _is_a_providers_own(self, secret_ref: str) -> bool:
-        """Files are compared by what they lead to: a link to a provider's secret is that secret."""
+        """Return whether this is a provider's secret. Files are compared by where they lead: a link to a provider's
+        secret is that secret."""
         own = {_resolved(ref) for provider in self.providers.values() for ref in provider.secret_refs}
         return _resolved(secret_ref) in own
 

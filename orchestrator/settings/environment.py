@@ -126,7 +126,7 @@ def unknown_variables(configuration: Configuration, environ: Mapping[str, str] =
 
 
 def _nearest(name: str) -> str:
-    """By what follows the prefix, which all have in common."""
+    """Return a suggestion, compared by what follows the prefix that all have in common."""
     near = get_close_matches(
         name.upper().removeprefix(PREFIX).lower(), Settings.model_fields, n=1, cutoff=0.7
     )
@@ -147,7 +147,8 @@ def _private_broker(data_dir: object) -> str:
 
 
 def _result_of(broker: str) -> str:
-    """A broker that is refused gets no second fault for what would follow from it."""
+    """Return the result URL that follows from the broker's. A broker that is refused must not cause a second fault
+    here."""
     try:
         return urls.derived_result_url(urls.broker_url(broker))
     except ValueError:

@@ -91,8 +91,8 @@ def _base_url(table: Table, *, needed: bool) -> str:
 
 
 def _check_options(table: Table, driver: str, options: Mapping[str, Any], around: ReadingContext) -> None:
-    """The driver judges its keys; a key that it does not know may be one of ours, misspelt. What is a reference must
-    lead somewhere, as a credential must."""
+    """Check a driver's options. The driver judges its own keys; one that it does not know may be one of ours, misspelt.
+    A reference must lead to a secret, as a credential must."""
     for key, value in options.items():
         if around.secrets and isinstance(value, str) and is_reference(value):
             missing = around.secrets.why_missing(value)
@@ -108,7 +108,7 @@ def _check_options(table: Table, driver: str, options: Mapping[str, Any], around
 
 
 def _credentials(table: Table, secrets: SecretStore | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """References that take placements, and those that only serve closes."""
+    """Return the references that take placements, and those that only serve closes."""
     entries = table.take("credentials")
     if entries is None:
         return (), ()

@@ -154,7 +154,7 @@ def _read_retention(table: Table) -> RetentionSettings:
 
 
 def _read_session_retention(table: Table) -> tuple[SessionRetention, float | None]:
-    """What happens to old sessions, and after how long: neither says anything without the other."""
+    """Return what happens to old sessions, and after how many days. Each needs the other."""
     days = table.number("sessions_kept_days", None, least=LEAST_DAYS)
     text = table.text("sessions", SessionRetention.KEEP)
     if text not in set(SessionRetention):

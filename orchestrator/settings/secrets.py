@@ -20,7 +20,7 @@ _APPLICATION_KEY = b"session-orchestrator/credential-fingerprint/v1"
 
 
 def is_reference(text: str) -> bool:
-    """True for `env:NAME` and for `file:/path` in shortest form (`..` could slip past a rule)."""
+    """Return True for `env:NAME` and for `file:/path` in shortest form (`..` could slip past a rule)."""
     if text.startswith("file:"):
         path = text.removeprefix("file:")
         return path.isprintable() and len(path) <= 1000 and _is_plain(path)
@@ -65,7 +65,7 @@ class SecretStore:
         return reason
 
     def missing(self, refs: Iterable[str]) -> list[Fault]:
-        """One fault per reference that leads to nothing."""
+        """Return one fault per reference that leads to nothing."""
         reasons = ((ref, self.why_missing(ref)) for ref in refs)
         return [Fault(ref, reason) for ref, reason in reasons if reason]
 

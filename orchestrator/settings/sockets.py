@@ -18,18 +18,20 @@ def private_socket(data_dir: Path) -> Path:
 
 
 def socket_url(path: Path) -> str:
-    """As kombu and Celery's result backend both write it."""
+    """Return the URL as kombu and Celery's result backend both write it."""
     return f"redis+socket://{quote(str(path))}"
 
 
 def _fitting(path: Path) -> Path | None:
-    """None: too long for the kernel, or with letters that Valkey's configuration must quote."""
+    """Return the path, or None if it is too long for the kernel or has letters that Valkey's configuration must
+    quote."""
     is_plain = not any(letter.isspace() or letter in "\"'\\" for letter in str(path))
     return path if is_plain and len(os.fsencode(path)) <= LONGEST_PATH else None
 
 
 def _short(directory: Path) -> Path:
-    """For any other: a directory of this user's own, the socket named by a hash of the path."""
+    """Return a short path for any other directory: in a directory of this user's own, named by a hash of the long
+    path."""
     name = hashlib.sha256(os.fsencode(directory)).hexdigest()[:16]
     parent = Path(tempfile.gettempdir()) / f"orchestrator-{os.getuid()}"
     path = _fitting(parent / f"{name}.sock")

@@ -48,7 +48,7 @@ class Table:
         return Table(path=self.at(key), values=value or {}, faults=self.faults)
 
     def tables(self) -> Iterator[tuple[str, "Table"]]:
-        """Every key as a table: [plans.*], [providers.*]."""
+        """Yield every key as a table: [plans.*], [providers.*]."""
         for name in self.values:
             yield name, self.table(name)
 
@@ -141,7 +141,7 @@ class NumberBounds:
 
 
 def bounds_of(key: str, least: float, most: float | None = None) -> NumberBounds:
-    """A count, a share and a span are bounded each in its own way."""
+    """Return the bounds of a number by its key: a count, a share and a span have different ones."""
     unit, longest = next((of for end, of in _UNITS.items() if key.endswith(end)), ("", LARGEST))
     return NumberBounds(least, longest if most is None else most, unit)
 

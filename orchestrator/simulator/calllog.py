@@ -46,14 +46,15 @@ class CallLog:
             self._calls[seq] = replace(self._calls[seq], **known)
 
     def settle(self, seq: int, *, status: int | None, answered: bool) -> None:
-        """The call is over; said just before the last byte, so that its reader finds it here."""
+        """Note that the call is over. Call this just before the last byte, so that the reader of the answer finds it
+        here."""
         if seq in self._running:
             self._running.discard(seq)
             ended_at = self._clock()
             self.note(seq, ended_at=ended_at, ended_after=self._seq, status=status, answered=answered)
 
     def running(self, **wanted: Any) -> list[Call]:
-        """Calls that have no answer yet."""
+        """Return the calls that have no answer yet."""
         return [call for seq in sorted(self._running) if (call := self._calls[seq]).matches(wanted)]
 
     def read(self, since: int = 0, **wanted: Any) -> list[Call]:

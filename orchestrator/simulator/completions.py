@@ -25,7 +25,7 @@ class Said:
 
 
 def find_fault(ask: Ask) -> Refusal | None:
-    """What is wrong with a chat request itself, if anything."""
+    """Return what is wrong with the chat request itself, if anything."""
     if not isinstance(ask.json, dict):
         return Refusal(status=400, message="We could not parse the JSON body of your request.")
     if not isinstance(ask.fields.get("model"), str):
@@ -52,7 +52,7 @@ def complete(ask: Ask, model: Model, now: float) -> Reply:
 
 
 def token_limit(ask: Ask) -> int | None:
-    """The limit that the caller set, under either of its names."""
+    """Return the limit that the caller set, under either of its names."""
     for name in ("max_completion_tokens", "max_tokens"):
         value = ask.fields.get(name)
         if isinstance(value, int) and not isinstance(value, bool):
@@ -61,7 +61,7 @@ def token_limit(ask: Ask) -> int | None:
 
 
 def transcribe(ask: Ask) -> Reply:
-    """The simulated ear: it answers how many bytes it heard."""
+    """Answer a transcription with the number of bytes received."""
     return Reply(payload={"text": f"I heard {len(ask.form['file'])} bytes."})
 
 

@@ -14,7 +14,7 @@ FILTERS = ("upstream", "kind", "operation", "key", "session", "model", "fault")
 
 @web.middleware
 async def plain_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Whatever is wrong with a control request, its answer is JSON that says so."""
+    """Answer every faulty control request with JSON that says what is wrong."""
     if not request.path.startswith("/control"):
         return await handler(request)
     try:

@@ -112,7 +112,7 @@ class Dispatcher:
         return replace(ask, session=target.session, model=target.model)
 
     async def _answer(self, turn: Turn) -> Reply:
-        """A task of its own, for what has begun is finished even if the caller leaves."""
+        """Answer in a task of its own, so that begun work is finished even if the caller leaves."""
         task = asyncio.create_task(self._work(turn))
         self._working.add(task)
         task.add_done_callback(self._working.discard)
@@ -138,7 +138,7 @@ async def _read(request: web.Request) -> Body:
 
 
 def parse(body: bytes) -> Any:
-    """JSON, or None."""
+    """Return the body as JSON, or None."""
     try:
         return json.loads(body)
     except (ValueError, RecursionError):
@@ -146,7 +146,7 @@ def parse(body: bytes) -> Any:
 
 
 async def _read_form(request: web.Request) -> Mapping[str, bytes]:
-    """Fields in memory: what is sent here is small, and files would have to be closed."""
+    """Read the fields into memory: they are small, and files would have to be closed."""
     fields: dict[str, bytes] = {}
     try:
         async for part in await request.multipart():

@@ -47,7 +47,8 @@ class Host:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach the host; names other than localhost may change."""
+    """Return whether only this machine can reach the host. A name other than localhost is not trusted: it may
+    change."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -34,7 +34,7 @@ class Operator:
         return self.world.faults.add(read_fault(given, self.world.upstreams))
 
     def end_session(self, session_id: str, how: Any) -> SimSession:
-        """The platform ends a session by itself."""
+        """End a session from the platform's side."""
         ending = read_ending(how)
         session = self.world.sessions.get(session_id)
         if session is None:

@@ -66,7 +66,7 @@ class Platform:
         return (*self.routes, *self.rooted_routes)
 
     def find(self, method: str, path: str) -> tuple[Route | None, dict[str, str]]:
-        """The route of a request, with the names in its path."""
+        """Return the route of a request, with the names in its path."""
         inside = path.startswith(f"{self.base_path}/")
         below = ((route, path.removeprefix(self.base_path)) for route in self.routes if inside)
         beside = ((route, path) for route in self.rooted_routes)
@@ -77,11 +77,11 @@ class Platform:
         return None, {}
 
     def word(self, ask: Ask, refusal: Refusal) -> Reply:
-        """An error in the platform's own words."""
+        """Return an error in the platform's format."""
         return self.refuse_at(ask, refusal) if self.refuse_at else self.refuse(refusal)
 
     def perform(self, world: Simulator, ask: Ask, route: Route | None) -> Reply:
-        """What the platform does on a good day."""
+        """Perform the request without any fault."""
         if route is None:
             return self.not_found()
         return self.admit(ask) or route.handle(world, ask)

@@ -13,7 +13,7 @@ from orchestrator.simulator.world import Simulator
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line; 2 means that the arguments or the preload file must be changed."""
+    """Run the command line. Return 2 if the arguments or the preload file must be changed."""
     given = _parser().parse_args(arguments)
     try:
         run(given.host, given.port, given.preload, given.ready_file, allow_remote=given.allow_remote)

@@ -76,7 +76,8 @@ def _peak(changes: list[tuple[int, int]]) -> int:
 
 
 def _double_opens(sessions: Sequence[SimSession]) -> int:
-    """Sessions come in the order of their opening; bids are no names, and may be used twice."""
+    """Count sessions that were opened while one of the same name was open. Sessions come in the order of their opening.
+    Bids are not names, and may be used twice."""
     seen: dict[tuple[str, str, str], list[SimSession]] = defaultdict(list)
     double = 0
     for session in sessions:
@@ -100,7 +101,7 @@ def _late_pings(calls: Sequence[Call], sessions: Sequence[SimSession]) -> Iterab
 
 
 def _confirmed_closes(calls: Sequence[Call], sessions: Sequence[SimSession]) -> dict[str, int]:
-    """Session → the newest call that had begun when its close was first confirmed."""
+    """Map each session to the newest call that had begun when its close was first confirmed."""
     opened = _openings(calls)
     mine: dict[tuple[str, str | None], list[SimSession]] = defaultdict(list)
     for session in sessions:
@@ -116,20 +117,21 @@ def _confirmed_closes(calls: Sequence[Call], sessions: Sequence[SimSession]) -> 
 
 
 def _openings(calls: Iterable[Call]) -> dict[str, int]:
-    """Session → the call that opened it."""
+    """Map each session to the call that opened it."""
     effects = ((call.seq, call.effect.rpartition("opened ")) for call in calls if call.effect)
     return {session_id: seq for seq, (_, opened, session_id) in effects if opened}
 
 
 def _is_good_close(call: Call) -> bool:
-    """An error that says "closed before" is as good as a success."""
+    """Return whether the call confirmed a close. An error that says "closed before" is as good as a success."""
     succeeded = call.status is not None and 200 <= call.status < 300
     proven = succeeded or (call.effect or "").startswith("closed before ")
     return call.operation == "close" and call.answered and proven
 
 
 def _confirms(close: Call, session: SimSession, opened_by: int) -> bool:
-    """A close names what it closed; "none was active" confirms whatever had ended before."""
+    """Return whether this close confirms the end of the session. A close names what it closed; one without a name
+    ("none was active") confirms every session that had ended before."""
     if close.session is not None:
         return close.effect in (f"closed {session.id}", f"closed before {session.id}")
     if session.leaked or session.closed_at is None or opened_by > close.seq:

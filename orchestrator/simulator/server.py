@@ -87,7 +87,7 @@ class SimulatorServer:
         probability: float = 1.0,
         **params: Any,
     ) -> str:
-        """From now on this goes wrong; its id is the answer."""
+        """Add a fault from now on, and return its id."""
         spec = {
             "name": name,
             "upstream": upstream,
@@ -130,7 +130,7 @@ class SimulatorServer:
         self._on_loop(self._host.operator.reset)
 
     def _on_loop(self, act: Callable[[], T]) -> T:
-        """The world has no locks: everything happens on its one loop."""
+        """Run this on the world's one loop, for the world has no locks."""
 
         async def on_loop() -> T:
             return act()

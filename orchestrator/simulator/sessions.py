@@ -54,20 +54,20 @@ class Sessions:
         return self._end(self._open[session_id], by, self._clock())
 
     def leak(self, session_id: str) -> None:
-        """The platform lost track of it; on the chain it stays open."""
+        """Mark a session that the platform has lost track of; on the chain it stays open."""
         self._keep(replace(self._open[session_id], leaked=True))
 
     def release(self, upstream: str, key: str) -> None:
-        """The key holds nothing any more."""
+        """Forget the key's session."""
         self._held.pop((upstream, key), None)
 
     def held(self, upstream: str, key: str) -> SimSession | None:
-        """What the platform believes the key to hold; it may have ended unnoticed."""
+        """Return the session that the platform has on record for the key. It may have ended since."""
         session_id = self._held.get((upstream, key))
         return None if session_id is None else self.get(session_id)
 
     def active(self, upstream: str, key: str) -> SimSession | None:
-        """What the key holds, as long as it is open."""
+        """Return the key's session while it is open."""
         held = self.held(upstream, key)
         return held if held and held.is_open else None
 

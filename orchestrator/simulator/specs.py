@@ -77,7 +77,7 @@ class FaultSpec(BaseModel):
 
 
 def read_upstream(name: str, given: Any) -> Upstream:
-    """An upstream out of JSON, or BadInput."""
+    """Read an upstream from JSON. Raises BadInput."""
     if name == "control" or not NAME.fullmatch(name):
         raise BadInput(f"{name!r} cannot name an upstream")
     with _explained():
@@ -97,7 +97,7 @@ def read_upstream(name: str, given: Any) -> Upstream:
 
 
 def read_fault(given: Any, upstreams: Mapping[str, Upstream]) -> FaultRule:
-    """A fault out of JSON, or BadInput; a fault that could never strike is a mistake."""
+    """Read a fault from JSON. Raises BadInput, also for a fault that could never apply."""
     with _explained():
         spec = FaultSpec.model_validate(given)
     _must_be_known("fault", spec.name, FAULTS)

@@ -18,7 +18,7 @@ class Model:
     reasoning: bool = False
 
     def answers_to(self, reference: str) -> bool:
-        """Platforms let callers name a model in more ways than one."""
+        """Return whether this is one of the model's names. Platforms accept more than one."""
         return reference in {self.id, self.name, self.blockchain_id}
 
     @property
@@ -38,7 +38,7 @@ class Upstream:
     options: BaseModel
 
     def model(self, reference: str) -> Model | None:
-        """The listed model that a caller means, by any of its names."""
+        """Return the listed model that a caller means, by any of its names."""
         return next((model for model in self.models if model.answers_to(reference)), None)
 
     def as_json(self) -> dict[str, Any]:

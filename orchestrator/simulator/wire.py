@@ -68,7 +68,7 @@ class Reply:
     session: str | None = None
 
     def body(self) -> bytes:
-        """The whole body; only for answers that fit in memory."""
+        """Return the whole body; only for answers that fit in memory."""
         if self.chunks is not None:
             return b"".join(self.chunks)
         return b"" if self.payload is None else json.dumps(self.payload).encode()
@@ -89,12 +89,12 @@ class Refusal:
     param: str | None = None
 
     def as_openai(self) -> Reply:
-        """The error body that most platforms share."""
+        """Return the error body that most platforms share."""
         body = {"message": self.message, "type": self.type, "param": self.param, "code": self.code}
         return Reply(status=self.status, payload={"error": body})
 
 
 def events(payloads: Iterable[Any]) -> Reply:
-    """Server-sent events, the way chat completions stream."""
+    """Return server-sent events, as chat completions stream them."""
     chunks = tuple(f"data: {json.dumps(payload)}\n\n".encode() for payload in payloads)
     return Reply(chunks=(*chunks, b"data: [DONE]\n\n"), content_type="text/event-stream")

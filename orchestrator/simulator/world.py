@@ -37,7 +37,7 @@ class Simulator:
         self.upstreams[upstream.name] = upstream
 
     def end_session(self, session_id: str, how: str) -> None:
-        """The platform ends a session by itself; KeyError when it is unknown or over."""
+        """End a session from the platform's side. Raises KeyError if it is unknown or has ended."""
         session = self.sessions.end(session_id, how)
         held = self.sessions.held(session.upstream, session.key)
         if how == "forgotten" and held is not None and held.id == session_id:

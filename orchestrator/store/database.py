@@ -1,4 +1,4 @@
-"""The engine, transactions that survive deadlocks, and the one clock."""
+"""The engine, transactions that are retried after deadlocks, and the one clock."""
 
 import logging
 import os
@@ -25,7 +25,7 @@ from orchestrator.store.transaction import Transaction
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
-#: Transient by PostgreSQL's own word, and what each is called in the metrics.
+#: SQLSTATEs that PostgreSQL calls transient → their names in the metrics.
 RETRIABLE_STATES = {
     "40001": "serialization_failure",
     "40P01": "deadlock",
@@ -34,9 +34,9 @@ RETRIABLE_STATES = {
     "57P02": "server_restart",
     "57P03": "server_restart",
 }
-#: Every cause of a repetition, by its name in the metrics.
+#: Every cause of a retry, by its name in the metrics.
 CAUSES = frozenset(RETRIABLE_STATES.values()) | {"lost_race", "connection_lost", "locked"}
-#: Two jobs reached for one credential, name or id: the loser runs again, and gets the proper error.
+#: Constraints that two jobs may race for: one credential, name or id. The loser is retried, and gets the proper error.
 CONTENDED = (
     "uq_placements_exclusive",
     "placements.provider, placements.credential",
@@ -58,14 +58,13 @@ CONTENDED = (
 ATTEMPTS = 8
 #: The lease row that `check_writes` writes.
 WRITE_PROBE = "write_probe"
-#: Every error of the database. What is no StoreOutage is about one row or statement.
+#: Every error of the database. One that is not a StoreOutage is about one row or statement.
 StoreError = SQLAlchemyError
 
 
 class StoreOutage(SQLAlchemyError):
-    """All work meets this error alike, and the same work succeeds once it is over (store/core/error_classes.py).
-
-    The message names no value of a row and no secret."""
+    """An error that all work meets alike; the same work succeeds once it is over (store/core/error_classes.py). The
+    message contains no value of a row and no secret."""
 
     def __init__(self, meaning: ErrorClass, cause: BaseException) -> None:
         super().__init__(f"{OUTAGES[meaning]} ({type(cause).__name__})")
@@ -78,7 +77,7 @@ class StoreUnavailable(Exception):
 
 
 class Database:
-    """One database, on SQLite or PostgreSQL. Safe to share between threads; make a new one after a fork."""
+    """One database, on SQLite or PostgreSQL. Threads may share it; create a new one after a fork."""
 
     def __init__(
         self,
@@ -91,8 +90,9 @@ class Database:
         identity: Identity | None = None,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
-        """`clock`: given by tests, it is trusted as it is, unless a `stopwatch` is given with it. `keeps_time`: this
-        process notes the time for all others. `pause`: waits so many seconds before a transaction is run again."""
+        """Open the engine. `clock`: given by tests; trusted as it is, unless a `stopwatch` is given with it.
+        `keeps_time`: this process notes the time for all others. `pause`: waits so many seconds before a transaction is
+        retried."""
         self.url = make_url(url)
         self.engine = open_engine(url, pool_size)
         self._clock = clock if stopwatch is None else None
@@ -102,17 +102,17 @@ class Database:
         self.on_commit: Callable[[frozenset[Step]], None] = lambda _steps: None
         """Called after each commit with the steps that it made due."""
         self.on_retry: Callable[[str], None] = lambda _cause: None
-        """Called with the cause each time that a transaction is run again."""
+        """Called with the cause each time that a transaction is retried."""
         self.on_giving_up: Callable[[str], None] = lambda _cause: None
-        """Called with the cause where the last attempt failed too: the caller's own retry is next."""
+        """Called with the cause if the last attempt failed too: only the caller can retry it then."""
         self.retries = 0
-        """Transactions that were run again."""
+        """How many transactions were retried."""
 
     def transact(self, work: Callable[[Transaction], T]) -> T:
-        """Run `work` in one write transaction and commit it; deadlocks and lost races run it again.
+        """Run `work` in one write transaction and commit it; run it again after a deadlock or a lost race.
 
-        A lost connection at COMMIT leaves the outcome unknown; running it again is right because every
-        write is guarded by a key or a lease."""
+        A lost connection at COMMIT leaves the outcome unknown. Running the work again is right, because a key or a
+        lease guards every write."""
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(_is_transient),
             stop=tenacity.stop_after_attempt(ATTEMPTS),
@@ -135,10 +135,10 @@ class Database:
 
     @contextmanager
     def reading(self, *, at_one_moment: bool = False) -> Iterator[Transaction]:
-        """Open a transaction that only reads; nothing it does is kept. `at_one_moment`: all its statements see the
-        same moment, so that what they say may be compared."""
+        """Open a transaction that only reads; its changes are not kept. `at_one_moment`: all its statements see the
+        same moment, so that their results may be compared."""
         options: dict[str, Any] = {"orchestrator_read": True}
-        if at_one_moment and self.engine.dialect.name == "postgresql":  # on SQLite every transaction does
+        if at_one_moment and self.engine.dialect.name == "postgresql":  # SQLite always does so
             options["isolation_level"] = "REPEATABLE READ"
         try:
             self._look_at_time()
@@ -148,7 +148,7 @@ class Database:
             raise self._outage_of(error) or error from error
 
     def learn_time(self) -> None:
-        """Find out what the time is, before a process begins that keeps it. May wait for some seconds."""
+        """Find out the time before a process begins that notes it for others. This may wait for some seconds."""
         if self._clock is None:
             self.time.learn(self.engine, self._pause)
 
@@ -167,7 +167,7 @@ class Database:
     def check(self) -> None:
         """Raise StoreUnavailable where the database does not answer or lacks the tables."""
         path = self.file
-        if path is not None and not os.path.exists(path):  # to look into it would make an empty one
+        if path is not None and not os.path.exists(path):  # opening it would create an empty file
             fault = file_fault(path)
             raise StoreUnavailable(
                 f"the database {path} cannot be opened. {fault}"
@@ -189,12 +189,12 @@ class Database:
             raise StoreUnavailable(self._why(error)) from error
 
     def prove_writes(self) -> None:
-        """Write one row and commit it: an outage is over when this succeeds. Raises what the database raises."""
+        """Write one row and commit it: success shows that an outage is over. Raises the database's error."""
         self.transact(self._write)
 
     def timeouts(self) -> tuple[dict[str, str], bool]:
-        """The timeouts that are in force at the server in a transaction like every other, and whether a pooler is
-        in between. PostgreSQL only."""
+        """Return the timeouts in force at the server, read in an ordinary transaction, and whether a pooler is in
+        between. PostgreSQL only."""
         return self.transact(lambda tx: (timeouts(tx.connection), is_pooled(tx.connection)))
 
     def _write(self, tx: Transaction) -> None:
@@ -255,7 +255,7 @@ def _is_transient(error: BaseException) -> bool:
 
 
 def _cause(error: BaseException | None) -> str | None:
-    """Return the cause of a passing failure, by its name in the metrics; None for what would fail again."""
+    """Return the cause of a transient failure, by its name in the metrics; None for an error that would occur again."""
     if isinstance(error, IntegrityError):
         return "lost_race" if any(name in str(error.orig) for name in CONTENDED) else None
     if not isinstance(error, DBAPIError):
@@ -269,7 +269,7 @@ def _cause(error: BaseException | None) -> str | None:
 
 
 def outage_of(error: BaseException) -> StoreOutage | None:
-    """Return the outage that this error of the database is part of; None for an error about one row or statement."""
+    """Return the outage that this database error belongs to; None for an error about one row or statement."""
     if isinstance(error, StoreOutage):
         return error
     meaning = error_class(error)
@@ -279,7 +279,7 @@ def outage_of(error: BaseException) -> StoreOutage | None:
 
 
 def _said(error: BaseException | None) -> str:
-    """Return the first line of the database's own words."""
+    """Return the first line of the database's own message."""
     lines = str(getattr(error, "orig", None) or error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
 

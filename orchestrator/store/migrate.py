@@ -1,8 +1,8 @@
-"""Bring a database to the newest schema, from inside the package, while old workers go on: `orchestrator migrate`.
+"""Bring a database to the newest schema while workers of the release before go on: `orchestrator migrate`.
 
 Migrations only add (docs/deploying.md). On PostgreSQL none of them holds a lock that others wait for longer than
-`LOCK_TIMEOUT`: what does not get its locks in that time steps back and tries again, and indexes of tables that
-exist are made concurrently, after everything else."""
+`LOCK_TIMEOUT`: one that does not get its locks in that time is rolled back and retried. Indexes of existing tables are
+built concurrently, after everything else."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -27,9 +27,9 @@ from orchestrator.store.tables import metadata
 _HERE = Path(__file__).parent / "migrations"
 #: Two processes that migrate at once take turns on this PostgreSQL advisory lock.
 _LOCK = 7_264_310_552
-#: Seconds that a migration waits for a lock, and others behind it; then it steps back, so often.
+#: Seconds that a migration, and others behind it, wait for a lock before it is rolled back; how often it is retried.
 LOCK_TIMEOUT, ATTEMPTS = 2.0, 60
-#: Indexes that others replace; dropped once those are there.
+#: Indexes to be dropped once the indexes that replace them exist.
 SUPERSEDED = ("ix_sessions_account_state", "ix_sessions_created", "ix_placements_handle", "ix_sessions_died")
 _LOCK_NOT_AVAILABLE = "55P03"
 
@@ -37,18 +37,18 @@ Say = Callable[[str], None]
 
 
 class SchemaState(StrEnum):
-    """How a database's schema stands to this code."""
+    """How a database's schema compares with this code's."""
 
     SAME = "same"
     OLDER = "older"
     """`orchestrator migrate` is needed."""
     NEWER = "newer"
-    """A newer release has migrated it. This code goes on with it: migrations only add."""
+    """A newer release has migrated it. This code can use it: migrations only add."""
 
 
 def upgrade(database: Database, revision: str = "head", say: Say = lambda _line: None) -> str:
-    """Run every migration that is missing, in one transaction, then make what indexes are missing; return the
-    revision reached. `say` gets one line for each."""
+    """Run every missing migration, in one transaction, then build the missing indexes; return the revision reached.
+    `say` gets one line for each."""
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception(_stepped_back),
         stop=tenacity.stop_after_attempt(ATTEMPTS),
@@ -63,12 +63,12 @@ def upgrade(database: Database, revision: str = "head", say: Say = lambda _line:
 
 
 def current(connection: Connection) -> str | None:
-    """Return the revision that the database is at; None where it was never migrated."""
+    """Return the revision that the database is at; None if it was never migrated."""
     return MigrationContext.configure(connection).get_current_revision()
 
 
 def newest() -> str:
-    """Return the revision that this code wants."""
+    """Return the revision that this code needs."""
     head = _scripts().get_current_head()
     assert head is not None
     return head
@@ -80,7 +80,7 @@ def revisions() -> list[str]:
 
 
 def standing(connection: Connection) -> SchemaState:
-    """Return what this code can do with this database."""
+    """Return how this database's schema compares with this code's."""
     at = current(connection)
     if at == newest():
         return SchemaState.SAME
@@ -88,7 +88,8 @@ def standing(connection: Connection) -> SchemaState:
 
 
 def fit(connection: Connection) -> str:
-    """Return what to say of a schema that is not this code's. Raises StoreUnavailable where it cannot be used."""
+    """Return a message about a newer schema, or "" for this code's own. Raises StoreUnavailable where it cannot be
+    used."""
     at, wanted = current(connection), newest()
     match standing(connection):
         case SchemaState.SAME:
@@ -105,7 +106,7 @@ def fit(connection: Connection) -> str:
 
 
 def missing_indexes(connection: Connection) -> list[Index]:
-    """Return indexes of the tables in code that the database has not, or that were never finished."""
+    """Return the indexes of the tables in code that the database lacks, or has never finished building."""
     there = _indexes(connection)
     return [index for table in metadata.sorted_tables for index in table.indexes if not there.get(index.name)]
 
@@ -129,7 +130,7 @@ def _stepped_back(error: BaseException) -> bool:
 
 
 def _make_indexes(database: Database, say: Say) -> None:
-    """Make them concurrently: reads and writes go on. An index that a crash left unfinished is made again."""
+    """Build indexes concurrently: reads and writes go on. An index that a crash left unfinished is built again."""
     engine = database.engine.execution_options(isolation_level="AUTOCOMMIT")
     with _taking_turns(database.engine), engine.connect() as connection:
         _lift_timeouts(connection)
@@ -147,20 +148,19 @@ def _make_indexes(database: Database, say: Say) -> None:
 
 
 def _lift_timeouts(connection: Connection) -> None:
-    """A concurrent build waits for transactions that are older, and blocks none. Behind a pooler the server's own
-    defaults hold: what is set there would stay with a connection of others."""
+    """Lift the timeouts for this connection: a concurrent build waits for older transactions and blocks none. Behind a
+    pooler keep the server's defaults, since a setting would stay on a connection that others use."""
     if is_pooled(connection):
         return
     connection.execute(text("SET lock_timeout = 0"))
     connection.execute(text("SET statement_timeout = 0"))
-    connection.detach()  # it has lost its timeouts: it is closed and not used again
+    connection.detach()  # without timeouts it must not be used again: it is closed
 
 
 @contextmanager
 def _taking_turns(engine: Engine) -> Iterator[None]:
-    """One process at a time, by a lock of a transaction that is idle: the concurrent build waits for every statement
-    that is older than itself, so that a process asks again and again and waits in none. A lock of the session would
-    stay behind in a pooler."""
+    """Let one process at a time in, by a transaction's lock. A concurrent build waits for every older statement, so a
+    process must not wait inside one: it asks repeatedly. A session's lock would stay behind in a pooler."""
     with engine.connect() as connection:
         while not _took_turn(connection):
             connection.rollback()
@@ -169,14 +169,15 @@ def _taking_turns(engine: Engine) -> Iterator[None]:
 
 
 def _took_turn(connection: Connection) -> bool:
-    """Ask without a parameter: a statement that has one keeps its snapshot, and the build would wait for it."""
+    """Try to take the lock, by a statement without parameters: one with parameters keeps its snapshot, and the build
+    would wait for it."""
     connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
     taken: bool = connection.execute(text(f"SELECT pg_try_advisory_xact_lock({_LOCK})")).scalar_one()
     return taken
 
 
 def _indexes(connection: Connection) -> dict[Any, bool]:
-    """Name → is it whole?"""
+    """Return name → whether the index is complete."""
     if connection.dialect.name == "postgresql":
         query = text(
             "SELECT c.relname, i.indisvalid FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid"

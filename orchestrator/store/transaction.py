@@ -1,4 +1,4 @@
-"""One transaction, with every family of named queries at hand and the wake-ups that its commit causes."""
+"""One transaction, with every family of named queries, and the wake-ups that its commit sends."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -90,12 +90,12 @@ class Transaction:
         self.findings = Findings(connection)
 
     def now(self) -> datetime:
-        """The store's clock. Read it after the locks, once, and pass it on: events that follow bear this time."""
+        """Read the store's clock. Read it once, after the locks, and pass it on: later events bear this time."""
         self._now = self._clock()
         return self._now
 
     def flush(self) -> None:
-        """Write what was gathered for one statement at the end."""
+        """Write the collected events, in one statement at the end."""
         self.outbox.flush()
 
     def _decided_at(self) -> datetime:

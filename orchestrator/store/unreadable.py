@@ -1,4 +1,4 @@
-"""Rows that cannot be read: written by another release, or by a hand."""
+"""Rows that cannot be read, because another release or a person wrote them."""
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
@@ -13,7 +13,7 @@ from orchestrator.store.core.error_classes import ErrorClass, error_class
 from orchestrator.store.core.rows import snapshot
 from orchestrator.store.queries.audit import ACCOUNTS, ARCHIVED, LEDGER, OUTBOX, PLACEMENTS, SESSIONS
 
-#: Where what belongs to a session, a placement or an account is found.
+#: Tables, and their key, with rows of a session, a placement or an account.
 _PLACES = (
     (SESSIONS, "id"),
     (PLACEMENTS, "id"),
@@ -24,23 +24,23 @@ _PLACES = (
     (LEDGER, "account_id"),
     (ARCHIVED, "id"),
 )
-#: What is read of each where it is claimed.
+#: The rows that a claim reads.
 _READ: dict[str, tuple[tuple[Table, str, type], ...]] = {
     SESSIONS.name: ((SESSIONS, "id", Session), (PLACEMENTS, "session_id", Placement)),
     PLACEMENTS.name: ((PLACEMENTS, "id", Placement),),
 }
-#: Rows of each place that are looked at.
+#: The most rows of each table that are checked.
 _MOST = 1000
 
 
 def is_about_a_row(error: Exception) -> bool:
-    """Return whether the read row is at fault, and not the database."""
+    """Return whether the row that was read is at fault, and not the database."""
     meaning = error_class(error)
     return meaning is ErrorClass.VALUE or (meaning is None and not isinstance(error, SQLAlchemyError))
 
 
 def unreadable(connection: Connection, subject: str) -> Iterator[str]:
-    """Return `table.column` of what cannot be read of this session, placement or account."""
+    """Yield `table.column` of values of this session, placement or account that cannot be read."""
     for table, key in _PLACES:
         for column in table.columns:
             try:
@@ -54,8 +54,7 @@ def unreadable(connection: Connection, subject: str) -> Iterator[str]:
 def set_aside(
     connection: Connection, step: Step, provider: str, now: datetime, until: datetime
 ) -> Sequence[str]:
-    """Put off to `until` the due rows there that cannot be read, so that they do not keep others from being claimed;
-    return their ids."""
+    """Postpone the unreadable due rows there to `until`, so that others can be claimed; return their ids."""
     table = SESSIONS if step is Step.PING else PLACEMENTS
     due = (table.c.next_step == step, table.c.provider == provider, table.c.next_step_at <= now)
     ids = connection.execute(
@@ -73,7 +72,7 @@ def set_aside(
 
 
 def _failing(ids: Sequence[str], read: Callable[[Sequence[str]], Any]) -> Iterator[str]:
-    """Return those of `ids` that cannot be read, found by halves."""
+    """Yield those of `ids` that cannot be read. Find them by halving."""
     try:
         if ids:
             read(ids)

@@ -1,4 +1,4 @@
-"""A task with keyword arguments of any name: they come from other services."""
+"""A task that takes keyword arguments of any name, since other services choose them."""
 
 from typing import Any
 
@@ -6,8 +6,9 @@ from celery import Task
 
 
 class AnyArguments(Task):  # type: ignore[type-arg]
-    """Celery's own call has a parameter `self`, with which an argument of that name clashes."""
+    """A task without a parameter named `self`: Celery's own call has one, which clashes with an argument of that
+    name."""
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
-        """Carry it out. The worker has made the request that it belongs to."""
+        """Run the task. The worker has already set up its request."""
         return self.run(*args, **kwargs)

@@ -1,4 +1,5 @@
-"""The Celery application, and what one worker process holds: built lazily, after the fork."""
+"""The Celery application, and the objects of one worker process, which are built after the fork, when they are
+needed."""
 
 import os
 import threading
@@ -31,7 +32,7 @@ from orchestrator.tasks.waker import Waker, WakeUps
 
 
 class Process:
-    """What this worker process holds. A copy that came through a fork builds its own."""
+    """The objects of this worker process. A copy made by a fork builds its own."""
 
     def __init__(self, app: Celery, settings: Settings, kind: str | None, connections: int) -> None:
         self._app = app
@@ -55,24 +56,24 @@ class Process:
 
     @property
     def services(self) -> Services:
-        """For the flows of this process."""
+        """The services for the flows of this process."""
         return self._ready().services
 
     @property
     def surroundings(self) -> ticks.TickContext:
-        """For its ticks."""
+        """The context for the ticks of this process."""
         return ticks.TickContext(services=self._ready().services, sinks=self._sinks)
 
     def prepare(self) -> None:
-        """Build now what the first task would build. Raises what that raises."""
+        """Build now what the first task would build. Raises the same errors."""
         self._ready()
 
     def prove_writes(self) -> None:
-        """Write one row. Raises what the database raises."""
+        """Write one row. Raises the database's error."""
         self._ready().services.database.prove_writes()
 
     def leave(self) -> None:
-        """Claim nothing more; what is claimed and not begun is given back."""
+        """Claim nothing further, and give back claims that have not begun."""
         self._leaving = True
         self.runners.leave()
         with self._lock:
@@ -80,13 +81,13 @@ class Process:
                 self._built.services.slots.close()
 
     def drop(self) -> None:
-        """Stop waiting for work that another process can do as well."""
+        """Cancel work that another process can do as well."""
         with self._lock:
             if self._built is not None:
                 self._built.services.loop.drop()
 
     def close(self) -> None:
-        """Give everything back."""
+        """Close all connections and threads."""
         self.parking.close()
         with self._lock:
             if self._built is not None and self._pid == os.getpid():
@@ -105,12 +106,12 @@ class Process:
             return self._built
 
     def ring(self, name: str) -> None:
-        """Ring for a wake-up that the broker has delivered: rows may be due."""
+        """Ring the bell of a wake-up that the broker has delivered: rows may be due."""
         self.pulse.received()
         self.runners.ring(name)
 
     def wake(self, steps: frozenset[Step]) -> None:
-        """Ring here for these due steps, and publish it for other processes. Returns at once."""
+        """Ring the bells of these due steps here, and publish the wake-ups for other processes. Returns at once."""
         names = [ticks.OF_STEP[step] for step in steps]
         for name in names:
             self.runners.ring(name)
@@ -151,8 +152,8 @@ def _end_at_once(_error: BaseException) -> None:
 def make_app(
     settings: Settings | None = None, kind: str | None = None, connections: int = 5
 ) -> tuple[Celery, Process]:
-    """Return an application with every task, and what its worker process holds. `settings`: by default those of
-    the environment. `kind`: of the work that this process does; None where it does none."""
+    """Return an application with every task, and the objects of its worker process. `settings`: by default those of the
+    environment. `kind`: the work of this process; None if it does none."""
     settings = settings or load_settings()
     app: Celery = Celery(
         "orchestrator", broker=settings.broker_url, backend=settings.result_url, set_as_current=False

@@ -1,4 +1,4 @@
-"""Our keys in Redis, and the type that each must have: a key of another type stops whatever uses it."""
+"""Our keys in Redis, and the type that each must have: a key of another type stops the code that uses it."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -18,7 +18,7 @@ _FOR_EVER = -1
 
 
 def expected_types() -> Mapping[str, str]:
-    """Return the type of each key, in Redis' words."""
+    """Return the type of each key, as Redis names it."""
     types = {
         stream.STREAM: "stream",
         parked_copies.STREAM: "stream",

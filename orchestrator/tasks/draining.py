@@ -1,4 +1,4 @@
-"""Stop a process: the first SIGTERM or SIGINT drains it within a bound, a second one ends it at once."""
+"""Stop a process: the first SIGTERM or SIGINT drains it within a time limit, a second one ends it at once."""
 
 import logging
 import os
@@ -24,7 +24,7 @@ def _leave() -> None:
 
 
 class Drain:
-    """The drain of one process: create it there; call `listen` in its main thread."""
+    """The drain of one process. Create it in that process; call `listen` in its main thread."""
 
     def __init__(self, *, bound: float = BOUND, leave: Callable[[], None] = _leave) -> None:
         self._bound = bound
@@ -52,15 +52,16 @@ class Drain:
             signal.signal(number, on_signal)
 
     def begin(self) -> None:
-        """Count `left` from now on where no signal has come: this process ends by itself."""
+        """Start the time limit if no signal has come, since this process ends by itself."""
         self._began = self._began or time.monotonic()
 
     def left(self, within: float) -> float:
-        """Return the seconds until `within` seconds after the signal, or after `begin`; all of them before either."""
+        """Return the seconds until `within` seconds after the signal, or after `begin`; before either, all of
+        `within`."""
         return max(within - (time.monotonic() - self._began), 0.0) if self._began else within
 
     def wait(self, seconds: float | None = None) -> bool:
-        """Sleep for so long, or until a signal to stop; return whether one has come."""
+        """Sleep for so long, or until a signal to stop. Return whether one has come."""
         return self._told.wait(seconds)
 
     def _watch(self, then: Callable[[], None]) -> None:

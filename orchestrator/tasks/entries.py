@@ -1,7 +1,7 @@
 """The first place where a message is read: a raw entry of a Redis list becomes a message.
 
-kombu's transport guards nothing there: an entry that is not JSON, or not what the transport expects, ends the worker.
-Other brokers deliver messages, and have no such place."""
+kombu's transport checks nothing there: an entry that is not JSON, or lacks what the transport expects, ends the worker.
+Other brokers have no such place, since they deliver messages."""
 
 import json
 import uuid
@@ -16,7 +16,7 @@ from orchestrator.tasks.visibility import timed_by_broker
 
 
 def guarded_transport(transport: type[Any], parking: Parking) -> type[Any]:
-    """Return the transport with a guard before it, where it is one over Redis; any other as it is."""
+    """Return the transport, with a guard if it uses Redis."""
     if transport.driver_type != "redis" or hasattr(transport, "guarded"):
         return transport
 
@@ -60,7 +60,7 @@ def _guarded_channel(channel: type[Any], parking: Parking) -> type[Any]:
 
 
 def _watched(client: Any, seen: Callable[[bytes, bytes], None]) -> Any:
-    """Return the client; `seen` is called with each queue and entry that it reads, before anything is made of them."""
+    """Return the client. `seen` is called with each queue and entry that it reads, before they are parsed."""
     parse = client.parse_response
 
     def parse_response(connection: Any, command: str, **options: Any) -> Any:

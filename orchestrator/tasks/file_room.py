@@ -10,7 +10,7 @@ log = logging.getLogger(__name__)
 
 
 def make_room(configuration: Configuration) -> None:
-    """Raise the limit; say what the sum of max_in_flight needs, as a warning where the limit is below that."""
+    """Raise the limit, and log what the sum of max_in_flight needs: as a warning if the limit is below that."""
     limit = raise_file_limit()
     calls = sum(provider.max_in_flight for provider in configuration.providers.values())
     needed = files_needed(calls)

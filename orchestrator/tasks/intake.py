@@ -1,8 +1,7 @@
 """The second place where a message is read: a message of any broker becomes a request.
 
-Celery catches only some of what may go wrong there; anything else ends the worker and puts the message back into its
-queue, where it ends the next one. Here, whatever a message holds, it is carried out or parked, and the worker goes on.
-"""
+Celery catches only some of the errors there. Any other ends the worker and puts the message back into its queue, where
+it ends the next worker. Here every message is carried out or parked, and the worker goes on."""
 
 import json
 import logging
@@ -31,25 +30,25 @@ _REST = 1.0
 
 
 def consumer_that_parks(parking: Parking) -> type["GuardedConsumer"]:
-    """Return the class of a consumer that parks there."""
+    """Return a class of consumers that park messages there."""
     return type("ParkingConsumer", (GuardedConsumer,), {"parking": parking})
 
 
 class GuardedConsumer(Consumer):
-    """Celery's consumer; a message of which it cannot make a request is parked and acknowledged."""
+    """Celery's consumer. A message that cannot become a request is parked and acknowledged."""
 
     parking: Parking
     connection_errors: tuple[type[Exception], ...]
 
     def connection_for_read(self, heartbeat: Any = None) -> Any:
-        """Return the connection from which messages come."""
+        """Return the connection from which messages are read."""
         connection: Any = self.app.connection_for_read(heartbeat=heartbeat)
         unguarded = connection.get_transport_cls  # asked again after a switch to another broker
         connection.get_transport_cls = lambda: guarded_transport(unguarded(), self.parking)
         return self.ensure_connected(connection)
 
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Any:
-        """Return what is called with each message."""
+        """Return the function that is called with each message."""
         bound_decompression()
         handle = super().create_task_handler(*args, **kwargs)
 
@@ -72,7 +71,7 @@ class GuardedConsumer(Consumer):
             message.reject_log_error(log, self.connection_errors, requeue=False)
 
     def decline(self, message: Any, reason: str) -> None:
-        """Answer the sender of a sound message that asks for what is not done here."""
+        """Answer the sender of a well-formed message that asks for something that is not done here."""
         self.parking.decline(_refused(message, reason))
         message.ack_log_error(log, self.connection_errors)
 
@@ -85,7 +84,7 @@ class GuardedConsumer(Consumer):
         self.refuse(message, "the message names no task")
 
     def on_unknown_task(self, _body: Any, message: Any, _exc: Exception) -> None:
-        """Park a job of a newer release, or of another application; drop a wake-up of one."""
+        """Park a job of a newer release, or of another application. Drop a wake-up of another release."""
         if message.headers["task"].startswith(WAKE_UP):
             log.info("dropped a wake-up that this release does not know")
             message.reject_log_error(log, self.connection_errors)
@@ -111,7 +110,7 @@ class GuardedConsumer(Consumer):
 
 
 def bound_decompression() -> None:
-    """Let a compressed message grow to a bound only; what cannot be bounded is refused."""
+    """Bound the size to which a compressed message may grow. Refuse compressions that cannot be bounded."""
     compression.register(zlib.compress, _inflate, "application/x-gzip", aliases=["gzip", "zlib"])
     for name in set(compression.encoders()) - {"application/x-gzip"}:
         compression.register(_refuse_compression, _refuse_compression, name)
@@ -130,7 +129,7 @@ def _refuse_compression(_body: bytes) -> bytes:
 
 
 def _make_clean(message: Any) -> None:
-    """Leave only what was checked in the message, in Celery's protocol 2."""
+    """Reduce the message to its checked parts, in Celery's protocol 2."""
     task = read_task(message.headers, message.decode(), datetime.now(UTC))
     contents: list[Any] = [task.args, task.kwargs, {}]
     message.content_type, message.content_encoding, message.body = dumps(contents, serializer="json")
@@ -139,7 +138,7 @@ def _make_clean(message: Any) -> None:
 
 
 def _refused(message: Any, reason: str) -> RefusedMessage:
-    """Return what can be said of a message that may be broken anywhere."""
+    """Return what can be read of a message, any part of which may be broken."""
     try:
         payload = message.decode()
     except Exception:  # noqa: BLE001  (it may be what is wrong with it)
@@ -168,5 +167,5 @@ def _encoded(value: Any) -> bytes:
 
 
 def _is_of_this_machine(error: Exception) -> bool:
-    """Return whether threads or memory ran out: another worker may carry the message out, or this one later."""
+    """Return whether threads or memory ran out: then another worker can carry the message out, or this one later."""
     return isinstance(error, RuntimeError | MemoryError) and not isinstance(error, RecursionError)

@@ -53,18 +53,18 @@ def register(app: Celery, services: Callable[[], Services]) -> None:
 
 
 def _nothing(*args: object, **kwargs: object) -> dict[str, Any]:
-    """Answer, and write no row: `orchestrator doctor` asks."""
+    """Answer without writing a row, for `orchestrator doctor`."""
     if args or kwargs:
         return refused(Refusal(ErrorCode.INVALID_REQUEST, f"{NOOP} takes no arguments", faults=[]))
     return succeeded({})
 
 
 class Results:
-    """Store outcomes for the callers that wait. An outcome that cannot be stored does not fail its job, which is done:
-    Celery would report a failure, and the caller would repeat the job. A caller without an answer asks again.
+    """Store outcomes for the callers that wait.
 
-    The last answer counts: Celery itself would keep the first one, which may be that of another job under the same
-    task id."""
+    An outcome that cannot be stored does not fail its job, which is done: Celery would report a failure, and the caller
+    would repeat the job. Instead, a caller without an answer asks again. The last answer replaces earlier ones: Celery
+    itself would keep the first, which may be that of another job under the same task id."""
 
     def __init__(self, app: Any) -> None:
         self._app = app  # it has one backend for each thread
@@ -73,7 +73,7 @@ class Results:
         return getattr(self._app.backend, name)
 
     def mark_as_retry(self, *_: Any, **__: Any) -> None:
-        """Put nothing there: the outcome is still to come."""
+        """Store nothing: the outcome is still to come."""
 
     def mark_as_done(self, task_id: str, *args: Any, **kwargs: Any) -> None:
         try:
@@ -106,8 +106,8 @@ def _job(name: str, services: Callable[[], Services]) -> Any:
 
 
 def _ready(task: "Task[..., Any]", services: Callable[[], Services]) -> Services:
-    """Return what this process holds. A configuration that is being written, or a database that is down, is no failure
-    of the job."""
+    """Return the objects of this process. A configuration that is just being written, or a database that is down, does
+    not fail the job."""
     try:
         return services()
     except Exception as error:  # noqa: BLE001  (the job waits, whatever it is)
@@ -116,7 +116,7 @@ def _ready(task: "Task[..., Any]", services: Callable[[], Services]) -> Services
 
 
 def _defect(task: "Task[..., Any]", services: Services, name: str, error: Exception) -> dict[str, Any]:
-    """Try again; after the last try, its outcome says that it cannot be done."""
+    """Try again. After the last try, save an outcome that says that the job cannot be done."""
     if error_class(error) is ErrorClass.TIMED_OUT:
         _wait_while_slow(task, services, error)
     task_id, failures = str(task.request.id), _failures(task) + 1
@@ -136,7 +136,8 @@ def _defect(task: "Task[..., Any]", services: Services, name: str, error: Except
 
 
 def _wait_while_slow(task: "Task[..., Any]", services: Services, error: Exception) -> None:
-    """Wait while the database is slow: a timeout is no fault of this job where a small write fails as well."""
+    """Wait while the database is slow. If a small write fails as well, a timeout does not count as a failure of this
+    job."""
     try:
         services.database.prove_writes()
     except StoreError:
@@ -144,13 +145,14 @@ def _wait_while_slow(task: "Task[..., Any]", services: Services, error: Exceptio
 
 
 def _failures(task: "Task[..., Any]") -> int:
-    """Return how often this job itself has failed: an outage that it waited out is not counted."""
+    """Return how often this job itself has failed. An outage that it waited for does not count."""
     failures = (task.request.headers or {}).get(FAILURES, 0)
     return failures if isinstance(failures, int) else 0
 
 
 def _longer_than_last(task: "Task[..., Any]") -> float:
-    """Return the seconds until a job of a busy account is retried, spread so that jobs that came together part."""
+    """Return the seconds until a job of a busy account is retried. They vary, so that jobs that came together are
+    retried apart."""
     last: float = (task.request.headers or {}).get(RETRY_AFTER, 0)
     wait: float = min(max(LOOK_AGAIN, 2 * last), LONGEST_LOOK_AGAIN)
     return wait * random.uniform(0.75, 1.0)
@@ -159,10 +161,11 @@ def _longer_than_last(task: "Task[..., Any]") -> float:
 def _again(
     task: "Task[..., Any]", error: Exception, *, failures: int | None = None, after: float = RETRY_SECONDS
 ) -> NoReturn:
-    """Send it once more; the worker that takes it waits first. Celery's own countdown would become an eta, which a
-    worker with a slow clock holds for hours. `failures`: how often the job itself has failed; None: as before.
+    """Send the job again; the worker that takes it waits first.
 
-    The error may carry the statement's parameters: only its kind leaves the process."""
+    Celery's own countdown would become an eta, which a worker with a slow clock holds for hours. `failures`: how often
+    the job itself has failed; None: as before. The error may contain the statement's parameters, so only its kind
+    leaves the process."""
     headers: Any = {FAILURES: _failures(task) if failures is None else failures, RETRY_AFTER: after}
     try:
         raise task.retry(exc=RuntimeError(f"not done yet: {_kind(error)}"), countdown=0, headers=headers)

@@ -29,13 +29,13 @@ _restarts = 0
 
 
 def started_again(times: int) -> None:
-    """Note in this process how many times its tree has started it before."""
+    """Record in this process how many times its tree has started it before."""
     global _restarts
     _restarts = times
 
 
 class Pulse:
-    """When this process last did what, by its monotonic clock. Safe to share between threads."""
+    """When this process last did each kind of thing, by its monotonic clock. Threads may share it."""
 
     def __init__(self, kind: str, clock: Callable[[], float] = time.monotonic) -> None:
         self.kind = kind
@@ -59,7 +59,7 @@ class Pulse:
         self._sent = self._clock()
 
     def failed(self, what: str, error: BaseException) -> None:
-        """Note a failure here: only its kind is kept, for a message may hold a secret."""
+        """Note a failure here. Only its kind is kept, for a message may hold a secret."""
         self._fault = f"{what}: {type(error).__name__}"[:LONGEST_FAULT]
 
     def report(self, worker_id: str, now: datetime, wall: float) -> Worker:
@@ -87,12 +87,12 @@ class Pulse:
 
 
 class Heartbeat:
-    """Writes the row. A database that is down costs reports, and nothing else."""
+    """The thread that writes the row. While the database is down, only reports are lost."""
 
     def __init__(
         self, database: Callable[[], Database], pulse: Pulse, *, wall: Callable[[], float] = time.time
     ) -> None:
-        """`database` may raise while the process cannot be built."""
+        """Prepare the thread. `database` may raise while the process cannot be built."""
         self._database = database
         self._pulse = pulse
         self._wall = wall
@@ -102,18 +102,18 @@ class Heartbeat:
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
     def start(self) -> None:
-        """Report now, and from then on."""
+        """Report now and from now on."""
         self._thread.start()
 
     def beat(self) -> None:
-        """Report once. Raises what the database raises."""
+        """Report once. Raises the database's error."""
         database = self._database()
         self._id = self._id or database.identity.new_token()
         database.transact(self._report)
         self._reports += 1
 
     def leave(self) -> None:
-        """Remove the row: this process ends in order."""
+        """Delete the row, since this process ends in order."""
         self._end()
         try:
             if self._id is not None:
@@ -123,7 +123,7 @@ class Heartbeat:
             log.debug("the row of this process stays: %s", type(error).__name__)
 
     def last_words(self, what: str, error: BaseException) -> None:
-        """Note in the row that this process ends because of an error."""
+        """Note in the row that an error ends this process."""
         self._pulse.failed(what, error)
         self._end()
         self._guarded()

@@ -1,4 +1,4 @@
-"""Log an outage of the database, which fails every tick alike: when it begins, now and then, and when it ends."""
+"""Log an outage of the database, which fails every tick alike: at its beginning, at intervals, and at its end."""
 
 import logging
 import threading
@@ -14,7 +14,7 @@ PROVE_EVERY = 1.0
 
 
 class Outage:
-    """What this process has logged about the present one. Safe to share between threads."""
+    """What this process has logged about the present outage. Threads may share it."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -38,7 +38,7 @@ class Outage:
         log.error("%s: %d ticks have failed so far; what is due stays due, and jobs wait", said, count)
 
     def over(self, prove: Callable[[], object] = lambda: None) -> None:
-        """Note that a tick has done its work. It may only have read: the outage is over once `prove`, a write, succeeds
+        """Note that a tick has succeeded. It may only have read, so the outage is over once `prove`, a write, succeeds
         (it raises until then)."""
         if not self._may_prove():
             return

@@ -16,13 +16,13 @@ KEPT_SECONDS = 30 * 86_400
 
 
 class ParkedCopies:
-    """Writes and reads the stream, over a client that does not decode responses."""
+    """The stream of copies, over a client that does not decode responses."""
 
     def __init__(self, redis: "Redis") -> None:
         self._redis = redis
 
     def keep(self, raw: bytes) -> str | None:
-        """Keep a message and return its key; None where it is too large. Raises redis.RedisError."""
+        """Save a message and return its key; None if it is too large. Raises redis.RedisError."""
         if len(raw) > LARGEST_KEPT:
             return None
         pipeline = self._redis.pipeline(transaction=True)
@@ -32,7 +32,7 @@ class ParkedCopies:
         return key.decode()
 
     def send_again(self, key: str, queue: str) -> bool:
-        """Put the message back into its queue; False where the copy is gone. Raises redis.RedisError."""
+        """Put the message back into its queue. Return False if the copy is gone. Raises redis.RedisError."""
         found: Any = self._redis.xrange(STREAM, key, key)
         if not found:
             return False
@@ -49,7 +49,7 @@ class ParkedCopies:
 
 
 def copies_behind(settings: Settings) -> ParkedCopies | None:
-    """Return the copies in the broker; None where that is no Redis, and keeps dead letters itself."""
+    """Return the copies in the broker; None for a broker other than Redis, which keeps dead letters itself."""
     redis = redis_behind(
         settings.broker_url, sentinel_master=settings.sentinel_master, decode_responses=False
     )

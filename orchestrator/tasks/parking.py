@@ -1,7 +1,7 @@
-"""Park messages: each is kept aside at once, and recorded by a thread that waits for the database.
+"""Park messages: each is set aside at once, and a thread that waits for the database records it.
 
-The worker's loop does one bounded thing for a message: one write to the broker that it came from, where that is Redis.
-The thread does the rest, a row in the database and an answer to the sender, so that a database that is down delays no
+The worker's loop does one bounded thing for a message: one write to the broker that it came from, if that is Redis. The
+thread does the rest, a row in the database and an answer to the sender, so that a database that is down delays no
 message. Its backlog is bounded too."""
 
 import logging
@@ -50,7 +50,7 @@ class RefusedMessage:
 
 
 class Parking:
-    """One for each process; only its thread calls `database` and `answer`."""
+    """The parking of one process. Only its thread calls `database` and `answer`."""
 
     def __init__(
         self,
@@ -67,11 +67,11 @@ class Parking:
         self._thread: threading.Thread | None = None
 
     def park(self, message: RefusedMessage) -> None:
-        """Keep the message aside; returns at once and raises nothing, so that it may be acknowledged."""
+        """Set the message aside. Returns at once and raises nothing, so that the message may be acknowledged."""
         self._take(message, _WaitingMessages(_parked(message, self._kept(message)), message.task_id))
 
     def decline(self, message: RefusedMessage) -> None:
-        """Answer the sender, and keep nothing; returns at once and raises nothing."""
+        """Answer the sender, and save nothing. Returns at once and raises nothing."""
         self._take(message, _WaitingMessages(_parked(message, None), message.task_id, is_kept=False))
 
     def _take(self, message: RefusedMessage, waiting: "_WaitingMessages") -> None:
@@ -84,7 +84,7 @@ class Parking:
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Wait a moment for what is parked to be written."""
+        """Wait for a bounded time until what is parked is recorded."""
         with self._changed:
             self._changed.wait_for(lambda: not self._waiting and not self._writing, _LAST_WRITE)
 
@@ -131,7 +131,7 @@ class Parking:
         return True
 
     def _answer_sender(self, waiting: "_WaitingMessages") -> None:
-        """Answer a sender that waits for an outcome, where an outcome can be kept under its task id."""
+        """Answer a sender that waits for an outcome, if an outcome can be saved under its task id."""
         if task_id_fault(waiting.task_id) is not None:
             return
         message = waiting.message
@@ -145,7 +145,7 @@ class Parking:
 
 @dataclass(frozen=True, slots=True)
 class _WaitingMessages:
-    """A message that is refused, until that is written and its sender is answered."""
+    """A refused message that is still to be recorded and answered."""
 
     message: ParkedMessage
     task_id: Any
@@ -154,7 +154,7 @@ class _WaitingMessages:
 
 
 def known_keys() -> frozenset[str]:
-    """Return the names that may be shown of a message's structure: those of jobs' arguments, and of messages."""
+    """Return the keys that may be shown in a message's structure: those of jobs' arguments, and of messages."""
     names: set[str] = set(_ENVELOPE)
     waiting: list[Any] = [schema()]
     while waiting:

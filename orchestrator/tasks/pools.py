@@ -1,4 +1,5 @@
-"""The five kinds of work, each a process with slots, threads and connections that no other kind can take."""
+"""The five kinds of work. Each is a process with its own slots, threads and connections, which no other kind can use
+up."""
 
 import logging
 import os
@@ -33,8 +34,8 @@ _WORKER, _EVENT_LOOP = "Celery's worker", "the event loop"
 class Pool:
     """One kind of work: what it consumes, and how much it may do at once.
 
-    Its runners have threads of their own (`tasks.runner`), so that messages need few: jobs are transactions, and a
-    wake-up only rings."""
+    Its runners have threads of their own (`tasks.runner`), so messages need few: jobs are short transactions, and a
+    wake-up only rings a bell."""
 
     queues: Sequence[str]
     threads: int = 2
@@ -76,9 +77,10 @@ def run_pool(kind: str, settings: Settings) -> int:
 def end(
     process: "Process", heartbeat: Heartbeat, drain: Drain, exit_code: int, fault: BaseException | None
 ) -> int:
-    """Wait for claimed rows until one deadline, report how the worker ended, close the process; return the code.
+    """Wait for claimed rows until one deadline, report how the worker ended, close the process, and return the exit
+    code.
 
-    `fault`: what ended a worker with an exit code other than 0. Its row stays, and counts as a death."""
+    `fault`: the error that ended a worker with an exit code other than 0. Its row stays, and counts as a death."""
     drain.begin()
     process.leave()
     unfinished = process.runners.finish(lambda: drain.left(CALLS_END_WITHIN))
@@ -95,8 +97,8 @@ def end(
 
 
 def _without_event_loop(heartbeat: Heartbeat, error: BaseException) -> NoReturn:
-    """End this process at once: it can ask no provider, and its supervisor starts another. Unfinished work is retried
-    when its leases expire."""
+    """End this process at once: without its event loop it can ask no provider. Its supervisor starts another, and
+    unfinished work is retried when its leases expire."""
     log.critical("the event loop ended (%s): this process exits, to be restarted", type(error).__name__)
     heartbeat.last_words(_EVENT_LOOP, error)
     os._exit(os.EX_SOFTWARE)
@@ -128,8 +130,8 @@ def _drain(process: "Process") -> None:
 
 
 def _prepare(process: "Process") -> None:
-    """Build everything before the first message is taken: a configuration that is being written ends this process,
-    which is started again. Jobs and runners wait for a database that is down."""
+    """Build everything before the first message is taken. A configuration that is just being written ends this process,
+    and its supervisor starts it again. Jobs and runners wait for a database that is down."""
     try:
         process.prepare()
     except StoreOutage as error:

@@ -1,4 +1,4 @@
-"""Why a message cannot be read, or whether its broker is at fault: from an exception of any library."""
+"""From an exception of any library: why a message cannot be read, or whether its broker is at fault."""
 
 from redis.exceptions import RedisError
 
@@ -7,7 +7,7 @@ from orchestrator.rules.installation.unread_messages import reason_in_words
 
 
 def reason_of(error: Exception) -> str:
-    """Return why a message was refused, without its contents: the texts of other people's errors repeat them."""
+    """Return why a message was refused, without its contents, which the texts of library errors repeat."""
     raised: list[str] = []
     cause: BaseException | None = error
     while cause is not None:

@@ -1,8 +1,7 @@
-"""A bell and a runner for each wake-up of a kind of work: what is due is done even if no message arrives.
+"""A bell and a runner for each wake-up of a kind of work: due work is done even if no message arrives.
 
-A runner waits for its bell, or a few seconds without one, runs its flow until a run claims nothing, and waits again.
-Wake-ups, commits of this process and freed slots only ring. All waits are monotonic.
-"""
+A runner waits for its bell, or at most a few seconds, runs its flow until a run claims nothing, and waits again.
+Wake-ups, commits of this process and freed slots only ring the bell. All waits are monotonic."""
 
 import random
 import threading
@@ -45,7 +44,7 @@ class Bell:
 
 
 class Runner:
-    """Runs one flow of this process, one run after the other."""
+    """A thread that runs one flow of this process, one run after the other."""
 
     def __init__(
         self,
@@ -57,8 +56,8 @@ class Runner:
         *,
         prove: Callable[[], object] = lambda: None,
     ) -> None:
-        """`surroundings` may raise while the process cannot be built. `prove`: writes, and so proves that an outage
-        is over."""
+        """Prepare the thread. `surroundings` may raise while the process cannot be built. `prove`: writes, and so
+        proves that an outage is over."""
         self.name = name
         self._tick = tick
         self._surroundings = surroundings
@@ -72,12 +71,12 @@ class Runner:
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
-        """Look at once, and from then on."""
+        """Run at once, and from then on."""
         self._bell.ring()
         self._thread.start()
 
     def ring(self) -> None:
-        """Wake it, as rows may be due. Returns at once."""
+        """Wake the runner, since rows may be due. Returns at once."""
         self._bell.ring()
 
     def leave(self) -> None:
@@ -86,7 +85,7 @@ class Runner:
         self._bell.ring()
 
     def wait(self, seconds: float) -> int:
-        """Wait until the present run, and everything claimed, is done; return how much is not."""
+        """Wait until the present run, and everything claimed, is done; return how much is not done."""
         give_up_at = time.monotonic() + seconds
         self._thread.join(max(seconds, 0.0))
         left = self._pipeline.wait(max(give_up_at - time.monotonic(), 0.0)) if self._pipeline else 0
@@ -143,13 +142,14 @@ class Runner:
 
 
 def pause_of(tick: Tick, jitter: float) -> float:
-    """Return the seconds that its runner waits for a bell: a little more than until the scheduler's next wake-up.
+    """Return the seconds that a runner waits for its bell: a little more than until the scheduler's next wake-up.
     `jitter`: between -1 and 1."""
     return max(LOOK_EVERY, tick.every_seconds * 1.2) * (1 + JITTER * jitter)
 
 
 def repeats(tick: Tick) -> bool:
-    """Return whether a run that claimed something is followed by another at once: upkeep has its own beat."""
+    """Return whether a run that claimed something is followed by another at once. Upkeep is not: it has its own
+    beat."""
     return tick.every_seconds < LOOK_EVERY
 
 
@@ -173,12 +173,12 @@ class Runners:
         }
 
     def start(self) -> None:
-        """Look at once, and from then on."""
+        """Start every runner."""
         for runner in self._runners.values():
             runner.start()
 
     def ring(self, name: str) -> None:
-        """Ring the bell of this wake-up, where it is of this kind."""
+        """Ring the bell of this wake-up, if it is of this kind of work."""
         runner = self._runners.get(name)
         if runner is not None:
             runner.ring()
@@ -189,5 +189,5 @@ class Runners:
             runner.leave()
 
     def finish(self, left: Callable[[], float]) -> int:
-        """Wait for what is under way, while `left` says that there are seconds left; return how much is not done."""
+        """Wait for work under way while `left` returns seconds; return how much is not done."""
         return sum(runner.wait(left()) for runner in self._runners.values())

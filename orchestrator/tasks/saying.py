@@ -1,4 +1,4 @@
-"""Log repeated failures: one line at the first, one now and then, and one at the first after a success."""
+"""Log repeated failures: the first, one at intervals, and the first after a success."""
 
 import logging
 import time
@@ -11,14 +11,14 @@ EVERY = 30.0
 
 
 class Sayer:
-    """Logs a warning now and then. Safe to share between threads: at worst one line comes twice."""
+    """A limiter of warnings. Threads may share it: at worst one line is logged twice."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._said_at: float | None = None
 
     def failed(self, what: str, error: Exception | None = None) -> None:
-        """Log a failure, if it is time. `error`: logged with its trace, where it is a defect."""
+        """Log a failure, unless one was logged lately. `error`: logged with its traceback if it is a defect."""
         now = self._clock()
         if self._said_at is None or now - self._said_at >= EVERY:
             self._said_at = now

@@ -1,4 +1,4 @@
-"""APScheduler on monotonic time: its intervals follow the wall clock, and a wall clock may jump."""
+"""APScheduler on monotonic time: its own intervals follow the wall clock, which may jump."""
 
 import logging
 import time
@@ -14,7 +14,7 @@ JUMP = 0.5
 
 
 class SteadyScheduler(BackgroundScheduler):  # type: ignore[misc]  # APScheduler has no types
-    """Moves every next run by as much as the wall clock has jumped, so that each comes when it would have come."""
+    """A scheduler that shifts every next run by a jump of the wall clock, so that no interval changes."""
 
     def __init__(
         self,

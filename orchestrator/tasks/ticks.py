@@ -1,4 +1,4 @@
-"""Wake-ups: "rows may be due". They name no row; lost, doubled or late, they do no harm."""
+"""Wake-ups mean "rows may be due". They name no row, so a lost, repeated or late one does no harm."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ from orchestrator.rules.states import Step
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TickContext:
-    """What a tick may use."""
+    """The objects that a tick may use."""
 
     services: Services
     sinks: Sequence[Sink]
@@ -48,7 +48,7 @@ class TickContext:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tick:
-    """One wake-up: the kind of work it is, how often it comes, and the flow it runs."""
+    """One wake-up: its kind of work, its interval, and the flow that it runs."""
 
     kind: str
     every_seconds: float

@@ -1,6 +1,6 @@
 """The third place where a message is read: messages that a dead worker has not acknowledged go back to their queue.
 
-kombu trusts what Redis holds in `unacked`: an entry of another shape ends every worker that reads it."""
+kombu trusts the contents of `unacked` in Redis: an entry of another form ends every worker that reads it."""
 
 import uuid
 from contextlib import suppress
@@ -22,8 +22,8 @@ _QUEUES = frozenset({JOBS_QUEUE, *map(queue_of, KINDS)})
 
 
 def restoring_safely(qos: type[Any], parking: Parking) -> type[Any]:
-    """Return kombu's class for Redis that keeps what is unacknowledged; what it cannot restore is parked, and what it
-    cannot keep goes back to its queue."""
+    """Return kombu's class for unacknowledged messages in Redis, with two changes: a message that cannot be restored is
+    parked, and one that cannot be stored goes back to its queue."""
 
     class Safe(qos):  # type: ignore[misc]
         def append(self, message: Any, delivery_tag: str) -> None:
@@ -60,7 +60,7 @@ def restoring_safely(qos: type[Any], parking: Parking) -> type[Any]:
 
 
 def _give_back(qos: Any, message: Any, tag: str) -> None:
-    """Put the message back into its queue; where that is refused too, its sender repeats it."""
+    """Put the message back into its queue. If that is refused too, its sender must repeat it."""
     delivery = message.delivery_info
     entry = dumps([message._raw, delivery["exchange"], delivery["routing_key"]])  # noqa: SLF001
     with suppress(Exception), qos.pipe_or_acquire() as pipe:
@@ -93,7 +93,7 @@ def _refused(entry: bytes, reason: str) -> RefusedMessage:
 
 
 def _named(unacked: UnackedMessage, reason: str) -> RefusedMessage:
-    """Return the refused message. Only queues of ours are named: each name is a label of a metric."""
+    """Return the refused message. Only our own queues are named, since each name is a label of a metric."""
     message = unacked.message
     headers = message.get("headers") if isinstance(message, dict) else None
     named = headers if isinstance(headers, dict) else {}

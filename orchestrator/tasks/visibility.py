@@ -1,8 +1,8 @@
-"""How long a message has been unacknowledged, on the broker's clock alone.
+"""How long a message has been unacknowledged, by the broker's clock alone.
 
-Where a worker dies, the others give its unacknowledged messages back to their queues after a while. kombu measures that
-while with the wall clocks of two machines: a worker that is two hours ahead would hand out again, every few seconds,
-what the others have just begun."""
+If a worker dies, the others give its unacknowledged messages back to their queues after a time. kombu measures that
+time with the wall clocks of two machines: a worker with a clock two hours ahead would give back, every few seconds,
+messages that the others have just taken."""
 
 import time
 from typing import Any
@@ -19,7 +19,7 @@ JOB_COMES_BACK_AFTER = 60.0
 
 
 def timed_by_broker(qos: type[Any]) -> type[Any]:
-    """Return kombu's class for Redis that keeps what is unacknowledged, on the clock of Redis."""
+    """Return kombu's class for unacknowledged messages in Redis, with times by the clock of Redis."""
 
     class Timed(qos):  # type: ignore[misc]
         _ahead: float | None = None

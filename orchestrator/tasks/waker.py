@@ -1,5 +1,7 @@
-"""Sends wake-ups. Those of commits go from a thread of their own: many at once become one, and a broker that hangs
-delays no commit. A wake-up that is lost costs a few seconds: runners look without one."""
+"""Send wake-ups.
+
+Those of commits are sent by a thread of their own: many at once become one, and a broker that hangs delays no commit. A
+lost wake-up costs a few seconds, since runners also run without one."""
 
 import logging
 import threading
@@ -22,9 +24,9 @@ REMEMBERED = 0.5
 
 
 class WakeUps:
-    """Sends wake-ups to the queues of their kinds, each of which holds a bounded number. Safe to share between threads.
+    """Send wake-ups to the queues of their kinds, each of which holds a bounded number. Threads may share it.
 
-    They carry no expiry: that would compare the clocks of two machines."""
+    Wake-ups have no expiry, which would compare the clocks of two machines."""
 
     def __init__(
         self,
@@ -33,15 +35,15 @@ class WakeUps:
         length: Callable[[str], int] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`length`: how many messages wait in a queue; by default the broker is asked."""
+        """Prepare to send. `length`: how many messages wait in a queue; by default the broker is asked."""
         self._app = app
         self._length = length or self._ask_length
         self._clock = clock
         self._lengths: dict[str, tuple[float, int]] = {}
 
     def send(self, name: str) -> bool:
-        """Send one, without a retry: the next one comes anyway. Return False where enough are waiting. Raises what
-        the broker raises."""
+        """Send one wake-up, without a retry, since the next one comes anyway. Return False if enough are waiting.
+        Raises the broker's error."""
         queue = ticks.queue_of(ticks.TICKS[name].kind)
         if self._waiting(queue) >= MANY:
             return False
@@ -57,7 +59,8 @@ class WakeUps:
         return length
 
     def _ask_length(self, queue: str) -> int:
-        """Return the queue's length: declaring it again changes nothing, and every kind of broker answers with it."""
+        """Return the queue's length. Declaring a queue again changes nothing, and every kind of broker answers with its
+        length."""
         with self._app.connection_or_acquire() as connection:
             connection.connect()  # tries once; `default_channel` alone would try for ever
             declared: Any = direct_queue(queue).bind(connection.default_channel).queue_declare()
@@ -65,7 +68,7 @@ class WakeUps:
 
 
 class Waker:
-    """Call it with the wake-ups that a commit causes."""
+    """A callable for the wake-ups that a commit causes."""
 
     def __init__(self, send: Callable[[str], object], *, clock: Callable[[], float] = time.monotonic) -> None:
         self._send_one = send
@@ -75,7 +78,7 @@ class Waker:
         self._thread: threading.Thread | None = None
 
     def __call__(self, names: Iterable[str]) -> None:
-        """Remember them; returns at once."""
+        """Collect them, to be sent by the thread. Returns at once."""
         with self._changed:
             self._due.update(names)
             if self._thread is None:

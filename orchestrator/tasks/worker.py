@@ -1,4 +1,4 @@
-"""Celery's worker, stopped by our drain only, and with a pool of threads that ends within a bound."""
+"""Celery's worker, stopped by our drain only, with a thread pool that ends within a time limit."""
 
 import logging
 import sys
@@ -16,14 +16,14 @@ log = logging.getLogger(__name__)
 
 
 class DrainingWorker(Worker):
-    """Stops consuming when `stop_soon` was called, waits for its pool, and gives every message back that it has not
-    acknowledged."""
+    """A worker that, after `stop_soon`, stops consuming, waits for its pool, and gives back every message that it has
+    not acknowledged."""
 
     fault: BaseException | None = None
     """What ended this worker: Celery logs it and returns."""
 
     def stop(self, in_sighandler: Any = False, exitcode: int | None = None) -> None:  # noqa: FBT002
-        """Stop; called by Celery in the handler of what ended it."""
+        """Stop. Celery calls this in the handler of the error that ended it."""
         self.fault = sys.exception() if exitcode else None
         super().stop(in_sighandler=in_sighandler, exitcode=exitcode)
 
@@ -33,13 +33,12 @@ class DrainingWorker(Worker):
         state.should_stop = 0  # type: ignore[assignment]  # an exit code, or None
 
     def install_platform_tweaks(self, worker: Any) -> None:
-        """Install no signal handlers: ours are in `draining`; Celery's own would ignore a second signal."""
+        """Install no signal handlers: `draining` installs ours; Celery's own would ignore a second signal."""
 
 
 def pool_that_drains(drain: Drain, leave: Callable[[], None]) -> type[TaskPool]:
-    """Return Celery's pool of threads; what is prefetched and not begun when it stops goes back to its queue.
-
-    `leave` stops further claims: without a signal, this is the first notice that the worker ends."""
+    """Return Celery's thread pool. When it stops, prefetched messages that have not begun go back to their queue.
+    `leave` stops further claims: without a signal, this call is the first sign that the worker ends."""
 
     class Draining(TaskPool):
         def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -1,4 +1,5 @@
-"""One account's user, as another service plays it: jobs by their names, events, and the endpoint it was given."""
+"""One account's user, which acts as another service does: it sends jobs by name, reads events, and uses its
+endpoints."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,12 +18,12 @@ _LOOK, _CHAT = 1.0, 10.0
 
 
 class JobRefused(Exception):
-    """A job was refused that the scene cannot go on without."""
+    """A job was refused, and the scene cannot go on without it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class World:
-    """What every actor may use."""
+    """The objects that every actor may use."""
 
     jobs: JobClient
     watch: Watch
@@ -32,7 +33,7 @@ class World:
 
 
 class Actor:
-    """Does something, looks at what came of it, and writes that down beside what had to happen."""
+    """A user of one account. It acts, checks the results, and records them beside what was expected."""
 
     def __init__(self, account: str, world: World) -> None:
         self.account = account
@@ -48,16 +49,16 @@ class Actor:
         return self._outcome(name, task_id)
 
     def done(self, name: str, /, **kwargs: Any) -> dict[str, Any]:
-        """Return the result of a job that must not be refused."""
+        """Return the result of a job that must succeed."""
         return _result(name, self.job(name, **kwargs))
 
     def done_all(self, name: str, batch: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Do the same for many at once: send all, then wait for all."""
+        """Do the same for many jobs at once: send all, then wait for all."""
         task_ids = [self.world.jobs.send(f"orchestrator.{name}", kwargs) for kwargs in batch]
         return [_result(name, self._outcome(name, task_id)) for task_id in task_ids]
 
     def open_account(self, credit: str) -> None:
-        """Open an account on the plan `payg`, with this much on it."""
+        """Open an account on the plan `payg`, with this balance."""
         self.done("account.put", account_id=self.account, plan="payg", currency=cast.CURRENCY)
         opening = {"amount": credit, "currency": cast.CURRENCY, "key": "opening"}
         self.done("account.credit", account_id=self.account, **opening)
@@ -75,17 +76,17 @@ class Actor:
         return str(created["id"])
 
     def look(self, session_id: str) -> dict[str, Any]:
-        """The session as it is now: the same create again answers with it, and changes nothing."""
+        """Return the session as it is now: repeating the same create answers with it and changes nothing."""
         return self.done("session.create", **self._created[session_id])
 
     def pause(self, seconds: float) -> None:
-        """Let time pass, as long as there is any."""
+        """Wait, but not beyond the play's deadline."""
         self.world.deadline.pause(seconds)
 
     # expectations
 
     def expect(self, expected: str, look: Callable[[], Seen]) -> None:
-        """Write down what is seen; what comes too late is written down as such, and the scene goes on."""
+        """Record what is seen. A result that comes too late is recorded as late, and the scene goes on."""
         try:
             seen = look()
         except Late as late:
@@ -96,7 +97,7 @@ class Actor:
         self.checks.append(Expectation(self.account, expected, seen.text, seen.ok))
 
     def expect_states(self, session_id: str, *states: str, reason: str | None = None) -> None:
-        """Expect events of these states, in this order and no others between."""
+        """Expect events of exactly these states, in this order."""
         name = self._created[session_id]["name"]
         self.expect(f"{name}: {_path(states, reason)}", lambda: self._seen_states(session_id, states, reason))
 

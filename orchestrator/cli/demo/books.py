@@ -1,4 +1,4 @@
-"""Looking into the database, read only: what is in the table on the screen, and whether money adds up."""
+"""Read the database: the sessions of the table on the screen, and whether the money adds up."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -12,7 +12,7 @@ _MOST = 500
 
 @dataclass(frozen=True, slots=True)
 class AccountBalance:
-    """An account's cached balance, and what its ledger entries add up to."""
+    """An account's cached balance, and the sum of its ledger."""
 
     account_id: str
     cached: Decimal
@@ -36,7 +36,7 @@ class StoreView:
             return views.of_sessions(tx, found, tx.now())
 
     def balances(self) -> list[AccountBalance]:
-        """Return every account's money, twice over."""
+        """Return every account's balance, cached and from the ledger."""
         with self._database.reading() as tx:
             return [
                 AccountBalance(account.id, account.balance, tx.ledger.balance(account.id))

@@ -1,4 +1,4 @@
-"""Who there is in the play: two providers, their keys, the models and what they cost."""
+"""The cast of the play: two providers, their keys, the models and their prices."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -36,7 +36,7 @@ def models() -> list[dict[str, Any]]:
 
 
 def secret(reference: str | None) -> str | None:
-    """Return the secret behind an endpoint's reference; None where the play has none."""
+    """Return the secret behind an endpoint's reference; None if it has none in the play."""
     return SECRETS.get((reference or "").removeprefix("env:"))
 
 

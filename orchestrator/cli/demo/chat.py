@@ -1,4 +1,4 @@
-"""The client that users have: the real `openai` package, pointed at the endpoint that a session hands out."""
+"""The client that users have: the real `openai` package, connected to a session's endpoint."""
 
 
 def complete(base_url: str, api_key: str, model: str, text: str, *, timeout: float) -> str:

@@ -1,4 +1,4 @@
-"""What had to happen beside what happened, and the time in which it had to."""
+"""What was expected beside what happened, and the time limit for it."""
 
 import threading
 import time
@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 
 
 class Late(Exception):
-    """It did not happen in time; the message says what was there instead."""
+    """It did not happen in time. The message says what was seen instead."""
 
 
 class Seen(NamedTuple):
-    """What another process said or showed, and whether it is what had to happen."""
+    """What another process reported, and whether it is what was expected."""
 
     text: str
     ok: bool
@@ -30,7 +30,7 @@ class Expectation:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ProviderView:
-    """What the simulator, which shares no code with the platform, has to say about the play."""
+    """The simulator's own view of the play. The simulator shares no code with the platform."""
 
     open_now: int
     opens: int
@@ -42,7 +42,7 @@ class ProviderView:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Summary:
-    """Everything is right only where something was looked at, and all of it was right."""
+    """The result of the play. It is right only if something was checked, and every check succeeded."""
 
     seconds: float
     checks: Sequence[Expectation]
@@ -68,7 +68,7 @@ class Summary:
 
 
 class Deadline:
-    """The play's own end: what has not happened by then did not happen."""
+    """The end of the play: what has not happened by then counts as missing."""
 
     def __init__(self, seconds: float) -> None:
         self.began_at = datetime.now(UTC)
@@ -77,7 +77,7 @@ class Deadline:
         self._over = threading.Event()
 
     def left(self) -> float:
-        """Return seconds; 0 once it has passed or was called off."""
+        """Return the seconds left; 0 once the deadline has passed or was called off."""
         return 0.0 if self._over.is_set() else max(0.0, self._seconds - self.elapsed())
 
     def elapsed(self) -> float:

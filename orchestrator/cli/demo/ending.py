@@ -11,7 +11,7 @@ _AT_REST = {"created", "stopped", "failed"}
 
 
 def check_providers(view: ProviderView) -> Iterator[Expectation]:
-    """Check what the simulator says of the platform's conduct."""
+    """Check the platform's conduct in the simulator's report."""
     yield _check("nothing is open any more: 0", str(view.open_now), view.open_now == 0)
     closed = f"{view.opens} opened, {view.closes} closed"
     yield _check("all that was opened was closed by us", closed, 0 < view.opens == view.closes)
@@ -23,7 +23,7 @@ def check_providers(view: ProviderView) -> Iterator[Expectation]:
 
 
 def check_books(world: World) -> Iterator[Expectation]:
-    """Check the database: nothing lives on, and every balance is what its ledger says."""
+    """Check the database: no session is live, and every balance equals its ledger."""
     sessions = world.books.sessions()
     live = [session["id"] for session in sessions if session["state"] not in _AT_REST]
     rested = f"{len(sessions)} sessions" + (f", live: {', '.join(live)}" if live else ", none live")

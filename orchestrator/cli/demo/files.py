@@ -1,4 +1,4 @@
-"""What is written for the processes: the platform's configuration, the simulated world, and environments."""
+"""The files and environments for the processes: the platform's configuration, and the simulated world."""
 
 import json
 import os
@@ -72,5 +72,5 @@ def write_world(path: Path) -> None:
 
 
 def environment(**more: str) -> dict[str, str]:
-    """Return the environment of a demo process: what it needs, and nothing of the caller's settings."""
+    """Return the environment of a demo process: what it needs, without the caller's settings."""
     return {name: os.environ[name] for name in _KEPT if name in os.environ} | more

@@ -1,4 +1,4 @@
-"""`orchestrator demo`: sets the stage, lets every scene play at once, sums up, and leaves nothing behind."""
+"""`orchestrator demo`: start everything, play all scenes at once, sum up, and leave nothing behind."""
 
 import shutil
 import signal
@@ -30,7 +30,7 @@ _INTERRUPTED = 130
 
 
 def run_demo(as_json: bool, scenes: Sequence[Scene] = SCENES, play_seconds: float = PLAY) -> int:
-    """0 where everything happened as it had to, 1 where not, 130 after Ctrl-C."""
+    """Play the scenes. Return 0 if everything happened as expected, 1 if not, 130 after Ctrl-C."""
     screen = screen_for(as_json)
     directory = Path(tempfile.mkdtemp(prefix="orchestrator-demo-"))
     try:
@@ -65,7 +65,7 @@ def perform(
 
 
 def _summary(directory: Path, scenes: Sequence[Scene], play_seconds: float, screen: Screen) -> Summary:
-    """Turn whatever goes wrong into a check that failed; the logs say more."""
+    """Return the summary. Any failure becomes a failed check; the logs say more."""
     began = time.monotonic()
     checks: list[Expectation] = []
     view: ProviderView | None = None

@@ -1,4 +1,4 @@
-"""The scene of refusals: what a plan does not allow, and that asking for it changes nothing."""
+"""The scene of refusals: requests that a plan does not allow are refused, and change nothing."""
 
 from orchestrator.cli.demo import cast
 from orchestrator.cli.demo.actor import Actor
@@ -9,7 +9,7 @@ TOTAL = 20
 
 
 def play(actor: Actor) -> None:
-    """Too many nodes, a model that cannot chat, and one session more than the plan keeps."""
+    """Ask for too many nodes, for a model that cannot chat, and for one session more than the plan keeps."""
     nodes = actor.request("three-nodes", cast.QWEN, nodes=3)
     actor.expect_refusal("a session of 3 nodes", "quota_nodes_exceeded", nodes)
     base = actor.request("base-model", cast.QWEN_BASE)

@@ -1,4 +1,4 @@
-"""The scenes: one account each, all at once, and what has to happen in them."""
+"""The scenes, with one account each, played at once, and what must happen in them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ _SEEN = 2.5
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """Who plays, how much is on the account, and the steps."""
+    """One scene: its player, the balance of the account, and the steps."""
 
     account: str
     credit: str
@@ -23,7 +23,7 @@ class Scene:
 
 
 def concurrency(actor: Actor) -> None:
-    """Two sessions at once, no third; a queued one starts when a slot is free."""
+    """Run two sessions; a third is refused, and a queued one starts when a slot is free."""
     first, second = actor.create("first", cast.LLAMA), actor.create("second", cast.QWEN)
     for session in (first, second):
         actor.expect_states(session, "starting", "running")
@@ -48,7 +48,7 @@ def concurrency(actor: Actor) -> None:
 
 
 def death(actor: Actor) -> None:
-    """The session answers no more: found out by pings, stopped, and closed at the provider."""
+    """Kill a session at the provider: pings find it out, and it is stopped and closed there."""
     session = actor.create("dies", cast.LLAMA)
     actor.expect_states(session, "starting", "running")
     actor.expect_answer(session)
@@ -59,7 +59,7 @@ def death(actor: Actor) -> None:
 
 
 def duration(actor: Actor) -> None:
-    """Eight seconds, and not a block more."""
+    """Run a session for eight seconds. It costs eight blocks and no more."""
     session = actor.create("eight-seconds", cast.LLAMA, stop={"max_duration_seconds": 8})
     actor.expect_states(session, "starting", "running", "stopping", "stopped", reason="max_duration")
     cost = 8 * cast.PRICE_OF_BLOCK
@@ -67,7 +67,7 @@ def duration(actor: Actor) -> None:
 
 
 def interactions(actor: Actor) -> None:
-    """The carrier of the traffic reports it: three, then two more."""
+    """Report three interactions, then two more, to a session that stops after five."""
     session = actor.create("five-answers", cast.QWEN, stop={"max_interactions": 5})
     actor.expect_states(session, "starting", "running")
     for count in (3, 2):
@@ -78,7 +78,7 @@ def interactions(actor: Actor) -> None:
 
 
 def idleness(actor: Actor) -> None:
-    """Used once, then forgotten."""
+    """Use a session once, then leave it idle until it is stopped."""
     session = actor.create("forgotten", cast.QWEN, stop={"idle_seconds": 4})
     actor.expect_states(session, "starting", "running")
     used_at = datetime.now(UTC)
@@ -92,7 +92,7 @@ def idleness(actor: Actor) -> None:
 
 
 def balance(actor: Actor) -> None:
-    """Ten blocks' worth of money: spent to the last cent, and nothing owed."""
+    """Spend money for ten blocks to the last cent. The account then owes nothing."""
     session = actor.create("last-cent", cast.LLAMA)
     actor.expect_states(session, "starting", "running", "stopping", "stopped", reason="balance_exhausted")
     cost = 10 * cast.PRICE_OF_BLOCK
@@ -153,7 +153,7 @@ def _seen_stop_at(actor: Actor, session: str, used_at: datetime, due: datetime) 
 
 
 def _seen_money(actor: Actor) -> Seen:
-    """The charge is posted with the stop, so it is there by now."""
+    """Return the account's balance. The charge is posted in the transaction of the stop, so it is included."""
     for balance in actor.world.books.balances():
         if balance.account_id == actor.account:
             text = f"account {balance.cached:.2f}, ledger {balance.ledger:.2f}"

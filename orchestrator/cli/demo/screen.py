@@ -1,4 +1,4 @@
-"""What one sees of the play: a live table on a terminal, lines where there is none, nothing but JSON if asked."""
+"""What the play shows: a live table on a terminal, lines elsewhere, only JSON if asked."""
 
 import io
 import sys
@@ -20,16 +20,16 @@ _WIDTH = 150
 
 
 class Screen(AbstractContextManager["Screen"]):
-    """Shows nothing; the others show more. Entered for as long as the play lasts."""
+    """A screen that shows nothing; its subclasses show more. It is entered for as long as the play lasts."""
 
     def say(self, text: str) -> None:
-        """What happens before and after the play."""
+        """Show a line about what happens before or after the play."""
 
     def show(self, world: World) -> None:
-        """The play as it stands."""
+        """Show the state of the play."""
 
     def finish(self, summary: Summary) -> None:
-        """What had to happen beside what happened."""
+        """Show what was expected beside what happened."""
 
     def __exit__(
         self,
@@ -41,7 +41,7 @@ class Screen(AbstractContextManager["Screen"]):
 
 
 class JsonScreen(Screen):
-    """The summary for machines, and not a word besides."""
+    """A screen that prints the summary for machines, and nothing else."""
 
     def finish(self, summary: Summary) -> None:
         print_json(summary.as_json())
@@ -90,7 +90,7 @@ class LiveScreen(PlainScreen):
 
 
 def screen_for(as_json: bool) -> Screen:
-    """Return the one that suits standard output."""
+    """Return the screen that suits standard output."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a tick that a terminal cannot show must not end the play
     if as_json:
@@ -102,7 +102,8 @@ def screen_for(as_json: bool) -> Screen:
 
 
 def _line(news: News, deadline: Deadline) -> str | None:
-    """`12.3s bob/dies running → stopping (dead)`; a create that starts at once shows as its start."""
+    """Return a line like `12.3s bob/dies running → stopping (dead)`, or None for a create: its start is shown
+    instead."""
     if news.kind == "created":
         return None
     seconds = (news.at - deadline.began_at).total_seconds()

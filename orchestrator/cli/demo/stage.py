@@ -1,4 +1,4 @@
-"""The stage: simulator and platform as processes of their own, which end with it in every case."""
+"""The stage: simulator and platform in processes of their own, which always end with it."""
 
 import json
 import signal
@@ -25,12 +25,12 @@ _LOOK, _ANSWER = 0.05, 2.0
 
 
 class NotUp(Exception):
-    """A process did not come up; the message ends with what it said last."""
+    """A process did not come up. The message ends with its last output."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stage:
-    """Where everything listens."""
+    """The addresses of everything that listens."""
 
     simulator_url: str
     database_url: str
@@ -56,7 +56,7 @@ def set_stage(directory: Path) -> Iterator[Stage]:
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Cleaning up takes seconds: a second Ctrl-C must not leave processes behind."""
+    """Ignore signals while cleaning up. That takes seconds, and a second Ctrl-C would leave processes behind."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -129,7 +129,7 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
 
 
 def _end_valkey(socket: Path) -> None:
-    """`orchestrator up` ends its own; one that had to be killed could not."""
+    """Stop the Valkey of an `orchestrator up` that was killed. One that ends normally stops its own."""
     if socket.exists():
         with suppress(RedisError):
             Redis(unix_socket_path=str(socket)).shutdown(nosave=True)

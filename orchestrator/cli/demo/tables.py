@@ -1,4 +1,4 @@
-"""Drawing: the sessions as they live, and the sum of the play."""
+"""Tables of the live sessions, and of the summary."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
@@ -24,7 +24,7 @@ _COLUMNS = ("account", "session", "model", "provider", "state", "reason", "cost"
 
 
 def of_sessions(sessions: Sequence[dict[str, Any]], seconds: float) -> Table:
-    """One row a session; those of an account that were never started share one."""
+    """Return a table with one row a session. Those of an account that were never started share one row."""
     table = Table(box=box.SIMPLE_HEAD, caption=f"{seconds:.0f} s", caption_justify="left")
     for column in _COLUMNS:
         table.add_column(column, justify="right" if column == "cost" else "left", no_wrap=True)
@@ -39,7 +39,7 @@ def of_sessions(sessions: Sequence[dict[str, Any]], seconds: float) -> Table:
 
 
 def of_summary(summary: Summary) -> Iterator[RenderableType]:
-    """The comparison, the providers' view, and one last line."""
+    """Yield the comparison, the providers' view, and one last line."""
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("scene", no_wrap=True)
     table.add_column("what had to happen")

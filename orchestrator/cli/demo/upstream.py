@@ -1,4 +1,4 @@
-"""The simulator's control endpoint: what goes wrong at the providers, and what they saw."""
+"""The simulator's control endpoint: cause faults at the providers, and read what they saw."""
 
 from dataclasses import fields
 from typing import Any
@@ -9,13 +9,13 @@ from orchestrator.cli.demo.checks import ProviderView
 
 
 class SimulatorClient:
-    """Arranges the simulated world, and asks it."""
+    """Controls and queries the simulated world."""
 
     def __init__(self, url: str) -> None:
         self._http = httpx.Client(base_url=f"{url}/control", timeout=10, trust_env=False)
 
     def kill(self, handle: str) -> None:
-        """Leave all chats of this session without an answer; on the provider's books it stays open."""
+        """Stop answering chats of this session; by the provider's record it stays open."""
         fault = {"name": "dead", "session": handle, "operation": "chat"}
         self._http.post("/faults", json=fault).raise_for_status()
 

@@ -1,4 +1,4 @@
-"""What the events report: each session's story, read from the stream as any other service would."""
+"""The history of each session, read from the stream of events as any other service would."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -32,7 +32,7 @@ class News:
 
 @dataclass(slots=True)
 class Story:
-    """A session's life so far, by its events."""
+    """A session's history so far, by its events."""
 
     states: list[str] = field(default_factory=list)
     reason: str | None = None
@@ -50,7 +50,7 @@ class Story:
 
 
 class Watch:
-    """Follows the stream on a thread of its own, from its first event on."""
+    """Follows the stream in a thread of its own, from the first event on."""
 
     def __init__(self, stream: EventStream) -> None:
         self._stream = stream
@@ -73,7 +73,7 @@ class Watch:
         self._thread.start()
 
     def wait(self, session_id: str, enough: Callable[[Story], bool], deadline: Deadline) -> Story:
-        """Return its story, once there is enough of it, or as it is at the deadline."""
+        """Return the session's history once it is long enough, or as it is at the deadline."""
         with self._changed:
             while not enough(self._story(session_id)) and deadline.left() > 0:
                 self._changed.wait(min(_LOOK, deadline.left()))
@@ -81,13 +81,13 @@ class Watch:
             return Story(list(story.states), story.reason)
 
     def news(self) -> Sequence[News]:
-        """Return what came since the last call."""
+        """Return the events since the last call."""
         with self._changed:
             news, self._news = self._news, []
         return news
 
     def take(self, event: dict[str, Any]) -> None:
-        """One event; one that comes again, as events may, is known already."""
+        """Take in one event. Ignore an event that is already known, for events may be delivered twice."""
         if event["id"] in self._known or not event["type"].startswith("orchestrator.session."):
             return
         news = News(datetime.fromisoformat(event["time"]), event["type"].rpartition(".")[2], event["data"])

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def reachable(settings: "Settings") -> str:
-    """Does it answer?"""
+    """Check that the broker answers."""
     from orchestrator.client.sender import check_broker
     from orchestrator.settings import redacted_url
 
@@ -19,7 +19,7 @@ def reachable(settings: "Settings") -> str:
 
 
 def writes(settings: "Settings") -> str:
-    """Does it take writes? One that is full, or a replica, answers every question."""
+    """Check that the broker takes writes. One that is full, or a replica, answers reads alone."""
     from redis import RedisError
 
     from orchestrator.client.sender import writes_refused
@@ -38,7 +38,8 @@ def writes(settings: "Settings") -> str:
 
 
 def keys(settings: "Settings") -> str:
-    """Does every key there have the type that we give it? Another program's value under one stops what uses it."""
+    """Check that every key there has the type that we give it. A key that another program wrote stops the code that
+    uses it."""
     from redis import RedisError
 
     from orchestrator.client.stream import redis_behind

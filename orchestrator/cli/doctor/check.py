@@ -1,4 +1,4 @@
-"""The words of a check: what it looks at, and what it found."""
+"""The types of a check: what it examines, and what it finds."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one check found."""
+    """The result of one check."""
 
     check: str
     ok: bool
@@ -21,7 +21,7 @@ class Finding:
     """What it rests on is broken: it has nothing of its own to say."""
 
     def as_json(self) -> dict[str, Any]:
-        """`warning` and `skipped` are there only where they hold."""
+        """Return the finding as JSON. `warning` and `skipped` are included only where they are true."""
         found = {"check": self.check, "ok": self.ok, "detail": self.detail}
         marks = {"warning": self.warning, "skipped": self.skipped}
         return found | {name: True for name, is_so in marks.items() if is_so}
@@ -29,9 +29,9 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing to look at, and the checks it rests on: where one of those is broken, this one is skipped.
+    """One check, and the checks it depends on: if one of those fails, this one is skipped.
 
-    `look` returns what to show when all is well; it raises `Complaint` when something is broken (or any error that
+    `look` returns what to show when all is well. It raises `Complaint` when something is broken (or any error that
     `cli.failures` can explain), and `Doubt` when it works but an operator should look."""
 
     name: str
@@ -40,4 +40,4 @@ class Check:
 
 
 class Doubt(Exception):
-    """Nothing is broken; the message says what to look at."""
+    """Nothing is broken, but an operator should look at what the message says."""

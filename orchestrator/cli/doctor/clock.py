@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def agrees(_settings: "Settings") -> str:
-    """Does the store's clock agree with the time that processes measure?"""
+    """Check that the store's clock agrees with the time that processes measure."""
     from orchestrator.rules.installation.clock import correction_is_late, in_words
 
     with opened() as database, database.reading() as tx:

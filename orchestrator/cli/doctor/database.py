@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def reachable(settings: "Settings") -> str:
-    """Does it answer?"""
+    """Check that the database answers."""
     from orchestrator.settings import redacted_url
 
     with reading():
@@ -33,7 +33,7 @@ def file_mode(settings: "Settings") -> str:
 
 
 def writes(_settings: "Settings") -> str:
-    """Write one row: a standby and a full disk answer every question."""
+    """Write one row: reads alone would succeed on a standby or a full disk."""
     with opened() as database:
         database.check_writes()
     return "a row was written"
@@ -49,7 +49,7 @@ def timeouts(_settings: "Settings") -> str:
 
 
 def described_timeouts(found: Mapping[str, str], *, pooled: bool) -> str:
-    """What holds at the server; raises Complaint where it is not what every transaction must have."""
+    """Return the timeouts in force at the server. Raises Complaint if they differ from what every transaction needs."""
     from orchestrator.store.core.pooler import TIMEOUTS
 
     how = "through a pooler, set with each transaction" if pooled else "a direct connection"
@@ -62,7 +62,7 @@ def described_timeouts(found: Mapping[str, str], *, pooled: bool) -> str:
 
 
 def revision(_settings: "Settings") -> str:
-    """Does its schema fit this release?"""
+    """Check that the database's schema fits this release."""
     from orchestrator.store import migrate
 
     with reading() as tx:

@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
 
 def own_faults(_settings: "Settings") -> str:
-    """Do calls fail on a worker's own machine, before a byte leaves it?"""
+    """Check that no calls fail on a worker's own machine, before a byte leaves it."""
     return _none_open(InstallationAlarmKind.LOCAL_FAULT, "no call fails on a worker's own machine")
 
 
 def network(_settings: "Settings") -> str:
-    """Does every worker reach the providers that others reach?"""
+    """Check that every worker reaches the providers that other workers reach."""
     return _none_open(InstallationAlarmKind.NETWORK_DOWN, "every worker reaches the providers")
 
 

@@ -1,4 +1,4 @@
-"""Checks of the processes, by the rows that they keep of themselves, and by a job that does nothing."""
+"""Checks of the processes, by their own rows, and by a job that does nothing."""
 
 import time
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ _ANSWER_WITHIN = 10.0
 
 
 def workers(_settings: "Settings") -> str:
-    """Does a process of each kind of work live?"""
+    """Check that at least one process lives for each kind of work."""
     rows, now = _rows()
     restarting = liveness.restarting_kinds(rows, now)
     missing = [kind for kind in liveness.missing_kinds(rows, now) if kind not in restarting]
@@ -34,7 +34,7 @@ def workers(_settings: "Settings") -> str:
 
 
 def restarts(_settings: "Settings") -> str:
-    """Does one die again and again?"""
+    """Check that no process dies repeatedly."""
     loops = liveness.crash_loops(*_rows())
     if loops:
         raise Complaint(
@@ -48,7 +48,7 @@ def restarts(_settings: "Settings") -> str:
 
 
 def scheduler(_settings: "Settings") -> str:
-    """When did the broker last accept a wake-up?"""
+    """Return when the broker last accepted a wake-up. Raises Complaint if that was too long ago."""
     rows, now = _rows()
     sent = liveness.last_sent(rows)
     if sent is None:
@@ -62,7 +62,7 @@ def scheduler(_settings: "Settings") -> str:
 
 
 def wake_ups(_settings: "Settings") -> str:
-    """Does the broker deliver what schedulers send?"""
+    """Check that the broker delivers what schedulers send."""
     deaf = liveness.deaf_kinds(*_rows())
     if deaf:
         raise Complaint(
@@ -73,7 +73,7 @@ def wake_ups(_settings: "Settings") -> str:
 
 
 def machine_clocks(_settings: "Settings") -> str:
-    """Do the machines' clocks agree with the store's?"""
+    """Check that the machines' clocks agree with the store's."""
     off = liveness.off_clocks(*_rows())
     if off:
         raise Complaint("\n".join(map(liveness.offset_in_words, off)))
@@ -81,7 +81,7 @@ def machine_clocks(_settings: "Settings") -> str:
 
 
 def jobs(settings: "Settings") -> str:
-    """Is a job that does nothing answered?"""
+    """Check that a worker answers a job that does nothing."""
     from orchestrator.client.options import NOOP
     from orchestrator.client.sender import JobClient
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def unknown(settings: "Settings") -> str:
-    """Does anything live at a provider that the configuration does not name? No worker pings or closes it."""
+    """Check that nothing lives at a provider that the configuration does not name: no worker would ping or close it."""
     from orchestrator import wiring
 
     configured = wiring.read_configuration(settings).providers
@@ -25,7 +25,8 @@ def unknown(settings: "Settings") -> str:
 
 
 def alarms(settings: "Settings") -> str:
-    """What stands against the configured ones: brakes, paused keys, empty accounts, what cannot work as configured."""
+    """List what is open against the configured providers: brakes, paused keys, empty accounts, what cannot work as
+    configured."""
     from orchestrator import wiring
 
     configured = wiring.read_configuration(settings).providers

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def configuration(settings: "Settings") -> str:
-    """Can the file be read?"""
+    """Check that the configuration file can be read."""
     from orchestrator import wiring
 
     configuration = wiring.read_configuration(settings)
@@ -19,7 +19,7 @@ def configuration(settings: "Settings") -> str:
 
 
 def file(settings: "Settings") -> str:
-    """Is the configuration file there, or were the defaults guessed while sessions live?"""
+    """Check that the configuration file exists. Running on defaults is allowed only while no session lives."""
     if settings.config.exists():
         return str(settings.config)
     with reading() as tx:
@@ -33,7 +33,7 @@ def file(settings: "Settings") -> str:
 
 
 def environment(settings: "Settings") -> str:
-    """A misspelt variable goes unnoticed: what it was to set has its default."""
+    """Check for misspelt variables. A misspelt variable is ignored, and its setting keeps the default."""
     from orchestrator import wiring
     from orchestrator.settings import unknown_variables
 
@@ -44,7 +44,7 @@ def environment(settings: "Settings") -> str:
 
 
 def secrets(settings: "Settings") -> str:
-    """Is every secret there that the file names?"""
+    """Check that every secret exists that the file names."""
     from orchestrator import wiring
 
     configuration = wiring.read_configuration(settings)

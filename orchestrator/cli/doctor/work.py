@@ -1,4 +1,4 @@
-"""Checks of the work itself: is what is due done, and can every message be carried out?"""
+"""Checks of the work itself: whether due work is done, and every message can be carried out."""
 
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ _UNDONE_AFTER = timedelta(minutes=1)
 
 
 def overdue(_settings: "Settings") -> str:
-    """Is anything that is due left undone? A worker that is missing shows as overdue steps."""
+    """Check that no due step is overdue. A missing worker shows as overdue steps."""
     with reading() as tx:
         now = tx.now()
         families = (tx.sessions.oldest_due(), tx.placements.oldest_due(), tx.accounts.oldest_due())
@@ -29,7 +29,7 @@ def overdue(_settings: "Settings") -> str:
 
 
 def retention(settings: "Settings") -> str:
-    """Does what is kept for a time go when that time is over?"""
+    """Check that what is kept for a limited time is deleted or archived when that time is over."""
     from orchestrator import wiring
     from orchestrator.flows.reports.retention_lags import lags
 
@@ -49,7 +49,7 @@ def retention(settings: "Settings") -> str:
 
 
 def messages(_settings: "Settings") -> str:
-    """Do messages wait for an operator that no worker can carry out?"""
+    """Check that no message waits for an operator because no worker can carry it out."""
     with reading() as tx:
         counts, newest = tx.parked.counts(), tx.parked.listed(1)
     if counts:

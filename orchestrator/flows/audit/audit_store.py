@@ -1,5 +1,5 @@
 """Check the invariants of the store: what has changed since the last run, the next rows in turn, open violations, and,
-by indexes, everything that is late. It changes no rows but its own.
+by indexes, everything that is late. It changes only its own rows.
 
 So the cost of a run follows what happens, not what is stored; `audit_everything` checks every row, in bounded pages."""
 
@@ -24,7 +24,7 @@ PAGE, PAGES = 2000, 20
 SESSIONS_IN_TURN, ACCOUNTS_IN_TURN, ARCHIVED_IN_TURN = 500, 100, 100
 #: Open violations that are checked again in each run.
 STANDING = 1000
-#: No older event or entry can appear beside one of this age: no transaction lasts so long.
+#: Once an event or entry is this old, no older one can appear any more: no transaction lasts so long.
 SETTLED_AFTER = timedelta(seconds=60)
 #: The feeds, and the turns.
 EVENTS, ENTRIES, SESSIONS, ACCOUNTS, ARCHIVED = "events", "entries", "sessions", "accounts", "archived"
@@ -42,7 +42,7 @@ class AuditReport:
 
 
 def audit_store(services: Services) -> Tally:
-    """Run once, and keep the result: a violation stays open until it is gone; each opening and end is an event."""
+    """Run once, and save the result: a violation stays open until it is gone; its opening and its end are events."""
     holder = new_token()
     if not services.database.transact(lambda tx: tx.leases.hold(LEASE, holder, tx.now(), LEASE_SECONDS)):
         return Tally()
@@ -54,7 +54,7 @@ def audit_store(services: Services) -> Tally:
 
 
 def audit_now(services: Services) -> AuditReport:
-    """Run once, without keeping the result."""
+    """Run once, without saving the result."""
     run = _AuditRun(services)
     run.look()
     return _report(run.auditor, behind=run.behind)
@@ -63,7 +63,7 @@ def audit_now(services: Services) -> AuditReport:
 def audit_everything(
     services: Services, progress: Callable[[AuditReport], None] = lambda _: None
 ) -> AuditReport:
-    """Audit every row, a page at a time, without anything found or summed before."""
+    """Audit every row, a page at a time. Compute every sum again, and use no earlier result."""
     auditor = Auditor(services, anew=True)
     auditor.look_at_what_is_late()
     for ids in _pages(services, lambda tx, after: tx.audit.sessions_after(after, CHUNK)):
@@ -90,7 +90,7 @@ class _AuditRun:
         self._cursors: dict[str, str] = {}
 
     def look(self) -> None:
-        """Look at what is late, what is violated already, what is in turn and what has changed."""
+        """Check what is late, what is violated already, the next rows in turn, and what has changed."""
         with self._services.database.reading() as tx:
             self._cursors = dict(tx.findings.cursors())
             self._standing = [standing.finding for standing in tx.findings.standing(STANDING)]
@@ -103,7 +103,7 @@ class _AuditRun:
         self._look_at_changes()
 
     def keep(self, tx: Transaction) -> None:
-        """Save the violations found; those that were open and not found again are over."""
+        """Save the violations found, and end those that were open and were not found again."""
         now, found = tx.now(), self.auditor.found
         keys = {finding.key for finding in found}
         gone = [finding for finding in self._standing if finding.key not in keys]
@@ -113,7 +113,7 @@ class _AuditRun:
         tx.outbox.add(turned(self._before, tx.findings.counts(), found))
 
     def _in_turn(self) -> tuple[Sequence[str], Sequence[str], Sequence[str]]:
-        """Return the next rows after the last ones; from the beginning again after the end."""
+        """Return the next rows after the last ones; begin again after the end."""
         with self._services.database.reading() as tx:
             sessions = tx.audit.sessions_after(self._cursors.get(SESSIONS, ""), SESSIONS_IN_TURN)
             accounts = tx.audit.accounts_after(self._cursors.get(ACCOUNTS, ""), ACCOUNTS_IN_TURN)
@@ -139,7 +139,7 @@ class _AuditRun:
                 return
 
     def _note(self, feed: str, page: Changed) -> None:
-        """Let the next run begin where no older entry can appear any more."""
+        """Set where the next run begins: at an instant before which no more entries can appear."""
         if page.settled > int(self._cursors.get(feed, 0)):
             self._cursors[feed] = str(page.settled)
 

@@ -1,4 +1,4 @@
-"""Check the rows that it is given, each page read at one moment, and collect what is wrong there."""
+"""Check given rows, each page read at one moment, and collect the violations."""
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -26,22 +26,22 @@ from orchestrator.store.queries.ledger import Line, book_of
 from orchestrator.store.transaction import Transaction
 from orchestrator.store.unreadable import is_about_a_row, unreadable
 
-#: An account with more sessions at once has its funds and nodes checked only by a full audit.
+#: For an account with more sessions at once, only a full audit checks funds and nodes.
 MOST_ACTIVE = 5000
-#: An account with more sessions at rest has them counted one by one only by a full audit.
+#: For an account with more sessions at rest, only a full audit counts them one by one.
 MOST_AT_REST = 2000
-#: No lease lasts longer than the longest and this.
+#: No lease lasts longer than the longest one by more than this.
 LEASE_SLACK = timedelta(minutes=1)
 #: A loss that was written off is reported for this long.
 WRITTEN_OFF_FOR = timedelta(days=1)
 #: Rows asked for in one statement.
 CHUNK = 500
-#: Judges the rows with these ids; returns the ids of others that are to be looked at as well.
+#: Checks the rows with these ids; returns the ids of other rows that must be checked as well.
 Look = Callable[[Transaction, Sequence[str]], Collection[str]]
 
 
 class Auditor:
-    """One run. `anew`: kept sums are computed again."""
+    """One run. `anew`: compute the saved sums again."""
 
     def __init__(self, services: Services, *, anew: bool) -> None:
         self._services = services
@@ -54,7 +54,7 @@ class Auditor:
 
     @property
     def found(self) -> list[Violation]:
-        """One violation of a check for each subject, by check."""
+        """The violations, by check: at most one of each check for each subject."""
         return sorted(self._found.values(), key=lambda finding: finding.key)
 
     def look_at_what_is_late(self) -> None:
@@ -75,13 +75,13 @@ class Auditor:
         self.look_at(sessions | {session_id for _, session_id in placements if session_id is not None}, ())
 
     def look_at(self, sessions: Collection[str], accounts: Collection[str]) -> None:
-        """Check these sessions with all that belongs to them, then their accounts and the given ones."""
+        """Check these sessions with all their rows, then their accounts and the given ones."""
         owners = {*accounts, *self.look_at_sessions(sessions)}
         for ids in _chunks(owners):
             self._look(ids, self._look_at_accounts)
 
     def look_at_sessions(self, sessions: Collection[str]) -> set[str]:
-        """Check these sessions, and return their accounts, which it does not check."""
+        """Check these sessions, and return the ids of their accounts, which are still to be checked."""
         return {owner for ids in _chunks(sessions) for owner in self._look(ids, self._look_at_sessions)}
 
     def look_at_archived(self, sessions: Collection[str]) -> None:
@@ -90,7 +90,8 @@ class Auditor:
             self._look(ids, self._look_at_archived)
 
     def _look(self, ids: Sequence[str], look: Look) -> Collection[str]:
-        """Check a page, read at one moment; where a row of it cannot be read, each half, down to that row."""
+        """Check a page, read at one moment. If a row of it cannot be read, check each half by itself, down to that
+        row."""
         try:
             with self._services.database.reading(at_one_moment=True) as tx:
                 return look(tx, ids)
@@ -154,8 +155,8 @@ class Auditor:
         return ()
 
     def _active(self, tx: Transaction, ids: Collection[str]) -> Mapping[str, Sequence[Session]]:
-        """Return the active sessions of all, or of one by one; an account with too many, or with an unreadable one, is
-        left out."""
+        """Return the active sessions of all accounts, or of one by one. Leave out an account with too many, or with an
+        unreadable one."""
         together = self._active_of(tx, ids)
         if together is not None:
             return together
@@ -194,7 +195,7 @@ class Auditor:
         )
 
     def _furthest(self, now: AuditContext) -> Mapping[Step, datetime]:
-        """Return the furthest instant of each step that is allowed at any provider."""
+        """Return how far ahead each step may be planned: the furthest instant at any provider."""
         of_all = [self._patience(provider).waits for provider in (None, *self._services.config.providers)]
         return {step: now.at + max(waits[step] for waits in of_all) for step in of_all[0]}
 
@@ -212,7 +213,8 @@ class Auditor:
 
 
 def archived_money(tx: Transaction, ids: Sequence[str], *, whole: bool) -> Mapping[str, ArchivedMoney]:
-    """Return what left the ledgers of these accounts, and what opens them; `whole`: with all that the archive holds."""
+    """Return what left the ledgers of these accounts, and their opening entries; `whole`: with all that the archive
+    holds."""
     books, openings = tx.archive.books(ids), tx.archive.openings(ids)
     kept, unknown = (tx.archive.sums(ids), tx.archive.unknown(ids)) if whole else ({}, {})
     return {

@@ -1,4 +1,4 @@
-"""Work on due rows one by one: a row that fails is put off, and the others go on."""
+"""Work on due rows one by one: a row that fails is postponed, and the others go on."""
 
 import logging
 from collections.abc import Callable, Iterable
@@ -15,13 +15,13 @@ from orchestrator.store.transaction import Transaction
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
-#: A row is put off by this when its step raises.
+#: A row is postponed by this when its step raises.
 PUT_OFF = timedelta(seconds=30)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tally:
-    """What one run of a flow did."""
+    """Counts of one run of a flow."""
 
     claimed: int = 0
     settled: int = 0
@@ -34,11 +34,11 @@ def each(
     work: Callable[[Transaction, T], Any],
     put_off: Callable[[Transaction, T], None],
 ) -> Tally:
-    """Do `work` for each item in a transaction of its own. An item that raises is logged and put off; an item that must
-    come after many stops of its account, or finds its account locked, stays due."""
+    """Do `work` for each item in a transaction of its own. Log and postpone an item that raises. An item stays due if
+    its account is locked, or has many stops that come first."""
     claimed = settled = 0
     for item in items:
-        if services.slots.closed:  # this process leaves; nothing is held, and what is due stays due
+        if services.slots.closed:  # this process leaves: it holds nothing, and due rows stay due
             break
         claimed += 1
         settled += _one(services, item, work, put_off)
@@ -54,7 +54,7 @@ def _one(
     try:
         services.database.transact(lambda tx: work(tx, item))
     except StoreOutage:
-        raise  # the database, not the row: the next tick tries again
+        raise  # the database failed, not the row: the next tick tries again
     except (StopsFirst, AccountBusy):
         return False
     except Exception:  # a defect in one row must not keep the others from being stopped
@@ -65,8 +65,8 @@ def _one(
 
 
 def until_done(services: Services, batch: Callable[[Transaction], int]) -> int:
-    """Run each batch in a short transaction of its own, until one does nothing or has stops to come first; a process
-    that leaves begins no other. Return the sum of what they did."""
+    """Run batches, each in a short transaction of its own, and return the sum of what they did. Stop at a batch that
+    did nothing or has stops that come first, and when the process leaves."""
 
     def once(tx: Transaction) -> int:
         return batch(tx)

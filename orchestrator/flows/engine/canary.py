@@ -1,16 +1,16 @@
-"""The operator's canary: a URL that answers as long as the network of this worker works."""
+"""The operator's canary: a URL that answers while the network of this worker works."""
 
 import asyncio
 
 from orchestrator.providers.http.client import Call, HttpClient, NoAnswer
 from orchestrator.providers.port.errors import NotSent
 
-#: Seconds that the canary may take, and that its answer holds.
+#: Seconds that the canary may take, and for which its answer is used.
 TIMEOUT, HOLDS = 5.0, 5.0
 
 
 class Canary:
-    """Asked after a ping that failed; pings that fail together ask once."""
+    """Ask the canary after a failed ping. Pings that fail together share one question."""
 
     def __init__(self, http: HttpClient, url: str) -> None:
         self._http = http
@@ -19,7 +19,7 @@ class Canary:
         self._asked_at = 0.0
 
     async def answers(self) -> bool:
-        """Return whether anything answers there, with whatever status."""
+        """Return whether the URL answers, with any status."""
         now = asyncio.get_running_loop().time()
         if self._question is None or now - self._asked_at > HOLDS:
             self._asked_at = now

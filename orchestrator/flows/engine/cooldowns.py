@@ -1,4 +1,4 @@
-"""Where one process leaves a provider alone for seconds, as its own calls failed on this machine."""
+"""Cooldowns of one process: it leaves a provider alone for seconds after its own calls failed on this machine."""
 
 import threading
 from collections.abc import Hashable
@@ -7,12 +7,12 @@ from datetime import datetime, timedelta
 from orchestrator.rules.states import Step
 from orchestrator.rules.upstream.local_faults import Cooldown, cooled
 
-#: An alarm that is open is written again after this.
+#: An open alarm is written again after this.
 TOLD_FOR = timedelta(seconds=10)
 
 
 class Cooldowns:
-    """By kind of work and provider; other workers take the rows meanwhile. Thread-safe."""
+    """Cooldowns by kind of work and provider; other workers take the rows meanwhile. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -20,13 +20,13 @@ class Cooldowns:
         self._told: dict[Hashable, datetime] = {}
 
     def cover(self, step: Step, provider: str, now: datetime) -> bool:
-        """Return whether the provider is left alone now."""
+        """Return whether the provider is in cooldown now."""
         with self._lock:
             found = self._of.get((step, provider))
             return found is not None and found.covers(now)
 
     def begin(self, step: Step, provider: str, now: datetime) -> None:
-        """Leave the provider alone after a call that failed here, each time a little longer."""
+        """Begin a cooldown after a call that failed here; each one is a little longer."""
         with self._lock:
             self._of[(step, provider)] = cooled(self._of.get((step, provider)), now)
 
@@ -36,7 +36,7 @@ class Cooldowns:
             self._of.pop((step, provider), None)
 
     def take_turn(self, what: Hashable, now: datetime, span: timedelta = TOLD_FOR) -> bool:
-        """Return whether `what` is to be written now; then not again within `span`."""
+        """Return whether `what` is to be written now; if so, not again within `span`."""
         with self._lock:
             last = self._told.get(what)
             if last is not None and last <= now < last + span:

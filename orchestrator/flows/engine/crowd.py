@@ -1,4 +1,4 @@
-"""How many threads of this process wait for accounts that others hold: one account must not hold them all."""
+"""Bound the threads of this process that wait for locked accounts, so that one account does not hold them all."""
 
 import sys
 import threading
@@ -7,23 +7,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from weakref import WeakValueDictionary
 
-#: So many threads of a worker process may wait in the database for one account, and for all accounts together: of the
-#: four that settle answers, and of those that do jobs.
+#: How many threads of a worker process may wait in the database for one account, and for all accounts together: of
+#: the four that settle answers, and of those that do jobs.
 OF_ANSWERS, OF_JOBS = (1, 2), (1, 6)
-#: Jobs wait in a line of their process first, for one account and for all, and hold nothing there: of 24 threads some
-#: always remain. A job that goes back to the broker instead costs as much as the work itself (200 creates of one
-#: account took three times as long).
+#: How many jobs may wait in a line of their process first, for one account and for all. They hold no lock there, and
+#: some of the 24 threads always remain free. Sending a job back to the broker instead costs as much as the work itself
+#: (200 creates of one account took three times as long).
 LINES_OF_JOBS = (16, 18)
 #: Seconds after which a job leaves its line and is retried later, so that it does not hold up a process that ends.
 TURN_WITHIN = 5.0
-#: Stops of one account in one transaction: its jobs, and the stops of other accounts, wait that long at most.
+#: Stops of one account in one transaction: its jobs, and the stops of other accounts, wait no longer than that.
 STOPS_AT_ONCE = 100
 #: Seconds until work that could not wait is retried.
 LOOK_AGAIN = 0.5
 
 
 class StopsFirst(Exception):
-    """More than `STOPS_AT_ONCE` stops of this account are due: they come first, in transactions of their own."""
+    """More than `STOPS_AT_ONCE` stops of this account are due: carry them out first, in transactions of their own."""
 
     def __init__(self, account_id: str) -> None:
         super().__init__(f"more than {STOPS_AT_ONCE} stops of account {account_id} are due and come first")
@@ -31,7 +31,7 @@ class StopsFirst(Exception):
 
 
 class AccountBusy(Exception):
-    """The account is locked, and enough threads wait for it: nothing was done; retry later."""
+    """The account is locked, and enough threads wait for it already. Nothing was done; retry later."""
 
     def __init__(self, account_id: str) -> None:
         super().__init__(f"account {account_id} is held by others, and enough threads wait for it")
@@ -52,7 +52,8 @@ class _WaitingThreads:
 
     @contextmanager
     def one_more(self, account_id: str, *, allowed: int = 0) -> Iterator[None]:
-        """Raises AccountBusy where too many wait. `allowed`: beyond the bound of one account."""
+        """Count this thread as waiting. Raises AccountBusy where too many wait. `allowed`: beyond the bound of one
+        account."""
         with self._lock:
             full = self._of[account_id] >= self._per_account + allowed or self._of.total() >= self._in_all
             if full:
@@ -73,7 +74,8 @@ class Crowd:
     def __init__(
         self, per_account: int = sys.maxsize, in_all: int = sys.maxsize, lines: tuple[int, int] = (0, 0)
     ) -> None:
-        """So many wait in the database. `lines`: so many wait for their turn to do so, for one account and in all."""
+        """Set the bounds: how many threads wait in the database for one account and in all. `lines`: how many wait for
+        their turn to do so, for one account and in all."""
         self._waiting = _WaitingThreads(per_account, in_all)
         self._lined = _WaitingThreads(*lines)
         self._turns: WeakValueDictionary[str, threading.Lock] = WeakValueDictionary()
@@ -87,14 +89,14 @@ class Crowd:
 
     @contextmanager
     def waits_for(self, account_id: str) -> Iterator[None]:
-        """Let this thread wait in the database within it. Raises AccountBusy where too many do."""
+        """Count this thread as waiting in the database within it. Raises AccountBusy where too many wait."""
         with self._waiting.one_more(account_id, allowed=int(self._has_turn(account_id))):
             yield
 
     @contextmanager
     def turn(self, account_id: str) -> Iterator[None]:
-        """Wait for this thread's turn, which lasts within it. Hold nothing while you wait. Raises AccountBusy where the
-        line is full, or too slow."""
+        """Wait for this thread's turn, which lasts within it. The caller holds no lock meanwhile. Raises AccountBusy
+        where the line is full, or too slow."""
         with self._lined.one_more(account_id):
             with self._lock:
                 turn = self._turns.setdefault(account_id, threading.Lock())

@@ -1,4 +1,4 @@
-"""Log the failure of one row's work: a defect with its trace, a store that is down in one line."""
+"""Log the failure of one row's work: a defect with its traceback, an outage of the store in one line."""
 
 import logging
 
@@ -6,7 +6,8 @@ from orchestrator.store.database import StoreOutage
 
 
 def log_failure(log: logging.Logger, error: Exception, what: str) -> None:
-    """Log that `what` is not done, because of `error`. An outage fails every row alike: its trace is left out."""
+    """Log that `what` is not done, because of `error`. An outage fails every row alike, so its traceback is left
+    out."""
     if isinstance(error, StoreOutage):
         log.error("%s: %s", what, error)
     else:

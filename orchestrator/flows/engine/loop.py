@@ -16,25 +16,27 @@ CHUNK = 500
 
 
 class EventLoop:
-    """Starts with its first use, so that it is never made before a fork."""
+    """The event loop and its thread. It starts with its first use, and so never before a fork."""
 
     def __init__(self, lost: Callable[[BaseException], None] = lambda _error: None) -> None:
-        """`lost`: called with the error that ended it, or kept its thread from starting. Nothing can be asked any more,
-        and what was under way holds its slots for ever: a worker process ends then."""
+        """Prepare the loop; its thread starts with the first use.
+
+        `lost`: called with the error that ended the thread, or kept it from starting. Nothing can be asked any more,
+        and calls under way hold their slots for ever: a worker process ends then."""
         self._lost = lost
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._droppable: set[asyncio.Task[Any]] = set()
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Wait here for one coroutine that runs there."""
+        """Run one coroutine on the loop, and wait for its result."""
         return asyncio.run_coroutine_threadsafe(coroutine, self._running()).result()
 
     def stream(self, coroutines: Sequence[Coroutine[Any, Any, T]]) -> Iterator[list[T]]:
         """Run all at once; yield results in chunks as they finish, so that a slow one does not delay others.
 
-        The coroutines handle their own errors; one that raises all the same, or is cancelled, ends the stream
-        with that error, once the results of all others were handed over."""
+        The coroutines handle their own errors. If one raises all the same, or is cancelled, the stream yields all other
+        results first and then raises that error."""
         done: queue.SimpleQueue[T | BaseException] = queue.SimpleQueue()
         self.start(coroutines, done)
         left = len(coroutines)
@@ -64,7 +66,7 @@ class EventLoop:
 
     @contextmanager
     def may_be_dropped(self) -> Iterator[None]:
-        """Let `drop` cancel the running coroutine within it: its work can be done elsewhere."""
+        """Let `drop` cancel the running coroutine within it: another process can do its work."""
         task = asyncio.current_task()
         assert task is not None
         self._droppable.add(task)
@@ -74,7 +76,7 @@ class EventLoop:
             self._droppable.discard(task)
 
     def drop(self) -> None:
-        """Cancel whatever may be dropped."""
+        """Cancel every coroutine that is within `may_be_dropped`."""
         with self._lock:
             loop = self._loop
         if loop is not None:
@@ -89,7 +91,7 @@ class EventLoop:
         return await asyncio.to_thread(work, *arguments)
 
     def time(self) -> float:
-        """Return the loop's own clock, for deadlines that its coroutines look at."""
+        """Return the loop's own clock, which deadlines are compared with."""
         return time.monotonic()
 
     def stop(self) -> None:
@@ -107,8 +109,8 @@ class EventLoop:
             return self._loop
 
     def _begun(self) -> asyncio.AbstractEventLoop:
-        """Return a loop with its thread running. Where this machine has no thread left, give the loop up: work given to
-        a loop without a thread would hold its slots for ever."""
+        """Return a loop with its thread running. If this machine has no thread left, give the loop up: work on a loop
+        without a thread would hold its slots for ever."""
         loop = asyncio.new_event_loop()
         try:
             threading.Thread(target=self._run, args=(loop,), name="loop", daemon=True).start()
@@ -137,7 +139,7 @@ def _start_all(
         task.add_done_callback(lambda finished: _report(finished, done))
 
 
-#: The loop itself keeps only weak references to its tasks.
+#: Strong references to the running tasks: the loop itself keeps only weak ones.
 _PENDING: set[asyncio.Task[Any]] = set()
 
 
@@ -150,7 +152,7 @@ def _report(task: "asyncio.Task[T]", done: "queue.SimpleQueue[T | BaseException]
 
 
 def drain(done: "queue.SimpleQueue[T | BaseException]", limit: int = CHUNK) -> list[T | BaseException]:
-    """Wait for one result, and take with it what else has come, at most `limit` in all."""
+    """Wait for one result, and return it with all others that are there, at most `limit` in all."""
     chunk = [done.get()]
     while len(chunk) < limit:
         try:

@@ -1,4 +1,4 @@
-"""What pings took at a provider, whichever step sent them."""
+"""Count what pings cost at a provider, whichever step sent them."""
 
 import logging
 from collections.abc import Sequence
@@ -14,8 +14,8 @@ log = logging.getLogger(__name__)
 
 
 def count_apart(services: Services, provider: str, probes: Sequence[Probe]) -> None:
-    """Add them to the provider's meter, in a short transaction that locks nothing else; what had not begun cost
-    nothing."""
+    """Add the pings to the provider's meter, in a short transaction that locks nothing else. A ping that had not begun
+    cost nothing."""
     sent = [probe for probe in probes if not probe.not_begun]
     if not sent:
         return
@@ -30,7 +30,7 @@ def count_apart(services: Services, provider: str, probes: Sequence[Probe]) -> N
 
 
 def count_of_answer(services: Services, provider: str, said: object) -> None:
-    """Do the same for the ping of an open or a close, where its driver sent one."""
+    """Count the ping of an open or a close, where its driver sent one."""
     probe = said.probe if isinstance(said, Placed | Closed | ProviderError) else None
     if probe is not None:
         count_apart(services, provider, [probe])

@@ -1,4 +1,4 @@
-"""Claim, act, settle: once and to its end, or as a stream in which claims go on while earlier ones are under way."""
+"""Claim, act, settle: once and to its end, or as a stream that claims while earlier claims are still under way."""
 
 import queue
 import threading
@@ -14,13 +14,13 @@ from orchestrator.flows.engine.services import Services
 
 T = TypeVar("T")
 
-#: Threads that settle what comes back to one flow. Several, because a settlement may wait for an account's lock.
+#: Threads that settle the answers of one flow. Several, because a settlement may wait for an account's lock.
 SETTLERS = 4
 _END = object()
 
 
 class Postponed(Exception):
-    """All but these are settled: others hold their accounts."""
+    """Everything is settled except these: their accounts are locked."""
 
     def __init__(self, later: Sequence[Any]) -> None:
         super().__init__(f"{len(later)} answers wait for their accounts")
@@ -75,8 +75,8 @@ class Pipeline(Generic[T]):
         failed: Callable[[Exception], None],
         settled: Callable[[], None] = lambda: None,
     ) -> None:
-        """`failed`: called with the error of a settlement; its rows' leases expire, and they are claimed again.
-        `settled`: called after each settlement, when slots are free again."""
+        """Start the threads that settle. `failed`: called with the error of a settlement; its rows are claimed again
+        when their leases expire. `settled`: called after each settlement, when slots are free again."""
         self._services = services
         self._flow = flow
         self._failed = failed

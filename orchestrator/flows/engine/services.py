@@ -51,7 +51,7 @@ def jitter() -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class Services:
-    """One worker process's view of the world."""
+    """What one worker process works with."""
 
     database: Database
     config: Configuration
@@ -63,7 +63,7 @@ class Services:
     """Publish wake-ups for these steps; may fail silently, for the ticks come anyway."""
     jitter: Callable[[], float] = jitter
     cooldowns: Cooldowns = field(default_factory=Cooldowns)
-    """Where this process fails by itself, and leaves the work to others for seconds."""
+    """Providers that this process leaves to others for seconds, after failures of its own."""
     crowd: Crowd = field(default_factory=Crowd)
     """Threads that wait for accounts; worker processes bound them."""
     few_sessions: int = FEW
@@ -73,7 +73,7 @@ class Services:
     host: str = field(default_factory=socket.gethostname)
     """The machine, as alarms and other workers name it."""
     canary: Canary | None = None
-    """It answers as long as the network of this machine works; None: the operator named none."""
+    """The URL that answers while the network of this machine works; None: none is configured."""
 
     def policy(self, provider: str | None) -> Policy:
         """Return the policy at this provider."""
@@ -90,8 +90,8 @@ class Services:
         return None if ref is None or value is None else Secret(ref=ref, value=value)
 
     def secret_of(self, placement: Placement) -> Secret | None:
-        """Return a placement's credential. Where the key is the address it must be the very same secret, under whatever
-        reference it has now: another key's close would hit another session, and prove nothing."""
+        """Return a placement's credential. Where the key is the address, it must be the very same secret, under any
+        reference: a close under another key would end another session, and prove nothing."""
         if placement.attach is not None:
             return self.secret(placement.attach.secret_ref)
         if not placement.exclusive or placement.fingerprint is None:
@@ -99,8 +99,8 @@ class Services:
         return self.secret(self.held(placement.provider).get(placement.fingerprint))
 
     def lacks(self, placement: Placement) -> str | None:
-        """Return the reference of the secret that a ping there needs and this worker cannot resolve: without it a
-        healthy endpoint refuses the ping."""
+        """Return the reference of the secret that a ping there needs and this worker cannot resolve. Without the
+        secret, a healthy endpoint would refuse the ping."""
         ref = placement.secret_ref
         if ref is None or placement.endpoint_auth == Auth.NONE:
             return None

@@ -1,4 +1,5 @@
-"""How many calls one worker process has under way, so that no lease runs while a row waits its turn."""
+"""Count the calls that one worker process has under way, so that it claims only rows that it can begin at once: no
+lease runs while a row waits."""
 
 import sys
 import threading
@@ -7,8 +8,8 @@ from collections.abc import Callable, Mapping
 
 from orchestrator.rules.states import Step
 
-#: Calls under way at once in one process, for each kind of work. One provider holds at most half, and however many
-#: hang, a share of its own is left to each of the others.
+#: Calls under way at once in one process, for each kind of work. One provider holds at most half. However many calls
+#: hang, each of the other providers keeps a share of its own.
 TOTALS: Mapping[Step, int] = {Step.PING: 2048, Step.OPEN: 128, Step.RESOLVE: 128, Step.CLOSE: 256}
 
 
@@ -18,7 +19,8 @@ class Slots:
     def __init__(
         self, caps: Mapping[str, int], totals: Mapping[Step, int] = TOTALS, most: int = sys.maxsize
     ) -> None:
-        """`caps`: `max_in_flight` of each provider. `most`: of all kinds together, for each needs open files."""
+        """Set the limits. `caps`: `max_in_flight` of each provider. `most`: of all kinds together, for each needs open
+        files."""
         self._most = most
         self._caps = caps
         self._totals = totals
@@ -40,7 +42,7 @@ class Slots:
             self._closed = True
 
     def take(self, step: Step, provider: str) -> int:
-        """Take every slot that is free for this provider; give back with `release` what is not used."""
+        """Take every slot that is free for this provider. Give back unused ones with `release`."""
         with self._lock:
             if self._closed:
                 return 0
@@ -69,8 +71,9 @@ class Slots:
             return sum(self._held.values())
 
     def _left_to_others(self, step: Step, provider: str) -> int:
-        """Return the unused slots in the shares of the other providers: a quarter of all slots is shared out."""
+        """Return the unused slots that are kept for the other providers: a quarter of all slots is shared out among
+        them."""
         total, providers = min(self._totals[step], self._most), len(self._caps)
-        least = 1 if 2 * providers <= total else 0  # else there are too few for a share each
+        least = 1 if 2 * providers <= total else 0  # with more providers, no share is kept
         share = max(total // (4 * max(providers, 1)), least)
         return sum(max(share - self._held[(step, name)], 0) for name in self._caps if name != provider)

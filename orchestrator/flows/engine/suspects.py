@@ -1,5 +1,5 @@
-"""Bound the pings of sessions with an unanswered last ping to half of a provider's slots: those that hang hold a slot
-for the ping's whole timeout, and must not delay the pings of others."""
+"""Bound the pings of sessions that did not answer their last ping to half of a provider's slots. Such a ping may hold a
+slot for its whole timeout, and must not delay the pings of others."""
 
 import threading
 from collections import Counter
@@ -18,11 +18,11 @@ class Suspects:
             return max(max(most // 2, 1) - self._held[provider], 0)
 
     def hold(self, provider: str, count: int = 1) -> None:
-        """Note that they are claimed."""
+        """Note that pings were claimed."""
         with self._lock:
             self._held[provider] += count
 
     def release(self, provider: str, count: int = 1) -> None:
-        """Note that they are over."""
+        """Note that pings have ended."""
         with self._lock:
             self._held[provider] -= count

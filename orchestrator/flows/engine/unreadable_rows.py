@@ -1,4 +1,5 @@
-"""Keep a row that cannot be read, written by another release or by hand, from blocking the claims of others."""
+"""Postpone rows that cannot be read, so that they do not block the claims of others. Another release, or a person,
+wrote them."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -13,14 +14,15 @@ from orchestrator.store.unreadable import is_about_a_row, set_aside
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
-#: It is tried again after this: perhaps the other release has come back.
+#: An unreadable row is tried again after this: perhaps a worker of the other release has come back.
 AGAIN_AFTER = timedelta(minutes=5)
 
 
 def claim_the_readable(
     services: Services, step: Step, provider: str, claim: Callable[[], Sequence[T]]
 ) -> Sequence[T]:
-    """Return what `claim` takes, in one transaction; where it meets an unreadable row, put that off and claim again."""
+    """Return what `claim` takes, in one transaction. Where it meets an unreadable row, postpone that row and claim
+    again."""
     try:
         return claim()
     except Exception as error:
@@ -30,7 +32,7 @@ def claim_the_readable(
 
 
 def _put_off(services: Services, step: Step, provider: str) -> bool:
-    """Put the unreadable rows off; return whether there was any."""
+    """Postpone the unreadable rows; return whether there was any."""
 
     def put_off(tx: Transaction) -> Sequence[str]:
         now = tx.now()

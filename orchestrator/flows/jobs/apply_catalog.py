@@ -1,4 +1,4 @@
-"""Apply models and accounts from a file, each by its job; what is so already stays."""
+"""Apply models and accounts from a file, each by its job. Entries that already match are left alone."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from orchestrator.store.queries.ledger import credit_key
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Change:
-    """What became of one entry: `added`, `changed`, `unchanged` or `refused`."""
+    """The result for one entry: `added`, `changed`, `unchanged` or `refused`."""
 
     kind: str
     id: str

@@ -1,4 +1,4 @@
-"""Read `[[models]]` and `[[accounts]]` of a file, and name every fault of theirs by its path."""
+"""Read `[[models]]` and `[[accounts]]` of a file, and report each fault with its path."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,9 +14,9 @@ PUT_MODEL, PUT_ACCOUNT, CREDIT = (
     "orchestrator.account.put",
     "orchestrator.account.credit",
 )
-#: What the jobs call fields of `[[accounts]]`.
+#: The jobs' names of fields of `[[accounts]]`.
 _IN_THE_FILE = {"account_id": "id", "amount": "balance"}
-#: An opening balance of nothing is no credit.
+#: Opening balances that lead to no credit.
 _NOTHING = (None, 0, "0", "0.0", "0.00")
 
 Json: TypeAlias = dict[str, Any]
@@ -41,7 +41,7 @@ def read_catalog_file(document: Mapping[str, Any], configuration: Configuration)
 
 
 def faults_of(document: Mapping[str, Any], configuration: Configuration) -> Sequence[Fault]:
-    """Return the faults of entries in the configuration file itself: found wherever that is read."""
+    """Return the faults of catalog entries in the configuration file, which may hold them too."""
     return _read(document, configuration)[1]
 
 
@@ -73,7 +73,7 @@ def _entries(document: Mapping[str, Any], key: str, faults: list[Fault]) -> list
 
 
 def _account_jobs(entry: Json) -> tuple[Json, Json | None]:
-    """Return the put, and the opening credit, which its key makes happen once."""
+    """Return the arguments of the put, and those of the opening credit, which happens once by its key."""
     put = {key: value for key, value in entry.items() if key not in ("id", "balance")}
     put |= {"account_id": entry["id"]} if "id" in entry else {}
     balance = entry.get("balance")
@@ -104,7 +104,7 @@ def _account_faults(path: str, put: Json, credit: Json | None, configuration: Co
     if isinstance(plan, str) and configuration.plan(plan) is None and f"{path}.plan" not in _paths(faults):
         known = ", ".join(sorted(configuration.plans))
         faults.append(Fault(f"{path}.plan", f"is not configured; known are {known}"))
-    # any other fault of the credit is a fault of the put, and reported already
+    # any other fault of the credit is also a fault of the put, which is reported already
     balance = [] if credit is None else _faults(path, CREDIT, credit)
     return faults + [fault for fault in balance if fault.path == f"{path}.balance"]
 
@@ -118,7 +118,7 @@ def _faults(path: str, job: str, kwargs: Json) -> list[Fault]:
 
 
 def _path(path: str, job: str, fault: Mapping[str, str]) -> str:
-    """Return the path of a fault; a fault of the whole is named by the field of its kind, where there is one."""
+    """Return the path of a fault. A fault of the whole entry is named by the field of its kind, if there is one."""
     loc = fault["loc"]
     if loc == "request":
         loc = fault["type"] if job == PUT_MODEL and fault["type"] in PutModel.model_fields else ""

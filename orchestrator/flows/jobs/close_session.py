@@ -15,9 +15,10 @@ from orchestrator.store.transaction import Transaction
 
 
 def close_session(services: Services, tx: Transaction, request: CloseSession) -> Mapping[str, Any]:
-    """Stop the session; return it with the state in which it was found. One that is over already stays as it ended.
+    """Stop the session; return it with the state in which it was found. One that has ended already is returned
+    unchanged.
 
-    The id of an orphan's placement is taken as well: it is tried again, or ended by hand."""
+    The id of an orphan's placement is taken as well: its close is retried, or an operator ends it."""
     live = lookup.live_session(services, tx, request.session_id)
     if live is None:
         return _close_what_is_left(services, tx, request)
@@ -33,7 +34,7 @@ def close_session(services: Services, tx: Transaction, request: CloseSession) ->
 
 
 def _close_what_is_left(services: Services, tx: Transaction, request: CloseSession) -> Mapping[str, Any]:
-    """An orphan, or an archived session. Raises Refusal where there is neither."""
+    """Close an orphan or an archived session. Raises Refusal if the id is neither."""
     orphan = tx.leftovers.lock_orphan(request.session_id)
     if orphan is not None:
         return leftovers.of_close(force_close.close_orphan(services, tx, orphan, request), tx.now())

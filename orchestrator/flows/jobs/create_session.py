@@ -1,4 +1,4 @@
-"""Create a session: every check, then its row; started at once unless the caller said otherwise."""
+"""Create a session: make every check, write its row, and start it at once unless the caller asked not to."""
 
 import hashlib
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ from orchestrator.store.transaction import Transaction
 
 
 def create_session(services: Services, tx: Transaction, request: CreateSession) -> Mapping[str, Any]:
-    """The new session; or, for a session id that is there with the same content, that one as it is now."""
+    """Create a session and return it. A session that has this id and the same content is returned as it is now."""
     session_id = request.session_id or tx.identity.new_id()
     work, met = _begin(services, tx, request, session_id)
     known = _known(tx, request, session_id, work.now) if met.same_id else None
@@ -46,7 +46,7 @@ def create_session(services: Services, tx: Transaction, request: CreateSession) 
 def _begin(
     services: Services, tx: Transaction, request: CreateSession, session_id: str
 ) -> tuple[AccountWork, NewSessionFacts]:
-    """Lock the account, and read all that the new session meets there, its due stops among it."""
+    """Lock the account, and read everything that the new session depends on there, its due stops included."""
     account = lookup.locked_account(services, tx, request.account_id)
     now, debts = tx.now(), services.config.cleanup_debts()
     name = _name_of(request, session_id, now)
@@ -63,7 +63,7 @@ def _name_of(request: CreateSession, session_id: str, now: datetime) -> str:
 def _known(
     tx: Transaction, request: CreateSession, session_id: str, now: datetime
 ) -> Mapping[str, Any] | None:
-    """What is there under this id, in the live tables or in the archive."""
+    """Return the session that already has this id, live or archived. Raises Refusal if its content differs."""
     known = tx.sessions.get(session_id)
     left = tx.archive.get(session_id) if known is None else None
     if known is not None and known.request_digest == digest(request):
@@ -98,7 +98,7 @@ def _check_credential(services: Services, model: Model, request: CreateSession) 
 
 
 def _check_attach(services: Services, model: Model, request: CreateSession) -> None:
-    """Refuse an attached endpoint without a driver that attaches."""
+    """Refuse an attached endpoint if no driver attaches."""
     wanted = [request.provider] if request.provider else model.providers
     cards = [card for card in map(services.card, wanted) if card is not None]
     if request.attach is None:
@@ -143,8 +143,8 @@ def _new(work: AccountWork, request: CreateSession, model: Model, session_id: st
 
 
 def _named(tx: Transaction, request: CreateSession, session: Session, namesake: str | None) -> Session:
-    """Refuse a name that a caller chose and `namesake` has. Ids that callers choose may end alike: then a name that was
-    made from one ends in a digest of the whole id."""
+    """Refuse a name that the caller chose and `namesake` has. Replace a generated name that is taken by one from a
+    digest of the whole id, since ids that callers choose may end alike."""
     if namesake is not None and request.name is None:
         name = names.generate(session.created_at, hashlib.sha256(session.id.encode()).hexdigest())
         session = replace(session, name=name)

@@ -1,4 +1,4 @@
-"""Credit an account. The key makes it happen once, however often it is asked for."""
+"""Credit an account. The key makes a repeated request take effect once."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -13,12 +13,13 @@ from orchestrator.rules.refusals import ErrorCode, Refusal
 from orchestrator.store.queries.ledger import credit_key
 from orchestrator.store.transaction import Transaction
 
-#: The store counts money in millionths, in 64 bits, and adds up ledgers.
+#: The largest amount: the store counts money in millionths, in 64 bits, and adds up ledgers.
 LARGEST_BALANCE = Decimal(10) ** 12
 
 
 def credit_account(services: Services, tx: Transaction, request: CreditAccount) -> Mapping[str, Any]:
-    """Credit the account and return it. Due stops came first: a credit after the end of the funds is too late."""
+    """Credit the account and return it. Due stops are applied first: a credit after the end of the funds saves no
+    session."""
     work = lookup.account(services, tx, request.account_id)
     if request.currency != work.account.currency:
         message = f"account {work.account.id} is kept in {work.account.currency}, not in {request.currency}"

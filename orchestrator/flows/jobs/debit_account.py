@@ -1,4 +1,4 @@
-"""Take money back from an account. The key makes it happen once, however often it is asked for."""
+"""Take money back from an account. The key makes a repeated request take effect once."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,7 +16,7 @@ from orchestrator.store.transaction import Transaction
 
 
 def debit_account(services: Services, tx: Transaction, request: DebitAccount) -> Mapping[str, Any]:
-    """Debit the account and return it. What running sessions have cost by now stays; they stop when the rest is
+    """Debit the account and return it. What running sessions have cost by now stays owed; they stop when the rest is
     spent."""
     work = lookup.account(services, tx, request.account_id)
     if request.currency != work.account.currency:

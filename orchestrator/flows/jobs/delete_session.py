@@ -1,4 +1,4 @@
-"""Delete a session that is over or never started: its place and name become free, its record stays."""
+"""Delete a session that has ended or never started: it frees its place and name, and its record stays."""
 
 from collections.abc import Mapping
 from dataclasses import replace

@@ -36,7 +36,7 @@ def extend_session(services: Services, tx: Transaction, request: ExtendSession) 
 
 
 def _check_raised(session: Session, request: ExtendSession) -> None:
-    """Refuse a lower total: it would be a stop in disguise."""
+    """Refuse a lower total: it would stop the session, and stops have their own job."""
     for name in ("max_duration_seconds", "max_interactions", "max_cost"):
         now, wanted = getattr(session, name), getattr(request, name)
         if now is not None and wanted is not None and wanted < now:
@@ -46,7 +46,8 @@ def _check_raised(session: Session, request: ExtendSession) -> None:
 
 
 def _check_not_over(longer: Session, policy: Policy, now: datetime) -> None:
-    """Refuse a first total that is used up already: it would stop the session in the past, at the platform's cost."""
+    """Refuse a first total that is already used up: it would stop the session in the past, and the platform would pay
+    for the time since."""
     forecast, limit = next_stop(longer, policy), interactions_limit(longer)
     live = longer.state in {State.STARTING, State.RUNNING}
     over = live and forecast.stop_at is not None and forecast.stop_at <= now
@@ -71,8 +72,8 @@ def _check_within(session: Session, request: ExtendSession, declared: int | None
 
 
 def _until_declared_end(session: Session, policy: Policy, now: datetime) -> int | None:
-    """Return the longest total that the present placement can serve, in seconds; None without a declared end. One that
-    starts may need all of its time to start."""
+    """Return the longest total that the present placement can serve, in seconds; None without a declared end. For a
+    starting session, assume that it needs all of its time to start."""
     if session.declared_end_at is None:
         return None
     starts_by = (session.starting_at or now) + timedelta(seconds=policy.start_timeout_seconds)

@@ -1,4 +1,4 @@
-"""Find what a job names, or refuse the job."""
+"""Find the rows that a job names, or refuse the job."""
 
 from orchestrator.flows.engine.services import Services
 from orchestrator.flows.lifecycle import archived
@@ -10,12 +10,12 @@ from orchestrator.store.transaction import Transaction
 
 
 def account(services: Services, tx: Transaction, account_id: str) -> AccountWork:
-    """The account, locked, its due stops applied. Raises Refusal(unknown_account)."""
+    """Return the account, locked, with its due stops applied. Raises Refusal(unknown_account)."""
     return begin(services, tx, locked_account(services, tx, account_id), tx.now())
 
 
 def locked_account(services: Services, tx: Transaction, account_id: str) -> Account:
-    """The account, locked; to begin with it is the caller's. Raises Refusal(unknown_account)."""
+    """Return the account, locked. The caller begins the work on it. Raises Refusal(unknown_account)."""
     found = lock_account(services, tx, account_id)
     if found is None:
         message = f"account {account_id} is unknown: put it first (orchestrator.account.put)"
@@ -24,12 +24,12 @@ def locked_account(services: Services, tx: Transaction, account_id: str) -> Acco
 
 
 def model(tx: Transaction, model_id: str) -> Model:
-    """The model. Raises Refusal(unknown_model)."""
+    """Return the model. Raises Refusal(unknown_model)."""
     return known_model(tx.models.get(model_id), model_id)
 
 
 def known_model(found: Model | None, model_id: str) -> Model:
-    """What was found under this id. Raises Refusal(unknown_model)."""
+    """Return the model that was found under this id. Raises Refusal(unknown_model)."""
     if found is None:
         message = f"model {model_id} is unknown: put it first (orchestrator.model.put)"
         raise Refusal(ErrorCode.UNKNOWN_MODEL, message, model_id=model_id)
@@ -37,8 +37,8 @@ def known_model(found: Model | None, model_id: str) -> Model:
 
 
 def session(services: Services, tx: Transaction, session_id: str) -> tuple[AccountWork, Session]:
-    """A session that is not deleted, locked after its account. Raises Refusal(unknown_session), or, for one that is
-    archived, Refusal(invalid_state)."""
+    """Return a session that is not deleted, locked after its account. Raises Refusal(unknown_session), or
+    Refusal(invalid_state) for an archived one."""
     found = live_session(services, tx, session_id)
     if found is not None:
         return found
@@ -49,13 +49,13 @@ def session(services: Services, tx: Transaction, session_id: str) -> tuple[Accou
 
 
 def live_session(services: Services, tx: Transaction, session_id: str) -> tuple[AccountWork, Session] | None:
-    """A session that is neither deleted nor archived, locked after its account; None where there is none."""
+    """Return a session that is neither deleted nor archived, locked after its account; None where there is none."""
     found = on_session(services, tx, session_id)
     return found if found is not None and found[1].deleted_at is None else None
 
 
 def unknown(session_id: str) -> Refusal:
-    """There is no such session."""
+    """Return the refusal of an id that no session has."""
     return Refusal(ErrorCode.UNKNOWN_SESSION, f"session {session_id} is unknown", session_id=session_id)
 
 

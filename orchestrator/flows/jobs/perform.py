@@ -1,6 +1,6 @@
 """One job of another service: inbox row, effect, events and outcome in one transaction. No job calls a provider.
 
-A refusal undoes that transaction; a second one keeps it as the outcome."""
+A refusal undoes that transaction; a second transaction saves the refusal as the outcome."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -48,8 +48,10 @@ EFFECTS: Mapping[str, Effect] = {
 
 
 def perform(services: Services, task_id: str, name: str, kwargs: Any) -> dict[str, Any]:
-    """Perform the job and return its outcome: the first one, however often it comes. A caller's mistake is an outcome,
-    never an exception. Raises AccountBusy where too many wait for its account: retry later."""
+    """Perform the job and return its outcome. A message that arrives again gets the first outcome. A caller's mistake
+    is an outcome, never an exception.
+
+    Raises AccountBusy where too many threads wait for its account: retry later."""
     fault = task_id_fault(task_id)
     if fault is not None:  # no row can be kept under it
         return refused(Refusal(ErrorCode.INVALID_REQUEST, fault))
@@ -66,7 +68,7 @@ def _outcome(services: Services, task_id: str, job: "_Job") -> dict[str, Any]:
         return _refuse(services, task_id, job, job.request)
     try:
         return _perform(services, task_id, job)
-    except Refusal as refusal:  # whatever it had done is undone
+    except Refusal as refusal:  # its transaction was undone
         return _refuse(services, task_id, job, refusal)
 
 
@@ -86,7 +88,7 @@ def _perform(services: Services, task_id: str, job: "_Job") -> dict[str, Any]:
 
 
 def _refuse(services: Services, task_id: str, job: "_Job", refusal: Refusal) -> dict[str, Any]:
-    """Keep the refusal as the job's outcome, in a transaction of its own, unless the job has one by now."""
+    """Save the refusal as the job's outcome, in a transaction of its own, unless the job has an outcome by now."""
 
     def refuse(tx: Transaction) -> dict[str, Any]:
         if _take(tx, task_id, job) is not None:
@@ -98,7 +100,8 @@ def _refuse(services: Services, task_id: str, job: "_Job", refusal: Refusal) -> 
 
 
 def _accounts_before_the_last(services: Services, job: "_Job") -> Sequence[str]:
-    """Record all accounts of a batch but the last, each in a transaction of its own; the last one has the outcome."""
+    """Return all accounts of a batch but the last. Each is a transaction of its own; the last one's saves the
+    outcome."""
     if not isinstance(job.request, RecordInteractions):
         return ()
     with services.database.reading() as tx:
@@ -106,7 +109,7 @@ def _accounts_before_the_last(services: Services, job: "_Job") -> Sequence[str]:
 
 
 def _do_part(services: Services, task_id: str, job: "_Job", account_id: str) -> None:
-    """Record what concerns one account, once, however often the job comes."""
+    """Record the items of one account, once, however often the message arrives."""
     request = job.request
     assert isinstance(request, RecordInteractions)
 
@@ -121,7 +124,7 @@ def _do_part(services: Services, task_id: str, job: "_Job", account_id: str) -> 
 
 
 def _take(tx: Transaction, task_id: str, job: "_Job") -> KnownJob | None:
-    """Take the job to go on with it; return None where it has its outcome, or is another."""
+    """Return the job's row, to go on with it; None if it already has an outcome, or belongs to another job."""
     if tx.inbox.take(task_id, job.name, tx.now(), job.fingerprint):
         return KnownJob(name=job.name, fingerprint=job.fingerprint, outcome=None)
     first = tx.inbox.lock(task_id)
@@ -131,7 +134,8 @@ def _take(tx: Transaction, task_id: str, job: "_Job") -> KnownJob | None:
 
 
 def give_up(services: Services, task_id: str, name: str, why: str) -> dict[str, Any]:
-    """Keep and return the outcome of a job that failed at every try, unless it has one. `why`: without its values."""
+    """Save and return the outcome of a job that failed at every try, unless it has one. `why`: names the error, without
+    the job's values."""
 
     def once(tx: Transaction) -> dict[str, Any]:
         under_way = None if tx.inbox.take(task_id, name, tx.now()) else tx.inbox.lock(task_id)
@@ -163,11 +167,11 @@ class _Job:
 
 
 def _known(tx: Transaction, task_id: str, name: str, fingerprint: str | None = None) -> dict[str, Any]:
-    """Return the outcome of the first job under this task id, or a conflict where this is another one."""
+    """Return the outcome of the first job under this task id, or a conflict if that was another job."""
     first = tx.inbox.known(task_id)
     assert first is not None
     if not first.is_another(name, fingerprint):
-        assert first.outcome is not None  # without an outcome the job is still under way
+        assert first.outcome is not None  # a job without an outcome is still under way
         return dict(first.outcome)
     what = f"the job {first.name}" if first.name != name else "the same job with other arguments"
     message = f"this task id was used before, for {what}: send each job under a task id of its own"
@@ -180,8 +184,8 @@ def _counted(name: str, outcome: dict[str, Any]) -> dict[str, Any]:
 
 
 def failed_at_every_try(why: str, *, in_part: bool = False) -> dict[str, Any]:
-    """Return the outcome of a job that failed at every try. `why`: without its values; `in_part`: some of its
-    accounts were done."""
+    """Return the outcome of a job that failed at every try. `why`: names the error, without the job's values;
+    `in_part`: some of its accounts were done."""
     done = (
         "what it says of some accounts was recorded, of the others not" if in_part else "nothing was changed"
     )
@@ -190,7 +194,7 @@ def failed_at_every_try(why: str, *, in_part: bool = False) -> dict[str, Any]:
 
 
 def _done(services: Services, tx: Transaction, job: _Job, parts: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The outcome of a job that takes effect in this transaction. Raises Refusal."""
+    """Return the outcome of a job that takes effect in this transaction. Raises Refusal."""
     if isinstance(job.request, RecordInteractions):
         return succeeded(record_interactions(services, tx, job.request, parts))
     return succeeded(EFFECTS[job.name](services, tx, job.request))

@@ -1,4 +1,4 @@
-"""Put an account: create it, or move it to another plan and other numbers of its own."""
+"""Put an account: create it, or change its plan and its own limits."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -15,7 +15,8 @@ from orchestrator.store.transaction import Transaction
 
 
 def put_account(services: Services, tx: Transaction, request: PutAccount) -> Mapping[str, Any]:
-    """Create or change the account, and return it. What is left out stays; admitted sessions keep running."""
+    """Create or change the account, and return it. Fields that are left out stay as they are; admitted sessions keep
+    running."""
     _check_plan(services, request.plan)
     work = on_account(services, tx, request.account_id)
     if work is None:
@@ -48,7 +49,7 @@ def _added(tx: Transaction, request: PutAccount) -> Account:
 
 
 def as_wanted(account: Account, request: PutAccount) -> Account:
-    """Return the account with everything that a put says."""
+    """Return the account with all fields of the put."""
     return replace(
         account,
         plan=request.plan,

@@ -1,4 +1,4 @@
-"""Record interactions, reported in batches by the carrier of the traffic. A repeated batch counts once.
+"""Record interactions, reported in batches by the service that carries the traffic. A repeated batch counts once.
 
 Each account is a transaction of its own (`flows/jobs/perform.py`), so that no account waits for another."""
 
@@ -31,8 +31,8 @@ def accounts_of(tx: Transaction, request: RecordInteractions) -> Sequence[str]:
 def record_of(services: Services, tx: Transaction, request: RecordInteractions, account_id: str) -> Result:
     """Record one account's interactions; return how many were counted, and which were not and why.
 
-    Its sessions are locked in the order of their ids. Items apply singly, in the order of their instants, and before
-    the stops that are due; where many are due, before the first of them."""
+    Sessions are locked in the order of their ids. Items are applied singly, in the order of their instants, and before
+    the stops that are due; where many stops are due, before the first of them."""
     account = lock_account(services, tx, account_id)
     assert account is not None  # accounts are never deleted
     work = AccountWork(services, tx, account, tx.now())
@@ -61,7 +61,7 @@ def record_interactions(
         *_of_unknown_sessions(tx, request),
         *(one for result in results.values() for one in result["rejected"]),
     ]
-    first = {one["index"]: one for one in rejected}  # a session may have gone to the archive meanwhile
+    first = {one["index"]: one for one in rejected}  # a session may have been archived meanwhile
     accepted = sum(result["accepted"] for result in results.values())
     return {"accepted": accepted, "rejected": [first[index] for index in sorted(first)]}
 
@@ -79,7 +79,7 @@ def _of_unknown_sessions(tx: Transaction, request: RecordInteractions) -> list[R
 
 
 class _Recorder:
-    """Applies items to snapshots of one account's sessions; saves each session once."""
+    """Apply items to snapshots of one account's sessions; save each session once."""
 
     def __init__(self, work: AccountWork, sessions: Mapping[str, Session]) -> None:
         self._work = work
@@ -122,7 +122,8 @@ def _rejected(index: int, item: Interactions, code: ErrorCode, message: str) -> 
 
 
 def _applied(session: Session, item: Interactions, policy: Policy, now: datetime) -> Session:
-    """Apply one item. An interaction under way is use, and counts once it has ended."""
+    """Return the session after one item. An interaction under way counts as use now, and as an interaction once it has
+    ended."""
     if item.is_under_way and item.began is not None:
         return _under_way(session, min(item.began, now), policy, now)
     used = proves_use(session, policy, _began(item, now))
@@ -143,7 +144,8 @@ def _under_way(session: Session, began: datetime, policy: Policy, now: datetime)
 
 
 def _counted(session: Session, item: Interactions, policy: Policy, now: datetime, *, used: bool) -> Session:
-    """Count the interactions. Every one counts; one that proves use is activity; only a success proves life."""
+    """Return the session with the interactions counted. Every one counts; one that proves use is activity; only a
+    success is a proof of life."""
     at = min(item.ended or item.at or now, now)
     counted = replace(session, interactions=session.interactions + item.count)
     if session.state not in {State.STARTING, State.RUNNING}:
@@ -157,7 +159,7 @@ def _counted(session: Session, item: Interactions, policy: Policy, now: datetime
 
 
 def _lived(session: Session, at: datetime, policy: Policy) -> Session:
-    """Note a success: it proves life at `at`, and makes the next ping unnecessary."""
+    """Note a success: it is a proof of life at `at`, and makes the next ping unnecessary."""
     if session.state is not State.RUNNING or session.running_since is None or at < session.running_since:
         return session
     noted = note_success(session, at)

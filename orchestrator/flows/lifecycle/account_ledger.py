@@ -37,8 +37,8 @@ class AccountLedger:
     ) -> tuple[Account, Session]:
         """Move what of `cost` is not charged yet to the revenue, under the key (session, n).
 
-        Beyond the overdraft it is written off: that cannot happen while `funds_end_at` holds, and if it does it
-        is our loss, and visible. A limit that was lowered meanwhile forgives no debt."""
+        What exceeds the overdraft is written off. That cannot happen while `funds_end_at` is right; if it does, the
+        loss is ours, and visible. A limit that was lowered meanwhile does not reduce the debt."""
         amount = cost - session.charged
         if amount <= ZERO:
             return account, session
@@ -79,7 +79,7 @@ class AccountLedger:
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """Write what is posted inside at its end, in one statement."""
+        """Write all postings made within it at its end, in one statement."""
         gathered = self._gathered = []
         yield
         self._gathered = None

@@ -1,4 +1,4 @@
-"""One account under its lock: its overdue stops come first, its funds are computed last.
+"""One account under its lock: its overdue stops are applied first, its funds are computed last.
 
 Every transaction that changes an account's sessions or ledger goes through here."""
 
@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 
 class AccountWork:
-    """Begin with `on_account`; end with `finish`, inside the same transaction."""
+    """Work on one account. Begin with `on_account`; end with `finish`, inside the same transaction."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class AccountWork:
         now: datetime,
         met: NewSessionFacts | None = None,
     ) -> None:
-        """`now`, and what a newcomer met: read once the account was locked."""
+        """Begin work on a locked account. `now`, and `met` of a new session: read after the lock was taken."""
         self.services = services
         self.tx = tx
         self.now = now
@@ -64,7 +64,8 @@ class AccountWork:
         return self.services.policy(session.provider)
 
     def usage(self, ahead_of: Session | None = None) -> Usage:
-        """Return what counts against the quota now; before `ahead_of`, a queued session, or before a newcomer."""
+        """Return what counts against the quota now: ahead of the queued session `ahead_of`, or ahead of a new
+        session."""
         if ahead_of is not None:
             return self._usage_before(ahead_of)
         if self._usage is None:
@@ -73,12 +74,12 @@ class AccountWork:
 
     @property
     def looked_at_stops(self) -> bool:
-        """Whether sessions were due to be stopped here, and may have been."""
+        """Whether sessions were due to be stopped here, and may have been stopped."""
         return self.overdue is not None
 
     @property
     def brakes(self) -> Sequence[Brake]:
-        """Every brake, as they were when somebody first asked here."""
+        """Every brake, read at the first use."""
         if self._brakes is None:
             self._brakes = self.tx.brakes.all()
         return self._brakes
@@ -91,7 +92,7 @@ class AccountWork:
         return self._has_queued_sessions
 
     def note_standing(self, standing: Standing) -> None:
-        """Keep what was read of the account's sessions."""
+        """Take over what was read of the account's sessions."""
         self._has_queued_sessions = standing.has_queued_sessions
 
     def recompute_funds(self) -> None:
@@ -114,11 +115,11 @@ class AccountWork:
         return plan_steps(session, self.policy(session), self.now, ping_at=session.ping_at)
 
     def keep(self, before: Session, after: Session) -> Session:
-        """Save it, and keep the set of active sessions up to date."""
+        """Save the session, and keep the set of active sessions up to date."""
         saved = self.tx.sessions.save(before, after)
         self.remember(before, saved)
         if funds.burning(before) is not funds.burning(saved):
-            self.recompute_funds()  # another set of sessions burns money now
+            self.recompute_funds()  # a different set of sessions burns money now
         if saved.state is not before.state and saved.state in TERMINAL | {State.STOPPING}:
             self._freed = True  # its slot, or the funds that it would have burnt
         if saved.next_step is not None and saved.next_step_at is not None and saved.next_step_at <= self.now:
@@ -126,7 +127,7 @@ class AccountWork:
         return saved
 
     def remember(self, before: Session | None, session: Session) -> None:
-        """Keep the picture of the active and queued sessions true. `before`: None for a new one."""
+        """Keep what is known here of active and queued sessions up to date. `before`: None for a new session."""
         live = session.state in ACTIVE
         self._usage = None
         if session.state is State.QUEUED:
@@ -165,9 +166,9 @@ class AccountWork:
         return corrected
 
     def post_costs(self, after: str = "", since: datetime | None = None, limit: int = 500) -> str | None:
-        """Charge what running sessions have cost by now, without a block that begins now: a session that stops at this
-        very instant does not pay it. Of the next `limit` after this id, those that owe since then; return the last id
-        where there may be more."""
+        """Charge what running sessions have cost by now. Leave out a block that begins now: a session that stops at
+        this very instant does not pay it. Do so for the next `limit` sessions after this id that owe since then; return
+        the last id where there may be more."""
         page = self.tx.charges.lock_running(self.account.id, after, limit)
         self.burning.are_at_least(len(page))
         until = self.now if since is None else since
@@ -180,7 +181,7 @@ class AccountWork:
         return page[-1].id if len(page) == limit else None
 
     def finish(self) -> Account:
-        """Work out the funds and the account's next step; wake whoever may now be admitted."""
+        """Work out the funds and the account's next step; wake the sessions that may now be admitted."""
         self._let_queue_look()
         account = self._with_funds(self.account)
         moving = not self.burning.was_read or Phase.MOVING in self.burning.phases
@@ -191,8 +192,8 @@ class AccountWork:
         return self.account
 
     def finish_without_funds(self) -> None:
-        """Where not every session of the account can be read: keep its money, and leave the end of its funds as it
-        was."""
+        """Save the account where some of its sessions cannot be read: keep its money, and leave the end of its funds as
+        it was."""
         self._let_queue_look()
         self.account = self.tx.accounts.save(self._before, self.account, self.now)
 
@@ -221,7 +222,8 @@ def lock_account(
     services: Services, tx: Transaction, account_id: str, *, waits: bool = True
 ) -> Account | None:
     """Return the account, locked; None where there is none, or, without `waits`, where another transaction holds it.
-    Raises AccountBusy where as many threads of this process wait for accounts as may."""
+
+    Raises AccountBusy where the most threads of this process that may wait for accounts already do."""
     if waits:
         services.crowd.comes_to(account_id)
     account = tx.accounts.lock(account_id, waits=False)
@@ -232,7 +234,8 @@ def lock_account(
 
 
 def lock_account_of(services: Services, tx: Transaction, session_id: str) -> Account | None:
-    """The account of a session, locked; None where there is no such session. Raises AccountBusy as `lock_account`."""
+    """Return the account of a session, locked; None where there is no such session. Raises AccountBusy as
+    `lock_account`."""
     account = tx.accounts.lock_of(session_id)
     if account is not None:
         services.crowd.comes_to(account.id)

@@ -1,4 +1,4 @@
-"""Admit a session, or refuse it. One short transaction under the account's lock: count, check, take, write."""
+"""Admit a session, or refuse it, in one short transaction under the account's lock: count, check, take, write."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -13,7 +13,7 @@ from orchestrator.rules.states import State
 from orchestrator.rules.values import Model, OnQuota, Session
 from orchestrator.settings import is_reference
 
-#: What a session may wait for, where its caller chose to. It never waits for its total or for nodes.
+#: What a session may wait for, if its caller chose to queue it. It never waits for its total or for nodes.
 WORTH_WAITING = frozenset(
     {
         ErrorCode.QUOTA_CONCURRENT_EXCEEDED,
@@ -25,7 +25,7 @@ WORTH_WAITING = frozenset(
 
 
 def check_nodes(work: AccountWork, session: Session, model: Model) -> None:
-    """Refuse more nodes than the account, or than every provider of the model, may ever have."""
+    """Refuse more nodes than the account may have, or than any provider of the model has."""
     cards = [work.services.card(provider) for provider in model.providers]
     limits = [card.max_nodes for card in cards if card is not None]
     largest = None if not limits or None in limits else max(limit for limit in limits if limit is not None)
@@ -49,7 +49,8 @@ def check_model(work: AccountWork, session: Session, model: Model) -> None:
 
 
 def check_attach(work: AccountWork, session: Session) -> None:
-    """Refuse a secret that `[attach] allowed` does not let jobs send there: at creation and at each start."""
+    """Refuse a secret that `[attach] allowed` does not let jobs send to this endpoint: at creation and at each
+    start."""
     attach = session.attach
     if attach is None or work.services.config.attach_permits(attach.secret_ref, attach.endpoint_url):
         return
@@ -66,14 +67,15 @@ def check_attach(work: AccountWork, session: Session) -> None:
 
 
 def counted(work: AccountWork, session: Session) -> Session:
-    """Refuse one session more than the account may keep; return it with the limit that it was counted against."""
+    """Refuse the session if the account keeps as many as it may; return it with the limit that it was counted
+    against."""
     usage = work.usage()
     _raise_if(quota.check_total(work.terms, usage))
     return replace(session, admitted_under=quota.counted_at_creation(work.terms.plan, usage))
 
 
 def enter(work: AccountWork, before: Session | None, session: Session, model: Model) -> Session:
-    """Start `session`, or let it wait where its caller chose that. Raises Refusal, having written nothing."""
+    """Start `session`, or queue it where its caller chose that. Raises Refusal before it has written anything."""
     try:
         return start(work, before, session, model, newcomer=True)
     except Refusal as refusal:
@@ -85,8 +87,8 @@ def enter(work: AccountWork, before: Session | None, session: Session, model: Mo
 def start(
     work: AccountWork, before: Session | None, session: Session, model: Model, *, newcomer: bool
 ) -> Session:
-    """Start `session` now: state STARTING, its price fixed, its first placement written. Raises Refusal, having
-    written nothing."""
+    """Start `session` now: state STARTING, its price fixed, its first placement written. Raises Refusal before it has
+    written anything."""
     ahead_of = None if newcomer else session
     session = allowed(work, session, model, ahead_of)
     others = _waited_for(work, session, model, ahead_of)
@@ -109,8 +111,8 @@ def start(
 
 
 def allowed(work: AccountWork, session: Session, model: Model, ahead_of: Session | None) -> Session:
-    """Return the session with the price and limits of an admission now. Raises Refusal where its account or its model
-    keeps it from starting, whatever place is free. `ahead_of`: the queued session itself; None: a newcomer."""
+    """Return the session with the price and limits of an admission now. Raises Refusal if its account or its model
+    forbids the start; free places are not considered. `ahead_of`: the queued session itself; None for a new session."""
     session = _priced(work, session, model)
     check_model(work, session, model)
     check_attach(work, session)
@@ -121,8 +123,8 @@ def allowed(work: AccountWork, session: Session, model: Model, ahead_of: Session
 
 
 def waiting(work: AccountWork, session: Session, model: Model, refusal: Refusal) -> Session:
-    """Return the queued session as it waits for what `refusal` names; it is tried again at its deadline, or when time
-    alone frees something."""
+    """Return the session, queued for what `refusal` names. It is tried again at its deadline, or when time alone frees
+    something."""
     reason = refusal.code.value
     waits = work.planned(replace(session, state=State.QUEUED, queue_reason=reason))
     look_at = _freed_by_time(work, session, model, refusal.code)
@@ -146,7 +148,7 @@ def _priced(work: AccountWork, session: Session, model: Model) -> Session:
 
 
 def _check_max_cost(session: Session) -> None:
-    """Refuse a first block above `max_cost`: a block is charged as it begins."""
+    """Refuse a first block that costs more than `max_cost`: a block is charged as it begins."""
     block = money.first_block_beyond(session)
     if block is not None:
         message = (
@@ -179,7 +181,8 @@ def _check_funds(work: AccountWork, session: Session) -> None:
 
 
 def _waited_for(work: AccountWork, session: Session, model: Model, ahead_of: Session | None) -> places.Spots:
-    """What sessions in the account's queue that came before wait for and can take, and this one must leave them."""
+    """Return the slots that earlier sessions in the account's queue wait for and can take. This session must leave them
+    free."""
     if not work.has_queued_sessions:
         return frozenset()
     cards = {name: work.services.card(name) for name in places.providers_for(work.services, session, model)}
@@ -193,7 +196,8 @@ def _waited_for(work: AccountWork, session: Session, model: Model, ahead_of: Ses
 
 
 def _freed_by_time(work: AccountWork, session: Session, model: Model, code: ErrorCode) -> datetime | None:
-    """Return when a close becomes our debt, or a key's cooldown ends: no commit happens then, so none would wake it."""
+    """Return when a close becomes our debt, or a key's cooldown ends: these wake no session, for no commit happens
+    then."""
     match code:
         case ErrorCode.NO_CAPACITY:
             providers = list(places.providers_for(work.services, session, model))

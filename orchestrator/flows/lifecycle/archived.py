@@ -1,4 +1,4 @@
-"""Sessions that have left the live tables, for jobs and people: they are over, and can be deleted."""
+"""Sessions that have left the live tables, for jobs and people. They have ended, and can be deleted."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -18,7 +18,7 @@ from orchestrator.store.transaction import Transaction
 
 
 def view(tombstone: ArchivedSession, now: datetime) -> dict[str, Any]:
-    """Return the session as it was; where its record was deleted, null for what is not known any more."""
+    """Return the session as it was. If its record was deleted, fields that are no longer known are null."""
     archived = {
         "deleted_at": rfc3339(tombstone.deleted_at),
         "archived_at": rfc3339(tombstone.archived_at),
@@ -57,7 +57,7 @@ def lock(services: Services, tx: Transaction, session_id: str) -> tuple[AccountW
 
 
 def delete(services: Services, tx: Transaction, session_id: str) -> Mapping[str, Any] | None:
-    """Delete an archived session: its place and name become free; None where there is none."""
+    """Delete an archived session, which frees its place and name; None where there is none."""
     found = lock(services, tx, session_id)
     if found is None:
         return None

@@ -1,5 +1,5 @@
-"""The starting and running sessions of one account: one by one where they are few, or where groups are not exact
-enough; else in groups."""
+"""The starting and running sessions of one account: one by one where they are few or groups are not exact enough; else
+in groups."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -14,10 +14,10 @@ from orchestrator.store.transaction import Transaction
 
 
 class Burning:
-    """The sessions that burn an account's money, or are about to; read on demand, and updated at each save."""
+    """The sessions that burn an account's money, or will soon. They are read on demand, and updated at each save."""
 
     def __init__(self, tx: Transaction, account: Account, few: int = FEW) -> None:
-        """`few`: up to so many sessions are read one by one."""
+        """Prepare to read the sessions that cost money. `few`: up to so many are read one by one."""
         self._tx = tx
         self._few = few
         self._account_id = account.id
@@ -28,7 +28,7 @@ class Burning:
 
     @property
     def was_read(self) -> bool:
-        """Return whether they were read, so that their cost is up to date."""
+        """Return whether the sessions were read, so that their cost is up to date."""
         return self._each is not None or self._are_many
 
     @property
@@ -56,31 +56,31 @@ class Burning:
 
     @property
     def phases(self) -> set[Phase]:
-        """In which any of them are."""
+        """The phases that these sessions are in."""
         known = self.groups
         if known is None:
             return {groups.phase_of(one) for one in self.each.values()}
         return {group.phase for group in known}
 
     def are_at_least(self, number: int) -> None:
-        """Note that so many were seen: they need not be counted to know that they are many."""
+        """Note that so many sessions were seen. If they are many, counting them is unnecessary."""
         self._are_many = self._are_many or number > self._few
 
     def remember(self, before: Session | None, after: Session) -> None:
-        """A session of the account was saved; `before`: as it was, None for a new one."""
+        """Take over a session of the account that was saved. `before`: as it was, None for a new one."""
         if self._groups is not None:
             self._groups = groups.changed(self._groups, _if_active(before), _if_active(after))
         if self._each is None:
-            return  # it is read when somebody needs it
+            return  # they are read at the first use
         if after.state in ACTIVE:
             self._each[after.id] = Metered.of(after)
         else:
             self._each.pop(after.id, None)
 
-    # what is asked
+    # questions
 
     def can_begin(self, balance: Decimal, joining: Session, now: datetime, overdraft: Decimal) -> bool:
-        """Return whether the block with which `joining` begins can be paid beside all that runs."""
+        """Return whether the first block of `joining` can be paid in addition to all sessions that run."""
         known = self.groups
         if known is not None and groups.surely_begins(balance, known, joining, now, overdraft):
             return True
@@ -90,7 +90,8 @@ class Burning:
     def missing(
         self, balance: Decimal, joining: Session, now: datetime, seconds: int, overdraft: Decimal
     ) -> Decimal | None:
-        """Return what is missing to carry all of them and `joining` for the coming time; None where nothing is."""
+        """Return how much money is missing to carry all sessions and `joining` for the coming time; None if none is
+        missing."""
         known = self.groups
         if known is not None and groups.surely_funded(balance, known, joining, now, seconds, overdraft):
             return None
@@ -98,7 +99,8 @@ class Burning:
         return money.funded(balance, others, joining, now, seconds, overdraft)
 
     def uncharged_at_most(self, now: datetime) -> Decimal:
-        """Return what running sessions have cost by now and was not charged yet: so much, or a little less."""
+        """Return an upper bound of what running sessions have cost by now and was not charged yet; the true sum is
+        little less."""
         known = self.groups
         return self.uncharged(now) if known is None else groups.uncharged_at_most(known, now)
 
@@ -111,7 +113,8 @@ class Burning:
         return money.funds_end(balance, self.running, since, overdraft)
 
     def with_funds(self, account: Account, policy: Policy, now: datetime, overdraft: Decimal) -> Account:
-        """Return the account with the end of its funds; where many run and it is far, with an instant before it."""
+        """Return the account with the end of its funds. If many sessions run and the end is far, return an instant
+        before it."""
         runs, known = Phase.RUNNING in self.phases, self.groups
         if known is not None:
             until = groups.last_until(account.balance + overdraft, known, now)

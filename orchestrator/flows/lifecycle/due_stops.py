@@ -1,4 +1,4 @@
-"""Lock an account and apply its due stops before anything else happens to it."""
+"""Lock an account and apply its due stops before any other change."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -23,9 +23,10 @@ T = TypeVar("T")
 def on_account(
     services: Services, tx: Transaction, account_id: str, *, waits: bool = True
 ) -> AccountWork | None:
-    """Lock the account and apply its due stops; None where there is no such account. Without `waits`, for ticks,
-    also where another transaction holds it: what is due there is still due at the next tick.
-    Raises StopsFirst: run with `after_stops` what must not be put off; and AccountBusy."""
+    """Lock the account and apply its due stops; None where there is no such account.
+
+    Without `waits`, for ticks, also None where another transaction holds it: what is due there is still due at the next
+    tick. Raises AccountBusy, and StopsFirst: use `after_stops` for work that must not be postponed."""
     account = lock_account(services, tx, account_id, waits=waits)
     if account is None:
         return None
@@ -40,8 +41,8 @@ def begin(
     standing: Standing | None = None,
     met: NewSessionFacts | None = None,
 ) -> AccountWork:
-    """Apply the due stops of an account that is locked, at `now`. `standing`, and what a newcomer `met`: read since, or
-    left to be read. Raises StopsFirst."""
+    """Apply the due stops of a locked account at `now`. `standing`, and `met` for a new session: read since, or None to
+    read them here. Raises StopsFirst."""
     work = AccountWork(services, tx, account, now, met)
     if apply_due_stops(work, STOPS_AT_ONCE, standing):
         raise StopsFirst(account.id)
@@ -52,7 +53,7 @@ def on_session(
     services: Services, tx: Transaction, session_id: str, account_id: str | None = None
 ) -> tuple[AccountWork, Session] | None:
     """Lock an account and then one of its sessions, and apply the account's due stops; None where there is no such
-    session. `account_id`: where it is known. Raises StopsFirst, and AccountBusy."""
+    session. `account_id`: saves a query if it is known. Raises StopsFirst, and AccountBusy."""
     if account_id is None:
         account = lock_account_of(services, tx, session_id)
     else:
@@ -67,7 +68,7 @@ def on_session(
 
 
 def stop_some(services: Services, tx: Transaction, account_id: str, *, waits: bool) -> bool:
-    """Apply the first due stops of the account; True where more are due."""
+    """Apply the first due stops of the account; return True if more are due."""
     account = lock_account(services, tx, account_id, waits=waits)
     if account is None:
         return False
@@ -78,7 +79,7 @@ def stop_some(services: Services, tx: Transaction, account_id: str, *, waits: bo
 
 
 def stop_all(services: Services, account_id: str) -> None:
-    """Apply every due stop of the account, some in each transaction."""
+    """Apply every due stop of the account, a bounded number in each transaction."""
 
     def stop(tx: Transaction) -> bool:
         return stop_some(services, tx, account_id, waits=True)
@@ -88,7 +89,7 @@ def stop_all(services: Services, account_id: str) -> None:
 
 
 def after_stops(services: Services, work: Callable[[Transaction], T]) -> T:
-    """Run `work` in one transaction; where too many stops come first, apply these, and run it again."""
+    """Run `work` in one transaction. If too many stops come first, apply these, and run `work` again."""
     while True:
         try:
             return services.database.transact(work)
@@ -97,8 +98,8 @@ def after_stops(services: Services, work: Callable[[Transaction], T]) -> T:
 
 
 def apply_due_stops(work: AccountWork, at_most: int | None = None, standing: Standing | None = None) -> bool:
-    """Stop what should have stopped by now, each with effect at its rule's instant. True where more than `at_most`
-    are due: those that come later still stand. `standing`: where it was read already."""
+    """Stop the sessions that should have stopped by now, each with effect at its rule's instant. Return True if more
+    than `at_most` are due; the later ones are left. `standing`: if it was read already."""
     standing = standing or work.tx.sessions.standing(work.account.id)
     work.note_standing(standing)
     if not _is_due(work, standing):
@@ -106,7 +107,7 @@ def apply_due_stops(work: AccountWork, at_most: int | None = None, standing: Sta
     limit = None if at_most is None else at_most + 1
     found = work.tx.sessions.overdue(work.account.id, work.now, limit)
     more = len(found) == limit
-    known_until = found[-1].stop_at if more else None  # what stops later than this was not read
+    known_until = found[-1].stop_at if more else None  # later stops were not read
     work.overdue = Overdue(work.policy, work.now, found)
     end, carried_out = _funds_end_so_far(work), 0
     while (stop := work.overdue.earliest(end, work.tx.sessions.get)) is not None:
@@ -116,7 +117,7 @@ def apply_due_stops(work: AccountWork, at_most: int | None = None, standing: Sta
             break
         _carry_out(work, stop.session, stop.rule)
         carried_out += 1
-        if end is not None:  # else it is not the funds that end: fewer sessions never use them up sooner
+        if end is not None:  # funds that last until now still last: fewer sessions never use them up sooner
             end = work.funds_end(stop.due)
     for session in work.overdue.planned_otherwise():
         work.keep(session, work.planned(session))
@@ -129,7 +130,7 @@ def _is_due(work: AccountWork, standing: Standing) -> bool:
 
 
 def _funds_end_so_far(work: AccountWork) -> money.FundsEnd | None:
-    """Where the funds have ended by now; None where they last."""
+    """Return where the funds have ended by now; None where they last."""
     since = work.account.funds_end_at
     return work.funds_end(since) if since is not None and since <= work.now else None
 

@@ -1,4 +1,4 @@
-"""Where a session goes on when its placement ends: its next attempt to start, a failover, or its end."""
+"""What follows when a session's placement ends: another attempt to start, a failover, or the session's end."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -17,8 +17,8 @@ from orchestrator.rules.values import Placement, Session
 
 
 def next_attempt(work: AccountWork, before: Session, noted: Session) -> Session | None:
-    """While STARTING: the next credential, then the model's next provider, or the key that its own end frees, once that
-    is proven; None where nothing is left to try."""
+    """Place a starting session again: with the next credential, then at the model's next provider, or, once its own end
+    is proven, with the key that this frees. Return None where nothing is left to try."""
     policy = work.policy(before)
     model = work.tx.models.get(before.model_id)
     if model is None or places.attempts_left(work.tx, before, policy, work.now) < 1:
@@ -40,7 +40,7 @@ def next_attempt(work: AccountWork, before: Session, noted: Session) -> Session 
 
 
 def has_another(work: AccountWork, session: Session, placement: Placement) -> bool:
-    """Whether a session that starts here may start at another place, in time."""
+    """Return whether a session that starts here may start at another place in time."""
     policy = work.policy(session)
     model = work.tx.models.get(session.model_id)
     if model is None or places.attempts_left(work.tx, session, policy, work.now) < 1:
@@ -60,10 +60,10 @@ def move_on(
     lost: bool = False,
     beside_brakes: bool = False,
 ) -> bool:
-    """Failover of a running session, at `at`: only where the next place is there already, or comes free by the end of
-    this one, once that is proven. False: stop it.
+    """Move a running session to its next place, as of `at`. Return False if it must be stopped instead: no place is
+    free now, and none becomes free when its own end is proven.
 
-    `lost`: held for dead, on what pings say. `beside_brakes`: only to where no brake is."""
+    `lost`: pings say that it is dead. `beside_brakes`: only to a place without a brake."""
     policy = work.policy(session)
     if not session.failover or places.attempts_left(work.tx, session, policy, work.now) < 1:
         return False
@@ -92,7 +92,8 @@ def move_on(
 
 
 def finish_if_closed(work: AccountWork, session: Session) -> Session:
-    """A stopping session whose placements have all ended has stopped; one that waited for that end goes on."""
+    """Finish a stopping session once all its placements have ended. Place a starting session again if it waited for
+    that end."""
     if session.state is State.STARTING:
         return _placed_again(work, session)
     if session.state is not State.STOPPING or session.stop_reason is None:
@@ -104,7 +105,8 @@ def finish_if_closed(work: AccountWork, session: Session) -> Session:
 
 
 def _placed_again(work: AccountWork, session: Session) -> Session:
-    """What it waited for has ended: its next place is the one that this freed, unless another came free sooner."""
+    """Place a session again once the placement that it waited for has ended: there, unless another place came free
+    sooner. Stop it if nothing is left to try."""
     current = work.tx.sessions.lock(session.id)
     if current is None or any(one.state in SERVING for one in work.tx.placements.unended(current.id)):
         return session

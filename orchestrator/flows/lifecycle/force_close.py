@@ -1,4 +1,4 @@
-"""Let an operator end placements: with a proof, or without any, which the report keeps for good."""
+"""Let an operator end placements, with a proof or without. An end without proof stays in the report for good."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -11,7 +11,7 @@ from orchestrator.rules.states import UNENDED, PlacementState, Step
 from orchestrator.rules.values import Placement
 from orchestrator.store.transaction import Transaction
 
-#: The table of transitions has no shorter way for an open with an unknown outcome.
+#: The states that an open with an unknown outcome passes through: the transitions allow no shorter way.
 _ON_THE_WAY: Mapping[PlacementState, Sequence[PlacementState]] = {
     PlacementState.OPENING: (PlacementState.UNKNOWN, PlacementState.CLOSING),
     PlacementState.UNKNOWN: (PlacementState.CLOSING,),
@@ -20,7 +20,7 @@ _ON_THE_WAY: Mapping[PlacementState, Sequence[PlacementState]] = {
 
 
 def end(tx: Transaction, placement: Placement, request: CloseSession, now: datetime) -> Placement:
-    """End it as the request says, by `confirm` or `force`; with neither it stays as it is."""
+    """End the placement by the request's `confirm` or `force`; with neither, leave it as it is."""
     if placement.state not in UNENDED:
         return placement
     if request.force:
@@ -29,7 +29,7 @@ def end(tx: Transaction, placement: Placement, request: CloseSession, now: datet
 
 
 def close_orphan(services: Services, tx: Transaction, orphan: Placement, request: CloseSession) -> Placement:
-    """End it by hand, or retry its close at once. `orphan` is locked."""
+    """End the orphan by hand, or retry its close at once. `orphan` is locked."""
     now = tx.now()
     ended = end(tx, orphan, request, now)
     card = services.card(orphan.provider)
@@ -41,7 +41,8 @@ def close_orphan(services: Services, tx: Transaction, orphan: Placement, request
 
 
 def _confirmed(tx: Transaction, placement: Placement, detail: str | None, now: datetime) -> Placement:
-    """End the placement because an operator says that it is gone: the proof for platforms that cannot be asked."""
+    """End the placement because an operator says that it is gone: this is the proof at platforms that cannot be
+    asked."""
     proof = f"an operator confirmed it: {detail}" if detail else "an operator confirmed it"
     if placement.state is PlacementState.CLOSING:
         return transitions.end_closed(tx, placement, proof, now)
@@ -49,7 +50,7 @@ def _confirmed(tx: Transaction, placement: Placement, detail: str | None, now: d
 
 
 def _forced(tx: Transaction, placement: Placement, by: str, why: str, now: datetime) -> Placement:
-    """End the placement without proof; who decided that, why and when stays on the row."""
+    """End the placement without proof. The row records the operator, the reason and the time."""
     marked = replace(
         placement,
         forced_at=now,

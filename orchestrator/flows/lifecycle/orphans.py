@@ -1,4 +1,4 @@
-"""Orphans: a row for what lives at a provider without a session, so that it is closed until there is proof."""
+"""Orphans: rows for resources that live at a provider without a session. Each is closed until there is proof."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -16,7 +16,7 @@ from orchestrator.store.transaction import Transaction
 _LATE = "opened by a worker that had lost its lease"
 
 
-#: What an orphan does not take from its origin: it has no session, and is on its way to its close.
+#: Fields that an orphan does not take from its origin: it has no session, and is being closed.
 _NOT_INHERITED: Mapping[str, Any] = {
     **dict.fromkeys(
         (
@@ -44,7 +44,7 @@ _NOT_INHERITED: Mapping[str, Any] = {
     "attempts": 0,
     "revision": 0,
 }
-#: The unknown fields of an unknown resource.
+#: Fields of a resource of which nothing is known.
 _UNKNOWN: Mapping[str, Any] = {
     "session_id": None,
     "account_id": None,
@@ -65,8 +65,10 @@ def add_of(
     ends_at: datetime | None,
     why: str = _LATE,
 ) -> Placement:
-    """Add the orphan of a placement that opened it. It is closed by its id where the platform can. Where a key is the
-    only address, a close would hit the key's next user: it is reported, and its declared end is the proof."""
+    """Add the orphan of a placement: that placement's open made it. Where the platform can, it is closed by its id.
+
+    Where a key is the only address, a close would end the session of the key's next user. Such an orphan is only
+    reported, and its declared end is the proof."""
     card = services.card(of.provider)
     by_id = card is not None and card.closes_by_id
     origin: Mapping[str, Any] = {"orphan_of": of.id, "named": of.id}
@@ -96,8 +98,8 @@ def add_stranger(
     since: datetime,
     why: str,
 ) -> Placement:
-    """Add the row of an orphan without a known origin here. Its price is the list's; otherwise that of the dearest
-    model there, for money at risk should rather be too high."""
+    """Add the row of an orphan with an unknown origin. Its price is the list's, or else that of the dearest model
+    there: money at risk should be overestimated rather than underestimated."""
     card = services.card(provider)
     price, currency = _price(tx, provider, live)
     row = Placement(

@@ -1,7 +1,6 @@
-"""The stops of one account that are due, and what has to wait for them.
+"""The due stops of one account, in the order in which they are decided. That differs from the order of their effect.
 
-They come in the order in which they are decided, not in that of their effect. An idle session uses its account's funds
-until its grace is over, however late that is decided."""
+An idle session uses its account's funds until its grace is over, however late that is decided."""
 
 import heapq
 from collections.abc import Callable, Iterable
@@ -15,7 +14,7 @@ from orchestrator.rules.values import Policy, Session
 
 @dataclass(frozen=True, slots=True)
 class DueStop:
-    """A session that has to stop: `due` is when that is decided; its rule names the instant of its effect."""
+    """A session that has to stop. `due`: when that is decided; the rule says at which instant it takes effect."""
 
     session: Session
     due: datetime
@@ -23,7 +22,7 @@ class DueStop:
 
 
 class Overdue:
-    """Sessions that may have to stop by `now`; each is judged once, not once for each stop."""
+    """Sessions that may have to stop by `now`. Each is judged once, not once for each stop."""
 
     def __init__(
         self, policy: Callable[[Session], Policy], now: datetime, sessions: Iterable[Session] = ()
@@ -36,7 +35,7 @@ class Overdue:
             self.put(session)
 
     def put(self, session: Session) -> None:
-        """Judge this session, as it is now."""
+        """Add or replace this session."""
         self._sessions[session.id] = session
         stop = self._first(session, None)
         if stop is not None:
@@ -47,12 +46,13 @@ class Overdue:
         self._sessions.pop(session_id, None)
 
     def earliest(self, end: FundsEnd | None, load: Callable[[str], Session | None]) -> DueStop | None:
-        """Return the stop that comes first, with the end of the funds among them."""
+        """Return the stop that comes first; the end of the funds is one of them."""
         stops = [stop for stop in (self._of_funds(end, load), self._of_rules()) if stop is not None]
         return min(stops, key=lambda stop: (stop.due, stop.session.id), default=None)
 
     def planned_otherwise(self) -> list[Session]:
-        """Return the sessions that no rule stops at their `stop_at`: a policy has changed since it was planned."""
+        """Return the sessions that no rule stops at their `stop_at` any more: a policy has changed since it was
+        planned."""
         firsts = ((one, self._first(one, None)) for one in self._sessions.values())
         return [one for one, first in firsts if first is None or first.due != one.stop_at]
 
@@ -63,7 +63,7 @@ class Overdue:
             stop = None if session is None else self._first(session, None)
             if stop is not None and stop.due == due:
                 return stop
-            heapq.heappop(self._due)  # it has stopped or changed since
+            heapq.heappop(self._due)  # this session has stopped or changed since
         return None
 
     def _of_funds(self, end: FundsEnd | None, load: Callable[[str], Session | None]) -> DueStop | None:

@@ -17,7 +17,7 @@ from orchestrator.store.transaction import Transaction
 #: (provider, credential) that a session must not be placed at.
 Spots = AbstractSet[tuple[str, str | None]]
 
-#: An open that failed at its platform, and may have left sessions there, is repeated this often under one key.
+#: How often an open that failed at its platform, and may have left sessions there, is repeated under one key.
 REPEATS = 1
 #: Stands for every credential of a provider that has refused as a whole.
 EVERYWHERE = "*"
@@ -46,8 +46,8 @@ def providers_for(services: Services, session: Session, model: Model) -> Iterato
 
 
 def taken_by(services: Services, tx: Transaction, provider: str, model_id: str, now: datetime) -> Spots:
-    """Return where a waiting session of this model may be placed at `provider`, without keys that only time frees: one
-    that refuses this model, or is rate-limited for it, is left to others meanwhile."""
+    """Return the places at `provider` that a waiting session of this model can use now. A key that refuses this model,
+    or is rate-limited for it, is left to others meanwhile."""
     limited = {one.credential for one in tx.waits.of_models(now, provider) if one.model_id == model_id}
     closed = tx.alarms.keys_refusing(provider, model_id) | limited
     if not closed:
@@ -64,11 +64,11 @@ def take_place(
     *,
     beside_brakes: bool = False,
 ) -> Place | None:
-    """Take a credential at the first provider that has a free one; None where none has. `others`: what is left to
+    """Take a credential at the first provider that has a free one; None where none has. `others`: places left to
     others.
 
-    One at a brake, or where the session fared ill, is taken only where no other is possible; `beside_brakes`: never
-    one at a brake."""
+    A place at a brake, or where the session failed before, is taken only if there is no other; `beside_brakes`: a place
+    at a brake is never taken."""
     services, tx = work.services, work.tx
     earlier = remembered(tx.placements.of_session(session.id) if session.placements else (), now)
     tried = _tried(services, earlier) | others
@@ -97,7 +97,8 @@ def take_place_by(
     others: Spots = frozenset(),
     beside_brakes: bool = False,
 ) -> Place | None:
-    """The same for who may wait until `by`: one that was told to wait, or whose key has to rest, is a place too."""
+    """Take a place now or at a time up to `by`: one that is rate-limited, or has a resting key, counts from when it is
+    free."""
     freed = freed_by_time(work.tx, session, list(providers_for(work.services, session, model)), now)
     for at in [now, *(at for at in freed if at <= by)]:
         place = take_place(work, session, model, at, others, beside_brakes=beside_brakes)
@@ -107,8 +108,8 @@ def take_place_by(
 
 
 def frees_a_place(services: Services, tx: Transaction, session: Session, model: Model, now: datetime) -> bool:
-    """Return whether the proven end of what serves this session frees a key that may carry it again: an exclusive key
-    is in use by this session alone until then."""
+    """Return whether the proven end of this session's placements frees a key that may carry it again. Until then this
+    session alone uses that exclusive key."""
     tried = _tried(services, remembered(tx.placements.of_session(session.id), now))
     providers = {name for name in providers_for(services, session, model) if (name, EVERYWHERE) not in tried}
     return any(
@@ -125,7 +126,7 @@ def frees_a_place(services: Services, tx: Transaction, session: Session, model: 
 def freed_by_time(
     tx: Transaction, session: Session, providers: Sequence[str], now: datetime
 ) -> Sequence[datetime]:
-    """Return the instants at which a wait of these providers ends, or the rest of one of their keys; earliest first."""
+    """Return when a rate limit of these providers, or the rest of one of their keys, ends; earliest first."""
     rested = tx.credentials.rest_ends(
         providers, now, model_id=session.model_id, ref=session.pinned_credential
     )
@@ -159,14 +160,14 @@ def _take_at(
 
 
 def _tried(services: Services, earlier: Sequence[Placement]) -> Spots:
-    """Return where another attempt would meet the same refusal, or the same dead endpoint."""
+    """Return the places where another attempt would meet the same refusal, or the same dead endpoint."""
     failed = Counter((one.provider, one.credential) for one in earlier if one.orphans_at_most is not None)
     tried = {spot for spot, times in failed.items() if times > REPEATS}
     for placement in earlier:
         card = services.card(placement.provider)
         if placement.refused_by is RefusedBy.PROVIDER:
             tried.add((placement.provider, EVERYWHERE))
-        refused = placement.refused_by is not None  # an open that was lost on its way was not refused
+        refused = placement.refused_by is not None  # an open with a lost answer was not refused
         if refused or card is None or card.attaches or not card.has_lifecycle:
             tried.add((placement.provider, placement.credential))
     return tried

@@ -1,4 +1,4 @@
-"""Stop a session with effect at an instant; let one run that has answered its first ping."""
+"""Stop a session with effect at an instant; start the running time of one that answered its first ping."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -16,8 +16,8 @@ from orchestrator.rules.values import Session
 def stop(
     work: AccountWork, session: Session, reason: StopReason, at: datetime, detail: str | None
 ) -> Session:
-    """Decide the end of a session, with effect at `at`, or when its idle time ran out by then; its placements are
-    closed by others. `session`: locked, and as it is now."""
+    """Decide the end of a session, with effect at `at`, or earlier when its idle time ran out. Its placements are
+    closed by others. `session`: locked and up to date."""
     idle = idle_by(session, work.policy(session), at)
     if idle is not None:
         return end(work, session, idle.reason, idle.at, idle.detail)
@@ -25,7 +25,7 @@ def stop(
 
 
 def end(work: AccountWork, before: Session, reason: StopReason, at: datetime, detail: str | None) -> Session:
-    """Stop a session for this very reason, with effect at `at`. `before`: locked."""
+    """Stop a session for exactly this reason, with effect at `at`. `before`: locked."""
     placements = [
         transitions.begin_close(work, placement, before)
         for placement in work.tx.placements.lock_all(before.id)
@@ -50,7 +50,7 @@ def end(work: AccountWork, before: Session, reason: StopReason, at: datetime, de
 
 
 def start_running(work: AccountWork, before: Session, noted: Session) -> Session:
-    """The first good ping: the clock of duration and money starts, if the first block can be paid."""
+    """Start the clock of duration and money at the first good ping, if the balance pays the first block."""
     running = replace(
         noted,
         state=State.RUNNING,

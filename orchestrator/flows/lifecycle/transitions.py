@@ -52,7 +52,7 @@ def begin_placement(
 
 
 def starting_at(session: Session, place: Place, now: datetime) -> Session:
-    """Return the session as it enters STARTING for its next placement there."""
+    """Return the session as it enters STARTING for its next placement at this place."""
     return replace(
         waiting_at(session, now),
         queue_reason=None,
@@ -64,7 +64,8 @@ def starting_at(session: Session, place: Place, now: datetime) -> Session:
 
 
 def waiting_at(session: Session, now: datetime) -> Session:
-    """Return the session as it enters STARTING, to be placed where its own end makes room (`finish_if_closed`)."""
+    """Return the session as it enters STARTING without a place. It is placed when its own end frees one
+    (`finish_if_closed`)."""
     return replace(
         given_back(without_doubts(session)),
         state=State.STARTING,
@@ -75,13 +76,14 @@ def waiting_at(session: Session, now: datetime) -> Session:
 
 
 def note_lost(tx: Transaction, session: Session, now: datetime) -> None:
-    """Note on its placements that the session was found dead and leaves: a brake there counts it."""
+    """Note on the session's placements that it was found dead and leaves: the brake there counts them."""
     for placement in tx.placements.unended(session.id):
         tx.placements.save(placement, replace(placement, lost_at=now))
 
 
 def begin_close(work: AccountWork, placement: Placement, session: Session) -> Placement:
-    """Bring a placement on its way out. One that is being opened waits for that outcome: no close overtakes it."""
+    """Begin to close a placement. If it is being opened, wait for the outcome of the open: a close never overtakes
+    it."""
     match placement.state:
         case PlacementState.OPENING if placement.sent_at is None:
             why = f": {placement.last_answer}" if placement.last_answer else ""
@@ -97,16 +99,16 @@ def begin_close(work: AccountWork, placement: Placement, session: Session) -> Pl
 
 
 def end_never_opened(tx: Transaction, placement: Placement, proof: str, now: datetime) -> Placement:
-    """End a placement that certainly does not exist: refused, not sent, or not found anywhere."""
+    """End a placement that certainly does not exist: it was refused, not sent, or not found anywhere."""
     return _end(tx, placement, PlacementState.NEVER_OPENED, proof, now)
 
 
 def end_found_closed(
     tx: Transaction, placement: Placement, handle: str, proof: str, now: datetime
 ) -> Placement:
-    """End a placement as closed: its lost open had made this resource, which was closed when it was found."""
+    """End a placement as closed: the resource that its lost open had made was found, and closed."""
     left = placement.orphans_at_most
-    more = placement.possible_orphans and left != 1  # this one was one of them
+    more = placement.possible_orphans and left != 1  # the resource found was one of the possible orphans
     known = replace(
         placement, handle=handle, possible_orphans=more, orphans_at_most=left - 1 if left else left
     )
@@ -119,7 +121,7 @@ def end_closed(tx: Transaction, placement: Placement, proof: str, now: datetime)
 
 
 def wake_next_waiter(work: AccountWork, session: Session) -> None:
-    """Whoever was woken for a free key does not need it, or not that one: another that waits looks."""
+    """Wake the next session that waits for a free key. The one woken before does not need it, or needs another."""
     model = work.tx.models.get(session.model_id)
     for provider in model.providers if model is not None else ():
         work.tx.queues.wake_waiting_for_provider(
@@ -132,7 +134,7 @@ def wake_next_waiter(work: AccountWork, session: Session) -> None:
 
 def _close_open_placement(work: AccountWork, placement: Placement, session: Session) -> Placement:
     at = work.now
-    if session.leased_at is not None:  # a ping was claimed and may be about to begin
+    if session.leased_at is not None:  # a ping is claimed and may begin soon
         at = max(at, session.leased_at + timedelta(seconds=PING_BEGINS_WITHIN * 1.1))
     work.tx.placements.wake(Step.CLOSE)
     closing = replace(

@@ -1,4 +1,4 @@
-"""An operator accepts the store's clock: its time is right, and every process goes by it from now on."""
+"""Let an operator accept the store's clock: its time is right, and every process uses it from now on."""
 
 from orchestrator.flows.upstream.installation_alarms import close_alarm
 from orchestrator.rules.installation.clock import KnownTime
@@ -10,7 +10,7 @@ ACCEPTED = "an operator accepted the clock's time"
 
 
 def accept_clock(database: Database) -> KnownTime | None:
-    """Accept the clock's time. Return what all processes know from now on; None where no jump stands."""
+    """Accept the clock's time. Return what all processes know from now on; None if no jump is open."""
 
     def accept(tx: Transaction) -> KnownTime | None:
         known = tx.clock.known(lock=True)

@@ -1,9 +1,9 @@
-"""Take sessions that ended long ago out of the live tables, with their placements and ledger entries: into the archive,
-or away for good.
+"""Take sessions that ended long ago out of the live tables, with their placements and ledger entries: archive them, or
+delete them for good.
 
-Each batch is one short transaction under its account's lock: a process that dies leaves nothing half moved, and two
-runs at once do not repeat each other's work. The ledger keeps its sum: an opening entry takes the place of the newest
-entry that left, for each book."""
+Each batch is one short transaction under its account's lock: a process that dies leaves no half-moved session, and two
+simultaneous runs do not repeat each other's work. The ledger keeps its sum: in each book, an opening entry replaces the
+newest entry that left."""
 
 import logging
 import time
@@ -30,16 +30,16 @@ from orchestrator.store.unreadable import is_about_a_row
 
 log = logging.getLogger(__name__)
 
-#: Sessions that are looked for at once.
+#: Sessions that one query reads.
 LOOK = 500
-#: Pause as long as a batch took, and at most this, so that others reach the database in between. Seconds.
+#: The longest pause after a batch. It is as long as the batch took, so that others reach the database. Seconds.
 LONGEST_REST = 0.5
 
 
 def archive_sessions(
     services: Services, rest: Callable[[float], None] = time.sleep, most_rows: int = MOST_ROWS
 ) -> int:
-    """Return how many sessions left. Go on until none is left that may leave, or until the process begins to leave."""
+    """Move sessions until none is left that may be moved, or until the process leaves. Return how many were moved."""
     kept = services.config.retention.sessions_kept
     if kept is None:
         return 0
@@ -50,7 +50,7 @@ def archive_sessions(
 
 
 class _ArchiveRun:
-    """One run: what has left, and what could not be read."""
+    """One run: what it moved, and what could not be read."""
 
     def __init__(
         self, services: Services, kept: timedelta, rest: Callable[[float], None], most_rows: int
@@ -63,7 +63,7 @@ class _ArchiveRun:
         self.moved = 0
 
     def look(self) -> bool:
-        """Move what is due now, in batches; return whether anything moved, so that there may be more."""
+        """Move what is due now, in batches. Return whether anything was moved: if so, there may be more."""
         with self._services.database.reading() as tx:
             found = tx.retention.candidates(tx.now() - self._kept, LOOK, self._unreadable)
         before = self.moved
@@ -74,7 +74,7 @@ class _ArchiveRun:
         return self.moved > before
 
     def _move(self, batch: Batch) -> None:
-        """Move them in one transaction; where a row cannot be read, each half in its own, down to that row."""
+        """Move these in one transaction. If a row cannot be read, move each half in its own, down to that row."""
         began = time.monotonic()
         try:
             self.moved += self._services.database.transact(lambda tx: self._take_out(tx, batch))
@@ -97,7 +97,7 @@ class _ArchiveRun:
             self._move(replace(batch, session_ids=some))
 
     def _take_out(self, tx: Transaction, batch: Batch) -> int:
-        """Move a batch and return its size; 0 where the account is locked: the next run finds it."""
+        """Move a batch and return its size; 0 if the account is locked: the next run finds it again."""
         if tx.accounts.lock(batch.account_id, waits=False) is None:
             return 0
         now = tx.now()
@@ -108,7 +108,7 @@ class _ArchiveRun:
 
 
 class Removal:
-    """Locked sessions of one account that leave in this transaction."""
+    """Move locked sessions of one account in this transaction."""
 
     def __init__(self, tx: Transaction, account_id: str, sessions: Sequence[Session], now: datetime) -> None:
         self._tx = tx
@@ -138,7 +138,7 @@ class Removal:
 
     def _tombstone(self, session: Session) -> ArchivedSession:
         ended_at = session.ended_at or session.deleted_at
-        assert ended_at is not None  # it is over
+        assert ended_at is not None  # the session has ended
         return ArchivedSession(
             id=session.id,
             account_id=session.account_id,
@@ -157,7 +157,7 @@ class Removal:
         )
 
     def _open_books(self, left: Sequence[Line]) -> None:
-        """Write the opening entries: the sums of all that ever left this ledger, where they have changed."""
+        """Write the opening entries with changed sums. A sum covers all entries that ever left this ledger."""
         mine = book_of(self._account_id)
         newest: dict[str, Line] = {}
         for line in sorted(left, key=lambda line: line.id):
@@ -170,8 +170,8 @@ class Removal:
             self._tx.retention.forget_sum(self._account_id, max(line.id for line in left))
 
     def _open_book(self, book: ArchivedBook, old: Line | None, last: Line) -> None:
-        """Put the entry where the newest one that left was: from there on, every balance in the ledger is that of its
-        time."""
+        """Put the opening entry in place of the newest entry that left. After it, every balance in the ledger is what
+        it was at its time."""
         newest = max(last, old, key=lambda line: line.id) if old is not None else last
         moved = opening_entry(book, book_of(self._account_id))
         new = Line(

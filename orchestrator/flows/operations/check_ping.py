@@ -1,4 +1,4 @@
-"""Ping once what serves at a provider already, and show the price."""
+"""Ping once a session that already runs at a provider, and show the price."""
 
 import asyncio
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from orchestrator.rules.values import Verdict
 
 
 def running(subject: Subject) -> Target | None:
-    """Return one session of ours that runs there, and is not about to be closed."""
+    """Return one session of ours that runs there and will not be closed soon."""
     with subject.services.database.reading() as tx:
         placement = tx.pings.some_running(subject.name, tx.now())
     if placement is None:
@@ -44,7 +44,7 @@ def try_ping(subject: Subject, secret: Secret | None, served: Target | None) -> 
 
 
 async def _is_asleep(driver: Driver, target: Target, secret: Secret | None) -> bool:
-    """Return whether the target sleeps; one that may sleep is left alone as well."""
+    """Return whether the target sleeps. One that cannot be asked counts as asleep, so that it is not woken."""
     try:
         async with asyncio.timeout(TIMEOUT):
             status = await driver.status(_with_secret(target, secret))
@@ -54,7 +54,7 @@ async def _is_asleep(driver: Driver, target: Target, secret: Secret | None) -> b
 
 
 def _with_secret(target: Target, secret: Secret | None) -> Target:
-    """Return the target with the credential: the platform is asked with it, the endpoint with its own secret."""
+    """Return the target with the credential, to ask the platform. The endpoint is asked with its own secret."""
     return replace(target, secret=secret)
 
 

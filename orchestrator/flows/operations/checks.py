@@ -1,4 +1,4 @@
-"""Try one thing after another at a provider; each becomes a row for an operator."""
+"""Try one thing after another at a provider; the result of each is a row for an operator."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -10,13 +10,13 @@ from orchestrator.providers.port.card import Card
 from orchestrator.providers.port.driver import Driver
 from orchestrator.providers.port.errors import CannotAsk, ProviderError
 
-#: For one try. Seconds.
+#: The time limit of one try. Seconds.
 TIMEOUT = 30.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tried:
-    """One thing that was tried, and what came of it."""
+    """One try and its result."""
 
     what: str
     works: bool | None
@@ -35,12 +35,12 @@ class Subject:
 
     @property
     def refs(self) -> Sequence[str | None]:
-        """Its credentials; None where it has none, as servers without a key do."""
+        """Its credentials, or None alone if it has none, as servers without a key."""
         return self.services.config.providers[self.name].all_credentials or (None,)
 
 
 def tried(subject: Subject, what: str, ask: Callable[[], Awaitable[str]]) -> Tried:
-    """Ask once, within a bound; every failure becomes a row."""
+    """Ask once, within a time limit; every failure becomes a row."""
 
     async def bounded() -> str:
         async with asyncio.timeout(TIMEOUT):
@@ -62,7 +62,7 @@ def not_tried(what: str, why: str) -> Tried:
 
 
 def card_facts(card: Card) -> Iterator[str]:
-    """Yield what a card says, in an operator's words."""
+    """Yield what the driver's card says, in an operator's words."""
     yield "sessions are opened and closed there" if card.has_lifecycle else "always-on endpoints"
     yield "can be listed" if card.can_list else "cannot be listed"
     if card.attaches:

@@ -1,5 +1,5 @@
-"""After the clock went back: bring rows back that lie in the future, and reverse what was charged for time that did
-not pass. It may run twice, and beside everything else."""
+"""After the clock went back: correct rows with times in the future, and reverse what was charged for time that did not
+pass. It may run twice, and while everything else runs."""
 
 import logging
 from dataclasses import replace
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 def correct_times(services: Services, shift: timedelta, *, upkeep: bool = True) -> Tally:
-    """Correct the rows; return how many accounts and placements were checked, and how many could not be put right.
+    """Correct the rows; return how many accounts and placements were checked, and how many could not be corrected.
     `shift`: how far the time went back. `upkeep`: the platform's own rows too, such as leases and pauses."""
     if upkeep and shift > timedelta(0):
         services.database.transact(lambda tx: tx.ahead.correct_upkeep(shift, tx.now()))
@@ -60,7 +60,7 @@ def _stops_are_applied(services: Services, account_id: str) -> bool:
     try:
         stop_all(services, account_id)
     except AccountBusy:
-        return True  # it is as busy for its correction, which waits for the next pass
+        return True  # its correction would find it locked as well: it waits for the next pass
     except Exception as error:
         if not is_about_a_row(error):
             raise
@@ -71,7 +71,9 @@ def _stops_are_applied(services: Services, account_id: str) -> bool:
 
 def _correct_apart(services: Services, account_id: str, shift: timedelta) -> None:
     """Correct each session by itself: first the times of live ones, which need no account, then times and money of
-    each; the funds last. Stopped sessions are found by their times: these stay until their money is corrected."""
+    each; the funds last.
+
+    Stopped sessions are found by their times, so these are left alone until the money is corrected too."""
     with services.database.reading() as tx:
         sessions = tx.ahead.sessions(account_id, tx.now())
 
@@ -121,7 +123,7 @@ def _correct_session(work: AccountWork, session_id: str, shift: timedelta) -> No
 def _correct_times_of(
     services: Services, tx: Transaction, before: Session, shift: timedelta, now: datetime
 ) -> Session:
-    """Return the session as it is then."""
+    """Return the session with its times corrected."""
     return tx.sessions.save(before, _corrected(services, tx, before, shift, now))
 
 
@@ -136,7 +138,7 @@ def _corrected(
 
 
 def _stays_due(_tx: Transaction, _row: str) -> None:
-    """Put nothing off: the next pass tries it again."""
+    """Postpone nothing: the next pass tries the row again."""
 
 
 def _correct_placements(services: Services, shift: timedelta) -> Tally:
@@ -157,7 +159,7 @@ def _correct_placements(services: Services, shift: timedelta) -> Tally:
         if before.session_id is not None and tx.ahead.lies_ahead(before.session_id, tx.now()):
             after = replace(
                 after, closing_since=before.closing_since
-            )  # its session needs it, once that can be read
+            )  # the correction of its session needs this time later
         tx.placements.save(before, after)
 
     return each(services, found, correct, _stays_due)

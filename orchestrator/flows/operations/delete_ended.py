@@ -1,5 +1,5 @@
-"""Delete sessions that ended long enough ago, where the installation or the account's plan says so: they stop counting
-against `max_sessions`, and their names are free."""
+"""Delete sessions that ended long enough ago, if the installation or the account's plan asks for it: they no longer
+count against `max_sessions`, and their names become free."""
 
 import logging
 from collections.abc import Collection, Sequence
@@ -17,12 +17,12 @@ from orchestrator.store.unreadable import is_about_a_row
 
 log = logging.getLogger(__name__)
 
-#: Accounts of one plan that are looked at together, and sessions of one account that are deleted in one transaction.
+#: Accounts of one plan that one query reads, and sessions of one account that one transaction deletes.
 ACCOUNTS, SESSIONS = 100, 50
 
 
 def delete_ended(services: Services) -> int:
-    """Return how many were deleted. It goes on until none is left that can be, or until the process begins to leave."""
+    """Delete until none is left that can be deleted, or until the process leaves. Return how many were deleted."""
     after = services.config.delete_after()
     run = _DeletionRun(services)
     done = sum(run.plans([plan], span) for plan, span in sorted(after.plans.items()))
@@ -32,14 +32,14 @@ def delete_ended(services: Services) -> int:
 
 
 class _DeletionRun:
-    """One run: what it deletes, and what it could not read and leaves to the next."""
+    """One run: what it deletes, and the rows that it could not read and leaves to the next run."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
         self._skip = Skip()
 
     def plans(self, plans: Collection[str], span: timedelta, *, others: bool = False) -> int:
-        """Delete what ended so long ago at these plans' accounts, or at all others'."""
+        """Delete sessions that ended so long ago, of accounts with these plans, or of all other accounts."""
         done = 0
         while not self._services.slots.closed:
             skipped = self._skip.number
@@ -55,7 +55,7 @@ class _DeletionRun:
         return done
 
     def _account(self, account_id: str, span: timedelta) -> int:
-        """Delete batch by batch, each in a short transaction of its own, until one finds nothing to delete."""
+        """Delete batch by batch, each in a short transaction of its own, until a batch is empty."""
         done = 0
         while not self._services.slots.closed and account_id not in self._skip.accounts:
             skipped = self._skip.number
@@ -71,7 +71,7 @@ class _DeletionRun:
         return done
 
     def _delete(self, account_id: str, ids: Sequence[str]) -> int:
-        """Delete in one transaction; where a row cannot be read, each half in its own, down to that row."""
+        """Delete these in one transaction. If a row cannot be read, delete each half in its own, down to that row."""
 
         def delete(tx: Transaction) -> int:
             return _deleted(self._services, tx, account_id, ids)
@@ -93,7 +93,7 @@ class _DeletionRun:
             self._skip.accounts.add(account_id)
             return 0
         if len(ids) == 1:
-            self._delete(account_id, ())  # is it the account?
+            self._delete(account_id, ())  # raises if the account itself cannot be read
             if account_id not in self._skip.accounts:
                 log.error("session %s is not deleted: it failed (%s)", ids[0], type(error).__name__)
                 self._skip.sessions.add(ids[0])
@@ -116,7 +116,7 @@ def _deleted(services: Services, tx: Transaction, account_id: str, ids: Sequence
 
 
 def _live(work: AccountWork, ids: Sequence[str]) -> int:
-    """Decide on the rows as they are now: another run may have deleted or archived some of them."""
+    """Return those that may still be deleted: another run may have deleted or archived some of them."""
     found = work.tx.sessions.lock_all(ids)
     kept = [session for session in found.values() if session.deleted_at is None]
     for session in kept:

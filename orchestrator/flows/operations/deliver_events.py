@@ -13,21 +13,21 @@ from orchestrator.store.transaction import Transaction
 
 log = logging.getLogger(__name__)
 
-#: The lease that makes one deliverer; longer than one batch takes.
+#: The lease under which one worker delivers; longer than one batch takes.
 LEASE, LEASE_SECONDS = "deliver_events", 30.0
 BATCH = 500
 _ENDS = frozenset({"orchestrator.session.stopped", "orchestrator.session.failed"})
 
 
 class Sink(Protocol):
-    """Where events go."""
+    """A destination of events."""
 
     def send(self, events: Sequence[Mapping[str, Any]]) -> None:
-        """Deliver all, in order, or raise; what was delivered before a raise may come again."""
+        """Deliver all, in order, or raise. Events delivered before a raise may be sent again."""
 
 
 class LogSink:
-    """Log and count each event once it is committed: an operator's record of the night."""
+    """Log and count each event once it is committed, as an operator's record."""
 
     def send(self, events: Sequence[Mapping[str, Any]]) -> None:
         for event in events:
@@ -39,14 +39,14 @@ class LogSink:
 
 
 def with_the_log(sink: Sink | None) -> Sequence[Sink]:
-    """Return that sink and the log, in this order: a batch that the sink refuses is retried, and not logged yet.
-    So each event is logged, and each stop counted, once."""
+    """Return that sink and then the log. A batch that the sink refuses is retried and not logged yet, so each event is
+    logged, and each stop counted, once."""
     return (sink, LogSink()) if sink is not None else (LogSink(),)
 
 
 def deliver_events(services: Services, sinks: Sequence[Sink]) -> Tally:
-    """Deliver batches until the outbox is empty, or another worker is at it. Each sink has a batch after those that
-    are named before it; one that raises keeps it from those that follow."""
+    """Deliver batches until the outbox is empty, or while no other worker delivers. Each batch goes to the sinks in
+    their order; a sink that raises keeps it from those after it."""
     holder = services.database.identity.new_token()
     delivered = 0
     try:

@@ -1,4 +1,4 @@
-"""Forget what is old: outcomes of jobs and delivered events, in short batches."""
+"""Delete old outcomes of jobs and delivered events, in short batches."""
 
 from datetime import timedelta
 
@@ -10,7 +10,7 @@ from orchestrator.store.transaction import Transaction
 
 
 def forget_old_outcomes(services: Services) -> int:
-    """Drop the outcomes of jobs that are older than is promised, in batches, until none is left."""
+    """Delete the outcomes of jobs that are older than promised, in batches, until none is left."""
 
     def forget(tx: Transaction) -> int:
         return tx.inbox.forget_before(tx.now() - KEEP_OUTCOMES)
@@ -19,7 +19,7 @@ def forget_old_outcomes(services: Services) -> int:
 
 
 def forget_old_events(services: Services) -> int:
-    """Drop delivered events after their retention, and remember up to when: the audit must know."""
+    """Delete delivered events after their retention, and save up to when: the audit needs that instant."""
     kept = timedelta(days=services.config.retention.events_days)
 
     def forget(tx: Transaction) -> int:

@@ -1,4 +1,4 @@
-"""Alarm a machine with a wall clock that differs from the store's, by the rows that its processes report."""
+"""Raise an alarm for a machine with a wall clock that differs from the store's, as its processes report it."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Keep messages aside that cannot be carried out, and let an operator drop them."""
+"""Set messages aside that cannot be carried out, and let an operator delete them."""
 
 from collections import Counter
 from collections.abc import Collection, Sequence
@@ -15,7 +15,7 @@ _KIND = InstallationAlarmKind.MESSAGES_PARKED
 
 
 def park(tx: Transaction, messages: Sequence[ParkedMessage]) -> int:
-    """Keep these and open an alarm for each of their queues; return how many older ones were dropped for them."""
+    """Save these and open an alarm for each of their queues; return how many older ones were deleted for them."""
     before, now = set(tx.parked.counts()), tx.now()
     tx.parked.add([replace(message, parked_at=now) for message in messages])
     dropped = tx.parked.keep_newest(MOST_KEPT)

@@ -11,7 +11,7 @@ from orchestrator.providers.port.driver import Life, Order, Secret, Target
 from orchestrator.providers.port.errors import CannotAsk, NotSent, OutOfBalance
 from orchestrator.rules.values import Model, ModelType
 
-#: What an always-on endpoint is asked for; nothing is created, so nothing lasts. Seconds.
+#: The duration in an order to an always-on endpoint, which creates nothing and ignores it. Seconds.
 _DURATION = 3600
 _NAME = "provider-check"
 
@@ -40,7 +40,7 @@ def check_provider(services: Services, name: str) -> Sequence[Tried]:
 
 
 def _nothing_was_verified(subject: Subject, tries: Sequence[Tried]) -> Iterator[Tried]:
-    """Report a provider where nothing could be tried: it may not even be reachable. Attached sessions bring their own
+    """Report that nothing could be tried: the provider may not even be reachable. Attached sessions bring their own
     endpoint, so there is nothing to try."""
     if not subject.driver.card.attaches and all(one.works is None for one in tries):
         yield Tried(
@@ -52,12 +52,12 @@ def _nothing_was_verified(subject: Subject, tries: Sequence[Tried]) -> Iterator[
 
 
 def _platform(subject: Subject) -> Tried:
-    """Return what its card says: the terms for everything below."""
+    """Return what the driver's card says, on which all checks below depend."""
     return Tried(what="platform", works=True, said="; ".join(card_facts(subject.driver.card)))
 
 
 def _endpoint_secrets(subject: Subject) -> Iterator[Tried]:
-    """Yield the missing secrets of endpoints: they are not sent here, but without them nothing can be pinged."""
+    """Yield the missing secrets of endpoints. The check sends none of them, but pings need them."""
     for key, ref in subject.services.config.providers[subject.name].endpoint_secrets.items():
         missing = subject.services.secrets.why_missing(ref)
         if missing:
@@ -74,7 +74,7 @@ def _key(subject: Subject, ref: str | None) -> Tried:
 
 
 def _key_check(subject: Subject, ref: str | None) -> Callable[[], Awaitable[str]]:
-    """Return the cheapest question that succeeds only with a good key."""
+    """Return the cheapest call that succeeds only with a good key."""
     services, driver = subject.services, subject.driver
 
     async def ask() -> str:
@@ -92,8 +92,8 @@ def _key_check(subject: Subject, ref: str | None) -> Callable[[], Awaitable[str]
 
 
 async def _asked_for_an_unknown_session(subject: Subject, secret: Secret | None) -> str:
-    """Ask for the status of a session that does not exist: an answer shows that the platform is reached and takes the
-    key."""
+    """Ask for the status of a session that does not exist: an answer proves that the platform is reachable and accepts
+    the key."""
     missing = Target(
         placement_id=_NAME,
         handle=None,
@@ -110,7 +110,7 @@ async def _asked_for_an_unknown_session(subject: Subject, secret: Secret | None)
 
 
 def _owner(subject: Subject, secret: Secret | None) -> Iterator[Tried]:
-    """Check that what runs there for us is ours, where a configuration could name another owner."""
+    """Check that what runs there for us is ours, if the configuration could name another owner."""
     driver = subject.driver
     if not isinstance(driver, ChecksOwner):
         return
@@ -171,7 +171,7 @@ def _model(subject: Subject, secret: Secret | None, model: Model) -> tuple[Tried
 
 
 async def _leased(subject: Subject, secret: Secret | None, model: Model) -> Target:
-    """Return what a ping of an always-on model is sent to."""
+    """Return the target for a ping of an always-on model."""
     theirs, policy = model.provider_model_ids[subject.name], subject.services.policy(subject.name)
     order = Order(
         placement_id=_NAME,

@@ -1,4 +1,4 @@
-"""What an operator can do about what a platform said."""
+"""What an operator can do about a platform's answer."""
 
 from typing import assert_never
 

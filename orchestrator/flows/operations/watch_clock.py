@@ -1,4 +1,4 @@
-"""Watch the store's clock: alarm a jump, and put right what a corrected clock leaves behind."""
+"""Watch the store's clock: alarm a jump, and correct the rows after the clock was corrected."""
 
 from datetime import datetime
 
@@ -14,8 +14,8 @@ JUMPED = InstallationAlarmKind.CLOCK_JUMPED
 
 
 def watch_clock(services: Services) -> int:
-    """Open the alarm of a jump, or close it after its hold; after a correction, put right the rows that lie in the
-    future, until one whole pass has done so. Return how many rows were looked at."""
+    """Open the alarm of a jump, or close it after its hold. After a correction, correct the rows that lie in the
+    future, until one whole pass has done so. Return how many rows were checked."""
     with services.database.reading() as tx:
         known, alarms, now = tx.clock.known(), tx.installation_alarms.listed(JUMPED), tx.now()
     if known is None:
@@ -26,15 +26,15 @@ def watch_clock(services: Services) -> int:
 
 
 def correct_rows(services: Services, known: KnownTime, began: datetime) -> int:
-    """Run one pass over the rows, begun at this time; then remember whether another is due. Return how many were looked
-    at."""
+    """Run one pass over the rows, begun at this time; then save whether another is due. Return how many were
+    checked."""
     passed = correct_times(services, known.shift, upkeep=rule.is_first_correction(known))
     complete = not passed.failed and not services.slots.closed
 
     def note(tx: Transaction) -> None:
         now_known = tx.clock.known(lock=True)
         if now_known is None or now_known.corrected_at != known.corrected_at:
-            return  # corrected once more meanwhile: that is another pass's work
+            return  # the clock was corrected once more meanwhile: another pass is due
         after = rule.after_correction(now_known, began, tx.now(), complete=complete)
         if after != now_known:
             tx.clock.write(now_known, after)

@@ -1,4 +1,4 @@
-"""What follows from a difference between a provider's list and our rows, decided again on the rows as they are now."""
+"""Act on a difference between a provider's list and our rows, after deciding again on the rows as they are now."""
 
 import logging
 from dataclasses import replace
@@ -22,7 +22,8 @@ log = logging.getLogger(__name__)
 
 
 def carry_out(services: Services, provider: str, ref: str | None, finding: Difference) -> bool:
-    """Do what follows; return whether anything was done. A failure is logged, and the next list shows it again."""
+    """Carry out the action of a difference; return whether anything was done. A failure is logged, and the next list
+    shows the difference again."""
 
     def act(tx: Transaction) -> bool:
         match finding.kind:
@@ -45,7 +46,8 @@ def carry_out(services: Services, provider: str, ref: str | None, finding: Diffe
 
 
 def _adopt(tx: Transaction, provider: str, finding: Difference) -> bool:
-    """Make the lost open's own resolve due now, at this handle first where the name says that it is its own."""
+    """Make the resolve of a lost open due now. Give it this handle as the candidate, if the name proves that it is the
+    open's own."""
     placement = tx.placements.lock(finding.placement_id or "")
     now = tx.now()
     if placement is None or not _is_unsure(placement, now):
@@ -68,7 +70,7 @@ def _is_unsure(placement: Placement, now: datetime) -> bool:
 
 
 def _close(services: Services, tx: Transaction, provider: str, ref: str | None, finding: Difference) -> bool:
-    """Add an orphan's row; its close is a step like every other, retried until there is proof."""
+    """Add an orphan's row. Its close is an ordinary step, retried until there is proof."""
     if finding.live is None or tx.placements.handle_is_known(provider, finding.handle):
         return False
     now = tx.now()
@@ -76,7 +78,7 @@ def _close(services: Services, tx: Transaction, provider: str, ref: str | None, 
     origin = tx.placements.get(finding.placement_id) if finding.placement_id else None
     if origin is None:
         orphans.add_stranger(services, tx, provider, ref, finding.live, now, finding.since, why)
-    else:  # the key that lists it now can close it, whichever opened it
+    else:  # the key that lists it now can close it, even if another key opened it
         fingerprint = None if ref is None else services.secrets.fingerprint(ref)
         seen = replace(origin, credential=ref, fingerprint=fingerprint)
         orphans.add_of(services, tx, seen, finding.handle, now, finding.live.ends_at, why)
@@ -84,7 +86,7 @@ def _close(services: Services, tx: Transaction, provider: str, ref: str | None, 
 
 
 def _end(services: Services, tx: Transaction, finding: Difference) -> bool:
-    """End its session, or move it, unless it has answered or changed since."""
+    """End the placement's session, or move it, unless it has answered or changed since."""
     placement = tx.placements.get(finding.placement_id or "")
     if placement is None or placement.account_id is None or placement.session_id is None:
         return False
@@ -104,7 +106,7 @@ def _still_serves(session: Session, placement: Placement, finding: Difference) -
 
 
 def _end_session(work: AccountWork, session: Session, finding: Difference) -> bool:
-    """End it as a ping does after the platform's own status: no brake holds that."""
+    """End the session as a ping does that the platform's own status confirms: no brake holds that."""
     match after_platform_status(session, work.now, finding.why, expired=finding.expired):
         case Stop() as ending:
             deaths.end(work, session, ending, confirmed=True)

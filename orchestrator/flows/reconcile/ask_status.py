@@ -1,4 +1,4 @@
-"""Ask a platform about single placements that its list calls gone, where it can be asked."""
+"""Ask a platform about single placements that its list lacks, where it can be asked."""
 
 import asyncio
 from collections.abc import Sequence
@@ -13,12 +13,12 @@ from orchestrator.rules.values import Placement
 
 #: Seconds, for one question; and how many are under way at once.
 STATUS_TIMEOUT, QUESTIONS = 30.0, 8
-#: The statuses of what runs no more.
+#: The statuses of a placement that no longer runs.
 OVER = frozenset({Life.STOPPED, Life.FAILED, Life.GONE})
 
 
 def confirmed(services: Services, provider: str, findings: Sequence[Difference]) -> list[Difference]:
-    """Return the findings, after asking for the status of what the list calls gone, where the platform has one."""
+    """Return the findings. Where the platform has a status, ask it first about the placements that the list lacks."""
     driver = services.drivers[provider]
     doubtful = [one for one in findings if one.kind is Action.END]
     if not doubtful or not driver.card.tells_status:

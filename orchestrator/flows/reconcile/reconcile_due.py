@@ -35,8 +35,8 @@ ALARM_EVERY = 3600.0
 
 
 def reconcile_due(services: Services) -> Tally:
-    """Reconcile every due key with a secret here; other workers do the others. A rate-limited key is not listed
-    either."""
+    """Reconcile every due key with a secret here; other workers reconcile the others. A rate-limited key is not
+    listed."""
     waiting = _told_to_wait(services)
     due = [key for key in _keys(services) if key not in waiting and _is_time(services, *key)]
     reports = [_reconciled(services, *key, Wish()) for key in due]
@@ -45,7 +45,7 @@ def reconcile_due(services: Services) -> Tally:
 
 
 def reconcile(services: Services, options: Wish, provider: str | None = None) -> list[ReconcileReport]:
-    """Reconcile now, by hand. A key without its secret here is reported: nothing is known of it."""
+    """Reconcile now, by hand. A key without its secret here is reported as unknown."""
     lacking = [
         ReconcileReport(
             provider=name, credential=ref, problem=f"this process cannot resolve its secret {ref}"
@@ -83,7 +83,7 @@ def _is_time(services: Services, provider: str, ref: str | None) -> bool:
 
 
 def _reconciled(services: Services, provider: str, ref: str | None, options: Wish) -> ReconcileReport:
-    """Reconcile one key, by one worker at a time; a dry run takes no lease, for it writes nothing."""
+    """Reconcile one key. A lease lets one worker do so at a time; a dry run takes none, for it writes nothing."""
     if options.dry_run:
         return _compared(services, provider, ref, options)
     lease, holder = f"reconcile:{provider}:{ref}", services.database.identity.new_token()
@@ -116,7 +116,7 @@ def _compared(services: Services, provider: str, ref: str | None, options: Wish)
         services.database.transact(lambda tx: _remember(tx, report, findings))
     if report.refused is None:
         findings = confirmed(services, provider, findings)
-    too_late = services.loop.time() - begun > LEASE_SECONDS  # this process slept: the list is of another time
+    too_late = services.loop.time() - begun > LEASE_SECONDS  # this process slept: the list is outdated
     idle = options.dry_run or too_late or report.refused is not None
     carry_out = apply_differences.carry_out
     outcomes = [
@@ -184,15 +184,15 @@ def _picture(
 
 
 def _of_other_kinds(services: Services, provider: str) -> list[str]:
-    """Return the providers that cannot have its sessions. Two of one kind may share an account, and a provider that is
-    no longer configured may have a new name."""
+    """Return the providers with another driver: they cannot have sessions of this one. Two providers with one driver
+    may share an account, and one that is no longer configured may have a new name."""
     drivers = {name: one.driver for name, one in services.config.providers.items()}
     return [name for name, driver in drivers.items() if driver != drivers[provider]]
 
 
 def _terms(services: Services, provider: str, installation: str | None) -> ReconcilePolicy:
     policy, card = services.policy(provider), services.drivers[provider].card
-    lag = card.resolve_after_seconds or 0  # what an open made may be missing from lists for so long
+    lag = card.resolve_after_seconds or 0  # a new session may be missing from lists for so long
     return ReconcilePolicy(
         min_age=timedelta(seconds=max(policy.reconcile_min_age_seconds, lag)),
         confirm_after=timedelta(seconds=policy.reconcile_confirm_seconds),
@@ -206,7 +206,7 @@ def _terms(services: Services, provider: str, installation: str | None) -> Recon
 
 
 def _remember(tx: Transaction, report: ReconcileReport, findings: Sequence[Difference]) -> None:
-    """Remember what this list leaves open, for the next one to confirm; a refusal is an alarm, once an hour."""
+    """Save what this list leaves open, for the next list to confirm. A refused list is an alarm, once an hour."""
     provider, ref = report.provider, report.credential
     seen = {
         one.handle: Sighting(

@@ -39,6 +39,7 @@ class ReconcileReport:
 
     @property
     def is_wrong(self) -> bool:
-        """Return whether it found more than what is right or too early to decide, or failed, or was refused."""
+        """Return whether the comparison failed, was refused, or found anything besides what is right or too early to
+        decide."""
         found = any(one.finding.kind is not Action.WAIT for one in self.outcomes)
         return found or self.problem is not None or self.refused is not None

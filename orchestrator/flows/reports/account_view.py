@@ -1,4 +1,4 @@
-"""An account for people: what it uses of its quota, and how long its money lasts."""
+"""One account as people read it: how much of its quota is used, and how long its money lasts."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -36,7 +36,7 @@ def with_quota(tx: Transaction, config: Configuration, account: Account, now: da
 
 
 def forecast(tx: Transaction, config: Configuration, account: Account, now: datetime) -> dict[str, Any]:
-    """Return what the account burns, when its funds end, and what each of its sessions has to do with it."""
+    """Return what the account burns, when its funds end, and each session's part in that."""
     plan = config.terms_of(account).plan
     burning = tx.sessions.metered(account.id)
     unposted = _unposted(account, burning, now)
@@ -65,14 +65,14 @@ def ledger_line(line: Line, balance: Decimal | None) -> dict[str, Any]:
 
 
 def _shown(tx: Transaction, account: Account) -> list[Session]:
-    """Return what lives, and the newest of what does not, the newest first."""
+    """Return the live sessions and the newest of the ended ones, newest first."""
     live = tx.sessions.listed(account_id=account.id, states=LIVE, limit=MOST_LISTED)
     rest = tx.sessions.listed(account_id=account.id, states=set(State) - LIVE, limit=MOST_AT_REST)
     return sorted((*live, *rest), key=lambda one: one.created_at, reverse=True)
 
 
 def _unposted(account: Account, burning: Sequence[Metered], now: datetime) -> Decimal:
-    """Return what has been used and is not in the ledger yet; a late look sees no more than the funds pay."""
+    """Return what has been used and is not in the ledger yet, at most what the funds pay: later use is stopped."""
     at = min(now, account.funds_end_at - TICK) if account.funds_end_at is not None else now
     return sum((money.uncharged(one, at) for one in burning), ZERO)
 

@@ -1,4 +1,4 @@
-"""Explain why a session is where it is, and what will happen to it next, for the operator on call."""
+"""Explain why a session is in its state, and what will happen next, for the operator on call."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -15,7 +15,7 @@ from orchestrator.store.transaction import Transaction
 
 
 def explain(tx: Transaction, session: Session, policy: Policy, now: datetime) -> dict[str, Any]:
-    """Return its state in sentences, every rule that may stop it, earliest first, and what it has used."""
+    """Return the session's state in sentences, every rule that may stop it, earliest first, and what it has used."""
     forecast = next_stop(session, policy, _funds_end(tx, session))
     step, at = _next_step(tx, session)
     return {
@@ -40,7 +40,7 @@ def explain(tx: Transaction, session: Session, policy: Policy, now: datetime) ->
 
 
 def _next_step(tx: Transaction, session: Session) -> tuple[Step | None, datetime | None]:
-    """Return its own next step, or, where it waits for its placements, the first of theirs."""
+    """Return the session's own next step, or, if it waits for its placements, the first of theirs."""
     if session.next_step is not None:
         return session.next_step, session.next_step_at
     placements = tx.placements.of_session(session.id)
@@ -77,7 +77,7 @@ def _because(tx: Transaction, session: Session) -> str:
 
 
 def _placements(tx: Transaction, session: Session) -> Iterator[str]:
-    """Yield what is left to be closed, and who refused."""
+    """Yield which placements are still to be closed, and which providers refused."""
     for placement in tx.placements.of_session(session.id):
         where = f"placement {placement.n} at {placement.provider}"
         if placement.closing_since is not None and placement.ended_at is None:
@@ -128,7 +128,7 @@ def _doubts(tx: Transaction, session: Session, policy: Policy) -> Iterator[str]:
 
 
 def _told_to_wait(tx: Transaction, session: Session) -> Iterator[str]:
-    """Yield the rate limits of its key or its model that delay its pings."""
+    """Yield the rate limits of the session's key or model that delay its pings."""
     if session.state not in ACTIVE or session.provider is None:
         return
     under, now = session.credential or session.provider, tx.now()

@@ -1,4 +1,4 @@
-"""List what may still cost money, as its close is not proven: closes, orphans, forced ones; for people and programs."""
+"""List what may still cost money because its close is not proven: closes, orphans, forced closes."""
 
 from collections.abc import Collection
 from datetime import datetime
@@ -60,8 +60,8 @@ def listed(
 
 
 def orphans(tx: Transaction, now: datetime, provider: str | None = None) -> list[dict[str, Any]]:
-    """Return what lives at providers without a session of ours, as far as it is known, oldest first; then opens after
-    which more may live there than we know of."""
+    """Return the known resources at providers without a session of ours, oldest first; then the opens that may have
+    left more than we know of."""
     rows = tx.leftovers.orphans()
     certain = [of_close(row, now) for row in rows if provider in (None, row.provider)]
     return certain + possible(tx, now, provider)

@@ -25,8 +25,8 @@ _DONE = (Action.ADOPT, Action.CLOSE, Action.END)
 
 
 def begin_at_zero(providers: tuple[str, ...]) -> None:
-    """Make every counter's known samples before anything is counted: a rate, or an alert on absence, needs the zero
-    before the first one. `providers`: those that are configured."""
+    """Create every counter's known samples before anything is counted: rates, and alerts on absence, need a zero before
+    the first count. `providers`: those that are configured."""
     for provider in providers:
         metrics.PING_SECONDS.labels(provider)
         for verdict in Verdict:
@@ -95,7 +95,7 @@ def _clock_ahead(tx: Transaction) -> float:
 
 def _oldest_due(tx: Transaction) -> dict[str, datetime]:
     families = (tx.sessions.oldest_due(), tx.placements.oldest_due(), tx.accounts.oldest_due())
-    oldest: dict[Step, datetime] = dict.fromkeys(Step, tx.now())  # nothing due is nothing overdue
+    oldest: dict[Step, datetime] = dict.fromkeys(Step, tx.now())  # a step with no due row is not overdue
     for family in families:
         oldest |= family
     return {step.value: at for step, at in oldest.items()}

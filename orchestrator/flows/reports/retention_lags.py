@@ -12,8 +12,8 @@ DELETIONS = "deletions"
 
 
 def lags(tx: Transaction, configuration: Configuration, now: datetime) -> Sequence[Lag]:
-    """Return how far retention is behind, by the oldest of each: outcomes of jobs, events, and ended sessions to be
-    archived or deleted."""
+    """Return how far retention is behind, by the oldest of each kind: outcomes of jobs, events, and ended sessions to
+    be archived or deleted."""
     retention = configuration.retention
     kept = retention.sessions_kept
     oldest = None if kept is None else tx.retention.oldest()
@@ -26,7 +26,7 @@ def lags(tx: Transaction, configuration: Configuration, now: datetime) -> Sequen
 
 
 def _deletions(tx: Transaction, after: DeleteAfter, now: datetime) -> Lag:
-    """Return the lag of the plan that is furthest behind, of those that have sessions deleted."""
+    """Return the largest lag of the plans that delete ended sessions."""
     found = [
         lag(DELETIONS, tx.retention.oldest_not_deleted([plan]), span, now)
         for plan, span in sorted(after.plans.items())

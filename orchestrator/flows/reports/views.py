@@ -54,7 +54,7 @@ SESSION_KEYS = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SessionView:
-    """A session with what belongs to it."""
+    """A session with its related rows."""
 
     session: Session
     placements: Sequence[Placement]
@@ -64,7 +64,7 @@ class SessionView:
     now: datetime
 
     def as_json(self) -> dict[str, Any]:
-        """Return the contract's shape."""
+        """Return the session in the contract's shape."""
         session = self.session
         stop_at, reason = self._stop()
         return {
@@ -105,7 +105,7 @@ class SessionView:
         }
 
     def _stop(self) -> tuple[datetime | None, StopReason | None]:
-        """Return the account's funds merged into the session's own deadline."""
+        """Return the session's own deadline, or the end of the account's funds if that is earlier."""
         return stop_of(self.session, self.account)
 
     def _cost(self) -> Decimal:
@@ -171,7 +171,7 @@ class SessionView:
 
 
 def stop_of(session: Session, account: Account | None) -> tuple[datetime | None, StopReason | None]:
-    """Return its own deadline, or the end of the account's funds where that ends it and comes first."""
+    """Return the session's own deadline, or the end of the account's funds if that stops it first."""
     mine = session.ends_at, session.stop_at_reason
     if account is None or account.funds_session_id != session.id or session.state is not State.RUNNING:
         return mine
@@ -183,21 +183,22 @@ def stop_of(session: Session, account: Account | None) -> tuple[datetime | None,
 
 
 def cost_of(session: Session, stop_at: datetime | None, now: datetime) -> Decimal:
-    """Return what it costs by now; a stop that is due ends it, decided or not."""
+    """Return what the session costs by now. A stop that is due ends the cost, decided or not."""
     if session.state is State.RUNNING and stop_at is not None and stop_at <= now:
         return money.cost_if_stopped_at(session, stop_at)
     return money.cost_by(session, now)
 
 
 def at_risk(placement: Placement, now: datetime) -> Decimal:
-    """Return what an unproven close may have cost the platform so far; a forced one, until it was forced."""
+    """Return what an unproven close may have cost the platform so far; for a forced close, until it was forced."""
     since = placement.closing_since or placement.created_at
     until = placement.forced_at or now
     return money.money_at_risk(placement.price_per_node_hour, placement.nodes, since, until)
 
 
 def orphans_at_risk(placement: Placement, now: datetime) -> Decimal:
-    """Return what sessions left by its open may have cost so far, until the time that was asked for is over."""
+    """Return what sessions left by the placement's open may have cost so far, at most for the time that was asked
+    for."""
     since = placement.sent_at or placement.created_at
     until = min(now, since + timedelta(seconds=placement.duration_seconds))
     each = money.money_at_risk(placement.price_per_node_hour, placement.nodes, since, until)
@@ -205,21 +206,21 @@ def orphans_at_risk(placement: Placement, now: datetime) -> Decimal:
 
 
 def orphans_of(placement: Placement) -> int:
-    """Return how many its open may have left; one where that is not known."""
+    """Return how many sessions the placement's open may have left; one if that is not known."""
     if not placement.possible_orphans:
         return 0
     return 1 if placement.orphans_at_most is None else placement.orphans_at_most
 
 
 def forced(placement: Placement) -> dict[str, Any] | None:
-    """Return who ended it without the provider's proof, why and when; None where it was not forced."""
+    """Return who ended the placement without the provider's proof, why and when; None if it was not forced."""
     if placement.forced_at is None:
         return None
     return {"at": rfc3339(placement.forced_at), "by": placement.forced_by, "why": placement.forced_why}
 
 
 def as_text(amount: Decimal) -> str:
-    """Return money as a decimal string: at least two places, no more than it needs."""
+    """Return money as a decimal string, with two places or as many more as it needs."""
     text = f"{amount.quantize(money.MICRO):f}"
     whole, _, fraction = text.partition(".")
     return f"{whole}.{fraction.rstrip('0').ljust(2, '0')}"
@@ -228,13 +229,13 @@ def as_text(amount: Decimal) -> str:
 def of_session(
     tx: Transaction, session: Session, now: datetime, placements: Sequence[Placement] | None = None
 ) -> dict[str, Any]:
-    """One session, with what stands beside it. `placements`: all of the session's; None: they are read."""
+    """Return one session with its related data. `placements`: all of the session's; None: they are read."""
     account = tx.accounts.get(session.account_id) if session.state is State.RUNNING else None
     return _view(tx, session, account, now, placements)
 
 
 def of_sessions(tx: Transaction, sessions: Sequence[Session], now: datetime) -> list[dict[str, Any]]:
-    """Return several sessions; each account is read once."""
+    """Return several sessions; read each account once."""
     accounts: dict[str, Account | None] = {}
     views = []
     for session in sessions:

@@ -19,7 +19,7 @@ Row = tuple[str, str]
 
 
 def admit_queued(services: Services, limit: int = 100) -> Tally:
-    """Try every due queued session again: it starts, waits on, or has waited too long."""
+    """Try every due queued session again: it starts, goes on waiting, or has waited too long."""
     with services.database.reading() as tx:
         due = _taking_turns(tx.queues.due_to_be_admitted(tx.now(), limit))
 
@@ -36,7 +36,7 @@ def admit_queued(services: Services, limit: int = 100) -> Tally:
 
 
 def _taking_turns(due: Sequence[Row]) -> list[Row]:
-    """Return the first of each account, then the second of each: a long queue does not go first."""
+    """Return the first of each account, then the second of each, so that a long queue does not delay other accounts."""
     turns: Counter[str] = Counter()
     placed = []
     for row in due:
@@ -50,7 +50,7 @@ def _admit(work: AccountWork, session: Session) -> None:
     if forecast.stop_at is not None and forecast.stop_at <= work.now:
         stops.stop(work, session, StopReason.QUEUE_TIMEOUT, forecast.stop_at, forecast.detail)
         return
-    never = quota.check_nodes(work.terms, None, session.nodes)  # the terms have changed while it waited
+    never = quota.check_nodes(work.terms, None, session.nodes)  # the account's limits may have changed
     if never is not None:
         stops.stop(work, session, StopReason.START_FAILED, work.now, never.message)
         return
@@ -65,7 +65,7 @@ def _admit(work: AccountWork, session: Session) -> None:
 
 
 def _refused(work: AccountWork, session: Session, model: Model, refusal: Refusal) -> None:
-    """Let it wait on for what may become free; for anything else (its model was withdrawn) waiting is no use."""
+    """Let it go on waiting for what may become free. End its wait for any other reason, such as a withdrawn model."""
     if refusal.code not in admission.WORTH_WAITING | {ErrorCode.QUOTA_NODES_EXCEEDED}:
         stops.stop(work, session, StopReason.START_FAILED, work.now, refusal.message)
         return
@@ -73,7 +73,7 @@ def _refused(work: AccountWork, session: Session, model: Model, refusal: Refusal
     if saved.queue_reason == session.queue_reason:
         return
     if saved.queue_reason == ErrorCode.NO_CAPACITY:
-        work.note_freed_capacity()  # it no longer holds up those behind it
+        work.note_freed_capacity()  # it no longer holds up the sessions behind it
     elif session.queue_reason == ErrorCode.NO_CAPACITY:
         transitions.wake_next_waiter(work, session)  # the key that woke it is free for others
 

@@ -1,4 +1,4 @@
-"""What open, resolve and close share: claim what can begin at once, act, settle each under its lease."""
+"""Common code of open, resolve and close: claim what can begin at once, act, settle each under its lease."""
 
 import logging
 from collections.abc import Callable, Coroutine, Sequence
@@ -50,17 +50,17 @@ class Claimed:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answer(Generic[T]):
-    """A provider's answer about a claimed placement: a value, or the error that decides what to do next."""
+    """A provider's answer about a claimed placement: a value, or the error on which the next step depends."""
 
     claimed: Claimed
     said: T | ProviderError
 
 
 class NotBegun(NotSent):
-    """This worker leaves and has not asked: the row is given back, for another to take it at once."""
+    """This worker leaves and has not asked: the row is given back, so that another worker takes it at once."""
 
 
-#: Claimed → what the driver is asked. Raises ProviderError.
+#: Makes the driver's call for a claim. Raises ProviderError.
 Ask = Callable[[Services, Driver, Claimed], Coroutine[Any, Any, T]]
 
 
@@ -73,9 +73,9 @@ class StepTimes:
 
 
 def claim(services: Services, step: Step, terms: Callable[[Policy], StepTimes]) -> list[Claimed]:
-    """Lease the due placements of every provider that has free slots here, no more than can begin now.
+    """Lease the due placements of every provider with free slots here, no more than can begin now.
 
-    A call that has not begun one timeout before its lease ends never begins, so no call outlives its lease."""
+    A call must begin one timeout before its lease ends, or it never begins, so no call outlives its lease."""
 
     def claim_at(provider: str, free: int) -> list[Claimed]:
         return _claim_at(services, step, provider, free, terms(services.policy(provider)))
@@ -87,7 +87,7 @@ def claim(services: Services, step: Step, terms: Callable[[Policy], StepTimes]) 
 
 
 async def ask(services: Services, step: Step, claimed: Claimed, question: Ask[T]) -> Answer[T]:
-    """Ask the driver, unless the lease has run out meanwhile. The slot is held until the answer is settled."""
+    """Ask the driver, unless the lease has expired meanwhile. The slot is held until the answer is settled."""
     provider = claimed.placement.provider
     try:
         if services.slots.closed:
@@ -97,7 +97,7 @@ async def ask(services: Services, step: Step, claimed: Claimed, question: Ask[T]
         return Answer(claimed=claimed, said=await question(services, services.drivers[provider], claimed))
     except ProviderError as error:
         return Answer(claimed=claimed, said=error)
-    except Exception as error:  # a defect of a driver, on an unforeseen answer: what was done is unknown
+    except Exception as error:  # a driver's defect, on an unforeseen answer: the call's effect is unknown
         log.exception("the %s of placement %s failed", step, claimed.placement.id)
         said = f"the answer cannot be understood: {type(error).__name__}"
         return Answer(claimed=claimed, said=OutcomeUnknown(said, possible_orphans=True))
@@ -227,7 +227,7 @@ def _claim_at(services: Services, step: Step, provider: str, limit: int, terms: 
 
 
 def _telling_apart(tx: Transaction, provider: str, fresh: Sequence[Claimed]) -> list[Claimed]:
-    """Return the claims with what a driver that lists needs to distinguish our resources from others'."""
+    """Return the claims, with the data that a driver needs to tell our resources in its list from others'."""
     since = {
         one.placement.id: (one.placement.sent_at or one.placement.created_at) - REMEMBERED for one in fresh
     }

@@ -1,4 +1,4 @@
-"""Close what is no longer wanted, until there is proof. Nothing gives up silently."""
+"""Close unneeded placements until there is proof. A close is never given up silently."""
 
 import asyncio
 from dataclasses import replace
@@ -74,7 +74,7 @@ def mark_unserved(services: Services, limit: int = 100) -> int:
 
 
 def settle_close(services: Services, answer: Answer[Closed]) -> None:
-    """Write the proof, or the answer without one and when to retry."""
+    """Save the proof; without one, save the answer and when to retry."""
     if isinstance(answer.said, NotBegun):
         give_back(services, answer)
         return
@@ -84,7 +84,7 @@ def settle_close(services: Services, answer: Answer[Closed]) -> None:
         if held is None:
             return None
         lag, now = None, tx.now() if held.work is None else held.work.now
-        closing = held.placement.state is PlacementState.CLOSING  # else an operator confirmed it meanwhile
+        closing = held.placement.state is PlacementState.CLOSING  # else an operator ended it meanwhile
         if held.lease_held and closing and isinstance(answer.said, Closed):
             _proven(tx, held, answer.said, now)
             lag = _lag(held, now)
@@ -149,12 +149,13 @@ def _unproven(
 
 
 def _backoff(attempts: int, policy: Policy, jitter: float) -> float:
-    """Return the backoff, spread by a tenth: closes that failed together do not come back together."""
+    """Return the backoff, spread by a tenth, so that closes that failed together are not retried together."""
     return min(2.0 ** min(attempts, 20), policy.close_retry_max_seconds) * (1 + JITTER * jitter)
 
 
 def _ended_by_itself(orphan: Placement, now: datetime | None) -> Closed:
-    """Return the proof where a key is the only address: the declared end; without one, an operator must force it."""
+    """Return the declared end as the proof, where a key is the only address. Raises NotClosed before it; without a
+    declared end, an operator must force the close."""
     end = orphan.declared_end_at
     if end is None or now is None or now < end:
         outlook = f"ends by itself at {end:%Y-%m-%d %H:%M:%S} UTC" if end else "may live for ever"

@@ -1,4 +1,4 @@
-"""Stop the session that an account cannot pay any more, and warn the user before its funds end."""
+"""Stop the session that an account can no longer pay, and warn the user before the funds end."""
 
 from orchestrator.flows.engine.batch import PUT_OFF, Tally, each
 from orchestrator.flows.engine.services import Services

@@ -1,4 +1,4 @@
-"""Give back what a leaving worker has claimed and not begun: another worker takes it at once."""
+"""Give back claims that have not begun when a worker leaves, so that another worker takes them at once."""
 
 from dataclasses import replace
 from typing import Any

@@ -1,4 +1,4 @@
-"""Record answers that come after the lease was lost: nothing is called or decided, but no handle is dropped."""
+"""Record answers that come after the lease was lost: call nothing and decide nothing, but keep every handle."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -15,7 +15,7 @@ from orchestrator.store.transaction import Transaction
 
 
 def record(services: Services, tx: Transaction, held: Held, answer: Answer[Any]) -> None:
-    """Keep the handle: as the candidate for `resolve`, as nothing new, or as an orphan to be closed."""
+    """Save a handle that is not known yet: as the candidate for `resolve`, or as an orphan to be closed."""
     placement = held.placement
     if not isinstance(answer.said, Placed) or answer.said.handle == placement.handle:
         return
@@ -31,7 +31,7 @@ def record(services: Services, tx: Transaction, held: Held, answer: Answer[Any])
 def disown_candidate(
     services: Services, tx: Transaction, placement: Placement, handle: str, now: datetime
 ) -> None:
-    """Add an orphan for the handle that a late worker saw, where `resolve` found another one."""
+    """Add an orphan for the candidate that a late answer left, if `resolve` found another handle."""
     candidate = placement.candidate
     if (
         candidate is None

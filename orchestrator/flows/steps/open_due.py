@@ -1,4 +1,4 @@
-"""Open due placements, and settle the provider's answers. The intent was written before."""
+"""Open due placements, and settle the provider's answers. Each placement's row was written before."""
 
 import asyncio
 from dataclasses import replace
@@ -43,7 +43,7 @@ from orchestrator.store.transaction import Transaction
 
 #: Seconds until something that was not sent, or throttled without a hint, is sent again; doubles up to the last.
 RETRY_FIRST = 2.0
-#: After so many claims in which its key could not be freed, an open goes to another one, where there is one.
+#: After so many claims in which its key could not be freed, an open goes to another key, if there is one.
 TRIES_TO_FREE = 2
 #: Refusals that concern more than the one session.
 _ALARMS = (OutOfBalance, AlarmKind.OUT_OF_BALANCE), (Misconfigured, AlarmKind.MISCONFIGURED)
@@ -67,14 +67,14 @@ async def ask_to_open(services: Services, driver: Driver, one: Claimed) -> Place
 
 
 class _Freeing:
-    """The freeing of a key before an open under it: once it is over, and written down, the open may be sent."""
+    """The freeing of a key before an open under it. The open may be sent once the freeing is over and saved."""
 
     def __init__(self, services: Services, one: Claimed) -> None:
         self._services, self._one = services, one
         self.over = False
 
     async def is_over(self) -> None:
-        """Raises NotSent where the open is another worker's by now."""
+        """Note that the key was freed. Raises NotSent where another worker has taken over the open."""
         placement, token = self._one.placement, self._one.token
 
         def note(tx: Transaction) -> bool:
@@ -86,24 +86,25 @@ class _Freeing:
 
 
 def is_to_be_closed(card: Card, placement: Placement) -> bool:
-    """Return whether its resolve must end what it finds: it is no longer wanted, it is not its own, or repeating the
-    open to find it might open as many more as the failed one may have left."""
+    """Return whether the resolve must end what it finds. It must if the placement is to be closed, if no open was sent
+    for it, or if adopting it would repeat a failed open, which may open as many sessions as the first may have left."""
     failed = placement.orphans_at_most is not None
     return placement.closing_since is not None or failed or never_sent(card, placement)
 
 
 def never_sent(card: Card, placement: Placement) -> bool:
-    """Return whether no open was sent, as its key was not proven free: what the key has is not its own."""
+    """Return whether no open was sent because the key was not proven free. A session under the key is then
+    another's."""
     return card.frees_key and placement.freed_at is None
 
 
 def open_terms(policy: Policy) -> StepTimes:
-    """Return the times of an open, and of its resolve."""
+    """Return the times of an open and of its resolve."""
     return StepTimes(lease=open_lease(policy), timeout=policy.open_timeout_seconds)
 
 
 def settle_open(services: Services, answer: Outcome) -> None:
-    """Write what became of an open, or what its resolve found: under the lease the outcome, without it the handle."""
+    """Save the outcome of an open, or what its resolve found. Without the lease, save the handle only."""
     if isinstance(answer.said, NotBegun):
         give_back(services, answer)
         return
@@ -136,7 +137,7 @@ def after_open(
     placement: Placement,
     answer: Outcome,
 ) -> None:
-    """Do what follows from an answer to an open, or to its resolve."""
+    """Act on the answer to an open, or to its resolve."""
     _note_what_it_ended(work, placement, answer)
     match answer.said:
         case Placed() as placed:
@@ -161,7 +162,7 @@ def after_open(
 def settle_opened(
     work: AccountWork, session: Session, placement: Placement, placed: Placed, step: Step = Step.OPEN
 ) -> None:
-    """Note that it is open; its first good ping will prove that. A stop that came meanwhile closes it at once."""
+    """Note that the placement is open; its first good ping is the proof. If a stop came meanwhile, close it at once."""
     if not is_usable_handle(placed.handle):
         settle_unknown(
             work, placement, OutcomeUnknown("the provider's id of the session is not plain text"), step
@@ -186,8 +187,8 @@ def settle_opened(
 def settle_not_opened(
     work: AccountWork, session: Session, placement: Placement, why: str, *, ended: str | None = None
 ) -> None:
-    """End a placement that does not exist, or no more (`ended`): try the next place, or give up starting; finish a
-    stopping session."""
+    """End a placement that does not exist, or no longer exists (`ended`). Then try the next place, or give up the
+    start; finish a stopping session."""
     if ended is not None and is_usable_handle(ended):
         transitions.end_found_closed(work.tx, placement, ended, why, work.now)
     else:
@@ -213,7 +214,8 @@ def _is_stuck(work: AccountWork, session: Session, placement: Placement) -> bool
 
 
 def _refused_by_its_key(work: AccountWork, placement: Placement, error: KeyNotFree) -> Placement:
-    """Mark the placement as refused by its key, and put the key into cooldown, so that others do not try it at once."""
+    """Mark the placement as refused by its key, and put the key into cooldown, so that other sessions do not try it at
+    once."""
     if placement.credential is not None:
         rests = work.services.policy(placement.provider).close_retry_max_seconds
         until = work.now + timedelta(seconds=rests)
@@ -223,12 +225,12 @@ def _refused_by_its_key(work: AccountWork, placement: Placement, error: KeyNotFr
 
 
 def _refused_by(refusal: Refused) -> RefusedBy:
-    """Return how far a refusal reaches: a provider without the model lacks it for every credential."""
+    """Return how far a refusal reaches: a provider that lacks the model lacks it under every credential."""
     return RefusedBy.PROVIDER if isinstance(refusal, ModelMissing) else RefusedBy.CREDENTIAL
 
 
 def _note_refusal(work: AccountWork, placement: Placement, refusal: Refused) -> None:
-    """Raise what an operator must know of it: a refused key, an empty account, a configuration that cannot work."""
+    """Raise the alarm that a refusal calls for: a refused key, an empty account, a configuration that cannot work."""
     if isinstance(refusal, CredentialRefused) and placement.attach is None:
         credentials.pause_refused(
             work.tx, placement, str(refusal), work.services.policy(placement.provider), work.now
@@ -240,7 +242,7 @@ def _note_refusal(work: AccountWork, placement: Placement, refusal: Refused) -> 
 
 
 def _note_what_it_ended(work: AccountWork, placement: Placement, answer: Outcome) -> None:
-    """Announce that freeing the key ended a session that was not opened here: the key is shared."""
+    """Announce that freeing the key ended a session that was not opened here: another program uses the key."""
     ended = answer.said.ended_handle
     if isinstance(answer.said, NotPlaced) and _is_own(work, placement, answer.said):
         return
@@ -249,13 +251,13 @@ def _note_what_it_ended(work: AccountWork, placement: Placement, answer: Outcome
 
 
 def _is_own(work: AccountWork, placement: Placement, found: NotPlaced) -> bool:
-    """Return whether what a resolve ended was made by the open."""
+    """Return whether the open made the session that its resolve ended."""
     card = work.services.card(placement.provider)
     return not found.foreign and (card is None or not never_sent(card, placement))
 
 
 def _note_lack(work: AccountWork, placement: Placement, error: ProviderError) -> None:
-    """Raise an alarm, as perhaps no worker has that secret, long before the session has failed to start."""
+    """Raise an alarm at once, since perhaps no worker has that secret and the start will fail much later."""
     if isinstance(error, LacksSecret):
         where = placement.provider, placement.credential, placement.model_id
         alarms.raise_alarm(work.tx, alarm(AlarmKind.MISCONFIGURED, *where, str(error), work.now))
@@ -288,7 +290,7 @@ def _as_open(placement: Placement, placed: Placed, now: datetime) -> Placement:
 def _again_later(
     work: AccountWork, session: Session, placement: Placement, error: NotSent | Throttled, step: Step
 ) -> None:
-    """Retry later, as nothing was done there: an open is sent again, unless the session is to stop."""
+    """Retry later, since nothing was done at the provider. An open is sent again, unless the session is to stop."""
     hint = error.retry_after_seconds if isinstance(error, Throttled) else None
     retry_after = believed(hint, work.services.policy(placement.provider))
     backoff = min(RETRY_FIRST * 2 ** min(placement.attempts - 1, 10), RETRY_LAST)
@@ -316,13 +318,14 @@ def _again_later(
 
 
 def _unproven_since(placement: Placement, step: Step, now: datetime) -> datetime | None:
-    """Return since when its end is unproven. A resolve of what is no longer wanted counts as a close without proof."""
+    """Return since when the end is unproven. The resolve of a placement to be closed counts as a close without
+    proof."""
     tried = step is Step.RESOLVE and placement.closing_since is not None
     return placement.unproven_since or (now if tried else None)
 
 
 def settle_unknown(work: AccountWork, placement: Placement, error: ProviderError, step: Step) -> None:
-    """Resolve later what may or may not exist, once its effect must show. Never a blind second open."""
+    """Resolve later, when the effect of the open must show. Never open a second time before that."""
     card = work.services.card(placement.provider)
     policy = work.services.policy(placement.provider)
     lag = max(policy.resolve_after_seconds, (card.resolve_after_seconds if card else None) or 0)

@@ -1,4 +1,4 @@
-"""Post what running sessions have cost so far: hourly, so that the ledger never lags far behind the formula."""
+"""Post what running sessions have cost so far: hourly, so that the ledger stays close to the true cost."""
 
 from orchestrator.flows.engine.batch import PUT_OFF, Tally, each
 from orchestrator.flows.engine.services import Services
@@ -7,7 +7,7 @@ from orchestrator.rules.billing import funds
 from orchestrator.rules.states import Step
 from orchestrator.store.transaction import Transaction
 
-#: Sessions of one account in one transaction: jobs of the account wait that long, and no longer.
+#: Sessions of one account in one transaction, which bounds how long jobs of the account wait.
 AT_ONCE = 40
 
 

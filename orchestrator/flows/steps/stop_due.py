@@ -7,8 +7,8 @@ from orchestrator.store.transaction import Transaction
 
 
 def stop_due(services: Services, limit: int = 200) -> Tally:
-    """Apply the due stops of up to `limit` accounts, in spite of any ping's lease: some of each, then some more of
-    those that have more, so that no account waits for another."""
+    """Apply the due stops of up to `limit` accounts. A ping's lease does not delay them. Stop some sessions of each
+    account, then more of those with more, so that no account waits for another."""
     with services.database.reading() as tx:
         due = list(tx.sessions.accounts_to_stop(tx.now(), limit))
     claimed = settled = 0

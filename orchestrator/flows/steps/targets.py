@@ -9,7 +9,7 @@ from orchestrator.rules.values import Placement
 
 
 def order_of(services: Services, claimed: Claimed) -> Order:
-    """Return what is to be opened; the same for the same placement, so that it can be sent again."""
+    """Return what is to be opened. A placement always gives the same order, so that it can be sent again."""
     placement = claimed.placement
     return Order(
         placement_id=placement.id,
@@ -41,9 +41,8 @@ def target_of(
     now: datetime | None = None,
     send_by: float | None = None,
 ) -> Target:
-    """Return a placement to probe (with its endpoint's secret) or to close (with its credential's).
-
-    `now`: by the store's clock, as it was claimed."""
+    """Return a placement to probe (with its endpoint's secret) or to close (with its credential's). `now`: when it was
+    claimed, by the store's clock."""
     policy = services.policy(placement.provider)
     own_endpoint = to_ping and placement.secret_ref != placement.credential
     return Target(
@@ -65,7 +64,7 @@ def target_of(
 
 
 def _name_of(placement: Placement) -> str | None:
-    """Return the name of its order; an orphan has the name of the placement that opened it, where that is known."""
+    """Return the name that the open gave. An orphan has the name of the placement that opened it, if that is known."""
     return placement.id if placement.session_id else placement.options.get("named")
 
 

@@ -1,7 +1,7 @@
-"""Wake queued sessions that no commit has woken, though what they wait for is there; the slow pass over queues.
+"""Wake queued sessions that wait for something that is free already: the slow pass over queues.
 
-Each flow that frees a slot, a key or funds wakes the next waiter itself. Changes of the file, and wake-ups lost to an
-error, are found here: a few in each pass, and in turn."""
+Each flow that frees a slot, a key or funds wakes the next waiter itself. This pass covers changes of the configuration
+file, and wake-ups lost to an error: a few in each pass, in turn."""
 
 from orchestrator.flows.engine.services import Services
 from orchestrator.flows.lifecycle import admission
@@ -16,7 +16,7 @@ AT_ONCE = 50
 
 
 def wake_queues(services: Services, limit: int = AT_ONCE) -> int:
-    """Wake the first of each account's queue that its account no longer holds up, and one waiter for each free key;
+    """Wake the first session of each queue that its account no longer holds up, and one waiter for each free key;
     return how many accounts and keys were checked."""
     lot = int(services.database.identity.new_token(), 16)
     with services.database.reading() as tx:
@@ -38,7 +38,8 @@ def wake_queues(services: Services, limit: int = AT_ONCE) -> int:
 
 
 def _held_up_no_longer(services: Services, tx: Transaction, account_id: str) -> Session | None:
-    """Return the first of the account's queue that waits for the account itself, unless it would still do so now."""
+    """Return the first session of the account's queue that waits for the account, unless it would wait for the same
+    again."""
     account, head = tx.accounts.get(account_id), tx.queues.first_held_up(account_id)
     model = tx.models.get(head.model_id) if head is not None else None
     if account is None or head is None or model is None:
@@ -54,7 +55,7 @@ def _held_up_no_longer(services: Services, tx: Transaction, account_id: str) -> 
 
 
 def _free_places(services: Services, tx: Transaction, limit: int) -> list[tuple[str, str | None]]:
-    """Return (provider, key) of free places with a session waiting; None: without a key."""
+    """Return (provider, key) of free places that a session waits for; None as the key of a provider without keys."""
     now = tx.now()
     told_to_wait = tx.waits.holding(now)
     places: list[tuple[str, str | None]] = []

@@ -1,4 +1,4 @@
-"""Warn of stops to come: once for each threshold."""
+"""Warn of coming stops: once for each threshold."""
 
 from dataclasses import replace
 

@@ -22,7 +22,7 @@ def raise_alarm(tx: Transaction, alarm: Alarm) -> None:
 
 
 def after_open(tx: Transaction, placement: Placement, wrong: str | None, now: datetime) -> None:
-    """Raise or end the alarm about its provider's own configuration, by what an open has shown."""
+    """Raise or end the alarm about the provider's own configuration, as the open has shown."""
     where = placement.provider, placement.credential, None
     found = rule.alarm(AlarmKind.MISCONFIGURED, *where, wrong or "", now)
     if wrong is not None:
@@ -43,7 +43,7 @@ def end_with(tx: Transaction, well: Iterable[HealthyPing]) -> None:
 
 
 def let_retry(tx: Transaction) -> int:
-    """Let refused models be tried again by the next session in need, and delete alarms that were not seen for long."""
+    """Let the next session in need try refused models again, and delete alarms that were not seen for long."""
     now = tx.now()
     for alarm in tx.alarms.forget(now - rule.FORGOTTEN_AFTER):
         _over(tx, alarm, "it was not seen for a day")
@@ -63,7 +63,7 @@ def announce_cleared(tx: Transaction, replaced: Cleared) -> None:
 
 
 def key_freed(tx: Transaction, credential: Credential, why: str) -> None:
-    """Announce that a paused key takes placements again, and wake the sessions that wait for it."""
+    """Announce that a paused key takes placements again, and wake one of the sessions that wait for it."""
     data = {
         "kind": "credential_paused",
         "provider": credential.provider,

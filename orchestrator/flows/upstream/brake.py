@@ -1,7 +1,7 @@
-"""The brake: deaths are frozen where the provider, or one key of it, is at fault.
+"""The brake: while a provider, or one key of it, is at fault, sessions there are not ended as dead.
 
-It is read while a ping is settled; it begins and ends in transactions of its own, which lock no account. Never frozen:
-stops by rule, deaths that the platform confirms, and failover to a place without a brake."""
+It is read while a ping is settled. It begins and ends in transactions of its own, which lock no account. It never
+delays stops by rule, deaths that the platform confirms, and failover to a place without a brake."""
 
 from collections import Counter
 from collections.abc import Collection, Mapping
@@ -19,12 +19,12 @@ from orchestrator.rules.values import Brake, Session
 from orchestrator.store.queries.brakes import scope_of
 from orchestrator.store.transaction import Transaction
 
-#: Where sessions fall ill, one process checks this often whether a brake must begin.
+#: While sessions fall ill, one process checks this often whether a brake must begin.
 LOOK_EVERY = timedelta(seconds=1)
 
 
 class Sign(Enum):
-    """What the ping of one session says about its provider and key."""
+    """What the ping of one session shows about its provider and key."""
 
     ILL = "it is in doubt"
     FROZEN = "it would be held for dead"
@@ -32,7 +32,7 @@ class Sign(Enum):
 
 
 def freezes(work: AccountWork, session: Session) -> bool:
-    """Return whether a brake, which holds it or is about to begin, keeps this session from being found dead."""
+    """Return whether a brake, in force or about to begin, keeps this session from being ended as dead."""
     if session.provider is None or rule.is_held_too_long(session, work.policy(session), work.now):
         return False
     there = work.tx.brakes.at(session.provider, session.credential)
@@ -52,7 +52,7 @@ def may_leave(work: AccountWork, session: Session) -> bool:
 
 
 def after_pings(services: Services, said: Collection[tuple[Spot, Sign]], now: datetime) -> None:
-    """End brakes where sessions in doubt answered, and begin brakes where sessions fell ill."""
+    """End brakes where sessions in doubt have answered, and begin brakes where sessions fell ill."""
     recovered, ill, frozen = (
         Counter(scope for spot, sign in said if sign is which for scope in _scopes(spot))
         for which in (Sign.RECOVERED, Sign.ILL, Sign.FROZEN)
@@ -65,8 +65,8 @@ def after_pings(services: Services, said: Collection[tuple[Spot, Sign]], now: da
 
 
 def review(services: Services) -> int:
-    """End the brakes that have lost their cause or run out of time, and delete those with all sessions judged, each in
-    a transaction of its own; return how many."""
+    """End the brakes that have no more cause or time, and delete those with all sessions judged, each in a transaction
+    of its own; return how many."""
     with services.database.reading() as tx:
         found = tx.brakes.all()
 
@@ -118,8 +118,8 @@ def _engage_where_at_fault(services: Services, provider: str, credential: str | 
 def _why(
     services: Services, tx: Transaction, provider: str, credential: str | None, now: datetime
 ) -> str | None:
-    """Return why the provider, or its key, is at fault; None where it is not, or where a hold has expired and no
-    session there has answered since."""
+    """Return why the provider, or its key, is at fault. Return None if it is not, or if a brake there has expired and
+    no session has answered since."""
     policy, card = services.policy(provider), services.card(provider)
     judged = rule.judged_since(tx.brakes.at(provider, credential), now)
     if judged is not None and not tx.brakes.has_answered(provider, credential, judged):
@@ -172,7 +172,7 @@ def _end_if_over(services: Services, tx: Transaction, brake: Brake, now: datetim
 
 
 def _lift(tx: Transaction, brake: Brake, why: str, now: datetime) -> bool:
-    """Lift the brake. Every streak there restarts; the time without a proof of life does not."""
+    """Lift the brake. Streaks of failures there start again at zero; the time since the last proof of life goes on."""
     if not tx.brakes.forget(brake):
         return False
     tx.brakes.begin_anew(brake)

@@ -1,4 +1,4 @@
-"""Keys that a provider refuses, and keys that it rate-limits: no new placement there; closes go on."""
+"""Keys that a provider refuses or rate-limits: they take no new placements; closes go on."""
 
 import asyncio
 import logging
@@ -33,8 +33,8 @@ def pause_refused(
     *,
     since: datetime | None = None,
 ) -> None:
-    """Pause this placement's key, which the provider refuses. A shared key with other live sessions is paused for this
-    model only; with live sessions of the same model it is not paused: only this session is refused.
+    """Pause this placement's key, which the provider refuses. A key that other live sessions use is paused for this
+    model only. If those sessions use the same model, the key is not paused: only this session is refused.
 
     `since`: the first refusal; None: this one."""
     provider, ref = placement.provider, placement.credential
@@ -48,7 +48,7 @@ def pause_refused(
 
 
 def _only_this_model(tx: Transaction, placement: Placement, ref: str, since: datetime) -> bool:
-    """Return whether others were alive under the key since then, and none of this model."""
+    """Return whether, since then, other models were alive under the key, and this model was not."""
     provider, model = placement.provider, placement.model_id
     others = tx.sessions.somebody_lives(provider, ref, since)
     return others and not tx.sessions.somebody_lives(provider, ref, since, model)
@@ -64,8 +64,9 @@ def _pause(tx: Transaction, provider: str, ref: str, said: str, now: datetime) -
 def note_rate_limit(
     tx: Transaction, placement: Placement, seconds: float, now: datetime, *, whole_key: bool
 ) -> None:
-    """Note a Retry-After. In every worker it holds for all calls of this model under this key except closes; for the
-    whole key, or a provider without keys, where the platform says so. An attached endpoint's holds for it alone."""
+    """Save a Retry-After. Every worker then delays all calls of this model under this key except closes; if the
+    platform says so, all calls under the key, or of a provider without keys. At an attached endpoint it delays that one
+    alone."""
     provider, ref = placement.provider, placement.credential
     if not 0 < seconds < math.inf or (ref is None and placement.attach is not None):  # NaN is neither
         return
@@ -108,7 +109,7 @@ def _works(services: Services, credential: Credential) -> bool:
     if driver is None or secret is None:
         return False
     if not isinstance(driver, ChecksKey):
-        return True  # there is no other way to try it than to use it
+        return True  # only a session can try this key
 
     async def check() -> bool:
         try:
@@ -132,7 +133,7 @@ def _free(tx: Transaction, credential: Credential) -> int:
 
 
 def sync_credentials(services: Services) -> None:
-    """Make the rows of credentials agree with the configuration; each worker does it as it starts."""
+    """Make the rows of credentials match the configuration; each worker does so as it starts."""
     wanted = _configured(services)
     services.database.transact(lambda tx: alarms.announce_cleared(tx, tx.credentials.sync(wanted)))
 

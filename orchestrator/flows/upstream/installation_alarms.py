@@ -16,7 +16,7 @@ SUBJECT, PREFIX = "installation", "orchestrator.installation"
 
 
 def open_alarm(tx: Transaction, kind: InstallationAlarmKind, about: str, reason: str, now: datetime) -> None:
-    """Open the alarm and send its event; an alarm that is open already is only seen again."""
+    """Open the alarm and send its event. If it is open already, only note that it was seen again."""
     alarm = installation_alarm(kind, about, reason, now)
     if tx.installation_alarms.open(alarm):
         tx.outbox.add([Event(type=f"{PREFIX}.{kind.value}", subject=SUBJECT, data=_payload(alarm))])

@@ -1,4 +1,4 @@
-"""Count and alarm what failed on this worker's own machine. It says nothing about a platform."""
+"""Count and alarm failures of this worker's own machine. They show nothing about a platform."""
 
 from collections.abc import Iterable
 
@@ -18,7 +18,7 @@ def count(faults: Iterable[LocalFault]) -> None:
 
 
 def alarm(services: Services, tx: Transaction, provider: str, fault: LocalFault, detail: str) -> None:
-    """Open the alarm of this machine's fault, or note once in a while that it goes on."""
+    """Open the alarm of this machine's fault, or note at intervals that the fault goes on."""
     now = tx.now()
     if not services.cooldowns.take_turn(fault, now):
         return
@@ -28,7 +28,7 @@ def alarm(services: Services, tx: Transaction, provider: str, fault: LocalFault,
 
 
 def note_answer(services: Services, step: Step, provider: str, fault: LocalFault, said: object) -> None:
-    """Count and alarm the fault of a call that opens, resolves or closes, and leave the provider alone for a moment."""
+    """Count and alarm the fault of a call that opens, resolves or closes, and begin a cooldown of the provider."""
 
     def note(tx: Transaction) -> None:
         services.cooldowns.begin(step, provider, tx.now())

@@ -1,4 +1,5 @@
-"""Read the balances of our accounts at providers: an empty one stops every session there, and no ping warns in time."""
+"""Read the balances of our accounts at providers. An empty one stops every session there, and pings do not warn in
+time."""
 
 import asyncio
 import logging
@@ -25,7 +26,8 @@ TIMEOUT = 30.0
 
 
 def read_balances(services: Services) -> Tally:
-    """Read the balance of every provider that reports one; announce once that it has become low, and once its end."""
+    """Read the balance of every provider that reports one. Announce once that it has become low, and once that it has
+    recovered."""
     holder = services.database.identity.new_token()
     if not services.database.transact(lambda tx: tx.leases.hold(LEASE, holder, tx.now(), LEASE_SECONDS)):
         return Tally()
@@ -35,7 +37,8 @@ def read_balances(services: Services) -> Tally:
 
 
 def _read(services: Services, name: str) -> bool | None:
-    """Return whether it was read; None after an unexpected failure: the others are read all the same."""
+    """Return whether the balance was read; None after an unexpected failure, so that the others are read all the
+    same."""
     try:
         balance = services.loop.run(_ask(services, name))
         if balance is not None:
@@ -49,7 +52,7 @@ def _read(services: Services, name: str) -> bool | None:
 
 
 async def _ask(services: Services, name: str) -> Balance | None:
-    """Ask with its keys in turn, until one is answered."""
+    """Ask with each key in turn, until one is answered."""
     driver = services.drivers[name]
     refs = services.config.providers[name].credentials
     assert isinstance(driver, HasBalance)
@@ -58,7 +61,7 @@ async def _ask(services: Services, name: str) -> Balance | None:
             for ref in refs or (None,):
                 with suppress(ProviderError):  # this key is refused: another may work
                     return await driver.balance(services.secret(ref))
-    return None  # it shows as the age of what was read last
+    return None  # the age of the last balance that was read shows it
 
 
 def _keep(services: Services, tx: Transaction, name: str, balance: Balance) -> None:

@@ -10,7 +10,7 @@ from orchestrator.rules.values import Placement
 
 log = logging.getLogger(__name__)
 
-#: What a platform gives is this much shorter at most than what it was asked for: clocks differ.
+#: A session may end this much earlier than asked for, because clocks differ.
 SLACK = timedelta(minutes=1)
 
 
@@ -28,7 +28,8 @@ async def closed_or_ended(
 async def adopted(
     services: Services, driver: Driver, placement: Placement, order: Order, found: Placed
 ) -> Placed | NotPlaced:
-    """Return what a resolve found, if it lasts as long as was asked for; end what ends sooner: it is not ours."""
+    """Return what a resolve found, if it lasts as long as was asked for. End one that ends sooner, since it is not
+    ours."""
     seen = await _status(services, driver, placement, found.handle, order.now)
     if seen is None or seen.ends_at is None:
         return found
@@ -44,7 +45,7 @@ async def adopted(
 async def _status(
     services: Services, driver: Driver, placement: Placement, handle: str | None, now: datetime | None
 ) -> Status | None:
-    """Return what the witness knows of it; None where there is none, or it knows nothing."""
+    """Return what the witness knows of the session; None if there is no witness, or if it does not know the session."""
     name = driver.card.witness
     other = services.drivers.get(name) if name is not None else None
     if name is None or other is None or handle is None:
@@ -61,8 +62,8 @@ async def _status(
     )
     try:
         status = await other.status(target)
-    except Exception:  # it is only asked besides: what the platform itself said stands
+    except Exception:  # the witness is optional: the platform's own answer stands
         log.exception("%s cannot be asked about %s", name, handle)
         return None
-    known = status.ends_at is not None  # one that knows of no such session may see another chain
+    known = status.ends_at is not None  # a witness that does not know the session may see another chain
     return status if known and status.life is not Life.UNKNOWN else None

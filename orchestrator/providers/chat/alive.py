@@ -1,7 +1,7 @@
 """Which answers with status 200 prove that a model works: one rule for chat, one for speech.
 
-Neither rule asks for text: a reasoning model may spend all its tokens before it writes any, and silence has no words.
-"""
+Neither rule requires text: a reasoning model may spend all its tokens before it writes any, and silence contains no
+words."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -31,8 +31,8 @@ def judge_transcription(answer: Response) -> Verdict:
 
 
 def _without_choices(answer: Response, body: Mapping[str, Any]) -> Verdict:
-    """A thinking model at its token limit may return no choice, only what it spent; and the first chunk of some
-    streams (Azure) holds the results of a filter and no choice yet."""
+    """Judge an answer without a choice. A thinking model at its token limit may return only what it spent; and the
+    first chunk of some streams (Azure) holds a filter's results and no choice yet."""
     begun = answer.is_stream and body["choices"] is not None
     return Verdict.ALIVE if begun or _spent_tokens(body) else Verdict.TRANSIENT
 

@@ -39,7 +39,7 @@ _MOST_TOKENS, _MOST_DOLLARS = 1_000_000, 1000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Dialect:
-    """How one platform's pings differ from the plain ones."""
+    """How one platform's pings differ from plain ones."""
 
     extras: Mapping[str, Any] = field(default_factory=dict)
     """More keys of the body."""
@@ -56,14 +56,14 @@ class Dialect:
 
 
 class Pinger:
-    """Pings, and remembers per model which rung of the ladder works at one provider."""
+    """Sends pings, and remembers for each model which form of the request works at one provider."""
 
     def __init__(self, http: HttpClient) -> None:
         self._http = http
         self._variants: dict[str, str] = {}
 
     async def probe(self, target: Target, endpoint: Endpoint, dialect: Dialect) -> Probe:
-        """Ping once, with every token-limit fallback. Every fault is a verdict."""
+        """Ping once, with every token-limit fallback. Every fault is returned as a verdict."""
         ping = _Ping(self._http, target, endpoint, dialect)
         if target.model_type is ModelType.ASR:
             return await ping.transcribe()
@@ -74,7 +74,7 @@ class Pinger:
 
 
 class _Ping:
-    """One probe under way: it holds the deadline."""
+    """One probe under way, with its deadline."""
 
     def __init__(self, http: HttpClient, target: Target, endpoint: Endpoint, dialect: Dialect) -> None:
         self._http, self._target, self._endpoint, self._dialect = http, target, endpoint, dialect
@@ -130,7 +130,7 @@ class _Ping:
             )
 
     async def _looked(self) -> Silence:
-        """Look where the server answers while it works on another request."""
+        """Check whether the server answers elsewhere while it works on another request."""
         looks = self._dialect.looks
         return Silence(await look(self._http, self._endpoint, self._target, looks))
 
@@ -164,7 +164,7 @@ class _Ping:
 
 
 def judge(answer: Response, model_type: ModelType, rules: Sequence[Rule] = ()) -> Verdict:
-    """Return what an answer to a ping says of the model."""
+    """Return what a ping's answer shows of the model."""
     if answer.status == 200 and not has_error(answer):
         return judge_transcription(answer) if model_type is ModelType.ASR else judge_completion(answer)
     if _dislikes_body(answer) and ran_out_of_tokens(read_fault(answer).text):
@@ -213,6 +213,6 @@ def _tokens(answer: Response) -> int:
 
 
 def _cost(answer: Response, header: str | None) -> str | None:
-    """Return dollars as the platform wrote them, where that is the price of a ping."""
+    """Return the platform's own number of dollars, if it is plausible as the price of a ping."""
     cost = read_decimal(answer.headers.get(header)) if header else None
     return f"{cost:f}" if cost is not None and 0 <= cost <= _MOST_DOLLARS else None

@@ -1,4 +1,4 @@
-"""The fallback ladder of the ping: which body to try next when a server dislikes the last one."""
+"""The token-limit fallback of the ping: which body to try next when a server refuses the last one."""
 
 import re
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ _NAMES_A_LIMIT = re.compile(r"\bmax_(?:completion_)?tokens\b")
 
 @dataclass(frozen=True, slots=True)
 class BodyVariant:
-    """One way to ask for few tokens; printed as a variant, like `max_tokens:16`."""
+    """One way to ask for few tokens; written as a variant, like `max_tokens:16`."""
 
     limit: str
     tokens: int
@@ -36,7 +36,7 @@ class BodyVariant:
 
 @dataclass
 class BodyVariants:
-    """The rungs of one probe: each is tried once."""
+    """The variants of one probe; each is tried once."""
 
     rung: BodyVariant
     most_tokens: int
@@ -51,7 +51,7 @@ class BodyVariants:
         return len(self._tried) > 1
 
     def climb(self, text: str) -> bool:
-        """Move on to the rung that a refusal asks for; False where none is left."""
+        """Switch to the variant that a refusal asks for. Return False if none is left."""
         for rung in self._wanted(text):
             if rung not in self._tried:
                 self._raised |= rung.tokens != self.rung.tokens
@@ -71,7 +71,7 @@ class BodyVariants:
 
 
 def first_variant(variant: str | None, tokens: int) -> BodyVariant:
-    """Return the remembered variant, or `max_tokens`; never fewer tokens than the policy asks for."""
+    """Return the remembered variant, or `max_tokens`, with at least as many tokens as the policy asks for."""
     limit, _, number = (variant or "").partition(":")
     if limit in _OTHER and number.isdecimal():
         return BodyVariant(limit, max(int(number), tokens))
@@ -79,5 +79,5 @@ def first_variant(variant: str | None, tokens: int) -> BodyVariant:
 
 
 def ran_out_of_tokens(text: str) -> bool:
-    """It answered that it spent all tokens: an answer all the same."""
+    """Return whether the error says that the model spent all its tokens: this counts as an answer."""
     return _REACHED.search(text) is not None

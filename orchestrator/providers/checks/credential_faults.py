@@ -1,4 +1,4 @@
-"""Providers with credentials that do not fit what their driver sends: refused before anything is opened."""
+"""Credentials that do not fit what their provider's driver sends: refused before anything is opened."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Keys and wallets that carry one thing at a time, and are configured twice: refused before anything is opened."""
+"""Keys and wallets that carry one session at a time, and are configured twice: refused before anything is opened."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
@@ -11,7 +11,7 @@ from orchestrator.settings import Configuration, Fault, ProviderConfiguration, S
 
 
 def faults_of(configuration: Configuration, secrets: SecretStore) -> list[Fault]:
-    """Yield every fault. Secrets that this machine lacks are left to the machines that have them."""
+    """Yield every fault. Secrets that this machine lacks are checked on the machines that have them."""
     cards = cards_of(configuration)
     one_session = [
         configuration.providers[name] for name, card in cards.items() if card.exclusive_credentials
@@ -21,7 +21,7 @@ def faults_of(configuration: Configuration, secrets: SecretStore) -> list[Fault]
 
 
 def cards_of(configuration: Configuration) -> Mapping[str, Card]:
-    """Return the cards of the drivers that can be built; another check reports what is wrong with the others."""
+    """Return the cards of the drivers that can be built; another check reports the faults of the others."""
     found = {}
     for name, provider in configuration.providers.items():
         try:
@@ -32,7 +32,8 @@ def cards_of(configuration: Configuration) -> Mapping[str, Card]:
 
 
 def _same_secret(providers: list[ProviderConfiguration], secrets: SecretStore) -> Iterator[Fault]:
-    """Within one provider the claim sees to it; the platform knows of no provider, only of the secret."""
+    """Yield a fault for each secret that two providers share. Within one provider the claim prevents two sessions on
+    it; the platform sees the secret alone, whatever provider we name it under."""
     keys = [(provider, n, ref) for provider in providers for n, ref in enumerate(provider.credentials)]
     for (other, _, known), (provider, n, ref) in combinations(keys, 2):
         fingerprint = secrets.fingerprint(ref)
@@ -67,7 +68,7 @@ def _same_wallet(wallets: Sequence[tuple[ProviderConfiguration, str]]) -> Iterat
 
 
 def _address(base_url: str) -> str:
-    """Return the address in one form: names of hosts have no case, and a scheme has a port of its own."""
+    """Return the address in one form: host names have no case, and each scheme has a default port."""
     try:
         return str(httpx.URL(base_url)).rstrip("/")
     except httpx.InvalidURL:  # no host can be reached there; its first call says so

@@ -1,4 +1,4 @@
-"""A provider that is to be asked about the sessions of another must be there, and be able to answer."""
+"""A provider that must answer for the sessions of another: it must be configured, and be able to answer."""
 
 from collections.abc import Iterator
 

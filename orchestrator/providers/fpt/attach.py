@@ -1,8 +1,7 @@
 """Sessions that another party opens and ends: we are given the endpoint, ping it, and watch for its end.
 
-No call of ours ends such a session. What proves its end is its declared end, by our own clock; or the endpoint
-itself, when it says so; or an operator's word, which is no driver's business.
-"""
+No call of ours ends such a session. The proof of its end is its declared end, by our own clock, or the endpoint's own
+answer that it is gone. An operator may also confirm it, outside this driver."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -46,7 +45,7 @@ _ANNOUNCED = (
 
 
 class AttachDriver:
-    """Endpoints by reference; their secrets come with each order and target."""
+    """A driver for endpoints by reference; their secrets come with each order and target."""
 
     def __init__(self, name: str, card: Card, options: FptOptions, http: HttpClient) -> None:
         self.name = name
@@ -58,7 +57,7 @@ class AttachDriver:
         )
 
     async def open(self, order: Order) -> Placed:
-        """Look once: what may become alive is placed, and the first good ping is the proof."""
+        """Probe the endpoint once. One that may come alive is placed, and its first good ping is the proof."""
         placed = self._placed(order)
         if placed.ends_at is not None and placed.ends_at <= (order.now or datetime.now(UTC)):
             raise Refused(f"the declared end has passed: {placed.ends_at:%Y-%m-%d %H:%M:%S} UTC")
@@ -74,7 +73,8 @@ class AttachDriver:
         return replace(placed, probe=probe)
 
     async def resolve(self, order: Order, *, close: bool) -> Placed | NotPlaced:
-        """It was open before we came. To be closed it must be adopted: its end needs a proof like any other's."""
+        """Return the placement without asking: it was open before. It is adopted even to be closed, for its end needs a
+        proof."""
         return self._placed(order) if close else await self.open(order)
 
     async def probe(self, target: Target) -> Probe:
@@ -129,7 +129,8 @@ class AttachDriver:
         )
 
     async def _last_look(self, target: Target) -> Probe | None:
-        """None where none is wanted, or where a missing secret would make a refusal look like an end."""
+        """Probe once more before the end is called proven. Return None where that is not configured, or where a missing
+        secret would make a refusal look like an end."""
         if not self._options.probe_before_proof or target.endpoint is None or target.secret is None:
             return None
         return await self.probe(target)

@@ -30,7 +30,7 @@ from orchestrator.rules.values import Verdict
 
 
 class TemplateControl:
-    """Asks as the configuration says. `values` fill the placeholders."""
+    """Sends the configured calls. `values` fill the placeholders."""
 
     def __init__(self, options: FptOptions, http: HttpClient) -> None:
         assert options.open is not None
@@ -50,7 +50,8 @@ class TemplateControl:
         return answer.json
 
     async def status(self, values: Mapping[str, Any], secret: Secret | None) -> tuple[Life, str, Any]:
-        """Return what the status says, how it said it, and the body that it stands in. Raises where it says nothing."""
+        """Return the life that the status shows, the platform's word for it, and the body. Raises if the status does
+        not show it."""
         table = self._askable(values)
         timeout = self._options.read_timeout_seconds
         answer = await ask_reading(self._http, table.call(self._options.base_url, values, secret, timeout))
@@ -62,12 +63,12 @@ class TemplateControl:
         raise refusal(answer, self._options.rules)
 
     async def close(self, values: Mapping[str, Any], secret: Secret | None) -> Closed:
-        """Close, and prove it: by the answer, or by status or list, whatever was answered. Raises NotClosed, or
-        what became of the call, where there is no proof."""
+        """Close, and prove it: by the answer, or by status or list, whatever the answer was. Without proof, raises
+        NotClosed or the failure of the call."""
         return await closed_or_ended(self._closed(values, secret), lambda _: self._ended(values, secret))
 
     async def items(self, secret: Secret | None) -> Sequence[Any]:
-        """Return what the list shows as live. Raises CannotAsk where the configuration has none."""
+        """Return the items that the list shows as live. Raises CannotAsk if no list is configured."""
         table = self._options.list
         if table is None:
             raise CannotAsk("there is no list of sessions in the configuration")
@@ -83,7 +84,8 @@ class TemplateControl:
         raise refusal(answer, self._options.rules)
 
     async def _closed(self, values: Mapping[str, Any], secret: Secret | None) -> Closed:
-        """A platform may say yes and go on: where it can be asked, its yes is no proof."""
+        """Send the close and judge its answer. A platform may accept a close and go on: where its status can be asked,
+        a success alone is no proof."""
         if not self._closing.placeholders <= values.keys():
             raise NotClosed("its handle is not known, and the close needs it")
         timeout = self._options.close_call_seconds
@@ -100,7 +102,7 @@ class TemplateControl:
         raise NotClosed(describe(answer))
 
     async def _ended(self, values: Mapping[str, Any], secret: Secret | None) -> Closed:
-        """Return what its status says after the close; the list where that cannot be asked."""
+        """Return the status after the close; where that cannot be asked, the list's result."""
         try:
             life, said, _ = await self.status(values, secret)
         except CannotAsk:
@@ -124,7 +126,8 @@ class TemplateControl:
         return table
 
     def _not_opened(self, answer: Response) -> ProviderError:
-        """What the configuration calls definite is; otherwise only a refusal of the request itself."""
+        """Return what an answer without a session means. It is definite if the configuration says so, or if it refuses
+        the request itself; else the outcome is unknown."""
         said = describe(answer)
         means = self._options.meaning(answer)
         if means == "full":

@@ -1,8 +1,7 @@
-"""FPT AI Studio interactive sessions, which have no public control API: two ways to live with that.
+"""FPT AI Studio interactive sessions. They have no public control API, so there are two ways to use them.
 
-`attach` (fpt_attach): an operator starts and ends the session in the console, and gives us its endpoint.
-`template` (fpt_template): a control API that the configuration describes.
-"""
+`attach` (fpt_attach): an operator starts and ends the session in the console, and gives us its endpoint. `template`
+(fpt_template): the configuration describes a control API."""
 
 from orchestrator.providers.fpt.attach import AttachDriver
 from orchestrator.providers.fpt.options import FptOptions

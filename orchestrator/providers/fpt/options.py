@@ -1,4 +1,4 @@
-"""What the configuration of an FPT provider may say."""
+"""The configuration of an FPT provider."""
 
 import re
 from typing import Literal
@@ -76,11 +76,12 @@ class FptOptions(DriverOptions):
 
 
 def _line(key: str, message: str) -> InitErrorDetails:
-    """Braces in a message are placeholders of ours, not of pydantic's."""
+    """Return one fault. The message is passed as a value, since pydantic would read its braces as placeholders."""
     fault = PydanticCustomError("template", "{said}", {"said": message})
     return InitErrorDetails(type=fault, loc=(key,), input=None)
 
 
 def chat_base(url: str) -> str:
-    """The console shows whole addresses of chat completions; users and pings begin below them."""
+    """Return the URL without its last part, `/chat/completions`: the console shows it, and users and pings append
+    it."""
     return re.sub(r"/chat/completions/?$", "", url).rstrip("/")

@@ -28,7 +28,7 @@ def check_known(texts: Iterable[tuple[str, str]], known: frozenset[str]) -> None
 
 
 def texts_of(value: Any, where: str = "") -> Iterator[tuple[str, str]]:
-    """Return every text below, with its path."""
+    """Return every text inside the value, with its path."""
     if isinstance(value, str):
         yield where, value
     elif isinstance(value, Mapping):

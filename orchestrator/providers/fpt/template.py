@@ -1,8 +1,7 @@
-"""A plain JSON control API, driven as the configuration says.
+"""A plain JSON control API, used as the configuration describes it.
 
-What was opened without our hearing of it is found by status, by list, or by repeating an idempotent open; where
-the configuration offers none of these, an operator must look.
-"""
+If the answer to an open is lost, what it opened is found by status, by list, or by repeating an idempotent open. If the
+configuration offers none of these, an operator must look."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -48,7 +47,7 @@ from orchestrator.rules.values import Verdict
 
 
 class TemplateDriver:
-    """One platform with calls that are data."""
+    """A driver for one platform with configured calls."""
 
     def __init__(self, name: str, card: Card, options: FptOptions, http: HttpClient) -> None:
         self.name = name
@@ -65,7 +64,7 @@ class TemplateDriver:
         return self._placed(order, _found(order, body, self._control.opening))
 
     async def resolve(self, order: Order, *, close: bool) -> Placed | NotPlaced:
-        """Never say Refused: what refuses now may have opened before."""
+        """Find out what an open did. Never raise Refused: a platform that refuses now may have opened before."""
         try:
             found = await self._find(order)
             if isinstance(found, NotPlaced):
@@ -120,7 +119,7 @@ class TemplateDriver:
         """Do nothing: the client is shared, and its builder closes it."""
 
     async def _find(self, order: Order) -> "_Found | NotPlaced":
-        """Return what became of a lost open, by the surest way that the configuration offers."""
+        """Return the outcome of a lost open, by the most reliable way that is configured."""
         status, listed = self._options.status, self._options.list
         if status is not None and status.placeholders <= values_of_order(order).keys():
             return await self._find_by_status(status, order, order.handle)
@@ -153,7 +152,8 @@ class TemplateDriver:
         return await self._find_by_status(self._options.status, order, handle)
 
     def _placed(self, order: Order, found: "_Found") -> Placed:
-        """What exists and cannot be used is no refusal: it stays unknown until it can be used or closed."""
+        """Return the placement. One that exists and cannot be used yet raises OutcomeUnknown until it can be used or
+        closed."""
         if found.unclear is not None:
             raise OutcomeUnknown(f"its status: {found.unclear}")
         url = found.read("endpoint_url") or self._options.endpoint_url
@@ -176,7 +176,7 @@ class TemplateDriver:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Found:
-    """What exists at the platform, whether it can be used or not: what is to be closed needs no endpoint."""
+    """A session that exists at the platform, usable or not: it can be closed without an endpoint."""
 
     handle: str | None
     body: Any

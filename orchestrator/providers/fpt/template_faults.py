@@ -1,7 +1,6 @@
-"""What is wrong with the calls of a template taken together, before a session could be lost by it.
+"""Faults of a template's calls taken together, found before they could lose a session.
 
-Each check gets one table and those that the configuration holds besides; it names key and remedy.
-"""
+Each check gets one table and the other tables of the configuration; it names key and remedy."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
@@ -23,7 +22,7 @@ _NOTHING_FINDS = (
 
 
 def faults_of(table: CallTable, others: Mapping[str, Any]) -> list[Said]:
-    """Yield every fault. `others`: the options that are known to be well formed by now."""
+    """Yield every fault. `others`: the options that are well-formed, checked so far."""
     match table:
         case StatusTable():
             return [*_unaddressed(table, others), *_words(table, others), *_of_both(table, others)]
@@ -59,7 +58,7 @@ def _words(table: StatusTable, others: Mapping[str, Any]) -> Iterator[Said]:
 
 
 def _of_both(table: StatusTable, others: Mapping[str, Any]) -> Iterator[Said]:
-    """Yield words on which the list and the status disagree, where both use the same ones."""
+    """Yield words to which the list and the status give different meanings, if both use the same words."""
     listed = others.get("list")
     live = {word.lower() for word in listed.live_words} if listed else set()
     known = {word.lower(): life for word, life in table.words.items()}
@@ -84,7 +83,7 @@ def _nameless(table: OpenTable, others: Mapping[str, Any]) -> Iterator[Said]:
 
 
 def _lost(table: OpenTable, others: Mapping[str, Any]) -> Iterator[Said]:
-    """Yield what keeps the driver from finding a lost open, and from using or closing it."""
+    """Yield what prevents the driver from finding a lost open, or from using or closing what it opened."""
     status, listed = others.get("status"), others.get("list")
     later = status.endpoint_url if status else None
     if status and "handle" not in status.placeholders:

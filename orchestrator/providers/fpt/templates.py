@@ -1,7 +1,6 @@
-"""Calls of a plain JSON control API, written in the configuration: what is sent, and where answers say what.
+"""Calls of a plain JSON control API, as configured: what is sent, and where answers hold each value.
 
-`{placeholders}` stand in URLs, headers and bodies; a dotted path (`data.items.0.id`) points into an answer.
-"""
+`{placeholders}` are allowed in URLs, headers and bodies; a dotted path (`data.items.0.id`) points into an answer."""
 
 import json
 import re
@@ -164,7 +163,7 @@ class StatusTable(AnswerTable):
         return words
 
     def life(self, body: Any) -> tuple[Life, str]:
-        """Return what the answer says, and the word it said it with."""
+        """Return the life that the answer shows, and the platform's word for it."""
         word = str(read_path(body, self.status))
         lives = {known.lower(): life for known, life in self.words.items()}
         return lives.get(word.lower(), Life.UNKNOWN), word
@@ -176,7 +175,8 @@ class CloseTable(CallTable):
 
 
 class ListTable(CallTable):
-    """All live sessions; the other paths begin at one item. Asked of all, so it knows of no one's values."""
+    """The list of all live sessions; the other paths begin at one item. It asks about all, so no session's values are
+    available."""
 
     known: ClassVar[frozenset[str]] = frozenset()
 
@@ -218,7 +218,7 @@ class ListTable(CallTable):
         ]
 
     def is_whole(self, body: Any) -> bool:
-        """Whether it shows as many as it says there are; without `total` it is taken for whole."""
+        """Return whether the list shows as many items as its total. Without `total` it counts as whole."""
         items, total = read_path(body, self.items), read_text(body, self.total) or ""
         return self.total is None or (total.isdecimal() and int(total) <= len(items))
 
@@ -236,7 +236,8 @@ def values_of_order(order: Order) -> dict[str, Any]:
 
 
 def values_of_target(target: Target) -> dict[str, Any]:
-    """The same; a name that is not known is left out, for another's would be taken for its end."""
+    """Return the same for a target. A name that is not known is left out: the end of another session would be taken for
+    this one's."""
     known = {"name": target.name, "handle": target.handle}
     values = {"placement_id": target.placement_id, "model": target.model}
     return values | {key: value for key, value in known.items() if value is not None}

@@ -1,10 +1,10 @@
-"""The one HTTP client, and the only place that knows the transport.
+"""The one HTTP client, and the only module that uses the transport.
 
-httpx is the interface, aiohttp carries it: httpx's own transport loses pool slots when a request is
-cancelled. No redirects, no proxies from the environment, no cookies, bounded bodies, one deadline per call.
-What changes something is sent at most once, whatever its method: `fresh` calls are never repeated. The others are
-repeated once by aiohttp where a connection breaks, but a POST.
-"""
+httpx is the interface, and aiohttp the transport: httpx's own transport loses pool slots when a request is cancelled.
+No redirects, no proxies from the environment, no cookies, bounded bodies, one deadline per call.
+
+A call that changes something is sent at most once, whatever its method: `fresh` calls are never repeated. aiohttp
+repeats the others once if a connection breaks, except a POST."""
 
 import asyncio
 import logging
@@ -57,7 +57,7 @@ _FAILURES = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClientOptions:
-    """One set per process."""
+    """The options of a client. One process has one set."""
 
     max_connections: int = 512
     connect_timeout: float = 5
@@ -97,14 +97,15 @@ class Call:
 
 
 class NoAnswer(Exception):
-    """The request may have arrived, and no whole answer came back."""
+    """The request may have arrived, and no complete answer came back."""
 
     failed_here: LocalFault | None = None
     """What failed on this machine meanwhile, so that the answer could not come."""
 
 
 class Unanswered(NoAnswer):
-    """The whole time of the call has passed: it was accepted, as connecting may take only a part of it."""
+    """The whole time of the call has passed. The request was accepted, for connecting may take only a part of that
+    time."""
 
 
 class HttpClient:
@@ -120,8 +121,8 @@ class HttpClient:
         resolver: WatchedResolver | None = None,
         own: OwnFaults | None = None,
     ) -> None:
-        """`transport`: another way to the platforms than the network. `hidden`: what messages must not show. `own`:
-        what is known of this machine, and shared."""
+        """Prepare the connections. `transport`: replaces the network. `hidden`: what messages must not show. `own`:
+        shared knowledge of this machine's faults."""
         self.options = options or ClientOptions()
         self.now = clock
         """What this machine's clock says: when an answer came, and whether a declared end has passed."""
@@ -140,7 +141,8 @@ class HttpClient:
         self._checked: dict[Reach, HttpClient] = {}
 
     def checked(self, reach: Reach) -> "HttpClient":
-        """Return the client for URLs from outside: it connects only where `reach` allows. Closed with this one."""
+        """Return the client for URLs from outside: it connects only where `reach` allows. Closing this client closes
+        that one too."""
         if reach not in self._checked:
             options = replace(self.options, reach=reach)
             self._checked[reach] = HttpClient(
@@ -149,7 +151,7 @@ class HttpClient:
         return self._checked[reach]
 
     async def ask(self, call: Call) -> Response:
-        """Send once and return what came back, whatever its status. Raises NotSent or NoAnswer."""
+        """Send once and return the answer, whatever its status. Raises NotSent or NoAnswer."""
         if call.timeout_seconds <= 0:
             raise NotSent("too late to send it")
         if self.options.reach is not None:
@@ -237,11 +239,11 @@ def _network(
 
 
 class _BrokenConnection(aiohttp.ClientError):
-    """What aiohttp takes for no reason to send a request again."""
+    """An error after which aiohttp does not send a request again."""
 
 
 async def _once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-    """Below, a request with an idempotent method would be sent again where its connection breaks."""
+    """Send the request once. aiohttp would send an idempotent one again where its connection breaks."""
     try:
         return await handler(request)
     except _BEFORE_SENDING:
@@ -276,7 +278,7 @@ def _request(client: httpx.AsyncClient, call: Call) -> httpx.Request:
 async def _body(
     response: httpx.Response, bound: int, enough: Callable[[bytes], bool] | None
 ) -> tuple[bytes, bool]:
-    """Return the body up to `bound` bytes, and whether it is longer. Raises NoAnswer for an encoding of its own.
+    """Return the body up to `bound` bytes, and whether it is longer. Raises NoAnswer for an unsupported encoding.
 
     httpx itself would decode every layer of every chunk, on the event loop and without a bound."""
     try:

@@ -1,8 +1,8 @@
-"""Waits and deadlines run on the clock of the loop that makes the calls, so that both move together."""
+"""The clock of the event loop that makes the calls. Waits and deadlines both use it, so that they stay consistent."""
 
 import asyncio
 
 
 def monotonic() -> float:
-    """Seconds on the running loop's own clock: `time.monotonic()`, unless the loop keeps another."""
+    """Return the running loop's own clock in seconds: `time.monotonic()`, unless the loop has another."""
     return asyncio.get_running_loop().time()

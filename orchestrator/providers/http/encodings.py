@@ -1,4 +1,5 @@
-"""Bodies that a platform compressed although only `identity` was asked for: decoded within a bound, or refused."""
+"""Bodies that a platform compressed although only `identity` was asked for: decode them within a bound, or refuse
+them."""
 
 import zlib
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ _WINDOWS: Mapping[str, tuple[int, ...]] = {"gzip": _GZIP, "x-gzip": _GZIP, "defl
 
 
 class UnreadableBody(ValueError):
-    """The body is encoded in a way that was not asked for and is not decoded."""
+    """The body has an encoding that was not asked for and cannot be decoded."""
 
 
 def encoding_of(headers: Mapping[str, str]) -> str | None:
@@ -29,9 +30,9 @@ def encoding_of(headers: Mapping[str, str]) -> str | None:
 
 
 def decode(body: bytes, encoding: str, bound: int) -> tuple[bytes, bool]:
-    """Return at most `bound` bytes of the decoded body, and whether there is more. Raises Unreadable.
+    """Return at most `bound` bytes of the decoded body, and whether there is more. Raises UnreadableBody.
 
-    Time and memory are bounded by `bound`, however much the body would unpack to."""
+    `bound` also limits time and memory, whatever size the body would unpack to."""
     for window in _WINDOWS[encoding]:
         decoder = zlib.decompressobj(window)
         try:

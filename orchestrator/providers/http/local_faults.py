@@ -1,8 +1,7 @@
 """Which errors of the transport are faults of this machine: one table, read wherever a call failed.
 
-EHOSTUNREACH is not in it. Within a connect's deadline it means that a neighbour on the own segment did not answer: the
-gateway, or the host itself. Other providers show which of them (`rules/upstream/network.py`).
-"""
+EHOSTUNREACH is not in it. Within a connect's deadline it means that a neighbour on the own network segment did not
+answer: the gateway, or the host itself. Results at other providers show which (`rules/upstream/network.py`)."""
 
 import errno
 import os
@@ -38,7 +37,7 @@ NO_SUCH_NAME = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socke
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:
-    """Return the error and what it was raised from, however deep the transport has wrapped it."""
+    """Return the error and those it was raised from, however deep the transport has wrapped them."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         yield error
@@ -62,18 +61,18 @@ def plain_fault(error: BaseException, *, one_family: bool) -> LocalFault | None:
 
 
 def resolver_error(error: BaseException) -> int | None:
-    """Return the resolver's own error number; None where another part failed."""
+    """Return the resolver's own error number; None if another part failed."""
     found = (cause.errno for cause in causes(error) if isinstance(cause, socket.gaierror))
     return next(found, None)
 
 
 def is_tls_error(error: BaseException) -> bool:
-    """Whether the handshake failed."""
+    """Return whether the handshake failed."""
     return any(isinstance(cause, aiohttp.ClientSSLError) for cause in causes(error))
 
 
 def no_descriptor_is_free() -> bool:
-    """Whether the file table is full: the resolver then fails with errors that name another cause."""
+    """Return whether the file table is full: the resolver then fails with errors that name another cause."""
     try:
         os.close(os.open(os.devnull, os.O_RDONLY))
     except OSError as error:

@@ -1,8 +1,8 @@
-"""The system's resolver in threads of its own: names that hang take no thread from other names or other work.
+"""The system's resolver in threads of its own, so that names that hang take no thread from other names or other work.
 
-The system's resolver blocks, for half a minute or for ever, and cannot be called off. So each name that is asked for
-has one thread at most, however many calls wait for it; names in doubt, which were slow the last time or are so now,
-share a number of threads, and all others have as many that no name in doubt ever holds."""
+The system's resolver blocks, for half a minute or for ever, and cannot be cancelled. So each name has at most one
+thread, however many calls wait for it. Names in doubt, which were slow the last time or are slow now, share a number of
+threads. All other names have as many, which a name in doubt never uses."""
 
 import asyncio
 import socket
@@ -33,7 +33,7 @@ Lookup = Callable[[str, socket.AddressFamily], Found]
 
 
 def look_up(host: str, family: socket.AddressFamily) -> Found:
-    """Ask the system; it may take long. Raises OSError where there is no answer."""
+    """Ask the system, which may take long. Raises OSError where there is no answer."""
     infos = socket.getaddrinfo(host, 0, family, socket.SOCK_STREAM, 0, socket.AI_ADDRCONFIG)
     return [
         (of, proto, _numeric(address)) for of, _, proto, _, address in infos if isinstance(address[0], str)
@@ -41,13 +41,13 @@ def look_up(host: str, family: socket.AddressFamily) -> Found:
 
 
 def domain(host: str) -> str:
-    """Names of one domain fail together where its own name servers do."""
+    """Return the last two labels of a host. Names of one domain fail together when its name servers do."""
     return ".".join(host.lower().rstrip(".").split(".")[-2:])
 
 
 @dataclass(eq=False, slots=True)
 class _Question:
-    """One name that is asked for."""
+    """One name that is being resolved."""
 
     host: str
     family: socket.AddressFamily
@@ -63,7 +63,7 @@ class _Question:
 
 
 class NameThreads(AbstractResolver):
-    """Belongs to one event loop."""
+    """The threads and questions of one event loop."""
 
     def __init__(self, lookup: Lookup = look_up) -> None:
         self._lookup = lookup
@@ -73,7 +73,7 @@ class NameThreads(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        """Raises OSError where there is no answer, RuntimeError where no thread can be started."""
+        """Resolve a host. Raises OSError where there is no answer, RuntimeError where no thread can be started."""
         question = self._open.get((host, family))
         if question is None:
             question = self._ask(host, family)
@@ -90,7 +90,7 @@ class NameThreads(AbstractResolver):
         ]
 
     async def close(self) -> None:
-        """A thread ends with its answer, or with the process."""
+        """Do nothing: a thread ends with its answer, or with the process."""
 
     def _ask(self, host: str, family: socket.AddressFamily) -> _Question:
         loop = asyncio.get_running_loop()
@@ -103,7 +103,7 @@ class NameThreads(AbstractResolver):
         return question
 
     def _begin_what_may(self) -> None:
-        """In the order in which they came."""
+        """Begin the questions that the limits allow, in the order in which they came."""
         running = Counter(one.in_doubt for one in self._open.values() if one.began is not None)
         of_domain = Counter((one.in_doubt, one.of) for one in self._open.values() if one.began is not None)
         for question in [one for one in self._open.values() if one.began is None]:
@@ -132,7 +132,7 @@ class NameThreads(AbstractResolver):
         _settle(question.answer, answer)
 
     def _is_slow(self, question: _Question) -> None:
-        """From now on it takes no room from names that are not in doubt."""
+        """Mark a question as in doubt. From now on it takes no room from names that are not in doubt."""
         if self._open.get((question.host, question.family)) is not question:
             return
         question.in_doubt = True
@@ -149,14 +149,14 @@ class NameThreads(AbstractResolver):
 
 
 async def in_a_thread(work: Callable[[], T]) -> T:
-    """Run what may block, in a thread of its own. Raises RuntimeError where none can be started."""
+    """Run blocking work in a thread of its own. Raises RuntimeError if none can be started."""
     answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
     _start(work, partial(_settle, answer))
     return await answer
 
 
 def _start(work: Callable[[], T], settle: Callable[[T | Exception], None]) -> None:
-    """Run it in a thread that ends with the process; `settle` runs on the loop."""
+    """Start the work in a thread that does not outlive the process; `settle` runs on the loop."""
     loop = asyncio.get_running_loop()
 
     def run() -> None:
@@ -180,13 +180,13 @@ def _settle(waiting: "asyncio.Future[T]", answer: T | Exception) -> None:
 
 
 def _numeric(address: tuple[object, ...]) -> str:
-    """An address of a link bears the link's number."""
+    """Return an address as text. A link-local address includes the number of its link."""
     if len(address) > 3 and address[3]:
         return socket.getnameinfo(address, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)[0]  # type: ignore[arg-type]
     return str(address[0])
 
 
 def _is_known(answer: "asyncio.Future[Found]") -> None:
-    """Read the error, so that asyncio does not log it as never retrieved: there may be no caller left."""
+    """Read the error, so that asyncio does not log it as never retrieved if no caller is left."""
     if not answer.cancelled():
         answer.exception()

@@ -1,5 +1,7 @@
-"""After a call that failed: was it this machine? What a full file table, a dead resolver or a process that stood still
-did to a call says nothing of the platform that was called."""
+"""Decide, after a call that failed, whether this machine was at fault.
+
+A call that failed because of a full file table, a dead resolver or a suspended process shows nothing of its
+platform."""
 
 import socket
 import ssl
@@ -19,7 +21,7 @@ from orchestrator.rules.upstream.local_faults import LocalFault
 
 
 class OwnFaults:
-    """What one process knows of itself: its resolver, its loop, its connections, its trusted roots."""
+    """What one process knows of its own machine: its resolver, its loop, its connections, its trusted roots."""
 
     def __init__(
         self, max_connections: int, context: ssl.SSLContext | None, resolver: WatchedResolver | None = None
@@ -32,9 +34,10 @@ class OwnFaults:
     async def fault_of(
         self, host: str, error: BaseException, *, begun: float, timeout_seconds: float, sent: bool
     ) -> LocalFault | None:
-        """Return the fault of this machine that made a call fail; None where it may be the platform's.
+        """Return the fault of this machine that made a call fail; None if it may be the platform's.
 
-        `sent`: a byte may have left, so that only time counts: what broke after that is an answer of the network."""
+        `sent`: a byte may have left. Then only a timeout can be this machine's fault, since any other error came from
+        the network."""
         if isinstance(error, TimeoutError) or isinstance(error.__cause__, aiohttp.ServerTimeoutError):
             return await self._fault_of_timeout(host, begun, timeout_seconds)
         if sent:
@@ -57,7 +60,8 @@ class OwnFaults:
         return None
 
     async def _fault_of_resolver(self, host: str, number: int) -> LocalFault | None:
-        """A name without an answer is the platform's fault where other names have one."""
+        """Return this machine's fault if a name has no answer. It is the platform's fault, and None, where other names
+        have one."""
         if no_descriptor_is_free():
             return LocalFault.FILES
         others = await self.resolver.answers_for_others(host)

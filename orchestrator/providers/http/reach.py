@@ -1,5 +1,7 @@
-"""Where requests to other people's URLs may go: checked before they are sent, and again at every connect, for each
-address that the host's name resolves to. A name that was harmless when the job came may lead elsewhere now."""
+"""Where requests to URLs of other people may go. This is checked before they are sent, and again at every connect, for
+each address that the host's name resolves to.
+
+A name that was harmless when the job came may lead elsewhere now."""
 
 import socket
 from urllib.parse import urlsplit
@@ -18,11 +20,11 @@ class AddressRefused(NotSent):
 
 
 class RefusedByResolver(OSError):
-    """The same, from inside the transport."""
+    """The same refusal, raised inside the transport."""
 
 
 class CheckedResolver(AbstractResolver):
-    """The system's resolver, without the addresses that `reach` does not allow."""
+    """A resolver that leaves out the addresses that `reach` does not allow."""
 
     def __init__(self, reach: Reach, resolver: AbstractResolver | None = None) -> None:
         self._reach = reach
@@ -31,7 +33,7 @@ class CheckedResolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        """Raises RefusedByResolver where none is left."""
+        """Return the addresses that are allowed. Raises RefusedByResolver where none is left."""
         found = await self._resolver.resolve(host, port, family)
         allowed = [result for result in found if self._reach.allows(host, result["host"])]
         if found and not allowed:
@@ -43,7 +45,7 @@ class CheckedResolver(AbstractResolver):
 
 
 def check_url(reach: Reach, url: str) -> None:
-    """For hosts that no resolver is asked about. Raises AddressRefused."""
+    """Check hosts that are addresses, since these need no resolver. Raises AddressRefused."""
     try:
         parts = urlsplit(url)
         written = parts.hostname or ""
@@ -58,5 +60,5 @@ def check_url(reach: Reach, url: str) -> None:
 
 
 def refusal_in(error: BaseException | None) -> RefusedByResolver | None:
-    """What the resolver said, however deep the transport has wrapped it."""
+    """Return the resolver's refusal, however deep the transport has wrapped it."""
     return next((cause for cause in causes(error) if isinstance(cause, RefusedByResolver)), None)

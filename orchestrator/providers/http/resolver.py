@@ -1,9 +1,8 @@
-"""The resolver of one process: the system's, and what is known of whether it answers.
+"""The resolver of one process: the system's, with a record of whether it answers.
 
-A name that is not found is the provider's fault where other names are found, and this machine's where none is. So after
-a failure names that were found before are looked up again, once for all calls that failed meanwhile, in threads that no
-other name can hold.
-"""
+A name that is not found is the provider's fault if other names are found, and this machine's fault if none is. So after
+a failure, names that were found before are looked up again, once for all calls that failed meanwhile, in threads that
+no other name can use."""
 
 import asyncio
 import socket
@@ -27,7 +26,7 @@ HOSTS_FILE = Path("/etc/hosts")
 
 
 class WatchedResolver(AbstractResolver):
-    """Resolves like the one it is given, and remembers what it found."""
+    """A resolver that passes names on to another, and remembers the names found."""
 
     def __init__(
         self,
@@ -37,7 +36,7 @@ class WatchedResolver(AbstractResolver):
         hosts_file: Path = HOSTS_FILE,
         lookup: Lookup = look_up,
     ) -> None:
-        """`names`: hosts that are there as a rule, for the time in which none was found yet. `lookup`: how the system
+        """Prepare the resolver. `names`: hosts that normally exist, used until one was found. `lookup`: how the system
         is asked, where no other `resolver` is given."""
         self._resolver = resolver or NameThreads(lookup)
         self._for_control = resolver or NameThreads(lookup)
@@ -53,7 +52,7 @@ class WatchedResolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        """Raises OSError where there is no answer."""
+        """Resolve a host and note the answer. Raises OSError where there is no answer."""
         self._pending[host] += 1
         self._since.setdefault(host, monotonic())
         try:
@@ -74,10 +73,10 @@ class WatchedResolver(AbstractResolver):
         return found
 
     async def close(self) -> None:
-        """Shared by every connector of a client, which closes nothing of it."""
+        """Do nothing: every connector of a client shares this resolver."""
 
     def was_silent(self, host: str, since: float) -> bool:
-        """Return whether a question about this host is open, or was given up, since then."""
+        """Return whether a question about this host is still open, or was given up since then."""
         return self._pending[host] > 0 or self._given_up.get(host, since - 1) >= since
 
     def has_one_family(self, host: str) -> bool:
@@ -85,7 +84,8 @@ class WatchedResolver(AbstractResolver):
         return len(self._found.get(host, ())) <= 1
 
     async def answers_for_others(self, host: str) -> bool | None:
-        """Ask for other names; return None where none is known. Calls within two seconds share the answer."""
+        """Look up other names, and return whether they are found; None where none is known. Calls within two seconds
+        share the answer."""
         if self._question is None or monotonic() - self._asked_at > CONTROL_HOLDS:
             self._asked_at = monotonic()
             self._question = asyncio.ensure_future(self._ask_for_others(host))
@@ -108,8 +108,8 @@ class WatchedResolver(AbstractResolver):
             )
 
     async def _others(self, host: str) -> list[str]:
-        """Return names of other domains that name servers know, first those that do not hang themselves, the newest
-        first."""
+        """Return names of other domains that were found by name servers: first those that do not hang themselves,
+        newest first."""
         from_file = await in_a_thread(partial(_names_in, self._hosts_file))
         known = dict.fromkeys([*reversed(self._found), *self._names])
         others = [name for name in known if domain(name) != domain(host) and name not in from_file]

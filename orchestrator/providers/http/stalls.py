@@ -1,4 +1,4 @@
-"""Notices when the event loop stood still: what timed out meanwhile may have been answered in time."""
+"""Notice when the event loop stood still: a call that timed out meanwhile may have been answered in time."""
 
 import asyncio
 from collections import deque
@@ -12,7 +12,7 @@ LEAST, MOST = 1.0, 5.0
 
 
 class LoopWatch:
-    """Looks every second while calls are under way."""
+    """Checks the loop every second while calls are under way."""
 
     def __init__(self) -> None:
         self._calls = 0
@@ -37,13 +37,13 @@ class LoopWatch:
         return self._calls
 
     def stood_still(self, begun: float, timeout_seconds: float) -> bool:
-        """Return whether the loop stood still so long since `begun` that a timeout means nothing."""
+        """Return whether the loop stood still for so long since `begun` that a timeout proves nothing."""
         bound = min(max(timeout_seconds / 2, LEAST), MOST)
         last = (self._seen + EVERY, monotonic())
         return any(end > begun and end - max(start, begun) >= bound for start, end in (*self._stalls, last))
 
     def stop(self) -> None:
-        """Look no more."""
+        """Stop checking."""
         if self._next is not None:
             self._next.cancel()
             self._next = None

@@ -1,8 +1,7 @@
 """Morpheus gateway: one active session per API key, addressed by the key alone.
 
-Opening another model closes the key's session, repeating the identical open returns it, closing closes
-whatever the key has. So a fresh open begins with a close, and only a model open is resolved by repeating.
-"""
+Opening another model closes the key's session, repeating the identical open returns it, and a close ends whichever
+session the key has. So a fresh open begins with a close, and only a model open is resolved by repeating it."""
 
 import asyncio
 import math
@@ -51,7 +50,7 @@ _SIGHTS = 2
 
 
 class MorpheusDriver:
-    """One Morpheus gateway. Its credentials are exclusive, their calls serialised by the flows."""
+    """A driver for one Morpheus gateway. Its credentials are exclusive, and the flows serialise their calls."""
 
     def __init__(self, name: str, options: MorpheusOptions, http: HttpClient) -> None:
         self.name = name
@@ -76,7 +75,8 @@ class MorpheusDriver:
         return replace(placed, ended_handle=ended)
 
     async def resolve(self, order: Order, *, close: bool) -> Placed | NotPlaced:
-        """Never say Refused but for want of bids: what refuses now may have opened before."""
+        """Find out what an open did. Raise a refusal only if there are no bids: a gateway that refuses now may have
+        opened before."""
         try:
             if close or order.options.get("bid_id"):
                 closed = await self._close(_needed(order.secret), order.send_by)
@@ -123,7 +123,8 @@ class MorpheusDriver:
         """Do nothing: the client is shared, and its builder closes it."""
 
     async def _model_id(self, order: Order, secret: Secret) -> str:
-        """The gateway silently opens a default model for an id that it does not know: so look first."""
+        """Return the id to open. Look it up first: the gateway opens a default model, silently, for an id that it does
+        not know."""
         return order.model if order.options.get("bid_id") else await self._listed_as(order.model, secret)
 
     async def _listed_as(self, model: str, secret: Secret) -> str:
@@ -145,7 +146,8 @@ class MorpheusDriver:
         return listed_models(await ask_reading(self._http, call), self._options.rules)
 
     async def _free(self, secret: Secret, until: float) -> str | None:
-        """A leftover session would be adopted with its nearer end, or leak under a bid open. Returns its id."""
+        """Close a leftover session of the key, and return its id. It would be adopted with its earlier end, or leak
+        under a bid open."""
         try:
             return (await self._close(secret, until, repeat_lost=False)).closed_handle
         except (NotClosed, OutcomeUnknown) as error:
@@ -209,15 +211,15 @@ class MorpheusDriver:
             )
 
     async def _without_native(self, target: Target, begun: float, said: str) -> Probe:
-        """Ping by chat where the native call is missing, which proves no death. The key's lease goes on, so that the
-        ping that has begun may end with it."""
+        """Ping by chat if the native call is missing; that failure proves no death. The key's lease goes on, so that a
+        ping that has begun may end within it."""
         left = target.timeout_seconds - (monotonic() - begun)
         chat = await self._chat(replace(target, begin_by=None, timeout_seconds=max(left, 0.1)))
         return replace(chat, key_refused=said)
 
     async def _seen_gone(self, target: Target, error: NotClosed, until: float) -> Closed:
-        """What the node has ended already no close can end: each is answered with an error. A ping that says that it
-        is gone, twice, is the proof then."""
+        """Prove the end of a session that its node has ended already. Each close is then answered with an error; two
+        pings that say that it is gone are the proof."""
         if await self._says_no_session(target, until):
             return Closed(proof="the gateway says no_session", nothing_was_open=True)
         for n in range(_SIGHTS):
@@ -232,8 +234,8 @@ class MorpheusDriver:
         return Closed(proof=proof, closed_handle=target.handle, probe=seen)
 
     async def _says_no_session(self, target: Target, until: float) -> bool:
-        """The gateway's own ping, where an operator wants it, for the dead alone. Not after `until`: it can close, and
-        the key may have its next user by then."""
+        """Ask the gateway's own ping, if configured, about a session judged dead. Send it before `until`: it can close
+        a session, and the key may have its next user after that."""
         left = min(self._options.read_timeout_seconds, until - monotonic())
         if not (self.card.asks_who_died and target.judged_dead) or left <= 0:
             return False
@@ -252,7 +254,7 @@ class MorpheusDriver:
 
 
 def _deadline(seconds: float, send_by: float | None) -> float:
-    """Until when one operation may send its calls: the key may have its next user after that."""
+    """Return until when one operation may send its calls: the key may have its next user after that."""
     return min(monotonic() + seconds, math.inf if send_by is None else send_by)
 
 

@@ -1,4 +1,4 @@
-"""What `[providers.NAME]` may say to the Morpheus gateway's driver, and what the gateway can do then."""
+"""The options of `[providers.NAME]` for the Morpheus gateway's driver, and what the gateway can do with them."""
 
 from typing import Literal
 

@@ -1,4 +1,4 @@
-"""The one session slot of a Morpheus gateway key: its three calls, and what their answers mean."""
+"""The one session of a Morpheus gateway key: the three calls addressed by the key, and the meaning of their answers."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -31,7 +31,7 @@ _NATIVE = {
 
 
 class Slot:
-    """Sends the calls that are addressed by the key; each on a connection of its own."""
+    """Sends the calls that are addressed by the key, each on a connection of its own."""
 
     def __init__(self, http: HttpClient, base_url: str, tries_below: int) -> None:
         self._http = http
@@ -53,11 +53,11 @@ class Slot:
         return _opened(answer, self._tries_below)
 
     async def close(self, secret: Secret | None, timeout_seconds: float) -> Closed:
-        """Close whatever the key has. Raises NotClosed where it says that it did not."""
+        """Close whichever session the key has. Raises NotClosed if the gateway says that it did not."""
         return _closed(await self._post("closesession", secret, timeout_seconds))
 
     async def ping(self, secret: Secret | None, timeout_seconds: float) -> Response:
-        """Ask the gateway itself; it closes the session on any failure."""
+        """Send the gateway's own ping, which closes the session on any failure."""
         return await self._post("pingsession", secret, timeout_seconds)
 
     async def look(self, secret: Secret | None, timeout_seconds: float) -> None:
@@ -98,7 +98,7 @@ def says_no_session(answer: Response) -> bool:
 
 
 def native_probe(answer: Response, target: Target, rules: Sequence[Rule] = ()) -> Probe:
-    """Return the native ping's answer as a verdict; `rules` say what errors of the call itself mean."""
+    """Return the native ping's answer as a verdict; `rules` give the meaning of errors of the call itself."""
     body = _body(answer)
     verdict, foreign = _NATIVE.get(str(body.get("status")), Verdict.TRANSIENT), None
     if answer.status != 200:

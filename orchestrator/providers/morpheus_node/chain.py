@@ -65,7 +65,7 @@ class ChainSession:
 
 
 class Chain:
-    """Sends the node's lifecycle calls; those that change something on a connection of their own."""
+    """Sends the node's lifecycle calls; each call that changes something uses a connection of its own."""
 
     def __init__(self, http: HttpClient, base_url: str, read_timeout_seconds: float) -> None:
         self._http = http
@@ -73,13 +73,14 @@ class Chain:
         self._read_timeout = read_timeout_seconds
 
     async def open(self, order: Order, wish: Mapping[str, Any], timeout_seconds: float, rest: float) -> str:
-        """Return the new session's id. Raises what `Driver.open` may raise; `rest` is how long a contender waits."""
+        """Open a session and return its id. Raises what `Driver.open` may raise; `rest` is how long a contender
+        waits."""
         bid = order.options.get("bid_id")
         path = f"bids/{_part(bid)}/session" if bid else f"models/{_part(order.model)}/session"
         return _opened(await self._post(path, order.secret, wish, timeout_seconds), rest)
 
     async def close(self, session_id: str, secret: Secret | None, timeout_seconds: float) -> Closed:
-        """Raises NotClosed where the node did not say that it is closed."""
+        """Close a session. Raises NotClosed where the node did not say that it is closed."""
         return _closed(
             await self._post(f"sessions/{_part(session_id)}/close", secret, {}, timeout_seconds), session_id
         )
@@ -97,7 +98,8 @@ class Chain:
     async def page(
         self, user: str, secret: Secret | None, offset: int, limit: int
     ) -> tuple[list[ChainSession], int, datetime]:
-        """Return one page of the wallet's sessions, oldest first: what can be read, how many there were, the time."""
+        """Return one page of the wallet's sessions, oldest first: the readable entries, how many entries there were,
+        the time."""
         query = {"user": user, "offset": str(offset), "limit": str(limit), "order": "asc"}
         answer = await self._get("sessions/user", secret, query)
         if answer.status != 200:
@@ -111,7 +113,7 @@ class Chain:
         return [session for session in sessions if session], len(entries), now_of(answer)
 
     async def balance(self, secret: Secret | None) -> Decimal:
-        """Return what of the wallet's MOR is not staked."""
+        """Return the part of the wallet's MOR that is not staked."""
         answer = await self._get("balance", secret)
         if answer.status != 200:
             raise refusal(answer)
@@ -151,7 +153,7 @@ def asked_seconds(order: Order) -> int:
 
 
 def now_of(answer: Response) -> datetime:
-    """Return the node's own time, by which it judges ends; ours where it does not send one."""
+    """Return the node's own time, by which it judges ends; ours if it sends none."""
     try:
         time = parsedate_to_datetime(answer.headers["date"])
     except (KeyError, ValueError, TypeError):
@@ -171,7 +173,7 @@ def _opened(answer: Response, rest: float) -> str:
 
 
 def _raise_definite(answer: Response, rest: float) -> None:
-    """Raise for the texts that say why nothing was opened; the last may list the others as its reasons."""
+    """Raise for the texts that explain why nothing was opened. The last text may contain the others as its reasons."""
     text, said = read_fault(answer).text, describe(answer)
     if _CONTENTION.search(text):
         raise Throttled(said, rest * random.uniform(0.5, 1.5))
@@ -196,7 +198,8 @@ def _closed(answer: Response, session_id: str) -> Closed:
 
 
 def _read(entry: Any) -> ChainSession | None:
-    """Keys in any case; times in unix seconds, as numbers or as text. None where it makes no sense."""
+    """Read an entry: keys in any case; times in unix seconds, as numbers or as text. Return None where a field is
+    missing."""
     fields = _lower(entry)
     opened_at, ends_at = _time(fields.get("openedat")), _time(fields.get("endsat"))
     if not fields.get("id") or opened_at is None or ends_at is None:
@@ -221,7 +224,7 @@ def _time(value: Any) -> datetime | None:
 
 
 def _lower(value: Any) -> Mapping[str, Any]:
-    """An object's entries with their keys in lower case: documentation and code differ."""
+    """Return an object's entries with their keys in lower case: documentation and code differ."""
     return {str(key).lower(): below for key, below in value.items()} if isinstance(value, Mapping) else {}
 
 

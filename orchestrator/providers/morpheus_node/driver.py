@@ -1,8 +1,7 @@
 """Morpheus consumer node (proxy-router): on-chain sessions with ids, opened and closed by one wallet.
 
-An error after the transaction was mined loses the id. So an unknown open is resolved from the wallet's list,
-and adopts only what no other order can have made.
-"""
+An error after the transaction was mined loses the id. So an open with an unknown outcome is resolved from the wallet's
+list, and adopts only a session that no other order can have made."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -62,7 +61,7 @@ class MorpheusNodeOptions(WalletOptions):
 
 
 class MorpheusNodeDriver:
-    """One node with its one wallet. The flows serialise its opens and closes, by its one credential."""
+    """A driver for one node with its one wallet. The flows serialise its opens and closes, by its one credential."""
 
     def __init__(self, name: str, options: MorpheusNodeOptions, http: HttpClient) -> None:
         self.name = name
@@ -87,7 +86,7 @@ class MorpheusNodeDriver:
         )
 
     async def resolve(self, order: Order, *, close: bool) -> Placed | NotPlaced:
-        """Never say Refused: what refuses to list now may have opened before."""
+        """Find out what an open did. Never raise Refused: a node that refuses to list now may have opened before."""
         try:
             found = await self._wallet.find(order, close=close)
             if isinstance(found, NotPlaced):
@@ -216,7 +215,7 @@ class MorpheusNodeDriver:
 
 
 def _end(session_id: str, seen: ChainSession | None, now: datetime) -> Closed | None:
-    """Return how it ended, as the chain has it; None while it is live."""
+    """Return how the session ended, by the chain's record; None while it is live."""
     if seen is None:
         return Closed(proof="the node says session not found", nothing_was_open=True)
     ended = seen.ended(now)

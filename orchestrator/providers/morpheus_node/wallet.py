@@ -1,7 +1,6 @@
-"""Which of a wallet's sessions an order made: known by model or bid, by time, and by what others are known to have.
+"""Which of a wallet's sessions an order made: found by model or bid, by time, and by the handles of other placements.
 
-A list of another wallet would say that there are none: so the owner of the node's sessions is checked too.
-"""
+A list of the wrong wallet would look empty, so the owner of the node's sessions is checked too."""
 
 import asyncio
 from collections.abc import Sequence
@@ -44,8 +43,8 @@ class Wallet:
     async def find(self, order: Order, *, close: bool) -> Sequence[ChainSession] | NotPlaced:
         """Return the one live session that is certainly this order's, or the proof that there is none.
 
-        With `close`: return all that are certainly of this order or of another unwanted one, in whatever split;
-        else each would wait for the other's to end by itself."""
+        With `close`: return all sessions that certainly belong to this order or to another unwanted one, however they
+        divide. Otherwise each order would wait for the other's session to end by itself."""
         if order.handle is not None:
             seen, now = await self._chain.get(order.handle, order.secret)
             if seen is not None:
@@ -68,7 +67,7 @@ class Wallet:
         )
 
     async def misconfigured(self, session_id: str, secret: Secret | None, seconds: float) -> str | None:
-        """Return what a session that the node just opened shows to be wrong with `user`, or None."""
+        """Return why a session that the node just opened shows that `user` is wrong, or None."""
         try:
             async with asyncio.timeout(seconds):
                 session, _ = await self._chain.get(session_id, secret)
@@ -77,14 +76,14 @@ class Wallet:
         return self.is_anothers(session) if session else None
 
     def is_anothers(self, session: ChainSession) -> str | None:
-        """Return why a session of this node is not of the configured wallet; None where it is, or the node does not
+        """Return why a session of this node is not the configured wallet's; None if it is, or if the node does not
         say."""
         if session.user.lower() in ("", self._options.user.lower()):
             return None
         return f"user is {self._options.user}, and the node opens sessions for {brief(session.user)}: none is listed"
 
     async def sessions(self, secret: Secret | None) -> tuple[Sequence[ChainSession], datetime]:
-        """Return the wallet's sessions, oldest first: appended ones shift no page that was read."""
+        """Return the wallet's sessions, oldest first, so that new ones do not shift pages that were read."""
         found: dict[str, ChainSession] = {}
         offset = 0
         for _ in range(self._options.list_pages):
@@ -98,7 +97,8 @@ class Wallet:
         raise OutcomeUnknown(f"more than {offset} sessions are listed: raise list_pages to read them all")
 
     async def _must_show_ours(self, order: Order, sessions: Sequence[ChainSession]) -> None:
-        """A list that lacks what lives for us is another wallet's, or spoilt: it proves nothing."""
+        """Raise OutcomeUnknown if the list lacks a session that lives for us: it is another wallet's, or incomplete,
+        and proves nothing."""
         listed = {one.id.lower() for one in sessions}
         for handle in sorted(one for one in order.taken_handles if one.lower() not in listed):
             session, now = await self._chain.get(handle, order.secret)
@@ -119,14 +119,15 @@ class Wallet:
         return mine and in_time and not known
 
     def _unwanted_too(self, order: Order, possible: Sequence[ChainSession]) -> int:
-        """Return how many unwanted opens can have made any of these."""
+        """Return how many unwanted opens may have made any of these."""
         sent = order.unwanted_rivals_sent_at
         return sum(all(self._could_open(at, session) for session in possible) for at in sent)
 
     def _are_surely_ours(
         self, order: Order, live: Sequence[ChainSession], rivals_sent_at: Sequence[datetime]
     ) -> bool:
-        """Whether no unresolved rival can have made any of these; False where the time of the open is not known."""
+        """Return whether no unresolved rival can have opened any of these; False where the time of the open is not
+        known."""
         rival = any(self._could_open(sent_at, session) for sent_at in rivals_sent_at for session in live)
         return order.sent_at is not None and not rival
 
@@ -136,7 +137,8 @@ class Wallet:
         return sent_at - skew <= session.opened_at <= latest
 
     def _must_show(self, order: Order, now: datetime) -> bool:
-        """Whether what it opened is listed by now; before, its own may still come, and what is there be a rival's."""
+        """Return whether what the order opened must be listed by now. Before that it may still appear, and what is
+        listed may be a rival's."""
         wait = timedelta(seconds=self._options.open_within_seconds + self._options.list_lag_seconds)
         return order.sent_at is not None and now >= order.sent_at + wait
 

@@ -1,4 +1,4 @@
-"""What some drivers can be asked besides: `isinstance(driver, HasBalance)`."""
+"""Optional abilities of drivers: `isinstance(driver, HasBalance)`."""
 
 from decimal import Decimal
 from typing import Protocol, runtime_checkable
@@ -24,7 +24,7 @@ class ListsModels(Protocol):
 
 @runtime_checkable
 class ChecksOwner(Protocol):
-    """A driver of a platform that can name a session's owner, where the configuration could name another."""
+    """A driver of a platform that can name a session's owner, if the configuration could name another."""
 
     async def check_owner(self, handle: str, secret: Secret | None) -> str:
         """Return the owner, in a few words. Raises Misconfigured where it is not ours, or any other ProviderError."""
@@ -32,9 +32,9 @@ class ChecksOwner(Protocol):
 
 @runtime_checkable
 class HasBalance(Protocol):
-    """A driver that can say what is left."""
+    """A driver of a platform that reports the balance of an account."""
 
     low_balance_below: Decimal  # below this amount operators want to know
 
     async def balance(self, secret: Secret | None) -> Balance:
-        """Return what is left on the account of this credential. Raises Refused, NotSent or Throttled."""
+        """Return the balance of this credential's account. Raises Refused, NotSent or Throttled."""

@@ -1,4 +1,4 @@
-"""What came back from an upstream platform: bytes, and readings of them."""
+"""An upstream platform's answer: its bytes, and readings of them."""
 
 import json
 import math
@@ -22,7 +22,7 @@ _EVENT_FIELDS = (_DATA, b"event:", b"id:", b"retry:", b":")
 
 @dataclass(frozen=True, kw_only=True)  # no slots: its readings are cached
 class Response:
-    """One whole answer. Its body and headers stay out of its repr: they may echo secrets."""
+    """One complete answer. Its body and headers are left out of its repr: they may echo secrets."""
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -41,9 +41,8 @@ class Response:
 
     @cached_property
     def json(self) -> Any | None:
-        """The body as JSON, or the first chunk of an event stream; None where it is neither.
-
-        Its texts are clean: no driver, and no database, meets a NUL or a lone surrogate."""
+        """The body as JSON, or the first chunk of an event stream; None if it is neither. Its texts are cleaned, so
+        that no driver and no database gets a NUL or a lone surrogate."""
         if self.oversized:
             return None
         try:
@@ -53,7 +52,7 @@ class Response:
 
     @property
     def is_stream(self) -> bool:
-        """The body is an event stream, whatever was asked for."""
+        """Whether the body is an event stream, even if none was asked for."""
         return self.body.lstrip().startswith(_EVENT_FIELDS)
 
     @property
@@ -86,7 +85,7 @@ def _cleaned(value: Any) -> Any:
 
 
 def retry_after(value: str | None, now: datetime) -> float | None:
-    """Return seconds to rest: given as seconds or as an HTTP date, clamped; None where it cannot be read."""
+    """Return the seconds to wait, given as seconds or as an HTTP date, within bounds; None if it cannot be read."""
     if value is None:
         return None
     seconds = _seconds(value)
@@ -127,7 +126,8 @@ class FirstEvent:
 
 
 def _first_event(body: bytes) -> bytes:
-    """Some servers stream whatever they are asked; the first chunk says what a whole answer would."""
+    """Return the first chunk of a stream, else the body. Some servers stream even if no stream was asked for; the first
+    chunk is judged as a whole answer is."""
     if not body.lstrip().startswith(_EVENT_FIELDS):
         return body
     data = (line for line in body.splitlines() if line.startswith(_DATA))

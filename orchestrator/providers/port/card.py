@@ -1,11 +1,11 @@
-"""What a platform can do, as its driver says."""
+"""What a platform can do, as its driver declares it."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Card:
-    """Flows ask the card, never the driver's name."""
+    """What a platform can do. Flows decide by the card, never by the driver's name."""
 
     has_lifecycle: bool
     """False: always-on endpoints; the close is local and proves itself."""

@@ -1,8 +1,7 @@
 """The port to upstream platforms: what a driver can be asked and what it answers.
 
-How it fails stands in `errors.py`, what its platform can do in `card.py`, what some can say besides in
-`abilities.py`. Every call may be repeated; "already done" is success. Drivers keep no state that a crash could lose.
-"""
+`errors.py` has its failures, `card.py` what its platform can do, `abilities.py` the optional calls. Every call may be
+repeated; "already done" is success. Drivers keep no state that a crash could lose."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -51,7 +50,7 @@ Freed = Callable[[], Awaitable[None]]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Order:
-    """What is to be opened, enough to send the identical call again."""
+    """A session to be opened, with enough data to send the identical call again."""
 
     placement_id: str
     name: str
@@ -85,7 +84,7 @@ class Order:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Probe:
-    """What one ping said."""
+    """The result of one ping."""
 
     verdict: Verdict
     latency_ms: int
@@ -112,7 +111,7 @@ class Probe:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Placed:
-    """It is open, as far as the platform says; the first good ping is the proof."""
+    """The session is open, according to the platform; the first good ping is the proof."""
 
     handle: str
     endpoint: Endpoint
@@ -131,7 +130,7 @@ class Placed:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NotPlaced:
-    """`resolve` found that nothing was opened, or made it so; `proof` says how we know."""
+    """`resolve` found that nothing was opened, or ended what was. `proof` says how we know."""
 
     proof: str
     ended_handle: str | None = None
@@ -166,7 +165,7 @@ class Target:
 
 
 class Life(StrEnum):
-    """What the platform's own status says."""
+    """The platform's own status of a session."""
 
     STARTING = "starting"
     RUNNING = "running"
@@ -191,7 +190,7 @@ class Status:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Closed:
-    """Proven closed. `proof`: what the platform said; `nothing_was_open`: it had no session."""
+    """A session that is proven closed. `proof`: the platform's words; `nothing_was_open`: it had no session."""
 
     proof: str
     nothing_was_open: bool = False
@@ -203,7 +202,7 @@ class Closed:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Listed:
-    """One thing that is live at the platform."""
+    """One live session in a platform's list."""
 
     handle: str
     name: str | None = None
@@ -218,7 +217,7 @@ class Listed:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Balance:
-    """The platform's own account behind one credential."""
+    """The balance of the account behind one credential."""
 
     amount: Decimal
     currency: str
@@ -234,21 +233,20 @@ class Driver(Protocol):
         """Open a session. Raises Refused, NotSent, Throttled or OutcomeUnknown."""
 
     async def resolve(self, order: Order, *, close: bool) -> Placed | NotPlaced:
-        """Find out what became of an open with a lost answer: adopt it, or with `close` end it.
-
-        Raises OutcomeUnknown where it is still not known, and what `open` raises."""
+        """Find out what a lost open did: adopt its session, or with `close` end it. Raises OutcomeUnknown if that is
+        still not known, and what `open` raises."""
 
     async def probe(self, target: Target) -> Probe:
-        """Send the minimal ping. Never raise for what the platform does: every fault is a verdict."""
+        """Send the minimal ping. Raise nothing for a fault of the platform: every fault is a verdict."""
 
     async def status(self, target: Target) -> Status:
-        """Return what the platform itself says; Life.UNKNOWN where it cannot be asked or did not answer."""
+        """Return the platform's own status; Life.UNKNOWN if it cannot be asked or did not answer."""
 
     async def close(self, target: Target) -> Closed:
-        """End it. What is already gone is closed. Raises NotClosed where there is no proof."""
+        """End the session. One that is already gone counts as closed. Raises NotClosed without proof."""
 
     async def list(self, secret: Secret | None) -> Sequence[Listed]:
-        """Return everything live under this credential. Raises CannotAsk, NotSent, OutcomeUnknown."""
+        """Return every live session under this credential. Raises CannotAsk, NotSent, OutcomeUnknown."""
 
     async def aclose(self) -> None:
-        """Give back the connections."""
+        """Close the connections."""

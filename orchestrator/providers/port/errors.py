@@ -5,7 +5,7 @@ from orchestrator.rules.upstream.local_faults import LocalFault
 
 
 class ProviderError(Exception):
-    """An upstream platform did not do what it was asked. The message is for people and holds no secret."""
+    """An upstream platform did not do what was asked. The message is for people and contains no secret."""
 
     ended_handle: str | None = None
     """What it ended all the same: an open that then failed had freed its key of this."""
@@ -16,7 +16,7 @@ class ProviderError(Exception):
 
 
 def failed_here_in(error: object) -> LocalFault | None:
-    """Return the fault of this machine that the error, or what it was raised from, names."""
+    """Return the fault of this machine in the error, or in an error that it was raised from."""
     while isinstance(error, BaseException):
         found = getattr(error, "failed_here", None)
         if isinstance(found, LocalFault):
@@ -26,23 +26,23 @@ def failed_here_in(error: object) -> LocalFault | None:
 
 
 class Refused(ProviderError):
-    """It said no, and nothing was created: try the next credential or provider."""
+    """The platform refused, and nothing was created: try the next credential or provider."""
 
 
 class ProviderFull(Refused):
-    """It has no capacity for this now: try another provider."""
+    """The platform has no capacity for this now: try another provider."""
 
 
 class ModelMissing(Refused):
-    """It does not serve this model: another credential will not help."""
+    """The platform does not serve this model: another credential will not help."""
 
 
 class CredentialRefused(Refused):
-    """It does not accept this secret: pause the credential, try the next."""
+    """The platform does not accept this secret: pause the credential, try the next."""
 
 
 class CallsRetired(CredentialRefused):
-    """It no longer offers these calls: no key can take sessions here, and none is dead for it."""
+    """The platform no longer offers these calls. No key can open sessions here, and this proves no session dead."""
 
 
 class OutOfBalance(Refused):
@@ -58,8 +58,8 @@ class NotSent(ProviderError):
 
 
 class KeyNotFree(NotSent):
-    """Nothing was sent, as its key still carries what an open would take for its own: free it first, or take another
-    key."""
+    """Nothing was sent, since the key still has a session that an open would adopt. Free the key first, or take
+    another."""
 
     def __init__(self, message: str, *, late: bool = False) -> None:
         super().__init__(message)
@@ -68,11 +68,11 @@ class KeyNotFree(NotSent):
 
 
 class Unavailable(NotSent):
-    """It was reached, failed for now, and changed nothing: send it again later."""
+    """The platform was reached, failed for now, and changed nothing: send it again later."""
 
 
 class LacksSecret(NotSent):
-    """This worker lacks a secret without which nothing can be asked: another may have it."""
+    """This worker lacks a secret that the call needs; another worker may have it."""
 
 
 class Throttled(ProviderError):
@@ -88,7 +88,7 @@ class Throttled(ProviderError):
 
 
 class OutcomeUnknown(ProviderError):
-    """It may or may not have happened: resolve first, never send blindly again."""
+    """The call may or may not have taken effect: resolve it first, never send it again blindly."""
 
     def __init__(
         self, message: str, *, possible_orphans: bool = False, at_most: int = 0, answered: bool = False
@@ -102,7 +102,7 @@ class OutcomeUnknown(ProviderError):
 
 
 class NotClosed(ProviderError):
-    """No proof that it is closed: try again, for ever."""
+    """There is no proof that it is closed: retry without end."""
 
 
 class CannotAsk(ProviderError):

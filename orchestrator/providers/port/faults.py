@@ -1,8 +1,7 @@
-"""From an answer to a fault, from a fault to a verdict: body shapes, and the table of rules.
+"""From an answer to a fault, and from a fault to a verdict: the forms of error bodies, and the table of rules.
 
-A verdict is looked up in this order: the body's code or message (rules are data; a driver lays its own
-before the shared ones), then the status. Faults of the transport never come here: they are TRANSIENT.
-"""
+A verdict is looked up first by the body's code or message (rules are data; a driver's own come before the shared ones),
+then by the status. Faults of the transport are not handled here: they are TRANSIENT."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,7 +15,7 @@ from orchestrator.rules.values import Verdict
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UpstreamFault:
-    """What an error body says, whichever shape it has."""
+    """The contents of an error body, whatever its form."""
 
     message: str = ""
     codes: tuple[str, ...] = ()
@@ -26,13 +25,13 @@ class UpstreamFault:
 
     @property
     def text(self) -> str:
-        """All that rules are matched against."""
+        """Everything that rules are matched against."""
         return " ".join((*self.codes, self.message))
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """With one of `statuses` and a text like `pattern`, the verdict is this one."""
+    """An answer with one of `statuses`, and a text that matches `pattern`, has this verdict."""
 
     verdict: Verdict
     statuses: frozenset[int]
@@ -141,7 +140,7 @@ LONGEST, LONGEST_CODE, MOST_CODES, DEEPEST = 2000, 100, 20, 8
 
 
 def verdict_of(answer: Response, rules: Sequence[Rule] = ()) -> Verdict:
-    """Return what an answer says that is not a success."""
+    """Return the verdict of an answer that is not a success."""
     fault, status = read_fault(answer), effective_status(answer)
     known = _fitting((*rules, *SHARED_RULES), fault, status)
     if known is not None:
@@ -154,7 +153,7 @@ def verdict_of(answer: Response, rules: Sequence[Rule] = ()) -> Verdict:
 
 
 def limits_whole_key(answer: Response, rules: Sequence[Rule] = ()) -> bool:
-    """Whether an answer that means THROTTLED says that the key as a whole must wait, and not only with this model."""
+    """Return whether a THROTTLED answer limits the key as a whole, and not only this model under it."""
     fault = read_fault(answer)
     known = _fitting(rules, fault, effective_status(answer))
     if known is not None:
@@ -167,17 +166,17 @@ def _fitting(rules: Sequence[Rule], fault: UpstreamFault, status: int) -> Rule |
 
 
 def says_expired(answer: Response) -> bool:
-    """Whether an answer that means GONE says that the time of what is gone was over."""
+    """Return whether a GONE answer says that the session expired."""
     return effective_status(answer) not in _OF_SECRETS and names_expiry(read_fault(answer).text)
 
 
 def names_expiry(text: str) -> bool:
-    """Whether the words for an end say that it came by its own schedule."""
+    """Return whether the text says that the end came on schedule."""
     return bool(_EXPIRED.search(text))
 
 
 def effective_status(answer: Response) -> int:
-    """Return the status that counts: the embedded one, where a 200 or a 500 wraps an upstream error."""
+    """Return the status that counts: the embedded one if a 200 or a 500 wraps an upstream error."""
     if answer.status == 200 and has_error(answer):
         return _embedded(read_fault(answer)) or 500
     if answer.status == 500:
@@ -186,13 +185,14 @@ def effective_status(answer: Response) -> int:
 
 
 def has_error(answer: Response) -> bool:
-    """Whether the body holds an error, at its top or inside a choice (as OpenRouter reports a failing upstream)."""
+    """Return whether the body holds an error, at its top or inside a choice (as OpenRouter reports a failing
+    upstream)."""
     body = answer.json
     return isinstance(body, Mapping) and bool(body.get("error") or _choice_errors(body))
 
 
 def read_fault(answer: Response) -> UpstreamFault:
-    """Understand every error body that platforms are known to send."""
+    """Read every form of error body that platforms are known to send."""
     if answer.oversized:
         return UpstreamFault(message="the body is too large to read")
     if answer.is_html:
@@ -202,14 +202,14 @@ def read_fault(answer: Response) -> UpstreamFault:
 
 
 def _bounded(fault: UpstreamFault, hidden: Sequence[str]) -> UpstreamFault:
-    """Bound what patterns are matched against, on the loop that runs all pings. Secrets are removed before the cut:
-    half of one would not be recognised."""
+    """Bound the text that patterns are matched against, since the loop that runs all pings does the matching. Secrets
+    are removed before the cut, as half of one would not be recognised."""
     codes = tuple(beginning(code, hidden, LONGEST_CODE) for code in fault.codes[:MOST_CODES])
     return replace(fault, message=beginning(fault.message, hidden, LONGEST), codes=codes)
 
 
 def describe(answer: Response) -> str:
-    """Return one line for people, without secrets."""
+    """Return the fault as one line for people, without secrets."""
     fault = read_fault(answer)
     said = ": ".join(part for part in (fault.codes[0] if fault.codes else "", fault.message) if part)
     return brief(f"HTTP {answer.status} {said or _appearance(answer)}", answer.hidden)

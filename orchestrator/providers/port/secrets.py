@@ -1,4 +1,4 @@
-"""How a secret goes into a request, and how it stays out of every message."""
+"""How a secret is sent in a request, and kept out of every message."""
 
 import re
 from base64 import b64encode
@@ -35,16 +35,17 @@ def hidden_forms(secret: Secret | None) -> tuple[str, ...]:
 
 
 class Hidden:
-    """What no message may show: the secret of a call, and every other that this process knows."""
+    """What messages must not show: the secret of a call, and every other that this process knows."""
 
     def __init__(self, known: Callable[[], Collection[str]] = frozenset) -> None:
-        """`known`: the secrets that were looked up so far; they only become more."""
+        """Hide these secrets. `known`: those looked up so far; their number only grows."""
         self._known = known
         self._seen = 0
         self._others: tuple[str, ...] = ()
 
     def forms(self, secret: Secret | None) -> tuple[str, ...]:
-        """The call's own come first. A platform may echo a neighbour's key: one message may be about two."""
+        """Return all forms to hide, the call's own first. A platform may echo another call's key: one message may hold
+        two."""
         known = self._known()
         if len(known) != self._seen:
             forms = {form for value in known for form in _forms(value) if len(form) >= TELLING}
@@ -53,7 +54,7 @@ class Hidden:
 
 
 def beginning(text: str, secrets: Sequence[str], most: int) -> str:
-    """Return the first `most` characters, redacted; of a secret that stands across the cut no part is left."""
+    """Return the first `most` characters, redacted. A secret that crosses the cut is removed as a whole."""
     longest = max(map(len, secrets), default=0)
     window = text[: most + longest]
     shown = redact(window, secrets)
@@ -63,14 +64,15 @@ def beginning(text: str, secrets: Sequence[str], most: int) -> str:
 
 
 def redact(text: str, secrets: Iterable[str]) -> str:
-    """Return `text` without `secrets`, and without what looks like one."""
+    """Return `text` without `secrets`, and without anything that looks like one."""
     for secret in secrets:
         text = text.replace(secret, "***")
     return _LOOKS_SECRET.sub("***", text)
 
 
 def brief(text: str, secrets: Iterable[str] = ()) -> str:
-    """Return one redacted line of at most 300 characters. Redacts first: a cut secret would not be recognised."""
+    """Return one redacted line of at most 300 characters. It is redacted before it is cut, as half a secret would not
+    be recognised."""
     line = " ".join(redact(text, secrets).split())
     printable = "".join(char for char in line if char.isprintable())
     return printable if len(printable) <= DETAIL_LIMIT else printable[: DETAIL_LIMIT - 1] + "…"

@@ -1,4 +1,4 @@
-"""Sesterce's control API: what an instance is, and the five calls that are known."""
+"""Sesterce's control API: the fields of an instance, and the five calls that are known."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ _LIVES: Mapping[str, Life] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Instance:
-    """One instance as the list shows it."""
+    """One instance, as the list shows it."""
 
     id: str
     name: str
@@ -50,14 +50,14 @@ class Instance:
 
 
 class SesterceControl:
-    """Asks `/ai-inference/instances`. A single instance cannot be asked for: the list is filtered."""
+    """Sends the calls of `/ai-inference/instances`. There is no call for a single instance, so the list is filtered."""
 
     def __init__(self, http: HttpClient, options: SesterceOptions) -> None:
         self._http = http
         self._options = options
 
     async def list(self, secret: Secret | None) -> Sequence[Instance]:
-        """Every instance of the account. Raises what a bad answer means: nothing was changed by asking."""
+        """Return every instance of the account. Raises what a bad answer means: asking changes nothing."""
         answer = await ask_reading(
             self._http, self._call("GET", "", secret, self._options.read_timeout_seconds)
         )
@@ -80,7 +80,8 @@ class SesterceControl:
             raise _refused(answer, self._options)
 
     async def end(self, secret: Secret | None, instance_id: str, timeout_seconds: float) -> NoReturn:
-        """Stop or delete one. No answer is proof of it: raises NotClosed, or OutcomeUnknown where it is none."""
+        """Stop or delete an instance. Its answer is never the proof: raises NotClosed, or OutcomeUnknown without an
+        answer."""
         if self._options.on_close == "delete":
             call = self._call("DELETE", f"/{instance_id}", secret, timeout_seconds)
         else:
@@ -118,7 +119,8 @@ def _refused(answer: Response, options: SesterceOptions) -> Exception:
 
 
 def _entries(answer: Response, rules: Sequence[Rule]) -> Sequence[Mapping[str, Any]]:
-    """Refuses a list that is not whole: in it, nothing could be found missing."""
+    """Return the entries. Raises Misconfigured for a list that is not whole: an instance missing from it proves
+    nothing."""
     body = answer.json
     entries = body
     if isinstance(body, Mapping):

@@ -1,8 +1,7 @@
 """Sesterce AI inference: one session is one inference instance, attached, started or created.
 
-A create is named after its placement, so that a lost answer is found in the list. A close is believed when the
-list shows the instance stopped or gone, whatever the stop itself answered.
-"""
+A create is named after its placement, so that it is found in the list after a lost answer. The proof of a close is a
+list that shows the instance stopped or gone, whatever the answer to the stop was."""
 
 import asyncio
 from collections.abc import Sequence
@@ -47,7 +46,7 @@ _ENDED = frozenset({Life.STOPPED, Life.FAILED, Life.GONE})
 
 
 class SesterceDriver:
-    """One Sesterce account."""
+    """A driver for one Sesterce account."""
 
     def __init__(self, name: str, options: SesterceOptions, http: HttpClient) -> None:
         self.name = name
@@ -72,7 +71,8 @@ class SesterceDriver:
         return await self._created(order, listed, until)
 
     async def resolve(self, order: Order, *, close: bool) -> Placed | NotPlaced:
-        """Never say Refused of what may run: only a deployment that failed and was ended is one."""
+        """Find out what an open did. Never raise Refused of what may run, except for a deployment that failed and was
+        ended."""
         if self._options.on_open == "attach":
             return NotPlaced(proof="attaching opens nothing") if close else await self.open(order)
         try:
@@ -124,7 +124,7 @@ class SesterceDriver:
     # opening
 
     async def _attached(self, order: Order, listed: Sequence[Instance], until: float) -> Placed:
-        """Change nothing, so that whatever goes wrong is definite."""
+        """Attach to an instance. This changes nothing, so every error is a definite one."""
         while True:
             found = self._names.meant(order.model, listed)
             if found is None or found.life is Life.GONE:
@@ -159,7 +159,7 @@ class SesterceDriver:
         return await self._ready(order, found.id, until)
 
     async def _created(self, order: Order, listed: Sequence[Instance], until: float) -> Placed:
-        """Look for the name first: the same order, sent again, must not create a second one."""
+        """Create an instance, unless one of this name exists: the same order, sent again, must not create a second."""
         found = self._names.begun(order, listed)
         if found is not None:
             return await self._ready(order, found.id, until)
@@ -168,7 +168,7 @@ class SesterceDriver:
         return await self._ready(order, made, until)
 
     async def _ready(self, order: Order, instance_id: str, until: float) -> Placed:
-        """Wait for the address of what now runs for us; the pings wait for the rest."""
+        """Wait for the address of the instance that now runs for us; pings wait for the rest."""
         said = f"{instance_id} is not listed yet"
         while True:
             found = await self._looked(order, instance_id)
@@ -183,7 +183,8 @@ class SesterceDriver:
                 raise OutcomeUnknown(f"{said}, without an address in time", possible_orphans=True)
 
     async def _looked(self, order: Order, instance_id: str) -> Instance | None:
-        """A list that cannot be had now is had later; it must never look like a refusal of the open."""
+        """Look an instance up. A list that fails for now returns None, and is asked again: it must never look like a
+        refusal of the open."""
         try:
             return by_id(await self._control.list(order.secret), instance_id)
         except (NotSent, Throttled):
@@ -192,7 +193,7 @@ class SesterceDriver:
             raise OutcomeUnknown(f"{instance_id} was begun, but: {error}", possible_orphans=True) from error
 
     async def _failed(self, order: Order, found: Instance) -> ProviderError:
-        """A deployment that failed is a refusal once it is ended, and unknown before."""
+        """End a deployment that failed. Return a refusal once it has ended, and OutcomeUnknown before."""
         try:
             closed = await self._ended(order.secret, found.id)
         except ProviderError as error:
@@ -200,7 +201,7 @@ class SesterceDriver:
         return ProviderFull(f"{found.said}; {closed.proof}")
 
     async def _slept(self, until: float) -> bool:
-        """False where the next look would come too late."""
+        """Sleep until the next look. Return False, without sleeping, where that would be too late."""
         if monotonic() + self._options.poll_seconds >= until:
             return False
         await asyncio.sleep(self._options.poll_seconds)
@@ -231,14 +232,15 @@ class SesterceDriver:
     # closing
 
     async def _ended(self, secret: Secret | None, instance_id: str) -> Closed:
-        """Stop or delete, then look: the list alone is the proof. Raises ProviderError where there is none."""
+        """Stop or delete, then read the list: it alone is the proof. Raises ProviderError if it proves nothing."""
         return await closed_or_ended(
             self._control.end(secret, instance_id, self._options.close_call_seconds),
             lambda error: self._seen_ended(secret, instance_id, error),
         )
 
     async def _seen_ended(self, secret: Secret | None, instance_id: str, said: ProviderError) -> Closed:
-        """What failed may recover by itself: it has ended only where the stop was answered."""
+        """Prove an end by the list. A failed instance may recover by itself: it has ended only if the stop was
+        answered."""
         ended = _ENDED if isinstance(said, NotClosed) else _ENDED - {Life.FAILED}
         found = by_id(await self._control.list(secret), instance_id)
         if found is not None and found.life not in ended:

@@ -1,4 +1,4 @@
-"""An instance's own endpoint: its URL, its secret, and under which name it serves the model."""
+"""An instance's own endpoint: its URL, its secret, and its name for the model."""
 
 from orchestrator.providers.http.client import Call, HttpClient
 from orchestrator.providers.port.driver import Auth, Endpoint, Life, Order, Placed
@@ -9,17 +9,17 @@ from orchestrator.providers.shared.lifecycle import ask_reading, listed_models
 
 
 class Endpoints:
-    """From an instance to what a placement says of it."""
+    """Turns an instance into the endpoint of a placement."""
 
     def __init__(self, http: HttpClient, options: SesterceOptions) -> None:
         self._http = http
         self._options = options
 
     async def placed(self, order: Order, found: Instance, *, ours: bool = False) -> Placed | None:
-        """None where it cannot be addressed yet.
+        """Return the placement, or None while it has no address.
 
-        With `ours` it runs for this order: nothing said of its endpoint may look as if nothing was opened, so
-        the pings have to find that out, and the close follows from them."""
+        With `ours` the instance runs for this order. A fault of its endpoint must not look as if nothing was opened:
+        pings find the fault, and the close follows from them."""
         if found.address is None or found.life in (Life.STOPPED, Life.FAILED, Life.GONE):
             return None
         try:
@@ -38,8 +38,8 @@ class Endpoints:
         )
 
     async def _served(self, order: Order, found: Instance) -> str | None:
-        """Return the model's name at the endpoint; None while it is not known. A sleeping one is not asked:
-        a request would wake it, and start the bill."""
+        """Return the model's name at the endpoint; None while it is not known. A sleeping endpoint is not asked: a
+        request would wake it, and start the bill."""
         given = self._given(order)
         asks = self._options.check_models and self._options.endpoint_secret_ref is None
         if found.life is Life.RUNNING and asks:
@@ -52,7 +52,8 @@ class Endpoints:
         return given
 
     def _given(self, order: Order) -> str | None:
-        """What is known without asking; a model id that names an instance is no name of a model."""
+        """Return the model's name that is known without asking. A model id that names an instance is no model's
+        name."""
         is_model = self._options.on_open == "create" or order.model in self._options.instances
         return self._options.served_as.get(order.model, order.model if is_model else None)
 

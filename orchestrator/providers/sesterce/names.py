@@ -1,4 +1,4 @@
-"""Which instance an order means, and which of the listed ones are ours."""
+"""Which instance an order refers to, and which of the listed ones are ours."""
 
 from collections.abc import Sequence
 
@@ -16,20 +16,20 @@ class Names:
         self._creates = options.on_open == "create"
 
     def of(self, order: Order) -> str:
-        """Return what a create is called, so that it is found again after a lost answer."""
+        """Return the name of a created instance, by which it is found again after a lost answer."""
         return self._options.name_prefix + order.name
 
     def reference(self, order: Order) -> str:
-        """Return how the order's instance is called, in messages too."""
+        """Return the reference of the order's instance, in messages too."""
         return self.of(order) if self._creates else self._options.instances.get(order.model, order.model)
 
     def meant(self, model: str, listed: Sequence[Instance]) -> Instance | None:
-        """Return the instance that an order's model names, by id before name."""
+        """Return the instance that an order's model names. An id is matched before a name."""
         wanted = self._options.instances.get(model, model)
         return by_id(listed, wanted) or next((one for one in listed if one.name == wanted), None)
 
     def told_of(self, model: str, listed: Sequence[Instance]) -> str:
-        """Return the instance that opens of this model would use. Raises what they would."""
+        """Return the instance that opens of this model would use. Raises the same errors as they."""
         if self._creates:
             raise CannotAsk("each open creates an instance of its own: only an open could show it")
         found = self.meant(model, listed)
@@ -47,12 +47,13 @@ class Names:
         return next((one for one in listed if one.name == self.of(order)), None)
 
     def is_anothers(self, order: Order, one: Instance) -> bool:
-        """Return whether another placement uses it alone. An instance left running has a handle for each placement."""
+        """Return whether another placement alone uses it. An instance left running has one handle for each
+        placement."""
         shared = self._options.on_close == "leave"
         return any((handle if shared else instance_id(handle)) == one.id for handle in order.taken_handles)
 
     def listed(self, one: Instance) -> Listed:
-        """Only what bears our prefix is ours; the operator's own instances are never touched."""
+        """Return an instance as listed. Only one with our prefix is ours; the operator's own are never touched."""
         ours = self._creates and one.name.startswith(self._options.name_prefix)
         return Listed(
             handle=one.id,
@@ -69,5 +70,5 @@ def by_id(listed: Sequence[Instance], wanted: str) -> Instance | None:
 
 
 def instance_id(handle: str | None) -> str:
-    """A shared instance's handles end in the placement that uses it."""
+    """Return the instance's id. A shared instance's handles end in the placement that uses it."""
     return (handle or "").partition("/")[0]

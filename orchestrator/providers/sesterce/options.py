@@ -83,7 +83,8 @@ class SesterceOptions(DriverOptions):
 
 
 def card(options: SesterceOptions) -> Card:
-    """What is left running has no lifecycle here: many sessions share it, and closes are local."""
+    """Return what the driver can do. An instance that is left running has no lifecycle here: sessions share it, and
+    closes are local."""
     managed = options.on_close != "leave"
     return Card(
         has_lifecycle=managed,

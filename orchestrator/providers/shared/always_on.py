@@ -1,4 +1,4 @@
-"""What drivers of always-on endpoints share: nothing is created upstream, so a close is local."""
+"""Common code of drivers of always-on endpoints: nothing is created upstream, so a close is local."""
 
 from collections.abc import Sequence
 
@@ -18,7 +18,7 @@ from orchestrator.providers.port.errors import CannotAsk
 
 
 class AlwaysOn:
-    """The part without a lifecycle; a driver adds `open` and `probe`."""
+    """The methods of a driver without a lifecycle; a driver adds `open` and `probe`."""
 
     name: str
     card = Card(has_lifecycle=False)

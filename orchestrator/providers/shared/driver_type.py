@@ -1,4 +1,4 @@
-"""How a driver is built from its configuration: what the registry knows of it."""
+"""What the registry knows of a driver, to build it from its configuration."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

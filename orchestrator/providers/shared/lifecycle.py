@@ -1,5 +1,5 @@
-"""What the control calls of all platforms share: refusals by verdict, closes without an answer that proves
-them, and the check of a model list."""
+"""Common code of the control calls of all platforms: refusals by verdict, closes with answers that are no proof, and
+the check of a model list."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, assert_never
@@ -25,7 +25,7 @@ from orchestrator.rules.values import Verdict
 
 
 async def ask_reading(http: HttpClient, call: Call) -> Response:
-    """Send a call that changes nothing: where its answer is lost, it may be sent again."""
+    """Send a call that changes nothing. If its answer is lost, it may be sent again."""
     try:
         return await http.ask(call)
     except NoAnswer as error:
@@ -33,7 +33,7 @@ async def ask_reading(http: HttpClient, call: Call) -> Response:
 
 
 async def ask_changing(http: HttpClient, call: Call) -> Response:
-    """Send a call that changes something: where its answer is lost, it may have happened."""
+    """Send a call that changes something. If its answer is lost, it may have taken effect."""
     try:
         return await http.ask(call)
     except NoAnswer as error:
@@ -46,18 +46,18 @@ def _lost(error: NoAnswer, raised: ProviderError) -> ProviderError:
 
 
 def may_have_happened(answer: Response) -> bool:
-    """Whether an answer without the handle leaves open what a changing call did: a success that cannot be read,
-    "see other" (the answer stands elsewhere), a server's own timeout, and its failures. Others refuse."""
+    """Return whether an answer without the handle leaves open what a changing call did: a success that cannot be read,
+    "see other" (the answer is at another address), a server's own timeout, and its failures. Other answers refuse."""
     return 200 <= answer.status < 300 or answer.status in (303, 408) or answer.status >= 500
 
 
 async def closed_or_ended(
     closing: Awaitable[Closed], look: Callable[[ProviderError], Awaitable[Closed]]
 ) -> Closed:
-    """Close; where the answer is lost or is no proof, return what the platform says of the session then.
+    """Close. If the answer is lost or is no proof, return what the platform then says of the session.
 
-    `look` gets the failure of the close, asks for status or list, and raises NotClosed where that says that it
-    lives, CannotAsk where there is neither. Raises what the close raised where nothing proves an end."""
+    `look` gets the failure of the close, and asks for status or list. It raises NotClosed if the session lives, and
+    CannotAsk if there is neither. Raises the failure of the close if nothing proves an end."""
     try:
         return await closing
     except ProviderError as error:
@@ -72,7 +72,7 @@ async def closed_or_ended(
 
 
 def refusal(answer: Response, rules: Sequence[Rule] = ()) -> ProviderError:
-    """Return the error that says what a bad answer means, given that nothing was changed by the call."""
+    """Return the error that a bad answer means, given that the call changed nothing."""
     said = describe(answer)
     match verdict_of(answer, rules):
         case Verdict.CREDENTIALS:

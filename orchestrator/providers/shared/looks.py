@@ -1,7 +1,6 @@
-"""Looks: where a server answers while it works on another request, so that a ping without an answer is no death.
+"""Paths where a server answers while it works on another request, so that an unanswered ping is not taken for a death.
 
-A path is relative to the endpoint's URL: `models` is `/v1/models`, `../health` is `/health` beside `/v1`.
-"""
+A path is relative to the endpoint's URL: `models` is `/v1/models`, `../health` is `/health` beside `/v1`."""
 
 from collections.abc import Sequence
 from urllib.parse import urljoin
@@ -21,7 +20,7 @@ LOOK_SECONDS = 3.0
 
 
 async def look(http: HttpClient, endpoint: Endpoint, target: Target, paths: Sequence[str]) -> str | None:
-    """Return what answers there; None where nothing does. Nothing is asked after the first answer."""
+    """Return what answers there; None if nothing does. Stop at the first answer."""
     for path in paths:
         answer = await _ask(http, endpoint, target, path)
         if answer is not None and answer.status == 200 and not answer.is_html:

@@ -1,4 +1,4 @@
-"""Numbers in the answers of other people: money as they wrote it, seconds, or nothing."""
+"""Read numbers in the answers of other parties: money exactly as written, seconds, or None."""
 
 import math
 from decimal import Decimal, InvalidOperation
@@ -11,7 +11,7 @@ _MOST_DECIMALS = 60
 
 
 def read_decimal(value: Any, unit: Decimal = Decimal(1)) -> Decimal | None:
-    """Return a number of an amount's size, written as a number or as text, in units; None otherwise."""
+    """Return a number that can be an amount of money, written as a number or as text, in units; None otherwise."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:

@@ -1,4 +1,4 @@
-"""What the configuration of every driver has in common."""
+"""The options that all drivers have in common."""
 
 import re
 from typing import Annotated, Literal
@@ -87,18 +87,18 @@ class DriverOptions(BaseModel):
 
     @property
     def rules(self) -> tuple[Rule, ...]:
-        """Laid before the shared ones, for pings and for control calls."""
+        """The configured rules, which come before the shared ones, for pings and for control calls."""
         return tuple(meaning.rule for meaning in self.errors)
 
     def meaning(self, answer: Response) -> str | None:
-        """Return what the configuration says that an answer means; None where it says nothing."""
+        """Return the configured meaning of an answer; None if there is none."""
         text = read_fault(answer).text
         fitting = (one for one in self.errors if answer.status in one.statuses)
         return next((one.means for one in fitting if one.rule.pattern.search(text)), None)
 
     @property
     def close_call_seconds(self) -> float:
-        """For the call of a close: the rest of its time is for a look, whatever was answered."""
+        """The time for the call of a close. The rest of the close's time is for a look, whatever the answer."""
         return self.close_timeout_seconds - min(self.read_timeout_seconds, self.close_timeout_seconds / 2)
 
     def url(self, path: str) -> str:

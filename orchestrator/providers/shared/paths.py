@@ -1,4 +1,4 @@
-"""Where the answers of an API that is only configured say what: dotted paths like `data.items.0.id`."""
+"""Where the answers of a configured API hold each value: dotted paths like `data.items.0.id`."""
 
 import re
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ JsonPath = Annotated[str, AfterValidator(_json_path)]
 
 
 def read_path(body: Any, path: str | None) -> Any:
-    """Return what the path points to; None where there is nothing."""
+    """Return the value that the path points to; None if there is none."""
     for part in path.split(".") if path else ():
         if isinstance(body, Mapping):
             body = body.get(part)
@@ -47,7 +47,8 @@ def read_text(body: Any, path: str | None) -> str | None:
 
 
 def read_time(body: Any, path: str | None) -> datetime | None:
-    """Return unix seconds or milliseconds, or ISO 8601; without a zone it is UTC. None where it is neither."""
+    """Return a time written as unix seconds or milliseconds, or in ISO 8601; without a zone it is UTC. None for
+    anything else."""
     value = read_path(body, path)
     try:
         if isinstance(value, str) and not value.replace(".", "", 1).isdecimal():
@@ -60,7 +61,7 @@ def read_time(body: Any, path: str | None) -> datetime | None:
 
 
 def is_readable(answer: Response) -> bool:
-    """A success that is nothing but what an API says: JSON, or nothing at all."""
+    """Return whether the body is what an API sends: JSON, or nothing at all."""
     return (
         not answer.oversized and not answer.is_html and (not answer.body.strip() or answer.json is not None)
     )

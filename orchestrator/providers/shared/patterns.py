@@ -1,4 +1,4 @@
-"""What a text of a driver's configuration must look like, in words: a regular expression says it to few."""
+"""The forms that texts of a driver's configuration must have, in words: few people read regular expressions."""
 
 from collections.abc import Mapping
 

@@ -26,7 +26,7 @@ def ineligible_because(model: Model, account_id: str, required_tags: Sequence[st
 
 
 def parse_size(text: str) -> Decimal | None:
-    """Return the number of parameters of a size as people write it (`8B`, `0.5b`, `8x7B`); None for junk."""
+    """Return the number of parameters of a size as people write it (`8B`, `0.5b`, `8x7B`); None for any other text."""
     match = _SIZE.fullmatch(text.strip())
     if match is None:
         return None

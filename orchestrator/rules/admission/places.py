@@ -8,7 +8,7 @@ from orchestrator.rules.values import Brake, Placement
 
 #: (provider, credential); None: the provider has no credentials.
 Spot = tuple[str, str | None]
-#: A session that was served at one place for this long is well: earlier failures count no more.
+#: Once a session was served at one place for this long, earlier failures no longer count.
 WELL_SERVED = timedelta(hours=1)
 
 
@@ -18,7 +18,7 @@ class Choice:
 
     provider: str
     avoiding: frozenset[str | None] = frozenset()
-    """Its credentials that a brake holds, or under which the session failed before."""
+    """Its credentials with a brake, or under which the session failed before."""
 
 
 def choices(
@@ -28,10 +28,11 @@ def choices(
     *,
     beside_brakes: bool = False,
 ) -> list[Choice]:
-    """Return where a new placement may go, best first: what a brake holds is at fault, and comes last.
+    """Return where a new placement may go, best first: places at a brake come last.
 
-    Within that: providers where the session has not failed, then other keys where it has, then the same keys. All are
-    returned, unless `beside_brakes`: a session without another provider is served there once it has recovered."""
+    Apart from that, providers where the session has not failed come first, then other keys where it has, then the same
+    keys. All are returned, unless `beside_brakes`: a session without another provider waits until this one has
+    recovered."""
     held = {brake.provider for brake in brakes}
     braked = {brake.provider for brake in brakes if brake.credential is None}
     well = [
@@ -42,8 +43,8 @@ def choices(
 
 
 def failed_at(placements: Sequence[Placement], now: datetime) -> set[Spot]:
-    """Return where a session died, never came to life, or was lost on its way. Refusals, which have a reach of their
-    own, and declared ends do not count."""
+    """Return where a session died, never answered a ping, or was lost while it was opened. Refusals, which record their
+    reach, and declared ends do not count."""
     return {
         (one.provider, one.credential)
         for one in placements
@@ -52,14 +53,14 @@ def failed_at(placements: Sequence[Placement], now: datetime) -> set[Spot]:
 
 
 def remembered(placements: Sequence[Placement], now: datetime) -> Sequence[Placement]:
-    """Return the placements that count against a place: of a session's placements, oldest first, those from the last
-    one on that served for `WELL_SERVED`."""
+    """Return the placements that count against a place: the last one that served for `WELL_SERVED`, and those after it.
+    `placements` is oldest first."""
     served = (n for n, one in enumerate(placements) if _served(one, now) >= WELL_SERVED)
     return placements[max(served, default=0) :]
 
 
 def attempts(placements: Sequence[Placement], running_at: datetime | None, now: datetime) -> int:
-    """Return how many of `max_placements` are used: all until the first RUNNING, then that one and its followers."""
+    """Return how many of `max_placements` are used: all until the first RUNNING, then that one and those after it."""
     counted = remembered(placements, now)
     if running_at is None:
         return len(counted)

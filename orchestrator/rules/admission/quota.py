@@ -1,4 +1,4 @@
-"""Whether a session may start: what the plan, the account's own quota and the provider's card allow, in numbers."""
+"""Whether a session may start: the limits of the plan, of the account's own quota and of the provider's card."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -7,7 +7,7 @@ from typing import Any
 from orchestrator.rules.refusals import ErrorCode, Refusal
 from orchestrator.rules.values import Account, Plan
 
-#: The numbers that an account may have of its own, by their names in a plan.
+#: The limits that an account may have of its own, by their names in a plan.
 QUOTAS = ("max_sessions", "max_concurrent", "max_nodes", "max_nodes_total")
 
 
@@ -17,31 +17,31 @@ class AccountTerms:
 
     plan: Plan
     own: frozenset[str] = frozenset()
-    """Names of the numbers that are the account's own."""
+    """Names of the limits that are the account's own."""
 
     def origin(self, name: str) -> str:
-        """Return where this number was set, for messages."""
+        """Return where this limit was set, for messages."""
         return "the account's own quota" if name in self.own else f"plan {self.plan.name}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Usage:
-    """What an account holds. Our own cleanup debt is in `debt` and in nothing else."""
+    """What an account uses. Our own cleanup debt is in `debt` only."""
 
     total: int = 0
-    """Everything not deleted."""
+    """All sessions that are not deleted."""
     concurrent: int = 0
     """Starting, running or stopping."""
     nodes: int = 0
-    """Of the concurrent ones together."""
+    """Nodes of the concurrent sessions, together."""
     queue_ahead: int = 0
-    """Queued sessions of the account that came before, without those that wait for another provider."""
+    """Earlier queued sessions of the account, without those that wait for another provider."""
     debt: int = 0
     """Sessions with a close unproven for so long that it is the platform's debt, not the user's."""
 
 
 def terms_of(plan: Plan, account: Account) -> AccountTerms:
-    """Return the plan as this account has it."""
+    """Return the account's plan with its own limits."""
     own: dict[str, Any] = {name: account.quota[name] for name in QUOTAS if name in account.quota}
     if account.overdraft_limit is None:
         return AccountTerms(plan=replace(plan, **own), own=frozenset(own))
@@ -50,20 +50,20 @@ def terms_of(plan: Plan, account: Account) -> AccountTerms:
 
 
 def counted_at_creation(plan: Plan, usage: Usage) -> dict[str, int]:
-    """Return the numbers at creation that the audit later compares with the quota. A close that is our debt now counts
+    """Return the limits at creation that the audit later compares with the quota. A close that is our debt now counts
     again once it is proven."""
     return {} if plan.max_sessions is None else {"max_sessions": plan.max_sessions + usage.debt}
 
 
 def counted_at_admission(plan: Plan, at_creation: Mapping[str, int]) -> dict[str, int]:
-    """Return the same for sessions that start, run or stop; beside what counted at creation."""
+    """Return the same for a session that is admitted, in addition to the limits at its creation."""
     created = {name: limit for name, limit in at_creation.items() if name == "max_sessions"}
     now = {name: getattr(plan, name) for name in QUOTAS if name != "max_sessions"}
     return created | {name: limit for name, limit in now.items() if limit is not None}
 
 
 def nodes_allowed(plan: Plan, card_max_nodes: int | None) -> int | None:
-    """Return the most nodes of one session that plan and card allow together; None where nothing binds."""
+    """Return the most nodes of one session that plan and card allow together; None if neither has a limit."""
     limits = (plan.max_nodes, plan.max_nodes_total, card_max_nodes)
     return min((limit for limit in limits if limit is not None), default=None)
 
@@ -84,7 +84,7 @@ def check_nodes(terms: AccountTerms, card_max_nodes: int | None, nodes: int) -> 
 
 
 def check_nodes_total(terms: AccountTerms, usage: Usage, nodes: int) -> Refusal | None:
-    """Refuse where so many nodes more do not fit beside those in use."""
+    """Refuse so many nodes if they do not fit beside those in use."""
     limit = terms.plan.max_nodes_total
     if limit is None or usage.nodes + nodes <= limit:
         return None
@@ -96,7 +96,7 @@ def check_nodes_total(terms: AccountTerms, usage: Usage, nodes: int) -> Refusal 
 
 
 def check_total(terms: AccountTerms, usage: Usage) -> Refusal | None:
-    """Refuse where the account has as many sessions as allowed; deleted ones do not count."""
+    """Refuse if the account has as many sessions as allowed; deleted ones do not count."""
     limit = terms.plan.max_sessions
     if limit is None or usage.total < limit:
         return None
@@ -108,7 +108,7 @@ def check_total(terms: AccountTerms, usage: Usage) -> Refusal | None:
 
 
 def check_concurrent(terms: AccountTerms, usage: Usage) -> Refusal | None:
-    """Refuse where no slot is free, or where the account's queue holds earlier sessions."""
+    """Refuse if no slot is free, or if the account's queue holds earlier sessions."""
     limit = terms.plan.max_concurrent
     if limit is not None and usage.concurrent >= limit:
         held = f"{usage.concurrent} sessions of the account are starting, running or stopping"

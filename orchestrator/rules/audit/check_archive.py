@@ -1,4 +1,5 @@
-"""What must hold of the archive: what left the live tables is there as it was, and its sum opens the ledger."""
+"""What must hold of the archive: it has everything that left the live tables, unchanged, and the ledger opens with its
+sum."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +18,8 @@ class ArchivedFacts:
 
 
 def judge_archived(facts: ArchivedFacts) -> Iterator[Violation]:
-    """Yield what is wrong with one archived session. Without a digest, its record was deleted: nothing to compare."""
+    """Yield what is wrong with one archived session. Without a digest there is nothing to compare: its record was
+    deleted."""
     tombstone = facts.tombstone
     if tombstone.digest is None:
         return

@@ -1,4 +1,4 @@
-"""Check rows one by one, each with all that belongs to it; the store reads them, changed ones first."""
+"""Check rows one by one, each with its related rows. The store reads them, changed ones first."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -54,7 +54,8 @@ def judge_session(facts: SessionFacts, now: AuditContext) -> Iterator[Violation]
 
 
 def judge_placement(placement: PlacementFacts, now: AuditContext) -> Iterator[Violation]:
-    """Yield what is wrong with one placement by itself; its session is the subject, where it has one."""
+    """Yield what is wrong with one placement by itself. The subject is its session, or the placement where it has
+    none."""
     subject = placement.session_id or placement.id
     pending = {PlacementState.OPENING, PlacementState.UNKNOWN, PlacementState.CLOSING}
     if placement.state in pending and placement.next_step is None:
@@ -113,7 +114,8 @@ def _steps(facts: SessionFacts) -> Iterator[str]:
 
 
 def _plan(session: Session, now: AuditContext) -> Iterator[str]:
-    """Compare its stop with its rules, where the row alone determines it: not while it starts, as settings change."""
+    """Compare the session's stop with its rules, if the row alone determines it. It does not during a start, as
+    settings change."""
     yield from _too_far(session, None, now)
     if session.state not in {State.QUEUED, State.RUNNING}:
         return
@@ -125,7 +127,7 @@ def _plan(session: Session, now: AuditContext) -> Iterator[str]:
 
 
 def _latest(stop: Forecast, at: datetime) -> datetime:
-    """Return until when an idle session may be kept for late reports, whatever grace it was planned with."""
+    """Return until when an idle session may wait for late reports, whatever grace it was planned with."""
     return min((rule.at for rule in stop.candidates if rule.reason is not StopReason.IDLE), default=at)
 
 
@@ -154,7 +156,8 @@ def _lease(row: Session | PlacementFacts, until: datetime | None, now: AuditCont
 
 
 def _is_left_behind(row: Session | PlacementFacts, until: datetime, now: AuditContext) -> bool:
-    """Return whether the take-over was due long ago, and the step is put off again. Overdue steps are checked apart."""
+    """Return whether the take-over was due long ago and the step was postponed again. Overdue steps are checked
+    elsewhere."""
     if row.next_step is None or row.next_step_at is None:
         return False
     long_ago = now.at - timedelta(seconds=now.bounds.overdue_after_seconds)
@@ -163,7 +166,7 @@ def _is_left_behind(row: Session | PlacementFacts, until: datetime, now: AuditCo
 
 
 def _history(facts: SessionFacts, now: AuditContext) -> Iterator[str]:
-    """Check that the events that were not pruned follow each other, and lead to the row."""
+    """Check that the saved events form a chain that leads to the row's state. Older events may have been deleted."""
     session, last = facts.session, None
     for event in facts.told:
         if last is None and event.kind == "created" and event.previous is not None:
@@ -189,7 +192,8 @@ def _legal(previous: str | None, state: str) -> bool:
 
 
 def _follows(last: StateEvent, event: StateEvent) -> bool:
-    """Return whether the event may follow. One change may make several events, each with the state before it."""
+    """Return whether the event may follow. One change may cause several events; each has the state before the
+    change."""
     return event.previous == last.state or (event.previous, event.state) == (last.previous, last.state)
 
 
@@ -270,7 +274,7 @@ def _funds(facts: AccountFacts, now: AuditContext) -> Iterator[str]:
     running = [session for session in facts.active if session.state is State.RUNNING]
     end = money.funds_end(account.balance, running, since, facts.plan.overdraft_limit)
     expected = end.at if end else None
-    if account.funds_end_at is not None and account.funds_session_id is None:  # they last a little longer
+    if account.funds_end_at is not None and account.funds_session_id is None:  # they last a bit longer
         if expected is None or expected < account.funds_end_at:
             yield f"its funds last until {_when(account.funds_end_at)}, by the formula {_when(expected)}"
     elif account.funds_end_at != expected:

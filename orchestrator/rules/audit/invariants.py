@@ -1,4 +1,5 @@
-"""The invariants of the stored rows, whatever has failed: each check finds its violations; a healthy store has none."""
+"""The invariants of the stored rows, which hold after any failure: each check finds its violations; a healthy store has
+none."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from orchestrator.rules.values import ZERO, Account, Plan, Session
 
 
 class Invariant(StrEnum):
-    """What is checked; the label of the metric."""
+    """What is checked; also the label of the metric."""
 
     STEPS = "steps"
     OVERDUE = "overdue"
@@ -93,13 +94,13 @@ class Violation:
 
     @property
     def key(self) -> tuple[Invariant, str]:
-        """A check counts each subject once."""
+        """The check and the subject: a check counts each subject once."""
         return self.check, self.subject
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StateEvent:
-    """What one event reports of a session's state."""
+    """A session's state as one event reports it."""
 
     seq: int
     kind: str
@@ -109,7 +110,7 @@ class StateEvent:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlacementFacts:
-    """What is checked of a placement."""
+    """The fields of a placement that are checked."""
 
     id: str
     session_id: str | None
@@ -128,23 +129,23 @@ class PlacementFacts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SessionFacts:
-    """A session with all that belongs to it, read at one moment."""
+    """A session with its related rows, read at one moment."""
 
     session: Session
     placements: Sequence[PlacementFacts] = ()
     posted: Decimal = ZERO
     postings: int = 0
     told: Sequence[StateEvent] = ()
-    """Its events that are kept, in their order."""
+    """Its saved events, in their order."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Admission:
-    """When one session that counts was created and admitted, and under which limits (`Session.admitted_under`)."""
+    """When a session that counts was created and admitted, and under which limits (`Session.admitted_under`)."""
 
     created_at: datetime
     admitted_at: datetime | None
-    """None: it neither starts, runs nor stops."""
+    """None if it neither starts, runs nor stops."""
     under: Mapping[str, int]
 
 
@@ -153,45 +154,45 @@ class AtRest:
     """How many sessions of an account wait for nothing, by state and provider."""
 
     counted: Mapping[str, int]
-    """As the database counted them when they came and went."""
+    """The database's own count, updated with each change."""
     there: Mapping[str, int]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ArchivedMoney:
-    """What left an account's ledger, what replaces it there, and what the archive holds of it."""
+    """What left an account's ledger, the entries that replace it there, and what the archive holds of it."""
 
     books: Sequence[ArchivedBook] = ()
-    """As the database added it up when it left."""
+    """The database's sums of the entries that left."""
     openings: Mapping[str, Sequence[Decimal]] = field(default_factory=dict)
-    """Book → what the entries that open the ledger add to the account's book."""
+    """Book → amounts that the opening entries add to the account's book."""
     kept: Mapping[str, tuple[Decimal, int]] | None = None
-    """Book → what the entries in the archive add up to, and how many they are; None where they were not read."""
+    """Book → sum and number of the entries in the archive; None if they were not read."""
     unknown: Sequence[str] = ()
-    """Sessions with entries in the archive that the archive does not know."""
+    """Sessions that have entries in the archive, but are not in it themselves."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AccountFacts:
-    """An account with all that belongs to it, read at one moment."""
+    """An account with its related rows, read at one moment."""
 
     account: Account
     posted: Decimal
-    """What its ledger adds up to."""
+    """The sum of its ledger."""
     plan: Plan
-    """With the account's own numbers laid over it."""
+    """The plan, overridden by the account's own limits."""
     active: Sequence[Session] | None = None
-    """Its starting and running sessions; None where they are too many to be read."""
+    """Its starting and running sessions; None if there are too many to be read."""
     total: int | None = None
     concurrent: int | None = None
     nodes: int | None = None
-    """What it holds, nodes of the concurrent ones together; None where its plan knows no quota."""
+    """The nodes of its concurrent sessions, together; None if its plan has no quota."""
     admissions: Sequence[Admission] = ()
-    """Of what it holds, read only where that is more than its plan allows now."""
+    """The admissions of its sessions, read only if they exceed what its plan allows now."""
     at_rest: AtRest | None = None
-    """None where they are too many to be counted each minute: a full audit counts them."""
+    """None if there are too many to be counted each minute: a full audit counts them."""
     groups: Sequence[Group] | None = None
-    """Its starting and running sessions as the database has summed them up; None where they were not read."""
+    """The database's groups of its starting and running sessions; None if they were not read."""
     archived: ArchivedMoney = ArchivedMoney()
 
 
@@ -203,15 +204,16 @@ class AuditContext:
     bounds: Thresholds
     longest_lease: timedelta
     wait_limits: Callable[[str | None], WaitLimits]
-    """At each provider; None: for rows of none."""
+    """The wait limits at each provider; None: of rows without a provider."""
     events_since: datetime | None
-    """Older events have been pruned: a session created later has all of its own. None: every session has."""
+    """Events from before this time were deleted; a session created later has all of its own. None: none was deleted."""
 
 
 def turned(
     before: Mapping[str, int], after: Mapping[str, int], found: Sequence[Violation]
 ) -> Iterator[Event]:
-    """Yield an event for each check that became violated, or well again. Both mappings count violations by check."""
+    """Yield an event for each check that now has violations, or no longer has any. Both mappings count violations by
+    check."""
     for check in Invariant:
         if bool(before.get(check)) == bool(after.get(check)):
             continue

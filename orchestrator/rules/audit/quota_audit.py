@@ -1,4 +1,4 @@
-"""Find what was admitted over its quota, long after, by the limits that each session was admitted under."""
+"""Find admissions over the quota, long afterwards, by the limits that each session was admitted under."""
 
 from collections.abc import Iterator, Sequence
 
@@ -6,7 +6,7 @@ from orchestrator.rules.audit.invariants import AccountFacts, Admission
 
 
 def over_quota(facts: AccountFacts) -> Iterator[str]:
-    """Yield what an account was admitted over its quota."""
+    """Yield by how much admissions exceeded the account's quota."""
     for what, held, name in _over_what_is_allowed_now(facts):
         allowed = _allowed_to_the_newest(facts.admissions, name)
         if allowed is not None and held > allowed:
@@ -18,12 +18,13 @@ def over_quota(facts: AccountFacts) -> Iterator[str]:
 
 
 def is_over_quota(facts: AccountFacts) -> bool:
-    """Return whether it holds more than its plan allows now: then the limits at its admission must be read too."""
+    """Return whether the account holds more than its plan allows now: then the limits at its admissions must be read
+    too."""
     return any(_over_what_is_allowed_now(facts))
 
 
 def _over_what_is_allowed_now(facts: AccountFacts) -> Iterator[tuple[str, int, str]]:
-    """Yield what is more than the plan has now. That alone is no fault: an operator may have lowered the limit."""
+    """Yield what exceeds the plan's present limits. That alone is no fault: an operator may have lowered a limit."""
     plan = facts.plan
     for what, held, name, limit in (
         ("sessions", facts.total, "max_sessions", plan.max_sessions),
@@ -35,8 +36,8 @@ def _over_what_is_allowed_now(facts: AccountFacts) -> Iterator[tuple[str, int, s
 
 
 def _allowed_to_the_newest(admissions: Sequence[Admission], name: str) -> int | None:
-    """Return the limit under which the newest was admitted: all that is held was counted with it. None: unlimited, or
-    not known. Of several at one instant, the highest."""
+    """Return the limit under which the newest session was admitted, since everything held was counted with it. None:
+    unlimited, or not known. Of several at one instant, return the highest."""
     of_all = name == "max_sessions"
     came = [(at, one.under) for one in admissions if (at := one.created_at if of_all else one.admitted_at)]
     newest = max((at for at, _ in came), default=None)

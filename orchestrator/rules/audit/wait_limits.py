@@ -1,4 +1,5 @@
-"""The longest waits: how far ahead a row's next step may lie, and how retries after a shared Retry-After are spread."""
+"""The longest waits: how far ahead a row's next step may be planned, and how retries after a shared Retry-After are
+spread."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ HELD_INTERVALS = 2
 
 @dataclass(frozen=True, slots=True)
 class WaitLimits:
-    """The longest waits at one provider, of each step that does not wait for an instant of its own row."""
+    """The longest waits at one provider, for each step that does not wait for an instant of its own row."""
 
     policy: Policy
     waits: Mapping[Step, timedelta]
@@ -36,8 +37,8 @@ def wait_limits(policy: Policy, leases: Mapping[Step, float], resolve_after_seco
 
 
 def longest_unwell(policy: Policy) -> timedelta:
-    """Return after how long without a proof of life no session runs any more: the longest that a verdict is allowed,
-    a hold, and the pings in between."""
+    """Return the longest time without a proof of life after which a session may still run: the longest that a verdict
+    allows, a hold, and the pings in between."""
     allowed = max(
         policy.unusable_after_seconds,
         policy.throttled_after_seconds,
@@ -54,5 +55,6 @@ def spread(policy: Policy) -> float:
 
 
 def held_at_most(policy: Policy) -> float:
-    """Return for how many seconds the Retry-After of others delays a session's ping; its own may be longer."""
+    """Return for how many seconds the Retry-After of other calls delays a session's ping; its own may delay it
+    longer."""
     return policy.ping_interval_seconds * HELD_INTERVALS

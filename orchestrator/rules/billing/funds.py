@@ -14,7 +14,7 @@ POST_EVERY = timedelta(hours=1)
 
 
 def with_funds(account: Account, end: FundsEnd | None, now: datetime, *, runs: bool) -> Account:
-    """Return the account with the end of its funds set; `runs`: whether any session does."""
+    """Return the account with the end of its funds set; `runs`: whether any session runs."""
     return replace(
         account,
         funds_end_at=end.at if end else None,
@@ -30,13 +30,13 @@ def lasting(account: Account, until: datetime | None, now: datetime, *, runs: bo
 
 
 def is_far(until: datetime | None, policy: Policy, now: datetime) -> bool:
-    """Return whether this lower bound of the funds' end is enough: no stop and no warning comes before it. None: for
-    ever."""
+    """Return whether this lower bound of the funds' end is precise enough, as no stop and no warning comes before it.
+    None: for ever."""
     return until is None or until - now > _first_warning(policy)
 
 
 def charged_up_to(account: Account) -> str:
-    """Return the session, by its id, after which the hourly posting that has begun goes on; empty: at the first."""
+    """Return the id of the session after which an hourly posting that has begun goes on; empty: from the first."""
     begun = account.charging_since is not None and account.charging_since == account.next_charge_at
     return account.charged_up_to or "" if begun else ""
 
@@ -52,7 +52,8 @@ def charged(account: Account, now: datetime) -> Account:
 
 
 def burning(session: Costly) -> State | None:
-    """Return RUNNING; STARTING while it moves to its next placement, and will cost money again; None: it costs none."""
+    """Return the state as far as money is concerned: RUNNING; STARTING while it moves to its next placement, and will
+    cost money again; None: it costs none."""
     moves = session.state is State.STARTING and session.ever_ran
     return session.state if moves or session.state is State.RUNNING else None
 
@@ -73,8 +74,8 @@ def plan_account(account: Account, policy: Policy, now: datetime, *, moving: boo
 def _with_warning(
     account: Account, policy: Policy, now: datetime, *, moving: bool
 ) -> tuple[Account, datetime | None]:
-    """Warn once for each threshold of a shortage. A shortage ends when the funds last beyond the first threshold, and
-    not because a session that moves costs nothing for a moment."""
+    """Warn once for each threshold of a shortage. A shortage ends when the funds last beyond the first threshold. It
+    does not end because a session that moves costs nothing for a moment."""
     end, thresholds = account.funds_end_at, policy.warn_before_stop_seconds
     first = _first_warning(policy)
     if end is None or not thresholds or end - now > first:

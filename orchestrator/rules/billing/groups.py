@@ -1,7 +1,7 @@
-"""Many sessions as a few groups of alike ones: how much they cost at most, and how long funds last at least.
+"""Many sessions as a few groups of alike ones: the most they cost, and how long the funds last at least.
 
-A group knows sums and no single session, so that nothing here is exact: every bound errs on the side on which the
-sessions are looked at one by one. It is off by one block of each session at most, and by what rounding adds."""
+A group knows sums and no single session, so its results are bounds. Each errs on the safe side: where it matters, the
+sessions are then computed one by one. A bound is off by at most one block of each session, and by rounding."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +18,7 @@ from orchestrator.rules.states import State
 from orchestrator.rules.values import ZERO, Session
 
 _MILLION = 1_000_000
-#: Sessions of an account are looked at one by one up to this number: that is exact, and costs less than the groups.
+#: Up to this number, sessions of an account are computed one by one: that is exact, and costs less than groups.
 FEW = 16
 
 
@@ -32,7 +32,7 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Group:
-    """Sessions of one account that are alike in phase and price."""
+    """Sessions of one account with the same phase and price."""
 
     phase: Phase
     price_per_node_hour: Decimal
@@ -41,11 +41,11 @@ class Group:
     sessions: int
     charged: Decimal
     since_seconds: int
-    """Of the seconds since 1970 in which they began to run, without fractions."""
+    """The sum of the whole seconds since 1970 at which they began to run."""
     ran_seconds: int
-    """Of the seconds that each ran before, without fractions."""
+    """The sum of the whole seconds that each ran before."""
     latest_second: int
-    """None of them began to run after it."""
+    """No session of the group began to run later than this."""
 
     @property
     def key(self) -> "Key":
@@ -57,27 +57,28 @@ class Group:
 
     @property
     def zero(self) -> int:
-        """Of the instants at which they would have begun, had they run without a pause: at least this sum."""
+        """A lower bound of the sum of the instants at which the sessions would have begun, had they run without a
+        pause."""
         return (self.since_seconds - self.ran_seconds - self.sessions) * SECOND
 
     @property
     def of_block(self) -> Fraction:
-        """What a block costs, in millionths."""
+        """The cost of a block, in millionths."""
         return Fraction(*per_block(self.price_per_node_hour, self.nodes, self.block_seconds))
 
     @property
     def rounding(self) -> Fraction:
-        """The cost of each is rounded, by half a millionth at most; nothing is added to what is free."""
+        """The most that rounding adds: half a millionth for each session, and nothing for free ones."""
         return Fraction(self.sessions, 2) if self.price_per_node_hour else Fraction(0)
 
     def spent_at(self, at: int) -> Fraction:
-        """Return what these running sessions have cost by then at most, with blocks that begin then, in millionths. Not
-        for an instant before one of them began to run."""
+        """Return the most that these running sessions have cost by then, with blocks that begin then, in millionths. Do
+        not use it for an instant before one of them began to run."""
         ran = self.sessions * at - self.zero
         return (Fraction(ran, self.block) + self.sessions) * self.of_block + self.rounding
 
     def spent_by(self, at: datetime) -> Fraction:
-        """Return the same for any instant: costs never fall."""
+        """Return the same for any instant: costs never decrease."""
         return self.spent_at(max(_micros(at), self.latest_second * SECOND))
 
 
@@ -85,7 +86,7 @@ Key = tuple[Phase, Decimal, int, int]
 
 
 def grouped(active: Iterable[Costly]) -> Sequence[Group]:
-    """The groups of these starting and running sessions, as the database keeps them."""
+    """Return the groups of these starting and running sessions, as the database keeps them."""
     groups: dict[Key, Group] = {}
     for one in active:
         _count(groups, one, 1)
@@ -93,7 +94,7 @@ def grouped(active: Iterable[Costly]) -> Sequence[Group]:
 
 
 def changed(groups: Iterable[Group], before: Costly | None, after: Costly | None) -> Sequence[Group]:
-    """The groups once one session has become another, as the database goes on counting. None: it neither starts nor
+    """Return the groups after one session changed, as the database counts them. None: the session neither starts nor
     runs."""
     found = {group.key: group for group in groups}
     if before is not None:
@@ -104,8 +105,8 @@ def changed(groups: Iterable[Group], before: Costly | None, after: Costly | None
 
 
 def is_counted_as(counted: Group | None, there: Group | None) -> bool:
-    """Return whether the database's count is right; None: no such group. Its latest second may be a later one, of a
-    session that has left."""
+    """Return whether the database's count is right; None: no such group. Its latest second may be later, from a session
+    that has left."""
     if counted is None or there is None:
         return counted is there
     latest = counted.latest_second
@@ -122,7 +123,7 @@ def phase_of(session: Costly) -> Phase:
 def surely_begins(
     balance: Decimal, groups: Sequence[Group], joining: Costly, now: datetime, overdraft: Decimal
 ) -> bool:
-    """Return whether `money.can_begin` is true for certain beside those of `groups` that run."""
+    """Return whether `money.can_begin` is certainly true beside the running sessions of `groups`."""
     return uncharged_at_most(groups, now) + money.uncharged(joining, now) <= balance + overdraft
 
 
@@ -134,21 +135,21 @@ def surely_funded(
     min_funded_seconds: int,
     overdraft: Decimal,
 ) -> bool:
-    """Return whether by `money.funded` nothing is missing for certain, beside all of `groups`."""
+    """Return whether `money.funded` certainly finds nothing missing beside all of `groups`."""
     most = sum((_needed(group, now, min_funded_seconds) for group in groups), Fraction(0))
     own = money.needed(replace(joining, running_since=now), now, min_funded_seconds)
     return _money(most) - _charged(groups) + own <= balance + overdraft
 
 
 def uncharged_at_most(groups: Sequence[Group], at: datetime) -> Decimal:
-    """Return what those that run have cost by then, and was not charged yet: no more than this."""
+    """Return an upper bound of what running sessions have cost by then and was not charged yet."""
     running = list(_running(groups))
     return _money(sum((group.spent_by(at) for group in running), Fraction(0))) - _charged(running)
 
 
 def last_until(funds: Decimal, groups: Sequence[Group], now: datetime) -> datetime | None:
-    """Return the last instant at which `funds`, without what was charged already, surely pay every block begun by then;
-    None where they last for ever. It may lie in the past: then it is not known how long they last."""
+    """Return an instant until which `funds`, without what was charged already, certainly pay every block; None if they
+    last for ever. An instant in the past means that it is not known how long they last."""
     burning = [group for group in _running(groups) if group.price_per_node_hour > 0 and group.sessions > 0]
     if not burning:
         return None

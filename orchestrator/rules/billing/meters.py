@@ -1,8 +1,7 @@
 """Running sessions as whole numbers, and the search for the instant at which they have spent a limit.
 
-Money is counted in millionths and time in microseconds since EPOCH, so that every comparison is exact; there
-is no loop over blocks.
-"""
+Money is counted in millionths and time in microseconds since EPOCH, so that every comparison is exact. The search does
+not loop over all blocks."""
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
@@ -19,7 +18,7 @@ from orchestrator.rules.values import Session
 SECOND = 1_000_000
 TICK = timedelta(microseconds=1)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-#: As many blocks of each session are looked at one by one; where there may be more, the search is by halves.
+#: Up to this many blocks of each session are searched one by one; more are searched by halving.
 _FEW_BLOCKS = 8
 #: An end beyond this counts as no end.
 HORIZON = timedelta(days=36525)
@@ -27,7 +26,8 @@ HORIZON = timedelta(days=36525)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Metered:
-    """The few fields of a starting or running session that its cost depends on: accounts may have thousands."""
+    """The few fields that the cost of a starting or running session depends on: an account may have thousands of
+    sessions."""
 
     id: str
     state: State
@@ -48,7 +48,7 @@ class Metered:
         return self.running_at is not None
 
 
-#: What has a cost.
+#: A session, or the fields of it that its cost depends on.
 Costly: TypeAlias = Session | Metered
 
 
@@ -58,7 +58,7 @@ class CostMeter:
 
     session_id: str
     zero: int
-    """When it would have begun, had it run without a pause."""
+    """The instant at which it would have begun, had it run without a pause."""
     since: int
     block: int
     numerator: int
@@ -89,7 +89,8 @@ class CostMeter:
 
 
 def first_overspent(meters: Sequence[CostMeter], limit: int, start: int) -> int | None:
-    """Return the first instant from `start` on by which they cost more than `limit`; None beyond the horizon."""
+    """Return the first instant from `start` on by which the sessions cost more than `limit`; None beyond the
+    horizon."""
 
     def spent(at: int) -> int:
         return sum(meter.cost_at(at) for meter in meters)
@@ -113,7 +114,7 @@ def first_overspent(meters: Sequence[CostMeter], limit: int, start: int) -> int 
 
 
 def _walk(meters: Sequence[CostMeter], left: int, low: int, high: int) -> int:
-    """Walk from block to block of those that begin in (low, high], until `left` is spent."""
+    """Go through the blocks that begin in (low, high], in order, until `left` is spent."""
     begun = [
         (at, meter.cost_at(at) - meter.cost_before(at))
         for meter in meters
@@ -125,7 +126,8 @@ def _walk(meters: Sequence[CostMeter], left: int, low: int, high: int) -> int:
 
 
 def _guess(meters: Sequence[CostMeter], left: int, start: int, end: int) -> tuple[int, int]:
-    """Return the instants between which `left` is probably spent: floats, which only save steps of the search."""
+    """Return the instants between which `left` is probably spent. Floats are allowed here: they only save steps of the
+    search."""
     burn = sum(meter.numerator / meter.denominator / meter.block for meter in meters)
     near = start + int(min(left / burn, end - start))
     reach = max(meter.block for meter in meters) + SECOND
@@ -133,12 +135,12 @@ def _guess(meters: Sequence[CostMeter], left: int, start: int, end: int) -> tupl
 
 
 def unpaid(meters: Sequence[CostMeter], limit: int, at: int) -> str:
-    """Return the session with the first block beyond `limit`, of those that begin at `at` and are paid in turn."""
+    """Return the session with the first block beyond `limit`, among blocks that begin at `at` and are paid in turn."""
     before = sum(meter.cost_before(at) for meter in meters)
     blocks = (meter.cost_at(at) - meter.cost_before(at) for meter in meters)
     totals = accumulate(blocks, initial=before)
     beyond = next(n for n, total in enumerate(totals) if total > limit)
-    return meters[max(0, beyond - 1)].session_id  # 0: what began before is beyond it already
+    return meters[max(0, beyond - 1)].session_id  # 0: blocks that began before exceed it already
 
 
 @lru_cache(maxsize=1024)

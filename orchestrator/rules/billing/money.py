@@ -1,7 +1,6 @@
-"""The cost of a session and the end of an account's funds, by formula; nothing is written per block.
+"""The cost of a session and the end of an account's funds, by formula: nothing is written for each block.
 
-Money is `Decimal` with six places, blocks are cut from the RUNNING time of all intervals together.
-"""
+Money is `Decimal` with six places. Blocks are counted over the RUNNING time of all intervals together."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -40,7 +39,8 @@ class FundsEnd:
 
 
 def cost_of(price_per_node_hour: Decimal, nodes: int, blocks: int, block_seconds: int) -> Decimal:
-    """Return the price of `blocks` blocks. The total is rounded (half-even), never a block: so nothing drifts."""
+    """Return the price of `blocks` blocks. Only the total is rounded (half-even), never a block, so rounding errors do
+    not add up."""
     numerator, denominator = per_block(price_per_node_hour, nodes, block_seconds)
     return _as_money(half_even(numerator * blocks, denominator))
 
@@ -53,7 +53,7 @@ def ran_by(session: Costly, at: datetime) -> int:
 
 
 def cost_by(session: Costly, at: datetime) -> Decimal:
-    """Return what it has cost by `at`: a block is charged as it begins, and failover begins no new one."""
+    """Return what the session has cost by `at`. A block is charged as it begins, and a failover begins no new one."""
     if session.running_since is None:
         return cost_if_stopped_at(session, at)
     if at < session.running_since:
@@ -62,16 +62,14 @@ def cost_by(session: Costly, at: datetime) -> Decimal:
 
 
 def cost_if_stopped_at(session: Costly, at: datetime) -> Decimal:
-    """Return what it costs in the end when its stop takes effect at `at`: the block beginning there does not begin.
-
-    A session that ran at all has cost its first block.
-    """
+    """Return what the session costs in all if its stop takes effect at `at`: a block that would begin then does not. A
+    session that ran at all has cost its first block."""
     blocks = ceil(ran_by(session, at), session.block_seconds * SECOND)
     return _cost(session, max(blocks, int(session.ever_ran)))
 
 
 def next_block_at(session: Costly, at: datetime) -> datetime | None:
-    """Return when the next block after `at` is charged; None for what does not run."""
+    """Return when the next block after `at` is charged; None for a session that does not run."""
     if session.running_since is None:
         return None
     block = session.block_seconds * SECOND
@@ -80,12 +78,12 @@ def next_block_at(session: Costly, at: datetime) -> datetime | None:
 
 
 def uncharged(session: Costly, at: datetime) -> Decimal:
-    """Return what it has cost by `at` and is not yet in the ledger."""
+    """Return what the session has cost by `at` and is not yet in the ledger."""
     return cost_by(session, at) - session.charged
 
 
 def cost_limit_at(session: Session) -> datetime | None:
-    """Return when the first block begins that its own `max_cost` cannot pay; None where that never happens."""
+    """Return when the first block begins that the session's `max_cost` cannot pay; None if that never happens."""
     if session.max_cost is None or session.running_since is None or session.price_per_node_hour <= 0:
         return None
     ran = payable_blocks(session, session.max_cost) * session.block_seconds * SECOND
@@ -94,7 +92,8 @@ def cost_limit_at(session: Session) -> datetime | None:
 
 
 def payable_blocks(session: Session, amount: Decimal) -> int:
-    """Return how many blocks `amount` pays: the most with a rounded cost not above it. Not for a free session."""
+    """Return how many blocks `amount` pays: the most with a rounded cost that does not exceed it. Not for a free
+    session."""
     numerator, denominator = price_of_block(session)
     limit = floor(amount / MICRO)
     # A total just below limit + ½ is rounded down to the limit; the half itself only towards an even limit.
@@ -102,7 +101,7 @@ def payable_blocks(session: Session, amount: Decimal) -> int:
 
 
 def first_block_beyond(session: Session) -> Decimal | None:
-    """Return what its first block costs, where its own `max_cost` does not pay even that; else None."""
+    """Return the cost of the first block if the session's `max_cost` does not pay even that; else None."""
     first = _cost(session, 1)
     return first if session.max_cost is not None and first > session.max_cost else None
 
@@ -115,11 +114,10 @@ def funded(
     min_funded_seconds: int,
     overdraft: Decimal = ZERO,
 ) -> Decimal | None:
-    """Return None if the balance carries `active` and `joining` for the coming time; else the amount missing.
+    """Return None if the balance pays for `active` and `joining` for the coming time; else the amount missing.
 
-    `joining` is not among `active`. A starting session counts as if it began to run now. The time is
-    rounded up to whole blocks of each session, at least one.
-    """
+    `joining` is not among `active`. A starting session counts as if it began to run now. The time is rounded up to
+    whole blocks of each session, at least one."""
     begun = replace(joining, running_since=now)
     in_all = sum((needed(session, now, min_funded_seconds) for session in (*active, begun)), ZERO)
     missing = in_all - balance - overdraft
@@ -130,7 +128,7 @@ def needed(session: Costly, now: datetime, seconds: int) -> Decimal:
     """Return what a starting or running session costs in the coming time, in whole blocks, beyond what was charged."""
     if session.state is State.STARTING and session.running_since is None:
         session = replace(session, running_since=now)
-    if session.running_since is None:  # it stops, and costs no more
+    if session.running_since is None:  # it stops, and costs nothing further
         return uncharged(session, now)
     whole = max(1, ceil(seconds, session.block_seconds)) * session.block_seconds
     return cost_if_stopped_at(session, now + timedelta(seconds=whole)) - session.charged
@@ -139,11 +137,11 @@ def needed(session: Costly, now: datetime, seconds: int) -> Decimal:
 def can_begin(
     balance: Decimal, running: Sequence[Costly], joining: Costly, now: datetime, overdraft: Decimal = ZERO
 ) -> bool:
-    """Return whether the block that `joining` begins at `now` can be paid, beside all that `running` began by then.
+    """Return whether the block that `joining` begins at `now` can be paid, beside all blocks of `running` that began by
+    then.
 
-    `joining` comes last whatever its id: a block that began cannot be taken back. One that is resumed within a
-    block that it has paid begins none.
-    """
+    `joining` is paid last whatever its id, since a block that began cannot be taken back. A session that is resumed
+    within a block that it has paid begins none."""
     own = uncharged(joining, now)
     spent = sum((uncharged(session, now) for session in running), own)
     return own <= 0 or spent <= balance + overdraft
@@ -168,19 +166,21 @@ def funds_end(
 
 
 def burn_per_hour(sessions: Iterable[Costly]) -> Decimal:
-    """Return what those of `sessions` that run cost per hour together."""
+    """Return the cost per hour of those of `sessions` that run, together."""
     return sum((s.price_per_node_hour * s.nodes for s in sessions if s.running_since is not None), ZERO)
 
 
 def money_at_risk(price_per_node_hour: Decimal, nodes: int, since: datetime, now: datetime) -> Decimal:
-    """Return what a placement may have burnt at its provider since its end was wanted: our loss, not the user's."""
+    """Return what a placement may have cost at its provider since we first tried to end it: our loss, not the
+    user's."""
     numerator, denominator = per_block(price_per_node_hour, nodes, 1)
     elapsed = max(0, (now - since) // TICK)
     return _as_money(half_even(numerator * elapsed, denominator * SECOND))
 
 
 def parse_amount(text: str) -> Decimal | None:
-    """Return an amount as people and services write it; None for what is no number or has more than six places."""
+    """Return an amount as people and services write it; None for a text that is no number or has more than six
+    places."""
     try:
         amount = Decimal(text)
     except InvalidOperation:

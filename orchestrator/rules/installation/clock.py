@@ -1,30 +1,29 @@
-"""Whether the settable clock can be trusted: it is compared with one that only measures.
+"""Whether the store's clock can be trusted: it is compared with a clock that only measures.
 
-A host's clock jumps: an operator sets it, a virtual machine resumes, time synchronisation steps it. The measuring
-clock (seconds since the machine started) does none of this. Where the two differ by more than `TOLERANCE`, the time
-goes on as measured until they agree again or an operator accepts the new time.
-"""
+A host's clock may jump: an operator sets it, a virtual machine resumes, time synchronisation steps it. The measuring
+clock (seconds since the machine started) does none of this. If the two differ by more than `TOLERANCE`, the time goes
+on as measured until they agree again or an operator accepts the new time."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-#: The settable clock may differ from the measured time by this much.
+#: The store's clock may differ from the measured time by this much.
 TOLERANCE = timedelta(seconds=5)
-#: A clock may run fast or slow by this share: twice what time synchronisation corrects by, and quartz is better.
+#: A clock may run fast or slow by this share: twice the most that time synchronisation corrects by. Quartz is better.
 DRIFT = 0.001
-#: The alarm of a jump ends once no jump has stood for so long: where the clocks of two hosts disagree, each ends the
-#: jump that the other sees.
+#: The alarm of a jump ends once no jump was open for so long: if the clocks of two hosts disagree, each host ends the
+#: jump that the other has found.
 ALARM_HOLD = timedelta(minutes=1)
-#: Every process learns of a correction within seconds, and may write by the earlier time until then.
+#: Every process learns of a correction within this time, and may write the wrong time until then.
 CORRECT_FOR = timedelta(seconds=20)
-#: What could not be put right, an unreadable row say, is tried again after this.
+#: Rows that could not be corrected, such as unreadable ones, are tried again after this.
 CORRECT_AGAIN = timedelta(minutes=5)
 _NONE = timedelta(0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClockReading:
-    """One reading of the settable clock, between two readings of the measuring one."""
+    """One reading of the store's clock, between two readings of the measuring one."""
 
     raw: datetime
     before: float
@@ -32,7 +31,7 @@ class ClockReading:
 
     @property
     def low(self) -> datetime:
-        """The earliest origin: what the settable clock would show when the measuring one shows 0."""
+        """The earliest origin: what the store's clock would show when the measuring one shows 0."""
         return self.raw - timedelta(seconds=self.after)
 
     @property
@@ -42,7 +41,7 @@ class ClockReading:
 
     @property
     def sharp(self) -> bool:
-        """Return whether it was quick enough to say anything about a jump."""
+        """Return whether the reading was quick enough to detect a jump."""
         return self.after - self.before <= TOLERANCE.total_seconds()
 
 
@@ -53,12 +52,12 @@ class Trust:
     origin: datetime
     """The trusted time when the measuring clock shows 0."""
     last: datetime
-    """The last trusted time given out: no later one is earlier."""
+    """The last trusted time that was returned: time never goes back behind it."""
     checked: float
     """When the two clocks were last compared."""
     jumped: bool = False
     accepted: int | None = None
-    """Up to which of an operator's words it follows; None: it does not know what the others know."""
+    """How many of an operator's decisions this process has applied; None: it has not read the shared time yet."""
     beats: int = 0
 
     def at(self, measured: float) -> datetime:
@@ -73,15 +72,15 @@ class KnownTime:
     at: datetime
     """The highest trusted time that was noted."""
     boot: str
-    """Which start of which machine measured it."""
+    """The start of the machine that measured it."""
     boot_seconds: float
-    """What the measuring clock there showed."""
+    """The reading of the measuring clock there."""
     beats: int = 0
     """How often it was noted."""
     jumped_at: datetime | None = None
-    """Since when a jump stands, in trusted time."""
+    """When the open jump was found, in trusted time."""
     correction: timedelta = _NONE
-    """Trusted time minus the clock's, while a jump stands."""
+    """Trusted time minus the clock's, while a jump is open."""
     seen_by: str = ""
     """The host that saw the jump first."""
     accepted: int = 0
@@ -91,16 +90,16 @@ class KnownTime:
     shift: timedelta = _NONE
     """How far the trusted time went back when it was last accepted: rows written before may lie in the future."""
     correct_at: datetime | None = None
-    """When rows that lie in the future are to be put right; None: they have been."""
+    """When rows with times in the future must be corrected; None: that is done."""
 
 
 def away(reading: ClockReading, origin: datetime) -> timedelta:
-    """Return how far the clock is ahead (above zero) or behind of what was measured from `origin` on."""
+    """Return how far the clock is ahead (above zero) or behind of the time measured from `origin` on."""
     return max(_NONE, reading.low - origin) + min(_NONE, reading.high - origin)
 
 
 def compared(trust: Trust, reading: ClockReading) -> Trust:
-    """Compare the two clocks, and return the trust with `last` as the time now."""
+    """Compare the two clocks, and return the trust, with `last` as the present time."""
     followed = trust if trust.jumped else _followed(trust, reading)
     agrees = abs(away(reading, followed.origin)) <= TOLERANCE and (reading.sharp or not trust.jumped)
     if agrees:
@@ -109,15 +108,16 @@ def compared(trust: Trust, reading: ClockReading) -> Trust:
 
 
 def believed(reading: ClockReading, accepted: int | None = None) -> Trust:
-    """Return the trust of a clock that is right as it is."""
+    """Return the trust in a clock that is right as it is."""
     return Trust(origin=reading.low, last=reading.raw, checked=reading.after, accepted=accepted)
 
 
 def first_trust(known: KnownTime | None, reading: ClockReading, boot: str, *, alive: bool = False) -> Trust:
-    """Return the trust of a process that has measured nothing itself yet. `alive`: others note the time right now.
+    """Return the first trust of a process that has measured nothing itself yet. `alive`: others note the time right
+    now.
 
-    Where this machine measured since the time was noted, that decides. Else a clock ahead of what was noted is
-    believed (time has passed), a clock behind it is not."""
+    If this machine measured since the time was noted, that decides. Otherwise a clock ahead of the noted time is
+    trusted (time has passed), and a clock behind it is not."""
     if known is None:
         return believed(reading)
     if boot and known.boot == boot and known.boot_seconds <= reading.after:
@@ -138,7 +138,7 @@ def first_trust(known: KnownTime | None, reading: ClockReading, boot: str, *, al
 def met(trust: Trust, known: KnownTime, reading: ClockReading) -> Trust:
     """Return the trust of a process after it has read what the others know.
 
-    An operator's decision counts most. Where the others note just what the clock says, and this process measured
+    An operator's decision counts most. If the others noted just what the clock shows, and this process measured
     something else, its machine was suspended."""
     if trust.accepted != known.accepted:
         return replace(believed(reading, known.accepted), beats=known.beats)
@@ -151,7 +151,7 @@ def met(trust: Trust, known: KnownTime, reading: ClockReading) -> Trust:
 
 
 def noted(known: KnownTime | None, trust: Trust, reading: ClockReading, boot: str, host: str) -> KnownTime:
-    """Return what all are to know, by what this process knows."""
+    """Return what all processes should know, given what this one knows."""
     before = known or KnownTime(at=trust.last, boot=boot, boot_seconds=reading.after)
     mine = replace(
         before,
@@ -184,13 +184,14 @@ def alarm_may_end(known: KnownTime, now: datetime) -> bool:
 
 
 def is_news(known: KnownTime, after: KnownTime, every: timedelta) -> bool:
-    """Return whether the row must be written: a jump began, changed or ended, or it was not noted for `every`."""
+    """Return whether the row must be written: a jump began, changed or ended, or the last note is older than
+    `every`."""
     jumps = (known.jumped_at is None) != (after.jumped_at is None)
     return jumps or abs(known.correction - after.correction) > TOLERANCE or after.at - known.at >= every
 
 
 def accepted(known: KnownTime, trust: Trust, reading: ClockReading, boot: str) -> KnownTime:
-    """Return what all are to know once an operator has accepted the clock."""
+    """Return what all processes should know once an operator has accepted the clock."""
     return replace(
         known,
         at=reading.raw,
@@ -207,31 +208,31 @@ def accepted(known: KnownTime, trust: Trust, reading: ClockReading, boot: str) -
 
 
 def to_correct(known: KnownTime, now: datetime) -> bool:
-    """Return whether rows that a corrected clock left in the future are to be put right now."""
+    """Return whether rows that a corrected clock left in the future must be corrected now."""
     return known.jumped_at is None and known.correct_at is not None and known.correct_at <= now
 
 
 def correction_is_late(known: KnownTime, now: datetime) -> bool:
-    """Return whether rows wait to be put right for longer than that takes while a worker runs."""
+    """Return whether rows have waited for their correction for longer than it takes while a worker runs."""
     since = known.corrected_at
     return known.correct_at is not None and since is not None and now - since > 3 * CORRECT_FOR
 
 
 def is_first_correction(known: KnownTime) -> bool:
-    """Return whether no pass has been completed since all processes learned of the correction."""
+    """Return whether no pass has finished since all processes learned of the correction."""
     return known.correct_at == known.corrected_at
 
 
 def after_correction(known: KnownTime, began: datetime, now: datetime, *, complete: bool) -> KnownTime:
-    """Return what all are to know after a pass over the rows. Only a `complete` pass that began once every process knew
-    of the correction is the last."""
+    """Return what all processes should know after a pass over the rows. The last pass is a `complete` one that began
+    once every process knew of the correction."""
     if known.corrected_at is None or began < known.corrected_at + CORRECT_FOR:
         return known
     return replace(known, correct_at=None if complete else now + CORRECT_AGAIN)
 
 
 def in_words(known: KnownTime) -> str:
-    """Return what is wrong with the clock, and what to do, where a jump stands."""
+    """Return what is wrong with the clock, and what to do, while a jump is open."""
     ahead = -known.correction.total_seconds()
     return (
         f"the store's clock is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} the time that processes"
@@ -242,19 +243,19 @@ def in_words(known: KnownTime) -> str:
 
 
 def _outstanding(known: KnownTime) -> timedelta:
-    """Return how far rows may still lie ahead that an earlier correction has not come to."""
+    """Return how far ahead rows may be that an earlier correction has not reached yet."""
     return known.shift if known.correct_at is not None else _NONE
 
 
 def _followed(trust: Trust, reading: ClockReading) -> Trust:
-    """Follow slow drift, as far as a clock can drift since the last comparison."""
+    """Follow slow drift, by at most what a clock can drift since the last comparison."""
     most = timedelta(seconds=DRIFT * max(0.0, reading.after - trust.checked))
     by = min(max(away(reading, trust.origin), -most), most)
     return replace(trust, origin=trust.origin + by, checked=max(trust.checked, reading.after))
 
 
 def _likely(known: KnownTime, reading: ClockReading, *, alive: bool) -> datetime:
-    """Return the time by what was noted elsewhere: the earliest reading that is not behind it."""
+    """Return the most likely time, given what was noted elsewhere: the earliest reading that is not behind the note."""
     readings = (reading.raw, reading.raw + known.correction)
     if alive:
         nearest = min(readings, key=lambda at: abs(at - known.at))

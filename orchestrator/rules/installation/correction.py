@@ -1,8 +1,8 @@
-"""What a clock that was ahead leaves in rows, once the time went back: instants that have not come yet.
+"""Correct rows that a clock wrote while it was ahead: once the time goes back, they have instants in the future.
 
-A row says when things happened. An instant of that kind that lies in the future was written by the clock that was
-ahead, so it happened that much earlier. An instant up to which a row waits is brought back in the same way, and to now
-where it still lies further ahead than anything waits."""
+An instant at which something happened, and which lies in the future, was written by the clock that was ahead: it really
+happened earlier, by the same shift. An instant up to which a row waits is moved back in the same way, and to now if it
+is still further ahead than anything waits."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -15,7 +15,7 @@ from orchestrator.rules.values import Account, Placement, Session
 Row = TypeVar("Row", Session, Placement, Account)
 
 _NONE = timedelta(0)
-#: When things happened, or a collection of such instants.
+#: Columns that say when something happened, or hold a collection of such instants.
 PAST_OF_SESSION = (
     "created_at",
     "queued_at",
@@ -73,8 +73,8 @@ ELSE_OF_ACCOUNT = frozenset({"funds_end_at", "next_charge_at", "charging_since",
 
 
 def corrected_session(session: Session, shift: timedelta, now: datetime, longest: timedelta) -> Session:
-    """Return the session as if the clock had been right; its steps are planned by the caller. `longest`: no ping waits
-    longer, and no lease."""
+    """Return the session as if the clock had been right; the caller plans its steps. `longest`: no ping waits longer,
+    and no lease."""
     queued_ahead = session.queued_at is not None and session.queued_at > now
     deadline = session.queue_deadline_at
     after = _happened(session, PAST_OF_SESSION, shift, now)
@@ -87,9 +87,8 @@ def corrected_session(session: Session, shift: timedelta, now: datetime, longest
 
 
 def corrected_stop(session: Session, decided_at: datetime | None, shift: timedelta, now: datetime) -> Session:
-    """Correct a session with a stop that took effect, or was decided, in the future: it was on until then.
-
-    `decided_at`: by the clock that was ahead; None where that is not known any more."""
+    """Correct a session with a stop that took effect, or was decided, in the future: it ran until then. `decided_at`:
+    by the clock that was ahead; None if that is no longer known."""
     stopped_at = session.stopped_at
     over = session.ended_at
     if stopped_at is None or not any(at is not None and at > now for at in (stopped_at, over, decided_at)):
@@ -133,7 +132,7 @@ def corrected_account(account: Account, shift: timedelta, now: datetime, longest
 
 
 def cost(session: Session, now: datetime) -> Decimal:
-    """Return what it has cost by now, whatever it was charged."""
+    """Return what the session has cost by now, whatever it was charged."""
     if session.running_since is None:
         return money.cost_if_stopped_at(session, session.stopped_at or now)
     return money.cost_by(session, now)
@@ -152,7 +151,7 @@ def _happened(row: Row, names: tuple[str, ...], shift: timedelta, now: datetime)
 
 
 def _awaited(at: datetime | None, shift: timedelta, now: datetime, longest: timedelta) -> datetime | None:
-    """Bring back what lies too far ahead."""
+    """Move back an instant that is too far ahead."""
     if at is None or at <= now + longest:
         return at
     back = max(now, at - shift)

@@ -1,10 +1,10 @@
-"""How many calls at once fit under a limit of open files, and what limit some calls need."""
+"""How many simultaneous calls fit under a limit of open files, and which limit some calls need."""
 
-#: Of one process beside its calls: database, broker, log, event loop, libraries.
+#: Files of one process besides its calls: database, broker, log, event loop, libraries.
 RESERVED = 96
-#: A call's connection, and one that is kept for the next call.
+#: Files for each call: its connection, and one that is kept open for the next call.
 EACH = 2
-#: However low the limit is.
+#: The least number of calls, however low the limit is.
 LEAST = 4
 
 

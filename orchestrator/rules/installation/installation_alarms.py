@@ -6,14 +6,14 @@ from enum import StrEnum
 
 
 class InstallationAlarmKind(StrEnum):
-    """Each value is the last part of its event's type."""
+    """The kinds of alarms. Each value is the last part of its event's type."""
 
     CLOCK_JUMPED = "clock_jumped"
     """The store's clock disagrees with the time that has passed."""
     CLOCK_OFFSET = "clock_offset"
     """A process's wall clock differs from the store's clock."""
     MESSAGES_PARKED = "messages_parked"
-    """Messages that cannot be read, or that no task is for, wait for an operator."""
+    """Messages that cannot be read, or have no task, wait for an operator."""
     LOCAL_FAULT = "local_fault"
     """Calls fail on a worker's own machine, before a byte leaves it."""
     NETWORK_DOWN = "network_down"
@@ -37,12 +37,12 @@ class InstallationAlarm:
 
     @property
     def scope(self) -> str:
-        """The key under which it is raised once."""
+        """The key under which it is open at most once."""
         return f"{self.kind}:{self.about}"
 
 
 def installation_alarm(
     kind: InstallationAlarmKind, about: str, reason: str, now: datetime
 ) -> InstallationAlarm:
-    """Return an alarm that is raised now."""
+    """Return an alarm that is opened now."""
     return InstallationAlarm(kind=kind.value, about=about, since=now, seen_at=now, reason=reason)

@@ -9,11 +9,11 @@ from orchestrator.rules.values import Worker
 
 #: The kinds of work, each a kind of process.
 CONTROL, STOP, CLOSE, OPEN, PING = KINDS = ("control", "stop", "close", "open", "ping")
-#: And the kind of process that sends wake-ups.
+#: The kind of process that sends wake-ups.
 SCHEDULER = "scheduler"
 #: A process that has not reported for this long is gone: it reports every few seconds.
 GONE_AFTER = timedelta(seconds=15)
-#: So many deaths within this time are a crash loop.
+#: This many deaths within this time are a crash loop.
 DEATHS, DEATHS_WITHIN = 3, timedelta(minutes=10)
 #: A tree starts a process that died again after half a minute at most, and it then takes some seconds to report.
 RESTARTED_WITHIN = timedelta(minutes=1)
@@ -21,13 +21,13 @@ RESTARTED_WITHIN = timedelta(minutes=1)
 SILENT_AFTER = timedelta(seconds=15)
 #: Seconds by which the clock of a machine may differ from the store's.
 OFFSET_ALLOWED = 5.0
-#: An alarm of a clock ends below this, so that an offset near the bound does not open and close it in turns.
+#: An alarm of a clock ends below this, so that an offset near the bound does not open and close it repeatedly.
 OFFSET_OVER = 4.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CrashLoop:
-    """One kind of process on one host that dies again and again."""
+    """One kind of process on one host that dies repeatedly."""
 
     kind: str
     host: str
@@ -36,7 +36,7 @@ class CrashLoop:
 
 
 def alive(workers: Iterable[Worker], now: datetime) -> list[Worker]:
-    """Return those that have reported lately."""
+    """Return the processes that have reported lately."""
     return [one for one in workers if now - one.seen_at <= GONE_AFTER]
 
 
@@ -47,13 +47,13 @@ def missing_kinds(workers: Iterable[Worker], now: datetime) -> list[str]:
 
 
 def restarting_kinds(workers: Sequence[Worker], now: datetime) -> list[str]:
-    """Return the missing kinds that a tree has restarted before and is about to start again."""
+    """Return the missing kinds that a process tree has restarted before and will start again soon."""
     by_tree = {one.kind for one in workers if one.restarts and now - one.seen_at <= RESTARTED_WITHIN}
     return [kind for kind in missing_kinds(workers, now) if kind in by_tree]
 
 
 def crash_loops(workers: Iterable[Worker], now: datetime) -> list[CrashLoop]:
-    """Return what has died at least `DEATHS` times lately; what leaves in order has no row."""
+    """Return the kinds that died at least `DEATHS` times lately. A process that leaves in order has no row."""
     dead: defaultdict[tuple[str, str], list[Worker]] = defaultdict(list)
     for one in sorted(workers, key=lambda one: one.seen_at):
         if GONE_AFTER < now - one.seen_at <= DEATHS_WITHIN:
@@ -66,7 +66,7 @@ def crash_loops(workers: Iterable[Worker], now: datetime) -> list[CrashLoop]:
 
 
 def last_sent(workers: Iterable[Worker]) -> datetime | None:
-    """Return when the broker last accepted a wake-up of any scheduler."""
+    """Return when the broker last accepted a scheduler's wake-up."""
     return max((one.last_sent_at for one in workers if one.last_sent_at is not None), default=None)
 
 
@@ -82,12 +82,12 @@ def deaf_kinds(workers: Sequence[Worker], now: datetime) -> list[str]:
 
 
 def off_clocks(workers: Iterable[Worker], now: datetime) -> list[Worker]:
-    """Return those on machines with a clock too far from the store's."""
+    """Return the processes on machines with a clock that differs too much from the store's."""
     return [one for one in alive(workers, now) if abs(one.clock_offset_seconds) > OFFSET_ALLOWED]
 
 
 def off_hosts(workers: Iterable[Worker], now: datetime, alarmed: Collection[str]) -> Mapping[str, Worker]:
-    """Return each host that needs an alarm of its clock, with the process there that is off the most."""
+    """Return each host that needs an alarm of its clock, with the process there that has the largest offset."""
     worst: dict[str, Worker] = {}
     for one in alive(workers, now):
         allowed = OFFSET_OVER if one.host in alarmed else OFFSET_ALLOWED

@@ -1,4 +1,4 @@
-"""What may be shown of a message that cannot be carried out: its structure, and nothing that it holds."""
+"""What may be shown of a message that cannot be carried out: its structure, and none of its contents."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -10,13 +10,13 @@ _NAME = 80
 
 
 def shape_of(value: Any, known: Collection[str]) -> str:
-    """Describe a JSON value by its types and by those of its keys that are `known`: any other may be a secret."""
+    """Describe a JSON value by its types and its `known` keys: any other key may be a secret."""
     shown = _shape(value, frozenset(known), _DEEPEST)
     return shown if len(shown) <= _LONGEST else shown[: _LONGEST - 1] + "…"
 
 
 def shown_name(value: Any) -> str | None:
-    """Return the name or id of a task as far as it can be printed; None for what is no text."""
+    """Return the printable part of a task's name or id; None if it is no text."""
     if not isinstance(value, str):
         return None
     printable = "".join(char for char in value[: 4 * _NAME] if char.isprintable())

@@ -23,28 +23,29 @@ LONGEST_TASK_ID = 255
 LONGEST_NAME, LONGEST_TEXT = 200, 1024
 #: Largest raw entry in bytes that is read at all; a full batch of interactions takes a tenth of it.
 LARGEST_ENTRY = 16 * 2**20
-#: A job that is to wait longer than this is refused: a worker would hold its message all the time.
+#: A job that asks to wait longer than this is refused: a worker would hold its message all that time.
 LATEST_ETA = timedelta(days=1)
-#: Headers of our own begin so.
+#: The prefix of our own headers.
 OWN_HEADER = "orchestrator_"
-#: The header of a job that is tried again: seconds that the worker which takes it waits first. Unlike an eta, it
-#: compares no two clocks.
+#: The header of a retried job: seconds that the worker which takes it waits first. Unlike an eta, this does not compare
+#: two clocks.
 RETRY_AFTER = "orchestrator_retry_after"
 #: Seconds; a worker holds the message while it waits.
 LONGEST_RETRY_AFTER = 60
 
 
 class UnreadableMessage(Exception):
-    """The message cannot be carried out; the text says why, without its contents."""
+    """The message cannot be carried out. The text says why, without the message's contents."""
 
 
 class Unsupported(UnreadableMessage):
-    """The message is sound and asks for what is not done here: its sender is answered, and no operator must look."""
+    """The message is well-formed and asks for something that is not done here. Its sender is answered; it is not
+    parked."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ParkedMessage:
-    """What is known of a message that was kept aside, and may be shown."""
+    """What is known of a parked message, and may be shown."""
 
     id: str
     parked_at: datetime
@@ -53,16 +54,16 @@ class ParkedMessage:
     task: str | None
     task_id: str | None
     size: int
-    """Of the message, in bytes."""
+    """The size of the message, in bytes."""
     head: str
     """Its structure, without its contents."""
     kept_as: str | None = None
-    """Where the broker keeps the message itself; None: nowhere, and it cannot be sent again."""
+    """The key under which the broker keeps the message itself; None: it is not kept, and cannot be sent again."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaskMessage:
-    """What is left of a message once everything was checked."""
+    """The parts of a message that were checked."""
 
     headers: dict[str, Any]
     args: list[Any]
@@ -71,22 +72,22 @@ class TaskMessage:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UnackedMessage:
-    """A message that its worker has not acknowledged, and where it was sent."""
+    """A message that its worker has not acknowledged, and its queue."""
 
     message: Any
-    """As it stood in its queue; not checked."""
+    """The message as it was in its queue; not checked."""
     exchange: str
     routing_key: str
 
     def addressed_to(self, queue: str, tag: str) -> dict[str, Any]:
-        """Return the message with only what the transport needs, as one that is delivered again to `queue`."""
+        """Return the message with only what the transport needs, marked as delivered again to `queue`."""
         clean = clean_entry(self.message, queue, tag)
         clean["properties"]["delivery_info"]["redelivered"] = True
         return clean
 
 
 def task_id_fault(task_id: Any) -> str | None:
-    """Say why no outcome can be kept under this task id; None where one can."""
+    """Return why no outcome can be saved under this task id; None if one can."""
     if not isinstance(task_id, str) or not task_id:
         return "the task id must be text"
     if len(task_id) > LONGEST_TASK_ID:
@@ -118,14 +119,14 @@ def clean_entry(entry: Any, queue: str, tag: str) -> dict[str, Any]:
             "reply_to": _text(properties, "reply_to"),
             "priority": _priority(properties.get("priority")),
             "delivery_tag": tag,
-            # the default exchange: a message that goes back goes to the queue that it came from
+            # the default exchange: the message goes back to its own queue
             "delivery_info": {"exchange": "", "routing_key": queue, "redelivered": redelivered},
         },
     }
 
 
 def read_unacked(entry: Any) -> UnackedMessage:
-    """Return the message of an unacknowledged entry, and where it goes back."""
+    """Return the message of an unacknowledged entry, and the queue that it goes back to."""
     if not isinstance(entry, list) or len(entry) != 3:
         raise UnreadableMessage("the unacknowledged entry is not [message, exchange, routing key]")
     message, exchange, routing_key = entry
@@ -152,7 +153,7 @@ def read_task(headers: Any, payload: Any, now: datetime) -> TaskMessage:
 
 
 def _object(parent: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Return a JSON object; an absent one is empty."""
+    """Return a JSON object; a missing one is empty."""
     value = parent.get(name)
     if value is None:
         return {}
@@ -182,11 +183,11 @@ def _check_encoding(body: str, encoding: Any) -> None:
 def _priority(value: Any) -> int:
     if isinstance(value, int) and 0 <= value <= 9:
         return int(value)
-    return 0  # any other is the default one, as for the transport
+    return 0  # any other value means the default, as in the transport
 
 
 def _fields(headers: Any, payload: Any) -> Mapping[str, Any]:
-    """Return the headers of protocol 2; the fields of the body of protocol 1; both of a hybrid."""
+    """Return the headers of protocol 2, the fields of the body of protocol 1, or both of a hybrid."""
     if not isinstance(headers, Mapping):
         raise UnreadableMessage("headers is not a JSON object")
     if isinstance(payload, dict):
@@ -195,7 +196,7 @@ def _fields(headers: Any, payload: Any) -> Mapping[str, Any]:
 
 
 def _contents(payload: Any) -> tuple[list[Any], dict[str, Any], str | None]:
-    """Return the arguments, and by which name other tasks are to follow, if any."""
+    """Return the arguments, and the field in which other tasks are named to follow, if any."""
     if isinstance(payload, dict) and not _NAMED.isdisjoint(payload):
         args, kwargs, embed = payload.get("args") or [], payload.get("kwargs") or {}, payload
     elif isinstance(payload, list | tuple) and len(payload) == 3:
@@ -210,8 +211,10 @@ def _contents(payload: Any) -> tuple[list[Any], dict[str, Any], str | None]:
 
 
 def _following(embed: Any) -> str | None:
-    """Return how a task names others that follow it, if any. None is sent from here: their queues are not known to this
-    application, and one that cannot be sent would make a failure of a job that is done."""
+    """Return the field in which a task names others to follow it, if any.
+
+    None is sent from here: this application does not know their queues, and one that cannot be sent would turn a
+    finished job into a failure."""
     if embed is not None and not isinstance(embed, dict):
         raise UnreadableMessage("the third part of the body is not a JSON object")
     given = {name: (embed or {}).get(name) for name in (*_FOLLOWING, _AFTER_A_FAILURE)}
@@ -237,14 +240,14 @@ def _check_eta(eta: str | None, now: datetime) -> None:
 
 
 def _kept(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return only headers that were checked: a request takes any other as an attribute of its own."""
+    """Return only headers that were checked: a request would take any other as an attribute of its own."""
     known = {name: fields[name] for name in _PASSED_ON if fields.get(name) is not None}
     own = {name: value for name, value in fields.items() if _is_own(name) and _is_scalar(value)}
     return {**own, **known, "task": fields["task"], "id": fields["id"], "lang": "py"}
 
 
 def _retried(fields: Mapping[str, Any], now: datetime) -> dict[str, Any]:
-    """Return when a job that is tried again may begin, by the clock of the machine that waits."""
+    """Return when a retried job may begin, by the clock of the machine that waits."""
     seconds = fields.get(RETRY_AFTER)
     return {"eta": (now + timedelta(seconds=seconds)).isoformat()} if seconds else {}
 
@@ -309,10 +312,10 @@ def _is_object(value: Any) -> bool:
     return isinstance(value, dict)
 
 
-#: What a body names that is an object, in Celery's first protocol.
+#: Fields of the body that are objects, in Celery's first protocol.
 _NAMED = frozenset({"task", "args", "kwargs"})
 _Check = tuple[Callable[[Any], bool], str]
-#: Every header that Celery reads: what it must be where it is given.
+#: Every header that Celery reads → what it must be if it is given.
 _HEADERS: Mapping[str, _Check] = {
     **dict.fromkeys(
         ("root_id", "parent_id", "group", "origin", "lang", "meth", "shadow"), (_is_text, "text")
@@ -326,7 +329,7 @@ _HEADERS: Mapping[str, _Check] = {
     "stamped_headers": (_are_texts, "a list of names"),
     "stamps": (_is_object, "a JSON object"),
 }
-#: Tasks that follow one that is done, and those that follow one that failed: no job fails here, it has an outcome.
+#: Fields with tasks that follow a success, and those that follow a failure: no job fails here, each has an outcome.
 _FOLLOWING, _AFTER_A_FAILURE = ("callbacks", "chain", "chord"), "errbacks"
 #: Headers that a request needs. Not the texts of the arguments, which logs would repeat.
 _PASSED_ON = (

@@ -1,4 +1,4 @@
-"""What leaves the live tables and when, how much of it at once, and what its ledger entries add up to."""
+"""Which rows leave the live tables and when, how many at once, and the sums of their ledger entries."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from orchestrator.rules.values import ZERO, ArchivedSession
 
 
 class SessionRetention(StrEnum):
-    """`[retention] sessions`: what becomes of sessions that ended long ago."""
+    """`[retention] sessions`: what happens to sessions that ended long ago."""
 
     KEEP = "keep"
     ARCHIVE = "archive"
@@ -20,8 +20,8 @@ class SessionRetention(StrEnum):
 
 #: Outcomes of jobs are kept this long (contract).
 KEEP_OUTCOMES = timedelta(days=30)
-#: Days that a session stays in the live tables at least: outcomes of jobs name it for 30, and no provider is asked for
-#: a session that lasts longer.
+#: The least number of days that a session stays in the live tables: outcomes of jobs name it for 30 days, and no
+#: provider is asked for a session that lasts longer.
 LEAST_DAYS = 31
 #: Rows that one transaction moves: it bounds the wait for the account's lock.
 MOST_ROWS = 500
@@ -50,13 +50,13 @@ class Batch:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ArchivedBook:
-    """What the entries that left the ledger moved between an account's book and one other book."""
+    """The sum of the entries that left the ledger, between an account's book and one other book."""
 
     account_id: str
     book: str
-    """The other one: `revenue`, `written_off`."""
+    """The other book: `revenue`, `written_off`."""
     amount: Decimal
-    """What they added to the account's book; below zero: what they took from it."""
+    """The amount that they added to the account's book; below zero: that they took from it."""
     entries: int
     kept_amount: Decimal
     """Of those that the archive holds."""
@@ -74,13 +74,13 @@ class OpeningEntry:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Lag:
-    """How far retention is behind with one kind of rows."""
+    """How far retention is behind for one kind of rows."""
 
     of: str
     oldest_at: datetime | None
-    """None: there are none."""
+    """None if there are no such rows."""
     behind: timedelta
-    """Zero: nothing is older than it is kept."""
+    """Zero if no row is older than it may be."""
 
     @property
     def is_red(self) -> bool:
@@ -90,18 +90,19 @@ class Lag:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeleteAfter:
-    """After how long a session that ended is deleted."""
+    """How long after its end a session is deleted."""
 
     plans: Mapping[str, timedelta]
-    """At the plans that say so themselves."""
+    """The time at plans with a setting of their own."""
     others: timedelta | None
-    """At all other plans; None: never."""
+    """The time at all other plans; None: never."""
     own: frozenset[str]
-    """Plans that say something themselves, also where that is never."""
+    """Plans with a setting of their own, including those that say never."""
 
 
 def batches(candidates: Sequence[RetentionCandidate], most_rows: int = MOST_ROWS) -> list[Batch]:
-    """Group by account, in the order of the first of each; a batch has at most `most_rows` rows, or one session."""
+    """Group sessions by account, in the order of each account's first one; a batch has at most `most_rows` rows, or one
+    session."""
     of_account: dict[str, list[RetentionCandidate]] = {}
     for candidate in candidates:
         of_account.setdefault(candidate.account_id, []).append(candidate)
@@ -118,20 +119,20 @@ def opening_key(book: ArchivedBook) -> str:
 
 
 def opening_entry(book: ArchivedBook, account_book: str) -> OpeningEntry:
-    """Return the entry that moves what all archived entries of this pair of books moved."""
+    """Return the entry that moves the sum of all archived entries of this pair of books."""
     if book.amount > ZERO:
         return OpeningEntry(debit=book.book, credit=account_book, amount=book.amount)
     return OpeningEntry(debit=account_book, credit=book.book, amount=-book.amount)
 
 
 def lag(of: str, oldest_at: datetime | None, kept: timedelta | None, now: datetime) -> Lag:
-    """Compare the oldest row with how long such rows are kept. `kept`: None: for ever."""
+    """Compare the oldest row with how long such rows are kept. `kept` None: for ever."""
     late = timedelta(0) if oldest_at is None or kept is None else now - oldest_at - kept
     return Lag(of=of, oldest_at=oldest_at, behind=max(timedelta(0), late))
 
 
 def delete_after(of_installation: float | None, of_plans: Mapping[str, float | None]) -> DeleteAfter:
-    """Lay what plans say themselves over what the installation says; 0 is never."""
+    """Override the installation's setting by those of plans; 0 is never."""
     own = {name: seconds for name, seconds in of_plans.items() if seconds is not None}
     return DeleteAfter(
         plans={name: timedelta(seconds=seconds) for name, seconds in own.items() if seconds},

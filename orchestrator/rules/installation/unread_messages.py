@@ -1,8 +1,8 @@
-"""Why a message is parked on which a library failed: in plain English, without the library's own text."""
+"""Why a message is parked after a library failed on it: in plain English, without the library's own text."""
 
 from collections.abc import Collection, Mapping
 
-#: Name of the exception's class → the reason. Where several were raised, the first one here counts.
+#: Name of the exception's class → the reason. If several were raised, the first one here counts.
 REASONS: Mapping[str, str] = {
     "RecursionError": "the message is nested too deeply",
     "ContentDisallowed": "the message's content type is not accepted",
@@ -11,7 +11,7 @@ REASONS: Mapping[str, str] = {
     "UnicodeDecodeError": "the message is not UTF-8 text",
     "error": "the message's compressed body is damaged",  # of zlib
 }
-#: Of any other exception.
+#: The reason for any other exception.
 OTHER = "the message does not have the form that Celery sends"
 
 

@@ -1,7 +1,6 @@
-"""Compare a provider's list with our rows: what to adopt, what to close, what has ended there.
+"""Compare a provider's list with our rows: what to adopt, what to close, and what has ended there.
 
-Lists lag, clocks differ and answers are wrong at times: nothing is done at once that a second list could refute.
-"""
+Lists lag, clocks differ and answers are wrong at times. So nothing that a second list could refute is done at once."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
@@ -17,21 +16,20 @@ from orchestrator.rules.reconcile.lists import (
 )
 from orchestrator.rules.states import UNENDED, PlacementState
 
-#: An open was sent, and what became of it is not known.
+#: States of an open that was sent, with an unknown outcome.
 _UNSURE = frozenset({PlacementState.OPENING, PlacementState.UNKNOWN})
 
 
 def compare(picture: ReconcileInput, terms: ReconcilePolicy) -> list[Difference]:
-    """Return every difference between list and rows; foreign resources are no difference."""
+    """Return every difference between list and rows. A foreign resource is not a difference."""
     return [*_strangers(picture, terms), *_missing(picture, terms)]
 
 
 def too_many(
     findings: Sequence[Difference], picture: ReconcileInput, *, elsewhere: int, few: int, max_share: float
 ) -> str | None:
-    """Return why nothing here may be touched: a list that contradicts most of our rows is probably wrong.
-
-    `elsewhere`: how many of ours are missing in the lists of this provider's other keys."""
+    """Return why nothing here may be touched: a list that contradicts most of our rows is probably wrong. `elsewhere`:
+    how many of our rows the lists of this provider's other keys lack."""
     gone = elsewhere + sum(one.missing for one in findings)
     live = sum(one.state is PlacementState.OPEN for one in picture.ours)
     if gone > max(few, max_share * live):
@@ -78,7 +76,7 @@ def _stranger(
     elif origin is not None and origin.state in _UNSURE:
         return _of_lost_open(origin, live, since)
     if live.ended:
-        return None  # it costs nothing, and stays in some lists for good
+        return None  # it costs nothing, and some lists keep it for ever
     if maker is Maker.UNTOLD and origin is None:
         return _of_unknown_maker(live, since)
     return _orphan(origin, live, picture, terms, _age(live, since, picture.asked_at, terms, offset), since)
@@ -94,7 +92,7 @@ def _orphan(
 ) -> Difference:
     certain = origin is not None and origin.state not in UNENDED
     if origin is not None and origin.ended_at is not None:
-        age = picture.asked_at - origin.ended_at  # lists show it for a while after its close
+        age = picture.asked_at - origin.ended_at  # lists go on showing it for a while after its close
     if age < terms.min_age:
         kind, why = (
             Action.WAIT,
@@ -116,7 +114,7 @@ def _orphan(
 
 
 def _of_lost_open(origin: KnownPlacement, live: ListedResource, since: datetime) -> Difference:
-    """Return what to do with a resource that bears the name of an open with an unknown outcome."""
+    """Return what to do with a resource with the name of an open that has an unknown outcome."""
     waits = origin.leased or origin.sent_at is None
     return Difference(
         kind=Action.WAIT if waits else Action.ADOPT,
@@ -137,8 +135,9 @@ def _perhaps(
     terms: ReconcilePolicy,
     since: datetime,
 ) -> Difference:
-    """Let a lost open, which may have made this, be resolved first. The open's own resolve decides what is its own,
-    once everything that it made must be listed; here it is only made due."""
+    """Wait for the resolve of a lost open that may have made this resource, and make that resolve due.
+
+    The resolve itself decides what is its own, once everything that the open made must be listed."""
     [first, *others] = rivals
     assert first.sent_at is not None
     is_time = picture.asked_at >= first.sent_at + terms.resolve_after
@@ -155,7 +154,7 @@ def _perhaps(
 
 
 def _may_be(one: KnownPlacement, seen: datetime) -> bool:
-    """Return whether it may be this open's: not if it was seen before the open was sent. The age that the platform
+    """Return whether this open may have made it: not if it was seen before the open was sent. The age that the platform
     reports proves nothing."""
     return one.state in _UNSURE and one.sent_at is not None and one.sent_at <= seen
 
@@ -169,8 +168,8 @@ def _origin(live: ListedResource, picture: ReconcileInput, *, named: bool) -> Kn
 
 
 def _maker(live: ListedResource, origin: KnownPlacement | None, terms: ReconcilePolicy) -> Maker:
-    """Return who made it, by its name; a resource with a row of ours is ours whatever its name begins with. Where
-    resources have no names, the key is ours alone."""
+    """Return who made the resource, by its name. One with a row of ours is ours, however its name begins. Where
+    resources have no names, only we use the key."""
     if not terms.names_create or live.name is None or (origin is not None and origin.id == live.name):
         return Maker.US
     return maker_of(live.name, terms.installation)
@@ -188,7 +187,8 @@ def _age(
     terms: ReconcilePolicy,
     offset: timedelta | None,
 ) -> timedelta:
-    """Return how old it is at least: since we saw it first, or by the platform's time as far as its clock is known."""
+    """Return the least age of the resource: since we first saw it, or by the platform's time as far as its clock is
+    known."""
     seen = asked_at - since
     if live.opened_at is None:
         return seen
@@ -196,8 +196,8 @@ def _age(
 
 
 def _clock_offset(picture: ReconcileInput) -> timedelta | None:
-    """Return by how much, at least, the platform's clock is ahead of ours. It follows from our own resources in the
-    list: none was opened after we had settled its open."""
+    """Return by how much, at least, the platform's clock is ahead of ours. Our own resources in the list show it: none
+    was opened after we had settled its open."""
     settled = {
         one.handle: one.opened_at
         for one in picture.ours

@@ -1,19 +1,18 @@
-"""Which installation made a name at a platform: names are ids of placements, and begin with the installation's id.
+"""Which installation gave a name at a platform. Names are ids of placements, and begin with the installation's id.
 
-Two installations may have one account there: each closes only what it opened.
-"""
+Two installations may have one account there: each closes only what it opened."""
 
 import uuid
 from enum import StrEnum
 
-#: Of an installation's id, all hexadecimal: the first group of a UUID.
+#: The length of an installation's id, which is hexadecimal: the first group of a UUID.
 DIGITS = 8
-#: Of UUIDs that name their installation. Earlier releases made random ones, of version 4.
+#: The version of UUIDs that name their installation. Earlier releases made random ones, of version 4.
 _VERSION = 8
 
 
 class Maker(StrEnum):
-    """Who made a resource, by its name."""
+    """Who made a resource, judged by its name."""
 
     US = "us"
     ANOTHER = "another"
@@ -31,7 +30,7 @@ def placement_id(installation: str, bits: int) -> str:
 
 
 def maker_of(name: str, installation: str | None) -> Maker:
-    """Return who made it; `installation`: our own id, None where none was ever needed."""
+    """Return who made the resource; `installation`: our own id, None if it was never needed."""
     try:
         read = uuid.UUID(name)
     except ValueError:

@@ -10,18 +10,18 @@ from orchestrator.rules.states import PlacementState
 
 
 class Action(StrEnum):
-    """What is to be done about a difference."""
+    """What to do about a difference."""
 
     ADOPT = "adopt"
-    """It is what a lost open left: that placement's resolve is due."""
+    """A lost open left it: the resolve of that placement is due."""
     CLOSE = "close"
-    """An orphan: it gets a row, and is closed until there is proof."""
+    """It is an orphan: it gets a row, and is closed until there is proof."""
     END = "end"
-    """Ours, and gone there: its session is over."""
+    """It is ours, and gone there: its session is over."""
     WAIT = "wait"
-    """Too early to decide."""
+    """It is too early to decide."""
     REPORT = "report"
-    """An orphan that cannot be closed by its id: an operator must act."""
+    """It is an orphan that cannot be closed by its id: an operator must act."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,17 +31,17 @@ class ListedResource:
     handle: str
     name: str | None = None
     opened_at: datetime | None = None
-    """On the platform's clock."""
+    """The time of the open, by the platform's clock."""
     ends_at: datetime | None = None
     price_per_hour: Decimal | None = None
     foreign: bool = False
     ended: bool = False
-    """The list itself says that it runs no more."""
+    """Whether the list itself says that it no longer runs."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KnownPlacement:
-    """What reconcile needs of a placement."""
+    """The fields of a placement that reconcile needs."""
 
     id: str
     session_id: str | None
@@ -50,14 +50,14 @@ class KnownPlacement:
     candidate: str | None = None
     sent_at: datetime | None = None
     opened_at: datetime | None = None
-    """On our clock: when its open was settled."""
+    """When its open was settled, by our clock."""
     ended_at: datetime | None = None
     alive_at: datetime | None = None
     """The last proof of life of its session."""
     leased: bool = False
-    """A call of ours is under way for it."""
+    """Whether a call of ours is under way for it."""
     covered: bool = True
-    """It was opened with the very secret under which this list was asked for."""
+    """Whether it was opened with the very secret under which this list was asked for."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,10 +69,10 @@ class ReconcilePolicy:
     clock_skew: timedelta
     resolve_after: timedelta
     list_takes: timedelta
-    """At most: what is opened while a list is on its way may show in it."""
+    """The longest that a list takes: a resource that is opened meanwhile may be in it."""
     names_create: bool
     installation: str | None
-    """Ours; None: nothing there can bear its id."""
+    """The id of our installation; None: it never opened anything."""
     closes_by_id: bool
 
 
@@ -85,16 +85,16 @@ class ReconcileInput:
     ours: Sequence[KnownPlacement]
     """Every placement of the provider that has not ended, under whichever key."""
     ended: Sequence[KnownPlacement] = ()
-    """Ended ones that have a listed handle or name."""
+    """Ended placements that have a listed handle or name."""
     strangers: Mapping[str, datetime] = field(default_factory=dict)
-    """Handle → when it was first seen without being known."""
+    """Handle → when it was first seen as unknown."""
     missing: Mapping[str, datetime] = field(default_factory=dict)
     """Handle → when it was first missed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Difference:
-    """One difference, and what follows."""
+    """One difference, and the action that follows."""
 
     kind: Action
     why: str
@@ -105,7 +105,7 @@ class Difference:
     """When it was seen first."""
     missing: bool = False
     certain: bool = False
-    """It was ours and has ended here: no mistake of a list can make it a healthy session."""
+    """Whether it was ours and has ended here: no error of a list could turn it into a healthy session."""
     live: ListedResource | None = None
     expired: bool = False
-    """Its own status says that it ended by its own schedule."""
+    """Whether its own status says that it ended on schedule."""

@@ -1,9 +1,8 @@
-"""Busy is not dead: a server that works on a long request answers no other one meanwhile.
+"""A busy server is not a dead one: while it works on a long request, it answers no other.
 
-A ping that was accepted and not answered in time is evidence of a busy server where the server answers elsewhere,
-or where an interaction is reported to be under way. Neither proves more than that for ever: `busy_dead_after_seconds`
-without a sign of life is death.
-"""
+A ping that was accepted and not answered in time suggests a busy server if the server answers elsewhere, or if an
+interaction is reported to be under way. This suggestion has an end: after `busy_dead_after_seconds` without a sign of
+life, the session is dead."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -13,19 +12,19 @@ from orchestrator.rules.values import Policy, Session
 
 #: Pings of a busy session come this much less often: each waits for the request that occupies the server.
 SLOWDOWN = 2.0
-#: Interactions under way that a session remembers; of more, the newest.
+#: The most interactions under way that a session stores; if there are more, the newest are kept.
 MOST_UNDER_WAY = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """A ping that was accepted and not answered in time; `seen` says what answered elsewhere, None: nothing."""
+    """A ping that was accepted and not answered in time. `seen` says what answered elsewhere; None: nothing did."""
 
     seen: str | None = None
 
 
 def evidence(session: Session, silence: Silence | None, policy: Policy, now: datetime) -> str | None:
-    """Return what shows that a running session is busy; None where nothing does."""
+    """Return the evidence that a running session is busy; None if there is none."""
     if silence is None or session.state is not State.RUNNING:
         return None
     if silence.seen is not None:
@@ -35,13 +34,14 @@ def evidence(session: Session, silence: Silence | None, policy: Policy, now: dat
 
 
 def under_way_until(session: Session, policy: Policy) -> datetime | None:
-    """Return until when the newest interaction under way counts without its end; None where none is under way."""
+    """Return until when the newest interaction under way counts if its end is never reported; None if none is under
+    way."""
     served = [at for at in session.under_way if session.running_since is None or at >= session.running_since]
     return max(served) + timedelta(seconds=policy.busy_dead_after_seconds) if served else None
 
 
 def note_busy(session: Session, policy: Policy, now: datetime) -> Session:
-    """Return the session with one more busy ping: no failure, and no streak."""
+    """Return the session with one more busy ping, which is neither a failure nor part of a streak."""
     since = session.busy_since or now
     long_enough = (now - since).total_seconds() >= policy.busy_warn_after_seconds
     warned = session.busy_warned_at or (now if long_enough else None)
@@ -54,12 +54,12 @@ def without_busy(session: Session) -> Session:
 
 
 def is_busy(session: Session) -> bool:
-    """Return whether the last ping found it busy, given that it was TRANSIENT: every other TRANSIENT is a failure."""
+    """Return whether a last ping that was TRANSIENT found the session busy: every other TRANSIENT is a failure."""
     return session.busy_since is not None and session.failures == 0
 
 
 def may_hang(session: Session) -> bool:
-    """Return whether the next ping may take all of its time: the last one was not answered."""
+    """Return whether the next ping may take its whole timeout, since the last one was not answered."""
     return session.failures > 0 or session.busy_since is not None
 
 
@@ -72,7 +72,7 @@ def is_dead(session: Session, policy: Policy, now: datetime) -> bool:
 
 
 def note_begun(session: Session, began: datetime, policy: Policy, now: datetime) -> Session:
-    """Return the session with an interaction under way since `began`; those that count no more are forgotten."""
+    """Return the session with an interaction under way since `began`, without those that no longer count."""
     oldest = now - timedelta(seconds=policy.busy_dead_after_seconds)
     kept = {at for at in (*session.under_way, began) if at >= oldest}
     return replace(session, under_way=tuple(sorted(kept)[-MOST_UNDER_WAY:]))

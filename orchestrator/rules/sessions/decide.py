@@ -1,8 +1,7 @@
-"""What happens when a session dies: the answer starts here, with what follows from a ping.
+"""What follows from a ping, a session's death among it, and from the passing of time.
 
-`note_ping` (in pings) folds a result into the session, `after_ping` decides on it, `plan_steps` names the one
-next step of a live session.
-"""
+`note_ping` (in pings) records a result in the session, `after_ping` decides on it, `plan_steps` sets the one next step
+of a live session."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -47,7 +46,7 @@ __all__ = [
 WARMING_SECONDS = 5.0
 #: Seconds until the one confirmation of GONE.
 CONFIRM_SECONDS = 1.0
-#: A provider's Retry-After, to a ping or an open, is believed up to this many ping intervals.
+#: A provider's Retry-After, to a ping or an open, is obeyed for at most this many ping intervals.
 RETRY_AFTER_INTERVALS = 10
 #: The share of the wait by which pings and repeated closes are spread.
 JITTER = 0.1
@@ -55,7 +54,7 @@ JITTER = 0.1
 
 @dataclass(frozen=True, slots=True)
 class PingAgain:
-    """It goes on; look again at `at`."""
+    """The session goes on; ping it again at `at`."""
 
     at: datetime
 
@@ -67,7 +66,8 @@ class BecomeRunning:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """It is over, and why. With `failover`, the flow opens the next placement instead where it can."""
+    """The session is over, for this reason. With `failover`, the flow opens the next placement instead, if there is
+    one."""
 
     reason: StopReason
     detail: str
@@ -75,14 +75,14 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class GiveUp:
-    """This attempt to start is over; try the next placement."""
+    """This attempt to start has failed; try the next placement."""
 
     detail: str
 
 
 @dataclass(frozen=True, slots=True)
 class Rest:
-    """Nothing to decide."""
+    """Nothing follows."""
 
 
 Decision = PingAgain | BecomeRunning | Stop | GiveUp | Rest
@@ -96,7 +96,7 @@ def after_ping(
     *,
     retry_after_seconds: float | None = None,
 ) -> Decision:
-    """Return what follows from the ping that `note_ping` has folded in. `jitter` is between -1 and 1."""
+    """Return what follows from the ping that `note_ping` recorded. `jitter` is between -1 and 1."""
     match session.state:
         case State.STARTING:
             return _while_starting(session, policy, now, retry_after_seconds)
@@ -105,13 +105,13 @@ def after_ping(
             goes_on = isinstance(decision, PingAgain)
             return _unwell(session, now) if goes_on and is_unwell_too_long(session, policy, now) else decision
         case State.CREATED | State.QUEUED | State.STOPPING | State.STOPPED | State.FAILED:
-            return Rest()  # its stop is decided, or nothing is placed: no ping changes that
+            return Rest()  # its stop is decided, or it has no placement: no ping changes that
         case unknown:
             assert_never(unknown)
 
 
 def believed(retry_after_seconds: float | None, policy: Policy) -> float:
-    """Return how long a rate-limited provider is left alone, in seconds."""
+    """Return for how many seconds a rate-limited provider gets no calls: its Retry-After, up to a bound."""
     return min(retry_after_seconds or 0.0, RETRY_AFTER_INTERVALS * policy.ping_interval_seconds)
 
 
@@ -151,7 +151,7 @@ def plan_steps(session: Session, policy: Policy, now: datetime, *, ping_at: date
 def _while_starting(
     session: Session, policy: Policy, now: datetime, retry_after_seconds: float | None
 ) -> Decision:
-    """Decide while it starts. Only GONE ends the attempt: a cold server refuses connections for minutes."""
+    """Decide while the session starts. Only GONE ends the attempt: a cold server refuses connections for minutes."""
     warming = min(WARMING_SECONDS, policy.ping_interval_seconds)
     match session.last_verdict:
         case Verdict.ALIVE:
@@ -164,7 +164,7 @@ def _while_starting(
             return _again(now, _backoff(session, policy))
         case Verdict.THROTTLED:
             return _again(now, max(warming, believed(retry_after_seconds, policy)))
-        # how long a model says that it loads is a guess, and a user waits
+        # the loading time that a model reports is a guess, and a user waits
         case Verdict.LOADING | Verdict.CREDENTIALS | Verdict.OUT_OF_BALANCE | Verdict.MISCONFIGURED:
             return _again(now, warming)
         case None:
@@ -234,8 +234,8 @@ def _unwell(session: Session, now: datetime) -> Decision:
 
 
 def _end(session: Session, now: datetime, detail: str, *, expired: bool = False) -> Stop:
-    """Return the stop of a session that has ended by itself: a death before the end that the provider declared; the
-    provider's end from then on, or where the provider itself says that the session's time was over."""
+    """Return the stop of a session that has ended by itself. It is the provider's end from the declared end on, or if
+    the provider says that the session's time was over; before that, it is a death."""
     ended = session.declared_end_at is not None and now >= session.declared_end_at
     ended = ended or expired or _says_expired(session)
     return Stop(StopReason.PROVIDER_ENDED if ended else StopReason.DEAD, detail)
@@ -248,7 +248,7 @@ def _confirmed(session: Session) -> bool:
 
 
 def _says_expired(session: Session) -> bool:
-    """Return whether the doubt that it is gone comes from words that call it expired."""
+    """Return whether the provider called the session expired when it last said that it is gone."""
     gone, expired = session.gone_since, session.expired_at
     return gone is not None and expired is not None and gone <= expired
 
@@ -266,10 +266,8 @@ def _since(instant: datetime, now: datetime) -> float:
 
 
 def _warn_at(session: Session, ends_at: datetime | None, policy: Policy, now: datetime) -> datetime | None:
-    """Return when to warn of the stop of a running session; a stop that has moved is warned of again.
-
-    A warning planned for the same stop is kept, however late this runs.
-    """
+    """Return when to warn of the stop of a running session. A stop that has moved gets a new warning; a warning planned
+    for the same stop is kept, however late this runs."""
     if session.state is not State.RUNNING or ends_at is None:
         return None
     if ends_at != session.ends_at:
@@ -282,7 +280,7 @@ def _warn_at(session: Session, ends_at: datetime | None, policy: Policy, now: da
 def _next_step(
     state: State, stop_at: datetime | None, warn_at: datetime | None, ping_at: datetime | None, now: datetime
 ) -> tuple[Step | None, datetime | None]:
-    """Return the earliest step. Of several overdue ones, a stop comes before all others."""
+    """Return the earliest step. If several are overdue, a stop comes before all others."""
     if state is State.QUEUED:
         return (Step.ADMIT, stop_at) if stop_at else (None, None)
     if stop_at is None:

@@ -11,7 +11,7 @@ MAX_HANDLE = 500
 
 
 def generate(now: datetime, session_id: str) -> str:
-    """Return a name that ends in part of the session id, so that two of one second differ."""
+    """Return a name with a part of the session id at its end, so that two names of the same second differ."""
     return f"int.session_{now.astimezone(UTC):%Y%m%d%H%M%S}-{session_id.replace('-', '')[-4:]}"
 
 

@@ -1,4 +1,4 @@
-"""What pings and reported successes leave behind on a session: streak, doubts, proof of life."""
+"""The effects of pings and reported successes on a session: streak of failures, doubts, proof of life."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -8,7 +8,7 @@ from orchestrator.rules.sessions.busy import Silence, evidence, is_busy, is_dead
 from orchestrator.rules.states import State
 from orchestrator.rules.values import Policy, Session, Verdict
 
-#: What no server says that is out of order.
+#: Verdicts that no broken server gives.
 _SIGNS_OF_LIFE = frozenset({Verdict.ALIVE, Verdict.THROTTLED})
 
 
@@ -23,13 +23,13 @@ class Ping:
     lives: str | None = None
     """What the platform's own status said, where it said that the session lives."""
     silence: Silence | None = None
-    """It was accepted, and not answered in time."""
+    """Set if it was accepted, and not answered in time."""
     expired: bool = False
-    """It is GONE, and the platform says that its time was over."""
+    """Whether it is GONE, and the platform says that its time was over."""
 
     @property
     def weighed(self) -> "Ping":
-        """Return the verdict; GONE that the platform's own status contradicts is only a fault on the way there."""
+        """Return the verdict. A GONE that the platform's own status contradicts counts as a fault on the way there."""
         if self.verdict is not Verdict.GONE or self.lives is None:
             return self
         detail = f"{self.detail}; but the platform's status says that it lives: {self.lives}"
@@ -37,7 +37,7 @@ class Ping:
 
 
 def note_ping(session: Session, ping: Ping, policy: Policy, now: datetime) -> Session:
-    """Return the session with the result of a ping folded in; `after_ping` decides on it."""
+    """Return the session with the result of a ping recorded; `after_ping` decides on it."""
     ping = ping.weighed
     loading = _since(session.loading_since or now, now)
     overdue = ping.verdict is Verdict.LOADING and loading >= policy.start_timeout_seconds
@@ -69,7 +69,7 @@ def note_ping(session: Session, ping: Ping, policy: Policy, now: datetime) -> Se
 
 
 def may_be_the_last(session: Session, ping: Ping, policy: Policy, now: datetime) -> bool:
-    """Return whether this ping may end the session: then the platform's own status, if it has one, is asked first."""
+    """Return whether this ping may end the session. If so, the platform's own status, if it has one, is asked first."""
     noted = note_ping(session, ping, policy, now)
     if is_unwell_too_long(noted, policy, now):
         return True
@@ -87,7 +87,7 @@ def may_be_the_last(session: Session, ping: Ping, policy: Policy, now: datetime)
 
 
 def note_success(session: Session, at: datetime) -> Session:
-    """Note a reported success at `at`: it proves life, and ends every doubt that did not begin after it."""
+    """Note a reported success at `at`: it is a proof of life, and ends every doubt that began by then."""
     streak = _unless_outlived(session.failing_since, at)
     busy = _unless_outlived(session.busy_since, at)
     return replace(
@@ -104,17 +104,18 @@ def note_success(session: Session, at: datetime) -> Session:
 
 
 def is_unwell_too_long(session: Session, policy: Policy, now: datetime) -> bool:
-    """Return whether no proof of life came for longer than the last verdict allows, whatever came before it."""
+    """Return whether the session has given no proof of life for longer than its last verdict allows, whatever other
+    verdicts came between."""
     since, allowed = session.not_well_since, unwell_bound(session, policy)
     return since is not None and allowed is not None and since < now and _since(since, now) >= allowed
 
 
 def unwell_bound(session: Session, policy: Policy) -> float | None:
-    """Return for how many seconds its last verdict allows it to give no proof of life. None where other counts decide:
-    a failed ping says nothing of the session itself, but its streak, or how long it has been busy, does.
+    """Return for how many seconds its last verdict allows the session to go without a proof of life.
 
-    Brakes allow it one hold more, however many there were. Each hold restarts the streak, so a failed ping is then
-    bound too."""
+    None where other counts decide: a failed ping shows nothing of the session itself, but its streak, or how long it
+    has been busy, does. A brake allows one hold more, however many there were. Each hold restarts the streak, so from
+    then on a failed ping has a bound too."""
     verdict, held = session.last_verdict, session.held_since is not None
     if verdict is None or verdict is Verdict.ALIVE or (verdict is Verdict.TRANSIENT and is_busy(session)):
         return None
@@ -129,12 +130,12 @@ def given_back(session: Session) -> Session:
 
 
 def at_rest(session: Session) -> Session:
-    """Return the session without any step left to do."""
+    """Return the session without a next step."""
     return replace(given_back(session), ping_at=None, warn_at=None, next_step=None, next_step_at=None)
 
 
 def without_doubts(session: Session) -> Session:
-    """Return the session without streak and doubts: for the next placement, or once a brake lifts."""
+    """Return the session without streak and doubts: for its next placement, or when a brake is lifted."""
     return replace(
         without_busy(session),
         failures=0,
@@ -148,7 +149,7 @@ def without_doubts(session: Session) -> Session:
 
 
 def ping_not_needed_until(session: Session, policy: Policy) -> datetime | None:
-    """Return until when the last proof of life makes a ping superfluous; None where a ping is needed."""
+    """Return until when the last proof of life makes a ping unnecessary; None where a ping is needed."""
     if session.state is not State.RUNNING or session.last_alive_at is None or not is_well(session):
         return None
     return session.last_alive_at + timedelta(seconds=policy.ping_interval_seconds)
@@ -160,7 +161,7 @@ def _busy(noted: Session, seen: str, policy: Policy, now: datetime) -> Session:
 
 
 def is_well(session: Session) -> bool:
-    """Return whether the last pings left no streak and no doubt, and no brake held it since its last proof of life."""
+    """Return whether the session has no streak and no doubt, and no brake has held it since its last proof of life."""
     return session.failures == 0 and not any(
         (
             session.failing_since,
@@ -175,7 +176,8 @@ def is_well(session: Session) -> bool:
 
 
 def _streak(session: Session, verdict: Verdict, now: datetime) -> tuple[int, datetime | None]:
-    """Count failures in a row: TRANSIENT is the next one, every other verdict is an answer and ends the streak."""
+    """Return the number of failures in a row. TRANSIENT adds one; every other verdict is an answer and ends the
+    streak."""
     if verdict is Verdict.TRANSIENT:
         return session.failures + 1, session.failing_since or now
     return 0, None
@@ -186,9 +188,9 @@ def _doubts(
 ) -> tuple[datetime | None, datetime | None, datetime | None]:
     """Return since when it is gone, loading, unusable: each from its first sight until something contradicts it.
 
-    Only a sign of life contradicts all of them. TRANSIENT contradicts none, as it says nothing of the session, and
-    GONE and LOADING and the rest leave what would otherwise never end while they take turns.
-    """
+    Only a sign of life contradicts all of them. TRANSIENT contradicts none, as it shows nothing of the session. GONE,
+    LOADING and the others do not contradict each other either: if they took turns, no doubt would ever last long
+    enough."""
     gone, loading, unusable = session.gone_since, session.loading_since, session.unusable_since
     match verdict:
         case Verdict.ALIVE | Verdict.THROTTLED:

@@ -1,4 +1,4 @@
-"""When a session stops, and why: every rule names its instant, and the earliest wins."""
+"""When a session stops, and why: every rule gives an instant, and the earliest is used."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,8 +16,8 @@ from orchestrator.rules.values import Policy, Session
 #: backstop, and a close that is late or retried must still come before it.
 ASK_MARGIN_SECONDS = 300
 
-#: Of several stops at one instant the first of these is kept: the user's own terms, then the model's, then
-#: money, then what others did.
+#: Of several stops at one instant, the first in this order is kept: the user's own terms, then the model's, then
+#: money, then other causes.
 PRECEDENCE = (
     StopReason.USER,
     StopReason.OPERATOR,
@@ -37,9 +37,10 @@ PRECEDENCE = (
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One rule that will stop the session, when, and the evidence as a sentence.
+    """One rule that will stop the session: when, and the evidence as a sentence.
 
-    The stop takes effect at `at` and is decided `grace` later: what has happened before may be reported until then."""
+    The stop takes effect at `at` and is decided `grace` later: until then, interactions from before `at` may still be
+    reported."""
 
     reason: StopReason
     at: datetime
@@ -53,9 +54,9 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """The stop to come, as things are, and every rule that was asked, the earliest first.
+    """The coming stop, as things are now, and every rule that applies, the earliest first.
 
-    At `stop_at` it is decided, with effect at `ends_at`: these differ only while idle time has its grace."""
+    It is decided at `stop_at`, and takes effect at `ends_at`. These differ only while idle time has its grace."""
 
     stop_at: datetime | None
     ends_at: datetime | None
@@ -65,8 +66,10 @@ class Forecast:
 
 
 def next_stop(session: Session, policy: Policy, funds_end: FundsEnd | None = None) -> Forecast:
-    """Return the stop to come: the first rule that is decided ends the session, with effect at the earliest instant of
-    any. So an idle time that has run out before another rule's instant has no grace beyond it."""
+    """Return the coming stop. The rule that is decided first ends the session, and the earliest instant of all rules is
+    when that takes effect.
+
+    So an idle time that runs out before another rule's instant has no grace beyond that instant."""
     candidates = tuple(sorted(_candidates(session, policy, funds_end), key=_urgency))
     if not candidates:
         return Forecast(None, None, None, None, ())
@@ -76,18 +79,19 @@ def next_stop(session: Session, policy: Policy, funds_end: FundsEnd | None = Non
 
 
 def idle_end(session: Session, policy: Policy) -> Candidate | None:
-    """Return when the idle time of a running session runs out, as far as use is known; None where nothing limits it."""
+    """Return when the idle time of a running session runs out, as far as use is known; None if it is not limited."""
     return next(_idle(session, policy), None) if session.state is State.RUNNING else None
 
 
 def idle_by(session: Session, policy: Policy, at: datetime) -> Candidate | None:
-    """Return the idle end where it comes before a stop at `at`: it ended the session, and has no more grace."""
+    """Return the idle end if it comes before a stop at `at`: then it ended the session, without further grace."""
     idle = idle_end(session, policy)
     return idle if idle is not None and idle.at <= at else None
 
 
 def proves_use(session: Session, policy: Policy, began: datetime) -> bool:
-    """Return whether use that began then keeps a session from being idle: not once its idle time has run out."""
+    """Return whether use that began then keeps a session from being idle. It does not if the idle time had run out
+    before."""
     idle = idle_end(session, policy)
     return idle is None or began < idle.at
 
@@ -101,7 +105,7 @@ def interactions_limit(session: Session) -> tuple[int, StopReason] | None:
 
 
 def ask_duration(session: Session, policy: Policy, card_shortest: int, now: datetime) -> int:
-    """Return for how many seconds to ask a provider: its end must come after any stop of ours."""
+    """Return for how many seconds to ask a provider: the provider's end must come after any stop of ours."""
     start_ends = _later(session.starting_at or now, policy.start_timeout_seconds)
     limits = (
         session.max_duration_seconds,
@@ -128,7 +132,7 @@ def _candidates(session: Session, policy: Policy, funds_end: FundsEnd | None) ->
             yield from _costs(session, funds_end)
             yield from _declared_end(session)
         case State.CREATED | State.STOPPING | State.STOPPED | State.FAILED:
-            return  # nothing runs that a rule could stop
+            return  # no rule stops a session that does not run
         case unknown:
             assert_never(unknown)
 
@@ -140,8 +144,7 @@ def _while_queued(session: Session) -> Iterator[Candidate]:
 
 
 def _start_timeout(session: Session, policy: Policy) -> Candidate:
-    """Return the stop of a start that takes too long. A session that ran never fails: an unsuccessful failover is its
-    death."""
+    """Return the stop of a start that takes too long. It ends a session that ran before as dead, not as failed."""
     reason = StopReason.DEAD if session.ever_ran else StopReason.START_TIMEOUT
     seconds = policy.start_timeout_seconds
     at = _later(session.starting_at or session.created_at, seconds)
@@ -149,7 +152,7 @@ def _start_timeout(session: Session, policy: Policy) -> Candidate:
 
 
 def _durations(session: Session) -> Iterator[Candidate]:
-    """Yield the limits of duration. All three count from the first good ping, through every failover."""
+    """Yield the limits of duration. All three count from the first good ping, and go on through failovers."""
     if session.running_at is None:
         return
     limits = (
@@ -166,15 +169,17 @@ def _durations(session: Session) -> Iterator[Candidate]:
 def _interactions(session: Session) -> Iterator[Candidate]:
     limit = interactions_limit(session)
     if limit is None or session.limit_reached_at is None or session.interactions < limit[0]:
-        return  # the last: extended since
+        return  # not these: the session was extended since
     owner = "its own" if limit[1] is StopReason.MAX_INTERACTIONS else "the model's"
     detail = f"{session.interactions} interactions reported, {owner} limit is {limit[0]}"
     yield Candidate(limit[1], session.limit_reached_at, detail)
 
 
 def _idle(session: Session, policy: Policy) -> Iterator[Candidate]:
-    """Yield the idle stop. A session that is being moved cannot be used: its idle time restarts when it runs again. An
-    interaction under way is use until it ends, or for as long as its end may be missing."""
+    """Yield the idle stop.
+
+    A session that is being moved cannot be used, so its idle time restarts when it runs again. An interaction under way
+    is use until it ends, or for as long as its end may be late."""
     seconds, used = session.idle_seconds, _used_until(session, policy)
     began = [at for at in (session.running_at, session.running_since) if at is not None]
     if seconds is None or not began:
@@ -214,7 +219,7 @@ def _urgency(candidate: Candidate) -> tuple[datetime, int]:
 
 
 def _later(at: datetime, seconds: float) -> datetime:
-    """Return `at + seconds`, where a limit may be larger than the calendar."""
+    """Return `at + seconds`, at most the calendar's end."""
     return at + timedelta(seconds=min(seconds, HORIZON.total_seconds()))
 
 

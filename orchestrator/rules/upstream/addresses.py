@@ -1,4 +1,4 @@
-"""Which addresses a foreign URL may lead to: the public internet, and what the operator allows."""
+"""Which addresses a foreign URL may lead to: the public internet, and whatever the operator allows."""
 
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
@@ -6,8 +6,8 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
-#: Global by their registration, or in the books of some Pythons, and a way into any IPv4 network behind a
-#: translator or a relay; what belongs to the protocols themselves; and a cloud's own services, seen from within.
+#: Ranges that are registered as global, or that some versions of Python call global, but must not be reached: ways into
+#: any IPv4 network behind a translator or a relay, the protocols' own ranges, and a cloud's services for its guests.
 _SPECIAL = tuple(
     ip_network(network)
     for network in (
@@ -49,25 +49,25 @@ class Reach:
 
 
 def is_address_or_local(host: str) -> bool:
-    """Return whether a rule with this host stands for exactly one machine."""
+    """Return whether the host of a rule means exactly one machine."""
     return host == _LOCALHOST or parsed(host) is not None
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether a rule with this host stands for the machine itself: nothing that is sent there leaves it."""
+    """Return whether the host of a rule means this machine itself: nothing that is sent there leaves it."""
     address = parsed(host)
     return host == _LOCALHOST or (address is not None and address.is_loopback)
 
 
 def is_public(address: Address) -> bool:
-    """Return whether the address is public, and no way back into a private network."""
+    """Return whether the address is public, and does not lead back into a private network."""
     if any(address in special for special in _SPECIAL if special.version == address.version):
         return False
     return address.is_global and not address.is_multicast and not address.is_reserved
 
 
 def parsed(text: str) -> Address | None:
-    """Return the address that a text is, IPv4 for one that is mapped into IPv6; None for a name."""
+    """Return the text as an address, IPv4 for one that is mapped into IPv6; None for a name."""
     try:
         address = ip_address(text.partition("%")[0].strip("[]"))
     except ValueError:
@@ -83,7 +83,7 @@ def hides_an_address(host: str) -> bool:
 
 
 def whole_network(text: str) -> Network | None:
-    """Return a range as people write it; None for what is none, or has bits set beyond its length."""
+    """Return a range as people write it; None for other text, or if bits are set beyond its length."""
     try:
         return ip_network(text)
     except ValueError:

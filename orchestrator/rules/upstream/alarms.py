@@ -6,40 +6,39 @@ from enum import StrEnum
 
 from orchestrator.rules.values import Verdict
 
-#: A model that its key may not use is retried there after this, doubled at each further refusal.
+#: A model that a key may not use is retried under it after this; the time doubles at each further refusal.
 RETRY_FIRST, RETRY_LAST = timedelta(minutes=1), timedelta(hours=1)
-#: An alarm that was not seen for this long is deleted: nothing uses what it is about any more.
+#: An alarm that was not seen for this long is deleted: its subject is no longer used.
 FORGOTTEN_AFTER = timedelta(days=1)
 #: An alarm ends when it was not seen for this many ping intervals and a session there passed a ping.
 QUIET_INTERVALS = 2
 
 
 class AlarmKind(StrEnum):
-    """Named like its event."""
+    """The kinds of alarms, each named like its event."""
 
     MODEL_PAUSED = "credential_paused_for_model"
     """The key is good, but not for this model: no new placement of that model under it."""
     OUT_OF_BALANCE = "out_of_balance"
     """The platform's own account behind this key is empty."""
     MISCONFIGURED = "misconfigured"
-    """What is sent there for this model cannot work as it is configured; without a model: the provider's own
-    configuration is wrong."""
+    """The configuration of this model there cannot work; without a model: the provider's own configuration is wrong."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Alarm:
-    """One thing that an operator must look at."""
+    """One fault that an operator must look at."""
 
     scope: str
     kind: AlarmKind
     provider: str
     credential: str | None
-    """By reference; None: there is none, or it is a session's own."""
+    """The reference of the credential; None: there is none, or it is a session's own."""
     model_id: str | None
     """None: it concerns every model there."""
     since: datetime
     seen_at: datetime
-    """The last answer that says so."""
+    """When an answer last showed the fault."""
     reason: str
     refusals: int = 1
     retry_at: datetime | None = None
@@ -49,7 +48,7 @@ class Alarm:
 def alarm(
     kind: AlarmKind, provider: str, credential: str | None, model_id: str | None, reason: str, now: datetime
 ) -> Alarm:
-    """Return an alarm that is raised now; an empty account concerns every model of its key."""
+    """Return an alarm that is opened now. An empty account concerns every model of its key."""
     model = None if kind is AlarmKind.OUT_OF_BALANCE else model_id
     return Alarm(
         scope=":".join((kind, provider, credential or "", model or "")),
@@ -72,7 +71,7 @@ def retry_at(kind: AlarmKind, refusals: int, now: datetime) -> datetime | None:
 
 
 def kind_of(verdict: Verdict) -> AlarmKind | None:
-    """Return the alarm that a ping's verdict raises by itself."""
+    """Return the alarm that a ping's verdict opens."""
     match verdict:
         case Verdict.OUT_OF_BALANCE:
             return AlarmKind.OUT_OF_BALANCE
@@ -84,7 +83,7 @@ def kind_of(verdict: Verdict) -> AlarmKind | None:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HealthyPing:
-    """A good ping: of this model, at this provider, under this key."""
+    """A good ping of this model, at this provider, under this key."""
 
     provider: str
     credential: str | None
@@ -94,8 +93,10 @@ class HealthyPing:
 
 
 def ends_with(standing: Alarm, well: HealthyPing, now: datetime) -> bool:
-    """Return whether a good ping ends the alarm. It stays while others there still see it: each of their pings would
-    raise it again. No ping ends an alarm about a provider's own configuration."""
+    """Return whether a good ping ends the alarm.
+
+    The alarm stays while pings of other sessions there still fail for its reason: each of them would open it again. No
+    ping ends an alarm about a provider's own configuration."""
     if standing.kind is AlarmKind.MISCONFIGURED and standing.model_id is None:
         return False
     there = (standing.provider, standing.credential) == (well.provider, well.credential)

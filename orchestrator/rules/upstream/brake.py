@@ -1,7 +1,7 @@
-"""The brake: when most of a provider's sessions fall ill at once, the provider is at fault, not the sessions.
+"""The brake: if most of a provider's sessions fall ill at once, the provider is at fault, not the sessions.
 
-A doubt is a streak of failed pings, or a first GONE. It counts however long ago it began, until a session answers.
-"""
+A session is in doubt after a streak of failed pings, or a first GONE. The doubt counts, however old it is, until the
+session answers."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
@@ -14,20 +14,20 @@ from orchestrator.rules.values import Brake, Policy, Session, Verdict
 MANY = 5
 #: While braked, sessions in doubt are pinged this much less often.
 SLOWDOWN = 2.0
-#: So many sessions leave a braked provider at once; more, once these run elsewhere.
+#: This many sessions leave a braked provider at once; more may leave once these run elsewhere.
 FIRST_MOVES = 3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Health:
-    """Of the sessions of one provider, or of one credential. Each counts once."""
+    """The sessions of one provider, or of one credential. Each counts once."""
 
     well: int
-    """Running, and answered lately. Counted no further than it takes to decide."""
+    """Sessions that run and have answered lately. Counted only as far as the decision needs."""
     doubtful: int
-    """Running and in doubt."""
+    """Sessions that run and are in doubt."""
     died: int
-    """Found dead lately, whether stopped or moved on; without deaths that the platform confirmed."""
+    """Sessions found dead lately, whether stopped or moved, without deaths that the platform confirmed."""
 
     @property
     def ill(self) -> int:
@@ -41,20 +41,21 @@ class Health:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recovery:
-    """What has become of the sessions at a brake."""
+    """How the sessions at a brake have recovered."""
 
     recovered: int
-    """In doubt there, and answered since it began."""
+    """Sessions that were in doubt there, and have answered since it began."""
     doubtful: int
-    """Running there, and in doubt."""
+    """Sessions that run there and are in doubt."""
     running: int
-    """Running there. Counted no further than `MANY`."""
+    """Sessions that run there, counted up to `MANY`."""
     answers: bool
-    """One that runs there, and is not in doubt, has answered since it began."""
+    """Whether a session that runs there and is not in doubt has answered since it began."""
 
 
 def is_at_fault(health: Health, smallest: int) -> bool:
-    """Return whether more than half are ill; of a few, all. Without a session in doubt there is nothing to hold."""
+    """Return whether more than half are ill; if there are few, all. Without a session in doubt there is nothing to
+    hold."""
     if not health.doubtful:
         return False
     if health.seen >= MANY:
@@ -63,9 +64,10 @@ def is_at_fault(health: Health, smallest: int) -> bool:
 
 
 def why_over(seen: Recovery, wanted: int) -> str | None:
-    """Return why a brake ends before its time; None while it holds.
+    """Return why a brake ends early; None while it is needed.
 
-    Of a few, fewer than `wanted` can ever recover, and the dead among them must not live on the brake."""
+    Among few sessions, fewer than `wanted` can ever recover; even then, the brake must not keep dead sessions
+    running."""
     if seen.doubtful == 0:
         return "no session there is in doubt any more"
     if seen.recovered >= min(wanted, seen.doubtful):
@@ -76,18 +78,18 @@ def why_over(seen: Recovery, wanted: int) -> str | None:
 
 
 def may_move(under_way: int, arrived: int) -> bool:
-    """Return whether one more session may leave a braked provider. `under_way`: left it, and start elsewhere;
-    `arrived`: left it, and run elsewhere."""
+    """Return whether one more session may leave a braked provider. `under_way`: sessions that left it and start
+    elsewhere; `arrived`: those that left it and run elsewhere."""
     return under_way < max(FIRST_MOVES, arrived)
 
 
 def is_holding(brake: Brake, now: datetime) -> bool:
-    """Return whether it freezes deaths; once its time is over, the sessions in doubt are judged."""
+    """Return whether the brake is in force. Once its time is over, the sessions in doubt are judged."""
     return brake.expired_at is None and now < brake.until
 
 
 def judged_since(brakes: Collection[Brake], now: datetime) -> datetime | None:
-    """Return the end of the last hold that has expired: sessions in doubt at that time are held no longer."""
+    """Return the end of the last brake that has expired: sessions in doubt at that time are no longer held."""
     return max((one.expired_at or one.until for one in brakes if not is_holding(one, now)), default=None)
 
 
@@ -97,59 +99,59 @@ def doubted_since(session: Session) -> datetime | None:
 
 
 def is_judged(brakes: Collection[Brake], session: Session, now: datetime) -> bool:
-    """Return whether the session was in doubt already when a hold over it expired: none holds it again."""
+    """Return whether the session was in doubt already when a brake over it expired: no brake holds it again."""
     judged, doubted = judged_since(brakes, now), doubted_since(session)
     return judged is not None and doubted is not None and doubted <= judged
 
 
 def held_by(brakes: Collection[Brake], session: Session, now: datetime) -> Brake | None:
-    """Return which of the brakes at its provider and credential holds the session."""
+    """Return the brake at its provider or credential that holds the session."""
     if is_judged(brakes, session, now):
         return None
     return next((one for one in brakes if is_holding(one, now)), None)
 
 
 def is_held_too_long(session: Session, policy: Policy, now: datetime) -> bool:
-    """Return whether it was held before, and has given no proof of life for longer than a hold excuses. Without this,
-    brakes that begin and end in turn could hold a session for ever."""
+    """Return whether the session was held before, and has given no proof of life for longer than one brake excuses.
+    Without this, brakes that begin and end in turn could hold a session for ever."""
     return session.held_since is not None and is_unwell_too_long(session, policy, now)
 
 
 def is_forgotten(brake: Brake, policy: Policy, now: datetime, *, doubted: bool, answered: bool) -> bool:
-    """Return whether nothing depends any more on a hold that has expired. `doubted`: a session there is in doubt since
-    then; `answered`: one has answered since."""
+    """Return whether an expired brake is no longer needed. `doubted`: a session there is in doubt since then;
+    `answered`: one has answered since."""
     if brake.expired_at is None or doubted:
         return False
     return answered or now >= brake.expired_at + timedelta(seconds=policy.brake_max_seconds)
 
 
 def slowed(session: Session, policy: Policy, now: datetime) -> Session:
-    """Return a held session with slower pings, whatever fallback step its claim wrote."""
+    """Return a held session with less frequent pings, whatever fallback step its claim wrote."""
     again = now + timedelta(seconds=policy.ping_interval_seconds * SLOWDOWN)
     return replace(session, ping_at=again, held_since=session.held_since or now)
 
 
 def slowed_where_held(session: Session, brakes: Collection[Brake], policy: Policy, now: datetime) -> Session:
-    """Return the session after its ping, slowed down where it is in doubt and a brake holds it."""
+    """Return the session after its ping, with less frequent pings if it is in doubt and a brake holds it."""
     held = doubted_since(session) is not None and held_by(brakes, session, now) is not None
     return slowed(session, policy, now) if held else session
 
 
 def is_confirmed(session: Session, *, platform_says: bool, own_key: bool) -> bool:
-    """Return whether a death is more than what pings suppose. `platform_says`: its status, or its list. `own_key`: a
+    """Return whether a death is confirmed by more than pings. `platform_says`: its status, or its list. `own_key`: a
     key that serves this session alone, so that GONE can mean no other."""
     return platform_says or (own_key and session.last_verdict is Verdict.GONE)
 
 
 def paid_until(session: Session, now: datetime) -> datetime:
-    """Return when the cost of a session ends that is found dead now: after a hold, at its last proof of life."""
+    """Return when the cost of a session ends that is found dead now; after a hold, that is its last proof of life."""
     if session.held_since is None or session.last_alive_at is None:
         return now
     return min(session.last_alive_at, now)
 
 
 def window(policy: Policy) -> timedelta:
-    """Return how long an answer counts for a session, and a death for its provider: every running session is pinged
+    """Return how long an answer counts for a session, and a death against its provider: every running session is pinged
     at least once within it."""
     round_of_pings = SPREAD * policy.ping_interval_seconds + policy.ping_timeout_seconds
     return timedelta(seconds=max(policy.brake_window_seconds, round_of_pings))

@@ -1,4 +1,4 @@
-"""What fails on a worker's own machine, before a byte leaves it. It says nothing of the placement that was asked."""
+"""Failures of a worker's own machine, before a byte leaves it. They show nothing of the placement that was asked."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class LocalFault(StrEnum):
-    """The kinds; each has a remedy."""
+    """The kinds of faults; each has a remedy."""
 
     FILES = "files"
     MEMORY = "memory"
@@ -35,32 +35,33 @@ REMEDIES: Mapping[LocalFault, str] = {
     LocalFault.QUEUE: "calls waited too long for a connection of their own process: lower max_in_flight or add workers",
 }
 
-#: Seconds until a process that failed by itself asks the same provider again; doubles up to the last.
+#: Seconds until a process asks a provider again after a fault of its own; doubles from the first to the last.
 RETRY_FIRST, RETRY_LAST = 1.0, 8.0
 #: An alarm of a local fault ends when the fault was not seen for this long.
 OVER_AFTER = timedelta(minutes=2)
 
 
 def wait_after(fault: LocalFault | None, backoff_seconds: float) -> float:
-    """Return how long a call that was not done waits: what failed here is tried again soon, however often it did."""
+    """Return how long a call that was not done waits. A local fault is retried soon, however often it occurred."""
     return backoff_seconds if fault is None else min(backoff_seconds, RETRY_LAST)
 
 
 def attempts_after(fault: LocalFault | None, attempts: int) -> int:
-    """Return how many attempts count for the next backoff: what failed here said nothing of the platform."""
+    """Return how many attempts count for the next backoff. A local fault does not count, since the platform was not
+    asked."""
     return attempts if fault is None else max(attempts - 1, 0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cooldown:
-    """How long one process leaves one provider alone after faults of its own."""
+    """How long one process leaves a provider alone after faults of its own."""
 
     until: datetime
     times: int
     """Faults in a row; those within one cooldown count once."""
 
     def covers(self, now: datetime) -> bool:
-        """Return whether the provider is left alone now. A clock that was set back ends the cooldown."""
+        """Return whether the cooldown is in force now. A clock that was set back ends it."""
         return self.until - timedelta(seconds=RETRY_LAST) <= now < self.until
 
 

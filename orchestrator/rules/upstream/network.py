@@ -1,12 +1,13 @@
-"""Whether a provider is down, or the network of the worker that pings it: other providers and workers decide."""
+"""Whether a provider is down, or the network of the worker that pings it: results of other providers and workers
+decide."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-#: Evidence older than this counts no more: the same minute.
+#: Evidence older than this no longer counts.
 WINDOW = timedelta(seconds=60)
-#: One of a provider's endpoints may fail beside others that answer: without an answer for so long, the provider fails.
+#: One endpoint of a provider may fail while others answer. Without any answer for this long, the provider fails.
 GRACE = timedelta(seconds=15)
 #: A contact that was not seen for this long is deleted.
 FORGOTTEN_AFTER = timedelta(hours=1)
@@ -15,29 +16,29 @@ _TO = " to "
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Contact:
-    """What pings of running sessions met: one row for each host that workers run on, and provider."""
+    """Results of pings of running sessions: one row for each host that workers run on, and provider."""
 
     host: str
     provider: str
     reached_at: datetime | None = None
-    """The last answer; an error of the platform that says something is one."""
+    """When the provider last answered; a meaningful error counts as an answer."""
     failing_since: datetime | None = None
-    """The first failure since then."""
+    """When the first ping since then failed."""
     failed_at: datetime | None = None
-    """The last failure."""
+    """When the last ping failed."""
 
     def is_failing(self) -> bool:
-        """Return whether nothing answers there, for longer than one endpoint beside others explains."""
+        """Return whether the provider has not answered for longer than one failing endpoint among others explains."""
         if self.failing_since is None or self.failed_at is None:
             return False
         return self.reached_at is None or self.failed_at - self.reached_at >= GRACE
 
     def was_tried_since(self, instant: datetime) -> bool:
-        """Return whether a ping ended there since `instant`, well or badly."""
+        """Return whether a ping there ended since `instant`, whatever its result."""
         return any(at is not None and at >= instant for at in (self.reached_at, self.failed_at))
 
     def answers_since(self, instant: datetime) -> bool:
-        """Return whether it answers, and did so since `instant`."""
+        """Return whether the provider answers, and did so since `instant`."""
         return not self.is_failing() and self.reached_at is not None and self.reached_at >= instant
 
 
@@ -48,7 +49,7 @@ class Evidence:
     host: str
     provider: str
     contacts: Sequence[Contact]
-    """Of every host and provider, this failure included."""
+    """Contacts of every host and provider, this failure included."""
     failing_since: datetime
     """When the session, or with its first failure the ping, began to fail."""
     now: datetime
@@ -58,7 +59,7 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class ProviderFails:
-    """The network is well: the failure counts."""
+    """The network works: the failure counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +68,9 @@ class NetworkFails:
 
     why: str
     provider: str | None = None
-    """The only provider that is not reached from here; None: none is."""
+    """The only provider that is not reached from here; None: no provider is reached."""
     is_proven: bool = False
-    """By another worker, or by the canary: it holds for as long as it lasts."""
+    """Whether another worker or the canary proves it: then it counts for as long as it lasts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,7 @@ Finding = ProviderFails | NetworkFails | NotKnown | NothingToCompare
 
 
 def judge(evidence: Evidence) -> Finding:
-    """Return who is at fault."""
+    """Return whether the provider, the network or neither is known to be at fault."""
     seen = max(evidence.failing_since, evidence.now - WINDOW)
     here = [one for one in evidence.contacts if one.host == evidence.host]
     elsewhere = [
@@ -110,19 +111,20 @@ def judge(evidence: Evidence) -> Finding:
 
 
 def subject_of(host: str, provider: str | None = None) -> str:
-    """Return what an alarm of the network is about: a host, or its way to the only provider that it does not reach."""
+    """Return the subject of a network alarm: a host, or its way to the only provider that it does not reach."""
     return host if provider is None else f"{host}{_TO}{provider}"
 
 
 def concerns(subject: str, provider: str) -> bool:
-    """Return whether an alarm about this subject freezes deaths at the provider: a host's own alarm does at all."""
+    """Return whether an alarm about this subject protects sessions of the provider: an alarm about a whole host
+    protects all."""
     _, to_one, only = subject.rpartition(_TO)
     return not to_one or only == provider
 
 
 def is_believed(finding: NetworkFails, contacts: Iterable[Contact], now: datetime, most: timedelta) -> bool:
-    """Return whether the network still counts as at fault. Where only the silence of all indicates it, after `most`
-    the sessions are judged again."""
+    """Return whether the network still counts as at fault. If only the silence of all providers suggests it, sessions
+    are judged again after `most`."""
     if finding.is_proven:
         return True
     since = [one.failing_since for one in contacts if one.failing_since is not None]

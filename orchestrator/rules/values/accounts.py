@@ -1,4 +1,4 @@
-"""Who pays."""
+"""Accounts, which pay for sessions."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,9 +16,9 @@ class Account:
     balance: Decimal
     """Cache of the ledger: credits less posted charges. Cost since the last posting is not in it."""
     quota: Mapping[str, int | None] = field(default_factory=dict)
-    """Its own numbers in place of its plan's, by their names there; None: no limit."""
+    """Its own limits in place of its plan's, by their names there; None: no limit."""
     overdraft_limit: Decimal | None = None
-    """None: its plan's."""
+    """None: its plan's limit."""
     charged_under: Decimal | None = None
     """How far below zero its last charge was allowed to bring it; None: never charged, or by an earlier release."""
     funds_end_at: datetime | None = None

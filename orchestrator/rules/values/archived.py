@@ -1,4 +1,4 @@
-"""What stays of a session once it has left the live tables."""
+"""The record of a session after it has left the live tables."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,9 +11,9 @@ from orchestrator.rules.states import State
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ArchivedSession:
-    """The tombstone of a session that retention has taken out of the live tables, with its record where it is kept.
+    """The record of a session that retention has taken out of the live tables, with its full data where that is kept.
 
-    Until it is deleted it counts against `max_sessions` and keeps its name, as it did before."""
+    Until it is deleted, it counts against `max_sessions` and keeps its name, as before."""
 
     id: str
     account_id: str
@@ -33,4 +33,4 @@ class ArchivedSession:
     record: Mapping[str, Any] | None = None
     """The session with its placements, as they were; None: they were deleted."""
     digest: str | None = None
-    """Of the record and the ledger entries."""
+    """The digest of the record and the ledger entries."""

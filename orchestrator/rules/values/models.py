@@ -1,4 +1,4 @@
-"""What a session serves."""
+"""Models that sessions serve."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,13 +19,13 @@ class ModelSource(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Model:
-    """What a session serves: the fields of `[[models]]`."""
+    """A model that sessions serve: the fields of `[[models]]`."""
 
     id: str
     providers: tuple[str, ...]
     """In order of preference."""
     provider_model_ids: Mapping[str, str]
-    """What each provider calls it."""
+    """Provider → its own name of the model."""
     type: ModelType
     size: str
     """Number of parameters as written by people (`8B`, `0.5B`, `350M`)."""

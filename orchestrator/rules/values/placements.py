@@ -25,17 +25,17 @@ class Placement:
 
     id: str
     session_id: str | None
-    """None: an orphan, something live at a provider that no session of ours stands for."""
+    """None for an orphan: something live at a provider without a session of ours."""
     account_id: str | None
     n: int
     provider: str
     credential: str | None
     """The reference of the secret (`env:KEY_1`), never the secret."""
     fingerprint: str | None = None
-    """Of the secret behind it at that time: where the key is the address, no other key may close it."""
+    """The fingerprint of the secret at that time: where the key is the address, no other key may close it."""
     exclusive: bool = False
     serialised: bool = False
-    """Its lifecycle calls run under a lease on the credential."""
+    """Whether its lifecycle calls run under a lease on the credential."""
     model_id: str
     provider_model_id: str
     model_type: ModelType
@@ -44,10 +44,10 @@ class Placement:
     currency: str
     state: PlacementState
     options: Mapping[str, Any] = field(default_factory=dict)
-    """Upstream's own flags, from `provider_options`."""
+    """Flags for the provider, from `provider_options`."""
     attach: Attach | None = None
     duration_seconds: int
-    """What the provider is asked for: its end is only the backstop of our own clock."""
+    """The duration asked of the provider. Our own clock stops the session; the provider's end is a fallback."""
     handle: str | None = None
     candidate: str | None = None
     """A handle seen by a worker that had lost its lease; `resolve` looks at it first."""
@@ -63,16 +63,16 @@ class Placement:
     opened_at: datetime | None = None
     declared_end_at: datetime | None = None
     closing_since: datetime | None = None
-    """When its end was first wanted."""
+    """When it was first to be closed."""
     lost_at: datetime | None = None
-    """When its session, which ran here, was held for dead and moved on."""
+    """When its session, which ran here, was found dead and moved."""
     unproven_since: datetime | None = None
     """When a close was first tried without proof."""
     ended_at: datetime | None = None
     proof: str | None = None
     last_answer: str | None = None
     refused_by: RefusedBy | None = None
-    """Who refused to open it: another credential there may help, or not."""
+    """How far the refusal of its open reaches: another credential there may help, or not."""
     possible_orphans: bool = False
     orphans_at_most: int | None = None
     """How many unknown resources its opens may have left, where the platform's failures say so; such an open is
@@ -82,7 +82,7 @@ class Placement:
     forced_by: str | None = None
     forced_why: str | None = None
     ping_variant: str | None = None
-    """The working rung of the ping's ladder."""
+    """The form of the ping that works here."""
     asleep_since: datetime | None = None
     """Scaled to zero when its status was last read: until the status changes, no ping may wake it."""
     next_step: Step | None = None

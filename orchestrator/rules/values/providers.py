@@ -1,4 +1,4 @@
-"""What is known of providers and their keys."""
+"""Credentials, brakes and other rows about providers."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,9 +22,9 @@ class Credential:
     paused_reason: str | None = None
     resting_until: datetime | None = None
     cool_until: datetime | None = None
-    """The provider said so long to wait: nothing but closes until then."""
+    """The end of the provider's rate limit: until then only closes are sent."""
     checked_at: datetime | None = None
-    """When a paused one was last tried."""
+    """When it was last tried while paused."""
     last_used_at: datetime | None = None
     lease_token: str | None = None
     lease_until: datetime | None = None
@@ -32,7 +32,7 @@ class Credential:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Brake:
-    """A provider, or one credential of it, that is held to be at fault."""
+    """A provider, or one of its credentials, that is treated as being at fault."""
 
     scope: str
     provider: str
@@ -40,31 +40,31 @@ class Brake:
     """None: the whole provider."""
     since: datetime
     until: datetime
-    """It expires then, unless it is over before."""
+    """When it expires, unless it ends before."""
     reason: str
     successes: int = 0
-    """Sessions in doubt there that answered well since."""
+    """How many sessions in doubt there have answered since."""
     expired_at: datetime | None = None
-    """When it was seen to have expired; the row is kept until those that it held have been judged."""
+    """When its expiry was noted. The row is kept until the sessions that it held have been judged."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sighting:
-    """What the last list under one key showed that needs a second look."""
+    """A difference in the last list under one key that the next list must confirm."""
 
     provider: str
     credential: str
-    """The key's reference; empty: without one."""
+    """The key's reference; empty without a key."""
     handle: str
     missing: bool
-    """Ours, and not listed; otherwise listed, and not known as ours."""
+    """True: ours, and not listed; False: listed, and not known as ours."""
     since: datetime
-    """Of the first of the sights in a row, on our clock."""
+    """When the first of an unbroken series of lists showed it, by our clock."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Meter:
-    """What one provider's pings have cost us, and what its own account holds."""
+    """The cost of one provider's pings, and the balance of our account there."""
 
     provider: str
     pings: int = 0

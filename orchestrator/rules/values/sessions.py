@@ -1,4 +1,4 @@
-"""What a user asked for, and its life so far."""
+"""A session: what a user asked for, and its life so far."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from orchestrator.rules.values.zero import ZERO
 
 
 class OnQuota(StrEnum):
-    """What a session does without a slot, a credential or funds."""
+    """What happens to a session if there is no slot, no credential or no funds for it."""
 
     REJECT = "reject"
     QUEUE = "queue"
@@ -43,7 +43,7 @@ class Attach:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Session:
-    """What a user asked for; keeps its id for life, and the terms of its creation."""
+    """What a user asked for. It keeps its id, and the terms of its creation, for life."""
 
     id: str
     account_id: str
@@ -66,12 +66,12 @@ class Session:
     attach: Attach | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
     request_digest: str = ""
-    """Of the create request, so that the same id with other content is a conflict."""
+    """The digest of the create request, so that the same id with other content is a conflict."""
     admitted_under: Mapping[str, int] = field(default_factory=dict)
     """The numbers of its quota that were counted against: `max_sessions` at its creation, the others at its
     admission. What bound nothing is not there, and nothing is of a session that an earlier release admitted."""
 
-    # its terms: limits as at creation, price, currency and block as at admission; later changes do not reach back
+    # its terms: limits as of creation, price, currency and block as of admission; later changes do not affect it
     model_max_duration_seconds: int | None = None
     model_max_interactions: int | None = None
     plan_max_duration_seconds: int = 86400
@@ -105,14 +105,14 @@ class Session:
     placements: int = 0
     """Placements so far: n of the newest one."""
     provider: str | None = None
-    """Of the newest placement."""
+    """The provider of the newest placement."""
     credential: str | None = None
     declared_end_at: datetime | None = None
     """When the provider says that the serving placement ends."""
 
-    # its stop: foreseen, and once decided, what took effect
+    # its stop: as planned, and once decided, as it took effect
     stop_at: datetime | None = None
-    """When that is decided."""
+    """When the coming stop is decided."""
     idle_ends_at: datetime | None = None
     """When its idle time runs out, where that is its stop: it takes effect then, before it is decided."""
     stop_at_reason: StopReason | None = None
@@ -127,7 +127,7 @@ class Session:
     """When the last placement was proven closed."""
     deleted_at: datetime | None = None
 
-    # what its pings say
+    # results of its pings
     ping_at: datetime | None = None
     """When the next ping is due; None while there is nothing to ping."""
     last_ping_at: datetime | None = None
@@ -139,7 +139,7 @@ class Session:
     failures: int = 0
     failing_since: datetime | None = None
     gone_since: datetime | None = None
-    """The first of two sights that the provider says it is gone."""
+    """When the provider first said that it is gone; a second time confirms it."""
     expired_at: datetime | None = None
     """When it last said so, and that its time was over; what is older than `gone_since` counts no more."""
     loading_since: datetime | None = None
@@ -147,9 +147,9 @@ class Session:
     busy_since: datetime | None = None
     """Since when its server accepts pings, answers none, and is busy all the same."""
     busy_warned_at: datetime | None = None
-    """When that was first worth an event."""
+    """When the first event reported that."""
     not_well_since: datetime | None = None
-    """The first ping that was not ALIVE since the last proof of life, whatever it said."""
+    """When the first ping since the last proof of life had a result other than ALIVE."""
     held_since: datetime | None = None
     """Since when a brake keeps it from being found dead; until the next proof of life."""
 
@@ -164,7 +164,7 @@ class Session:
 
     @property
     def ends_at(self) -> datetime | None:
-        """When the stop that is foreseen takes effect."""
+        """When the coming stop takes effect."""
         return (
             self.idle_ends_at
             if self.stop_at_reason is StopReason.IDLE and self.idle_ends_at

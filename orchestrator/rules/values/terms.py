@@ -8,7 +8,7 @@ from orchestrator.rules.values.zero import ZERO
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Policy:
-    """`[policy]` of the configuration, with a provider's own values laid over it."""
+    """`[policy]` of the configuration, overridden by a provider's own values."""
 
     ping_interval_seconds: float = 30
     ping_timeout_seconds: float = 30
@@ -28,7 +28,7 @@ class Policy:
     unusable_after_seconds: float = 900
     throttled_after_seconds: float = 3600
     idle_grace_seconds: float = 30
-    """An idle stop is decided so much later than it takes effect: reports of use may be late."""
+    """How much later than its effect an idle stop is decided: reports of use may be late."""
     busy_warn_after_seconds: float = 300
     busy_dead_after_seconds: float = 1800
     credential_rest_seconds: float = 30
@@ -44,15 +44,15 @@ class Policy:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """`[plans.NAME]` of the configuration. A quota that is None does not bind."""
+    """`[plans.NAME]` of the configuration. None means no limit."""
 
     name: str
     max_sessions: int | None = None
     max_concurrent: int | None = None
     max_nodes: int | None = None
-    """Of one session."""
+    """The most nodes of one session."""
     max_nodes_total: int | None = None
-    """Of all that start, run or stop."""
+    """The most nodes of all sessions that start, run or stop."""
     overdraft_limit: Decimal = ZERO
     """How far the balance may go below zero."""
     max_duration_seconds: int = 86400

@@ -6,11 +6,11 @@ from datetime import datetime
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Worker:
-    """Written every few seconds by the process itself; a process that leaves in order removes its row."""
+    """The row that a process writes every few seconds. A process that leaves in order removes it."""
 
     id: str
     kind: str
-    """Of its work, or `scheduler`."""
+    """The kind of its work, or `scheduler`."""
     host: str
     pid: int
     version: str
@@ -25,5 +25,5 @@ class Worker:
     """When the broker last delivered a wake-up to it."""
     last_claim_at: datetime | None = None
     last_sent_at: datetime | None = None
-    """Of a scheduler: when the broker last accepted a wake-up."""
+    """When the broker last accepted a wake-up of this scheduler."""
     last_fault: str | None = None

@@ -1,4 +1,4 @@
-"""No money."""
+"""The amount of no money."""
 
 from decimal import Decimal
 

@@ -57,7 +57,8 @@ FAULTS: dict[str, Fault] = {
 
 
 def check_params(name: str, params: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters as the fault's signature wants them; a pydantic ValidationError otherwise."""
+    """Return the parameters in the types of the fault's signature. Raises a pydantic ValidationError if they do not
+    fit."""
     return dict(_form_of(FAULTS[name]).model_validate(params))
 
 

@@ -10,7 +10,7 @@ from orchestrator.simulator.wire import Refusal, Reply
 
 
 def refuses_max_tokens(turn: Turn) -> Reply:
-    """Newer models want the other name."""
+    """Refuse `max_tokens`: newer models require the other name."""
     if "max_tokens" not in turn.ask.fields:
         return turn.perform()
     message = (
@@ -21,7 +21,7 @@ def refuses_max_tokens(turn: Turn) -> Reply:
 
 
 def refuses_max_completion_tokens(turn: Turn) -> Reply:
-    """Stricter servers know only the older name."""
+    """Refuse `max_completion_tokens`: stricter servers know only the older name."""
     name = "max_completion_tokens"
     if name not in turn.ask.fields:
         return turn.perform()
@@ -35,7 +35,7 @@ def refuses_max_completion_tokens(turn: Turn) -> Reply:
 
 
 def min_tokens(turn: Turn, *, at_least: Annotated[int, Field(ge=1)] = 16) -> Reply:
-    """A limit below the model's minimum is refused."""
+    """Refuse a limit below the model's minimum."""
     limit = token_limit(turn.ask)
     if limit is None or limit >= at_least:
         return turn.perform()
@@ -49,7 +49,7 @@ def min_tokens(turn: Turn, *, at_least: Annotated[int, Field(ge=1)] = 16) -> Rep
 
 
 def max_tokens_reached(turn: Turn) -> Reply:
-    """The model lives, and ran out of tokens before it said anything."""
+    """Answer that the model lives, but ran out of tokens before its first word."""
     message = (
         "Could not finish the message because max_tokens or model output limit was reached. "
         "Please try again with higher max_tokens."

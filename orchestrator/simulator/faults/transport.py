@@ -14,14 +14,14 @@ CHUNK = 64 * 1024
 
 
 def dead(turn: Turn, *, how: Literal["abort", "error"] = "abort") -> Reply:
-    """Nothing serves there: the connection is dropped, or a bare 500 comes back."""
+    """Serve nothing: drop the connection, or answer a bare 500."""
     if how == "abort":
         return Reply(delivery=Delivery.CUT)
     return turn.refuse(Refusal(status=500, message="Internal Server Error", type="server_error"))
 
 
 async def slow(turn: Turn, *, seconds: Seconds = 1, effect: Literal["first", "last"] = "first") -> Reply:
-    """The normal answer, late; with `last` the effect is late too, and comes even if the caller has left."""
+    """Answer normally, but late. With `last` the effect is late too, and happens even if the caller has left."""
     if effect == "first":
         return replace(turn.perform(), delay=seconds)
     await asyncio.sleep(seconds)
@@ -29,7 +29,7 @@ async def slow(turn: Turn, *, seconds: Seconds = 1, effect: Literal["first", "la
 
 
 def hang(turn: Turn, *, effect: bool = False) -> Reply:
-    """No answer, ever; it ends when the caller leaves."""
+    """Leave the request without an answer; the call ends when the caller leaves."""
     return turn.instead(Reply(delivery=Delivery.NEVER), effect=effect)
 
 
@@ -38,23 +38,23 @@ _SLOTTED = frozenset({"chat", "transcribe"})
 
 
 def busy(turn: Turn, *, seconds: Seconds = 120) -> Reply:
-    """One slot, and its user has it: a chat waits so long, and what needs no slot answers at once."""
+    """Delay chats, as if the only slot were in use. Calls that need no slot are answered at once."""
     done = turn.perform()
     return replace(done, delay=seconds) if turn.ask.operation in _SLOTTED else done
 
 
 def cut_before_effect(turn: Turn) -> Reply:  # noqa: ARG001
-    """The connection drops, and nothing was done."""
+    """Drop the connection without performing the request."""
     return Reply(delivery=Delivery.CUT)
 
 
 def cut_after_effect(turn: Turn) -> Reply:
-    """It was done, and the caller will never hear of it."""
+    """Perform the request, then drop the connection before the answer."""
     return replace(turn.perform(), delivery=Delivery.CUT)
 
 
 def cut_in_body(turn: Turn) -> Reply:
-    """It was done, and half of the answer arrives."""
+    """Perform the request, and send half of the answer."""
     return replace(turn.perform(), delivery=Delivery.HALF)
 
 

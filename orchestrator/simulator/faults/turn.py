@@ -37,11 +37,11 @@ class Turn:
         return replace(answer, effect=done.effect, session=done.session)
 
     def refuse(self, refusal: Refusal) -> Reply:
-        """An error without any effect, in the platform's words."""
+        """Return an error without any effect, in the platform's format."""
         return self.platform.word(self.ask, refusal)
 
     def quirk(self, name: str) -> Reply | None:
-        """The platform's own way of this fault, where it has one."""
+        """Return the platform's own form of this fault, where it has one."""
         own = self.platform.quirks.get(name)
         return own(self.world, self.ask) if own else None
 

@@ -24,6 +24,6 @@ PLATFORMS: dict[str, Platform] = {
 
 
 def operations() -> frozenset[str]:
-    """Every name under which a fault can match a call."""
+    """Return every name under which a fault can match a call."""
     named = (route.operation for platform in PLATFORMS.values() for route in platform.every_route)
     return frozenset(named) | {"unknown"}

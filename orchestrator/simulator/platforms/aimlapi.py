@@ -123,7 +123,7 @@ def _transcribe(_world: Simulator, ask: Ask) -> Reply:
 
 
 def _trouble(ask: Ask) -> Refusal | None:
-    """What stands between a good request and its answer: the key, its limit, the balance."""
+    """Return why a well-formed request is refused: its key, the key's limit, or the balance."""
     key, options = ask.key or "", _options(ask.upstream)
     if key in options.disabled_keys:
         return Refusal(status=403, message="The API key is disabled")

@@ -43,7 +43,7 @@ def _admit(ask: Ask) -> Reply | None:
 
 
 def _address(world: Simulator, ask: Ask) -> Target:
-    """Some are addressed by their id, some by their name."""
+    """Return what the request addresses: some requests by an id, others by a model's name."""
     if "id" in ask.named:
         session = _known(world, ask, ask.named["id"])
         return Target(
@@ -121,7 +121,7 @@ def _chat(world: Simulator, ask: Ask) -> Reply:
 
 
 def _serving(world: Simulator, ask: Ask) -> SimSession | None:
-    """The session behind the address; a key's console session begins with its first call."""
+    """Return the session behind the address. A key's console session begins with its first call."""
     if "id" in ask.named:
         return _known(world, ask, ask.named["id"])
     seconds = _options(ask.upstream).console_seconds
@@ -135,7 +135,7 @@ def _serving(world: Simulator, ask: Ask) -> SimSession | None:
 
 
 def _known(world: Simulator, ask: Ask, reference: str) -> SimSession | None:
-    """By id, or the newest of this name; what is forgotten is known no more."""
+    """Return the session with this id, or the newest of this name, unless it was forgotten."""
     fitting = [
         one
         for one in world.sessions.all()

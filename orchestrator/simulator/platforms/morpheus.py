@@ -77,7 +77,7 @@ def _models(_world: Simulator, ask: Ask) -> Reply:
 
 
 def _chat(world: Simulator, ask: Ask) -> Reply:
-    """Errors come as events, with status 200, where the caller wants a stream."""
+    """Answer a chat. Where the caller asks for a stream, errors are events with status 200."""
     fault = completions.find_fault(ask)
     if fault is not None:
         return sessions.invalid("value_error", ["body", fault.param or "body"], fault.message)
@@ -89,7 +89,7 @@ def _chat(world: Simulator, ask: Ask) -> Reply:
 
 
 def _served_model(world: Simulator, ask: Ask) -> str:
-    """The session decides, whatever the body names."""
+    """Return the session's model, whatever the body names."""
     session = world.sessions.get(ask.session) if ask.session else None
     return session.model if session else ask.model or ""
 
@@ -128,7 +128,7 @@ def _not_found() -> Reply:
 
 
 def _only_by_post(_world: Simulator, _ask: Ask) -> Reply:
-    """As the gateway's framework answers a method that a known path does not take."""
+    """Answer as the gateway's framework answers a method that a known path does not take."""
     return sessions.detail(405, "Method Not Allowed")
 
 

@@ -42,7 +42,7 @@ def options_of(upstream: Upstream) -> Options:
 
 
 def known(world: Simulator, upstream: Upstream, session_id: str | None) -> SimSession | None:
-    """The session, unless the node has forgotten it or never had it."""
+    """Return the session, unless the node has forgotten it or never had it."""
     session = world.sessions.get(session_id) if session_id else None
     if session is None or session.upstream != upstream.name or session.closed_by == "forgotten":
         return None
@@ -50,13 +50,13 @@ def known(world: Simulator, upstream: Upstream, session_id: str | None) -> SimSe
 
 
 def model_asked(ask: Ask) -> str | None:
-    """The model that an open names, by itself or through a bid."""
+    """Return the model that an open names, by itself or through a bid."""
     model = _wanted(ask)
     return model.id if model else ask.named["id"]
 
 
 def open_one(world: Simulator, ask: Ask) -> Reply:
-    """A new session each time: nothing is idempotent on a chain."""
+    """Open a new session each time: opens on a chain are not idempotent."""
     refused = _refused(world, ask)
     if refused:
         return refused
@@ -95,7 +95,7 @@ def show(world: Simulator, ask: Ask) -> Reply:
 
 
 def list_all(world: Simulator, ask: Ask) -> Reply:
-    """The wallet's sessions, ended ones too; the limit is one byte, and anything above wraps."""
+    """List the wallet's sessions, ended ones too. The limit is one byte, and a larger number wraps."""
     if ask.query.get("user", "").lower() != options_of(ask.upstream).user.lower():
         return Reply(payload={"sessions": []})
     offset, limit = int(ask.query.get("offset", 0)), int(ask.query.get("limit", 10)) % 256
@@ -110,7 +110,7 @@ def balance(world: Simulator, ask: Ask) -> Reply:
 
 
 def error(text: str, *, status: int = 500) -> Reply:
-    """The node's one error body."""
+    """Return the node's only form of an error body."""
     return Reply(status=status, payload={"error": text})
 
 
@@ -133,7 +133,7 @@ def _refused(world: Simulator, ask: Ask) -> Reply | None:
 
 
 def _contended(world: Simulator, ask: Ask) -> bool:
-    """Another transaction of the wallet was begun earlier and is not mined yet."""
+    """Return whether an earlier transaction of the wallet is not mined yet."""
     running = world.calls.running(upstream=ask.upstream.name)
     return any(call.operation in LIFECYCLE and call.seq < ask.seq and not call.effect for call in running)
 
@@ -156,7 +156,7 @@ def _bid(ask: Ask, model: Model) -> str:
 
 
 def _already(ask: Ask, text: str) -> Reply:
-    """An error that proves the close as well as a success does."""
+    """Return an error that proves the close as well as a success does."""
     reply = error(text)
     return Reply(status=reply.status, payload=reply.payload, effect=f"closed before {ask.named['id']}")
 
@@ -172,7 +172,7 @@ def _free(world: Simulator, upstream: Upstream) -> int:
 
 
 def _written(upstream: Upstream, session: SimSession) -> dict[str, Any]:
-    """An end that came by itself is no close: only EndsAt shows it."""
+    """Return the session as the node writes it. One that expired was never closed: only EndsAt shows its end."""
     expired = session.closed_by == "expired"
     closed, ends = (None, session.closed_at) if expired else (session.closed_at, session.ends_at)
     fields = {
@@ -191,7 +191,7 @@ def _written(upstream: Upstream, session: SimSession) -> dict[str, Any]:
 
 
 def _date(world: Simulator) -> dict[str, str]:
-    """The node's own time, also where a test moves it by hand."""
+    """Return the node's own time, also where a test moves it by hand."""
     return {"Date": formatdate(world.clock(), usegmt=True)}
 
 

@@ -12,7 +12,7 @@ from orchestrator.simulator.world import Simulator
 
 
 def _identify(_upstream: Upstream, headers: Mapping[str, str]) -> str | None:
-    """The key is `user:password`."""
+    """Return the key, which is `user:password`."""
     scheme, _, encoded = headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "basic":
         return None
@@ -44,7 +44,7 @@ def _about(world: Simulator, session_id: str | None) -> Target:
 
 
 def _chat(world: Simulator, ask: Ask) -> Reply:
-    """What is wrong once the stream has begun comes as an event, with status 200."""
+    """Answer a chat. An error after the stream has begun is an event with status 200."""
     fault = completions.find_fault(ask)
     if fault is not None:
         return chain.error(fault.message, status=400)

@@ -49,7 +49,7 @@ def model_of_bid(upstream: Upstream, bid: str) -> Model | None:
 
 
 def open_model(world: Simulator, ask: Ask) -> Reply:
-    """The same model again is the same session; another model displaces the live one."""
+    """Open a session. The same model again returns the same session; another model displaces the live one."""
     fault = _missing(ask, "model_id") or _bad_duration(ask)
     model = ask.upstream.model(ask.query.get("model_id", "")) or _default_model(ask.upstream)
     if fault or model is None:
@@ -112,7 +112,7 @@ def _bad_duration(ask: Ask) -> Reply | None:
 
 
 def ping(world: Simulator, ask: Ask) -> Reply:
-    """Ends the session whenever anything is wrong with it, a healthy one's being busy included."""
+    """Ping the session, and end it whenever anything is wrong with it. A healthy session that is busy is ended too."""
     held = world.sessions.held(ask.upstream.name, ask.key or "")
     if held is None:
         return pinged("no_session", "No active session found")
@@ -127,13 +127,13 @@ def ping(world: Simulator, ask: Ask) -> Reply:
 
 
 def probe_fails(world: Simulator, ask: Ask) -> Reply:
-    """The ping's own completion fails, and the session pays for it."""
+    """Fail the ping's own completion, and end the session for it."""
     held = world.sessions.active(ask.upstream.name, ask.key or "")
     return _kill(world, held) if held else ping(world, ask)
 
 
 def close_fails(world: Simulator, ask: Ask) -> Reply:
-    """The session stays open; a native ping says "has been closed" all the same."""
+    """Leave the session open; a native ping says "has been closed" all the same."""
     if ask.operation != "ping_native":
         return detail(500, f"Error closing session: {ROUTER} transaction failed")
     held = world.sessions.active(ask.upstream.name, ask.key or "")
@@ -141,7 +141,7 @@ def close_fails(world: Simulator, ask: Ask) -> Reply:
 
 
 def fails_below(world: Simulator, ask: Ask) -> Reply:
-    """The gateway tries thrice: each session is on the chain, and the gateway has lost track of all."""
+    """Open three sessions and fail: all are on the chain, and the gateway has lost track of them."""
     if ask.operation != "open":
         return ping(world, ask)
     model = ask.upstream.model(ask.query.get("model_id", "")) or _default_model(ask.upstream)
@@ -193,10 +193,10 @@ def no_bids() -> Reply:
 
 
 def detail(status: int, text: str) -> Reply:
-    """The platform's usual error body."""
+    """Return the platform's usual error body."""
     return Reply(status=status, payload={"detail": text})
 
 
 def invalid(kind: str, where: list[str], text: str, given: Any = None) -> Reply:
-    """The platform's answer to a request that misses something."""
+    """Return the platform's answer to a request that lacks something."""
     return Reply(status=422, payload={"detail": [{"type": kind, "loc": where, "msg": text, "input": given}]})

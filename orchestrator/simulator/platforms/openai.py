@@ -21,7 +21,7 @@ class Options(BaseModel):
 
 
 def bearer(headers: Mapping[str, str]) -> str | None:
-    """The token of an Authorization header."""
+    """Return the token of an Authorization header."""
     scheme, _, token = headers.get("Authorization", "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" and token.strip() else None
 

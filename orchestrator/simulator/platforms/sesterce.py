@@ -132,7 +132,7 @@ def _transcribe(world: Simulator, ask: Ask) -> Reply:
 
 
 def _serving(world: Simulator, ask: Ask) -> tuple[Model | None, Reply]:
-    """The model of an endpoint that serves; a request wakes one that sleeps."""
+    """Return the model of an endpoint that serves, or the refusal. A request wakes an endpoint that sleeps."""
     fleet, instance = _addressed(world, ask)
     status = fleet.status(instance) if instance else None
     if instance is None or status in (None, "DISABLED", "ERROR", "FAILED", "DELETING"):

@@ -116,7 +116,7 @@ class Fleet:
         )
 
     def stop(self, instance: Instance) -> bool:
-        """False where nothing ran."""
+        """Stop an instance. Return False if it did not run."""
         run = self.run_of(instance)
         if run is None or not run.is_open:
             return False
@@ -124,12 +124,12 @@ class Fleet:
         return True
 
     def delete(self, instance: Instance) -> bool:
-        """False where nothing ran any more."""
+        """Delete an instance. Return False if it no longer ran."""
         instance.deleted_at = self._world.clock()
         return self.stop(instance)
 
     def find(self, reference: str) -> Instance | None:
-        """By id, or by the first part of an endpoint's host."""
+        """Find an instance by its id, or by the first part of an endpoint's host."""
         instance = self._all.get(reference.partition("-")[0])
         return instance if instance and self.status(instance) not in (None, "DELETING") else None
 
@@ -142,7 +142,7 @@ class Fleet:
         return self._world.sessions.get(instance.run) if instance.runs else None
 
     def status(self, instance: Instance) -> str | None:
-        """None: it is not there any more."""
+        """Return the status of an instance, or None once it is deleted."""
         now, run = self._world.clock(), self.run_of(instance)
         if instance.deleted_at is not None:
             return "DELETING" if now - instance.deleted_at < self.options.delete_lag else None
@@ -178,7 +178,7 @@ class Fleet:
         }
 
     def is_asleep(self, instance: Instance) -> bool:
-        """Scaled to zero; the next request to its endpoint wakes it."""
+        """Return whether the instance is scaled to zero; the next request to its endpoint wakes it."""
         run, after = self.run_of(instance), self.options.sleeps_after
         if after is None or run is None or not run.is_open or instance.deleted_at is not None:
             return False

@@ -12,7 +12,7 @@ from sqlalchemy import JSON, BigInteger, CheckConstraint, Column, Dialect, Integ
 from orchestrator.rules.values import Attach
 
 MICROS = Decimal(1_000_000)
-#: The default context would round away what lies beyond 28 digits before a check could refuse it.
+#: The default context would round an amount to 28 digits before a check could refuse it.
 _EXACT = Context(prec=MAX_PREC)
 
 
@@ -68,7 +68,7 @@ class Words(types.TypeDecorator[tuple[str, ...]]):
 
 
 class Instants(types.TypeDecorator[tuple[datetime, ...]]):
-    """A tuple of instants as a JSON array; NULL is none."""
+    """A tuple of instants as a JSON array; NULL for none."""
 
     impl = JSON
     cache_ok = True
@@ -84,7 +84,7 @@ class Instants(types.TypeDecorator[tuple[datetime, ...]]):
 
 
 class Limits(types.TypeDecorator[Mapping[str, int | None]]):
-    """Named numbers as a JSON object, where null is no limit; NULL is none of them."""
+    """Named numbers as a JSON object, in which null means no limit; a NULL column means that none is set."""
 
     impl = JSON
     cache_ok = True
@@ -124,7 +124,7 @@ def _attach(value: Mapping[str, Any]) -> Attach:
 
 def money(*, nullable: bool = False, primary_key: bool = False) -> Any:
     """Return a money column."""
-    if primary_key:  # on SQLite a lone integer key would count up
+    if primary_key:  # on SQLite a single integer key would count up by itself
         return Column(Money(), primary_key=True, autoincrement=False)
     return Column(Money(), nullable=nullable)
 
@@ -135,7 +135,7 @@ def enum(kind: type[StrEnum], *, nullable: bool = False) -> Any:
 
 
 def one_of(column: str, kind: type[StrEnum]) -> CheckConstraint:
-    """Return the CHECK that keeps strangers' values out of an enum's column."""
+    """Return the CHECK that allows only the enum's values in its column."""
     values = ", ".join(f"'{member.value}'" for member in kind)
     return CheckConstraint(f"{column} IN ({values})", name=f"{column}_known")
 

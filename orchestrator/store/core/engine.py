@@ -1,4 +1,5 @@
-"""How the database is opened: SQLite without Python's own transactions, PostgreSQL with bounds, both discreet."""
+"""Open the database: SQLite without Python's own transactions, PostgreSQL with timeouts. No error of either quotes a
+row."""
 
 import os
 import re
@@ -13,7 +14,7 @@ from orchestrator.store.core.pooler import POOLER_STATES, Pooling
 
 #: Classes of PostgreSQL's errors that repeat written values in their details: data that does not fit, constraints.
 _TELL_OF_VALUES = frozenset({"22", "23"})
-#: What a connection says that only reads, perhaps because its file or its server did when it was opened.
+#: Errors of a connection that only reads, perhaps because its file or its server was read-only when it was opened.
 _READ_ONLY = ("25006", "attempt to write a readonly database")
 #: Data that does not fit is quoted in the first line already. The name of a constraint follows no colon.
 _QUOTED = re.compile(r': ".*"')
@@ -47,7 +48,7 @@ def _postgresql(url: str, pool_size: int) -> Engine:
         if state in POOLER_STATES:
             pooling.suspect()
         if state in POOLER_STATES or (isinstance(cause, psycopg.InternalError) and state is None):
-            context.is_disconnect = True  # the other end is another server, or out of step
+            context.is_disconnect = True  # the connection leads to another server, or is out of step
 
     return engine
 
@@ -80,10 +81,11 @@ def _sqlite(url: str, pool_size: int) -> Engine:
 
 
 def _make_private(path: str) -> None:
-    """Create a database's file for its owner alone; SQLite gives its journals the same mode. One that exists stays."""
+    """Create a database's file so that only its owner can read it; SQLite gives its journals the same mode. An existing
+    file is left as it is."""
     if path in ("", ":memory:") or path.startswith("file:"):
         return
-    with suppress(OSError):  # it exists, or SQLite says itself why it cannot be made
+    with suppress(OSError):  # it exists, or SQLite's own error says why it cannot be created
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
 
@@ -100,7 +102,7 @@ def _hush(context: ExceptionContext) -> None:
 
 
 def _replace_read_only_connection(context: ExceptionContext) -> None:
-    """Replace a connection that only reads: the server may accept writes by now, on a new connection."""
+    """Replace a connection that can only read: on a new connection the server may accept writes."""
     cause = context.original_exception
     if getattr(cause, "sqlstate", None) in _READ_ONLY or str(cause) in _READ_ONLY:
         context.is_disconnect = True

@@ -1,7 +1,7 @@
-"""What each error of the database means for the work that met it, as one table of data for each database.
+"""The meaning of each database error for the work that met it, as one table of data for each database.
 
-An outage meets all work alike and ends by itself or by an operator: the same work succeeds later, so it waits. Any
-other error is about one row or one statement, and comes again with it."""
+An outage fails all work alike, and ends by itself or by an operator's action. The same work succeeds later, so it
+waits. Any other error is about one row or one statement, and occurs again with it."""
 
 import sqlite3
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 
 class ErrorClass(StrEnum):
-    """One meaning for the caller."""
+    """What an error means for the caller."""
 
     DOWN = "down"
     READ_ONLY = "read_only"
@@ -20,11 +20,11 @@ class ErrorClass(StrEnum):
     NOT_MIGRATED = "not_migrated"
     NO_RIGHTS = "no_rights"
     MISSING = "missing"
-    """No database has this name or lies at this path; the server, where there is one, is well."""
+    """No database has this name or is at this path; a server, if there is one, works."""
     CONTENDED = "contended"
-    """Locks or conflicts with other transactions; run again, it usually succeeds."""
+    """Locks of, or conflicts with, other transactions; a retry usually succeeds."""
     OWN_LIMIT = "own_limit"
-    """This process has too few connections. The database is well."""
+    """This process has too few connections. The database works."""
     TIMED_OUT = "timed_out"
     """One statement, or one transaction, took longer than it may."""
     VALUE = "value"
@@ -35,7 +35,7 @@ class ErrorClass(StrEnum):
     """The statement is wrong, or wrong at this moment."""
 
 
-#: These meet all work alike. In the words of logs and of `doctor`.
+#: Outages, which fail all work alike, as logs and `doctor` name them.
 OUTAGES: Mapping[ErrorClass, str] = {
     ErrorClass.DOWN: "the database is down or cannot be reached",
     ErrorClass.READ_ONLY: "the database is read-only (a failover in progress, or the URL names a standby; of"
@@ -71,7 +71,7 @@ SQLSTATES: Mapping[str, ErrorClass] = {
     "25006": ErrorClass.READ_ONLY,
     "25P03": ErrorClass.TIMED_OUT,
     "25P04": ErrorClass.TIMED_OUT,
-    "26": ErrorClass.DOWN,  # a prepared statement is gone: a pooler is in between, and the connection is replaced
+    "26": ErrorClass.DOWN,  # a prepared statement is missing: a pooler is in between; the connection is replaced
     "27": ErrorClass.DEFECT,
     "28": ErrorClass.NO_RIGHTS,
     "2B": ErrorClass.DEFECT,
@@ -108,7 +108,7 @@ SQLSTATES: Mapping[str, ErrorClass] = {
     "XX002": ErrorClass.DAMAGED,
 }
 
-#: A connection that fails has a message and no SQLSTATE. The first that is found decides; any other: down.
+#: A failed connection has a message and no SQLSTATE. The first text found in it decides; without any: down.
 CONNECT_MESSAGES: Mapping[str, ErrorClass] = {
     "session is read-only": ErrorClass.READ_ONLY,  # target_session_attrs=read-write
     "server is in hot standby mode": ErrorClass.READ_ONLY,  # target_session_attrs=primary
@@ -121,7 +121,7 @@ CONNECT_MESSAGES: Mapping[str, ErrorClass] = {
     "no pg_hba.conf entry": ErrorClass.NO_RIGHTS,
     'role "': ErrorClass.NO_RIGHTS,  # … does not exist
     "permission denied": ErrorClass.NO_RIGHTS,
-    '" does not exist': ErrorClass.MISSING,  # a database: roles stand above
+    '" does not exist': ErrorClass.MISSING,  # a database; roles are handled above
     "no such database": ErrorClass.MISSING,  # PgBouncer's words
     "is not permitted to log in": ErrorClass.NO_RIGHTS,
 }
@@ -155,7 +155,7 @@ SQLITE_CODES: Mapping[int, ErrorClass] = {
     sqlite3.SQLITE_RANGE: ErrorClass.DEFECT,
     sqlite3.SQLITE_NOTADB: ErrorClass.MISSING,
 }
-#: SQLite has one code for all that is wrong with a statement.
+#: SQLite has one code for every fault of a statement, so its message decides.
 SQLITE_MESSAGES: Mapping[str, ErrorClass] = {
     "no such table": ErrorClass.NOT_MIGRATED,
     "no such column": ErrorClass.NOT_MIGRATED,
@@ -165,7 +165,7 @@ SQLITE_MESSAGES: Mapping[str, ErrorClass] = {
 
 
 def error_class(error: BaseException) -> ErrorClass | None:
-    """Return what this error means; None for one that is not the database's."""
+    """Return what this error means; None if it is not an error of the database."""
     if isinstance(error, PoolTimeout):
         return ErrorClass.OWN_LIMIT
     if not isinstance(error, DBAPIError):
@@ -180,7 +180,7 @@ def error_class(error: BaseException) -> ErrorClass | None:
 
 
 def of_sqlstate(state: str) -> ErrorClass:
-    """Return the meaning of one SQLSTATE; of a class that is not in the table: a defect."""
+    """Return the meaning of one SQLSTATE. A class that is not in the table is a defect."""
     return SQLSTATES.get(state) or SQLSTATES.get(state[:2], ErrorClass.DEFECT)
 
 

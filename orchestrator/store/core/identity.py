@@ -1,4 +1,4 @@
-"""Where ids and tokens come from."""
+"""Create ids and tokens."""
 
 import random
 import uuid
@@ -7,12 +7,13 @@ from orchestrator.rules.reconcile.installations import DIGITS, placement_id
 
 
 class Identity:
-    """Ids of rows and tokens of leases. By default from the system's randomness; one that is given repeats itself."""
+    """Ids of rows and tokens of leases. They come from the system's randomness, or from a given `rng`: a seeded one
+    repeats them."""
 
     def __init__(self, rng: random.Random | None = None) -> None:
         self._rng = rng or random.SystemRandom()
         self.installation: str | None = None
-        """The installation's id, once it is known to be written down."""
+        """The installation's id, once it is known to be committed."""
 
     def new_id(self) -> str:
         """Return a random UUID, as text."""

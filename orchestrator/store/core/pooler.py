@@ -1,19 +1,19 @@
-"""How PostgreSQL is connected to: directly, or through a pooler such as PgBouncer, with the same timeouts.
+"""Connect to PostgreSQL directly, or through a pooler such as PgBouncer, with the same timeouts.
 
-A direct connection gets its timeouts with the startup option `options` and keeps them. A pooler in transaction
-mode refuses that option or drops it, and hands each transaction to another server connection: what a session sets,
-prepares or locks is lost, or belongs to another client. Through a pooler each transaction therefore begins with its
-timeouts, in the round trip of its BEGIN, and no statement is prepared by name.
+A direct connection gets its timeouts with the startup option `options` and keeps them. A pooler in transaction mode
+refuses that option or drops it, and hands each transaction to another server connection: what a session sets, prepares
+or locks is lost, or affects another client. Through a pooler each transaction therefore begins with its timeouts, in
+the round trip of its BEGIN, and no statement is prepared by name.
 
-Which of both it is, is seen at each new connection: a pooler answers cancel requests itself, so that the process id
-that it announces is not the server's."""
+Each new connection shows which of the two it is: a pooler answers cancel requests itself, so the process id that it
+announces differs from the server's."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import Connection, Dialect, Engine, event, text
 
-#: What every transaction must have, as PostgreSQL writes it.
+#: The timeouts of every transaction, as PostgreSQL writes them.
 TIMEOUTS: Mapping[str, str] = {
     "statement_timeout": "30s",
     "lock_timeout": "15s",
@@ -28,19 +28,19 @@ _SET_LOCAL = "; ".join(f"SET LOCAL {name} = '{value}'" for name, value in TIMEOU
 _REFUSED = "unsupported startup parameter"
 _PROBE = "SELECT pg_backend_pid(), " + ", ".join(f"current_setting('{name}')" for name in TIMEOUTS)
 _POOLED = "orchestrator_pooled"
-#: psycopg's own: a statement is prepared when it is executed for the fifth time.
+#: psycopg's default: a statement is prepared when it is executed for the fifth time.
 _PREPARE_AFTER = 5
 
 
 class Pooling:
-    """Whether a pooler is in between, of one engine. Safe to share between threads."""
+    """Whether a pooler is in between, for one engine. Threads may share it."""
 
     def __init__(self) -> None:
         self._refuses_options = False
         self._suspected = False
 
     def listen(self, engine: Engine) -> None:
-        """Make every connection of this engine the right kind."""
+        """Set up every new connection of this engine, direct or pooled."""
         event.listen(engine, "do_connect", self._connect)
         event.listen(engine, "connect", self._look)
         event.listen(engine, "begin", _begin)
@@ -68,19 +68,19 @@ class Pooling:
         direct = same_server and found == list(TIMEOUTS.values()) and not self._suspected
         record.info[_POOLED] = not direct
         if same_server:
-            self._refuses_options = False  # a failover led to a server that is reached directly
+            self._refuses_options = False  # a failover may lead to a server that is reached directly
         if direct:
             connection.prepare_threshold = _PREPARE_AFTER
             connection.autocommit = False
 
 
 def is_pooled(connection: Connection) -> bool:
-    """Return whether this connection goes through a pooler, or loses its timeouts as through one."""
+    """Return whether this connection goes through a pooler, or loses its timeouts as if it did."""
     return bool(connection.info.get(_POOLED))
 
 
 def timeouts(connection: Connection) -> dict[str, str]:
-    """Return the timeouts that are in force in this transaction, by the server's own word."""
+    """Return the timeouts in force in this transaction, as the server reports them."""
     names = ", ".join(f"current_setting('{name}')" for name in TIMEOUTS)
     found = connection.execute(text(f"SELECT {names}")).one()
     return dict(zip(TIMEOUTS, found, strict=True))

@@ -1,4 +1,4 @@
-"""What an operator does about a database that cannot be used."""
+"""What an operator can do about a database that cannot be used."""
 
 import os
 from collections.abc import Mapping
@@ -8,16 +8,16 @@ from orchestrator.store.core.error_classes import ErrorClass
 
 _URL = "ORCHESTRATOR_DATABASE_URL"
 CHECK_THE_URL = f"Check {_URL}"
-#: For a server, where it is not the URL. Empty: what is wrong is all there is to say.
+#: Remedies for a server, unless its URL is wrong. Empty: the error alone says enough.
 _OF_SERVER: Mapping[ErrorClass, str] = {
     ErrorClass.READ_ONLY: "",
     ErrorClass.OVERLOADED: "Free space on the server's disk, or raise its max_connections (or the pooler's limits)",
     ErrorClass.OWN_LIMIT: "",
     ErrorClass.CONTENDED: "",
 }
-#: What SQLite says where the fault may be the file's, its directory's or its file system's.
+#: SQLite's errors that may be caused by the file, its directory or its file system.
 _OF_FILES = frozenset({ErrorClass.MISSING, ErrorClass.READ_ONLY, ErrorClass.NO_RIGHTS, ErrorClass.DOWN})
-#: Beside the database SQLite keeps these.
+#: Endings of the files that SQLite keeps beside the database.
 _JOURNALS = ("-wal", "-shm")
 
 
@@ -34,12 +34,12 @@ def remedy(meaning: ErrorClass | None, file: Path | None, message: str) -> str:
 
 
 def file_fault(file: Path) -> str | None:
-    """Return what keeps this process from using the file as a SQLite database, and what to do; None for nothing."""
+    """Return why this process cannot use the file as a SQLite database, and what to do; None if it can."""
     return _fault_of_directory(file.parent) or _fault_of_file(file) or _fault_of_writes(file)
 
 
 def _fault_of_directory(directory: Path) -> str | None:
-    if os.path.isdir(directory):  # pathlib raises where a directory above may not be entered
+    if os.path.isdir(directory):  # pathlib would raise if a parent directory may not be entered
         enters = os.access(directory, os.X_OK)
         return (
             None if enters else f"{_user()} cannot enter the directory {directory}: change its owner or mode"

@@ -1,4 +1,4 @@
-"""Rows to snapshots and back: the same names on both sides, so that neither can drift unseen."""
+"""Convert rows to snapshots and back. Both have the same names, so that a difference is found at once."""
 
 from collections.abc import Hashable
 from dataclasses import fields
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 def table_of(model: type[SQLModel]) -> Table:
-    """Return the Core table of a SQLModel class: queries are statements, never unit-of-work magic."""
+    """Return the Core table of a SQLModel class: all queries are explicit statements."""
     table: Table = model.__table__  # type: ignore[attr-defined]
     return table
 

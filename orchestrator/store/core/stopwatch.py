@@ -1,4 +1,4 @@
-"""The clock that only measures: seconds since the machine started, a machine's sleep among them."""
+"""The measuring clock: seconds since the machine started, including the time that it slept."""
 
 import socket
 import time
@@ -11,8 +11,8 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 @dataclass(frozen=True, slots=True)
 class Stopwatch:
-    """`boot` names the start of the machine from which `seconds` counts, so that two processes there may compare
-    what they measured; empty where that is not known."""
+    """A clock that measures. `boot` names the start of the machine from which `seconds` counts: two processes with the
+    same `boot` may compare their measurements. It is empty where it is not known."""
 
     seconds: Callable[[], float]
     boot: str
@@ -25,7 +25,7 @@ def machine_stopwatch() -> Stopwatch:
 
 
 def _measuring() -> Callable[[], float]:
-    """CLOCK_BOOTTIME on Linux; CLOCK_MONOTONIC of macOS counts sleep as well."""
+    """Return a clock that counts sleep: CLOCK_BOOTTIME on Linux, CLOCK_MONOTONIC on macOS."""
     kind = getattr(time, "CLOCK_BOOTTIME", None) or getattr(time, "CLOCK_MONOTONIC", None)
     if kind is None:
         return time.monotonic
@@ -33,7 +33,8 @@ def _measuring() -> Callable[[], float]:
 
 
 def _boot_id() -> str:
-    """Without CLOCK_BOOTTIME two processes need not have the same zero."""
+    """Return the id of this boot. Return "" without CLOCK_BOOTTIME, since two processes may then have different
+    zeros."""
     try:
         return _BOOT_ID.read_text().strip() if hasattr(time, "CLOCK_BOOTTIME") else ""
     except OSError:

@@ -16,14 +16,14 @@ was_there = frozenset(inspect(connection).get_table_names())
 
 @Operations.implementation_for(CreateIndexOp, replace=True)
 def create_index(operations: Operations, operation: CreateIndexOp) -> None:
-    """An index of a table that old workers are using is made afterwards, concurrently, by `store.migrate`."""
+    """Leave out an index of a table that old workers use: `store.migrate` builds it afterwards, concurrently."""
     if connection.dialect.name == "postgresql" and operation.table_name in was_there:
         return
     operations.impl.create_index(operation.to_index(operations.migration_context))
 
 
 def tell(*, step: Any, **_: Any) -> None:
-    """Each migration in its own words."""
+    """Print each migration's first line."""
     if step.is_upgrade:
         say(f"{step.up_revision_id}: {step.up_revision.doc.splitlines()[0]}")
 

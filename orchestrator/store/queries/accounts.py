@@ -18,7 +18,7 @@ _SESSIONS = table_of(SessionRow)
 
 
 class Accounts:
-    """Queries and changes of accounts, inside one transaction. The account's lock is the first one taken."""
+    """Queries and changes of accounts, inside one transaction. The account's lock is taken before all others."""
 
     def __init__(self, connection: Connection, outbox: Outbox, due: set[Step]) -> None:
         self._connection = connection
@@ -31,7 +31,7 @@ class Accounts:
         return account
 
     def save(self, before: Account, after: Account, now: datetime) -> Account:
-        """Write the difference, with its events. The row is locked."""
+        """Write the changed fields, with their events. The row is locked."""
         changed = changes(before, after)
         if not changed:
             return after
@@ -46,21 +46,22 @@ class Accounts:
         return snapshot(Account, row) if row else None
 
     def lock(self, account_id: str, *, waits: bool = True) -> Account | None:
-        """Return the account, locked: all admission and money of it is now ours. Without `waits`, None where another
-        transaction holds it (on SQLite there is no other)."""
+        """Return the account, locked: only this transaction changes its admissions and money. Without `waits`, None
+        where another transaction holds it (SQLite has one writer, so there is none)."""
         query = select(ACCOUNTS).where(ACCOUNTS.c.id == account_id).with_for_update(skip_locked=not waits)
         row = self._connection.execute(query).first()
         return snapshot(Account, row) if row else None
 
     def lock_of(self, session_id: str) -> Account | None:
-        """The account of this session, locked; None where another transaction holds it, or there is no such session."""
+        """Return the account of this session, locked; None where another transaction holds it, or there is no such
+        session."""
         its_account = select(_SESSIONS.c.account_id).where(_SESSIONS.c.id == session_id)
         query = select(ACCOUNTS).where(ACCOUNTS.c.id == its_account.scalar_subquery())
         row = self._connection.execute(query.with_for_update(skip_locked=True, of=ACCOUNTS)).first()
         return snapshot(Account, row) if row else None
 
     def hold(self, account_id: str) -> None:
-        """Lock the account without reading it: its row may be one that cannot be read."""
+        """Lock the account without reading it, since its row may be unreadable."""
         self._connection.execute(select(ACCOUNTS.c.id).where(ACCOUNTS.c.id == account_id).with_for_update())
 
     def due(self, step: Step, now: datetime, limit: int) -> Sequence[str]:
@@ -79,7 +80,7 @@ class Accounts:
         return [snapshot(Account, row) for row in self._connection.execute(query)]
 
     def put_off(self, account_id: str, until: datetime) -> None:
-        """Put off the failed step of an account, so that it does not hold up other accounts."""
+        """Postpone the failed step of an account, so that it does not hold up other accounts."""
         self._connection.execute(
             update(ACCOUNTS)
             .where(ACCOUNTS.c.id == account_id, ACCOUNTS.c.next_step.is_not(None))

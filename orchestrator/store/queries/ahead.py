@@ -1,4 +1,4 @@
-"""Rows that lie in the future after the clock went back."""
+"""Rows with times in the future, after the clock went back."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -11,7 +11,7 @@ from orchestrator.store.core.rows import table_of
 from orchestrator.store.tables import AccountRow, PlacementRow, SessionRow, metadata
 
 SESSIONS, PLACEMENTS, ACCOUNTS = table_of(SessionRow), table_of(PlacementRow), table_of(AccountRow)
-#: Records of the past stay as they are, or are corrected row by row; the clock's own row is right.
+#: Tables left out: records of the past stay as they are or are corrected row by row; the clock's own row is right.
 _LEFT = frozenset(
     {
         "sessions",
@@ -25,7 +25,7 @@ _LEFT = frozenset(
         "clock",
     }
 )
-#: Instants up to which a row waits; all others say when something happened.
+#: Columns with the instant up to which a row waits; all others say when something happened.
 _AWAITED = frozenset({"until", "resting_until", "cool_until", "lease_until", "retry_at"})
 _ENDING = (State.STARTING, State.RUNNING, State.QUEUED, State.STOPPING)
 
@@ -37,8 +37,7 @@ class Ahead:
         self._connection = connection
 
     def accounts(self, now: datetime) -> Sequence[str]:
-        """Return accounts in which something lies in the future, and those with a session that goes on, or that says
-        so."""
+        """Return accounts with a time in the future, and those with a session that is live or has such a time."""
         going_on = select(SESSIONS.c.account_id).where(SESSIONS.c.state.in_(_ENDING))
         ahead = select(SESSIONS.c.account_id).where(_lies_ahead(now))
         own = select(ACCOUNTS.c.id).where(or_(*(ACCOUNTS.c[name] > now for name in PAST_OF_ACCOUNT)))
@@ -46,7 +45,7 @@ class Ahead:
         return sorted(found)
 
     def sessions(self, account_id: str, now: datetime) -> Sequence[str]:
-        """Return this account's sessions of that kind."""
+        """Return this account's sessions that are live or have a time in the future."""
         of_kind = or_(SESSIONS.c.state.in_(_ENDING), _lies_ahead(now))
         query = select(SESSIONS.c.id).where(SESSIONS.c.account_id == account_id, of_kind)
         return list(self._connection.execute(query.order_by(SESSIONS.c.id)).scalars())
@@ -58,19 +57,19 @@ class Ahead:
         return self._connection.execute(select(func.min(PLACEMENTS.c.closing_since)).where(*wanted)).scalar()
 
     def lies_ahead(self, session_id: str, now: datetime) -> bool:
-        """Return whether the session's stop still lies in the future."""
+        """Return whether the session still has a time in the future."""
         query = select(SESSIONS.c.id).where(SESSIONS.c.id == session_id, _lies_ahead(now))
         return self._connection.execute(query).first() is not None
 
     def placements(self, now: datetime, furthest: datetime) -> Sequence[str]:
-        """Return placements in which something lies in the future, and those that wait for later than `furthest`."""
+        """Return placements with a past event in the future, and those with a step or a lease later than `furthest`."""
         happened = [PLACEMENTS.c[name] > now for name in PAST_OF_PLACEMENT]
         awaited = [PLACEMENTS.c.next_step_at > furthest, PLACEMENTS.c.lease_until > furthest]
         query = select(PLACEMENTS.c.id).where(or_(*happened, *awaited))
         return list(self._connection.execute(query.order_by(PLACEMENTS.c.id)).scalars())
 
     def correct_upkeep(self, shift: timedelta, now: datetime) -> None:
-        """Bring back every instant in the platform's own upkeep: leases, pauses, brakes, alarms and the like."""
+        """Correct every instant in the platform's own upkeep: leases, pauses, brakes, alarms and the like."""
         for table in metadata.sorted_tables:
             if table.name in _LEFT:
                 continue
@@ -92,7 +91,7 @@ class Ahead:
 
 
 def _lies_ahead(now: datetime) -> ColumnElement[bool]:
-    """Of a session that may be at rest. A stop has effect at its own instant: where one that was decided too early lies
-    in the past, its end does not."""
+    """Return whether a session that may be at rest has a time in the future. Its stop may have been decided too early
+    and lie in the past, while its end does not."""
     columns = (SESSIONS.c.stopped_at, SESSIONS.c.ended_at, SESSIONS.c.created_at, SESSIONS.c.deleted_at)
     return or_(*(column > now for column in columns))

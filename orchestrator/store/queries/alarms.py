@@ -1,4 +1,4 @@
-"""Named queries over alarms: what stands against providers, keys and models."""
+"""Named queries over open alarms about providers, keys and models."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -14,19 +14,19 @@ ALARMS = table_of(AlarmRow)
 
 
 class Alarms:
-    """Queries and changes of alarms, inside one transaction. Their locks come after all others."""
+    """Queries and changes of alarms, inside one transaction. Their locks are taken after all others."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     def listed(self) -> Sequence[Alarm]:
-        """Return every alarm that stands."""
+        """Return every open alarm."""
         return [
             snapshot(Alarm, row) for row in self._connection.execute(select(ALARMS).order_by(ALARMS.c.scope))
         ]
 
     def raise_(self, alarm: Alarm) -> bool:
-        """Open the alarm; False where it was open already, and was only seen again."""
+        """Open the alarm. Return False if it was open already; then only its last sighting is updated."""
         dialect = postgresql if self._connection.dialect.name == "postgresql" else sqlite
         statement = dialect.insert(ALARMS).values(**values_of(alarm)).on_conflict_do_nothing()
         if self._connection.execute(statement.returning(ALARMS.c.scope)).first() is not None:
@@ -42,7 +42,7 @@ class Alarms:
         return set(self._connection.execute(gone).scalars())
 
     def forget(self, before: datetime) -> Sequence[Alarm]:
-        """Drop those of which nothing was seen since then, and return them."""
+        """Delete the alarms that were not seen since then, and return them."""
         gone = delete(ALARMS).where(ALARMS.c.seen_at < before).returning(ALARMS)
         return [snapshot(Alarm, row) for row in self._connection.execute(gone)]
 
@@ -57,12 +57,13 @@ class Alarms:
         return set(self._connection.execute(query).scalars())
 
     def let_retry(self, now: datetime) -> Sequence[Alarm]:
-        """Let paused models be tried again where `retry_at` has passed: return them, each once."""
+        """Let paused models be retried once their `retry_at` has passed; return their alarms, each once."""
         due = update(ALARMS).where(ALARMS.c.retry_at <= now).values(retry_at=None).returning(ALARMS)
         return [snapshot(Alarm, row) for row in self._connection.execute(due)]
 
     def _see_again(self, alarm: Alarm) -> None:
-        """Restart the wait, longer, of an alarm that was being retried; one that still waits keeps its `retry_at`."""
+        """Update an alarm that is open. If it was being retried, begin a new, longer wait; if it still waits, keep its
+        `retry_at`."""
         mine = ALARMS.c.scope == alarm.scope
         seen = update(ALARMS).where(mine).values(seen_at=alarm.seen_at, reason=alarm.reason)
         row = self._connection.execute(seen.returning(ALARMS.c.refusals, ALARMS.c.retry_at)).first()

@@ -1,4 +1,4 @@
-"""Named queries over what is kept of sessions that have left the live tables, and of their ledger entries."""
+"""Named queries over archived sessions, and their ledger entries."""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
@@ -39,26 +39,26 @@ class Archive:
     # sessions
 
     def put(self, tombstones: Collection[ArchivedSession]) -> None:
-        """Keep what is kept of sessions that leave; those that are not deleted count on."""
+        """Archive sessions that leave the live tables; those that are not deleted still count against the quota."""
         self._connection.execute(insert(ARCHIVED), [values_of(one) for one in tombstones])
 
     def get(self, session_id: str) -> ArchivedSession | None:
-        """Return what is kept of this session; None where it was never archived."""
+        """Return the archived session; None if it was never archived."""
         return self.of([session_id]).get(session_id)
 
     def of(self, ids: Collection[str]) -> Mapping[str, ArchivedSession]:
-        """Return session id → what is kept of it, for those that were archived."""
+        """Return session id → archived session, for those that were archived."""
         rows = self._connection.execute(select(ARCHIVED).where(ARCHIVED.c.id.in_(ids)))
         return {row.id: snapshot(ArchivedSession, row) for row in rows}
 
     def lock(self, session_id: str) -> ArchivedSession | None:
-        """Return what is kept of this session, locked. Its account is locked first."""
+        """Return the archived session, locked. Lock its account first."""
         query = select(ARCHIVED).where(ARCHIVED.c.id == session_id).with_for_update()
         row = self._connection.execute(query).first()
         return snapshot(ArchivedSession, row) if row else None
 
     def by_name(self, account_id: str, name: str) -> str | None:
-        """The id of the archived session that has this name in this account, among the not deleted."""
+        """Return the id of the archived session that has this name in this account, among the not deleted."""
         return self._connection.execute(archived_as(account_id, name)).scalar()
 
     def listed(self, account_id: str, limit: int) -> Sequence[ArchivedSession]:
@@ -67,21 +67,21 @@ class Archive:
         return [snapshot(ArchivedSession, row) for row in self._connection.execute(query.limit(limit))]
 
     def kept(self, ids: Collection[str]) -> Sequence[ArchivedSession]:
-        """Return those of these sessions that are archived and not deleted, by id."""
+        """Return those of these sessions, by id, that are archived and not deleted."""
         query = select(ARCHIVED).where(ARCHIVED.c.id.in_(ids), ARCHIVED.c.deleted_at.is_(None))
         return [
             snapshot(ArchivedSession, row) for row in self._connection.execute(query.order_by(ARCHIVED.c.id))
         ]
 
     def mark_deleted(self, ids: Collection[str], now: datetime) -> None:
-        """Delete archived sessions: they count no longer, and their names are free."""
+        """Delete archived sessions: they no longer count, and their names become free."""
         mine = and_(ARCHIVED.c.id.in_(ids), ARCHIVED.c.deleted_at.is_(None))
         self._connection.execute(update(ARCHIVED).where(mine).values(deleted_at=now))
 
     # money
 
     def books(self, account_ids: Collection[str]) -> Mapping[str, Sequence[ArchivedBook]]:
-        """Return account id → what the entries that left its ledger add up to, by book."""
+        """Return account id → sums of the entries that left its ledger, by book."""
         of: dict[str, list[ArchivedBook]] = {account_id: [] for account_id in account_ids}
         query = select(BOOKS).where(BOOKS.c.account_id.in_(account_ids)).order_by(BOOKS.c.book)
         for row in self._connection.execute(query):
@@ -99,7 +99,7 @@ class Archive:
     # for the audit
 
     def after(self, session_id: str, limit: int) -> Sequence[str]:
-        """Return the next ids of archived sessions in their order."""
+        """Return the next ids of archived sessions, in their order."""
         query = select(ARCHIVED.c.id).where(ARCHIVED.c.id > session_id).order_by(ARCHIVED.c.id).limit(limit)
         return list(self._connection.execute(query).scalars())
 
@@ -112,8 +112,7 @@ class Archive:
         return of
 
     def sums(self, account_ids: Collection[str]) -> Mapping[str, Mapping[str, tuple[Decimal, int]]]:
-        """Return account id → book → what the account's entries in the archive add up to, and how many they are. Reads
-        them all."""
+        """Return account id → book → sum and number of the account's entries in the archive. Reads all of them."""
         of: dict[str, dict[str, tuple[Decimal, int]]] = {account_id: {} for account_id in account_ids}
         entry = ARCHIVED_LEDGER.c
         comes = entry.credit == literal("account:") + entry.account_id
@@ -127,7 +126,7 @@ class Archive:
         return of
 
     def unknown(self, account_ids: Collection[str], limit: int = 100) -> Mapping[str, Sequence[str]]:
-        """Return account id → sessions with entries in the archive that the archive does not know."""
+        """Return account id → sessions that have entries in the archive, but are not in it themselves."""
         of: dict[str, list[str]] = {account_id: [] for account_id in account_ids}
         entry = ARCHIVED_LEDGER.c
         known = exists().where(ARCHIVED.c.id == entry.session_id)
@@ -138,7 +137,7 @@ class Archive:
 
 
 def archived_as(account_id: str, name: str) -> Select[str]:
-    """The id of the archived session that has this name in this account, among the not deleted."""
+    """Select the id of the archived session that has this name in this account, among the not deleted."""
     return select(ARCHIVED.c.id).where(_not_deleted(account_id), ARCHIVED.c.name == name)
 
 

@@ -1,4 +1,5 @@
-"""A session with its placements as one document, and the digest that shows whether the archive still holds it."""
+"""A session with its placements as one document, and the digest that shows whether the archive still holds it
+unchanged."""
 
 import hashlib
 import json
@@ -17,7 +18,7 @@ _SESSION, _PLACEMENT = TypeAdapter(Session), TypeAdapter(Placement)
 
 
 def record_of(session: Session, placements: Sequence[Placement]) -> Mapping[str, Any]:
-    """Return what the archive keeps of them."""
+    """Return the session and its placements as the archive's document."""
     return {
         "session": _SESSION.dump_python(session, mode="json"),
         "placements": [_PLACEMENT.dump_python(one, mode="json") for one in placements],
@@ -25,17 +26,17 @@ def record_of(session: Session, placements: Sequence[Placement]) -> Mapping[str,
 
 
 def session_in(record: Mapping[str, Any]) -> Session:
-    """Return the session as it was. Raises ValueError where the record does not hold one."""
+    """Return the session in the document. Raises ValueError where it holds none."""
     return _SESSION.validate_python(record["session"])
 
 
 def placements_in(record: Mapping[str, Any]) -> Sequence[Placement]:
-    """Return its placements as they were, oldest first. Raises ValueError where the record does not hold them."""
+    """Return the placements in the document, oldest first. Raises ValueError where it does not hold them."""
     return [_PLACEMENT.validate_python(one) for one in record["placements"]]
 
 
 def digest_of(record: Mapping[str, Any], entries: Sequence[Line]) -> str:
-    """Return the digest of a record and its ledger entries, whatever database they are read from."""
+    """Return the digest of a record and its ledger entries. It is the same on every database."""
     lines = [asdict(entry) for entry in sorted(entries, key=lambda entry: entry.id)]
     text = json.dumps([record, lines], sort_keys=True, separators=(",", ":"), default=_plain)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -1,7 +1,7 @@
-"""Named queries of the audit over rows: which changed, which are next in turn, and all that belongs to them.
+"""Named queries of the audit over rows: changed ones, the next ones in turn, and everything that belongs to them.
 
-Nothing here writes, and nothing scans: every query finds its rows by a key, an index of what is due, or an index
-in which nothing may ever be."""
+They write nothing and scan nothing: every query finds its rows by a key, an index of due rows, or an index that must be
+empty."""
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
@@ -36,21 +36,21 @@ _OF_SESSIONS = "orchestrator.session."
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Changed:
-    """What a page of a feed names, and how far it goes."""
+    """The rows that a page of a feed names, and how far the page goes."""
 
     sessions: Collection[str]
     accounts: Collection[str]
     last: int
     """The last place read."""
     settled: int
-    """The last place before which nothing can appear any more."""
+    """The last place before which no row can appear any more."""
     full: bool
     """Whether there may be more."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Posted:
-    """What an account's ledger adds up to, up to and with the entry `ledger_id`."""
+    """The sum of an account's ledger, up to and including the entry `ledger_id`."""
 
     ledger_id: int
     balance: Decimal
@@ -65,8 +65,8 @@ class Audit:
     # which rows
 
     def told_since(self, seq: int, settled_before: datetime, limit: int) -> Changed:
-        """Return sessions of the next events. Places are taken before their commit: those younger than
-        `settled_before` are read again next time."""
+        """Return the sessions of the next events. An event gets its place before its transaction commits, so events
+        younger than `settled_before` are read again next time."""
         query = select(OUTBOX.c.seq, OUTBOX.c.type, OUTBOX.c.subject, OUTBOX.c.time)
         rows = self._connection.execute(
             query.where(OUTBOX.c.seq > seq).order_by(OUTBOX.c.seq).limit(limit)
@@ -80,7 +80,7 @@ class Audit:
         )
 
     def posted_since(self, ledger_id: int, settled_before: datetime, limit: int) -> Changed:
-        """Return accounts and sessions of the next entries of the ledger, in the same way."""
+        """Return the accounts and sessions of the ledger's next entries, in the same way."""
         query = select(LEDGER.c.id, LEDGER.c.account_id, LEDGER.c.session_id, LEDGER.c.at)
         rows = self._connection.execute(
             query.where(LEDGER.c.id > ledger_id).order_by(LEDGER.c.id).limit(limit)
@@ -94,12 +94,12 @@ class Audit:
         )
 
     def sessions_after(self, session_id: str, limit: int) -> Sequence[str]:
-        """Return the next ids in their order."""
+        """Return the next ids of sessions, in their order."""
         query = select(SESSIONS.c.id).where(SESSIONS.c.id > session_id).order_by(SESSIONS.c.id).limit(limit)
         return list(self._connection.execute(query).scalars())
 
     def accounts_after(self, account_id: str, limit: int) -> Sequence[str]:
-        """Return the next ids in their order."""
+        """Return the next ids of accounts, in their order."""
         query = select(ACCOUNTS.c.id).where(ACCOUNTS.c.id > account_id).order_by(ACCOUNTS.c.id).limit(limit)
         return list(self._connection.execute(query).scalars())
 
@@ -133,8 +133,9 @@ class Audit:
         return [snapshot(Account, row) for row in self._connection.execute(query)]
 
     def ledgers(self, ids: Collection[str], *, anew: bool) -> Mapping[str, Posted]:
-        """Return what the ledgers of these accounts add up to: what was summed before, and the entries since; `anew`,
-        all of them. An account's entries are written under its lock, so that their order is that of their ids."""
+        """Return the sums of these accounts' ledgers: the saved sum and the entries since; with `anew`, all entries.
+
+        An account's entries are written under its lock, so their order is that of their ids."""
         known = literal(0) if anew else func.coalesce(BALANCES.c.ledger_id, 0)
         since = and_(LEDGER.c.account_id == ACCOUNTS.c.id, LEDGER.c.id > known)
         last = select(func.max(LEDGER.c.id)).where(since).correlate(ACCOUNTS, BALANCES).scalar_subquery()
@@ -153,7 +154,7 @@ class Audit:
         }
 
     def active(self, ids: Collection[str], most: int | None) -> Mapping[str, Sequence[Session]] | None:
-        """Return the starting and running sessions of these accounts; None where they are more than `most` together."""
+        """Return the starting and running sessions of these accounts; None if there are more than `most` together."""
         query = (
             select(SESSIONS)
             .where(SESSIONS.c.account_id.in_(ids), SESSIONS.c.deleted_at.is_(None))
@@ -169,8 +170,9 @@ class Audit:
         return of
 
     def admissions(self, account_id: str) -> Sequence[Admission]:
-        """Return when the sessions that count for the account's quota were created and admitted, and under which: the
-        newest of all that are not deleted, and what starts, runs or stops. An admission writes the first placement."""
+        """Return when sessions that count for the account's quota were created and admitted, and under which quota: the
+        newest of all that are not deleted, and all that start, run or stop. The first placement shows the time of an
+        admission."""
         first = and_(PLACEMENTS.c.session_id == SESSIONS.c.id, PLACEMENTS.c.n == 1)
         newest = SESSIONS.c.created_at == self._newest(account_id)
         query = (
@@ -192,8 +194,8 @@ class Audit:
         ]
 
     def at_rest(self, ids: Collection[str], most: int | None) -> Mapping[str, AtRest]:
-        """Return how many sessions of these accounts are at rest, as they were counted when they came, and one by one;
-        but not of those in which more than `most` were counted."""
+        """Return how many sessions of these accounts are at rest: by the saved counts, and counted one by one. Accounts
+        with counts above `most` are left out."""
         kept = select(COUNTS.c.account_id, COUNTS.c.state, COUNTS.c.provider, COUNTS.c.n)
         counted = self._by_place(kept.where(COUNTS.c.account_id.in_(ids), COUNTS.c.n != 0))
         few = [one for one in ids if most is None or sum(counted[one].values()) <= most]
@@ -214,7 +216,7 @@ class Audit:
         return of
 
     def _newest(self, account_id: str) -> datetime | None:
-        """Return when the newest session that is not deleted was created: an index has them in order, by state."""
+        """Return when the newest session that is not deleted was created. An index orders them within each state."""
         mine = (SESSIONS.c.account_id == account_id, SESSIONS.c.deleted_at.is_(None))
         columns = [
             select(func.max(SESSIONS.c.created_at)).where(*mine, SESSIONS.c.state == state).scalar_subquery()
@@ -248,7 +250,7 @@ class Audit:
         query = select(*columns).where(OUTBOX.c.subject.in_(ids))
         rows = sorted(
             self._connection.execute(query).all(), key=lambda row: int(row.seq)
-        )  # sorted there, it scans
+        )  # a sort in the database would scan
         for seq, subject, kind, is_now, was in rows:
             if is_now is not None:  # other events are about its placements
                 told = StateEvent(seq=seq, kind=kind.removeprefix(_OF_SESSIONS), previous=was, state=is_now)
@@ -257,7 +259,7 @@ class Audit:
 
 
 def _archived_at_rest(account_ids: Collection[str]) -> Select[Any]:
-    """Return how many archived sessions of these accounts count, by state and provider."""
+    """Return the number of archived sessions of these accounts that count, by state and provider."""
     place = (ARCHIVED.c.account_id, ARCHIVED.c.state, ARCHIVED.c.provider)
     mine = (ARCHIVED.c.account_id.in_(account_ids), ARCHIVED.c.deleted_at.is_(None))
     counts = ARCHIVED.c.state.in_(AT_REST)
@@ -265,12 +267,12 @@ def _archived_at_rest(account_ids: Collection[str]) -> Select[Any]:
 
 
 def columns_of_placement() -> Sequence[ColumnElement[Any]]:
-    """Return those that `PlacementFacts` has."""
+    """Return the columns of `PlacementFacts`."""
     return [PLACEMENTS.c[field.name] for field in fields(PlacementFacts)]
 
 
 def _signed() -> ColumnElement[Decimal]:
-    """Return what an entry adds to the book of its account."""
+    """Return the amount that an entry adds to its account's book."""
     return case(
         (LEDGER.c.credit == literal("account:") + LEDGER.c.account_id, LEDGER.c.amount),
         else_=-LEDGER.c.amount,
@@ -278,7 +280,7 @@ def _signed() -> ColumnElement[Decimal]:
 
 
 def _settled(before: int, rows: Sequence[tuple[int, datetime]], settled_before: datetime) -> int:
-    """Return the last place of the unbroken beginning that is old enough."""
+    """Return the last place before the first row that is too young."""
     last = before
     for place, at in rows:
         if at > settled_before:

@@ -1,4 +1,4 @@
-"""What the audit keeps: where each feed is, what the ledgers added up to, and what stands."""
+"""Saved state of the audit: how far each feed was read, sums of ledgers, and open violations."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,21 +13,21 @@ from orchestrator.store.core.rows import table_of
 from orchestrator.store.queries.audit import BALANCES, Posted
 from orchestrator.store.tables import AuditCursorRow, AuditFindingRow
 
-#: The cursor of the pruning of events, and the one that every run moves.
+#: Cursors: up to when events were deleted, and the last run.
 EVENTS_SINCE, RAN = "events_since", "ran"
 FINDINGS, CURSORS = table_of(AuditFindingRow), table_of(AuditCursorRow)
 
 
 @dataclass(frozen=True, slots=True)
 class StandingViolation:
-    """A violation, and since when it is known."""
+    """A violation, and when it was first found."""
 
     finding: Violation
     since: datetime
 
 
 class Findings:
-    """Queries of what the audit keeps, inside one transaction."""
+    """Queries of the audit's saved state, inside one transaction."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -37,19 +37,19 @@ class Findings:
         return {row.name: row.position for row in self._connection.execute(select(CURSORS))}
 
     def last_run(self) -> datetime | None:
-        """Return when the audit last ran to its end."""
+        """Return when the audit last finished a run."""
         query = select(CURSORS.c.at).where(CURSORS.c.name == RAN)
         at: datetime | None = self._connection.execute(query).scalar()
         return at
 
     def events_since(self) -> datetime | None:
-        """Return the time of the newest event that was pruned; None where none ever was."""
+        """Return the time of the newest event that was deleted; None if none ever was."""
         query = select(CURSORS.c.position).where(CURSORS.c.name == EVENTS_SINCE)
         position: str | None = self._connection.execute(query).scalar()
         return datetime.fromisoformat(position) if position else None
 
     def standing(self, limit: int) -> Sequence[StandingViolation]:
-        """Return what was found and has not healed, the oldest first."""
+        """Return the open violations, oldest first."""
         known = [check.value for check in Invariant]  # an older or newer release may know others
         query = select(FINDINGS).where(FINDINGS.c.name.in_(known)).order_by(FINDINGS.c.since).limit(limit)
         return [
@@ -58,23 +58,23 @@ class Findings:
         ]
 
     def counts(self) -> dict[str, int]:
-        """Return how many stand, by check; nothing of those with none."""
+        """Return how many violations are open, by check; checks without any are left out."""
         query = select(FINDINGS.c.name, func.count()).group_by(FINDINGS.c.name)
         return {row[0]: row[1] for row in self._connection.execute(query)}
 
     def move(self, cursors: Mapping[str, str], now: datetime) -> None:
-        """Remember how far the feeds have been read."""
+        """Save how far the feeds have been read."""
         for name, position in sorted(cursors.items()):
             self._put(CURSORS, ["name"], {"name": name, "position": position, "at": now})
 
     def remember_ledgers(self, posted: Mapping[str, Posted]) -> None:
-        """Remember what these ledgers add up to."""
+        """Save the sums of these ledgers."""
         for account_id, sum_ in sorted(posted.items()):
             values = {"account_id": account_id, "ledger_id": sum_.ledger_id, "balance": sum_.balance}
             self._put(BALANCES, ["account_id"], values)
 
     def replace(self, gone: Collection[Violation], found: Iterable[Violation], now: datetime) -> None:
-        """Delete the findings that are gone; keep or add those that were found."""
+        """Save the open violations: delete those that are gone, and keep or add those that were found."""
         keys = [(finding.check.value, finding.subject) for finding in gone]
         if keys:
             mine = tuple_(FINDINGS.c.name, FINDINGS.c.subject).in_(keys)

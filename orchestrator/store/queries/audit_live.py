@@ -1,4 +1,4 @@
-"""Named queries of the audit that look at everything at once, by indexes that hold next to nothing in health."""
+"""Named queries of the audit over all rows at once, by indexes that are nearly empty while all is well."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -19,7 +19,7 @@ from orchestrator.store.tables.sessions import IMPOSSIBLE_SESSION
 
 CREDENTIALS, LEASES = table_of(CredentialRow), table_of(LeaseRow)
 _STOPPABLE = (Step.STOP, Step.PING, Step.WARN)
-#: A placement's id, and its session's; None: an orphan.
+#: A placement's id, and its session's id; None for an orphan.
 Pair = tuple[str, str | None]
 
 
@@ -31,7 +31,7 @@ class LiveAudit:
         self._limit = limit
 
     def impossible_sessions(self) -> Sequence[str]:
-        """Return sessions that no constraint would let in."""
+        """Return sessions that violate a constraint."""
         query = select(SESSIONS.c.id).where(text(IMPOSSIBLE_SESSION)).limit(self._limit)
         return list(self._connection.execute(query).scalars())
 
@@ -40,19 +40,19 @@ class LiveAudit:
         return [row.id for step, at in beyond.items() for row in self._put_off(SESSIONS, step, at)]
 
     def not_well(self, before: datetime) -> Sequence[str]:
-        """Return sessions that run without a proof of life since before then."""
+        """Return sessions that run and gave their last proof of life before then."""
         query = select(SESSIONS.c.id).where(RUNS, SESSIONS.c.not_well_since < before)
         ordered = query.order_by(SESSIONS.c.not_well_since).limit(self._limit)
         return list(self._connection.execute(ordered).scalars())
 
     def impossible_placements(self) -> Sequence[Pair]:
-        """Return placements that no constraint would let in, orphans among them."""
+        """Return placements that violate a constraint, orphans included."""
         query = select(PLACEMENTS.c.id, PLACEMENTS.c.session_id).where(text(IMPOSSIBLE_PLACEMENT))
         return [(row.id, row.session_id) for row in self._connection.execute(query.limit(self._limit))]
 
     def placements_put_off(self, beyond: Mapping[Step, datetime]) -> Sequence[Pair]:
-        """Return the placements with a step due later than its kind allows, orphans that wait for their declared end
-        among them."""
+        """Return the placements with a step due later than its kind allows, including orphans that wait for their
+        declared end."""
         rows = (row for step, at in beyond.items() for row in self._put_off(PLACEMENTS, step, at))
         return [(row.id, row.session_id) for row in rows]
 
@@ -62,7 +62,7 @@ class LiveAudit:
         return late + self._overdue_stops(before)
 
     def overlong_leases(self, after: datetime) -> Sequence[Violation]:
-        """Return leases of credentials that last longer than any."""
+        """Return leases of credentials that end later than any lease may."""
         query = select(CREDENTIALS.c.id).where(CREDENTIALS.c.lease_until > after).limit(self._limit)
         return [
             Violation(Invariant.LEASES, row.id, "its lease is longer than any")
@@ -89,7 +89,7 @@ class LiveAudit:
         return found
 
     def undelivered(self, before: datetime) -> Sequence[Violation]:
-        """Return events that wait since before then, among the oldest."""
+        """Return undelivered events from before then. Only the oldest are read."""
         oldest = (
             select(OUTBOX.c.id, OUTBOX.c.type, OUTBOX.c.time)
             .where(OUTBOX.c.delivered_at.is_(None))
@@ -104,7 +104,7 @@ class LiveAudit:
         ]
 
     def written_off(self, since: datetime) -> Sequence[Violation]:
-        """Return what was written off since then, by account."""
+        """Return the amounts written off since then, by account."""
         query = (
             select(LEDGER.c.account_id, LEDGER.c.currency, func.sum(LEDGER.c.amount), func.max(LEDGER.c.at))
             .where(text(WRITTEN_OFF), LEDGER.c.at > since)
@@ -119,7 +119,7 @@ class LiveAudit:
         ]
 
     def silent_scheduler(self, before: datetime) -> Sequence[Violation]:
-        """Return a violation where the scheduler's lease was held once, and last renewed before then."""
+        """Return a violation if the scheduler's lease was ever held, and was last renewed before then."""
         query = select(LEASES.c.at).where(LEASES.c.name == "scheduler", LEASES.c.at < before)
         return [
             Violation(Invariant.SCHEDULER, "scheduler", f"it last ticked {row.at:%Y-%m-%d %H:%M:%S}Z")
@@ -147,7 +147,7 @@ class LiveAudit:
         return found + [judge_lateness(step, row.next_step_at, None, row.id) for row in rows]
 
     def _overdue_stops(self, before: datetime) -> list[Violation]:
-        """Return overdue stops: a stop is due at its instant, whatever the next step says."""
+        """Return overdue stops. A stop is due at its instant, whatever the session's next step is."""
         query = (
             select(SESSIONS.c.id, SESSIONS.c.stop_at)
             .where(SESSIONS.c.next_step.in_(_STOPPABLE), SESSIONS.c.stop_at < before)

@@ -1,7 +1,7 @@
-"""Named queries over brakes: is a provider ill, and who is held there.
+"""Named queries over brakes: whether a provider is at fault, and which sessions are held there.
 
-Those in doubt stand in an index of their own, and those that are well are counted no further than it takes, so that no
-question costs what lives."""
+Sessions in doubt are in an index of their own. Healthy ones are counted only as far as a decision needs, so that the
+cost of a query does not grow with the number of live sessions."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -47,16 +47,16 @@ class Brakes:
         self._connection = connection
 
     def all(self) -> Sequence[Brake]:
-        """Return every brake, by scope: those that hold, and those that have expired and were not forgotten yet."""
+        """Return every brake, by scope: those in force, and expired ones that are not deleted yet."""
         return self._found(select(BRAKES).order_by(BRAKES.c.scope))
 
     def holding(self, now: datetime) -> Sequence[Brake]:
-        """Return every brake that holds, by scope."""
+        """Return every brake in force, by scope."""
         holds = BRAKES.c.expired_at.is_(None), BRAKES.c.until > now
         return self._found(select(BRAKES).where(*holds).order_by(BRAKES.c.scope))
 
     def at(self, provider: str, credential: str | None) -> Sequence[Brake]:
-        """Return what holds, or has expired, where a session is served: the provider's, its credential's."""
+        """Return the brakes, in force or expired, at a session's provider and credential."""
         scopes = [scope_of(provider)] + ([scope_of(provider, credential)] if credential else [])
         return self._found(select(BRAKES).where(BRAKES.c.scope.in_(scopes)).order_by(BRAKES.c.scope))
 
@@ -69,10 +69,10 @@ class Brakes:
         judged: datetime | None,
         gone_counts: bool,
     ) -> Health:
-        """Return who is ill there, and how many of the others are well.
+        """Return how many sessions there are in doubt or have died, and how many of the others are well.
 
-        `since`: an answer and a death count from then on. `judged`: doubts that began by then count no more.
-        `gone_counts`: a first GONE is a doubt; else it is the platform's own word."""
+        `since`: answers and deaths count from then on. `judged`: doubts that began by then no longer count.
+        `gone_counts`: whether a first GONE is a doubt; if not, it is a statement of the platform's own."""
         there, lost_there = _at(provider, credential)
         failing = and_(SESSIONS.c.failures > 0, _after(SESSIONS.c.failing_since, judged))
         gone = _after(SESSIONS.c.gone_since, judged) if gone_counts else false()
@@ -86,7 +86,7 @@ class Brakes:
         return Health(well=well, doubtful=doubtful, died=died)
 
     def recovery(self, brake: Brake) -> Recovery:
-        """Return what has become of those that it holds."""
+        """Return how the sessions held by this brake have recovered."""
         there, _ = _at(brake.provider, brake.credential)
         answered = not_(IN_DOUBT), SESSIONS.c.last_alive_at > brake.since
         return Recovery(
@@ -97,7 +97,8 @@ class Brakes:
         )
 
     def moved(self, brake: Brake) -> tuple[int, int]:
-        """Of the sessions that left there while it holds: how many start elsewhere, and how many run."""
+        """Count the sessions that left there since the brake began: how many start elsewhere, and how many run
+        elsewhere."""
         _, lost_there = _at(brake.provider, brake.credential)
         left = select(PLACEMENTS.c.session_id).where(*lost_there, PLACEMENTS.c.lost_at >= brake.since)
         mine = SESSIONS.c.id.in_(left)
@@ -108,18 +109,18 @@ class Brakes:
         )
 
     def has_answered(self, provider: str, credential: str | None, since: datetime) -> bool:
-        """Whether a session that runs there has given proof of life since then."""
+        """Return whether a session that runs there has given proof of life since then."""
         there, _ = _at(provider, credential)
         return self._how_many(*there, RUNS, SESSIONS.c.last_alive_at > since, at_most=1) > 0
 
     def doubted_by(self, provider: str, credential: str | None, at: datetime) -> bool:
-        """Whether a session there is in doubt since then or longer."""
+        """Return whether a session there is in doubt since then or longer."""
         there, _ = _at(provider, credential)
         since = or_(SESSIONS.c.failing_since <= at, SESSIONS.c.gone_since <= at)
         return self._how_many(*there, RUNS, IN_DOUBT, since, at_most=1) > 0
 
     def engage(self, brake: Brake) -> bool:
-        """Engage the brake there; False where one holds already. An expired brake is replaced."""
+        """Engage the brake there. Return False if one is in force already. An expired brake is replaced."""
         dialect = postgresql if self._connection.dialect.name == "postgresql" else sqlite
         row = values_of(brake)
         anew = {name: value for name, value in row.items() if name not in {"scope", "provider", "credential"}}
@@ -129,25 +130,26 @@ class Brakes:
         return self._connection.execute(statement.returning(BRAKES.c.scope)).first() is not None
 
     def succeeded(self, scope: str, recovered: int) -> Brake | None:
-        """Count more sessions in doubt that answered; return the brake as it is now, locked, where there is one."""
+        """Count more sessions in doubt that answered. Return the brake as it is now, locked, or None if there is
+        none."""
         counted = update(BRAKES).where(BRAKES.c.scope == scope)
         counted = counted.values(successes=BRAKES.c.successes + recovered)
         row = self._connection.execute(counted.returning(BRAKES)).first()
         return snapshot(Brake, row) if row else None
 
     def expire(self, brake: Brake, now: datetime) -> bool:
-        """Mark the brake as expired. False where it no longer holds."""
+        """Mark the brake as expired. Return False if it is no longer in force."""
         mine = BRAKES.c.scope == brake.scope, BRAKES.c.since == brake.since, BRAKES.c.expired_at.is_(None)
         return self._connection.execute(update(BRAKES).where(*mine).values(expired_at=now)).rowcount == 1
 
     def forget(self, brake: Brake) -> bool:
-        """Remove the row. False where it is gone, or a newer brake holds."""
+        """Delete the row. Return False if it is gone, or a newer brake has replaced it."""
         mine = BRAKES.c.scope == brake.scope, BRAKES.c.since == brake.since
         return self._connection.execute(delete(BRAKES).where(*mine)).rowcount == 1
 
     def begin_anew(self, brake: Brake) -> None:
-        """Reset every streak and every doubt there, and note which sessions were held. How long a session has given no
-        proof of life is kept. Sessions are locked in the order of their ids."""
+        """Reset every streak of failures and every doubt there, and note which sessions were held. The time since each
+        session's last proof of life is kept. Sessions are locked in the order of their ids."""
         there, _ = _at(brake.provider, brake.credential)
         ill = or_(IN_DOUBT, SESSIONS.c.unusable_since.is_not(None))
         ids = (
@@ -178,7 +180,7 @@ class Brakes:
 
 
 def _at(provider: str, credential: str | None) -> tuple[list[ColumnElement[bool]], list[ColumnElement[bool]]]:
-    """Return sessions that are served there, and placements there."""
+    """Return the conditions for sessions that are served there, and for placements there."""
     there, placed = [SESSIONS.c.provider == provider], [PLACEMENTS.c.provider == provider]
     if credential is not None:
         there.append(SESSIONS.c.credential == credential)

@@ -1,4 +1,4 @@
-"""Named queries of the hourly posting: an account's running sessions, some at a time, in the order of their ids."""
+"""Named queries of the hourly posting: an account's running sessions, page by page, in the order of their ids."""
 
 from collections.abc import Sequence
 
@@ -29,7 +29,7 @@ class Charges:
         return [snapshot(Session, row) for row in self._connection.execute(page.with_for_update())]
 
     def save(self, charged: Sequence[tuple[Session, Session]]) -> None:
-        """Write what was charged, before and after; the rows are locked."""
+        """Write what was charged, from (before, after) pairs; the rows are locked."""
         if not charged:
             return
         rows = [

@@ -1,4 +1,4 @@
-"""Claims of placements under a lease, and the lease on a key that takes one call at a time."""
+"""Leases of placements, and leases of keys that allow one call at a time."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
@@ -17,7 +17,7 @@ CREDENTIALS = table_of(CredentialRow)
 SESSIONS = table_of(SessionRow)
 #: (id, credential, serialised)
 DueRow = Row[Any]
-#: Rows that wait for their credential keep their order by this.
+#: The step between due times by which rows that wait for their credential keep their order.
 _BETWEEN = timedelta(microseconds=1)
 
 
@@ -44,11 +44,12 @@ class Claims:
     ) -> Sequence[Placement]:
         """Lease up to `limit` placements of `provider` that are due for `step`, longest overdue first.
 
-        Written with the claim: the step that runs if the worker dies (after `fallback_seconds`: for an open a resolve,
-        else the same step) and, for platforms where lifecycle calls of one credential must not overlap, a lease on
-        the credential; a row with a credential leased to another waits, in its turn.
-        Credentials in `lacking` are left to other workers; a placement that is addressed by its key is claimed
-        only where that very secret's fingerprint is among `held`. `spread_seconds`: see `may_be_asked`."""
+        The claim also writes the step that runs if the worker dies: after `fallback_seconds`, for an open a resolve,
+        else the same step. On platforms where lifecycle calls of one credential must not overlap, it leases the
+        credential as well; a row with a credential that is leased to another waits its turn.
+
+        Credentials in `lacking` are left to other workers. A placement that is addressed by its key is claimed only if
+        the fingerprint of that very secret is in `held`. `spread_seconds`: see `may_be_asked`."""
         served = _of_those(lacking, held)
         if step is not Step.CLOSE:
             served = and_(served, _may_be_asked(now, spread_seconds))
@@ -64,20 +65,20 @@ class Claims:
     def lease_credential(
         self, placement: Placement, *, now: datetime, token: str, lease_seconds: float, rest_seconds: float
     ) -> bool:
-        """Lease the key for a ping that can close its session; False where another holds it."""
+        """Lease the key for a ping that can close its session. Return False if another call holds it."""
         return self._lease_credential(
             placement.id, placement.credential, now, token, lease_seconds, rest_seconds
         )
 
     def note_freed(self, placement_id: str, token: str, now: datetime) -> bool:
-        """Note that the key is free, for an open that this token still holds; False where it is another's by now."""
+        """Note that the key is free, for an open under this token. Return False if another worker has taken the open
+        over."""
         mine = and_(PLACEMENTS.c.id == placement_id, PLACEMENTS.c.lease_token == token)
         alive = and_(mine, PLACEMENTS.c.lease_until > now)
         return self._connection.execute(update(PLACEMENTS).where(alive).values(freed_at=now)).rowcount == 1
 
     def stopped_as_dead(self, session_ids: Collection[str]) -> set[str]:
-        """Return those of the sessions that have stopped as dead, or as gone from their provider by its own
-        schedule."""
+        """Return those of the sessions that stopped as dead, or because their provider ended them on schedule."""
         gone = and_(SESSIONS.c.stop_reason == StopReason.PROVIDER_ENDED, SESSIONS.c.gone_since.is_not(None))
         dead = or_(SESSIONS.c.stop_reason == StopReason.DEAD, gone)
         query = select(SESSIONS.c.id).where(SESSIONS.c.id.in_(session_ids), dead)
@@ -86,7 +87,7 @@ class Claims:
     def _lease(
         self, ids: Collection[str], step: Step, now: datetime, token: str, until: datetime, silence: datetime
     ) -> Sequence[Placement]:
-        """Lease them until then; the step after a lost lease is due at `silence`."""
+        """Lease these until then. The step that follows a lost lease is due at `silence`."""
         following = Step.RESOLVE if step is Step.OPEN else step
         first = {"sent_at": func.coalesce(PLACEMENTS.c.sent_at, now), "freed_at": None}
         sent = first if step is Step.OPEN else {}
@@ -126,7 +127,7 @@ class Claims:
         lease_seconds: float,
         rest_seconds: float,
     ) -> set[str]:
-        """Return which of the due rows now hold their credential's lease: at most one for each credential."""
+        """Lease the credentials of these rows; return the rows that got theirs, at most one for each credential."""
         first_of = {row.credential: row.id for row in reversed(due) if row.serialised}
         return {
             placement_id
@@ -159,8 +160,8 @@ class Claims:
         return self._connection.execute(free.values(lease_token=token, lease_until=until)).rowcount == 1
 
     def _put_off(self, ids: Sequence[str], now: datetime) -> None:
-        """Let them be due from now on, in their order: behind all that waited before them for another credential, and
-        before all that comes later. With equal times one row could be overtaken for ever."""
+        """Make these due now, in their order: behind rows that already waited for another credential, and before all
+        later ones. With equal times, one row could be overtaken for ever."""
         if not ids:
             return
         time = PLACEMENTS.c.next_step_at.type

@@ -1,4 +1,4 @@
-"""The store's clock as one process trusts it, and the row by which all processes know of a jump."""
+"""The store's clock as one process trusts it, and the row through which all processes learn of a jump."""
 
 import logging
 import threading
@@ -24,15 +24,15 @@ Clock = Callable[[], datetime]
 #: There is one row.
 _ROW = 1
 _MICROSECOND = timedelta(microseconds=1)
-#: Seconds between two looks of one process at what the others know, and between two notes of the time.
+#: Seconds between two reads of the shared time by one process, and between two notes of it.
 LOOK_EVERY = 1.0
 _NOTE_EVERY = timedelta(seconds=1)
-#: Workers note the time at least this often; a process that reads no note for so long is alone. Seconds.
+#: If no new note appears for this long, no other process notes the time: workers do so more often. Seconds.
 SILENCE = 5.0
 
 
 class ClockRows:
-    """What is known of the clock, inside one transaction."""
+    """The row of what is known of the clock, inside one transaction."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -44,16 +44,17 @@ class ClockRows:
         return None if row is None else _known(row)
 
     def write(self, before: KnownTime | None, after: KnownTime) -> None:
-        """Keep what is known from now on. Of two that write it first, one fails and looks again."""
+        """Save what is known from now on. If two processes write it first, one fails and reads it again."""
         mine = insert(CLOCK) if before is None else update(CLOCK).where(CLOCK.c.n == _ROW)
         self._connection.execute(mine.values(n=_ROW, **_columns(after)))
 
 
 class StoreClock:
-    """Reads the store's clock, and compares each reading with the measuring one. Shared by a process's threads."""
+    """Read the store's clock, and compare each reading with the measuring clock. The threads of a process share it."""
 
     def __init__(self, clock: Clock | None, stopwatch: Stopwatch, *, keeps: bool) -> None:
-        """`keeps`: note the time for all, and that it jumped; what comes and goes, like a command, only looks."""
+        """Prepare the clock. `keeps`: note the time, and its jumps, for all processes. Short-lived processes, like
+        commands, only read it."""
         self._clock = clock
         self._stopwatch = stopwatch
         self._keeps = keeps
@@ -65,7 +66,7 @@ class StoreClock:
 
     @property
     def jumped(self) -> bool:
-        """Does this process hold the store's clock to be wrong?"""
+        """Whether this process considers the store's clock wrong."""
         return self._trust is not None and self._trust.jumped
 
     def of(self, connection: Connection) -> Clock:
@@ -73,21 +74,23 @@ class StoreClock:
         return lambda: self._now(self._reading(connection))
 
     def accepted(self, connection: Connection, known: KnownTime) -> KnownTime | None:
-        """Return what all are to know once an operator has accepted the clock's time; None where no jump stands."""
+        """Return what all processes should know once an operator has accepted the clock's time; None if no jump is
+        open."""
         trust, reading = self._met(connection, known)
         if not trust.jumped and known.jumped_at is None:
             return None
-        self._looked = float("-inf")  # the next transaction here goes by the accepted time
+        self._looked = float("-inf")  # the next transaction here uses the accepted time
         return rule.accepted(known, trust, reading, self._stopwatch.boot)
 
     def as_it_is(self, connection: Connection, known: KnownTime) -> KnownTime:
-        """Return the known time, with a jump that this process measures right now, even where none is noted (for
+        """Return the known time. Include a jump that this process measures right now, even if none is noted (for
         example because no worker runs)."""
         trust, reading = self._met(connection, known)
         return self._noted(known, trust, reading) if trust.jumped and known.jumped_at is None else known
 
     def look(self, engine: Engine) -> None:
-        """Meet what the others know, when it is time for it, in a transaction of its own; one thread at once."""
+        """Compare with the time that others noted, if that is due, in a transaction of its own; one thread at a
+        time."""
         if self._stopwatch.seconds() - self._looked < self.look_every and self._trust is not None:
             return
         if not self._looking.acquire(blocking=self._trust is None):
@@ -101,8 +104,8 @@ class StoreClock:
             self._looking.release()
 
     def learn(self, engine: Engine, sleep: Callable[[float], None] = time.sleep) -> None:
-        """Before a worker begins: where the time was noted on another machine long ago, find out whether others
-        still note it."""
+        """Find out, before a worker begins, whether others still note the time. This is needed where another machine
+        noted it long ago."""
         with engine.connect() as connection:
             rows, reading = ClockRows(connection), self._reading(connection)
             before = rows.known()
@@ -120,7 +123,7 @@ class StoreClock:
             trust = self._trust or rule.believed(reading)
             self._trust = rule.compared(trust, reading)
             if self._trust.jumped is not trust.jumped:
-                self._looked = float("-inf")  # the next transaction makes it known
+                self._looked = float("-inf")  # the next transaction notes it for all
             return self._trust.last
 
     def _reading(self, connection: Connection) -> ClockReading:
@@ -140,7 +143,7 @@ class StoreClock:
                 self._note(connection)
 
     def _note(self, connection: Connection) -> None:
-        """Decide again on the row as it is now, under its lock."""
+        """Decide again on the row as it is now, under its lock, and write it."""
         rows = ClockRows(connection)
         known = rows.known(lock=True)
         trust, reading = self._met(connection, known)
@@ -165,7 +168,7 @@ class StoreClock:
         return rule.noted(known, trust, reading, self._stopwatch.boot, self._stopwatch.host)
 
     def _alone(self, engine: Engine, error: SQLAlchemyError) -> None:
-        """Without the row, before its migration say, a process goes by what it measures itself."""
+        """Go by this process's own measurement if the row cannot be read, for example before its migration."""
         log.debug("the known time cannot be read: %s", type(error).__name__)
         if self._trust is None:
             with engine.connect() as connection:
@@ -173,7 +176,7 @@ class StoreClock:
 
 
 def wall_clock(connection: Connection) -> datetime:
-    """Read the clock of the store's host: for PostgreSQL its own, for SQLite ours."""
+    """Read the clock of the store's host: PostgreSQL's own, or this machine's for SQLite."""
     if connection.dialect.name == "sqlite":
         return datetime.now(UTC)
     at: datetime = connection.execute(text("SELECT clock_timestamp()")).scalar_one()

@@ -1,4 +1,4 @@
-"""Named queries over contacts: which host reached which provider, and since when it does not."""
+"""Named queries over contacts: which host reached which provider, and since when it has failed to."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -25,15 +25,15 @@ class Contacts:
         return [snapshot(Contact, row) for row in self._connection.execute(query)]
 
     def note_reached(self, host: str, provider: str, now: datetime) -> None:
-        """Write that the provider answered; whatever failed before is over."""
+        """Save that the provider answered, which ends any failure before."""
         self._upsert(host, provider, reached_at=now, failing_since=None)
 
     def note_failed(self, host: str, provider: str, now: datetime) -> None:
-        """Write that a ping failed there; the first failure since the last answer stays."""
+        """Save that a ping failed there. The time of the first failure since the last answer is kept."""
         self._upsert(host, provider, failed_at=now, failing_since=now)
 
     def forget(self, before: datetime) -> int:
-        """Drop those of which nothing was seen since then; return how many."""
+        """Delete contacts without any result since then; return how many."""
         reached, failed = CONTACTS.c.reached_at, CONTACTS.c.failed_at
         old = or_(reached.is_(None), reached < before), or_(failed.is_(None), failed < before)
         return self._connection.execute(delete(CONTACTS).where(*old)).rowcount

@@ -1,4 +1,4 @@
-"""Named queries over credentials: which one a placement may take, and which run a lifecycle call now."""
+"""Named queries over credentials: which one a placement may take, and which are used by a lifecycle call now."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,21 +19,21 @@ ALARMS = table_of(AlarmRow)
 _PLACEMENTS = table_of(PlacementRow)
 
 
-#: A lease on a key expired: a late call may still be under way for so long afterwards.
+#: How long a late call may still be under way after the lease on its key has expired.
 _LEASE_REST = timedelta(seconds=30)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cleared:
-    """What stood against secrets that have been replaced, as it was."""
+    """What was open against secrets that have been replaced, as it was."""
 
     freed: Sequence[Credential]
-    """They were paused."""
+    """Credentials that were paused."""
     ended: Sequence[Alarm]
 
 
 class Credentials:
-    """Queries and changes of credentials, inside one transaction. Their locks are the last ones taken."""
+    """Queries and changes of credentials, inside one transaction. Their locks are taken last."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -49,8 +49,8 @@ class Credentials:
     ) -> Credential | None:
         """Return the least recently used exclusive credential of `provider` that may carry a new placement, or None.
 
-        It carries at most one unclosed placement; paused, resting and retired ones carry none. Locked ones are passed
-        over at first, so that two admissions take two; then they are waited for."""
+        It carries at most one unclosed placement; paused, resting and retired ones carry none. The first attempt skips
+        locked ones, so that two admissions take different ones; the second waits for them."""
         for skip_locked in (True, False):
             usable = and_(_usable(provider, now, model_id, ref, excluding), CREDENTIALS.c.exclusive)
             taken = self._take(usable, now, skip_locked=skip_locked)
@@ -68,9 +68,10 @@ class Credentials:
         ref: str | None = None,
         excluding: Collection[str] = (),
     ) -> Credential | None:
-        """Return one of the shared credentials of `provider` that may carry a new placement, or None. Its row is
-        neither written nor locked: others take it at the same moment. `lot`, any number, spreads placements over
-        them."""
+        """Return one of the shared credentials of `provider` that may carry a new placement, or None.
+
+        Its row is neither written nor locked, so others may take it at the same moment. `lot`, any number, spreads
+        placements over the credentials."""
         usable = and_(_usable(provider, now, model_id, ref, excluding), ~CREDENTIALS.c.exclusive)
         query = select(CREDENTIALS).where(usable).order_by(CREDENTIALS.c.id)
         found = self._connection.execute(query).all()
@@ -84,7 +85,7 @@ class Credentials:
         return list(self._connection.execute(in_order.limit(limit)).scalars())
 
     def takes_placements(self, provider: str, ref: str) -> bool:
-        """Whether it may carry a placement at all, whatever it carries now."""
+        """Return whether the credential may carry a placement at all, whatever it carries now."""
         mine = CREDENTIALS.c.provider == provider, CREDENTIALS.c.ref == ref
         may = CREDENTIALS.c.retired.is_(False), CREDENTIALS.c.paused_since.is_(None)
         return self._connection.execute(select(CREDENTIALS.c.id).where(*mine, *may)).first() is not None
@@ -92,8 +93,7 @@ class Credentials:
     def rest_ends(
         self, providers: Collection[str], now: datetime, *, model_id: str = "", ref: str | None = None
     ) -> Sequence[datetime]:
-        """Return when each credential that only time keeps from carrying a new placement of this model may carry
-        one."""
+        """Return when each credential may carry a new placement of this model, for those that only have to wait."""
         mine = and_(CREDENTIALS.c.provider.in_(providers), _carries_no_more_than_it_may())
         alone = and_(
             MODEL_WAITS.c.provider == CREDENTIALS.c.provider,
@@ -109,7 +109,8 @@ class Credentials:
         return [max(at for at in row if at is not None) for row in self._connection.execute(query)]
 
     def release(self, provider: str, ref: str | None, token: str, now: datetime, rest_seconds: float) -> None:
-        """Give back the lease on a credential's lifecycle calls; one that was taken over rests first."""
+        """Give back the lease on a credential's lifecycle calls. After a take-over of the lease, the credential rests
+        first."""
         mine = and_(
             CREDENTIALS.c.provider == provider, CREDENTIALS.c.ref == ref, CREDENTIALS.c.lease_token == token
         )
@@ -119,8 +120,8 @@ class Credentials:
         self._connection.execute(update(CREDENTIALS).where(mine).values(lease_token=None, lease_until=None))
 
     def pause(self, provider: str, ref: str, reason: str, now: datetime) -> bool:
-        """Open no new placement here until a check or an operator resumes it; closes go on. False where it was paused
-        already."""
+        """Pause the key until a check or an operator resumes it: it takes no new placement, and closes go on. Return
+        False if it was paused already."""
         mine = and_(
             CREDENTIALS.c.provider == provider, CREDENTIALS.c.ref == ref, CREDENTIALS.c.paused_since.is_(None)
         )
@@ -128,7 +129,7 @@ class Credentials:
         return self._connection.execute(paused).rowcount == 1
 
     def unpause(self, provider: str, ref: str) -> bool:
-        """Resume the key. False where it was not paused."""
+        """Resume the key. Return False if it was not paused."""
         mine = and_(
             CREDENTIALS.c.provider == provider,
             CREDENTIALS.c.ref == ref,
@@ -138,7 +139,7 @@ class Credentials:
         return self._connection.execute(freed).rowcount == 1
 
     def cool(self, provider: str, ref: str, until: datetime) -> None:
-        """Put the key in cooldown until then; a longer cooldown stays."""
+        """Put the key in cooldown until then, unless its cooldown is longer already."""
         mine = and_(CREDENTIALS.c.provider == provider, CREDENTIALS.c.ref == ref)
         shorter = or_(CREDENTIALS.c.cool_until.is_(None), CREDENTIALS.c.cool_until < until)
         self._connection.execute(update(CREDENTIALS).where(mine, shorter).values(cool_until=until))
@@ -149,7 +150,7 @@ class Credentials:
         return self._connection.execute(select(CREDENTIALS.c.cool_until).where(*mine)).scalar()
 
     def rest(self, provider: str, ref: str, until: datetime) -> None:
-        """Open no new placement here until then; a longer rest stays."""
+        """Let the key rest until then, without new placements, unless its rest is longer already."""
         mine = and_(CREDENTIALS.c.provider == provider, CREDENTIALS.c.ref == ref)
         shorter = or_(CREDENTIALS.c.resting_until.is_(None), CREDENTIALS.c.resting_until < until)
         self._connection.execute(update(CREDENTIALS).where(mine, shorter).values(resting_until=until))
@@ -157,9 +158,8 @@ class Credentials:
     def paused_unchecked_since(
         self, provider: str, since: datetime, now: datetime, *, lacking: Collection[str] = ()
     ) -> Sequence[Credential]:
-        """Return paused credentials of `provider` that were not tried since then; they count as tried now.
-
-        Those in `lacking` are left to other workers; a key that refuses its newest pings is not tried."""
+        """Return paused credentials of `provider` that were not tried since then, and mark them as tried now. Those in
+        `lacking` are left to other workers. A key that is refused by its newest pings is not tried."""
         mine = and_(
             CREDENTIALS.c.provider == provider,
             CREDENTIALS.c.ref.not_in(lacking),
@@ -172,10 +172,11 @@ class Credentials:
         return [snapshot(Credential, row) for row in self._connection.execute(tried.returning(CREDENTIALS))]
 
     def sync(self, wanted: Mapping[str, Credential]) -> "Cleared":
-        """Make the rows agree with the configuration: what is gone from it retires and serves the closes.
+        """Make the rows match the configuration. A credential that it no longer names is retired, and only serves
+        closes.
 
-        A changed secret is no longer paused, and nothing stands against it; placements keep the fingerprint of
-        the one they were opened with. Returns what stood against the old ones, each once."""
+        A changed secret is no longer paused, and its alarms end; placements keep the fingerprint of the secret they
+        were opened with. Return what was open against the old secrets, each once."""
         freed: list[Credential] = []
         ended: list[Alarm] = []
         known = {row.id: snapshot(Credential, row) for row in self._connection.execute(select(CREDENTIALS))}
@@ -200,7 +201,7 @@ class Credentials:
         return [snapshot(Credential, row) for row in self._connection.execute(query)]
 
     def in_use(self) -> dict[tuple[str, str], int]:
-        """Return (provider, reference) → placements that have not ended."""
+        """Return (provider, reference) → number of placements that have not ended."""
         query = select(_PLACEMENTS.c.provider, _PLACEMENTS.c.credential).where(UNENDED)
         counts: dict[tuple[str, str], int] = {}
         for row in self._connection.execute(query):
@@ -225,8 +226,8 @@ class Credentials:
         return snapshot(Credential, row) if row else None
 
     def _update(self, known: Credential, wanted: Credential) -> bool:
-        """Update the row; True where another secret stands behind the reference now."""
-        unseen = wanted.fingerprint == ""  # a worker without the secret cannot say whether it changed
+        """Update the row. Return True if the reference now leads to another secret."""
+        unseen = wanted.fingerprint == ""  # a worker without the secret cannot see whether it changed
         self._connection.execute(
             update(CREDENTIALS)
             .where(CREDENTIALS.c.id == wanted.id)
@@ -240,7 +241,7 @@ class Credentials:
         return not unseen and known.fingerprint != wanted.fingerprint
 
     def _end_alarms(self, credential: Credential) -> list[Alarm]:
-        """End the alarms against the old secret: they say nothing of the new one."""
+        """End the alarms about the old secret: they do not concern the new one."""
         mine = ALARMS.c.provider == credential.provider, ALARMS.c.credential == credential.ref
         gone = delete(ALARMS).where(*mine).returning(ALARMS)
         return [snapshot(Alarm, row) for row in self._connection.execute(gone)]
@@ -265,7 +266,7 @@ def _usable(
 
 
 def _refuses(model_id: str) -> ColumnElement[bool]:
-    """This model is paused under the key."""
+    """Select keys under which this model is paused."""
     return exists().where(
         ALARMS.c.kind == AlarmKind.MODEL_PAUSED,
         ALARMS.c.provider == CREDENTIALS.c.provider,
@@ -276,7 +277,7 @@ def _refuses(model_id: str) -> ColumnElement[bool]:
 
 
 def _carries_no_more_than_it_may() -> ColumnElement[bool]:
-    """But for the time that it may have to rest."""
+    """Select keys that may carry one more placement, except that they may still have to rest."""
     return and_(
         CREDENTIALS.c.retired.is_(False),
         CREDENTIALS.c.paused_since.is_(None),
@@ -285,8 +286,8 @@ def _carries_no_more_than_it_may() -> ColumnElement[bool]:
 
 
 def _carries_one() -> ColumnElement[bool]:
-    """By its reference, and by its secret under whatever reference and provider: the platform knows only the
-    secret."""
+    """Select keys that carry a placement, by their reference, or by their secret under another reference or provider:
+    the platform knows only the secret."""
     by_ref = exists().where(
         _PLACEMENTS.c.provider == CREDENTIALS.c.provider,
         _PLACEMENTS.c.credential == CREDENTIALS.c.ref,
@@ -294,7 +295,7 @@ def _carries_one() -> ColumnElement[bool]:
         UNENDED,
     )
     by_secret = exists().where(
-        _PLACEMENTS.c.exclusive.is_(True),  # few: one for each such key
+        _PLACEMENTS.c.exclusive.is_(True),  # these are few: one for each such key
         _PLACEMENTS.c.fingerprint == CREDENTIALS.c.fingerprint,
         _PLACEMENTS.c.fingerprint != "",
         _PLACEMENTS.c.session_id.is_not(None),

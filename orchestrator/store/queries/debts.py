@@ -1,4 +1,4 @@
-"""Which side stopping sessions count for: the user who closed them, or the platform that cannot prove the close."""
+"""Which side a stopping session counts for: the user who closed it, or the platform that cannot prove the close."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -14,8 +14,8 @@ _PLACEMENTS = table_of(PlacementRow)
 
 
 def in_cleanup_debt(now: datetime, debts: Mapping[str | None, float]) -> ColumnElement[bool]:
-    """Its closes stayed unproven for too long: the platform's debt, not the user's. One that may still be closed
-    in time, beside an old one, keeps the whole session the user's."""
+    """Select sessions with closes that stayed unproven for too long: this is the platform's debt, not the user's. One
+    close that may still be in time, beside an old one, keeps the whole session the user's."""
     since = {provider: now - timedelta(seconds=seconds) for provider, seconds in debts.items()}
     everywhere = since.pop(None)
     own = [(_PLACEMENTS.c.provider == name, at) for name, at in sorted(since.items()) if at != everywhere]

@@ -1,4 +1,4 @@
-"""Where is anything due: one look before the claims, so that providers at rest cost nothing."""
+"""Find out where anything is due, in one query before the claims, so that idle providers cost nothing."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -16,13 +16,13 @@ _PLACEMENTS = table_of(PlacementRow)
 
 
 class Due:
-    """Queries of what is due, inside one transaction; nothing is claimed."""
+    """Queries of due rows, inside one transaction; they claim nothing."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     def providers(self, step: Step, among: Sequence[str], now: datetime) -> list[str]:
-        """Return which of these have a row that is due for `step`, in one statement; in the order given."""
+        """Return those of these providers that have a row due for `step`, in one statement; in the order given."""
         if not among:
             return []
         table = _SESSIONS if step is Step.PING else _PLACEMENTS
@@ -30,7 +30,7 @@ class Due:
         return [provider for provider, is_due in zip(among, found, strict=True) if is_due]
 
     def providers_of_live_rows(self) -> set[str]:
-        """Return the providers at which a session or a placement has a step to come."""
+        """Return the providers at which a session or a placement has a next step."""
         found: set[str] = set()
         for table in (_SESSIONS, _PLACEMENTS):
             query = select(table.c.provider).where(
@@ -42,7 +42,7 @@ class Due:
 
 @lru_cache(maxsize=32)
 def _question(table: Table, providers: tuple[str, ...]) -> Select[Any]:
-    """Built once: the tick of each second asks it."""
+    """Build the query once: each tick, every second, runs it."""
     step = bindparam("step", type_=table.c.next_step.type)
     now = bindparam("now", type_=table.c.next_step_at.type)
     due = table.c.next_step == step, table.c.next_step_at <= now

@@ -20,7 +20,7 @@ class Groups:
         self._connection = connection
 
     def of(self, account_id: str) -> Sequence[Group]:
-        """Return an account's groups. They stand still under the account's lock."""
+        """Return an account's groups. Under the account's lock they do not change."""
         return self.of_all([account_id])[account_id]
 
     def of_all(self, account_ids: Collection[str]) -> Mapping[str, Sequence[Group]]:

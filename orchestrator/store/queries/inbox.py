@@ -1,4 +1,4 @@
-"""Jobs that came in, each with its one outcome."""
+"""Received jobs, each with its one outcome."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,18 +16,19 @@ INBOX = table_of(InboxRow)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KnownJob:
-    """A job that came before."""
+    """A job that was received before."""
 
     name: str
     fingerprint: str | None
-    """Of its arguments; None: it came to an earlier release, or they have none."""
+    """The fingerprint of its arguments; None: an earlier release received it, or they have none."""
     outcome: Mapping[str, Any] | None
-    """None: it is under way, account by account."""
+    """None while it is under way, account by account."""
     parts: Mapping[str, Any] | None = None
-    """What became of the accounts that are done, by their ids."""
+    """Results of the accounts that are done, by their ids."""
 
     def is_another(self, name: str, fingerprint: str | None) -> bool:
-        """Return whether this job has another name or arguments. Where either has no fingerprint, the name decides."""
+        """Return whether this job has another name or other arguments. If either has no fingerprint, only the names are
+        compared."""
         differ = None not in (self.fingerprint, fingerprint) and self.fingerprint != fingerprint
         return self.name != name or differ
 
@@ -39,7 +40,7 @@ class Inbox:
         self._connection = connection
 
     def take(self, task_id: str, name: str, now: datetime, fingerprint: str | None = None) -> bool:
-        """Put the job down as ours; False where it is there already (waits for one that is being done)."""
+        """Record the job as ours. Return False if it is recorded already; wait first if another process does it now."""
         dialect = postgresql if self._connection.dialect.name == "postgresql" else sqlite
         statement = (
             dialect.insert(INBOX)
@@ -54,32 +55,32 @@ class Inbox:
         return self._read(_job(task_id))
 
     def lock(self, task_id: str) -> KnownJob | None:
-        """Return the same, locked: no other process does a part of it now."""
+        """Return the same, locked, so that no other process does a part of it now."""
         return self._read(_job(task_id).with_for_update())
 
     def outcome(self, task_id: str) -> Mapping[str, Any] | None:
-        """Return what became of the job; None where it is unknown."""
+        """Return the job's outcome; None if the job is unknown."""
         found: Mapping[str, Any] | None = self._connection.execute(
             select(INBOX.c.outcome).where(INBOX.c.task_id == task_id)
         ).scalar()
         return found
 
     def settle(self, task_id: str, outcome: Mapping[str, Any]) -> None:
-        """Keep the outcome, in the transaction of the effect."""
+        """Save the outcome, in the transaction of the effect."""
         settled = update(INBOX).where(INBOX.c.task_id == task_id)
         self._connection.execute(settled.values(outcome=outcome, parts=None))
 
     def keep_parts(self, task_id: str, parts: Mapping[str, Any]) -> None:
-        """Keep what became of some of its accounts, in the transaction of the last of these."""
+        """Save the results of accounts that are done, in the transaction of the last of these."""
         self._connection.execute(update(INBOX).where(INBOX.c.task_id == task_id).values(parts=parts))
 
     def oldest(self) -> datetime | None:
-        """Return when the oldest job came that is kept."""
+        """Return when the oldest saved job was received."""
         at: datetime | None = self._connection.execute(select(func.min(INBOX.c.received_at))).scalar()
         return at
 
     def forget_before(self, at: datetime, limit: int = 5_000) -> int:
-        """Drop at most `limit` outcomes of before then; return how many."""
+        """Delete at most `limit` outcomes from before then; return how many."""
         old = select(INBOX.c.task_id).where(INBOX.c.received_at < at).limit(limit)
         return self._connection.execute(delete(INBOX).where(INBOX.c.task_id.in_(old))).rowcount
 

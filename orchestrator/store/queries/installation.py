@@ -1,4 +1,4 @@
-"""Which installation this is: an id that is made once, and stays with the database."""
+"""The id of this installation, which is created once and stays with the database."""
 
 from sqlalchemy import Connection, select
 from sqlalchemy.dialects import postgresql, sqlite
@@ -13,7 +13,7 @@ _ROW = 1
 
 
 class Installation:
-    """Its id, inside one transaction."""
+    """The installation's id, inside one transaction."""
 
     def __init__(self, connection: Connection, identity: Identity) -> None:
         self._connection = connection
@@ -21,12 +21,13 @@ class Installation:
         self._made_here = False
 
     def new_placement_id(self) -> str:
-        """Return a placement's id, its name at platforms too. The first call makes the installation's own id."""
+        """Return a placement's id, which is also its name at platforms. The first call creates the installation's
+        id."""
         return self._identity.new_placement_id(self.known() or self._made())
 
     def known(self) -> str | None:
-        """Return the installation's id; None where nothing was ever opened by it. Read once in a process, but for what
-        this very transaction made: it may be undone."""
+        """Return the installation's id; None if it never opened anything. A process reads it once, unless this very
+        transaction created it, for that may be undone."""
         if self._identity.installation is not None:
             return self._identity.installation
         found = self._connection.execute(select(INSTALLATION.c.id).where(INSTALLATION.c.n == _ROW)).scalar()
@@ -35,7 +36,7 @@ class Installation:
         return found
 
     def _made(self) -> str:
-        """Of two that make one at once, both take the first."""
+        """Create the id and return the stored one. Of two processes that do so at once, both use the first id."""
         self._made_here = True
         dialect = postgresql if self._connection.dialect.name == "postgresql" else sqlite
         fresh = dialect.insert(INSTALLATION).values(n=_ROW, id=self._identity.new_installation())

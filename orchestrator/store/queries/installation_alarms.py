@@ -27,7 +27,7 @@ class InstallationAlarms:
         return [snapshot(InstallationAlarm, row) for row in self._connection.execute(query)]
 
     def open(self, alarm: InstallationAlarm) -> bool:
-        """Open the alarm, or note that it was seen again. Return True where it was not open before."""
+        """Open the alarm, or note that it was seen again. Return True if it was not open before."""
         dialect = postgresql if self._connection.dialect.name == "postgresql" else sqlite
         statement = dialect.insert(ALARMS).values(**values_of(alarm))
         again = {

@@ -1,4 +1,5 @@
-"""Leases of the platform's own upkeep: who ticks, who delivers events. On the store's clock, with a fence."""
+"""Leases of the platform's own upkeep, such as the scheduler's ticks and the delivery of events. They use the store's
+clock, and have a fence."""
 
 from datetime import datetime, timedelta
 
@@ -18,7 +19,7 @@ class Leases:
         self._connection = connection
 
     def hold(self, name: str, holder: str, now: datetime, seconds: float) -> bool:
-        """Take or keep the lease; False where another holder has it. A new holder gets a higher fence."""
+        """Take or keep the lease. Return False if another holder has it. Each new holder gets a higher fence."""
         self._make(name, now)
         until = now + timedelta(seconds=seconds)
         mine = update(LEASES).where(LEASES.c.name == name, LEASES.c.holder == holder)
@@ -29,12 +30,12 @@ class Leases:
         return self._connection.execute(taken).rowcount == 1
 
     def give_back(self, name: str, holder: str) -> None:
-        """Let the next one have it at once."""
+        """Give the lease back, so that the next holder can take it at once."""
         mine = update(LEASES).where(LEASES.c.name == name, LEASES.c.holder == holder)
         self._connection.execute(mine.values(holder=""))
 
     def last_seen(self, name: str) -> datetime | None:
-        """Return when a holder of this lease last said that it is alive."""
+        """Return when a holder last took or renewed this lease."""
         at: datetime | None = self._connection.execute(
             select(LEASES.c.at).where(LEASES.c.name == name)
         ).scalar()

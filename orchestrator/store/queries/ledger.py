@@ -16,7 +16,7 @@ LEDGER, _KEPT = table_of(LedgerRow), table_of(AuditBalanceRow)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Entry:
-    """`amount` moves from the book `debit` to the book `credit`."""
+    """One entry: `amount` moves from the book `debit` to the book `credit`."""
 
     key: str
     at: datetime
@@ -32,7 +32,7 @@ class Entry:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Line(Entry):
-    """An entry as it stands in the ledger."""
+    """An entry as it is stored in the ledger."""
 
     id: int
 
@@ -43,18 +43,18 @@ def book_of(account_id: str) -> str:
 
 
 def credit_key(account_id: str, key: str) -> str:
-    """Return the ledger's key of a credit: the caller's key within the account, distinct from that of any other account
+    """Return the ledger's key of a credit: the caller's key within the account. It cannot equal a key of an account
     with a longer id."""
     return f"credit:{account_id.replace(':', '%3A')}:{key}"
 
 
 def debit_key(account_id: str, key: str) -> str:
-    """Return the ledger's key of a debit: the caller's, within the account."""
+    """Return the ledger's key of a debit: the caller's key within the account."""
     return f"debit:{account_id.replace(':', '%3A')}:{key}"
 
 
 def former_credit_key(account_id: str, key: str) -> str:
-    """What it was before that; in the ledger it stays."""
+    """Return the form that this key had before; ledger entries keep it."""
     return f"credit:{account_id}:{key}"
 
 
@@ -65,7 +65,7 @@ class Ledger:
         self._connection = connection
 
     def post(self, entry: Entry) -> None:
-        """Append an entry. A key that is there already breaks a constraint: read first, under the account's lock."""
+        """Append an entry. A key that exists already violates a constraint: read it first, under the account's lock."""
         self._connection.execute(insert(LEDGER).values(**values_of(entry)))
 
     def post_all(self, entries: Sequence[Entry]) -> None:
@@ -101,8 +101,8 @@ class Ledger:
     def lines(
         self, account_id: str, limit: int, *, since: datetime | None = None, before: int | None = None
     ) -> Sequence[tuple[Line, Decimal | None]]:
-        """Return an account's entries with its balance after each, newest first; `before`: an entry's id. None where
-        entries of that time are archived: what the others add up to was never the balance."""
+        """Return an account's entries with its balance after each, newest first; `before`: an entry's id. The balance
+        is None where entries of that time are archived, since the sum of the others was never the balance."""
         mine = [LEDGER.c.account_id == account_id]
         if since is not None:
             mine.append(LEDGER.c.at >= since)
@@ -119,12 +119,12 @@ class Ledger:
         return found
 
     def is_empty(self, account_id: str) -> bool:
-        """Return whether no money ever moved here."""
+        """Return whether the account has no entry."""
         query = select(LEDGER.c.id).where(LEDGER.c.account_id == account_id).limit(1)
         return self._connection.execute(query).first() is None
 
     def balance(self, account_id: str) -> Decimal:
-        """Return what the entries add up to: the truth that the account's cached balance must equal."""
+        """Return the sum of the entries, which the account's cached balance must equal."""
         return self._balance(account_id)
 
     def _newest_opening(self, account_id: str) -> int:
@@ -132,7 +132,7 @@ class Ledger:
         return self._connection.execute(query).scalar() or 0
 
     def _balance_at(self, account_id: str, entry: int) -> Decimal:
-        """Return what the entries up to this one add up to: from the sum that the audit keeps, forth or back."""
+        """Return the sum of the entries up to this one: the audit's saved sum, plus or minus the entries in between."""
         kept = select(_KEPT.c.ledger_id, _KEPT.c.balance).where(_KEPT.c.account_id == account_id)
         last, balance = self._connection.execute(kept).first() or (0, Decimal(0))
         if entry >= last:

@@ -1,4 +1,4 @@
-"""Named queries over what may still cost money without a session: orphans, and closes that were forced."""
+"""Named queries over resources that may still cost money without a session: orphans, and forced closes."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
@@ -14,9 +14,9 @@ from orchestrator.store.tables.placements import UNTOLD
 
 PLACEMENTS = table_of(PlacementRow)
 _SESSIONS = table_of(SessionRow)
-#: No session is asked for that lasts longer: what an open older than this may have left has ended by itself.
+#: The longest session that can be asked for. What an older open may have left has ended by itself.
 _LONGEST = timedelta(days=30)
-#: A platform may open so late what was lost, or for longer than was asked for.
+#: How much later, or longer, than asked for a platform may open a session with a lost answer.
 _LATE = timedelta(hours=1)
 
 
@@ -44,8 +44,8 @@ class Leftovers:
     def forced(
         self, limit: int, *, account_id: str | None = None, states: Collection[State] = ()
     ) -> Sequence[Placement]:
-        """Return placements that were ended without the provider's proof, newest first; they stay for good. `states`:
-        of their sessions."""
+        """Return placements that were ended without the provider's proof, newest first; they are never deleted.
+        `states`: of their sessions."""
         query = select(PLACEMENTS).where(PLACEMENTS.c.forced_at.is_not(None))
         if account_id is not None:
             query = query.where(PLACEMENTS.c.account_id == account_id)
@@ -56,12 +56,13 @@ class Leftovers:
         return [snapshot(Placement, row) for row in self._connection.execute(query)]
 
     def count_forced(self) -> int:
-        """Return how many there are of these."""
+        """Return how many such placements there are."""
         query = select(func.count()).select_from(PLACEMENTS).where(PLACEMENTS.c.forced_at.is_not(None))
         return int(self._connection.execute(query).scalar_one())
 
     def possible_orphans(self, now: datetime, limit: int = 100) -> Sequence[Placement]:
-        """Return opens after which more may live at the provider than we know of, until what was asked for is over."""
+        """Return opens that may have left more at the provider than we know of, until the time that was asked for is
+        over."""
         query = (
             select(PLACEMENTS)
             .where(text("possible_orphans"), PLACEMENTS.c.sent_at > now - _LONGEST)
@@ -72,8 +73,8 @@ class Leftovers:
         return [one for one in found if one.sent_at and one.sent_at + _lasts(one) > now]
 
     def may_be_ours(self, opened: Placement, handle: str, now: datetime) -> bool:
-        """Whether what the key of `opened` had before that open was one of ours: its handle is known, or an open under
-        that key never learned its own handle and what it asked for is not over."""
+        """Return whether the session that the key had before the open of `opened` may be ours: its handle is known
+        here, or an earlier open under the key never learned its handle and what it asked for may still run."""
         for named in (PLACEMENTS.c.handle == handle, PLACEMENTS.c.candidate == handle):  # each has an index
             if self._connection.execute(select(exists().where(named))).scalar():
                 return True

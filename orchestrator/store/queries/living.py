@@ -1,6 +1,7 @@
-"""Which rows live, in the words of the indexes that hold them.
+"""Conditions for live rows, worded as the indexes that hold them.
 
-States and steps are written out or compared, and are no bare parameters: SQLite finds a partial index by its words."""
+States and steps are written out or compared, never passed as bare parameters: SQLite finds a partial index by the
+wording of its condition."""
 
 from typing import Any
 
@@ -14,13 +15,13 @@ from orchestrator.store.tables.sessions import IS_ACTIVE
 
 _PLACEMENTS, _SESSIONS = table_of(PlacementRow), table_of(SessionRow)
 _ENDS: list[Any] = [literal_column(f"'{state.value}'") for state in PlacementState if state not in _STATES]
-#: Placements that cost nothing any more, and those that may.
+#: Placements that no longer cost anything, and those that may.
 ENDED, UNENDED = _PLACEMENTS.c.state.in_(_ENDS), _PLACEMENTS.c.state.not_in(_ENDS)
-#: Placements that wait for something.
+#: Placements with a next step.
 PENDING = _PLACEMENTS.c.next_step.in_([Step.OPEN, Step.RESOLVE, Step.CLOSE])
 #: Sessions that run.
 RUNS = _SESSIONS.c.state == literal_column(f"'{State.RUNNING.value}'")
-#: Suspect, or once said to be gone. Together with `RUNS`, these words stand in an index.
+#: Sessions that failed their last pings, or were called gone once. An index has this condition together with `RUNS`.
 IN_DOUBT = or_(_SESSIONS.c.failures > literal_column("0"), _SESSIONS.c.gone_since.is_not(None))
 #: Sessions that start or run: each has a next step.
 SERVED = and_(_SESSIONS.c.state.in_([State.STARTING, State.RUNNING]), _SESSIONS.c.next_step.in_(Step))

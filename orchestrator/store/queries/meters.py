@@ -21,7 +21,7 @@ class Meters:
         self._connection = connection
 
     def count(self, provider: str, *, pings: int, tokens: int, cost_usd: Decimal) -> None:
-        """Add what a batch of pings took."""
+        """Add the cost of a batch of pings."""
         added = {
             "pings": METERS.c.pings + pings,
             "tokens": METERS.c.tokens + tokens,
@@ -35,7 +35,7 @@ class Meters:
     def note_balance(
         self, provider: str, amount: Decimal, currency: str, now: datetime, *, is_low: bool
     ) -> bool:
-        """Keep what the provider says we have there; whether it was low before."""
+        """Save the balance that the provider reports. Return whether it was low before."""
         self._make(provider)
         row = self._connection.execute(
             select(METERS.c.balance_is_low).where(METERS.c.provider == provider).with_for_update()

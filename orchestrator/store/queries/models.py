@@ -23,7 +23,7 @@ class Models:
         return snapshot(Model, row) if row else None
 
     def put(self, model: Model) -> bool:
-        """Add or change it; False where nothing changed. Live sessions keep the terms they began with."""
+        """Add or change the model. Return False if nothing changed. Live sessions keep the terms they began with."""
         before = self.get(model.id)
         if before is None:
             self._connection.execute(insert(MODELS).values(**values_of(model)))
@@ -40,5 +40,5 @@ class Models:
         ]
 
     def currencies(self) -> Sequence[str]:
-        """Return those that prices are in."""
+        """Return the currencies of all prices."""
         return list(self._connection.execute(select(MODELS.c.currency).distinct()).scalars())

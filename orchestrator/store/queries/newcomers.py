@@ -1,4 +1,4 @@
-"""What a new session meets in its account and around it, in one statement."""
+"""Everything that a new session depends on, in one statement."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -17,17 +17,17 @@ from orchestrator.store.queries.sessions import SESSIONS, Standing, named, stand
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NewSessionFacts:
-    """What was there when the new session came."""
+    """The state of its account and surroundings when a new session arrives."""
 
     standing: Standing
     usage: Usage
     model: Model | None
     same_id: bool
-    """A session has its id, in whatever account, archived or not."""
+    """Whether a session of any account has its id, archived or not."""
     namesake: str | None
-    """The id of the session that has its name, archived or not, among the not deleted ones of its account."""
+    """The id of the session of its account that has its name and is not deleted, archived or not."""
     has_brakes: bool
-    """At any provider."""
+    """Whether there is a brake at any provider."""
 
 
 class Newcomers:
@@ -46,7 +46,7 @@ class Newcomers:
         name: str,
         model_id: str,
     ) -> NewSessionFacts:
-        """Ask once the account's lock is held. `debts`: as for `Sessions.usage`."""
+        """Read the facts. Call it once the account's lock is held. `debts`: as for `Sessions.usage`."""
         used = usage_of(account_id, now, debts).subquery()
         same_id = or_(
             exists().where(SESSIONS.c.id == session_id), exists().where(ARCHIVED.c.id == session_id)

@@ -1,4 +1,4 @@
-"""Events on their way out: written with the change they report, delivered at least once, in order."""
+"""Events to be delivered: written with the change they report, delivered at least once, in order."""
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -39,11 +39,11 @@ class Outbox:
         self._gathered: list[tuple[datetime, Event]] = []
 
     def add(self, events: Iterable[Event]) -> None:
-        """Keep these for the flush, with the instant of the decision. Their order is the order of the calls."""
+        """Collect events for the flush, with the time of the decision, in the order of the calls."""
         self._gathered.extend((self._decided_at(), event) for event in events)
 
     def flush(self) -> None:
-        """Write what was gathered; the row locks that the changes hold keep each subject's order."""
+        """Write the collected events. The row locks of the changes keep each subject's events in order."""
         if not self._gathered:
             return
         rows = [
@@ -70,8 +70,8 @@ class Outbox:
         self._connection.execute(update(OUTBOX).where(OUTBOX.c.seq.in_(seqs)).values(delivered_at=now))
 
     def forget_before(self, at: datetime, limit: int = 10_000) -> Sequence[datetime]:
-        """Drop delivered events of before then, among the oldest; return their times. The newest of all stays, so
-        that no place is given twice: SQLite counts on from what is there."""
+        """Delete delivered events from before then, among the oldest; return their times. The newest of all is kept, so
+        that no place is given twice: SQLite counts on from the last row."""
         if not self._begins_before(at):
             return []
         oldest = (
@@ -88,8 +88,8 @@ class Outbox:
         return list(self._connection.execute(gone).scalars())
 
     def oldest(self) -> datetime | None:
-        """Return the time of the first event in the order; None where it waits to be delivered, or is the only one and
-        stays."""
+        """Return the time of the first event in the order. Return None if it is still to be delivered, or is the only
+        one, which is kept."""
         first, last = (select(end(OUTBOX.c.seq)).scalar_subquery() for end in (func.min, func.max))
         query = select(OUTBOX.c.time).where(
             OUTBOX.c.seq == first, OUTBOX.c.delivered_at.is_not(None), last > first
@@ -114,8 +114,8 @@ class Outbox:
     def tail(
         self, *, after: int = 0, gaps: Collection[int] = (), subject: str | None = None, limit: int = 100
     ) -> Sequence[WaitingEvent]:
-        """Return events after a place in the order, delivered or not, for people who look; and those of `gaps` that
-        have appeared since: a transaction that commits late has an earlier place."""
+        """Return events after a place in the order, delivered or not, for people who read along. Include those of the
+        places in `gaps` that have appeared since: a transaction that commits late has an earlier place."""
         columns = (OUTBOX.c.seq, OUTBOX.c.id, OUTBOX.c.type, OUTBOX.c.subject, OUTBOX.c.time, OUTBOX.c.data)
         wanted = or_(OUTBOX.c.seq > after, OUTBOX.c.seq.in_(gaps)) if gaps else OUTBOX.c.seq > after
         query = select(*columns).where(wanted).order_by(OUTBOX.c.seq).limit(limit)

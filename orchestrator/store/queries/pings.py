@@ -1,4 +1,4 @@
-"""The two hot queries: claim what is due to be pinged, settle what answered well, hundreds at a time."""
+"""The two most frequent queries: claim due pings, and settle good ones, hundreds at a time."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -20,13 +20,13 @@ from orchestrator.store.tables import PlacementRow, SessionRow
 SESSIONS = table_of(SessionRow)
 PLACEMENTS = table_of(PlacementRow)
 
-#: A Retry-After that other calls received holds a ping so long, in seconds, where no policy says otherwise.
+#: The longest time that a Retry-After of other calls delays a ping, unless a policy says otherwise. Seconds.
 HELD_AT_MOST = 60.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GoodPing:
-    """An ALIVE that changes no state: all that its settlement writes."""
+    """An ALIVE that changes no state: everything that its settlement writes."""
 
     session_id: str
     revision: int
@@ -38,7 +38,7 @@ class GoodPing:
 
 
 class Pings:
-    """Claim and settle of pings, inside one transaction."""
+    """Claims and settlements of pings, inside one transaction."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -59,27 +59,28 @@ class Pings:
     ) -> Sequence[tuple[Session, Placement]]:
         """Lease up to `limit` sessions of `provider` with a due ping, longest overdue first, in one statement.
 
-        The step after a lost lease is written with it: the earliest of stop, warning and a new ping at its end.
-        Rows that another claim holds are skipped; credentials in `lacking` are left to other workers. One that was
-        claimed within `begins_within_seconds` is left alone, however due it is made: that ping may be about to
-        begin, and a close must know of it. `spread_seconds`: see `may_be_asked`. A Retry-After of
-        other calls holds a ping for `held_seconds`, and no longer. Without `suspects`, those with an unanswered last
-        ping are left alone."""
+        The claim also writes the step that follows a lost lease: the earliest of stop, warning and a new ping at its
+        end. Rows that another claim holds are skipped; credentials in `lacking` are left to other workers. A session
+        that was claimed within `begins_within_seconds` is skipped even if it is made due again: its ping may begin
+        soon, and a close must know of it.
+
+        `spread_seconds`: see `may_be_asked`. A Retry-After of other calls delays a ping for at most `held_seconds`.
+        Without `suspects`, sessions with an unanswered last ping are skipped."""
         until = now + timedelta(seconds=lease_seconds)
         lately = now - timedelta(seconds=begins_within_seconds)
         asked = _may_be_asked(now, spread_seconds, held_seconds)
         due = _due(provider, limit, now, lately, lacking).where(asked)
         due = due if suspects else due.where(SESSIONS.c.failures == 0, SESSIONS.c.busy_since.is_(None))
-        once = due.cte("due")  # a subquery may be run for each row, and then claims more than `limit`
+        once = due.cte("due")  # a subquery may run once for each row, and would then claim more than `limit`
         claim = update(SESSIONS).where(SESSIONS.c.id.in_(select(once.c.id)))
         claim = claim.values(_leased(token, now, until)).returning(SESSIONS)
         claimed = [snapshot(Session, row) for row in self._connection.execute(claim)]
         return self._with_placements(claimed)
 
     def settle_good(self, pings: Sequence[GoodPing], token: str) -> set[str]:
-        """Write good pings in bulk where token and revision still stand; return the sessions written.
+        """Write good pings in bulk if their token and revision are unchanged; return the sessions written.
 
-        Rows are touched in the order of their ids, so that two settlements cannot deadlock."""
+        Rows are locked in the order of their ids, so that two settlements cannot deadlock."""
         if not pings:
             return set()
         ordered = sorted(pings, key=lambda ping: ping.session_id)
@@ -88,7 +89,8 @@ class Pings:
         return {ping.session_id for ping in ordered if self._settle_one(ping, token)}
 
     def release(self, session_ids: Collection[str], token: str, at: datetime) -> None:
-        """Give back rows with a ping that never began: due again at `at`, unless something comes sooner."""
+        """Give back rows with a ping that never began. They are due again at `at`, unless another step is due
+        sooner."""
         mine = (
             SESSIONS.c.id.in_(session_ids),
             SESSIONS.c.lease_token == token,
@@ -106,7 +108,7 @@ class Pings:
         self._connection.execute(update(SESSIONS).where(*mine).values(**released))
 
     def renew(self, session_id: str, token: str, now: datetime) -> bool:
-        """Claim once more a ping that has not begun; False where a stop, or another ping, took the session over."""
+        """Claim again a ping that has not begun. Return False if a stop, or another ping, took the session over."""
         mine = and_(SESSIONS.c.id == session_id, SESSIONS.c.lease_token == token, RUNS)
         renewed = update(SESSIONS).where(mine).values(leased_at=now)
         return self._connection.execute(renewed).rowcount == 1
@@ -129,7 +131,7 @@ class Pings:
         return runs
 
     def some_running(self, provider: str, now: datetime) -> Placement | None:
-        """Return the placement of one session that runs there and is not to be stopped within a minute."""
+        """Return the placement of one session that runs there and will not be stopped within a minute."""
         lasts = or_(SESSIONS.c.stop_at.is_(None), SESSIONS.c.stop_at > now + timedelta(minutes=1))
         query = (
             select(PLACEMENTS)
@@ -246,7 +248,8 @@ def _due(
 
 
 def _may_be_asked(now: datetime, spread_seconds: float, held_seconds: float) -> ColumnElement[bool]:
-    """Match sessions without a rate limit in force, those held for `held_seconds` already, and those in doubt."""
+    """Match sessions without a rate limit in force, those that it has delayed for `held_seconds`, and those in
+    doubt."""
     in_turn: dict[str, Any] = {"row": SESSIONS.c.id, "spread_seconds": spread_seconds}
     of = SESSIONS.c.provider, SESSIONS.c.credential, SESSIONS.c.model_id
     long_due = SESSIONS.c.next_step_at <= moment_of(now=now - timedelta(seconds=held_seconds), **in_turn)
@@ -255,7 +258,8 @@ def _may_be_asked(now: datetime, spread_seconds: float, held_seconds: float) -> 
 
 
 def _after_silence(until: datetime) -> tuple[ColumnElement[Step], ColumnElement[datetime]]:
-    """Return the next step if the ping is never settled: on ties the stop before the warning, that before the ping."""
+    """Return the next step if the ping is never settled. At equal times, a stop comes before a warning, and a warning
+    before a ping."""
     stop_first = SESSIONS.c.stop_at <= case((SESSIONS.c.warn_at < until, SESSIONS.c.warn_at), else_=until)
     warn_first = SESSIONS.c.warn_at <= until
     step = case((stop_first, Step.STOP), (warn_first, Step.WARN), else_=Step.PING)

@@ -1,4 +1,4 @@
-"""Named queries over placements, and the one door through which their changes pass."""
+"""Named queries over placements, and the one method through which all their changes pass."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -26,13 +26,13 @@ from orchestrator.store.tables import PlacementRow, SessionRow
 
 PLACEMENTS = table_of(PlacementRow)
 _SESSIONS = table_of(SessionRow)
-#: A close that is exactly so old is not our debt yet.
+#: A close of exactly the age limit is not our debt yet.
 _TICK = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rivals:
-    """When opens were sent that may have made what another is looking for."""
+    """The times of other opens that may have made the session that a resolve is looking for."""
 
     wanted: tuple[datetime, ...] = ()
     unwanted: tuple[datetime, ...] = ()
@@ -40,7 +40,8 @@ class Rivals:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Handles:
-    """What other placements call theirs: `known` of those that ended lately too, `taken` of those that have not."""
+    """The handles of other placements: `taken` by placements that have not ended, `known` also from those that ended
+    lately."""
 
     known: frozenset[str] = frozenset()
     taken: frozenset[str] = frozenset()
@@ -57,13 +58,13 @@ class Placements:
     # changes
 
     def insert(self, placement: Placement) -> Placement:
-        """Add a placement: the intent before the effect. A taken exclusive credential breaks a constraint."""
+        """Add a placement, before anything is sent. A taken exclusive credential violates a constraint."""
         self._connection.execute(insert(PLACEMENTS).values(**values_of(placement)))
         self._outbox.add(events.of_placement(None, placement))
         return placement
 
     def save(self, before: Placement, after: Placement) -> Placement:
-        """Write the difference, with its events: the one door for every change of a placement.
+        """Write the changed fields, with their events. Every change of a placement goes through here.
 
         Raises IllegalTransition."""
         if before.state is not after.state:
@@ -77,14 +78,14 @@ class Placements:
         return replace(after, revision=before.revision + 1)
 
     def wake(self, *steps: Step) -> None:
-        """Note that this transaction made these steps due: its commit says so."""
+        """Note that this transaction made these steps due: wake-ups are sent after its commit."""
         self._due.update(steps)
 
     # what identifies a lost open
 
     def handles_since(self, provider: str, since: Mapping[str, datetime]) -> Mapping[str, Handles]:
-        """Return for each of these placements (by its id, and since when) the handles that others of this provider
-        have, or had since then: two statements, however many they are."""
+        """Return, for each placement id, the handles that other placements of this provider have, or had since the
+        given time. Two statements do this for any number of placements."""
         there = and_(PLACEMENTS.c.provider == provider, PLACEMENTS.c.handle.is_not(None))
         columns = select(PLACEMENTS.c.id, PLACEMENTS.c.handle, PLACEMENTS.c.ended_at)
         live = self._connection.execute(columns.where(there, UNENDED)).all()
@@ -99,7 +100,7 @@ class Placements:
         return found
 
     def rivals(self, placement: Placement) -> Rivals:
-        """Return the other opens of the same model there with an unknown outcome."""
+        """Return the other opens of the same model at the provider that have an unknown outcome."""
         query = select(PLACEMENTS.c.sent_at, PLACEMENTS.c.closing_since).where(
             PLACEMENTS.c.provider == placement.provider,
             PLACEMENTS.c.provider_model_id == placement.provider_model_id,
@@ -139,7 +140,7 @@ class Placements:
         return [snapshot(Placement, row) for row in self._connection.execute(query)]
 
     def lock_all(self, session_id: str) -> Sequence[Placement]:
-        """All placements of a session, locked, oldest first."""
+        """Return all placements of a session, locked, oldest first."""
         query = select(PLACEMENTS).where(PLACEMENTS.c.session_id == session_id).order_by(PLACEMENTS.c.n)
         return [snapshot(Placement, row) for row in self._connection.execute(query.with_for_update())]
 
@@ -154,7 +155,7 @@ class Placements:
         return {row.session_id: snapshot(Placement, row) for row in self._connection.execute(query)}
 
     def serving(self, session_id: str) -> Placement | None:
-        """Return the one placement that is opening, unknown or open, locked."""
+        """Return the session's one placement that is opening, unknown or open, locked."""
         query = (
             select(PLACEMENTS)
             .where(PLACEMENTS.c.session_id == session_id, PLACEMENTS.c.state.in_(SERVING))
@@ -164,7 +165,7 @@ class Placements:
         return snapshot(Placement, row) if row else None
 
     def handle_is_known(self, provider: str, handle: str) -> bool:
-        """Return whether an unended placement stands for this handle already."""
+        """Return whether an unended placement has this handle already."""
         query = select(
             exists().where(
                 PLACEMENTS.c.provider == provider,
@@ -177,8 +178,8 @@ class Placements:
     # for people
 
     def unproven(self) -> Sequence[Placement]:
-        """Return every placement with a close that was tried and is not proven or, as its open's outcome is unknown,
-        cannot be tried yet, and every orphan, oldest first."""
+        """Return every orphan, and every placement with an unproven close, oldest first. The close was tried, or cannot
+        be tried yet because the outcome of the open is unknown."""
         lost = and_(PLACEMENTS.c.state == PlacementState.UNKNOWN, PLACEMENTS.c.closing_since.is_not(None))
         debt = or_(PLACEMENTS.c.unproven_since.is_not(None), PLACEMENTS.c.session_id.is_(None), lost)
         since = func.coalesce(PLACEMENTS.c.unproven_since, PLACEMENTS.c.closing_since)
@@ -186,7 +187,8 @@ class Placements:
         return [snapshot(Placement, row) for row in self._connection.execute(query)]
 
     def unserved(self, before: datetime, limit: int) -> Sequence[Placement]:
-        """Locked: closes, and resolves of what is no longer wanted, due since before then and never tried."""
+        """Return, locked, the closes, and the resolves of placements to be closed, that were due before then and never
+        tried."""
         query = (
             select(PLACEMENTS)
             .where(
@@ -208,7 +210,7 @@ class Placements:
     def in_debt_at(
         self, account_id: str, now: datetime, debts: Mapping[str | None, float]
     ) -> datetime | None:
-        """Return when the account's next stopping session becomes the platform's debt: once its last close is one.
+        """Return when the account's next stopping session becomes the platform's debt: when all its closes are overdue.
         `debts`: after how many seconds, by provider; None: at all others."""
         query = select(PLACEMENTS.c.session_id, PLACEMENTS.c.provider, PLACEMENTS.c.unproven_since).where(
             PLACEMENTS.c.session_id.in_(_stopping(account_id)), PLACEMENTS.c.next_step.is_not(None)

@@ -1,4 +1,4 @@
-"""Named queries over queues: who waits, for what, in which order, and who looks again."""
+"""Named queries over queues: which sessions wait, for what, in which order, and which are tried again."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -32,9 +32,9 @@ _SESSIONS = table_of(SessionRow)
 _MODELS = table_of(ModelRow)
 _ACCOUNTS = table_of(AccountRow)
 _ALARMS = table_of(AlarmRow)
-#: What a queued session may wait for without holding up its account's queue.
+#: The reason to wait that does not hold up the rest of the account's queue.
 ELSEWHERE = "no_capacity"
-#: So many of these, at the head of a queue, look again at once.
+#: How many such sessions, at the head of a queue, are woken at once.
 _HEADS = 50
 
 
@@ -48,11 +48,11 @@ class Queues:
     def models_waiting(
         self, session: Session, places: Mapping[str, int | None], *, ahead_of: Session | None = None
     ) -> set[tuple[str, str]]:
-        """Return (provider, model) of other sessions in this session's account that wait for a provider that it would
-        take.
+        """Return (provider, model) of other sessions in this session's account that wait for a provider that this
+        session could take.
 
-        `places`: these providers, and the most nodes that each allows; None: any. A session that waits for one
-        certain key waits for no other. `ahead_of`: a queued session; only those count that came before it."""
+        `places`: these providers, and the most nodes that each allows; None: any number. A session that is pinned to a
+        key waits for that key only. `ahead_of`: a queued session; only sessions before it count."""
         if not places:
             return set()
         attached = _SESSIONS.c.attach.is_not(None)
@@ -77,18 +77,18 @@ class Queues:
         return {(row.provider, row.model_id) for row in self._connection.execute(union_all(*each))}
 
     def of_account(self, account_id: str) -> Sequence[Session]:
-        """Return an account's queued sessions, first come first."""
+        """Return an account's queued sessions in their order."""
         query = select(_SESSIONS).where(_queued(account_id)).order_by(_SESSIONS.c.queued_at, _SESSIONS.c.id)
         return [snapshot(Session, row) for row in self._connection.execute(query)]
 
     def position(self, session: Session) -> int:
-        """Return 1 for the first in its account's queue."""
+        """Return the session's position in its account's queue; the first is 1."""
         mine = _queued(session.account_id)
         query = select(func.count()).where(mine, came_before(session))
         return int(self._connection.execute(query).scalar_one()) + 1
 
     def wake_next_queued(self, account_id: str, now: datetime) -> None:
-        """Wake the first in this account's queue; the next ones too, up to the first that does not wait elsewhere."""
+        """Wake the sessions at the head of this account's queue, up to the first that waits for the account itself."""
         mine = _queued(account_id)
         heads = self._connection.execute(_in_turn(mine, _HEADS)).all()
         ids = _up_to_first_waiting_here(heads)
@@ -106,11 +106,11 @@ class Queues:
         attached: bool | None = None,
         nodes: int | None = None,
     ) -> None:
-        """A place at this provider is free: one session that waits for it and may take it looks again, round-robin.
+        """Wake one session that waits for this provider and may take the free place, round-robin.
 
-        What is known of the place: its key, whether it was for a user's own endpoint, how many nodes it had. A session
-        cannot take a place if the key refuses its model now, or is rate-limited for it.
-        Where the first may not be able to take it for all that, one that surely is looks too."""
+        Known of the place: its key, whether it was for a user's own endpoint, how many nodes it had. A session cannot
+        take a place if the key refuses its model now, or is rate-limited for it. If the first one may be unable to take
+        the place, wake one that surely can, too."""
         pinned = _SESSIONS.c.pinned_credential
         waits = and_(_waits_for(provider, now), ~_told_to_wait(provider, credential or "", now))
         if credential is not None:
@@ -129,17 +129,17 @@ class Queues:
         self.let_look([row.id for row in woken], now)
 
     def wake_waiting_for_model(self, model_id: str, now: datetime) -> None:
-        """The model has another price or other providers: wake the sessions that wait for it."""
+        """Wake the sessions that wait for a model after its price or providers changed."""
         self._make_admissible(_SESSIONS.c.model_id == model_id, now)
 
     def somebody_waits_for(self, provider: str, now: datetime) -> bool:
-        """Whether a session waits for this provider that is not due to look again anyhow."""
+        """Return whether a session waits for this provider and is not due to be tried already."""
         served = and_(_MODELS.c.id == _SESSIONS.c.model_id, _waits_for(provider, now))
         return bool(self._connection.execute(select(exists().where(served))).scalar())
 
     def accounts_held_up(self, now: datetime, limit: int, lot: int = 0) -> Sequence[str]:
-        """Return accounts with sessions that wait for the account itself; where there are more than `limit`, those from
-        the place that `lot`, any number, names, so that none is passed over for ever."""
+        """Return accounts with sessions that wait for the account itself. If there are more than `limit`, begin at a
+        place chosen by `lot`, any number, so that none is left out for ever."""
         here = _SESSIONS.c.queue_reason.is_distinct_from(ELSEWHERE)
         waits = and_(_SESSIONS.c.next_step == Step.ADMIT, _SESSIONS.c.next_step_at > now, here)
         query = select(_SESSIONS.c.account_id).where(waits).distinct().order_by(_SESSIONS.c.account_id)
@@ -151,19 +151,19 @@ class Queues:
         return found
 
     def first_held_up(self, account_id: str) -> Session | None:
-        """Return the first in an account's queue that waits for the account itself."""
+        """Return the first session in an account's queue that waits for the account itself."""
         here = _SESSIONS.c.queue_reason.is_distinct_from(ELSEWHERE)
         mine = select(_SESSIONS).where(_queued(account_id), here)
         row = self._connection.execute(mine.order_by(_SESSIONS.c.queued_at, _SESSIONS.c.id).limit(1)).first()
         return snapshot(Session, row) if row else None
 
     def let_look(self, ids: Sequence[str], now: datetime) -> None:
-        """Let these look again."""
+        """Make these due to be tried again."""
         if ids:
             self._make_admissible(_SESSIONS.c.id.in_(ids), now)
 
     def due_to_be_admitted(self, now: datetime, limit: int) -> Sequence[tuple[str, str]]:
-        """Return queued sessions that may look again, round-robin across accounts, first come first within one."""
+        """Return queued sessions that are due to be tried, round-robin across accounts, in order within one."""
         query = (
             select(_SESSIONS.c.id, _SESSIONS.c.account_id)
             .join(_ACCOUNTS, _ACCOUNTS.c.id == _SESSIONS.c.account_id)
@@ -176,7 +176,7 @@ class Queues:
     def _first_in_turn(
         self, which: ColumnElement[bool], now: datetime
     ) -> Sequence[Row[str, int, str | None]]:
-        """Accounts take turns: one with a session that looks already comes after the others."""
+        """Return the first session in turn. An account with a session that is already woken comes after the others."""
         looking = _SESSIONS.alias()
         looks = and_(looking.c.next_step == Step.ADMIT, looking.c.next_step_at <= now)
         its_turn_is_over = _SESSIONS.c.account_id.in_(select(looking.c.account_id).where(looks))
@@ -217,14 +217,14 @@ def _in_turn(which: ColumnElement[bool], limit: int) -> Select[str, str | None]:
 def _waits_for(provider: str, now: datetime) -> ColumnElement[bool]:
     return and_(
         _SESSIONS.c.next_step == Step.ADMIT,
-        _SESSIONS.c.next_step_at > now,  # who looks already must not be counted twice
+        _SESSIONS.c.next_step_at > now,  # sessions that are due already are not counted
         _SESSIONS.c.queue_reason == ELSEWHERE,
         _served_at(provider, None),
     )
 
 
 def _refused_by(provider: str, credential: str) -> ColumnElement[bool]:
-    """The session's model is paused under this key."""
+    """Select sessions with a model that is paused under this key."""
     return exists().where(
         _ALARMS.c.kind == AlarmKind.MODEL_PAUSED,
         _ALARMS.c.provider == provider,
@@ -235,7 +235,7 @@ def _refused_by(provider: str, credential: str) -> ColumnElement[bool]:
 
 
 def _told_to_wait(provider: str, credential: str, now: datetime) -> ColumnElement[bool]:
-    """Match sessions with a model that is rate-limited under this key: they look again when that is over."""
+    """Match sessions with a model that is rate-limited under this key: they are tried when the limit ends."""
     return exists().where(
         MODEL_WAITS.c.provider == provider,
         MODEL_WAITS.c.credential == credential,
@@ -253,7 +253,7 @@ def _served_at(provider: str, most_nodes: int | None) -> ColumnElement[bool]:
 
 
 def came_before(queued: Session) -> ColumnElement[bool]:
-    """First come, first served; of those that came at once, by their ids."""
+    """Select sessions that came before this one: first come, first served; of those that came at once, by their ids."""
     return or_(
         _SESSIONS.c.queued_at < queued.queued_at,
         and_(_SESSIONS.c.queued_at == queued.queued_at, _SESSIONS.c.id < queued.id),

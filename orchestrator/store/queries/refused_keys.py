@@ -1,4 +1,4 @@
-"""What pings say of a paused key: a condition of the queries over credentials."""
+"""What pings show of a paused key: a condition for queries over credentials."""
 
 from sqlalchemy import ColumnElement, and_, exists
 
@@ -13,8 +13,8 @@ _SESSIONS = table_of(SessionRow)
 
 
 def is_still_refused() -> ColumnElement[bool]:
-    """The newest ping of a session that uses this paused key was refused, and none there was alive since the pause:
-    what else the key may do proves nothing."""
+    """Select paused keys that a session still proves refused: the newest ping of a session that uses the key was
+    refused, and none was alive since the pause. Other uses of the key prove nothing."""
     refused = exists().where(
         _uses_it(),
         _SESSIONS.c.last_verdict == Verdict.CREDENTIALS,

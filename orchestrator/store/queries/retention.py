@@ -1,4 +1,4 @@
-"""Named queries of retention: which sessions may leave the live tables, how they leave, and which are to be deleted."""
+"""Named queries of retention: which sessions may leave the live tables, how they leave, and which must be deleted."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -30,15 +30,15 @@ from orchestrator.store.queries.ledger import Line
 from orchestrator.store.queries.living import UNENDED
 
 _MINE = PLACEMENTS.c.session_id == SESSIONS.c.id
-#: A close that was forced is reported for good, with its session; what the audit has found stays as evidence. Each by
-#: itself, so that PostgreSQL finds it by an index that holds next to nothing.
+#: Forced closes are reported for good, with their sessions; sessions with findings of the audit stay as evidence. These
+#: are separate conditions, so that PostgreSQL uses an index that is nearly empty for each.
 _MAY_LEAVE = and_(
     ~exists().where(_MINE, UNENDED),
     ~exists().where(_MINE, PLACEMENTS.c.forced_at.is_not(None)),
     ~exists().where(FINDINGS.c.subject == SESSIONS.c.id),
 )
 _KEPT = SESSIONS.c.deleted_at.is_(None)
-#: (which sessions are over, since when): those that ended, and those that were deleted without having begun.
+#: (condition, since when) of sessions that are over: those that ended, and those that were deleted before they began.
 _OVER: tuple[tuple[ColumnElement[bool], Column[datetime]], ...] = (
     (and_(SESSIONS.c.ended_at.is_not(None), SESSIONS.c.state.in_(sorted(TERMINAL))), SESSIONS.c.ended_at),
     (
@@ -48,25 +48,25 @@ _OVER: tuple[tuple[ColumnElement[bool], Column[datetime]], ...] = (
 )
 
 
-#: Where sessions are that have ended.
+#: The tables with ended sessions.
 _ENDED = (SESSIONS, ARCHIVED)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Skip:
-    """What could not be read, and is left out."""
+    """Accounts and sessions that could not be read, and are skipped."""
 
     accounts: set[str] = field(default_factory=set)
     sessions: set[str] = field(default_factory=set)
 
     @property
     def number(self) -> int:
-        """How many there are."""
+        """How many there are in all."""
         return len(self.accounts) + len(self.sessions)
 
 
 class Retention:
-    """Queries and changes of retention, inside one transaction. The account is locked before anything leaves."""
+    """Queries and changes of retention, inside one transaction. The account is locked before any row leaves."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -76,7 +76,7 @@ class Retention:
     def candidates(
         self, before: datetime, limit: int, skip: Collection[str] = ()
     ) -> Sequence[RetentionCandidate]:
-        """Return sessions that have been over since before then, the oldest first, with how many rows leave with
+        """Return sessions that were over before then, the oldest first, with the number of rows that leave with
         each."""
         rows = (1 + SESSIONS.c.placements + SESSIONS.c.charges).label("rows")
         query = select(SESSIONS.c.id, SESSIONS.c.account_id, rows).where(
@@ -89,7 +89,7 @@ class Retention:
         return found
 
     def oldest(self) -> datetime | None:
-        """Return since when the oldest session has been over, of those that may leave."""
+        """Return when the oldest session that may leave was over."""
         queries = [select(at).where(over, _MAY_LEAVE).order_by(at).limit(1) for over, at in _OVER]
         found = [self._connection.execute(query).scalar() for query in queries]
         return min((at for at in found if at is not None), default=None)
@@ -125,20 +125,21 @@ class Retention:
         self._connection.execute(insert(ARCHIVED_LEDGER).from_select(names, rows))
 
     def take_out(self, ids: Collection[str]) -> None:
-        """Take these sessions out of the live tables. The database adds up the ledger entries that leave, and refuses
-        one that is neither in the archive nor of a session with a deleted record."""
+        """Delete these sessions from the live tables. The database sums the ledger entries that leave. It refuses an
+        entry that is neither in the archive nor of a session with a deleted record."""
         self._connection.execute(delete(LEDGER).where(LEDGER.c.session_id.in_(ids)))
         self._connection.execute(delete(PLACEMENTS).where(PLACEMENTS.c.session_id.in_(ids)))
         self._connection.execute(delete(SESSIONS).where(SESSIONS.c.id.in_(ids)))
 
     def put_opening(self, old: Line | None, new: Line) -> None:
-        """Put an opening entry in the place of the newest entry that it stands for, and drop the one before."""
+        """Replace the newest entry that an opening entry stands for by that opening entry, and delete the opening entry
+        before it."""
         if old is not None:
             self._connection.execute(delete(LEDGER).where(LEDGER.c.id == old.id, LEDGER.c.kind == old.kind))
         self._connection.execute(insert(LEDGER).values(**values_of(new)))
 
     def forget_sum(self, account_id: str, before: int) -> None:
-        """Forget what the audit summed up to an entry before this one: part of it has left."""
+        """Delete the audit's sum up to an entry before this one: some of its entries have left."""
         mine = and_(BALANCES.c.account_id == account_id, BALANCES.c.ledger_id < before)
         self._connection.execute(delete(BALANCES).where(mine))
 
@@ -154,7 +155,7 @@ class Retention:
         skip: "Skip | None" = None,
     ) -> Sequence[str]:
         """Return accounts of these plans (`others`: of all other plans) with a session, archived or not, that ended
-        before then and is not deleted. Costs a look or two at an index for each account."""
+        before then and is not deleted. For each account this reads one or two entries of an index."""
         skip = skip or Skip()
         old = [
             exists().where(
@@ -170,8 +171,8 @@ class Retention:
     def ended_before(
         self, account_id: str, before: datetime, limit: int, skip: "Skip | None" = None
     ) -> Sequence[str]:
-        """Return the account's sessions, archived or not, that ended before then and are not deleted, the oldest first
-        of each."""
+        """Return the account's sessions, archived or not, that ended before then and are not deleted, the oldest live
+        ones first."""
         found: list[str] = []
         for table in _ENDED:
             mine = (
@@ -184,8 +185,8 @@ class Retention:
         return found
 
     def oldest_not_deleted(self, plans: Collection[str], *, others: bool = False) -> datetime | None:
-        """Return when the session ended, archived or not, that has been over the longest and is not deleted, at
-        accounts of these plans (`others`: of all other plans)."""
+        """Return the earliest end of a session, archived or not, that is not deleted, at accounts of these plans
+        (`others`: of all other plans)."""
         oldest = [
             select(func.min(table.c.ended_at))
             .where(

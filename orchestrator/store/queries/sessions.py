@@ -1,4 +1,4 @@
-"""Named queries over sessions, and the one door through which their changes pass."""
+"""Named queries over sessions, and the methods through which all their changes pass."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -37,7 +37,7 @@ from orchestrator.store.tables import SessionCountRow, SessionGroupRow, SessionR
 SESSIONS = table_of(SessionRow)
 _COUNTS = table_of(SessionCountRow)
 _GROUPS = table_of(SessionGroupRow)
-#: What the ping of a running session may change that it does not end.
+#: Columns that the ping of a running session may change without ending it.
 _NOTED = (
     "ping_at",
     "last_ping_at",
@@ -71,7 +71,7 @@ _METERED = tuple(SESSIONS.c[field.name] for field in fields(Metered))
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Standing:
-    """What is looked at in an account before anything is done to it."""
+    """What is read of an account before anything is done to it."""
 
     earliest_stop: datetime | None
     """The nearest deadline among its starting and running sessions."""
@@ -89,15 +89,16 @@ class Sessions:
     # changes
 
     def insert(self, session: Session) -> Session:
-        """Add a new session, with its events. A taken name breaks a constraint."""
+        """Add a new session, with its events. A taken name violates a constraint."""
         self._connection.execute(insert(SESSIONS).values(**values_of(session)))
         self._outbox.add(events.of_session(None, session))
         return session
 
     def save(self, before: Session, after: Session) -> Session:
-        """Write the difference, with its events: the one door for every change of a session.
+        """Write the changed fields, with their events. Every single change of a session goes through here. The row is
+        locked, or guarded by its lease.
 
-        The row is locked, or guarded by its lease. Raises IllegalTransition."""
+        Raises IllegalTransition."""
         if before.state is not after.state:
             checked(before.state, after.state)
         changed = changes(before, after)
@@ -109,8 +110,8 @@ class Sessions:
         return replace(after, revision=before.revision + 1)
 
     def save_all(self, changed: Sequence[tuple[Session, Session]], token: str) -> set[str]:
-        """Write what pings left behind, before and after, with its events, where token and revision still stand; return
-        the ids of the sessions written. Rows are locked in the order of their ids."""
+        """Write the results of pings, from (before, after) pairs, with their events, if token and revision are
+        unchanged; return the ids of the sessions written. Rows are locked in the order of their ids."""
         if not changed:
             return set()
         leased = SESSIONS.c.id.in_([before.id for before, _ in changed]), SESSIONS.c.lease_token == token
@@ -129,11 +130,11 @@ class Sessions:
         return {before.id for before, _ in kept}
 
     def wake(self, *steps: Step) -> None:
-        """Note that this transaction made these steps due: its commit says so."""
+        """Note that this transaction made these steps due: wake-ups are sent after its commit."""
         self._due.update(steps)
 
     def attempted(self, session_id: str, retry_at: datetime) -> None:
-        """Put off a row with a failed step, and count the attempt, so that it does not hold up other rows."""
+        """Postpone a row with a failed step, and count the attempt, so that it does not hold up other rows."""
         self._connection.execute(
             update(SESSIONS)
             .where(SESSIONS.c.id == session_id, SESSIONS.c.next_step.is_not(None))
@@ -148,13 +149,13 @@ class Sessions:
         return snapshot(Session, row) if row else None
 
     def lock(self, session_id: str) -> Session | None:
-        """Return the session, locked until the end of the transaction. Lock its account first where that is needed."""
+        """Return the session, locked until the end of the transaction. Lock its account first if you need it."""
         query = select(SESSIONS).where(SESSIONS.c.id == session_id).with_for_update()
         row = self._connection.execute(query).first()
         return snapshot(Session, row) if row else None
 
     def lock_with_standing(self, session_id: str, account_id: str) -> tuple[Session, Standing] | None:
-        """The same, with what stands in its account. Ask once the account's lock is held."""
+        """Return the same, with the account's `Standing`. Call it once the account's lock is held."""
         query = select(SESSIONS, *standing_of(account_id)).where(SESSIONS.c.id == session_id)
         row = self._connection.execute(query.with_for_update(of=SESSIONS)).first()
         return (snapshot(Session, row), snapshot(Standing, row)) if row else None
@@ -165,7 +166,7 @@ class Sessions:
         return {row.id: snapshot(Session, row) for row in self._connection.execute(query.with_for_update())}
 
     def by_name(self, account_id: str, name: str) -> str | None:
-        """The id of the session that has this name in this account, among the not deleted."""
+        """Return the id of the session that has this name in this account, among the not deleted."""
         return self._connection.execute(named(account_id, name)).scalar()
 
     # an account's sessions
@@ -176,15 +177,15 @@ class Sessions:
         return {row.id: row.account_id for row in self._connection.execute(query)}
 
     def metered(self, account_id: str, limit: int | None = None) -> Sequence[Metered]:
-        """Return what an account's starting and running sessions cost, by id, up to `limit`. Their states and money
-        stand still under the account's lock."""
+        """Return what an account's starting and running sessions cost, by id, up to `limit`. Under the account's lock
+        their states and money do not change."""
         query = select(*_METERED).where(SESSIONS.c.account_id == account_id, STARTS_OR_RUNS)
         query = query.order_by(SESSIONS.c.id).limit(limit)
         return [Metered(**row._mapping) for row in self._connection.execute(query)]  # noqa: SLF001
 
     def overdue(self, account_id: str, now: datetime, limit: int | None = None) -> Sequence[Session]:
-        """Return an account's starting and running sessions with a deadline that has come, longest overdue first, up
-        to `limit`. Lock before writing."""
+        """Return an account's starting and running sessions with a deadline that has passed, longest overdue first, up
+        to `limit`. Lock a session before writing it."""
         query = select(SESSIONS).where(
             SESSIONS.c.account_id == account_id, STARTS_OR_RUNS, SESSIONS.c.stop_at <= now
         )
@@ -192,7 +193,8 @@ class Sessions:
         return [snapshot(Session, row) for row in self._connection.execute(ordered)]
 
     def standing(self, account_id: str) -> Standing:
-        """What stands in the account now. Ask once its lock is held, for what was true before that may be over."""
+        """Return the account's `Standing`. Call it once the account's lock is held: an earlier answer may be
+        outdated."""
         row = self._connection.execute(select(*standing_of(account_id))).one()
         return Standing(**row._mapping)  # noqa: SLF001
 
@@ -203,10 +205,11 @@ class Sessions:
         debts: Mapping[str | None, float],
         ahead_of: Session | None = None,
     ) -> Usage:
-        """Return what counts against an account's quota now, in one statement that reads what waits or stops: all
-        others are counted as they come and go. `debts`: after how many seconds an unproven close is the platform's
-        debt, by provider; None: at all others. `ahead_of`: a queued session, of which only those that came before are
-        ahead; None: a newcomer."""
+        """Return what counts against an account's quota now. One statement reads the sessions that wait or stop; the
+        database keeps counts of all others.
+
+        `debts`: after how many seconds an unproven close is the platform's debt, by provider; None: at all others.
+        `ahead_of`: a queued session, so that only sessions before it are counted as ahead; None: a new session."""
         row = self._connection.execute(usage_of(account_id, now, debts, ahead_of)).one()
         return Usage(**{name: int(value) for name, value in row._mapping.items()})  # noqa: SLF001
 
@@ -245,7 +248,7 @@ class Sessions:
 
     def accounts_to_stop(self, now: datetime, limit: int) -> Sequence[str]:
         """Return accounts with a session that must stop by now, the longest overdue first. The session's next step does
-        not matter: a stop waits for no ping. Accounts that are put off are left out."""
+        not matter: a stop does not wait for a ping. Postponed stops are left out."""
         query = (
             select(SESSIONS.c.account_id)
             .where(_stops_by(now), or_(SESSIONS.c.next_step != Step.STOP, SESSIONS.c.next_step_at <= now))
@@ -256,9 +259,9 @@ class Sessions:
         return list(self._connection.execute(query).scalars())
 
     def put_off_stops(self, account_id: str, now: datetime, until: datetime) -> None:
-        """Put off all stops of an account that are due, counting the attempt."""
+        """Postpone all due stops of an account, and count the attempt."""
         mine = select(SESSIONS.c.id).where(SESSIONS.c.account_id == account_id, _stops_by(now))
-        in_order = mine.order_by(SESSIONS.c.id)  # as all transactions lock sessions
+        in_order = mine.order_by(SESSIONS.c.id)  # the order in which all transactions lock sessions
         locked = in_order.with_for_update().cte("locked")
         put_off = update(SESSIONS).where(SESSIONS.c.id.in_(select(locked.c.id)))
         later = {"next_step": Step.STOP, "next_step_at": until, "attempts": SESSIONS.c.attempts + 1}
@@ -273,15 +276,15 @@ class Sessions:
         states: Collection[State] = (),
         limit: int = 100,
     ) -> Sequence[Session]:
-        """Return sessions that are not deleted, newest first; of each state no more than `limit` are read."""
+        """Return sessions that are not deleted, newest first. No more than `limit` of each state are read."""
         newest = union_all(*(_newest(state, account_id, limit) for state in states or State)).subquery()
         query = select(SESSIONS).join(newest, newest.c.id == SESSIONS.c.id)
         query = query.order_by(SESSIONS.c.created_at.desc()).limit(limit)
         return [snapshot(Session, row) for row in self._connection.execute(query)]
 
     def count_by_state(self) -> Sequence[tuple[State, str | None, int]]:
-        """Return (state, provider, sessions) of all that are not deleted: what lives is counted, the rest was, as it
-        came."""
+        """Return (state, provider, sessions) of all that are not deleted: live ones are counted here, and the database
+        keeps counts of the others."""
         lives = select(SESSIONS.c.state, SESSIONS.c.provider, func.count()).where(
             SESSIONS.c.deleted_at.is_(None), SESSIONS.c.state.in_(LIVE)
         )
@@ -302,13 +305,13 @@ class Sessions:
 
 
 def named(account_id: str, name: str) -> Select[str]:
-    """The id of the session that has this name in this account, among the not deleted."""
+    """Select the id of the session that has this name in this account, among the not deleted."""
     mine = SESSIONS.c.account_id == account_id, SESSIONS.c.name == name, SESSIONS.c.deleted_at.is_(None)
     return select(SESSIONS.c.id).where(*mine)
 
 
 def standing_of(account_id: str) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
-    """The columns of `Standing`, each of them one entry of an index."""
+    """Return the columns of `Standing`, each of them one entry of an index."""
     stops = select(SESSIONS.c.stop_at).where(SESSIONS.c.account_id == account_id, STARTS_OR_RUNS)
     first = stops.where(SESSIONS.c.stop_at.is_not(None)).order_by(SESSIONS.c.stop_at).limit(1)
     queues = exists().where(_of(account_id, State.QUEUED))
@@ -318,7 +321,7 @@ def standing_of(account_id: str) -> tuple[ColumnElement[Any], ColumnElement[Any]
 def usage_of(
     account_id: str, now: datetime, debts: Mapping[str | None, float], ahead_of: Session | None = None
 ) -> Select[int, int, int, int, int]:
-    """The columns of `Usage`, in one row."""
+    """Select the columns of `Usage`, in one row."""
     in_debt = in_cleanup_debt(now, debts)
     holds = and_(SESSIONS.c.state == State.STOPPING, ~in_debt)
     active, nodes = _active(account_id)
@@ -339,21 +342,21 @@ def _stops_by(now: datetime) -> ColumnElement[bool]:
 
 
 def _newest(state: State, account_id: str | None, limit: int) -> Select[tuple[str]]:
-    """Each state by itself, so that an index has them in their order."""
+    """Select the newest of one state. Each state is read by itself, so that an index gives them in order."""
     mine = true() if account_id is None else SESSIONS.c.account_id == account_id
     query = select(SESSIONS.c.id).where(mine, SESSIONS.c.deleted_at.is_(None), SESSIONS.c.state == state)
     return select(query.order_by(SESSIONS.c.created_at.desc()).limit(limit).subquery())
 
 
 def _at_rest(account_id: str) -> ColumnElement[int]:
-    """Return how many sessions of the account wait for nothing, as the database has counted them."""
+    """Return the number of the account's sessions that wait for nothing, from the database's own count."""
     total = func.coalesce(func.sum(_COUNTS.c.n), 0)
     return select(total).where(_COUNTS.c.account_id == account_id).scalar_subquery()
 
 
 def _active(account_id: str) -> tuple[ColumnElement[int], ColumnElement[int]]:
-    """Return how many sessions of the account start or run, and how many nodes they have, as the database has counted
-    them."""
+    """Return the number of the account's sessions that start or run, and of their nodes, from the database's own
+    count."""
     mine = _GROUPS.c.account_id == account_id
     each = (func.sum(_GROUPS.c.sessions), func.sum(_GROUPS.c.sessions * _GROUPS.c.nodes))
     sessions, nodes = (select(func.coalesce(total, 0)).where(mine).scalar_subquery() for total in each)

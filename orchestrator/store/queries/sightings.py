@@ -1,4 +1,4 @@
-"""Named queries for reconcile: what our rows say of one provider, and what its last lists left open."""
+"""Named queries for reconcile: our rows of one provider, and what its last lists left open."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -28,8 +28,8 @@ class Sightings:
     def unended(
         self, provider: str, credential: str | None, fingerprint: str | None, now: datetime
     ) -> Sequence[KnownPlacement]:
-        """Return every placement there that has not ended, with its session's last proof of life. Covered by a list
-        under this key are those that were opened with it, by reference and by secret."""
+        """Return every placement there that has not ended, with its session's last proof of life. A list under this key
+        covers the placements that were opened with it, by reference and by secret."""
         query = (
             select(PLACEMENTS, SESSIONS.c.last_alive_at)
             .join(SESSIONS, SESSIONS.c.id == PLACEMENTS.c.session_id, isouter=True)
@@ -45,7 +45,7 @@ class Sightings:
     def ended_like(
         self, provider: str, handles: Collection[str], names: Collection[str], now: datetime
     ) -> Sequence[KnownPlacement]:
-        """Return ended placements there that had one of these handles, or bore one of these names; the latest first."""
+        """Return ended placements there that had one of these handles or names, the latest first."""
         found: list[KnownPlacement] = []
         wanted = sorted({*handles, *names})
         for some in (wanted[n : n + _AT_ONCE] for n in range(0, len(wanted), _AT_ONCE)):
@@ -61,8 +61,8 @@ class Sightings:
     def serving_under(
         self, others: Collection[str], provider: str, handles: Collection[str], names: Collection[str]
     ) -> set[str]:
-        """Return those of these handles and names that live placements of other providers bear: names of any provider,
-        handles of any but `others`, which have handles of another kind."""
+        """Return those of these handles and names that live placements of other providers have. Names are compared with
+        all providers; handles not with `others`, which have handles of another kind."""
         found: set[str] = set()
         live = UNENDED
         kin = and_(live, PLACEMENTS.c.provider.not_in([provider, *others]))
@@ -83,14 +83,14 @@ class Sightings:
         return [snapshot(Sighting, row) for row in self._connection.execute(query)]
 
     def missing_elsewhere(self, provider: str, credential: str | None) -> int:
-        """Return how many of ours the last lists under the other keys of this provider missed."""
+        """Return how many of our placements the last lists under this provider's other keys lacked."""
         query = select(func.count()).select_from(SIGHTINGS)
         query = query.where(SIGHTINGS.c.provider == provider, SIGHTINGS.c.missing)
         query = query.where(SIGHTINGS.c.credential != (credential or ""))
         return int(self._connection.execute(query).scalar_one())
 
     def replace(self, provider: str, credential: str | None, seen: Collection[Sighting]) -> None:
-        """What this key's newest list leaves open, instead of what the one before did."""
+        """Replace what this key's last list left open by what the newest list leaves open."""
         mine = (SIGHTINGS.c.provider == provider, SIGHTINGS.c.credential == (credential or ""))
         self._connection.execute(delete(SIGHTINGS).where(*mine))
         if seen:

@@ -1,4 +1,4 @@
-"""Named queries over waits after a rate limit: of a model under a key, a key, or a provider without keys."""
+"""Named queries over rate limits: of a model under a key, of a key, or of a provider without keys."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ from orchestrator.store.tables import CredentialRow, ModelWaitRow, WaitRow
 CREDENTIALS = table_of(CredentialRow)
 WAITS = table_of(WaitRow)
 MODEL_WAITS = table_of(ModelWaitRow)
-#: How ids end.
+#: The possible last digits of an id.
 _DIGITS = "0123456789abcdef"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelWait:
-    """A model that is left alone under a key until then; `credential` None: at a provider without keys."""
+    """A model that is rate-limited under a key until then; `credential` None: at a provider without keys."""
 
     provider: str
     credential: str | None
@@ -28,13 +28,14 @@ class ModelWait:
 
 
 class Waits:
-    """Of models, and of providers without credentials, inside one transaction. Their locks come after all others."""
+    """Rate limits of models, and of providers without credentials, inside one transaction. Their locks are taken after
+    all others."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     def hold(self, provider: str, until: datetime) -> None:
-        """Note the rate limit of a provider without credentials; a longer one stays."""
+        """Save the rate limit of a provider without credentials, unless it has a longer one."""
         dialect = postgresql if self._connection.dialect.name == "postgresql" else sqlite
         statement = dialect.insert(WAITS).values(provider=provider, until=until)
         longer = statement.excluded.until > WAITS.c.until
@@ -43,7 +44,7 @@ class Waits:
         )
 
     def hold_model(self, provider: str, ref: str | None, model_id: str, until: datetime) -> None:
-        """Note the rate limit on this model under this key; a longer one stays."""
+        """Save the rate limit of this model under this key, unless it has a longer one."""
         dialect = postgresql if self._connection.dialect.name == "postgresql" else sqlite
         key = {"provider": provider, "credential": ref or "", "model_id": model_id}
         statement = dialect.insert(MODEL_WAITS).values(**key, until=until)
@@ -53,16 +54,17 @@ class Waits:
         )
 
     def forget(self, before: datetime) -> None:
-        """Delete the waits of models that were over before then: models come and go."""
+        """Delete the rate limits of models that ended before then, since models come and go."""
         self._connection.execute(delete(MODEL_WAITS).where(MODEL_WAITS.c.until < before))
 
     def holding(self, now: datetime) -> Mapping[str, datetime]:
-        """Return the providers that are to be left alone now, with every model, and until when."""
+        """Return the providers that are rate-limited now for every model, and until when."""
         query = select(WAITS.c.provider, WAITS.c.until).where(WAITS.c.until > now)
         return {row.provider: row.until for row in self._connection.execute(query)}
 
     def holding_keyless(self, model_id: str, now: datetime) -> Mapping[str, datetime]:
-        """Return the providers that are to be left alone now with this model, where no key is used, and until when."""
+        """Return the providers that are rate-limited now for this model when it is used without a key, and until
+        when."""
         alone = MODEL_WAITS.c.credential == "", MODEL_WAITS.c.model_id == model_id, MODEL_WAITS.c.until > now
         whole = select(WAITS.c.provider, WAITS.c.until).where(WAITS.c.until > now)
         query = whole.union_all(select(MODEL_WAITS.c.provider, MODEL_WAITS.c.until).where(*alone))
@@ -70,7 +72,7 @@ class Waits:
         return {row.provider: row.until for row in rows}
 
     def of_models(self, now: datetime, provider: str | None = None) -> Sequence[ModelWait]:
-        """Return the models that are to be left alone now, at one provider or at all, and under which key."""
+        """Return the models that are rate-limited now, at one provider or at all, and under which key."""
         query = select(MODEL_WAITS).where(MODEL_WAITS.c.until > now)
         if provider is not None:
             query = query.where(MODEL_WAITS.c.provider == provider)
@@ -95,11 +97,11 @@ def may_be_asked(
     row: ColumnElement[str],
     spread_seconds: float,
 ) -> ColumnElement[bool]:
-    """For claims: no rate limit is in force for this model, under this key, or without one. Conditions each of which
-    a database can plan for.
+    """Select, for claims, the rows without a rate limit: on their key, on their model under it, or on a provider
+    without keys. Databases can plan for each condition.
 
-    What waited together goes again one after another, within `spread_seconds` of the end of the wait: each `row` at
-    a moment of its own, by its id. Else the first second after a Retry-After would bring the next one."""
+    Rows that waited together go one after another, within `spread_seconds` of the end of the wait: each `row` at a
+    moment of its own, by its id. Otherwise the first second after a Retry-After would bring the next one."""
     mine = moment_of(row, now, spread_seconds)
     key = exists().where(
         CREDENTIALS.c.provider == provider, CREDENTIALS.c.ref == ref, CREDENTIALS.c.cool_until > mine
@@ -115,7 +117,7 @@ def may_be_asked(
 
 
 def may_be_used(model_id: str, now: datetime) -> ColumnElement[bool]:
-    """For a new placement of this model: its credential is not in cooldown, as a whole or with this model."""
+    """Select credentials for a new placement of this model: not in cooldown, as a whole or with this model."""
     with_this = MODEL_WAITS.c.model_id == model_id, MODEL_WAITS.c.until > now
     waits = exists().where(
         MODEL_WAITS.c.provider == CREDENTIALS.c.provider,
@@ -126,8 +128,8 @@ def may_be_used(model_id: str, now: datetime) -> ColumnElement[bool]:
 
 
 def moment_of(row: ColumnElement[str], now: datetime, spread_seconds: float) -> ColumnElement[datetime]:
-    """Return the latest end of a wait that is over for this row: ids are random, so that their last digit draws
-    lots."""
+    """Return the latest end of a wait at which this row may go. The last digit of the row's random id spreads the rows
+    over `spread_seconds`."""
     step = timedelta(seconds=spread_seconds) / len(_DIGITS)
     moments = {
         digit: literal(now - n * step, CREDENTIALS.c.cool_until.type) for n, digit in enumerate(_DIGITS)

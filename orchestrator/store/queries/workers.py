@@ -20,7 +20,7 @@ class Workers:
         self._connection = connection
 
     def report(self, worker: Worker) -> None:
-        """Write the row of this process, whether it has one or not."""
+        """Write the row of this process, or create it."""
         dialect = postgresql if self._connection.dialect.name == "postgresql" else sqlite
         values = values_of(worker)
         statement = dialect.insert(WORKERS).values(**values)
@@ -28,11 +28,11 @@ class Workers:
         self._connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_=again))
 
     def leave(self, worker_id: str) -> None:
-        """Remove the row of a process that ends in order."""
+        """Delete the row of a process that ends in order."""
         self._connection.execute(delete(WORKERS).where(WORKERS.c.id == worker_id))
 
     def listed(self, since: datetime | None = None) -> Sequence[Worker]:
-        """Return every process that has reported since then, or every one that is known, by kind, host and start."""
+        """Return every process that has reported since then, or every known one, by kind, host and start."""
         query = select(WORKERS).order_by(WORKERS.c.kind, WORKERS.c.host, WORKERS.c.started_at, WORKERS.c.id)
         if since is not None:
             query = query.where(WORKERS.c.seen_at >= since)

@@ -30,7 +30,7 @@ class ModelWaitRow(Row, table=True):
 
 
 class AlarmRow(Row, table=True):
-    """The fields of `rules.alarms.Alarm`, one to one; a few rows, deleted once it is well again."""
+    """The fields of `rules.alarms.Alarm`, one to one. There are few rows; one is deleted when its cause is over."""
 
     __tablename__ = "alarms"
     __table_args__ = (one_of("kind", AlarmKind),)

@@ -1,4 +1,4 @@
-"""What has left the live tables: sessions, their ledger entries, and what these add up to."""
+"""Data that has left the live tables: sessions, their ledger entries, and sums of these."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -80,7 +80,7 @@ class ArchivedLedgerRow(Row, table=True):
 
 
 class ArchivedBookRow(Row, table=True):
-    """The fields of `rules.retention.ArchivedBook`, one to one: kept by the database itself, at every entry that
+    """The fields of `rules.retention.ArchivedBook`, one to one. The database itself updates it with every entry that
     leaves the ledger."""
 
     __tablename__ = "archived_books"

@@ -1,8 +1,8 @@
-"""What the database itself enforces of the archive.
+"""What the database itself enforces for the archive.
 
-An entry leaves the ledger only where the archive has it, or where its session was deleted by retention; what leaves is
-added up as it leaves, so that no amount is lost. An opening entry is replaced only where that sum is kept. Each list:
-(dialect, statement)."""
+An entry leaves the ledger only if the archive has it, or if retention deleted its session. The database sums entries as
+they leave, so that no amount is lost. An opening entry is replaced only while that sum is kept. Each list: (dialect,
+statement)."""
 
 from orchestrator.store.tables.counts import one
 
@@ -108,7 +108,7 @@ _COUNTS = "NEW.deleted_at IS NULL AND NEW.state IN ('stopped', 'failed')"
 _STOPS_COUNTING = (
     "OLD.deleted_at IS NULL AND NEW.deleted_at IS NOT NULL AND OLD.state IN ('stopped', 'failed')"
 )
-#: Archived sessions count on, until they are deleted.
+#: Archived sessions still count against the quota, until they are deleted.
 ON_ARCHIVED_SESSIONS = (
     _sqlite("archived_sessions_come", f"AFTER INSERT ON archived_sessions WHEN {_COUNTS}", one("NEW", "")),
     _sqlite(

@@ -1,4 +1,4 @@
-"""What the audit keeps between its runs: where it is, what it has added up, and what it found."""
+"""What the audit keeps between its runs: its progress, its sums, and its findings."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -11,12 +11,12 @@ from orchestrator.store.tables.base import Row
 
 
 class AuditFindingRow(Row, table=True):
-    """One violation that stands."""
+    """One open violation."""
 
     __tablename__ = "audit_findings"
 
     name: str = Field(primary_key=True)
-    """Of the check."""
+    """The name of the check."""
     subject: str = Field(primary_key=True)
     detail: str
     since: datetime
@@ -34,7 +34,7 @@ class AuditCursorRow(Row, table=True):
 
 
 class AuditBalanceRow(Row, table=True):
-    """What an account's ledger adds up to, up to and with one entry: so that the next sum is short."""
+    """The sum of an account's ledger, up to and including one entry, so that the next run adds only newer entries."""
 
     __tablename__ = "audit_balances"
 

@@ -1,10 +1,10 @@
-"""What all tables share: names of constraints that migrations can rely on."""
+"""The base of all tables: names of constraints that migrations can rely on."""
 
 from sqlmodel import SQLModel
 
 
 class Row(SQLModel):
-    """What every table inherits, so that the names below are set before the first of them is made."""
+    """The base class of every table. It sets the naming of constraints before the first table is made."""
 
 
 metadata = Row.metadata

@@ -1,4 +1,4 @@
-"""What can be served, and with which secrets (by reference)."""
+"""Models that can be served, and references to the secrets for them."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -35,7 +35,7 @@ class ModelRow(Row, table=True):
 
 
 class CredentialRow(Row, table=True):
-    """One secret in a provider's key ring. The secret itself is never here."""
+    """One secret in a provider's key ring, by its reference. The secret itself is never stored."""
 
     __tablename__ = "credentials"
     __table_args__ = (Index("ix_credentials_provider", "provider", "last_used_at"),)
@@ -58,7 +58,7 @@ class CredentialRow(Row, table=True):
 
 
 class InstallationRow(Row, table=True):
-    """The id of the installation that owns this database, in the one row."""
+    """The id of the installation that owns this database. There is one row."""
 
     __tablename__ = "installation"
 
@@ -67,7 +67,7 @@ class InstallationRow(Row, table=True):
 
 
 class BrakeRow(Row, table=True):
-    """A provider or credential with frozen deaths, now or until lately."""
+    """A provider or credential with a brake, now or until lately."""
 
     __tablename__ = "brakes"
 
@@ -82,7 +82,7 @@ class BrakeRow(Row, table=True):
 
 
 class MeterRow(Row, table=True):
-    """What a provider's pings cost, and the balance that it reported."""
+    """The cost of a provider's pings, and the balance that the provider reported."""
 
     __tablename__ = "meters"
 
@@ -97,7 +97,8 @@ class MeterRow(Row, table=True):
 
 
 class SightingRow(Row, table=True):
-    """Listed and not ours, or ours and not listed: forgotten with the first list that shows it otherwise."""
+    """A resource that is listed and not ours, or ours and not listed. It is deleted with the first list that shows
+    otherwise."""
 
     __tablename__ = "sightings"
 

@@ -1,4 +1,4 @@
-"""What workers met at providers, for all workers to see."""
+"""Results of pings by host and provider, for all workers to read."""
 
 from datetime import datetime
 

@@ -1,4 +1,4 @@
-"""How many sessions are at rest: kept by the database itself, at every change and whichever release makes it."""
+"""The number of sessions at rest. The database itself updates it with every change, under whichever release runs."""
 
 from sqlalchemy import DDL, BigInteger, Column, event
 from sqlmodel import Field
@@ -6,7 +6,7 @@ from sqlmodel import Field
 from orchestrator.store.tables.base import Row
 from orchestrator.store.tables.sessions import SessionRow
 
-#: States in which a session waits for nothing. Those of the past are among them: they are never counted one by one.
+#: States in which a session waits for nothing. Ended sessions are among them, and are never counted one by one.
 AT_REST = ("created", "stopped", "failed")
 _STATES = ", ".join(f"'{state}'" for state in AT_REST)
 _WATCHED = "state, provider, account_id, deleted_at"
@@ -19,12 +19,12 @@ def _rests(row: str) -> str:
 
 
 def one(row: str, sign: str) -> str:
-    """Count one row, in a trigger for each."""
+    """Return the statement that counts one row, for a trigger on each row."""
     return f"{_TARGET} VALUES ({row}.account_id, {row}.state, coalesce({row}.provider, ''), {sign}1) {_ADD};"
 
 
 def _many(sign: str) -> str:
-    """Count the rows of a statement, in a trigger for all of them."""
+    """Return the statement that counts the rows of a statement, for a trigger on each statement."""
     each = f"account_id, state, coalesce(provider, ''), {sign}count(*) FROM touched WHERE {_rests('touched')}"
     return f"{_TARGET} SELECT {each} GROUP BY 1, 2, 3 ORDER BY 1, 2, 3 {_ADD};"
 

@@ -1,5 +1,7 @@
-"""What an account's starting and running sessions are together, alike ones in one row: kept by the database itself, at
-every change and whichever release makes it. However many they are, what they burn is read from a few rows."""
+"""An account's starting and running sessions in groups: one row sums up sessions that are alike. The database itself
+updates the rows with every change, under whichever release runs.
+
+So the money that any number of sessions burn is read from a few rows."""
 
 from decimal import Decimal
 
@@ -12,7 +14,7 @@ from orchestrator.store.tables.sessions import IS_ACTIVE, SessionRow
 
 _KEY = "account_id, phase, price_per_node_hour, nodes, block_seconds"
 _SUMS = ("sessions", "charged", "since_seconds", "ran_seconds")
-#: Columns that move a session from one group to another, or what it adds to its own.
+#: Columns that decide a session's group, or what it adds to the group.
 _WATCHED = (
     "account_id",
     "state",
@@ -30,7 +32,7 @@ _LATEST = {"sqlite": "max", "postgresql": "greatest"}
 
 
 def is_active(row: str) -> str:
-    """It starts or runs."""
+    """Return the SQL condition that the row starts or runs."""
     return IS_ACTIVE.replace("state", f"{row}.state").replace("deleted_at", f"{row}.deleted_at")
 
 
@@ -45,7 +47,7 @@ def _group(row: str) -> str:
 
 
 def _since(row: str, dialect: str) -> str:
-    """Return the whole second in which it began to run."""
+    """Return the whole second in which the session began to run."""
     if dialect == "sqlite":
         return f"coalesce(CAST(strftime('%s', substr({row}.running_since, 1, 19)) AS INTEGER), 0)"
     return f"coalesce(floor(extract(epoch FROM {row}.running_since))::bigint, 0)"
@@ -58,7 +60,7 @@ def _add(dialect: str) -> str:
 
 
 def _one(row: str, dialect: str) -> str:
-    """One session joins its group; OLD leaves it."""
+    """Return the statement that adds one session to its group, or removes it (OLD)."""
     sign = "-" if row == "OLD" else ""
     since = _since(row, dialect)
     sums = f"{sign}1, {sign}{row}.charged, {sign}{since}, {sign}({row}.ran_microseconds / 1000000)"
@@ -67,7 +69,7 @@ def _one(row: str, dialect: str) -> str:
 
 
 def many(sign: str, rows: str, dialect: str) -> str:
-    """All sessions of `rows` join their groups or, with a minus, leave them."""
+    """Return the statement that adds all sessions of `rows` to their groups or, with a minus, removes them."""
     since = _since(rows, dialect)
     sums = ", ".join(
         f"{sign}sum({what})" for what in (f"{rows}.charged", since, f"{rows}.ran_microseconds / 1000000")
@@ -151,11 +153,11 @@ class SessionGroupRow(Row, table=True):
     sessions: int = Field(sa_column=Column(BigInteger, nullable=False))
     charged: Decimal = Field(sa_column=money())
     since_seconds: int = Field(sa_column=Column(BigInteger, nullable=False))
-    """Of the seconds since 1970 in which they began to run, without fractions."""
+    """The sum of the whole seconds since 1970 at which they began to run."""
     ran_seconds: int = Field(sa_column=Column(BigInteger, nullable=False))
-    """Of the seconds that each ran before, without fractions."""
+    """The sum of the whole seconds that each ran before."""
     latest_second: int = Field(sa_column=Column(BigInteger, nullable=False))
-    """None of them began to run after it."""
+    """No session of the group began to run later than this."""
 
 
 for _dialect, _statement in GROUPING:

@@ -1,4 +1,4 @@
-"""What comes in and goes out: jobs with their outcomes, events, and leases of the platform's own upkeep."""
+"""What is received and sent: jobs with their outcomes, events, and leases of the platform's own upkeep."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -20,11 +20,11 @@ class InboxRow(Row, table=True):
     task_id: str = Field(primary_key=True)
     name: str
     fingerprint: str | None = None
-    """Of the arguments; None in rows of an earlier release."""
+    """The fingerprint of the arguments; None in rows of an earlier release."""
     received_at: datetime
     outcome: Mapping[str, Any] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True)))
     parts: Mapping[str, Any] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True)))
-    """What became of each account that is done, while the job is under way."""
+    """The results of the accounts that are done, while the job is under way."""
 
 
 class ParkedRow(Row, table=True):
@@ -69,7 +69,7 @@ class OutboxRow(Row, table=True):
 
 
 class LeaseRow(Row, table=True):
-    """Who does a piece of upkeep now. `fence` grows with each new holder."""
+    """The holder of a piece of upkeep. `fence` grows with each new holder."""
 
     __tablename__ = "leases"
 
@@ -78,4 +78,4 @@ class LeaseRow(Row, table=True):
     fence: int
     until: datetime
     at: datetime
-    """When the holder last said that it is alive."""
+    """When the holder last renewed the lease."""

@@ -1,4 +1,4 @@
-"""Accounts, and the ledger that their balances are a cache of."""
+"""Accounts, and the ledger; an account's balance is a cache of its ledger."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -11,13 +11,13 @@ from orchestrator.rules.states import Step
 from orchestrator.store.core.columns import Limits, enum, money, one_of, serial
 from orchestrator.store.tables.base import Row
 
-#: What the platform has lost: the index holds next to nothing.
+#: Amounts that the platform has lost: this index is nearly empty.
 WRITTEN_OFF = "kind = 'write_off'"
 _OFF = text(WRITTEN_OFF)
-#: Entries that carry the sum of archived ones: one for each account and book.
+#: Entries with the sum of archived ones: one for each account and book.
 IS_OPENING = "kind = 'opening'"
 _OPENS = text(IS_OPENING)
-#: What was written is never changed; how it leaves is in `archive_triggers`. (dialect, statement).
+#: Entries are never changed; `archive_triggers` says how they leave. (dialect, statement).
 APPEND_ONLY = (
     (
         "sqlite",
@@ -38,7 +38,7 @@ APPEND_ONLY = (
 
 
 class AccountRow(Row, table=True):
-    """Who pays."""
+    """One account, which pays for its sessions."""
 
     __tablename__ = "accounts"
     __table_args__ = (
@@ -73,10 +73,11 @@ class AccountRow(Row, table=True):
 
 
 class LedgerRow(Row, table=True):
-    """One amount from one book to another: double entry in a single row. Append-only; retention alone takes the
-    entries of old sessions out, and leaves an opening entry with their sum.
+    """One amount from one book to another: double entry in a single row. Books: `account:ID`, `revenue`, `granted`,
+    `written_off`.
 
-    Books: `account:ID`, `revenue`, `granted`, `written_off`."""
+    Rows are never changed. Retention alone removes the entries of old sessions, and leaves an opening entry with their
+    sum."""
 
     __tablename__ = "ledger"
     __table_args__ = (

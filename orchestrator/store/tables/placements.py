@@ -24,11 +24,11 @@ _FORCED = text("forced_at IS NOT NULL")
 _LOST = text("lost_at IS NOT NULL")
 _SUPPOSED = text("candidate IS NOT NULL")
 _OVER = text("ended_at IS NOT NULL")
-#: Opens after which it is not known what they made.
+#: Opens with a result that is not fully known: no handle was learned, or more sessions may have been left.
 UNTOLD = "possible_orphans OR (handle IS NULL AND refused_by IS NULL)"
 _UNTOLD = text(UNTOLD)
 _MORE_THERE = text("possible_orphans")
-#: What no placement may ever be: the index is empty, and the audit finds in it at once what should not be there.
+#: Impossible placements: this index is empty while all is well, so the audit finds any at once.
 IMPOSSIBLE_PLACEMENT = (
     "(next_step IS NULL AND state IN ('opening', 'unknown', 'closing'))"
     " OR (state = 'closed' AND proof IS NULL)"

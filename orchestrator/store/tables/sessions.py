@@ -16,20 +16,20 @@ from orchestrator.store.tables.base import Row
 _LIVE = text("next_step IS NOT NULL")
 _KEPT = text("deleted_at IS NULL")
 _RUNS = text("state = 'running'")
-#: Suspect, or once said to be gone: what a brake counts.
+#: Sessions that a brake counts: they failed their last pings, or were called gone once.
 IN_DOUBT_AND_RUNS = "state = 'running' AND (failures > 0 OR gone_since IS NOT NULL)"
 _IN_DOUBT = text(IN_DOUBT_AND_RUNS)
 _NOT_WELL = text("state = 'running' AND not_well_since IS NOT NULL")
 _ENDED = text("ended_at IS NOT NULL")
 _ENDED_AND_KEPT = text("ended_at IS NOT NULL AND deleted_at IS NULL")
 _NEVER_BEGAN = text("deleted_at IS NOT NULL AND ended_at IS NULL")
-#: What no session may ever be: the index is empty, and the audit finds in it at once what should not be there.
+#: Impossible sessions: this index is empty while all is well, so the audit finds any at once.
 IMPOSSIBLE_SESSION = (
     "(next_step IS NULL AND state IN ('queued', 'starting', 'running'))"
     " OR (deleted_at IS NOT NULL AND state IN ('queued', 'starting', 'running', 'stopping'))"
 )
 _IMPOSSIBLE = text(IMPOSSIBLE_SESSION)
-#: It starts or runs, in the words of the indexes that hold an account's such sessions.
+#: The condition that a session starts or runs, worded as in the indexes by account.
 IS_ACTIVE = "state IN ('starting', 'running') AND deleted_at IS NULL"
 _ACTIVE = text(IS_ACTIVE)
 

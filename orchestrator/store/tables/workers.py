@@ -1,4 +1,4 @@
-"""The processes of the platform, each with the row that it keeps itself."""
+"""The processes of the platform; each keeps its own row."""
 
 from datetime import datetime
 
@@ -9,7 +9,7 @@ from orchestrator.store.tables.base import Row
 
 
 class WorkerRow(Row, table=True):
-    """One process: what it is, and when it last did what."""
+    """One process: its kind, and when it last did what."""
 
     __tablename__ = "workers"
     __table_args__ = (Index("ix_workers_seen", "seen_at"),)

@@ -18,9 +18,9 @@ from orchestrator.store.transaction import Transaction
 
 #: A native ping is retried after this when its key is in use.
 BUSY = timedelta(seconds=1)
-#: Pings without their secret on this worker are left to others for this long.
+#: A ping with a secret that this worker lacks is left to other workers for this long.
 LEFT_TO_OTHERS = timedelta(seconds=5)
-#: A ping without room beside others that may hang is retried after this.
+#: A ping that may hang, and finds no slot for such pings, is retried after this.
 NO_ROOM = timedelta(seconds=1)
 
 
@@ -119,7 +119,8 @@ def _leave_what_it_lacks_the_secret_for(
     token: str,
     now: datetime,
 ) -> Sequence[tuple[Session, Placement]]:
-    """Release pings without their secret here: another worker may have it. Raise an alarm, for perhaps none has."""
+    """Release pings with a secret that this worker lacks: another worker may have it. Raise an alarm, since perhaps
+    none has."""
     lacking = {session.id: services.lacks(placement) for session, placement in claimed}
     left = [(session, placement) for session, placement in claimed if lacking[session.id] is not None]
     if left:

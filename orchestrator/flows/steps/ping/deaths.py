@@ -11,9 +11,10 @@ from orchestrator.rules.values import Session
 
 
 def end(work: AccountWork, session: Session, ending: Stop, *, confirmed: bool) -> bool:
-    """Carry out the end of a running session; False where a brake holds it instead.
+    """Stop a session that was found dead, or move it. Return False if a brake holds it instead.
 
-    `confirmed`: the platform itself says so. No brake holds that, and it does not count against the provider."""
+    `confirmed`: the platform itself says so. No brake holds such a session, and it does not count against the
+    provider."""
     lost = ending.reason is StopReason.DEAD and not confirmed
     frozen = lost and brake.freezes(work, session)
     at = paid_until(session, work.now) if ending.reason is StopReason.DEAD else work.now
@@ -31,6 +32,6 @@ def end(work: AccountWork, session: Session, ending: Stop, *, confirmed: bool) -
 
 
 def _held(work: AccountWork, session: Session) -> bool:
-    """Keep it running, and ping it less often."""
+    """Keep the session running, and ping it less often."""
     work.keep(session, work.planned(slowed(session, work.policy(session), work.now)))
     return False

@@ -1,4 +1,4 @@
-"""Give back pings that failed because a worker had no network, so that no session ends by them.
+"""Give back pings that failed because a worker had no network, so that they end no session.
 
 Rows that every worker reads record the results of pings; `rules/upstream/network.py` decides what is at fault."""
 
@@ -35,7 +35,8 @@ AGAIN_AFTER = timedelta(seconds=2)
 
 
 def note_and_judge(services: Services, tx: Transaction, begun: Sequence[Pinged]) -> set[str]:
-    """Note what pings of running sessions met; give back those that the network failed, and return their sessions."""
+    """Save which providers answered pings of running sessions. Give back pings that failed because of the network, and
+    return their sessions."""
     now = tx.now()
     tried = [one for one in begun if one.session.state is State.RUNNING and not one.asleep]
     failed = [one for one in tried if one.probe.verdict is Verdict.TRANSIENT and one.ended is None]
@@ -48,7 +49,7 @@ def note_and_judge(services: Services, tx: Transaction, begun: Sequence[Pinged])
 
 
 def prune(services: Services) -> None:
-    """Forget what is old: contacts, and alarms that no worker sees any more."""
+    """Delete old rows: contacts, and alarms that no worker has renewed."""
 
     def forget(tx: Transaction) -> None:
         now = tx.now()
@@ -107,7 +108,7 @@ def _judged(services: Services, pinged: Pinged, contacts: Sequence[Contact], now
 def _give_way(
     services: Services, tx: Transaction, pinged: Pinged, finding: NetworkFails, now: datetime
 ) -> None:
-    """Release the ping without a failure, leave it to other workers first, and alarm this host's network."""
+    """Release the ping without counting a failure, let other workers ping first, and alarm this host's network."""
     provider = pinged.placement.provider
     tx.pings.release([pinged.session.id], pinged.token, now)
     services.cooldowns.begin(Step.PING, provider, now)
@@ -128,7 +129,8 @@ def _waits_for_others(
     others: Sequence[str],
     now: datetime,
 ) -> bool:
-    """Return whether a failure that may be the last must wait until another provider was pinged too; it is bounded."""
+    """Return whether a failure that may be the last must wait until another provider was pinged too. The wait is
+    bounded."""
     policy = services.policy(pinged.placement.provider)
     if not may_be_the_last(pinged.session, as_ping(pinged.probe), policy, now):
         return False

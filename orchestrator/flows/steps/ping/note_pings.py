@@ -1,4 +1,4 @@
-"""Note what pings say beyond their own session: of keys, accounts and configurations, and what they cost."""
+"""Note what pings show beyond their own session: about keys, accounts and configurations, and their cost."""
 
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
@@ -18,7 +18,7 @@ from orchestrator.store.transaction import Transaction
 
 
 def note_answer(work: AccountWork, session: Session, pinged: Pinged) -> None:
-    """Note what the answer says of the key, the account or the configuration there, beyond this session."""
+    """Note what the answer shows about the key, the account or the configuration, beyond this session."""
     placement, probe = pinged.placement, pinged.probe
     policy = work.policy(session)
     if probe.verdict is Verdict.CREDENTIALS and placement.secret_ref == placement.credential:
@@ -44,7 +44,7 @@ def end_alarms(services: Services, tx: Transaction, begun: Sequence[Pinged]) -> 
 
 
 def note_own_faults(services: Services, tx: Transaction, late: Sequence[Pinged]) -> None:
-    """Alarm each kind of failure of this machine, and leave its provider alone for a moment."""
+    """Alarm each kind of failure of this machine, and begin a cooldown of its provider."""
     failed = {(one.placement.provider, one.probe.failed_here): one for one in late}
     for (provider, fault), one in failed.items():
         if fault is not None:
@@ -53,7 +53,7 @@ def note_own_faults(services: Services, tx: Transaction, late: Sequence[Pinged])
 
 
 def meter(services: Services, begun: Sequence[Pinged]) -> None:
-    """Count what the pings of each provider took, in a transaction of its own: no session waits for a meter."""
+    """Count what the pings of each provider cost, in a transaction of its own, so that no session waits for a meter."""
     for provider in sorted({pinged.placement.provider for pinged in begun if not pinged.asleep}):
         probes = [
             pinged.probe for pinged in begun if pinged.placement.provider == provider and not pinged.asleep
@@ -62,7 +62,7 @@ def meter(services: Services, begun: Sequence[Pinged]) -> None:
 
 
 def measure(begun: Sequence[Pinged]) -> None:
-    """Measure them for Prometheus."""
+    """Count the pings in the metrics."""
     for pinged in begun:
         provider, probe = pinged.placement.provider, pinged.probe
         metrics.PINGS.labels(provider, probe.verdict.value).inc()

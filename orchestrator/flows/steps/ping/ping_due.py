@@ -50,7 +50,7 @@ def _claim(services: Services) -> list[Coroutine[Any, Any, Pinged]]:
 
 
 def settle(services: Services, chunk: Sequence[Pinged]) -> int:
-    """Save the results of pings; their slots are free again, whatever happens."""
+    """Save the results of pings, and free their slots in any case."""
     try:
         _settle(services, chunk)
     finally:
@@ -68,7 +68,7 @@ def ping_due(services: Services) -> Tally:
 
 
 def _settle(services: Services, chunk: Sequence[Pinged]) -> None:
-    """Settle good pings that change nothing in bulk; decide every other again on its own, under its locks."""
+    """Settle good pings that change nothing in bulk. Decide every other one on its own, under its locks."""
     begun = [pinged for pinged in chunk if not pinged.probe.not_begun]
     _give_back(services, [pinged for pinged in chunk if pinged.probe.not_begun])
     written: set[str] = set()
@@ -98,7 +98,7 @@ def _settle(services: Services, chunk: Sequence[Pinged]) -> None:
 
 
 def _settle_rest(services: Services, chunk: Sequence[Pinged], now: datetime) -> None:
-    """Settle those that were not good; then judge their providers, once all are settled."""
+    """Settle the pings that were not good. Once all are settled, check the brakes of their providers."""
     failing = _settle_failing(services, chunk)
     said = [(spot, Sign.ILL) for spot in failing.values()]
     for pinged in chunk:
@@ -112,7 +112,8 @@ def _settle_rest(services: Services, chunk: Sequence[Pinged], now: datetime) -> 
 
 
 def _settle_failing(services: Services, chunk: Sequence[Pinged]) -> Mapping[str, Spot]:
-    """Return what was settled in bulk; nothing where that fails: each is then settled apart, and logs its failure."""
+    """Return what was settled in bulk, or nothing if that fails: each is then settled on its own, and logs its
+    failure."""
     try:
         return settle_failures.settle(services, chunk)
     except Exception as error:  # noqa: BLE001  (each logs its own failure)
@@ -121,14 +122,14 @@ def _settle_failing(services: Services, chunk: Sequence[Pinged]) -> Mapping[str,
 
 
 def _end_cooldowns(services: Services, begun: Sequence[Pinged]) -> None:
-    """End the cooldowns of providers that were pinged from here: this process works."""
+    """End this process's cooldowns of providers that it has pinged: its own calls work."""
     for provider in {pinged.placement.provider for pinged in begun if not pinged.asleep}:
         services.cooldowns.end(Step.PING, provider)
 
 
 def _give_back(services: Services, late: Sequence[Pinged]) -> None:
-    """Give back pings that were never begun: due again at once, with the fallback step they learned. What failed on
-    this machine is left to other workers first."""
+    """Give back pings that never began: they are due again at once, with the fallback step they learned. If this
+    machine was at fault, other workers ping first."""
     if not late:
         return
 
@@ -146,11 +147,11 @@ def _give_back(services: Services, late: Sequence[Pinged]) -> None:
 
 
 def _good(services: Services, pinged: Pinged, now: datetime) -> GoodPing | None:
-    """Return the bulk settlement of this ping; None where more than its time changes."""
+    """Return the bulk settlement of this ping; None if more than the time of the last ping changes."""
     session, probe = pinged.session, pinged.probe
     if session.state is not State.RUNNING or probe.verdict is not Verdict.ALIVE or pinged.asleep:
         return None
-    if pinged.placement.asleep_since is not None:  # it woke up, which is written down
+    if pinged.placement.asleep_since is not None:  # it woke up, and that must be saved
         return None
     if not is_well(session):
         return None
@@ -178,7 +179,8 @@ def _good(services: Services, pinged: Pinged, now: datetime) -> GoodPing | None:
 
 
 def _settle_apart(services: Services, pinged: Pinged) -> Sign | None:
-    """Settle one; a failure is logged, and retried when its lease expires; the others are settled all the same."""
+    """Settle one ping on its own. A failure is logged, and the ping is retried when its lease expires; the others are
+    settled all the same."""
     try:
         return _settle_one(services, pinged)
     except AccountBusy:
@@ -190,7 +192,7 @@ def _settle_apart(services: Services, pinged: Pinged) -> Sign | None:
 
 
 def _ping_again_soon(services: Services, pinged: Pinged) -> None:
-    """Release the ping, to be sent again in a moment: its account is locked, and this thread does not wait."""
+    """Release the ping, to be sent again soon: its account is locked, and this thread does not wait."""
 
     def release(tx: Transaction) -> None:
         again_at = tx.now() + timedelta(
@@ -210,7 +212,7 @@ def _settle_one(services: Services, pinged: Pinged) -> Sign | None:
             return None
         work, session = found
         sign = None
-        if session.lease_token == pinged.token:  # else a stop, or another ping, took it over
+        if session.lease_token == pinged.token:  # otherwise a stop or another ping took the session over
             _remember_variant(tx, pinged)
             _remember_sleep(tx, pinged, work.now)
             note_pings.note_answer(work, session, pinged)
@@ -268,7 +270,8 @@ def _decision(work: AccountWork, noted: Session, pinged: Pinged) -> Decision:
 
 
 def _go_on(work: AccountWork, before: Session, noted: Session) -> Sign | None:
-    """Keep it running. Return a sign about its provider where it falls ill or recovers; a sleeping one gives none."""
+    """Keep the session running. Return a sign about its provider if it falls ill or recovers; a sleeping session gives
+    none."""
     in_doubt = doubted_since(noted) is not None
     brakes = work.tx.brakes.at(noted.provider, noted.credential) if noted.provider and in_doubt else ()
     after = slowed_where_held(noted, brakes, work.policy(noted), work.now)
@@ -281,7 +284,7 @@ def _go_on(work: AccountWork, before: Session, noted: Session) -> Sign | None:
 
 
 def give_up(work: AccountWork, session: Session, noted: Session, detail: str) -> None:
-    """End this attempt to start: try the next place, or end the session."""
+    """Give up this attempt to start: try the next place, or end the session."""
     saved = work.keep(session, _free(noted, ping_at=None))
     if failover.next_attempt(work, saved, saved) is None:
         reason = StopReason.DEAD if session.ever_ran else StopReason.START_FAILED
@@ -303,7 +306,7 @@ def _remember_variant(tx: Transaction, pinged: Pinged) -> None:
 
 
 def _remember_sleep(tx: Transaction, pinged: Pinged, now: datetime) -> None:
-    """Save whether it sleeps: it stays unpinged while the platform cannot be asked."""
+    """Save whether the session sleeps. While the platform cannot be asked, a session that slept is not pinged."""
     if pinged.asleep is (pinged.placement.asleep_since is not None):
         return
     placement = tx.placements.lock(pinged.placement.id)

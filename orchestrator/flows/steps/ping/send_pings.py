@@ -1,4 +1,4 @@
-"""Send claimed pings, and ask for the platform's own status where it matters."""
+"""Send claimed pings, and ask for the platform's own status where it may change the result."""
 
 import asyncio
 import logging
@@ -17,15 +17,15 @@ from orchestrator.store.transaction import Transaction
 
 log = logging.getLogger(__name__)
 
-#: The platform's own words for an end.
+#: Statuses that mean that the session has ended.
 _ENDED = frozenset({Life.STOPPED, Life.GONE, Life.FAILED})
-#: Its words for a live session, which contradict a ping's GONE.
+#: Statuses of a live session, which contradict a ping's GONE.
 _LIVES = frozenset({Life.STARTING, Life.RUNNING, Life.ASLEEP, Life.DEGRADED})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pinged:
-    """A claimed session and what its ping said."""
+    """A claimed session and the result of its ping."""
 
     claimed: ClaimedPing
     probe: Probe
@@ -42,17 +42,17 @@ class Pinged:
 
     @property
     def session(self) -> Session:
-        """As it was claimed."""
+        """The session, as it was claimed."""
         return self.claimed.session
 
     @property
     def placement(self) -> Placement:
-        """As it was when its session was claimed."""
+        """The placement, as it was when its session was claimed."""
         return self.claimed.placement
 
     @property
     def token(self) -> str:
-        """Of the session's lease."""
+        """The token of the session's lease."""
         return self.claimed.token
 
 
@@ -68,8 +68,8 @@ def give_keys_back(services: Services, tx: Transaction, pinged: Sequence[Pinged]
 
 
 async def send(services: Services, claimed: ClaimedPing) -> Pinged:
-    """Send one ping; ask for the platform's own status where that may end the session, or make the ping unnecessary.
-    Its slot is held until it is settled."""
+    """Send one ping. Ask for the platform's own status if that may end the session or make the ping unnecessary. The
+    slot is held until the ping is settled."""
     try:
         return await _sent_or_dropped(services, claimed)
     except BaseException:  # there will be nothing to settle
@@ -81,12 +81,12 @@ async def _sent_or_dropped(services: Services, claimed: ClaimedPing) -> Pinged:
     card = services.drivers[claimed.placement.provider].card
     if services.slots.closed:
         return _not_begun(claimed)
-    if card.native_ping_is_lifecycle:  # it may close a session: let it end, before another may use its key
+    if card.native_ping_is_lifecycle:  # it may close a session: finish it before its key is used again
         return await _sent(services, claimed)
     try:
         with services.loop.may_be_dropped():
             return await _sent(services, claimed)
-    except asyncio.CancelledError:  # this worker leaves, and waits no longer: another pings it again
+    except asyncio.CancelledError:  # this worker leaves: another worker pings the session again
         return _not_begun(claimed)
 
 
@@ -99,7 +99,7 @@ async def _sent(services: Services, claimed: ClaimedPing) -> Pinged:
     session, placement, begin_by = claimed.session, claimed.placement, claimed.begin_by
     driver = services.drivers[placement.provider]
     asked = target_of(services, placement, begin_by, to_ping=False, now=session.leased_at)
-    if driver.card.sleeps and session.state is State.RUNNING:  # a starting session waits to be woken
+    if driver.card.sleeps and session.state is State.RUNNING:  # the ping of a starting session wakes it
         life = (await driver.status(asked)).life
         if life is Life.ASLEEP or (life is Life.UNKNOWN and placement.asleep_since is not None):
             spared = Probe(verdict=Verdict.ALIVE, latency_ms=0, detail="asleep")
@@ -121,15 +121,15 @@ async def _sent(services: Services, claimed: ClaimedPing) -> Pinged:
 
 
 async def _canary(services: Services, session: Session, probe: Probe) -> bool | None:
-    """Ask the canary where a running session's ping failed."""
+    """Ask the canary if a running session's ping failed."""
     failed = session.state is State.RUNNING and probe.verdict is Verdict.TRANSIENT and not probe.not_begun
     return await services.canary.answers() if failed and services.canary is not None else None
 
 
 async def _still_to_begin(services: Services, claimed: ClaimedPing) -> float:
-    """Renew the claim where a slow status has used up the time in which the ping may begin, unless a stop came.
+    """Renew the claim if a slow status has used up the time in which the ping may begin, unless a stop came.
 
-    A close waits for the newest claim as it does for the first one, so that still no ping begins after it."""
+    A close waits for the renewed claim as it does for the first, so no ping begins after a close."""
     if services.loop.time() <= claimed.begin_by:
         return claimed.begin_by
     renewed = services.loop.time() + PING_BEGINS_WITHIN
@@ -154,14 +154,14 @@ async def _probed(driver: Driver, target: Target) -> Probe:
 async def _platforms_word(
     services: Services, driver: Driver, session: Session, asked: Target, probe: Probe
 ) -> Status:
-    """Return the platform's own status, where it has one, for a ping that may be the last."""
+    """Return the platform's own status, if it has one and the ping may be the last."""
     if not driver.card.tells_status or probe.not_begun or not _may_end(services, session, probe):
         return Status(life=Life.UNKNOWN)
     return await driver.status(asked)
 
 
 def _may_end(services: Services, session: Session, probe: Probe) -> bool:
-    """Return whether the ping may end the session, judged at the latest time of its settlement."""
+    """Return whether the ping may end the session. Judge that at the latest time at which the ping can be settled."""
     assert session.leased_at is not None
     policy = services.policy(session.provider)
     settled_by = session.leased_at + timedelta(seconds=policy.ping_timeout_seconds)

@@ -1,4 +1,4 @@
-"""Settle pings that failed in bulk, where the session only waits for the next one."""
+"""Settle in bulk the failed pings of sessions that only wait for their next ping."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -15,7 +15,7 @@ from orchestrator.store.transaction import Transaction
 
 
 def settle(services: Services, chunk: Sequence[Pinged]) -> Mapping[str, Spot]:
-    """Return the ids of the sessions that were settled, and where each is served."""
+    """Return the ids of the sessions that were settled, and the place of each."""
     failing = [pinged for pinged in chunk if _only_failed(pinged)]
     if not failing:
         return {}
@@ -35,7 +35,7 @@ def settle(services: Services, chunk: Sequence[Pinged]) -> Mapping[str, Spot]:
 
 
 def _only_failed(pinged: Pinged) -> bool:
-    """Return whether a running session's ping failed, and shows nothing beyond that."""
+    """Return whether a running session's ping failed, without any other effect."""
     placement, probe = pinged.placement, pinged.probe
     if pinged.session.state is not State.RUNNING or pinged.asleep or placement.asleep_since is not None:
         return False
@@ -47,7 +47,7 @@ def _only_failed(pinged: Pinged) -> bool:
 def _noted(
     services: Services, pinged: Pinged, brakes: Sequence[Brake], now: datetime
 ) -> tuple[Session, Session] | None:
-    """Return the session before and after its ping; None where more follows than another ping."""
+    """Return the session before and after its ping; None if more follows than the next ping."""
     before, policy = pinged.session, services.policy(pinged.session.provider)
     noted = note_ping(before, as_ping(pinged.probe, pinged.lives), policy, now)
     decision = after_ping(noted, policy, now, services.jitter())

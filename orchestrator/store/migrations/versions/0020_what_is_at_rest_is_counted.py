@@ -29,7 +29,7 @@ _NEW = (
     ("ix_placements_untold", "placements", ["provider", "sent_at"], _UNTOLD),
     ("ix_placements_ended", "placements", ["provider", "ended_at"], _OVER),
 )
-#: On PostgreSQL `store.migrate` drops them, once those that replace them are there.
+#: On PostgreSQL `store.migrate` drops them, once the indexes that replace them exist.
 _OLD = {
     "ix_sessions_account_state": "sessions (account_id, state) WHERE deleted_at IS NULL",
     "ix_sessions_created": "sessions (created_at)",
@@ -48,7 +48,7 @@ def upgrade() -> None:
     )
     sqlite = op.get_bind().dialect.name == "sqlite"
     for statement in _on_sqlite() if sqlite else _on_postgresql():
-        op.execute(statement)  # from here on nothing comes or goes uncounted
+        op.execute(statement)  # from here on the triggers count every change
     op.execute(_many("", "sessions"))
     for name, table, columns, where in _NEW:
         op.create_index(name, table, columns, postgresql_where=where, sqlite_where=where)

@@ -54,7 +54,7 @@ def upgrade() -> None:
     )
     sqlite = op.get_bind().dialect.name == "sqlite"
     for statement in _on_sqlite() if sqlite else _on_postgresql():
-        op.execute(statement)  # from here on nothing comes or goes unseen
+        op.execute(statement)  # from here on the triggers see every change
     op.execute(_many("", "sessions", op.get_bind().dialect.name))
     for name, columns in (
         _INDEXES.items() if sqlite else ()
