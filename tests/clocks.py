@@ -1,4 +1,4 @@
-"""Machines whose wall clocks can be set, each to a time of its own; their monotonic clocks go on as they are."""
+"""Machines with wall clocks that can be set, each to a time of its own; their monotonic clocks go on as they are."""
 
 import os
 import tempfile
@@ -12,12 +12,12 @@ import time_machine
 
 from orchestrator.cli import main as ours
 
-#: Where Debian's package `libfaketime` puts it.
+#: Debian's package `libfaketime` installs it there.
 LIBRARY = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), Path("libfaketime.so.1"))
 #: The main module of a process of ours on such a machine: platform.start("worker", module=SKEWED, **clock.of_ours()).
 SKEWED = "tests.clocks"
 _FILE = "TEST_CLOCK"
-#: Seconds between two looks of a process at the clock of its machine.
+#: Seconds between two reads of its machine's clock by a process.
 _EVERY = 0.1
 
 
@@ -29,7 +29,7 @@ class Clock:
         self.is_off(0)
 
     def is_off(self, seconds: float) -> None:
-        """From now on it differs from the truth by so much."""
+        """Set the clock off by so much from now on."""
         self.ahead = seconds
         aside = self._path.with_suffix(".new")
         aside.write_text(f"{seconds:+f}\n")
@@ -37,11 +37,11 @@ class Clock:
         aside.replace(self._path)
 
     def of_ours(self) -> dict[str, str]:
-        """The environment of a process of ours on this machine."""
+        """Return the environment of a process of ours on this machine."""
         return {_FILE: str(self._path)}
 
     def of_server(self) -> dict[str, str]:
-        """The environment of any other program there."""
+        """Return the environment of any other program there."""
         assert LIBRARY.exists(), "install Debian's package libfaketime: .ci/install"
         return {
             "LD_PRELOAD": str(LIBRARY),
@@ -53,7 +53,7 @@ class Clock:
 
 @contextmanager
 def clock() -> Iterator[Clock]:
-    """One that is right."""
+    """Return a clock that is right."""
     with tempfile.TemporaryDirectory(prefix="orchestrator-clock-") as directory:
         Path(directory).chmod(0o755)
         yield Clock(Path(directory) / "clock")

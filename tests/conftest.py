@@ -1,4 +1,4 @@
-"""What all tests may ask for: real servers, databases on both engines, and a small world."""
+"""Fixtures of all tests: real servers, databases on both engines, and a small world."""
 
 import signal
 from collections.abc import Iterator
@@ -37,21 +37,21 @@ def _seconds_allowed(item: pytest.Item) -> float:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[servers.Postgres]:
-    """A real PostgreSQL, started once."""
+    """Start a real PostgreSQL, once."""
     with servers.postgres() as server:
         yield server
 
 
 @pytest.fixture
 def postgres_url(postgres: servers.Postgres) -> Iterator[str]:
-    """A fresh, migrated database on it."""
+    """Return the URL of a fresh, migrated database on it."""
     with postgres.fresh_database() as url:
         yield url
 
 
 @pytest.fixture(scope="session")
 def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated SQLite file to copy from."""
+    """Make a migrated SQLite file to copy from."""
     path = tmp_path_factory.mktemp("sqlite") / "template.db"
     database = Database(f"sqlite:///{path}")
     migrate.upgrade(database)
@@ -61,7 +61,7 @@ def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def sqlite_url(migrated_sqlite: Path, tmp_path: Path) -> str:
-    """A fresh, migrated SQLite database."""
+    """Return the URL of a fresh, migrated SQLite database."""
     path = tmp_path / "orchestrator.db"
     path.write_bytes(migrated_sqlite.read_bytes())
     return f"sqlite:///{path}"
@@ -69,20 +69,20 @@ def sqlite_url(migrated_sqlite: Path, tmp_path: Path) -> str:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest) -> str:
-    """The same test on both databases."""
+    """Run the same test on both databases."""
     url: str = request.getfixturevalue("sqlite_url" if request.param == "sqlite" else "postgres_url")
     return url
 
 
 @pytest.fixture
 def valkey_url(tmp_path: Path) -> Iterator[str]:
-    """A real Redis protocol server of the test's own."""
+    """Start a real Redis protocol server for this test alone."""
     with servers.valkey(tmp_path / "valkey") as url:
         yield url
 
 
 @pytest.fixture
 def world(sqlite_url: str) -> Iterator[World]:
-    """The small world, on SQLite."""
+    """Return the small world, on SQLite."""
     with World(sqlite_url) as world:
         yield world

@@ -1,4 +1,4 @@
-"""Empty a database for the next test, the ledger and its archive too, which nothing else can."""
+"""Empty a database for the next test, including the append-only ledger and its archive."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ _GUARDS = (*APPEND_ONLY, *ON_LEDGER, *ON_ARCHIVED_LEDGER)
 
 @contextmanager
 def unguarded(connection: Connection) -> Iterator[None]:
-    """Inside, in this transaction, the ledger and its archive can be changed; on PostgreSQL until the end of it."""
+    """Allow changes of the ledger and its archive inside, in this transaction; on PostgreSQL until the end of it."""
     dialect = connection.dialect.name
     guards = [statement for kind, statement in _GUARDS if kind == dialect == "sqlite"]
     if dialect == "postgresql":
@@ -31,5 +31,5 @@ def empty(connection: Connection) -> None:
     with unguarded(connection):
         for table in reversed(metadata.sorted_tables):
             connection.execute(table.delete())
-        for counted in ("session_counts", "session_groups"):  # sessions that went may have been counted again
+        for counted in ("session_counts", "session_groups"):  # deleted sessions may have been counted again
             connection.execute(text(f"DELETE FROM {counted}"))

@@ -1,4 +1,4 @@
-"""Pings without jitter, so that a hand-moved clock knows when each comes."""
+"""Switch off the jitter of pings, so that a hand-moved clock has exact times."""
 
 
 def no_jitter() -> float:

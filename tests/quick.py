@@ -12,7 +12,7 @@ from pathlib import Path
 import grimp
 
 ROOT = Path(__file__).resolve().parents[1]
-#: What a change is compared with: the first of these that the clone has.
+#: The base of a change: the first of these that the clone has.
 BASES = ("main", "origin/main")
 #: A change that reaches more test files than this is left to `make test`: a share of its tests run, another each day.
 MOST = 40
@@ -20,7 +20,7 @@ SHARES = 10
 
 
 def main(arguments: Sequence[str]) -> int:
-    """`arguments` are pytest's; `--slow PATH …` at the end names what runs only where it changed."""
+    """Run the tests. `arguments` are pytest's; `--slow PATH …` at the end names what runs only where it changed."""
     options, slow = _split(arguments)
     quick = [path for path in files_of_tests() if not _is_below(path, slow)]
     day = datetime.now(UTC).toordinal()
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str]) -> int:
 def chosen(
     changes: Iterable[str], quick: Sequence[str], imported_by: dict[str, set[str]], turn: int
 ) -> list[str]:
-    """The test files of these changes, or a share of the quick ones where no change leads to a test."""
+    """Return the test files of these changes, or a share of the quick ones where no change leads to a test."""
     edited = {path for path in changes if _is_test(path)}
     reached = {test for path in changes for test in imported_by.get(path, ())} & set(quick) - edited
     if not edited | reached:
@@ -42,12 +42,12 @@ def chosen(
 
 
 def share(files: Sequence[str], shares: int, turn: int) -> list[str]:
-    """Every `shares`-th file; all turns together have all."""
+    """Return every `shares`-th file; all turns together have all."""
     return list(files[turn % shares :: shares])
 
 
 def changed() -> set[str]:
-    """Files that differ from main, in this tree as it lies here; none where git cannot say."""
+    """Return files of this working tree that differ from main; none where git fails."""
     for base in BASES:
         fork = _git("merge-base", "HEAD", base)
         if fork:
@@ -57,7 +57,7 @@ def changed() -> set[str]:
 
 
 def imports() -> dict[str, set[str]]:
-    """For each file of Python, the test files that import it."""
+    """Return, for each file of Python, the test files that import it."""
     graph = grimp.build_graph("orchestrator", "tests", cache_dir=None)
     return {
         path: {
@@ -69,7 +69,7 @@ def imports() -> dict[str, set[str]]:
 
 
 def files_of_tests() -> list[str]:
-    """Every test file, in order."""
+    """Return every test file, in order."""
     return sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests").rglob("test_*.py"))
 
 

@@ -22,8 +22,8 @@ class Postgres:
     """A PostgreSQL server; each test takes a fresh, migrated database from it."""
 
     def __init__(self, uri: str, *, durable: bool = False, through: PgBouncer | None = None) -> None:
-        """`durable`: what it has committed survives its own death (not that of the machine). `through`: the pooler
-        that its databases are reached by."""
+        """`durable`: commits survive the death of the server (not that of the machine). `through`: the pooler before
+        its databases."""
         self._uri = uri
         self._through = through
         commit = f"synchronous_commit = {'on' if durable else 'off'}"
@@ -39,12 +39,12 @@ class Postgres:
 
     @property
     def uri(self) -> str:
-        """Of its maintenance database, for libpq."""
+        """Return the URI of its maintenance database, for libpq."""
         return self._uri
 
     @contextmanager
     def fresh_database(self, *, migrated: bool = True) -> Iterator[str]:
-        """The URL of a database of one's own, dropped afterwards."""
+        """Yield the URL of a separate database, dropped afterwards."""
         name = f"test_{uuid.uuid4().hex[:16]}"
         with self._connect() as connection:
             template = f" TEMPLATE {_TEMPLATE}" if migrated else ""
@@ -57,7 +57,7 @@ class Postgres:
                 connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
     def kept_database(self) -> str:
-        """The URL of a migrated one that is left there: its server may be stopped by then."""
+        """Return the URL of a migrated one that is left there: its server may be stopped by then."""
         with self._connect() as connection:
             connection.execute(f"CREATE DATABASE kept TEMPLATE {_TEMPLATE}")
         return self._url_of("kept")
@@ -73,7 +73,7 @@ class Postgres:
 
 @contextmanager
 def postgres() -> Iterator[Postgres]:
-    """A server of our own, or the one that ORCHESTRATOR_TEST_POSTGRES_URL names; behind PgBouncer where
+    """Start a server, or use the one that ORCHESTRATOR_TEST_POSTGRES_URL names; behind PgBouncer where
     ORCHESTRATOR_TEST_POOLER is set."""
     given = os.environ.get("ORCHESTRATOR_TEST_POSTGRES_URL")
     if given:
@@ -86,7 +86,7 @@ def postgres() -> Iterator[Postgres]:
 
 @contextmanager
 def valkey(directory: Path) -> Iterator[str]:
-    """A Redis URL of a server of our own."""
+    """Return the Redis URL of a new server."""
     with ExitStack() as stack:
         server = _started_valkey(directory, stack)
         yield f"redis://127.0.0.1:{server.port}/0"

@@ -10,7 +10,7 @@ import pytest
 
 
 def add_options(parser: pytest.Parser) -> None:
-    """Both are 1 and 0 by themselves: everything."""
+    """Add both options; their default 1 and 0 is everything."""
     parser.addoption(
         "--share", type=int, default=1, help="of each test's parameter sets run every so many-th"
     )

@@ -9,7 +9,7 @@ from tests.cluster import cluster
 
 
 def test_a_server_needs_no_program_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For root too: no account is created."""
+    """Also for root: no account is created."""
     accounts = pwd.getpwall()
     monkeypatch.setenv("PATH", "/nowhere")
     with cluster() as server, psycopg.connect(server.uri) as connection:

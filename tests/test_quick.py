@@ -1,4 +1,4 @@
-"""The quick lane runs the tests that a change can break, and is quick whatever changed."""
+"""The quick lane runs the tests that a change can break, and is quick for every change."""
 
 import pytest
 

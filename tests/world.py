@@ -46,10 +46,10 @@ from tests.jitter import no_jitter
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
 START = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 
-#: Where the providers are, in a world with a resolver.
+#: Addresses of the providers, in a world with a resolver.
 HOSTS = {"alpha": "alpha.example", "beta": "beta.test", "morph": "morph.invalid"}
 
-#: What does each kind of due step, in the order of a worker's wake-ups; stops are looked for always.
+#: What does each kind of due step, in the order of a worker's wake-ups. Stops are always checked.
 FLOWS: Mapping[Step, Callable[[Services], Tally]] = {
     Step.STOP: stop_due,
     Step.FUNDS: funds_due,
@@ -70,17 +70,17 @@ class Clock:
         self.now = now
         self.platforms_are_ahead = timedelta(0)
         self.store_is_ahead = timedelta(0)
-        """By how much the clock of the store's host is wrong; `now` is the true time."""
+        """The error of the clock of the store's host; `now` is the true time."""
 
     def __call__(self) -> datetime:
         return self.now + self.store_is_ahead
 
     def measured(self) -> float:
-        """Seconds that the measuring clock of a machine shows."""
+        """Return the seconds that a machine's monotonic clock shows."""
         return (self.now - START).total_seconds() + 1000
 
     def seconds(self) -> float:
-        """As the platforms' clocks have it."""
+        """Return the time as the platforms' clocks show it."""
         return (self.now + self.platforms_are_ahead).timestamp()
 
 
@@ -142,7 +142,7 @@ class World:
     # workers
 
     def another_worker(self, boot: str = "boot-1") -> Services:
-        """A worker process's view: services of its own over the same store. `boot`: the start of its machine."""
+        """Return the services of another worker process over the same store. `boot`: when its machine started."""
         stopwatch = Stopwatch(seconds=self.clock.measured, boot=boot, host=f"host of {boot}")
         built = wiring.build(
             Settings(database_url=self._url),
@@ -159,7 +159,7 @@ class World:
         return built.services
 
     def worker_of(self, *, max_in_flight: int) -> Services:
-        """Another worker, with fewer slots at each provider."""
+        """Return another worker, with fewer slots at each provider."""
         self.providers = {
             name: replace(one, max_in_flight=max_in_flight) for name, one in self.providers.items()
         }
@@ -168,25 +168,25 @@ class World:
     # jobs
 
     def job(self, name: str, /, *, task_id: str | None = None, **kwargs: Any) -> dict[str, Any]:
-        """The outcome of `orchestrator.{name}`."""
+        """Return the outcome of `orchestrator.{name}`."""
         return perform(self.services, task_id or f"task-{next(self._ids)}", f"orchestrator.{name}", kwargs)
 
     def done(self, name: str, /, **kwargs: Any) -> dict[str, Any]:
-        """The result of a job that must not be refused."""
+        """Return the result of a job that must not be refused."""
         outcome = self.job(name, **kwargs)
         assert outcome["ok"], outcome
         result: dict[str, Any] = outcome["result"]
         return result
 
     def refused(self, name: str, /, **kwargs: Any) -> str:
-        """The error code of a job that must be refused."""
+        """Return the error code of a job that must be refused."""
         outcome = self.job(name, **kwargs)
         assert not outcome["ok"], outcome
         code: str = outcome["error"]["code"]
         return code
 
     def put_model(self, model_id: str, served: dict[str, str], **changes: Any) -> None:
-        """A model, with what each of its providers calls it, in order of preference."""
+        """Put a model, with what each of its providers calls it, in order of preference."""
         model = {
             "type": "LLM",
             "size": "8B",
@@ -198,20 +198,20 @@ class World:
         self.done("model.put", id=model_id, **names, **(model | changes))
 
     def create_session(self, model_id: str = "llama", **kwargs: Any) -> str:
-        """The id of a new session of `acme`."""
+        """Return the id of a new session of `acme`."""
         created = self.done("session.create", **({"account_id": "acme", "model_id": model_id} | kwargs))
         session_id: str = created["id"]
         return session_id
 
     def run_session(self, model_id: str = "llama", **kwargs: Any) -> str:
-        """The id of a session that is running."""
+        """Return the id of a session that is running."""
         session_id = self.create_session(model_id, **kwargs)
         self.settle()
         assert self.session(session_id).state == "running", self.session(session_id)
         return session_id
 
     def change_policy(self, provider: str, **changes: Any) -> None:
-        """A deploy gives the provider another policy."""
+        """Give the provider another policy, as a deploy does."""
         config = self.services.config
         known = config.providers[provider]
         changed = replace(known, policy=replace(known.policy, **changes))
@@ -219,13 +219,13 @@ class World:
         self.services = replace(self.services, config=replace(config, providers=providers))
 
     def pause(self, provider: str, ref: str) -> None:
-        """An operator's hand: no new placement under this credential."""
+        """Allow no new placement under this credential, as an operator does."""
         self.services.database.transact(lambda tx: tx.credentials.pause(provider, ref, "by hand", tx.now()))
 
     # time
 
     def settle(self, worker: Services | None = None) -> None:
-        """Do what is due until nothing is; close calls may wait for a ping to have begun."""
+        """Do what is due until nothing is; a close may wait for a ping to have begun."""
         for _ in range(100):
             due = {*self.due(), Step.STOP}
             if not sum(FLOWS[step](worker or self.services).claimed for step in FLOWS if step in due):
@@ -233,17 +233,17 @@ class World:
         raise AssertionError("the world does not come to rest")
 
     def due(self) -> set[Step]:
-        """The steps that are due now, by the right clock or by the store's."""
+        """Return the steps that are due now, by the right clock or by the store's."""
         now = max(self.clock(), self.clock.now)
         return {step for step, at in self._oldest_due() if at <= now}
 
     def jump(self, span: timedelta) -> None:
-        """The clock moves and nobody works: downtime."""
+        """Move the clock while no worker runs: downtime."""
         self.clock.now += span
 
     def pass_time(self, span: timedelta) -> None:
-        """Move the clock, stopping wherever something becomes due; what is due and held back, by a Retry-After or a
-        key in use, is looked at each second."""
+        """Move the clock, stopping wherever something becomes due. What is due but held back, by a Retry-After or a key
+        in use, is tried each second."""
         end = self.clock.now + span
         self.settle()
         while (due := self._next_due()) is not None and due <= end:
@@ -256,47 +256,47 @@ class World:
         self.settle()
 
     def look_at_queues(self) -> None:
-        """The slow tick that lets every queue look again."""
+        """Run the slow tick that checks every queue."""
         wake_queues(self.services)
         self.settle()
 
     # seeing
 
     def session(self, session_id: str) -> Session:
-        """The session as a new connection sees it."""
+        """Return the session as a new connection sees it."""
         with self.services.database.reading() as tx:
             session = tx.sessions.get(session_id)
         assert session is not None
         return session
 
     def placements(self, session_id: str) -> list[Placement]:
-        """Its placements, oldest first."""
+        """Return its placements, oldest first."""
         with self.services.database.reading() as tx:
             return list(tx.placements.of_session(session_id))
 
     def account(self, account_id: str = "acme") -> Any:
-        """The account as a new connection sees it."""
+        """Return the account as a new connection sees it."""
         with self.services.database.reading() as tx:
             return tx.accounts.get(account_id)
 
     def events(self, subject: str) -> list[str]:
-        """The short names of a subject's events, in order."""
+        """Return the short names of a subject's events, in order."""
         with self.services.database.reading() as tx:
             return [event.type.rpartition(".")[2] for event in tx.outbox.tail(subject=subject, limit=1000)]
 
     def view(self, session_id: str) -> dict[str, Any]:
-        """The session as other services read it."""
+        """Return the session as other services read it."""
         with self.services.database.reading() as tx:
             return of_session(tx, self.session(session_id), self.clock.now)
 
     def ledger(self, account_id: str = "acme", kind: str | None = None) -> list[Entry]:
-        """The account's entries, oldest first."""
+        """Return the account's entries, oldest first."""
         with self.services.database.reading() as tx:
             entries = tx.ledger.of_account(account_id, limit=100_000)
         return [entry for entry in reversed(entries) if kind in (None, entry.kind)]
 
     def ledger_of(self, session_id: str) -> Decimal:
-        """What the ledger has charged for a session."""
+        """Return what the ledger has charged for a session."""
         mine = [
             one for one in self.ledger(self.session(session_id).account_id) if one.session_id == session_id
         ]
@@ -304,12 +304,12 @@ class World:
         return charged - sum((entry.amount for entry in mine if entry.kind == "reversal"), Decimal(0))
 
     def balance(self, account_id: str = "acme") -> Decimal:
-        """What the account's cache says."""
+        """Return the account's cached balance."""
         balance: Decimal = self.account(account_id).balance
         return balance
 
     def calls(self, operation: str, upstream: str = "morph") -> int:
-        """How many such calls an upstream has seen."""
+        """Return how many such calls an upstream has received."""
         return len(self.server.log(upstream=upstream, operation=operation))
 
     # inside

@@ -1,4 +1,4 @@
-"""A world in which something of everything has happened, on both databases, put back after each test."""
+"""A world with a row of every kind, on both databases, restored after each test."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -21,7 +21,7 @@ from tests.emptying import empty
 from tests.servers import Postgres
 from tests.world import MINUTE, World
 
-#: Constraints that would not let a violation in: with a defect of ours they would not be there either.
+#: Constraints that would refuse a violation: with a defect of ours they would be missing too.
 HINDRANCES = (
     "uq_placements_serving",
     "uq_placements_exclusive",
@@ -59,13 +59,13 @@ class Scene:
         self._before = self._rows()
 
     def audit(self) -> dict[str, int]:
-        """What stands after a run of the tick, by check."""
+        """Run the tick; return the open findings by check."""
         audit_store(self.world.services)
         with self.world.services.database.reading() as tx:
             return tx.findings.counts()
 
     def audit_events(self) -> list[tuple[str, str]]:
-        """(violated or healed, check), in order."""
+        """Return (violated or healed, check), in order."""
         with self.world.services.database.reading() as tx:
             events = [
                 event for check in Invariant for event in tx.outbox.tail(subject=check.value, limit=1000)
@@ -90,7 +90,7 @@ class Scene:
         return session_id
 
     def put_back(self) -> None:
-        """Every row as it was; what the audit keeps stays."""
+        """Restore every row; the audit's own rows stay."""
         with self.world.services.database.engine.begin() as connection:
             kept = {t.name: connection.execute(t.select()).mappings().all() for t in _of_the_audit()}
             empty(connection)
@@ -125,7 +125,7 @@ def _of_the_audit() -> list[Table]:
 def scenes(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[[str], Scene]]:
-    """One scene on each database, made when it is first asked for."""
+    """Return one scene for each database, made at its first use."""
     made: dict[str, Scene] = {}
     with ExitStack() as stack:
 
@@ -139,7 +139,7 @@ def scenes(
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def scene(request: pytest.FixtureRequest, scenes: Callable[[str], Scene]) -> Iterator[Scene]:
-    """The same on both databases."""
+    """Run the same test on both databases."""
     scene = scenes(request.param)
     yield scene
     scene.put_back()

@@ -1,4 +1,4 @@
-"""Whoever is woken by a check finds it in the page on operations."""
+"""The page on operations explains each check that can alarm an operator."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A row that another release or a hand has left so that it cannot be read is told of, and hides no other."""
+"""A row that another release or a hand has made unreadable is reported, and hides no other."""
 
 import pytest
 from sqlalchemy import text, update
@@ -9,7 +9,7 @@ from orchestrator.store.queries.audit import SESSIONS
 from tests.audit.conftest import Scene
 from tests.world import HOUR
 
-#: What is garbled, whose it is, and what it is then: JSON of another shape, a state that this release does not know.
+#: The garbled column, its session, and the new value: JSON of another shape, a state that this release does not know.
 GARBLED = [
     ("sessions.attach", "running", "UPDATE sessions SET attach = '[7]' WHERE id = :id"),
     ("placements.state", "stopped", "UPDATE placements SET state = 'mislaid' WHERE session_id = :id"),

@@ -60,7 +60,7 @@ def _forget_events(which: str, *kinds: str) -> Plant:
 
 
 def _lowered_before_they_came(plan: str, under: dict[str, int]) -> Plant:
-    """The account has had this plan since before its newest sessions came, and they were let in all the same."""
+    """Give the account this plan since before its newest sessions, which were admitted all the same."""
 
     def plant(c: Connection, scene: Scene) -> None:
         _update(c, scene, ACCOUNTS, "id", "acme", {"plan": plan})
@@ -103,7 +103,7 @@ def _forget_a_group(c: Connection, _scene: Scene) -> None:
 
 
 def _of_the_archive(statement: str, *, pays: str | None = None) -> Plant:
-    """What no trigger would let happen to the archive of `past`; `pays`: what that account's balance pays for it."""
+    """Change the archive of `past` in a way that triggers refuse; `pays`: the change of that account's balance."""
 
     def plant(c: Connection, scene: Scene) -> None:
         with unguarded(c):
@@ -274,7 +274,7 @@ def test_a_limit_that_is_lowered_below_what_runs_is_no_violation(scene: Scene, p
 
 
 def test_who_is_let_in_while_another_goes_uncounted_is_found(scene: Scene) -> None:
-    """What a race that was lost by both would leave: each saw the other's place free."""
+    """The result of a race that both lost: each saw the other's slot free."""
     world, mine = scene.world, SESSIONS.c.id == scene.running
     with world.services.database.engine.begin() as connection:
         account = connection.execute(select(ACCOUNTS).where(ACCOUNTS.c.id == "acme")).mappings().one()
@@ -317,7 +317,7 @@ def test_a_loss_stands_for_a_day(scene: Scene) -> None:
     ],
 )
 def test_what_is_missing_or_changed_in_the_archive_is_found(scene: Scene, statement: str) -> None:
-    """What only a full audit reads as a whole."""
+    """Faults that only a full audit of the whole archive finds."""
     with scene.world.services.database.engine.begin() as connection:
         _of_the_archive(statement)(connection, scene)
     assert {finding.check for finding in audit_everything(scene.world.services).found} == {Invariant.ARCHIVE}

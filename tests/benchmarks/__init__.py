@@ -1,1 +1,1 @@
-"""What things cost, measured; run by hand, not by pytest."""
+"""Benchmarks; run by hand, not by pytest."""

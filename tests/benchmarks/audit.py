@@ -1,9 +1,9 @@
-"""What a run of the audit takes at 10,000 and at 1,000,000 rows of sessions, placements and ledger, on PostgreSQL.
+"""The time of a run of the audit at 10,000 and at 1,000,000 rows of sessions, placements and ledger, on PostgreSQL.
 
-    make bench-audit [ARGS=--rows=3000000]
+make bench-audit [ARGS=--rows=3000000]
 
-At each size the same number of sessions has just changed. Fails where something is found, or where the time grows
-with the rows."""
+At each size the same number of sessions has just changed. Fails where the audit finds something, or where the time
+grows with the rows."""
 
 import argparse
 import statistics
@@ -32,7 +32,7 @@ HOUR = timedelta(hours=1)
 CHANGED, RUNS = 200, 5
 #: Nothing is due while it runs.
 UNHURRIED = Configuration(policy=Policy(ping_interval_seconds=600))
-#: How much longer a run may take with a hundred times the rows.
+#: The factor that a run may take longer with a hundred times the rows.
 MOST = 3.0
 
 
@@ -62,7 +62,7 @@ def say(line: str) -> None:
 
 
 def measure(server: Postgres, rows: int) -> Measured:
-    """The median run over a store of so many rows."""
+    """Return the median run over a store of so many rows."""
     with server.fresh_database() as url:
         built = wiring.build(Settings(database_url=url), UNHURRIED, pool_size=2)
         try:
@@ -79,7 +79,8 @@ def measure(server: Postgres, rows: int) -> Measured:
 
 
 def fill(services: Services, sessions: int) -> None:
-    """One in ten runs, the others have stopped; each has a placement, a charge and an event."""
+    """Fill the store: one in ten sessions runs, the others have stopped; each has a placement, a charge and an
+    event."""
     database, now = services.database, datetime.now(UTC)
     stock(database)
     lasting = {"created_at": now, "charges": 1}
@@ -114,7 +115,7 @@ def fill(services: Services, sessions: int) -> None:
 
 
 def multiply(c: Connection, sessions: int) -> None:
-    """Copies of the two sessions, spread over accounts of ten each; the two themselves go."""
+    """Copy the two sessions, spread over accounts of ten each; delete the two themselves."""
     c.execute(text("SET LOCAL statement_timeout = 0"))
     accounts = sessions // 10 + 1
     rest = "plan, currency, balance, revision, created_at"
@@ -148,7 +149,7 @@ def multiply(c: Connection, sessions: int) -> None:
 
 
 def _post(c: Connection) -> None:
-    """Charges, the credits that paid them, and the last event of each session."""
+    """Insert charges, the credits that paid them, and the last event of each session."""
     entry = (
         "INSERT INTO ledger (key, at, account_id, session_id, kind, debit, credit, amount, currency, note)"
     )
@@ -176,7 +177,7 @@ def _post(c: Connection) -> None:
 
 
 def change(c: Connection) -> None:
-    """News of some running sessions' health."""
+    """Change the health of some running sessions."""
     c.execute(
         text(
             "INSERT INTO outbox (id, type, subject, time, data, delivered_at) SELECT gen_random_uuid(),"

@@ -1,1 +1,1 @@
-"""The real thing, broken on purpose: processes, servers and connections, under load. `make chaos`, SECONDS=120."""
+"""Break the real thing on purpose: processes, servers and connections, under load. `make chaos`, SECONDS=120."""

@@ -34,7 +34,7 @@ _MODEL = {"type": "LLM", "size": "8B", "learning_stage": "Instruction-tuned", "c
 
 @dataclass
 class City:
-    """What a run may look at and break."""
+    """The parts of a run that a test may read and break."""
 
     platform: Platform
     valkey: servers.Valkey
@@ -46,7 +46,7 @@ class City:
     listener: Listener
 
     def open_for_business(self) -> None:
-        """Accounts and models are there; also proof that jobs are taken."""
+        """Put accounts and models; this also proves that jobs are taken."""
         for account_id in ACCOUNTS:
             self.platform.open_account(account_id, plan="payg" if account_id == "tiny" else "contract")
         served = {
@@ -60,17 +60,17 @@ class City:
             self.platform.done("model.put", id=model_id, price_per_node_hour="1.20", **chosen, **_MODEL)
 
     def load(self, *, clients: int, seed: int, patience: float) -> Load:
-        """Clients that know the broker alone, and speak to it directly."""
+        """Start clients that speak to the broker alone, and directly."""
         return Load(self.valkey.url, MODELS, ACCOUNTS, clients=clients, seed=seed, patience=patience)
 
     def queued(self) -> list[str]:
-        """Sessions that wait, the last that came first: none of them starts while the others are closed."""
+        """Return queued sessions, newest first, so that none starts while the others are closed."""
         of_all = [one for account_id in ACCOUNTS for one in self.platform.sessions(account_id)]
         waiting = [one for one in of_all if one.state is State.QUEUED]
         return [one.id for one in sorted(waiting, key=lambda one: one.created_at, reverse=True)]
 
     def until_quiet(self) -> None:
-        """Every session is over, every placement has ended, every event is delivered."""
+        """Wait until every session is over, every placement has ended, and every event is delivered."""
         wait_for_rest(lambda: moves(self.platform, ACCOUNTS), QUIET_WITHIN)
 
     def evidence(
@@ -80,7 +80,7 @@ class City:
         *,
         flushes: Sequence[datetime] = (),
     ) -> Evidence:
-        """What the platforms saw, what a reader of events heard, and the rows as a new connection sees them."""
+        """Return the platforms' logs, the events that a reader received, and the rows as a new connection sees them."""
         self.listener.stop()
         simulator, database = self.platform.simulator, Database(self.database_url)
         settings = Settings(
@@ -108,7 +108,7 @@ class City:
 
 @contextmanager
 def city(directory: Path, nursery: Nursery) -> Iterator[City]:
-    """Nothing of it is left afterwards but its directory, where the logs are."""
+    """Start everything; afterwards remove all of it but its directory, where the logs are."""
     with ExitStack() as stack:
         postgres = stack.enter_context(servers.postgres())
         database_url = stack.enter_context(postgres.database())
@@ -140,7 +140,7 @@ def city(directory: Path, nursery: Nursery) -> Iterator[City]:
 
 
 def _configure(platform: Platform, port: int) -> None:
-    """Every platform is reached through the proxy."""
+    """Configure every platform through the proxy."""
     urls = {
         upstream["name"]: urlunsplit(urlsplit(upstream["base_url"])._replace(netloc=f"127.0.0.1:{port}"))
         for upstream in platform.simulator.get("upstreams")

@@ -1,4 +1,4 @@
-"""Where the logs of a run go: they are kept when it fails."""
+"""A directory for the logs of a run: they are kept when it fails."""
 
 import shutil
 import sys
@@ -15,7 +15,7 @@ __all__ = ["nursery", "pytest_runtest_makereport"]
 
 @pytest.fixture
 def keeps_logs(request: pytest.FixtureRequest) -> Iterator[Path]:
-    """A directory for one run."""
+    """Return a directory for one run."""
     directory = Path(tempfile.mkdtemp(prefix="chaos-"))
     yield directory
     if request.node.stash.get(_failed, False):

@@ -1,4 +1,4 @@
-"""Another service that reads the stream of events, whatever becomes of Redis meanwhile."""
+"""Another service that reads the stream of events, through every failure of Redis."""
 
 import json
 import threading
@@ -16,17 +16,17 @@ from orchestrator.client.stream import STREAM
 from orchestrator.store.database import Database
 from orchestrator.store.queries.outbox import OUTBOX
 
-#: Seconds between two looks, and until the last events have come once nothing moves any more.
+#: Seconds between two reads, and until the last events have come once everything is at rest.
 EVERY, LAST_WITHIN = 0.02, 30.0
 #: Entries read at once.
 MANY = 1000
-#: A deliverer writes down that an event has left no later than this after it was appended.
+#: A deliverer records that an event has left no later than this after it was appended.
 WRITTEN_DOWN_WITHIN = timedelta(seconds=5)
 
 
 class Listener:
-    """`heard`: CloudEvents in the order in which they arrived. It goes on where it was, also on an emptied Redis: the
-    places of a stream are instants, so that what comes later has a later place."""
+    """`heard`: CloudEvents in the order in which they arrived. It continues at its last place, also on an emptied
+    Redis: the places of a stream are instants, so that a later event has a later place."""
 
     def __init__(self, url: str) -> None:
         self._redis = Redis.from_url(url, socket_timeout=5, decode_responses=True)
@@ -40,22 +40,23 @@ class Listener:
         self._thread.start()
 
     def stop(self) -> None:
-        """Once nothing is delivered any more, and what was has arrived."""
+        """Stop once all events are delivered and have arrived."""
         until, give_up_at = datetime.now(UTC), time.monotonic() + LAST_WITHIN
         while not (self._looks and self._looks[-1] > until) and time.monotonic() < give_up_at:
             time.sleep(EVERY)
         self.close()
 
     def close(self) -> None:
-        """At once."""
+        """Stop at once."""
         self._over.set()
         self._thread.join(LAST_WITHIN)
         self._redis.close()
 
     def swept_away(self, database: Database, flushes: Sequence[datetime]) -> frozenset[str]:
-        """Ids of what had left when Redis lost its data, and had not been read by then: nobody can bring it back.
+        """Return the ids of events that had left when Redis lost its data, and had not been read by then: they are lost
+        for good.
 
-        Whatever was appended before the last look had been read."""
+        Whatever was appended before the last read had been read."""
         heard = {str(event["id"]) for event in self.heard}
         with database.reading() as tx:
             rows = tx.connection.execute(select(OUTBOX.c.id, OUTBOX.c.time, OUTBOX.c.delivered_at)).all()

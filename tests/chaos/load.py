@@ -1,4 +1,4 @@
-"""Clients that create, close, credit and report interactions; who hears nothing asks again under the same id."""
+"""Clients that create, close, credit and report interactions; without an answer they ask again under the same id."""
 
 import random
 import threading
@@ -15,9 +15,9 @@ from redis import RedisError
 from tests.processes.platform import Jobs, Unseen
 
 Outcome = Mapping[str, Any]
-#: What a client meets where the broker is down; AttributeError: where kombu publishes on a channel that it has closed.
+#: Errors of a client with a broker that is down; AttributeError: where kombu publishes on a channel that it has closed.
 BROKER_DOWN = (RedisError, KombuError, CeleryError, OSError, AttributeError)
-#: Seconds after which a client gives its job up.
+#: Seconds after which a client gives up its job.
 GIVES_UP = 600.0
 #: How often each is asked for.
 WEIGHTS = {"create": 6, "close": 3, "interactions": 3, "credit": 1}
@@ -45,7 +45,7 @@ class Load:
         self._lock = threading.Lock()
         self._live: list[str] = []
         self.answers: dict[str, list[Outcome]] = {}
-        """Task id → the outcomes that a client was told; one in ten asks again for what it knows already."""
+        """Task id → the outcomes that a client received; one in ten asks again for an outcome that it has."""
         self.asked_again = 0
         self.outcomes: Counter[str] = Counter()
         self._failed: list[Exception] = []
@@ -59,7 +59,7 @@ class Load:
             client.start()
 
     def stop(self) -> None:
-        """No new jobs; returns once each that was asked for has its outcome."""
+        """Start no new jobs; return once each job has its outcome."""
         self._over.set()
         for client in self._clients:
             client.join(GIVES_UP)
@@ -68,7 +68,7 @@ class Load:
             raise ExceptionGroup("clients that went on no further", self._failed)
 
     def close_all(self, session_ids: Iterable[str]) -> None:
-        """One client more, which closes these."""
+        """Close these in one more client."""
         jobs = Jobs(self._broker_url)
         for n, session_id in enumerate(session_ids):
             self._ask(jobs, f"last-{n}", "session.close", {"session_id": session_id}, again=False)
@@ -154,4 +154,4 @@ class Load:
         try:
             jobs.forget(task_id)
         except BROKER_DOWN:
-            return  # then it is told what it was told
+            return  # its first outcome is repeated

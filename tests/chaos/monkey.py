@@ -1,4 +1,4 @@
-"""Breaks one thing after another, heals it, and remembers when; the same seed breaks the same things in that order."""
+"""Break one thing after another, heal it, and record when; the same seed breaks the same things in that order."""
 
 import os
 import random
@@ -37,7 +37,7 @@ TROUBLES = {
     "connections to the platforms cut": 3,
     "connections to the platforms stalled": 1,
 }
-#: Stops need neither messages nor schedulers, and no machine's clock: these troubles excuse no late stop.
+#: Stops need neither messages nor schedulers, nor a machine's clock: these troubles excuse no late stop.
 EXCUSES_NO_STOP = frozenset(
     {
         "kill -9 of a scheduler",
@@ -54,19 +54,19 @@ EXCUSES_NO_STOP = frozenset(
 )
 #: Seconds: longer than any lease of the hasty policy; how long a server stays down; between two troubles.
 PAUSE, DOWN, REST = 12.0, (0.5, 3.0), (0.5, 2.0)
-#: Seconds for which Redis is gone for long, for which it refuses writes, and for which no scheduler lives.
+#: Seconds for which Redis is gone for long, for which it refuses writes, and for which no scheduler runs.
 GONE, REFUSES, UNSCHEDULED = 20.0, (5.0, 8.0), 10.0
 #: Seconds by which the wall clock of a machine may be off, either way; for how long the database's host's is.
 CLOCKS_DIFFER, JUMPED = 7200.0, 6.0
-#: After every so many troubles there is peace for so long: nothing excuses a late stop then. Seconds.
+#: After every so many troubles there is peace for so long: no late stop is excused then. Seconds.
 PEACE_EVERY, PEACE = 6, 12.0
-#: What follows a trouble is late for as long: processes start again, connections are made anew.
+#: Work after a trouble may be late for so long: processes start again, connections are opened again.
 AFTERWARDS = timedelta(seconds=10)
 
 
 @dataclass
 class Monkey:
-    """Takes what it may break."""
+    """Breaks what it is given."""
 
     platform: Platform
     valkey: Valkey
@@ -82,11 +82,11 @@ class Monkey:
     """When Redis lost what it held."""
     story: list[str] = field(default_factory=list)
     clocks: dict[str, Clock] = field(default_factory=dict)
-    """Of the machine of each worker and scheduler."""
+    """The clock of the machine of each worker and scheduler."""
     _copies: Counter[str] = field(default_factory=Counter)
 
     def run(self, seconds: float) -> None:
-        """Each trouble at least once while there is time, then as they come."""
+        """Start each trouble at least once while there is time, then at random."""
         end = time.monotonic() + seconds
         waiting = sorted(TROUBLES)
         self.rng.shuffle(waiting)
@@ -102,7 +102,7 @@ class Monkey:
             time.sleep(PEACE if peace else self.rng.uniform(*REST))
 
     def unexcused(self, began: datetime, ended: datetime) -> list[tuple[datetime, datetime]]:
-        """When no trouble excuses that a stop is late."""
+        """Return when no trouble excuses a late stop."""
         free, since = [], began
         for begun, over in sorted(self.troubles):
             if begun > since:
@@ -111,13 +111,13 @@ class Monkey:
         return [*free, (since, ended)] if since < ended else free
 
     def heal(self) -> None:
-        """Everything that should run runs."""
+        """Start everything that should run."""
         for kind in ("worker", "scheduler"):
             for running in self._running(kind, alive=False):
                 self._again(running)
 
     def start(self, kind: str, number: int) -> Running:
-        """`orchestrator KIND`, the first of this number, on a machine with a clock of its own."""
+        """Start `orchestrator KIND`, the first of this number, on a machine with a separate clock."""
         name = f"{kind}-{number}"
         self.clocks[name] = Clock(self.platform.directory / f"{name}.clock")
         self._set(self.clocks[name])
@@ -149,7 +149,7 @@ class Monkey:
         }
 
     def _running(self, kind: str, *, alive: bool = True) -> list[Running]:
-        """The newest of each number."""
+        """Return the newest of each number."""
         newest = {name.partition(".")[0]: running for name, running in self.platform.processes.items()}
         mine = [running for name, running in newest.items() if name.startswith(f"{kind}-")]
         return [running for running in mine if (running.process.poll() is None) is alive]

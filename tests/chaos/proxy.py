@@ -28,21 +28,21 @@ class Proxy:
         self.heal()
 
     def cut(self) -> None:
-        """Every connection ends at once, without a goodbye; new ones are accepted."""
+        """End every connection at once, without a goodbye; accept new ones."""
         self._call(self._abort_all)
 
     def stall(self) -> None:
-        """Nothing passes either way, and nobody is told."""
+        """Pass nothing either way, silently."""
         self._call(self._passes.clear)
 
     def heal(self) -> None:
-        """Bytes pass again; what was held back arrives now."""
+        """Pass bytes again; what was held back arrives now."""
         self._call(self._passes.set)
 
     def close(self) -> None:
-        """Nobody is cut off half accepted: a socket that nobody owns yet would stay open."""
+        """Close it. No accept is interrupted half way: that would leave a socket without an owner open."""
         self._over = True
-        # Who waits for the next client looks up; another client may have been it.
+        # The thread that waits for the next client is woken; another client may have done so.
         with suppress(OSError), socket.create_connection(("127.0.0.1", self.port)):
             pass
         self._accepting.result(10)
@@ -66,7 +66,7 @@ class Proxy:
     async def _serve(self, client: socket.socket) -> None:
         try:
             there, to_there = await self._connect()
-        except OSError:  # the server is down: so are we
+        except OSError:  # the server is down, and so is the proxy
             client.close()
             return
         here, to_here = await asyncio.open_connection(sock=client)

@@ -1,4 +1,4 @@
-"""What a run did and what held, for people: Markdown."""
+"""The report of a run, for people: Markdown."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ def report(
     broken: Sequence[Violation],
     seconds: float,
 ) -> str:
-    """One page."""
+    """Return one page."""
     return "\n".join(
         [
             f"# {title}",
@@ -47,12 +47,12 @@ def report(
 
 
 def _as_judged(invariant: str, evidence: Evidence) -> str:
-    """With the tolerance of this run, whatever was promised."""
+    """Return it with the tolerance of this run, instead of the promised one."""
     return invariant.replace("plus 5 s", f"plus {_seconds(evidence.late)}")
 
 
 def _closely(evidence: Evidence) -> dict[str, Any]:
-    """How near the run came to the tolerances, and what of the stream was read."""
+    """Return how near the run came to the tolerances, and how much of the stream was read."""
     late = [max(late - troubled, timedelta(0)) for _, late, troubled in lateness(evidence)]
     apart = [stamped_apart(evidence, session) for session in evidence.sessions.values()]
     heard = [str(event["id"]) for event in evidence.delivered or ()]

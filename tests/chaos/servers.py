@@ -15,12 +15,13 @@ from tests.cluster import Cluster, cluster
 from tests.processes.platform import eventually
 from tests.servers import Postgres
 
-#: Settings with which Redis refuses writes: as one does that is full, and as one does that lost its replicas.
+#: Settings with which Redis refuses writes: as a full one does, and as one does that lost its replicas.
 REFUSALS = ("maxmemory", "min-replicas-to-write")
 
 
 class Valkey:
-    """On one port for life. What it has answered is on its disk, so that only who takes the disk takes anything."""
+    """A server that keeps its port. Every answered write is on its disk, so that only the loss of the disk loses
+    data."""
 
     def __init__(self, directory: Path, port: int) -> None:
         self._directory = directory
@@ -33,7 +34,7 @@ class Valkey:
         return f"redis://127.0.0.1:{self.port}/0"
 
     def start(self) -> None:
-        """Returns once it answers."""
+        """Start it; return once it answers."""
         self._directory.mkdir(parents=True, exist_ok=True)
         options = {
             "port": self.port,
@@ -54,12 +55,12 @@ class Valkey:
         self._process.wait()
 
     def forget(self) -> None:
-        """What a disk does that is lost. Only while it is down."""
+        """Delete its data, as the loss of a disk does. Only while it is down."""
         shutil.rmtree(self._directory)
 
     @contextmanager
     def refusing_writes(self, setting: str) -> Iterator[None]:
-        """Reads are answered as before. `setting`: one of REFUSALS."""
+        """Refuse writes, and answer reads as before. `setting`: one of REFUSALS."""
         with Redis(port=self.port, socket_timeout=5) as redis:
             redis.config_set(setting, 1)
             yield
@@ -76,7 +77,7 @@ _SIGNALS = {"fast": signal.SIGINT, "immediate": signal.SIGQUIT, "kill": signal.S
 
 
 class BreakablePostgres:
-    """One server, and a database of our own on it; its writes are as durable as a production server's."""
+    """One server, and a database of ours on it; its writes are as durable as a production server's."""
 
     def __init__(self, server: Cluster, clock: Clock) -> None:
         """`clock`: of its host."""
@@ -86,26 +87,26 @@ class BreakablePostgres:
 
     @contextmanager
     def database(self) -> Iterator[str]:
-        """The URL of a migrated one, over its unix socket."""
+        """Return the URL of a migrated database, over its unix socket."""
         with self._postgres.fresh_database() as url:
             yield url
 
     @property
     def socket(self) -> Path:
-        """Where it listens."""
+        """Return where it listens."""
         return self._server.socket
 
     def stop(self, mode: str) -> None:
-        """`fast` breaks off every transaction; `immediate` and `kill` leave recovery to the next start."""
+        """Stop it. `fast` breaks off every transaction; `immediate` and `kill` leave recovery to the next start."""
         self._server.stop(_SIGNALS[mode])
 
     def start(self) -> None:
-        """Returns once it accepts connections."""
+        """Start it; return once it accepts connections."""
         self._server.start()
 
 
 @contextmanager
 def postgres() -> Iterator[BreakablePostgres]:
-    """A running one."""
+    """Start one."""
     with clock() as its_clock, cluster(lambda place: Cluster(place, its_clock.of_server())) as server:
         yield BreakablePostgres(server, its_clock)

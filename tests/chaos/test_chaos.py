@@ -1,4 +1,4 @@
-"""Two minutes in which everything breaks that can; then everything holds that must."""
+"""Two minutes in which everything breaks that can; then every invariant holds."""
 
 import os
 import random
@@ -46,7 +46,7 @@ def test_whatever_breaks_nothing_leaks_and_nothing_is_lost(nursery: Nursery, kee
         last = datetime.now(UTC)
         load.stop()
         lasted = time.monotonic() - began
-        load.close_all(town.queued())  # two at a time they would come for minutes
+        load.close_all(town.queued())  # two at a time they would start for minutes
         town.until_quiet()
         evidence = town.evidence(load, monkey.troubles, flushes=monkey.flushes)
         broken = violations(evidence)

@@ -1,4 +1,4 @@
-"""The proxy that chaos breaks things with leaves nothing behind, whoever comes while it closes."""
+"""The proxy that breaks connections leaves nothing open, also for clients that come while it closes."""
 
 import gc
 import socket
@@ -13,7 +13,7 @@ from tests.chaos.proxy import Proxy
 
 @pytest.fixture
 def server() -> Iterator[tuple[str, int]]:
-    """Accepts whoever comes, and leaves at once."""
+    """Accept each client, and close its connection at once."""
     listener, over = socket.create_server(("127.0.0.1", 0), backlog=128), threading.Event()
     listener.settimeout(0.05)
 
@@ -41,7 +41,7 @@ def test_no_connection_outlives_the_proxy_that_it_came_through(server: tuple[str
         over.set()
         for client in clients:
             client.join()
-    gc.collect()  # a socket that nobody closed says so now, and fails the test
+    gc.collect()  # a socket that was left open warns now, and fails the test
 
 
 def _storm(port: int, came: threading.Event, over: threading.Event) -> None:

@@ -1,4 +1,4 @@
-"""A deploy: workers and schedulers are restarted one by one under load, and nobody notices."""
+"""A deploy: workers and schedulers are restarted one by one under load, without visible effect."""
 
 import signal
 import sys
@@ -53,7 +53,7 @@ def test_a_rolling_restart_loses_nothing_and_doubles_nothing(nursery: Nursery, k
 
 
 def restart(town: City, name: str, generation: int) -> None:
-    """The new one is there before the old one is told to leave, as a platform's deploy does it."""
+    """Start the new one before the old one gets its SIGTERM, as a platform's deploy does."""
     old = town.platform.processes[f"{name}.{generation - 1}"]
     kind = name.partition("-")[0]
     new = town.platform.start(kind, name=f"{name}.{generation}")

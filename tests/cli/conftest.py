@@ -16,7 +16,7 @@ from orchestrator.client import JOBS, celery_options
 from orchestrator.flows.jobs.perform import perform
 from tests.world import World
 
-#: Nothing listens there.
+#: A port without a listener.
 NO_BROKER = "redis://:hidden-password@127.0.0.1:1/0"
 
 CONFIG = """
@@ -35,7 +35,7 @@ max_in_flight = 7
 
 @dataclass(frozen=True)
 class Said:
-    """What a command said."""
+    """The output of a command."""
 
     code: int
     out: str
@@ -79,7 +79,7 @@ def cli(sqlite_url: str, config: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
 
 @pytest.fixture
 def worker(cli: Cli, world: World, valkey_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    """The small world behind a real broker: jobs that are sent to it are performed there."""
+    """Put the small world behind a real broker: jobs that are sent to it are performed there."""
     monkeypatch.setenv("ORCHESTRATOR_BROKER_URL", valkey_url)
     celery: Celery = Celery("worker", broker=valkey_url, backend=valkey_url, set_as_current=False)
     celery.conf.update(celery_options(), worker_pool="solo", worker_hijack_root_logger=False)

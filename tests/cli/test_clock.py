@@ -18,7 +18,7 @@ from tests.world import World
 
 
 def note(world: World, **changes: Any) -> None:
-    """Workers noted this, on a machine that is not this one."""
+    """Note this as workers of another machine."""
 
     def write(tx: Transaction) -> None:
         tx.clock.write(
@@ -47,7 +47,7 @@ def test_a_jump_turns_one_line_of_doctor_red_with_its_remedy(
 def test_a_jump_that_no_worker_has_seen_is_told_of_all_the_same(
     cli: Cli, world: World, ahead: int, words: str
 ) -> None:
-    """The row tells what this machine measured; since then its clock was set, and nobody runs."""
+    """The row holds this machine's measurement; since then its clock was set, and no process runs."""
     watch, hour = machine_stopwatch(), timedelta(hours=1)
     note(world, at=datetime.now(UTC) - ahead * hour, boot=watch.boot, boot_seconds=watch.seconds())
 

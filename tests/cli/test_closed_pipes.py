@@ -1,4 +1,4 @@
-"""A reader that has seen enough closes the pipe: every command then ends without a complaint."""
+"""A reader closes the pipe early: every command then ends without a complaint."""
 
 import json
 import os
@@ -31,9 +31,9 @@ ARGUMENTS = {
     "reason": ("--reason", "mistyped"),
     "author": ("--author", "ops"),
 }
-#: Commands that have something to say, each time.
+#: Commands that have output each time.
 SEEN = {"session list", "session show a-session --json", "account ledger acme", "events --follow"}
-#: Imports by running a few, then runs each command in a fork of its own, to the end of its interpreter.
+#: Import by running a few, then run each command in a fork of its own, to the end of its interpreter.
 MOTHER = """
 import contextlib, io, json, os, sys, tempfile
 from orchestrator.cli.main import app, main
@@ -60,7 +60,7 @@ print(json.dumps(told))
 
 
 class Ended(NamedTuple):
-    """How a command ended whose output was not read."""
+    """The end of a command that could not write its output."""
 
     command: str
     code: int
@@ -68,7 +68,7 @@ class Ended(NamedTuple):
 
 
 def commands() -> list[list[str]]:
-    """Every command of the tree, with its output for people and as JSON; and the help of every group."""
+    """Return every command of the tree, with its output for people and as JSON; and the help of every group."""
     tree = dict(_nodes(typer.main.get_command(app), ()))
     run = {path: node for path, node in tree.items() if not _is_group(node) and path[0] not in PROCESSES}
     plain = [[*path, *_required(node)] for path, node in run.items()]

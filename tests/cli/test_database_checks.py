@@ -1,4 +1,4 @@
-"""The doctor reads the timeouts at the server, and writes a row: reads alone say nothing about either."""
+"""The doctor reads the timeouts from the server, and writes a row: reads alone prove neither."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from tests.cli.conftest import Cli
 
 @pytest.fixture
 def on_postgresql(cli: Cli, postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """What `doctor` finds on PostgreSQL, by check; `options`: of the connection."""
+    """Return the findings of `doctor` on PostgreSQL, by check; `options`: of the connection."""
 
     def doctor(options: str = "") -> dict[str, dict[str, Any]]:
         url = make_url(postgres_url).update_query_dict({"options": options} if options else {})

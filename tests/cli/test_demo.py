@@ -1,4 +1,4 @@
-"""The demo as a whole: a process that ends by itself, says what happened, and leaves nothing behind."""
+"""The demo as a whole: a process that ends by itself, reports each scene, and leaves nothing behind."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from orchestrator.cli.demo.stage import NotUp, set_stage
 
 ALL = "from orchestrator.cli.demo.play import run_demo; raise SystemExit(run_demo(as_json=True))"
 
-#: Two scenes that cannot come true, and a play that is over soon.
+#: Two scenes that must fail, and a play that is over soon.
 WRONG = """
 from orchestrator.cli.demo import cast
 from orchestrator.cli.demo.play import run_demo
@@ -38,7 +38,7 @@ raise SystemExit(run_demo(as_json=True, scenes=scenes, play_seconds=4))
 
 @pytest.fixture
 def directory() -> Iterator[Path]:
-    """For the demo's temporary files; its path is short, because a socket's must be."""
+    """Return a directory for the demo's temporary files; its path is short, because a socket's must be."""
     with tempfile.TemporaryDirectory(prefix="demo-") as name:
         yield Path(name)
 
@@ -119,13 +119,13 @@ def _assert_nothing_left(directory: Path) -> None:
 
 
 def _processes_of(directory: Path) -> list[str]:
-    """Command lines that name the directory, but for this test's own; Linux only, elsewhere none are seen."""
+    """Return command lines that name the directory, without this test's own; Linux only, elsewhere none are seen."""
     found = []
     for path in Path("/proc").glob("[0-9]*"):
         try:
             line, cwd = (path / "cmdline").read_bytes().decode(errors="replace"), os.readlink(path / "cwd")
         except OSError:
-            continue  # it ended meanwhile, or is somebody else's
+            continue  # it ended meanwhile, or belongs to another user
         if int(path.name) != os.getpid() and str(directory) in line + cwd:
             found.append(line)
     return found

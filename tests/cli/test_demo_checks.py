@@ -1,4 +1,4 @@
-"""The demo's judgement: what is late, refused, broken or wrong is never taken for right."""
+"""The demo's judgement: late, refused, broken or wrong results are never accepted as right."""
 
 import threading
 from collections.abc import Callable, Mapping
@@ -21,7 +21,7 @@ Answer = Callable[[str, Mapping[str, Any]], dict[str, Any] | None]
 
 
 class Jobs:
-    """Answers jobs as it is told to."""
+    """Answers jobs with given outcomes."""
 
     def __init__(self, answer: Answer) -> None:
         self._answer = answer

@@ -1,4 +1,4 @@
-"""What one sees of the demo: lines, tables, and nothing but JSON for machines."""
+"""The demo's output: lines, tables, and nothing but JSON for machines."""
 
 import io
 import json

@@ -38,7 +38,7 @@ Act = Callable[[Transaction], object]
 
 @pytest.fixture
 def healthy(cli: Cli, world: World, valkey_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cli]:
-    """A platform on which nothing is red: every kind of process reports, and jobs are answered."""
+    """Return a platform on which nothing is red: every kind of process reports, and jobs are answered."""
     monkeypatch.setenv("ORCHESTRATOR_BROKER_URL", valkey_url)
     database_file().chmod(0o600)
     app: Celery = Celery("worker", broker=valkey_url, backend=valkey_url, set_as_current=False)
@@ -52,12 +52,12 @@ def healthy(cli: Cli, world: World, valkey_url: str, monkeypatch: pytest.MonkeyP
 
 
 def database_file() -> Path:
-    """Of the database that the command reads."""
+    """Return the database that the command reads."""
     return Path(os.environ["ORCHESTRATOR_DATABASE_URL"].removeprefix("sqlite:///"))
 
 
 def change(act: Act) -> None:
-    """In the database that the command reads, by its own clock."""
+    """Change the database that the command reads, by its own clock."""
     database = wiring.open_database(Settings(database_url=os.environ["ORCHESTRATOR_DATABASE_URL"]))
     database.transact(act)
     database.dispose()
@@ -69,7 +69,7 @@ def all_report(tx: Transaction) -> None:
 
 
 def all_is_young(tx: Transaction) -> None:
-    """The world's clock is behind the one that the command reads."""
+    """Make all rows young: the world's clock is behind the one that the command reads."""
     for column in ("inbox SET received_at", "outbox SET time"):
         tx.connection.execute(text(f"UPDATE {column} = :now"), {"now": tx.now()})
 
@@ -81,7 +81,7 @@ def outcomes_stay(tx: Transaction) -> None:
 def report(
     tx: Transaction, kind: str, *, id_: str | None = None, ago: timedelta = -HOUR, **wall: float
 ) -> None:
-    """A process that has run for a while, sent and received a moment ago; rows in the future stay fresh."""
+    """Report a process that has run for a while, sent and received a moment ago; rows in the future stay fresh."""
     passed = [0.0]
     pulse = Pulse(kind, clock=lambda: passed[0])
     passed[0] = 7200.0
@@ -106,7 +106,7 @@ def test_the_doctor_is_content_with_a_platform_that_works(healthy: Cli) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """What a fault may break."""
+    """The parts that a fault may break."""
 
     world: World
     config: Path
@@ -114,7 +114,7 @@ class Place:
     environment: pytest.MonkeyPatch
 
     def run_session(self) -> None:
-        """A session runs, and nothing of it is overdue."""
+        """Run a session, with nothing overdue."""
         self.world.run_session()
         for table in ("sessions", "accounts"):
             sql(
@@ -127,22 +127,22 @@ Fault = Callable[[Place], Any]
 
 
 def in_the_database(act: Act) -> Fault:
-    """A fault of rows."""
+    """Return a fault of rows."""
     return lambda _place: change(act)
 
 
 def sql(statement: str) -> Fault:
-    """A fault of the database itself."""
+    """Return a fault of the database itself."""
     return in_the_database(lambda tx: tx.connection.exec_driver_sql(statement))
 
 
 def variable(name: str, value: str) -> Fault:
-    """A wrong variable of the environment."""
+    """Return a wrong variable of the environment."""
     return lambda place: place.environment.setenv(name, value)
 
 
 def configuration(old: str, new: str) -> Fault:
-    """A wrong file."""
+    """Return a wrong file."""
     return lambda place: place.config.write_text(place.config.read_text().replace(old, new))
 
 
@@ -204,7 +204,7 @@ def key_has_another_type(place: Place) -> None:
         redis.set("unacked_index", "theirs")  # the worker here has nothing unacknowledged
 
 
-#: Line → a fault of its own, and a part of its remedy.
+#: Line → a separate fault, and a part of its remedy.
 FAULTS: Mapping[str, tuple[Fault, str]] = {
     "settings": (variable("ORCHESTRATOR_LOG", "loud"), "ORCHESTRATOR_LOG"),
     "configuration": (configuration("driver", "drvier"), "providers.alpha.driver"),
@@ -244,9 +244,9 @@ FAULTS: Mapping[str, tuple[Fault, str]] = {
     "unknown providers": (provider_is_gone, "Name it again"),
     "providers": (in_the_database(key_is_paused), "orchestrator provider check"),
 }
-#: Lines whose fault cannot be planted in SQLite, and where they are tested.
+#: Lines with a fault that cannot be planted in SQLite, and where they are tested.
 ELSEWHERE = {"timeouts": "test_database_checks.py::test_timeouts_that_do_not_hold_are_named"}
-#: Lines that a fault of another rightly turns red besides.
+#: Lines that a fault of another rightly turns red as well.
 IMPLIED: Mapping[str, set[str]] = {}
 
 

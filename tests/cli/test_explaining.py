@@ -1,4 +1,4 @@
-"""`session explain` tells in the rules' own words why a session is where it is, and what may stop it."""
+"""`session explain` gives, in the rules' own words, the reason for a session's state, and what may stop it."""
 
 from tests.cli.conftest import Cli
 from tests.world import MINUTE, World

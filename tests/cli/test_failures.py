@@ -1,4 +1,4 @@
-"""Bad input and bad surroundings: a message, an exit code, no stack trace, nothing changed."""
+"""Bad input and bad surroundings: a message, an exit code, no stack trace, no change."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Whoever follows the events sees each once, whatever the order in which transactions commit."""
+"""A follower of the events sees each once, whatever the order in which transactions commit."""
 
 from datetime import timedelta
 

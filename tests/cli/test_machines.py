@@ -1,4 +1,4 @@
-"""The doctor shows what a worker's own machine, or its network, is at fault for: one line, with its remedy."""
+"""The doctor shows faults of a worker's own machine, or of its network: one line, with its remedy."""
 
 import pytest
 

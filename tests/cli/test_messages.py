@@ -1,4 +1,4 @@
-"""`orchestrator messages`: what was parked is listed without its contents, dropped, or sent again."""
+"""`orchestrator messages`: parked messages are listed without their contents, dropped, or sent again."""
 
 import json
 

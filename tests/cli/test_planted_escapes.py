@@ -25,11 +25,11 @@ from orchestrator.store.tables import metadata
 from tests.cli.conftest import Cli
 from tests.world import MINUTE, World
 
-#: A word to find, between what clears a screen, sets a title, reverses a line, and begins a sequence in one byte.
+#: A word to find, between sequences that clear a screen, set a title, reverse a line, and begin a sequence in one byte.
 PLANT = "\x1b[2J\x1b]0;owned\x07PLANTED\u202e\x9b1m\r\u2028"
-#: What must not arrive. Colours may, and what redraws a line of progress.
+#: Sequences that must not arrive. Colours may, and the redraw of a line of progress.
 FORBIDDEN = re.compile("\x1b\\[2J|\x1b\\]|\x07|\u202e|\x9b|\u2028|\r(?!\n|\x1b\\[(2K|1A))")
-#: Columns whose texts are compared or looked up: with another value the row would be another one.
+#: Columns with texts that are compared or looked up: with another value the row would be another one.
 KEYS = re.compile(
     r"(^|_)(id|ids|n|token|scope|kind|name|credential|provider|fingerprint|currency|plan|holder)$"
     r"|ref$|^next_|auth|revision|digest"
@@ -207,7 +207,7 @@ SAMPLES: Mapping[str, dict[str, Any]] = {
 
 
 def _planted(value: Any, plant: str) -> Iterator[Any]:
-    """The same value with one of its texts, or keys, planted."""
+    """Yield the same value with one of its texts, or keys, planted."""
     match value:
         case str():
             yield value[:1] + plant + value[1:]

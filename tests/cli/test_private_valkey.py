@@ -1,4 +1,4 @@
-"""The private Valkey of `orchestrator up`: one alone writes in its directory, whatever was killed before."""
+"""The private Valkey of `orchestrator up`: one alone writes in its directory, after any kill."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The command as a process: how it starts, and how it is left."""
+"""The command as a process: its start, and its end."""
 
 import json
 import os
@@ -52,7 +52,7 @@ def test_following_prints_each_new_event_until_it_is_interrupted(cli: Cli, world
             assert process.wait(timeout=20) == 130
             assert process.stderr.read() == ""
         finally:
-            process.kill()  # or the `with` waits for it for ever
+            process.kill()  # otherwise the `with` waits for it for ever
 
 
 def test_the_simulator_serves_until_it_is_told_to_stop(tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_a_forecast_fits_a_terminal_of_a_hundred_columns(cli: Cli, world: World)
 
 
 def _everything_from(terminal: int) -> Iterator[str]:
-    with suppress(OSError):  # that is how it ends, once nobody has its other side
+    with suppress(OSError):  # reading fails so once the other side is closed
         while True:
             yield os.read(terminal, 65536).decode()
     os.close(terminal)

@@ -1,4 +1,4 @@
-"""`provider check`, `provider release-brake`, and what `provider list` tells beyond the configuration."""
+"""`provider check`, `provider release-brake`, and what `provider list` shows beyond the configuration."""
 
 import json
 from collections.abc import Callable
@@ -28,7 +28,7 @@ Configured = Callable[..., None]
 
 @pytest.fixture
 def configured(config: Path) -> Configured:
-    """The platform that the command is told of."""
+    """Configure the platform for the command."""
 
     def write(name: str, driver: str, url: str, *lines: str, refs: str = '"env:ALPHA"') -> None:
         text = [
@@ -43,7 +43,7 @@ def configured(config: Path) -> Configured:
 
 
 def rows(cli: Cli, name: str) -> dict[str, dict[str, Any]]:
-    """By the first word of what was tried."""
+    """Return the rows by the first word of their check."""
     return {row["what"].partition(" ")[0]: row for row in cli("provider", "check", name, "--json").json}
 
 
@@ -200,13 +200,13 @@ def test_what_is_attached_cannot_be_tried_beforehand(cli: Cli, world: World, con
 
 
 def template(*left_out: str, **more: Any) -> list[str]:
-    """The studio's calls, as lines of a configuration."""
+    """Return the studio's calls, as lines of a configuration."""
     tables = {key: value for key, value in (TEMPLATE | more).items() if key not in left_out}
     return [f"{key} = {_toml(value)}" for key, value in tables.items()]
 
 
 def _toml(value: Any) -> str:
-    """JSON but for tables."""
+    """Return JSON with tables as TOML has them."""
     if isinstance(value, dict):
         return "{" + ", ".join(f'"{key}" = {_toml(below)}' for key, below in value.items()) + "}"
     return json.dumps(value)

@@ -31,7 +31,7 @@ credentials = ["env:MORPH_1"]
 
 @pytest.fixture
 def node(cli: Cli, config: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SimulatorServer]:
-    """A node with one session that nobody here knows."""
+    """Return a node with one unknown session."""
     monkeypatch.setenv("NODE", "admin:secret")
     with SimulatorServer() as server:
         url = server.add_upstream("node", "morpheus-node", ["admin:secret"], ["llama-3"])

@@ -1,4 +1,4 @@
-"""Commands that write: a job is sent, and its outcome told."""
+"""Commands that write: each sends a job, and prints its outcome."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,7 @@ from tests.cli.conftest import Cli
 from tests.flows.test_by_hand import an_orphan
 from tests.world import MINUTE, World
 
-#: Celery's result store calls what redis-py deprecates; as an error it would end the worker in our process.
+#: Celery's result store calls deprecated parts of redis-py; as an error that would end the worker in our process.
 pytestmark = pytest.mark.filterwarnings("ignore:Call to deprecated setex:DeprecationWarning")
 
 CREATE = ["session", "create", "--account", "acme", "--model", "llama"]

@@ -1,4 +1,4 @@
-"""Jobs as other services send them: what is taken, what is refused, and how the refusal reads."""
+"""Jobs as other services send them: accepted ones, refused ones, and the text of the refusal."""
 
 import json
 from datetime import UTC, datetime
@@ -513,7 +513,7 @@ def test_the_digest_of_a_create(one: dict[str, Any], other: dict[str, Any], same
 
 
 def test_the_digest_outlives_releases() -> None:
-    """Stored with sessions: when this changes, repeated creates of before become conflicts."""
+    """It is stored with sessions: if this changes, repeated creates of earlier releases become conflicts."""
     assert digest(create(name="n", stop={"max_cost": "1.50"})) == DIGEST
 
 

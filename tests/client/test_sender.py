@@ -20,13 +20,13 @@ from orchestrator.client import JOBS_QUEUE, BrokerUnreachable, JobBroken, JobCli
 from orchestrator.rules.refusals import Refusal
 from orchestrator.settings.sockets import socket_url
 
-#: Celery's result store calls what redis-py deprecates; as an error it would end the worker in our process.
+#: Celery's result store calls deprecated parts of redis-py; as an error that would end the worker in our process.
 pytestmark = pytest.mark.filterwarnings("ignore:Call to deprecated setex:DeprecationWarning")
 
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Of a Valkey whose socket lies in a directory with an odd name."""
+    """Return the URL of a Valkey with its socket in a directory with an odd name."""
     directory = tmp_path_factory.mktemp("v") / "a;b%c"
     server = ValkeyServer(port=0, unix_socket_path=directory / "valkey.sock")
     with server:
@@ -60,7 +60,7 @@ def test_any_celery_app_sends_jobs_with_the_url_alone(url: str, worker: Celery) 
     sent = plain.send_task("orchestrator.session.ping", kwargs={"session_id": "s"}, queue=JOBS_QUEUE)
     assert sent.get(timeout=20) == {"ok": True, "result": {"session_id": "s"}}
     del sent
-    gc.collect()  # it says goodbye to the result store, which must still be there
+    gc.collect()  # it closes its result store, which must still be there
     plain.close()
 
 
@@ -170,7 +170,7 @@ def test_a_broker_that_takes_no_writes_is_said_to_answer(
 
 @pytest.fixture
 def silent() -> Iterator[int]:
-    """The port of a server that accepts and never answers."""
+    """Return the port of a server that accepts and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield server.getsockname()[1]
 

@@ -1,10 +1,10 @@
-"""docs/journeys.md names the files that its journeys come through."""
+"""docs/journeys.md names the files that its journeys pass through."""
 
 import re
 
 from tests.tools.journey import PAGE, traces
 
-#: On a busy machine a journey may also come through the files that look into a delay.
+#: On a busy machine a journey may also pass through the files that examine a delay.
 BUSY = 3
 
 

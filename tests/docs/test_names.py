@@ -1,4 +1,4 @@
-"""Each class has a name of its own, so that a name in a traceback, a log line or a review means one thing."""
+"""Each class has a unique name, so that a name in a traceback, a log line or a review means one thing."""
 
 import ast
 from collections import defaultdict
@@ -7,7 +7,7 @@ from pathlib import Path
 import orchestrator
 
 ROOT = Path(orchestrator.__file__).parent
-#: The simulator shares no code with the rest, and speaks of the same things.
+#: The simulator shares no code with the rest, and has the same subjects.
 APART = ROOT / "simulator"
 
 

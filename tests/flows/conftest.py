@@ -14,21 +14,21 @@ MakeWorld = Callable[..., World]
 
 @pytest.fixture
 def make_world(sqlite_url: str) -> Iterator[MakeWorld]:
-    """A world of another kind: policy, plans, keys, gateway. `leaked`: what its story leaves open."""
+    """Return a factory of other worlds: policy, plans, keys, gateway. `leaked`: what its story leaves open."""
     with _worlds(sqlite_url) as make:
         yield make
 
 
 @pytest.fixture
 def world(sqlite_url: str) -> Iterator[World]:
-    """The small world, on SQLite."""
+    """Return the small world, on SQLite."""
     with _worlds(sqlite_url) as make:
         yield make()
 
 
 @pytest.fixture
 def any_world(database_url: str) -> Iterator[MakeWorld]:
-    """The same as `make_world`, on both databases."""
+    """Return the same factory as `make_world`, on both databases."""
     with _worlds(database_url) as make:
         yield make
 

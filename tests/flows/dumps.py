@@ -1,4 +1,4 @@
-"""All that the store holds, to be compared."""
+"""Dump all that the store holds, for comparison."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from tests.world import World
 
 
 def dump(world: World) -> dict[str, list[tuple[Any, ...]]]:
-    """Every row of every table but the inbox, which keeps refusals too."""
+    """Return every row of every table but the inbox, which keeps refusals too."""
     with world.services.database.reading() as tx:
         return {
             table.name: sorted((tuple(row) for row in tx.connection.execute(table.select())), key=repr)

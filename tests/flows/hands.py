@@ -1,4 +1,4 @@
-"""A worker whose three verbs are carried out one by one, so that a story can crash or delay it in between."""
+"""A worker that runs its three verbs one by one, so that a story can crash or delay it in between."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -24,22 +24,22 @@ SETTLE: Mapping[Step, Callable[[Services, Answer[Any]], None]] = {
 
 
 class Hands:
-    """One worker process, by hand."""
+    """One worker process, run by hand."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
 
     def claim(self, step: Step) -> list[Claimed]:
-        """Whatever is due for this step."""
+        """Claim everything that is due for this step."""
         return claim(self._services, step, close_terms if step is Step.CLOSE else open_terms)
 
     def claim_one(self, step: Step) -> Claimed:
-        """The one placement that is due."""
+        """Claim the one placement that is due."""
         [claimed] = self.claim(step)
         return claimed
 
     def act(self, claimed: Claimed) -> Answer[Any]:
-        """Ask the provider; what it says is not written down yet."""
+        """Call the provider; its answer is not written yet."""
 
         async def question(_services: Services, driver: Driver, one: Claimed) -> Any:
             match one.step:
@@ -64,7 +64,7 @@ class Hands:
         return self._services.loop.run(ask(self._services, claimed.step, claimed, question))
 
     def opened(self, claimed: Claimed) -> tuple[Answer[Any], str]:
-        """Ask for the open, which succeeds: the answer, and the handle in it."""
+        """Open at the provider, successfully; return the answer, and the handle in it."""
         answer = self.act(claimed)
         assert isinstance(answer.said, Placed), answer.said
         return answer, answer.said.handle
@@ -75,7 +75,7 @@ class Hands:
         SETTLE[answer.claimed.step](self._services, answer)
 
     def ping(self, provider: str) -> list[Pinged]:
-        """Claim what is due to be pinged there, and ping it; nothing is written down."""
+        """Claim the pings that are due there, and send them; nothing is written."""
         claims = claim_pings(self._services, provider)
         probes = [send(self._services, claimed) for claimed in claims]
         return [self._services.loop.run(probe) for probe in probes]

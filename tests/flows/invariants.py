@@ -1,4 +1,4 @@
-"""What holds at the end of every story, whatever happened in it."""
+"""What holds at the end of every story."""
 
 from decimal import Decimal
 
@@ -9,7 +9,7 @@ from orchestrator.store.core.rows import snapshot
 from orchestrator.store.queries.sessions import SESSIONS
 from tests.world import World
 
-#: Whoever is in one of these has work to come.
+#: Every row in one of these has work to come.
 LIVE = {State.QUEUED, State.STARTING, State.RUNNING}
 PENDING = {PlacementState.OPENING, PlacementState.UNKNOWN, PlacementState.CLOSING}
 

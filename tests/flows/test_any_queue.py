@@ -1,5 +1,5 @@
-"""Whoever waits for a key, and whatever happens to keys and models: no key stays free that somebody who waits could
-take, and nobody takes one before who came earlier for the same."""
+"""For any waiting sessions and any changes of keys and models: no key stays free that a waiting session could take, and
+no session takes one before an earlier one that waits for the same."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -23,12 +23,12 @@ from orchestrator.rules.values import Plan, Session
 from tests.world import SECOND, World
 
 KEYS, MODELS, ACCOUNTS = ("env:MORPH_1", "env:MORPH_2"), ("moral", "other"), ("acme", "cara")
-#: Steps until nobody moves any more.
+#: Steps until everything is at rest.
 AT_REST = 20
 
 
 class QueueMachine(RuleBasedStateMachine):
-    """A subclass has `worlds`: each call makes a fresh world."""
+    """A subclass has `worlds`: each call makes a new world."""
 
     worlds: Callable[[], World]
     waited: list[int]
@@ -51,48 +51,48 @@ class QueueMachine(RuleBasedStateMachine):
 
     @initialize(refused=st.sets(st.tuples(st.sampled_from(MODELS), st.sampled_from(KEYS)), max_size=3))
     def begins(self, refused: set[tuple[str, str]]) -> None:
-        """Some keys take no session of some models."""
+        """Let some keys refuse sessions of some models."""
         for model_id, ref in sorted(refused):
             self.is_refused(model_id, ref)
 
     @rule(account_id=st.sampled_from(ACCOUNTS), model_id=st.sampled_from(MODELS))
     def asks(self, account_id: str, model_id: str) -> None:
-        """Somebody asks for a session."""
+        """Ask for a session."""
         self.order.append(self.world.create_session(model_id, account_id=account_id, on_quota="queue"))
 
     @precondition(lambda self: self.order)
     @rule(data=st.data())
     def closes(self, data: st.DataObject) -> None:
-        """One that runs, or waits, is closed."""
+        """Close a session that runs or waits."""
         session_id = data.draw(st.sampled_from(self.order))
         self.order.remove(session_id)
         self.world.done("session.close", session_id=session_id)
 
     @rule(model_id=st.sampled_from(MODELS), ref=st.sampled_from(KEYS))
     def is_refused(self, model_id: str, ref: str) -> None:
-        """The gateway takes no session of this model under this key for now."""
+        """Let the gateway refuse sessions of this model under this key for now."""
         refused = alarm(AlarmKind.MODEL_PAUSED, "morph", ref, model_id, "it said so", self.world.clock.now)
         self.world.services.database.transact(lambda tx: tx.alarms.raise_(refused))
 
     @rule(model_id=st.sampled_from(MODELS), ref=st.sampled_from(KEYS))
     def is_taken_again(self, model_id: str, ref: str) -> None:
-        """The operator says that it does."""
+        """Let it accept them again, as the operator confirms."""
         refused = alarm(AlarmKind.MODEL_PAUSED, "morph", ref, model_id, "it said so", self.world.clock.now)
         self.world.services.database.transact(lambda tx: tx.alarms.end([refused.scope]))
 
     @rule(ref=st.sampled_from(KEYS))
     def pauses(self, ref: str) -> None:
-        """An operator pauses a key."""
+        """Pause a key, as an operator does."""
         self.world.pause("morph", ref)
 
     @rule(ref=st.sampled_from(KEYS))
     def goes_on(self, ref: str) -> None:
-        """An operator takes it into use again."""
+        """Resume the key, as an operator does."""
         self.world.services.database.transact(lambda tx: tx.credentials.unpause("morph", ref))
 
     @invariant()
     def no_fit_key_is_free(self) -> None:
-        """Once nobody moves any more."""
+        """Check that no usable key is free, once everything is at rest."""
         waiting = self._come_to_rest()
         self.waited.append(len(waiting))
         in_use = {
@@ -107,7 +107,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     @invariant()
     def nobody_overtakes(self) -> None:
-        """Within one account, for one model."""
+        """Check the order of starts within one account, for one model."""
         places: dict[tuple[str, str], str] = {}
         for session_id in self.order:
             session = self.world.session(session_id)
@@ -136,7 +136,7 @@ class QueueMachine(RuleBasedStateMachine):
 
 @pytest.fixture
 def fresh_worlds(migrated_sqlite: Path, tmp_path: Path) -> Callable[[], World]:
-    """Worlds over copies of one file."""
+    """Return worlds over copies of one file."""
     made = iter(range(1_000_000))
 
     def make() -> World:

@@ -31,34 +31,34 @@ MODES = pytest.mark.parametrize("sessions", [SessionRetention.ARCHIVE, SessionRe
 
 
 def retaining(world: World, sessions: SessionRetention, days: float = 40) -> Services:
-    """The world's worker, with this `[retention]`."""
+    """Return the world's worker, with this `[retention]`."""
     retention = replace(world.services.config.retention, sessions=sessions, sessions_kept_days=days)
     return replace(world.services, config=replace(world.services.config, retention=retention))
 
 
 def archive(world: World, sessions: SessionRetention = SessionRetention.ARCHIVE, days: float = 40) -> int:
-    """How many sessions left."""
+    """Archive; return how many sessions left."""
     return archive_sessions(retaining(world, sessions, days), rest=no_rest)
 
 
 def no_rest(_seconds: float) -> None:
-    """Batches follow each other at once."""
+    """Let batches follow each other at once."""
 
 
 def balances(world: World) -> list[tuple[str, Decimal | None]]:
-    """(kind, balance after it) of the account's entries, newest first."""
+    """Return (kind, balance after it) of the account's entries, newest first."""
     with world.services.database.reading() as tx:
         return [(line.kind, balance) for line, balance in tx.ledger.lines("acme", 100)]
 
 
 def findings(world: World) -> Sequence[Violation]:
-    """What a full audit finds."""
+    """Return the findings of a full audit."""
     deliver_events(world.services, [])
     return audit_everything(world.services).found
 
 
 def ended(world: World, **kwargs: Any) -> str:
-    """The id of a session that has run for ten minutes."""
+    """Return the id of a session that has run for ten minutes."""
     session_id = world.run_session(stop={"max_duration_seconds": 600}, **kwargs)
     world.jump(11 * MINUTE)
     world.settle()
@@ -67,7 +67,7 @@ def ended(world: World, **kwargs: Any) -> str:
 
 
 def rows(world: World) -> dict[str, int]:
-    """How many rows each table of sessions and money has."""
+    """Return how many rows each table of sessions and money has."""
     tables = (SESSIONS, PLACEMENTS, LEDGER, ARCHIVED, ARCHIVED_LEDGER)
     with world.services.database.reading() as tx:
         return {
@@ -77,7 +77,7 @@ def rows(world: World) -> dict[str, int]:
 
 
 def numbers(world: World) -> dict[str, Any]:
-    """What an account shows of its money and quota."""
+    """Return an account's numbers of money and quota."""
     with world.services.database.reading() as tx:
         account = tx.accounts.get("acme")
         assert account is not None
@@ -255,7 +255,7 @@ class Killed(BaseException):
 
 
 class Dying:
-    """A database whose process dies at its second commit: just before it, or just after."""
+    """A database with a process that dies at its second commit: just before it, or just after."""
 
     def __init__(self, database: Database, *, after: bool) -> None:
         self._database = database

@@ -1,4 +1,4 @@
-"""One row that cannot be read, and everybody else: nobody waits for it."""
+"""One row that cannot be read delays no other row."""
 
 import logging
 

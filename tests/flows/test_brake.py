@@ -1,4 +1,4 @@
-"""A provider is dead for good: nobody is kept there, and nobody pays for the time there. On both databases."""
+"""A provider is dead for good: no session is kept there, and none is charged for the time there. On both databases."""
 
 from dataclasses import replace
 from decimal import Decimal
@@ -31,7 +31,7 @@ def run_pair(world: World, **kwargs: object) -> str:
 
 
 def let_pass(world: World, minutes: int) -> None:
-    """The slow tick looks at the brakes twice a minute."""
+    """Let time pass; the slow tick checks the brakes twice a minute."""
     for _ in range(2 * minutes):
         world.pass_time(30 * SECOND)
         brake.review(world.services)
@@ -104,7 +104,7 @@ QUICK = replace(SHORT, unusable_after_seconds=300, throttled_after_seconds=600, 
 def test_brakes_that_come_and_go_keep_nobody_without_a_proof_of_life(
     any_world: MakeWorld, other: str, within: int
 ) -> None:
-    """The provider breaks connections and answers something else in turns: each time its brake begins and ends."""
+    """The provider breaks connections and answers otherwise in turns: each time its brake begins and ends."""
     world = any_world(policy=QUICK)
     sessions = [world.run_session() for _ in range(2)]
     alive = {one: world.session(one).last_alive_at for one in sessions}
@@ -119,8 +119,8 @@ def test_brakes_that_come_and_go_keep_nobody_without_a_proof_of_life(
 
 
 def test_a_neighbour_that_fails_now_and_then_keeps_no_dead_session(any_world: MakeWorld) -> None:
-    """Whenever it is about to die the neighbour fails, and a brake begins; it ends as the neighbour answers,
-    and streaks begin anew."""
+    """Whenever it is about to die the neighbour fails, and a brake begins; it ends as the neighbour answers, and
+    streaks start over."""
     world = any_world(policy=QUICK)
     world.put_model("other", {"alpha": "base-3"})
     dead, neighbour = world.run_session("other"), world.run_session()

@@ -1,4 +1,4 @@
-"""A server with one slot that serves its user is busy, and not dead."""
+"""A server with one slot that serves its user is busy, not dead."""
 
 from orchestrator.rules.states import State, StopReason
 from orchestrator.rules.values import Policy
@@ -81,7 +81,7 @@ def test_a_success_that_is_reported_ends_it(make_world: MakeWorld) -> None:
 
 
 def test_an_interaction_under_way_proves_use(make_world: MakeWorld) -> None:
-    """Also at a gateway, where nothing else can be asked."""
+    """Also at a gateway, which has no other call for it."""
     world = make_world(policy=QUICK)
     session_id = world.run_session("moral", stop={"idle_seconds": 120})
     began = "2026-01-01T12:00:00Z"

@@ -1,4 +1,5 @@
-"""What an operator ends by hand: with proof it is closed, without it is kept in the report, money and all."""
+"""Sessions that an operator ends by hand: with proof they are closed; without, they stay in the report with their
+money."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -31,7 +32,7 @@ def orphans(world: World) -> list[dict[str, Any]]:
 
 
 def an_orphan(world: World) -> str:
-    """A worker that had lost its lease comes back with another handle than the one that was found meanwhile."""
+    """Let a worker with an expired lease come back with another handle than the one found meanwhile."""
     world.create_session("moral", stop={"max_duration_seconds": 600})
     slow = Hands(world.another_worker())
     answer, _ = slow.opened(slow.claim_one(Step.OPEN))
@@ -83,7 +84,7 @@ def test_a_forced_close_frees_the_place_and_is_never_tried_again(make_world: Mak
     assert world.calls("close", "morph") == 1, "only the one that went before its open"
     assert world.session(session_id).state is State.STOPPED
     world.server.clear_faults()
-    world.run_session("moral")  # whose open closes first what the key still has
+    world.run_session("moral")  # its open first closes what the key still has
 
 
 def test_a_close_that_was_confirmed_is_proven_and_leaves_the_report(make_world: MakeWorld) -> None:

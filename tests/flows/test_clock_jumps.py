@@ -1,4 +1,4 @@
-"""The clock of the store's host jumps: nothing that time decides is decided by it, and what goes on goes on in time."""
+"""The clock of the store's host jumps: the jump decides nothing, and work goes on in time."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -33,12 +33,12 @@ CALM = Policy(ping_interval_seconds=120)
 
 @pytest.fixture
 def world(make_world: MakeWorld) -> World:
-    """Its workers compare the store's clock with what they measure."""
+    """Return a world in which workers compare the store's clock with what they measure."""
     return make_world(checks_time=True, policy=CALM)
 
 
 def known(world: World) -> KnownTime:
-    """What all processes know of the clock."""
+    """Return what all processes know of the clock."""
     with world.services.database.reading() as tx:
         found = tx.clock.known()
     assert found is not None
@@ -46,13 +46,13 @@ def known(world: World) -> KnownTime:
 
 
 def off(at: datetime | None, wanted: datetime) -> timedelta:
-    """How far the two are apart."""
+    """Return the difference of the two clocks."""
     assert at is not None
     return abs(at - wanted)
 
 
 def jumps_for(world: World, jump: timedelta, span: timedelta) -> None:
-    """The clock is off for so long; work goes on meanwhile."""
+    """Set the clock off for so long; work goes on meanwhile."""
     world.clock.store_is_ahead = jump
     world.settle()
     watch_clock(world.services)
@@ -232,8 +232,8 @@ def test_what_an_operator_accepts_has_passed(world: World) -> None:
 
 @pytest.fixture
 def misled(make_world: MakeWorld) -> tuple[World, list[str]]:
-    """All workers were down, and the clock went ahead by an hour: those that start elsewhere cannot know. Afterwards
-    it is set right, and an operator accepts it."""
+    """Stop all workers, and set the clock ahead by an hour: workers that start then on other machines cannot see it.
+    Each test sets it right, and an operator accepts that."""
     world = make_world(checks_time=True, policy=CALM)
     kept = world.run_session(stop={"max_duration_seconds": 8 * 3600})
     ended = world.run_session("moral", stop={"max_duration_seconds": 1800})
@@ -278,7 +278,7 @@ def test_what_was_charged_for_time_that_did_not_pass_is_reversed(misled: tuple[W
 
 
 def _wrong(world: World) -> list[str]:
-    """What the audit finds, but for what this world has not: a scheduler, and a reader of its events."""
+    """Return the audit's findings, except those of a missing scheduler and reader of events."""
     found = audit_everything(world.services).found
     return [
         f"{one.check}: {one.subject}: {one.detail}"
@@ -304,7 +304,7 @@ def test_a_correction_may_be_carried_out_twice(misled: tuple[World, list[str]]) 
 def test_an_account_for_which_jobs_stand_in_line_is_corrected_as_a_whole_by_a_later_pass(
     misled: tuple[World, list[str]], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is no account of which a row cannot be read."""
+    """The account has no unreadable row."""
     world, (kept, _, _) = misled
     world.clock.store_is_ahead = timedelta(0)
     world.settle()
@@ -477,7 +477,7 @@ def _write(world: World, statement: str, session_id: str) -> None:
 
 
 def nothing_lies_ahead(world: World) -> bool:
-    """Nothing says that something happened later than now."""
+    """Return whether no row has a time later than now."""
     happened = (
         (SESSIONS, (*PAST_OF_SESSION, "stopped_at", "ended_at")),
         (PLACEMENTS, PAST_OF_PLACEMENT),

@@ -1,4 +1,4 @@
-"""Closes that fail, crash or come late: nothing gives up silently, and no key is taken before it is free."""
+"""Closes that fail, crash or come late: none is given up silently, and no key is taken before it is free."""
 
 from dataclasses import replace
 from datetime import timedelta

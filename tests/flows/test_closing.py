@@ -1,4 +1,4 @@
-"""Closing and deleting a session, in every state that it may be in."""
+"""Closing and deleting a session, in each of its states."""
 
 import pytest
 

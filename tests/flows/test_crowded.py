@@ -1,4 +1,4 @@
-"""An account that others hold: as few threads wait for it as may, and nobody else's work waits with them."""
+"""An account that others hold: only a bounded number of threads wait for it, and other accounts' work goes on."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -29,19 +29,19 @@ CREDIT = {"amount": "1", "currency": "USD"}
 
 @pytest.fixture
 def pg_world(postgres_url: str) -> Iterator[MakeWorld]:
-    """Rows are locked there one by one."""
+    """Return a world on PostgreSQL, which locks rows one by one."""
     with _worlds(postgres_url) as make:
         yield make
 
 
 def crowded(world: World) -> Services:
-    """Another worker's view, in which one thread may wait for an account, and two in all."""
+    """Return another worker, in which one thread may wait for an account, and two in all."""
     return replace(world.another_worker(), crowd=Crowd(1, 2))
 
 
 @contextmanager
 def held(world: World, account_id: str = "acme") -> Iterator[Callable[[], None]]:
-    """Somebody else holds the account, until the end or until told to let go."""
+    """Hold the account in another thread, until the end or until released."""
     with world.services.database.engine.connect() as other:
         Transaction(other, world.clock).accounts.lock(account_id)
         yield other.rollback
@@ -83,7 +83,7 @@ def test_jobs_stand_in_line_and_hold_nothing() -> None:
     with (
         crowd.waits_for("a"),
         meanwhile(stand) as first,
-    ):  # one that came before there was a line, and the first of it
+    ):  # one that came before there was a queue, and the first of it
         assert inside.wait(PATIENCE)
         with pytest.raises(AccountBusy):
             crowd.comes_to("a")

@@ -20,7 +20,7 @@ DAY = timedelta(days=1)
 
 
 def deleting(world: World, seconds: float | None) -> Services:
-    """The world's worker, where the installation deletes after so long."""
+    """Return the world's worker, where the installation deletes after so long."""
     retention = replace(world.services.config.retention, auto_delete_after_seconds=seconds)
     return replace(world.services, config=replace(world.services.config, retention=retention))
 
@@ -69,7 +69,7 @@ def test_an_archived_session_is_deleted_as_well(any_world: MakeWorld, sessions: 
 
 
 def garble(world: World, statement: str, row_id: str) -> None:
-    """Somebody writes into the database what no release can read."""
+    """Write into the database what no release can read."""
     with world.services.database.engine.begin() as connection:
         assert connection.execute(text(statement), {"id": row_id}).rowcount == 1
 
@@ -89,7 +89,7 @@ def test_one_that_cannot_be_read_keeps_no_other_from_being_deleted(
 def test_an_archived_one_that_cannot_be_read_keeps_no_other_from_being_deleted(
     make_world: MakeWorld, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """On SQLite: PostgreSQL takes nothing that is not of the column's type."""
+    """On SQLite: PostgreSQL accepts only values of the column's type."""
     world = make_world()
     *good, bad = _four_that_ended(world)
     world.jump(41 * DAY)
@@ -99,7 +99,7 @@ def test_an_archived_one_that_cannot_be_read_keeps_no_other_from_being_deleted(
 
 
 def _four_that_ended(world: World) -> list[str]:
-    """The last of them in the middle of an account's."""
+    """End four sessions, the last of them in the middle of an account's."""
     world.done("account.put", account_id="zeta", plan="payg", currency="USD")
     world.done("account.credit", account_id="zeta", amount="10", currency="USD", key="first")
     before, bad, after = [ended(world) for _ in range(3)]

@@ -1,4 +1,5 @@
-"""What a Morpheus node has ended by itself no close of the gateway can end: other proof is taken beside its answer."""
+"""A session that a Morpheus node has ended by itself cannot be closed at the gateway: other proof is accepted beside
+its answer."""
 
 import pytest
 
@@ -10,7 +11,7 @@ STUBBORN = {"keeps_rows": True}
 
 
 def ended_world(any_world: MakeWorld, *, keys: int = 1) -> tuple[World, str]:
-    """One session, which the node has ended; the gateway answers each close of it with 500."""
+    """Return a world with one session, which the node has ended; the gateway answers each close of it with 500."""
     world = any_world(morpheus_keys=keys, gateway=STUBBORN)
     session_id = world.run_session("moral", stop={"max_duration_seconds": 7200})
     world.server.end_session(world.server.open_sessions()[0].id, "expired")

@@ -113,7 +113,7 @@ def test_events_are_delivered_in_order_as_cloud_events(world: World) -> None:
 
 
 class _DownAtFirst(_Sink):
-    """A stream of a broker that is down for two deliveries."""
+    """The stream of a broker that is down for two deliveries."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""An open that a gateway answers with 500 may have left paid sessions on the chain: it is not repeated to find out."""
+"""An open that a gateway answers with 500 may have left paid sessions on the chain: it is not repeated as a test."""
 
 from decimal import Decimal
 
@@ -11,7 +11,7 @@ from orchestrator.rules.states import PlacementState, State, StopReason
 from tests.flows.conftest import MakeWorld
 from tests.world import HOUR, MINUTE, SECOND, World
 
-#: What the gateway leaves each time.
+#: Sessions that the gateway leaves each time.
 EACH = 3
 
 

@@ -1,4 +1,4 @@
-"""Sessions that move on to their next placement."""
+"""Sessions that move to their next placement."""
 
 from datetime import timedelta
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""Failover with all exclusive keys in use: the key that the death itself frees is a place, once its close is proven."""
+"""Failover with all exclusive keys in use: the dead session's own key is a candidate, once its close is proven."""
 
 from datetime import timedelta
 
@@ -11,7 +11,7 @@ from tests.world import HOUR, MINUTE, SECOND, World
 
 
 def dying(any_world: MakeWorld, *, keys: int = 1, leaked: int = 0, **kind: object) -> tuple[World, str]:
-    """All keys are in use, and the first session's is about to be lost."""
+    """Return a world with all keys in use, and the first session, which is about to be lost."""
     world = any_world(morpheus_keys=keys, leaked=leaked, **kind)
     session_id = world.run_session("moral", failover=True, stop={"max_duration_seconds": 7200})
     for _ in range(keys - 1):

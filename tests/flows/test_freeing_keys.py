@@ -1,4 +1,4 @@
-"""A key is freed before anything is opened under it: what was not proven free is never opened, nor adopted."""
+"""A key is freed before anything is opened under it: under a key not proven free nothing is opened, nor adopted."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from tests.flows.conftest import MakeWorld
 from tests.flows.hands import Hands
 from tests.world import HOUR, MINUTE, SECOND, World
 
-#: What somebody else, or a time before ours, left under the first key.
+#: Remaining time of a foreign or former session under the first key.
 FOREIGN_SECONDS = 600
 
 
@@ -51,7 +51,7 @@ def test_whoever_dies_while_it_frees_a_key_leaves_nothing_to_adopt(any_world: Ma
     world = any_world(morpheus_keys=1)
     foreign = leave_a_session(world, world.keys[0], seconds=HOUR.total_seconds())
     session_id = world.create_session("moral")
-    Hands(world.services).claim_one(Step.OPEN)  # and no more is heard of it
+    Hands(world.services).claim_one(Step.OPEN)  # the worker dies
     world.services.slots.release(Step.OPEN, "morph")
     world.pass_time(16 * MINUTE)  # and the key rests for a while
     first, second = world.placements(session_id)

@@ -1,4 +1,4 @@
-"""Answers that nobody foresaw: they cost the one session that got them something, and nobody else."""
+"""Unforeseen answers: they cost only the session that received them."""
 
 import http.server
 import json
@@ -25,7 +25,7 @@ HUGE = (503, b'{"error":"loading","estimated_time":1' + b"0" * 400 + b"}")
 
 
 class Hostile:
-    """An OpenAI-compatible server that says whatever a test wants."""
+    """An OpenAI-compatible server with any answer that a test sets."""
 
     def __init__(self, models: bytes = b'{"data":[{"id":"llama-3"}]}') -> None:
         self.answer, self.models = GOOD, models

@@ -1,4 +1,4 @@
-"""Interactions, as whoever carries the traffic reports them."""
+"""Interactions, as reported by the service that carries the traffic."""
 
 from datetime import timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""A key that is the address: only the very same secret may close what it opened."""
+"""A key that is the address: only the same secret may close what it opened."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Accounts whose sessions are too many to be read one by one: who stops, when, and what is paid stays the same."""
+"""Accounts with too many sessions to be read one by one: which stop, when, and what is paid stays the same."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -25,7 +25,7 @@ def two_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def corp(world: World, amount: str) -> None:
-    """An account without a quota."""
+    """Put an account without a quota."""
     world.done("account.put", account_id="corp", plan="contract", currency="USD")
     credit(world, amount, "first")
 
@@ -35,7 +35,7 @@ def credit(world: World, amount: str, key: str) -> None:
 
 
 def found(world: World) -> set[Invariant]:
-    """What the audit finds; nobody delivers events here."""
+    """Return the audit's findings; events are not delivered here."""
     return {one.check for one in audit_everything(world.services).found}
 
 
@@ -130,7 +130,7 @@ def test_what_many_have_cost_is_posted_a_part_at_a_time(any_world: MakeWorld) ->
 
 
 def test_a_posting_that_an_older_release_ended_begins_anew(any_world: MakeWorld) -> None:
-    """It knows nothing of parts, and plans the next hour."""
+    """The older release knows nothing of parts, and plans the next hour."""
     world = any_world()
     corp(world, "100")
     running = sorted(world.run_session(**CORP) for _ in range(3))

@@ -1,4 +1,5 @@
-"""Reports come late: an idle stop keeps its instant, and is decided once those that may move it had time to come."""
+"""Reports come late: an idle stop keeps its instant, and is decided once the reports that may move it had time to
+come."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -166,8 +167,8 @@ def test_warnings_and_explanations_speak_of_the_idle_end(make_world: MakeWorld) 
 
 
 def test_the_funds_must_pay_for_the_grace_and_get_it_back(any_world: MakeWorld) -> None:
-    """Until it is decided an idle session uses up the funds of its account: it may have been used. However late that is
-    looked at, the same happens."""
+    """Until it is decided an idle session uses up the funds of its account: it may have been used. The result is the
+    same however late that is checked."""
     world, ends = any_world(), []
     for asleep in (False, True):
         account, began = f"poor-{asleep}", world.clock.now
@@ -188,7 +189,7 @@ def test_the_funds_must_pay_for_the_grace_and_get_it_back(any_world: MakeWorld) 
 def test_many_idle_sessions_of_one_account_stop_in_their_turn(
     any_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Their idle ends and when these are decided are in different orders."""
+    """Their idle ends and the instants of these decisions are in different orders."""
     world = any_world()
     monkeypatch.setattr(crowd, "STOPS_AT_ONCE", 2)
     world.done("account.put", account_id="acme", plan="contract", currency="USD")
@@ -209,7 +210,7 @@ def test_a_shorter_grace_is_noticed_when_the_old_one_is_over(any_world: MakeWorl
 
 
 def test_what_an_earlier_release_planned_gets_its_grace(any_world: MakeWorld) -> None:
-    """It knows of no grace: its rows are due at the idle end."""
+    """It knows no grace: its rows are due at the idle end."""
     world = any_world()
     session_id = world.run_session(stop={"idle_seconds": 60})
 

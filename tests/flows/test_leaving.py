@@ -1,4 +1,4 @@
-"""A worker that leaves claims nothing more, and what it has claimed and not begun is another's at once."""
+"""A worker that drains claims nothing more; its claims that have not begun are free for other workers at once."""
 
 import threading
 
@@ -56,7 +56,7 @@ def test_an_open_given_back_that_nobody_wants_any_more_is_never_sent(world: Worl
 @pytest.mark.parametrize("step", [Step.CLOSE, Step.RESOLVE])
 def test_a_close_that_has_not_begun_is_no_debt_and_another_does_it_at_once(world: World, step: Step) -> None:
     session_id = world.create_session("moral")
-    if step is Step.RESOLVE:  # a worker dies during its open, and the session is wanted no more
+    if step is Step.RESOLVE:  # a worker dies during its open, and the session is closed
         Hands(world.another_worker()).claim_one(Step.OPEN)
         world.jump(20 * MINUTE)
     else:
@@ -106,7 +106,7 @@ def test_a_ping_that_takes_longer_than_one_may_wait_is_given_back(make_world: Ma
 
 
 def give_back(world: World, step: Step) -> None:
-    """A worker claims the one row that is due, and is told to leave before it has begun."""
+    """Claim the one due row, and stop the worker before it has begun."""
     worker = world.another_worker()
     hands = Hands(worker)
     claimed = hands.claim_one(step)

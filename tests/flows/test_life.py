@@ -1,4 +1,4 @@
-"""A session's whole life, as stories."""
+"""A session's whole life, in stories."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""Opens that are interrupted, lost or late: one session at the provider at most, and none that nobody closes."""
+"""Opens that are interrupted, lost or late: one session at the provider at most, and each is closed in the end."""
 
 from dataclasses import replace
 
@@ -11,7 +11,7 @@ from tests.flows.hands import Hands
 from tests.world import HOUR, MINUTE, SECOND, World
 
 RESOLVE_AFTER = 15 * MINUTE
-"""The gateway's: longer than the 600 s of the policy."""
+"""Of the gateway: longer than the 600 s of the policy."""
 
 
 def test_a_stop_during_an_open_waits_for_it_and_closes_at_once(world: World) -> None:
@@ -164,7 +164,7 @@ def test_the_late_handle_of_an_open_that_was_given_up_is_kept_as_an_orphan(make_
     world.done("session.close", session_id=session_id)
     world.pass_time(RESOLVE_AFTER)
     assert world.session(session_id).state is State.STOPPED
-    late = slow.act_all_the_same(claimed)  # it slept past its lease, and its request went out all the same
+    late = slow.act_all_the_same(claimed)  # it slept past its lease, and still sent its request
     slow.settle(late)
     assert world.events("morph") == ["orphan_found"]
     assert world.session(session_id).state is State.STOPPED

@@ -1,4 +1,4 @@
-"""A machine whose clock is off the store's is alarmed, once, and so is its end."""
+"""A machine with a clock that is off the store's raises an alarm once, and its end is reported."""
 
 from datetime import datetime
 

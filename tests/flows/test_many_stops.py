@@ -1,4 +1,4 @@
-"""Many stops of one account: in batches, in their order, and no account waits for another."""
+"""Many stops of one account: in batches, in their order, without delay for another account."""
 
 import logging
 from datetime import timedelta
@@ -24,7 +24,7 @@ def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run_many(world: World) -> list[str]:
-    """Sessions of acme whose stops are a second apart, in the order of these."""
+    """Run sessions of acme with stops a second apart, in the order of these."""
     world.done("account.put", account_id="acme", plan="contract", currency="USD")
     return [world.run_session(stop={"max_duration_seconds": 60 + n}) for n in range(MANY)]
 

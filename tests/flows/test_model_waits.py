@@ -1,4 +1,4 @@
-"""A Retry-After holds for one model under one key, and keeps nobody else's session unpinged for long."""
+"""A Retry-After holds for one model under one key, and delays the pings of other sessions only briefly."""
 
 from datetime import timedelta
 
@@ -16,7 +16,7 @@ OF_KEY = "Rate limit exceeded for this API key"
 
 
 def _beside(any_world: MakeWorld) -> World:
-    """One shared key at alpha, and two models under it."""
+    """Return a world with one shared key at alpha, and two models under it."""
     world = any_world(plans=OPEN_ENDED)
     world.put_model("other", {"alpha": "base-3"})
     return world
@@ -28,7 +28,7 @@ def _pinged_at(world: World, model: str) -> list[float]:
 
 
 def test_a_throttled_model_takes_nothing_from_another_under_its_key(any_world: MakeWorld) -> None:
-    """For long: none of another model is refused, its session is pinged as always, and its death is seen in time."""
+    """For a long time: no session of another model is refused, its pings go on, and its death is seen in time."""
     world = _beside(any_world)
     throttled, healthy = world.run_session(), world.run_session("other")
     world.server.fault("throttled", operation="chat", model="llama-3", retry_after=300)
@@ -58,7 +58,7 @@ def test_new_sessions_of_the_model_wait_and_those_of_another_do_not(any_world: M
 
 
 def test_a_waiter_whose_model_must_wait_holds_up_no_other_model_of_its_account(any_world: MakeWorld) -> None:
-    """A key that carries one is given to another model, and a waiter that can take it is woken for it."""
+    """A key that serves one session is given to another model, and a waiter that can take it is woken."""
     world = any_world(morpheus_keys=1, plans=OPEN_ENDED)
     world.put_model("other", {"morph": "moral-2"})
     holder = world.run_session("moral")
@@ -89,7 +89,7 @@ def test_where_the_key_as_a_whole_must_wait_no_model_starts_there(any_world: Mak
 
 @pytest.mark.parametrize("text", ["slow down", OF_KEY])
 def test_nobody_is_unpinged_for_long_as_others_were_told_to_wait(any_world: MakeWorld, text: str) -> None:
-    """Each ten minutes another is told to wait for five."""
+    """Each ten minutes another session gets a Retry-After of five."""
     world = _beside(any_world)
     told, other = world.run_session(), world.run_session()
     longest = timedelta(0)

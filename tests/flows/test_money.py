@@ -1,4 +1,4 @@
-"""What sessions cost, when it is posted, and where the funds end."""
+"""What sessions cost, when it is posted, and when the funds end."""
 
 from datetime import timedelta
 from decimal import Decimal
@@ -54,7 +54,7 @@ def test_min_funded_seconds_are_rounded_up_to_whole_blocks(make_world: MakeWorld
 def test_of_two_that_begin_at_one_instant_the_first_is_paid_whatever_their_ids(
     any_world: MakeWorld, first: str
 ) -> None:
-    """The block of the one that runs has begun: it cannot be taken back for one with a smaller id."""
+    """The block of the running one has begun: it cannot be taken back for one with a smaller id."""
     world = any_world()
     poor = {"account_id": "poor", "plan": "contract", "currency": "USD"}
     _account(world, "0.02")
@@ -76,7 +76,7 @@ def test_of_two_that_begin_at_one_instant_the_first_is_paid_whatever_their_ids(
 
 
 def begin(world: World, session_id: str) -> None:
-    """The first good ping of this one is written down before that of any other."""
+    """Let the first good ping of this one be written before that of any other."""
     hands, others = Hands(world.another_worker()), []
     while world.session(session_id).state is State.STARTING:  # a busy machine may give a ping back
         pinged = hands.ping(world.placements(session_id)[-1].provider)
@@ -161,7 +161,7 @@ def test_a_credit_counts_once_under_its_key(any_world: MakeWorld) -> None:
 def test_no_credit_counts_as_another_accounts(
     any_world: MakeWorld, first: str, its_key: str, second: str, other_key: str
 ) -> None:
-    """However their names and keys read when one follows the other."""
+    """However their names and keys read when joined."""
     world = any_world()
     for account_id in (first, second):
         world.done("account.put", account_id=account_id, plan="contract", currency="USD")
@@ -186,7 +186,7 @@ def test_a_credit_under_a_key_as_it_was_once_written_still_counts(any_world: Mak
 
 
 def test_a_stop_at_the_instant_of_a_posting_costs_what_it_costs_without_one(any_world: MakeWorld) -> None:
-    """The block that would begin there does not: nothing of it was posted."""
+    """The block that would begin there does not begin: nothing of it was posted."""
     world = any_world(policy=Policy(ping_interval_seconds=600))
     session_id = world.run_session()
     world.pass_time(HOUR)
@@ -208,7 +208,7 @@ def test_costs_are_posted_by_the_hour_and_at_the_stop(any_world: MakeWorld) -> N
 
 
 def test_an_account_with_many_sessions_is_posted_in_several_transactions(any_world: MakeWorld) -> None:
-    """Blocks that begin meanwhile keep nobody from coming to the end."""
+    """Blocks that begin meanwhile do not keep the posting from its end."""
     world = any_world(policy=Policy(ping_interval_seconds=7200))
     world.done("account.put", account_id="acme", plan="contract", currency="USD")
     for _ in range(3):

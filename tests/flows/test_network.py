@@ -1,4 +1,5 @@
-"""The brake over all: where it is our network, no session ends as dead, also where a provider has one session."""
+"""The brake over all providers: where our network fails, no session ends as dead, also where a provider has one
+session."""
 
 from collections.abc import Sequence
 from dataclasses import replace

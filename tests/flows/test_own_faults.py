@@ -1,4 +1,4 @@
-"""What fails on the worker's own machine ends no session; operators hear of it, and work goes on as soon as it can."""
+"""Faults of the worker's own machine end no session; they raise an alarm, and work goes on as soon as it can."""
 
 import socket
 
@@ -17,7 +17,7 @@ MANY = {"payg": Plan(name="payg", max_sessions=100, max_concurrent=100, max_node
 
 
 class Outage:
-    """A world whose names can be made to be found nowhere."""
+    """A world in which name resolution can be made to fail."""
 
     def __init__(self, make_world: MakeWorld) -> None:
         self.names = Names(set(HOSTS.values()))
@@ -135,6 +135,6 @@ def test_another_worker_takes_what_this_one_cannot_do(outage: Outage) -> None:
     world.jump(31 * SECOND)
     world.settle()
     begun = world.session(session_id).last_alive_at
-    outage.end()  # over there names are found
+    outage.end()  # names are found again
     world.settle(world.another_worker())
     assert world.session(session_id).last_alive_at != begun

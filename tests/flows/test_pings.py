@@ -1,4 +1,4 @@
-"""What pings say, and what follows from it."""
+"""The verdicts of pings, and their effects."""
 
 from datetime import timedelta
 from typing import Any
@@ -13,7 +13,7 @@ from tests.world import MINUTE, SECOND, START, World
 
 
 def _pinged_at(world: World, upstream: str = "alpha") -> list[int]:
-    """Seconds since the start of each chat that the upstream saw."""
+    """Return the seconds since the start of each chat that the upstream received."""
     calls = world.server.log(upstream=upstream, operation="chat")
     return [round(call.began_at - START.timestamp()) for call in calls]
 
@@ -111,7 +111,7 @@ def test_a_session_whose_declared_end_has_come_was_ended_by_its_provider(make_wo
     world = make_world()
     session_id = world.run_session("moral", failover=True, stop={"max_duration_seconds": 600})
     world.done("session.extend", session_id=session_id, max_duration_seconds=9000)
-    world.change_policy("morph", max_placements=1)  # no move is left
+    world.change_policy("morph", max_placements=1)  # no candidate is left
     world.pass_time(34 * MINUTE)
     world.jump(30 * SECOND)
     world.server.end_session(world.server.open_sessions()[0].id)

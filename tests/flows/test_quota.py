@@ -1,4 +1,4 @@
-"""Who may start now, who waits, and in which order."""
+"""Which sessions may start now, which wait, and in which order."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -15,7 +15,7 @@ CREATE = {"account_id": "acme", "model_id": "llama"}
 
 
 def _queued(world: World, model: str = "llama", **kwargs: object) -> str:
-    """One more in the queue, a second after the one before."""
+    """Queue one more, a second after the one before."""
     world.jump(SECOND)
     session_id = world.create_session(model, on_quota="queue", **kwargs)
     assert world.session(session_id).state is State.QUEUED

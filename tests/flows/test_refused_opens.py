@@ -1,4 +1,4 @@
-"""Opens that are refused for good or for now: the next credential, the next provider, or later again."""
+"""Opens that are refused for good or for now: try the next credential, the next provider, or later again."""
 
 from typing import Any
 

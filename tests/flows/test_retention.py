@@ -1,4 +1,4 @@
-"""Events that have been delivered are kept for a while; then they go, and the audit knows that they went."""
+"""Events that have been delivered are kept for a while; then they are deleted, and the audit allows for that."""
 
 from sqlalchemy import select
 
@@ -33,7 +33,7 @@ def test_delivered_events_go_after_a_month_and_nobody_is_accused_of_their_lack(a
 
 
 def test_outcomes_go_after_a_month_however_many_they_are(any_world: MakeWorld) -> None:
-    """At three jobs a second there are more in an hour than a batch holds."""
+    """At three jobs a second an hour has more than a batch holds."""
     world, inbox = any_world(), table_of(InboxRow)
     rows = [
         {"task_id": f"old-{n}", "name": "n", "received_at": world.clock.now, "outcome": {}}

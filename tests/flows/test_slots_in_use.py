@@ -1,4 +1,4 @@
-"""Slots come back whatever happens: a provider that leaks them is pinged and closed no more."""
+"""Slots are always returned: with leaked slots, pings and closes of a provider would stop."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Every rule stops a session at its own instant, with its own reason, however late anybody looks."""
+"""Every rule stops a session at its own instant, with its own reason, however late the check is."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -96,7 +96,7 @@ def test_a_session_ends_where_its_provider_said_it_would(make_world: MakeWorld, 
     world = make_world()
     session_id = world.run_session("moral", failover=True, stop={"max_duration_seconds": 600})
     world.done("session.extend", session_id=session_id, max_duration_seconds=9000)
-    world.change_policy("morph", max_placements=1)  # no move is left
+    world.change_policy("morph", max_placements=1)  # no candidate is left
     declared = world.session(session_id).declared_end_at
     assert declared == START + timedelta(seconds=1200 + 600 + 300)
     let_pass(world, 3 * HOUR)

@@ -1,4 +1,4 @@
-"""What one account may have of its own: quota beside its plan's, nodes in total, an overdraft."""
+"""Terms of a single account: quota beside its plan's, nodes in total, an overdraft."""
 
 from datetime import timedelta
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""Waiting: for a slot, a key or funds; in turn; no longer than a tick after what it waited for is there."""
+"""Waiting for a slot, a key or funds: in turn, and for no longer than a tick after it is there."""
 
 from dataclasses import replace
 from decimal import Decimal
@@ -56,7 +56,7 @@ def test_a_key_that_has_rested_is_taken_at_that_instant(make_world: MakeWorld) -
     assert world.session(waiting).state is State.QUEUED
     world.pass_time(2 * SECOND)
     assert world.session(waiting).state is not State.QUEUED
-    world.pass_time(4 * SECOND)  # what waited for the key goes one after another
+    world.pass_time(4 * SECOND)  # the sessions that waited for the key go one after another
     assert world.session(waiting).state is State.RUNNING
 
 
@@ -234,7 +234,7 @@ def test_a_wait_that_is_too_long_fails_at_its_deadline(world: World) -> None:
 
 
 def _refuse(world: World, model: str, *keys: str) -> None:
-    """The gateway takes no session of this model under these keys for now."""
+    """Let the gateway refuse sessions of this model under these keys for now."""
     for ref in keys:
         refused = alarm(AlarmKind.MODEL_PAUSED, "morph", ref, model, "it said so", world.clock.now)
         world.services.database.transact(lambda tx, one=refused: tx.alarms.raise_(one))  # type: ignore[misc]
@@ -293,7 +293,7 @@ def test_a_key_that_becomes_free_wakes_one_that_it_can_serve(any_world: MakeWorl
 
 
 def test_one_may_be_served_where_nobody_waits(world: World) -> None:
-    """What waits for one provider holds up no session that another provider serves."""
+    """A session that waits for one provider delays none that another provider serves."""
     for ref in KEYS:
         world.pause("morph", ref)
     waiting = _queued(world, "moral")
@@ -325,7 +325,7 @@ def test_the_slow_look_wakes_one_for_each_key_that_is_free(any_world: MakeWorld)
     for n in range(3):
         _account(world, f"a{n}")
     waiting = [_queued(world, "moral", account_id=f"a{n}") for n in range(3) for _ in range(2)]
-    for n in (1, 2):  # and nobody is told of it
+    for n in (1, 2):  # without a wake-up
         world.services.database.transact(lambda tx, n=n: tx.credentials.unpause("morph", f"env:MORPH_{n}"))  # type: ignore[misc]
     wake_queues(world.services)
     assert [_is_due(world, one) for one in waiting] == [True, False, True, False, False, False]

@@ -1,4 +1,4 @@
-"""Whatever comes as a job: always an outcome, never an exception, and nothing changed when refused."""
+"""Every request gets an outcome, without an exception, and changes nothing when refused."""
 
 import itertools
 from typing import Any
@@ -18,7 +18,7 @@ JSON = st.recursive(
     lambda below: st.lists(below, max_size=3) | st.dictionaries(st.text(max_size=8), below, max_size=3),
     max_leaves=6,
 )
-#: What is right often enough to get past the first checks.
+#: Values that are right often enough to get past the first checks.
 IDS = st.sampled_from(["acme", "llama", "moral", "run-1", "made-1", "new", "over-1"])
 NUMBERS = st.sampled_from([1, 2, 60, 3600, 86_400, 10**9, 10**12 - 1])
 TEXTS = st.sampled_from(
@@ -53,7 +53,7 @@ LIKELY: dict[str, st.SearchStrategy[Any]] = {
 
 
 def _wild(job: str) -> st.SearchStrategy[dict[str, Any]]:
-    """A request that is mostly right, with anything at all in one field or two."""
+    """Draw a request that is mostly right, with any value in one field or two."""
     fields = JOBS[job].model_fields
     likely = {name: LIKELY.get(name, IDS | NUMBERS | TEXTS | st.booleans()) for name in fields}
     needed = {name: likely[name] for name, field in fields.items() if field.is_required()}

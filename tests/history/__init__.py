@@ -1,1 +1,1 @@
-"""What history costs: an account's past must make nothing slower, and must leave nothing behind."""
+"""The cost of history: an account's past must make nothing slower, and must leave nothing behind."""

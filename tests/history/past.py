@@ -1,4 +1,4 @@
-"""A past: as many sessions that are over as a test asks for, with all that belongs to them, in a few statements."""
+"""A past: as many ended sessions as a test needs, with all that belongs to them, in a few statements."""
 
 from datetime import timedelta
 from decimal import Decimal
@@ -11,21 +11,21 @@ from orchestrator.store.queries.audit_findings import EVENTS_SINCE
 from orchestrator.store.tables import LedgerRow, OutboxRow, PlacementRow, SessionRow
 from tests.money.stage import HOUR, Stage
 
-#: An account that keeps what is over and is counted all the same.
+#: An account that keeps ended sessions and is counted all the same.
 KEEPER = Plan(name="keeper", max_sessions=100_000_000, max_concurrent=5)
-#: So many of the copies have events where no test asks for more: those of the others were pruned long ago.
+#: The default number of copies with events: those of the others were pruned long ago.
 TOLD = 2000
 #: Columns that count up by themselves.
 _SERIAL = {"outbox": "seq", "ledger": "id"}
 
 
 def open_account(stage: Stage) -> None:
-    """An account of the plan `keeper` with more money than a million sessions cost."""
+    """Open an account of the plan `keeper` with more money than a million sessions cost."""
     stage.open_account("acme", KEEPER.name, "100000000")
 
 
 def give_a_past(stage: Stage, sessions: int, told: int = TOLD) -> None:
-    """So many sessions of `acme` that are over, each with a placement and its charges, and `told` with events."""
+    """Give `acme` so many ended sessions, each with a placement and its charges, and `told` of them with events."""
     one = "acme-old"
     stage.done("session.create", account_id="acme", model_id="llama", session_id=one, name=one)
     stage.settle()
@@ -38,7 +38,7 @@ def give_a_past(stage: Stage, sessions: int, told: int = TOLD) -> None:
 
 
 def multiply(stage: Stage, session_id: str, times: int, first: int = 1, told: int = TOLD) -> None:
-    """A session that is over, so many times more, numbered from `first`; its account pays for them all."""
+    """Multiply an ended session, numbered from `first`; its account pays for all copies."""
     with stage.services.database.engine.begin() as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(text("SET LOCAL statement_timeout = 0"))
@@ -62,7 +62,7 @@ def multiply(stage: Stage, session_id: str, times: int, first: int = 1, told: in
 
 
 def analyse(stage: Stage) -> None:
-    """Let PostgreSQL's planner know how much there is; nobody lets SQLite's."""
+    """Give PostgreSQL's planner its statistics; in production no SQLite has them either."""
     engine = stage.services.database.engine
     if engine.dialect.name == "sqlite":
         return
@@ -79,7 +79,7 @@ def _each(session_id: str) -> str:
 def copy(
     connection: Connection, table: Table, own: dict[str, str], where: str, which: str, numbered: range
 ) -> None:
-    """The rows of `which`, once for each number `k`; `own`: what the copies have instead."""
+    """Copy the rows of `which`, once for each number `k`; `own`: the columns in which copies differ."""
     names = [column.name for column in table.columns if _SERIAL.get(table.name) != column.name]
     values = ", ".join(own.get(name, name) for name in names)
     if connection.dialect.name == "postgresql":
@@ -98,7 +98,7 @@ def copy(
 
 
 def _pay(connection: Connection, session_id: str, times: int) -> None:
-    """What the copies were charged comes off the balance."""
+    """Subtract the copies' charges from the balance."""
     query = "SELECT account_id, charged FROM sessions WHERE id = :id"
     account_id, micros = connection.execute(text(query), {"id": session_id}).one()
     assert Decimal(micros) > 0
@@ -109,7 +109,7 @@ def _pay(connection: Connection, session_id: str, times: int) -> None:
 
 
 def catch_up(stage: Stage) -> None:
-    """As if a run of the audit had looked at all of it while it happened."""
+    """Record that a run of the audit had read all of it while it happened."""
     heads = {"events": "SELECT max(seq) FROM outbox", "entries": "SELECT max(id) FROM ledger"}
     with stage.services.database.engine.connect() as connection:
         last = {feed: str(connection.execute(text(query)).scalar() or 0) for feed, query in heads.items()}

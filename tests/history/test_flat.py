@@ -1,7 +1,7 @@
-"""What is done costs what lives: every job, every tick and every look reads as much beside a short past as beside a
-long one, in as many statements.
+"""Costs follow what lives: every job, every tick and every check reads as much beside a short past as beside a long
+one, in as many statements.
 
-    PAST=1000000 pytest tests/history/test_flat.py      # `make test-history`
+PAST=1000000 pytest tests/history/test_flat.py      # `make test-history`
 """
 
 import os
@@ -31,8 +31,8 @@ from tests.servers import Postgres
 from tests.store.stage import statements
 
 FEW, MANY = 10, int(os.environ.get("PAST", "20000"))
-#: Rows that a step may read beyond what it reads beside a short past: pages of lists, entries that an index has not
-#: forgotten yet. The audit looks at so many rows in turn, and no more.
+#: Rows that a step may read beyond its reads beside a short past: pages of lists, dead entries of an index. The audit
+#: reads so many rows in turn, and no more.
 SLACK, AUDIT = 400, 18_000
 AUDITS = "orchestrator.tick.audit"
 #: Tables of the past.
@@ -47,14 +47,14 @@ class Cost:
 
 @pytest.fixture(scope="module")
 def before_and_after(postgres: Postgres) -> tuple[Mapping[str, Cost], Mapping[str, Cost]]:
-    """What each step costs, beside few and beside many sessions that are over."""
+    """Return the cost of each step, beside few and beside many ended sessions."""
     with postgres.fresh_database() as url:
         stage = Stage(url, plans={KEEPER.name: KEEPER})
         stage.reset()
         open_account(stage)
         give_a_past(stage, FEW)
         with counting(stage.services.database) as read:
-            for _, step in steps(stage, "first"):  # what is done once is done
+            for _, step in steps(stage, "first"):  # what is done only once is done
                 step()
             few = {name: cost(stage, step, read) for name, step in steps(stage, "few")}
             multiply(stage, "acme-old", MANY, first=FEW)
@@ -116,7 +116,7 @@ def test_nothing_is_scanned_on_sqlite(sqlite_url: str) -> None:
 
 
 def steps(stage: Stage, name: str) -> Iterator[tuple[str, Callable[[], Any]]]:
-    """Every job in a life that needs them all, every tick, every look; by their names."""
+    """Yield every job in a life that needs them all, every tick, every check; by their names."""
     one, two, three = f"{name}-1", f"{name}-2", f"{name}-3"
     numbers = count(1)
 
@@ -166,7 +166,7 @@ def ticks(stage: Stage) -> Iterator[tuple[str, Callable[[], Any]]]:
 
 
 def looks(stage: Stage, session_id: str) -> Iterator[tuple[str, Callable[[], Any]]]:
-    """What people look at, and what scrapes."""
+    """Yield the queries of people, and of scrapers."""
 
     def reading(look: Callable[[Transaction, Account], Any]) -> Callable[[], Any]:
         def work() -> None:
@@ -201,7 +201,7 @@ def _found(tx: Transaction, session_id: str) -> Any:
 
 
 def _was_ours(tx: Transaction, session_id: str) -> None:
-    """What an open whose answer was lost is told apart by."""
+    """Run the queries that identify an open with a lost answer."""
     (placement,) = tx.placements.of_session(session_id)
     tx.placements.handles_since(placement.provider, {placement.id: tx.now()})
     tx.placements.rivals(placement)
@@ -220,7 +220,7 @@ def cost(stage: Stage, step: Callable[[], Any], read: Callable[[], int]) -> Cost
 
 @contextmanager
 def counting(database: Database) -> Iterator[Callable[[], int]]:
-    """How many rows of the growing tables, and entries of their indexes, have been read."""
+    """Count the rows of the growing tables, and entries of their indexes, that have been read."""
 
     def flush(connection: Connection) -> None:
         cursor = connection.connection.cursor()
@@ -248,7 +248,7 @@ def counting(database: Database) -> Iterator[Callable[[], int]]:
 
 
 def partial_indexes(database: Database) -> set[str]:
-    """Those that hold what lives, or what is wrong: they are small, and may be read to their end."""
+    """Return those that hold only live or wrong rows: they are small, and may be read to their end."""
     query = (
         "SELECT name FROM sqlite_master WHERE type = 'index' AND sql LIKE '% WHERE %'"
         " AND sql NOT LIKE '%deleted_at IS NULL%' AND sql NOT LIKE '%ended_at IS NOT NULL%'"
@@ -258,7 +258,7 @@ def partial_indexes(database: Database) -> set[str]:
 
 
 def scanned(database: Database, statement: str, parameters: Any, small: set[str]) -> list[str]:
-    """The steps of its plan that read a growing table to its end."""
+    """Return the steps of its plan that read a growing table to its end."""
     if statement.split(maxsplit=1)[0] not in {"SELECT", "UPDATE", "DELETE", "WITH"}:
         return []
     with database.engine.connect() as connection:

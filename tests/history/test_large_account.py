@@ -1,4 +1,4 @@
-"""An account with a hundred thousand running sessions: whatever is done to it reads as much as beside ten."""
+"""An account with a hundred thousand running sessions: every operation on it reads as much as beside ten."""
 
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -24,12 +24,12 @@ from tests.store.stage import is_sqlite
 
 FEW, MANY = 10, int(os.environ.get("RUNNING", "100000"))
 LARGE = Plan(name="large", max_sessions=10**9, max_concurrent=10**9, max_nodes_total=10**9)
-#: Statements of each step, whoever pays for it: most are those of the job, the place or the ping itself.
+#: Statements of each step, for every payer: most are those of the job, the open or the ping itself.
 STATEMENTS = {"lock": 2, "create": 10, "first good ping": 11, "close": 11, "credit": 9, "charges": 8}
-#: Rows that the database hands over, or locks.
+#: Rows that the database returns, or locks.
 ROWS = 50
-#: Of tables and indexes, entries that are read beyond those beside ten: what an index has not forgotten yet, and a
-#: whole batch of charges. On SQLite, hundreds of its machine's instructions.
+#: Entries of tables and indexes that are read beyond those beside ten: dead entries of an index, and a whole batch of
+#: charges. On SQLite, hundreds of its machine's instructions.
 SLACK = 200
 
 
@@ -47,7 +47,7 @@ Costs = Mapping[str, Cost]
 def few_and_many(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Costs, Costs]]:
-    """What each step costs beside ten and beside many sessions that run."""
+    """Return the cost of each step beside ten and beside many sessions that run."""
     if request.param == "postgresql":
         with request.getfixturevalue("postgres").fresh_database() as url:
             yield _both(Stage(url, plans={LARGE.name: LARGE}))
@@ -89,17 +89,17 @@ def _both(stage: Stage) -> tuple[Costs, Costs]:
     stage.settle()
     _multiply(stage, FEW - 1, first=1)
     with _reading(stage.services.database) as read:
-        _costs(stage, "first", read)  # what is done once is done
+        _costs(stage, "first", read)  # what is done only once is done
         few = _costs(stage, "few", read)
         _multiply(stage, MANY, first=FEW)
-        _costs(stage, "larger", read)  # the account learns that it is large
+        _costs(stage, "larger", read)  # the account turns large
         many = _costs(stage, "many", read)
     stage.close()
     return few, many
 
 
 def _multiply(stage: Stage, times: int, *, first: int) -> None:
-    """The session `one`, which runs, so many times more. They are pinged by somebody else."""
+    """Multiply the running session `one`. Its copies have pings far in the future."""
     numbered = range(first, first + times)
     own = {"id": "'one-' || k", "name": "'one-' || k", "next_step_at": "stop_at"}
     placed = {"session_id": "'one-' || k", "id": "id || '-' || k", "handle": "id || '-' || k"}
@@ -113,7 +113,7 @@ def _multiply(stage: Stage, times: int, *, first: int) -> None:
 
 def _steps(stage: Stage, name: str) -> Iterator[tuple[str, Callable[[], Any]]]:
     services = stage.services
-    ping_due(services)  # what ran before is pinged by itself, and its provider has just been reached
+    ping_due(services)  # the earlier sessions are pinged apart, and their provider has just been reached
     yield "lock", lambda: services.database.transact(lambda tx: on_account(services, tx, "acme"))
     new = {"session_id": name, "name": name}
     yield "create", lambda: stage.done("session.create", account_id="acme", model_id="llama", **new)
@@ -138,7 +138,7 @@ def _costs(stage: Stage, name: str, read: Callable[[], int]) -> Costs:
 
 @contextmanager
 def _executed(database: Database) -> Iterator[list[int]]:
-    """Of every statement, how many rows it handed over; SQLite does not say."""
+    """Yield the row counts of all statements; SQLite has none."""
     seen: list[int] = []
 
     def note(_c: Connection, cursor: Any, statement: str, *_: Any) -> None:

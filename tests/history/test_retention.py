@@ -1,4 +1,4 @@
-"""A batch of retention costs what it moves, however many sessions are over and however many have left."""
+"""The cost of a batch of retention follows what it moves, however many sessions are over and however many have left."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -24,7 +24,7 @@ class Enough(Exception):
 
 
 def retaining(stage: Stage) -> Services:
-    """The stage's worker, where sessions are archived after 40 days."""
+    """Return the stage's worker, where sessions are archived after 40 days."""
     services = stage.services
     retention = replace(services.config.retention, sessions=SessionRetention.ARCHIVE, sessions_kept_days=40.0)
     return replace(services, config=replace(services.config, retention=retention))

@@ -19,11 +19,11 @@ LEAVING = (SessionRetention.ARCHIVE, SessionRetention.DELETE)
 
 
 class Undone(Exception):
-    """The archive was looked at, and life goes on without it."""
+    """Rolls the archive back after the check."""
 
 
 def archive_for_a_moment(services: Services, retention: SessionRetention) -> int:
-    """Return how many sessions left. Raises AssertionError where a number changed, or the archive is not whole."""
+    """Return how many sessions left. Raises AssertionError where a number changed, or the archive is incomplete."""
     left = 0
 
     def archive(tx: Transaction) -> None:
@@ -53,7 +53,7 @@ def archive_for_a_moment(services: Services, retention: SessionRetention) -> int
 def _numbers(
     tx: Transaction, config: Configuration, accounts: Sequence[str], now: datetime
 ) -> dict[str, Any]:
-    """What every account shows of its money and quota, and what the metrics count."""
+    """Return what every account shows of its money and quota, and what the metrics count."""
     found: dict[str, Any] = {"states": sorted(tx.sessions.count_by_state(), key=str)}
     for account_id in accounts:
         account = tx.accounts.get(account_id)

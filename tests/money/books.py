@@ -1,6 +1,6 @@
-"""The books kept a second time, by brute force: every block that began is counted, one by one.
+"""A second set of books, by brute force: every block that began is counted, one by one.
 
-Nothing here is taken from `rules/billing/money.py`; what is compared are its results, in rows and ledger."""
+Nothing here is taken from `rules/billing/money.py`; its results in rows and ledger are compared."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -13,7 +13,7 @@ from tests.money.history import OVER, History, Life, Run
 
 ZERO, INFINITE = Decimal(0), Decimal("Infinity")
 HOUR = timedelta(hours=1)
-#: Stops that a rule foresees; the others take effect when they are told.
+#: Stops that a rule foresees; the others take effect when their event is written.
 FORESEEN = frozenset(
     {
         "max_duration",
@@ -29,11 +29,11 @@ FORESEEN = frozenset(
 
 @dataclass(frozen=True, order=True)
 class Begun:
-    """A block that began. Those of running sessions begin before anything that is done at the same instant."""
+    """A block that began. Those of running sessions begin before anything else at the same instant."""
 
     at: datetime
     seq: int
-    """Of the event that began its run, for the first of a run; 0 for those that follow by themselves."""
+    """Sequence number of the event that began its run, for the first block of a run; 0 for those that follow."""
     session_id: str
     amount: Decimal
 
@@ -50,8 +50,8 @@ class Overdraft:
         self.changes.append((at, seq, limit))
 
     def of(self, block: Begun) -> Decimal:
-        """The limit within which this block began. One that follows by itself has no chance under a limit that is
-        lowered as it begins, and a limit that is raised then comes too late for it."""
+        """Return the limit within which this block began. Where a limit changes at the very instant at which a
+        follow-up block begins, the lower of the two applies."""
         if block.seq:
             return [self.first, *(limit for _, seq, limit in self.changes if seq < block.seq)][-1]
         before = [self.first, *(limit for at, _, limit in self.changes if at < block.at)][-1]
@@ -59,14 +59,14 @@ class Overdraft:
 
 
 def cost(row: Session, blocks: int) -> Decimal:
-    """What so many blocks cost together, rounded once."""
+    """Return what so many blocks cost together, rounded once."""
     with localcontext(prec=80):
         exact = row.price_per_node_hour * row.nodes * row.block_seconds * blocks / Decimal(3600)
         return exact.quantize(Decimal("0.000001"), ROUND_HALF_EVEN)
 
 
 def begun(life: Life, row: Session, until: datetime) -> Iterator[Begun]:
-    """Every block that began by `until`: the first at once, the next when one's RUNNING time is used up."""
+    """Yield every block that began by `until`: the first at once, the next when one's RUNNING time is used up."""
     block, blocks, left = timedelta(seconds=row.block_seconds), 0, timedelta(0)
     for run in life.runs:
         at, end = run.start + left, run.end
@@ -78,8 +78,8 @@ def begun(life: Life, row: Session, until: datetime) -> Iterator[Begun]:
 
 
 def begun_and_given_back(life: Life, row: Session, seq: int) -> Iterator[Begun]:
-    """Blocks that had begun when event `seq` was decided, and were given back by a later one: a brake held a session
-    that was dead."""
+    """Yield the blocks that had begun when event `seq` was decided and that a later event gave back: a brake held a
+    session that was dead."""
     for n, run in enumerate(life.runs):
         if run.given_back is not None and run.given_back[0] > seq:
             held = replace(run, end=run.given_back[1])
@@ -93,7 +93,7 @@ def begun_and_given_back(life: Life, row: Session, seq: int) -> Iterator[Begun]:
 def check_books(
     history: History, now: datetime, overdrafts: Mapping[str, Overdraft], *, settled: bool
 ) -> None:
-    """Ledger, caches, and every block that each session began. `settled`: nothing is left to be done by now."""
+    """Check ledger, caches, and every block that each session began. `settled`: nothing is due any more."""
     rows = history.rows
     _check_ledger(history)
     for life in history.lives.values():
@@ -125,7 +125,7 @@ def _check_ledger(history: History) -> None:
 
 
 def _check_session(life: Life, row: Session, now: datetime, *, settled: bool) -> None:
-    """Each second of RUNNING is charged once: not twice, not never."""
+    """Check that each second of RUNNING is charged exactly once."""
     if life.runs and life.runs[-1].end is None:
         if settled:  # else a stop in the past may be due, and ends the cost there
             most = cost(row, len(list(begun(life, row, now))))
@@ -143,10 +143,10 @@ def _check_session(life: Life, row: Session, now: datetime, *, settled: bool) ->
 
 
 def _check_stop(life: Life, row: Session) -> None:
-    """It stopped at the earliest of its rules, however late that was decided."""
+    """Check that it stopped at the earliest of its rules, however late that was decided."""
     ended, run = row.stopped_at, life.runs[-1]
     if row.stop_reason is None or ended is None or run.end != ended or life.stopped_told is None:
-        return  # it stopped while it was moving
+        return  # it stopped during a move
     instants = dict(_instants(life, row, run))
     reason = row.stop_reason.value
     if reason in FORESEEN:
@@ -185,7 +185,8 @@ def _instants(life: Life, row: Session, run: Run) -> Iterator[tuple[str, datetim
 def _check_account(
     history: History, account_id: str, now: datetime, overdraft: Overdraft, *, settled: bool
 ) -> None:
-    """At no instant had more begun than was there, and nobody stopped for funds that were there."""
+    """Check that the funds covered all that had begun, at each instant, and that no session stopped for funds that were
+    there."""
     mine = [life for life in history.lives.values() if life.account == account_id]
     blocks = [block for life in mine for block in begun(life, history.rows.sessions[life.id], now)]
     if settled:
@@ -197,7 +198,7 @@ def _check_account(
 
 
 def _check_never_below(history: History, account_id: str, blocks: list[Begun], overdraft: Overdraft) -> None:
-    """No block began that went beyond the limit of its time. One that is lowered later forgives no debt."""
+    """Check that no block began beyond the limit of its time. Lowering the limit later forgives no debt."""
     begins = [(block.at, block.seq, -block.amount, -overdraft.of(block)) for block in blocks]
     arrives = [(one.time, one.seq, one.amount, -INFINITE) for one in history.credits.get(account_id, [])]
     balance = ZERO
@@ -209,8 +210,8 @@ def _check_never_below(history: History, account_id: str, blocks: list[Begun], o
 def _check_shortage(
     history: History, life: Life, row: Session, blocks: list[Begun], overdraft: Overdraft
 ) -> None:
-    """The block that would have begun at its stop could not be paid, after all that came before it; or what had
-    begun could not, once the limit was lowered."""
+    """Check that the block that would have begun at its stop could not be paid, after all that came before it; or that
+    what had begun could not, once the limit was lowered."""
     ended, decided = row.stopped_at, life.stopped_seq
     assert ended is not None
     assert decided is not None

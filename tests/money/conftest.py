@@ -21,6 +21,6 @@ def staged(url: str) -> Iterator[tuple[Stage, History]]:
 
 @pytest.fixture
 def machinery(database_url: str) -> Iterator[tuple[Stage, History]]:
-    """On both databases."""
+    """Run the same test on both databases."""
     with staged(database_url) as both:
         yield both

@@ -1,4 +1,4 @@
-"""Admission watched from outside: every start is judged by what the events told up to it, in their order."""
+"""Admission watched from outside: judge every start by the events before it, in their order."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -14,7 +14,7 @@ _ELSEWHERE = "no_capacity"
 
 
 def judge(history: History, told: Told, terms: Mapping[str, Terms], debt_after: timedelta) -> None:
-    """Called for each event of a session, before `history` notes what it changes."""
+    """Judge an event of a session, before `history` notes what it changes."""
     life = history.lives[told.subject]
     mine, allowed = history.kept(life.account), terms[life.account]
     if told.kind == "session.created":
@@ -48,7 +48,7 @@ def holds_a_slot(life: Life) -> bool:
 
 
 def happened(history: History, told: Told, debt_after: timedelta) -> list[str]:
-    """What an event is counted as."""
+    """Return what an event is counted as."""
     counted = [told.kind]
     if told.kind in {"session.stopped", "session.failed"}:
         counted.append(f"stopped: {told.data['stop_reason']}")
@@ -60,7 +60,8 @@ def happened(history: History, told: Told, debt_after: timedelta) -> list[str]:
 
 
 def in_debt(history: History, life: Life, now: datetime, debt_after: timedelta) -> bool:
-    """Every close that it waits for stays unproven for so long that it is no longer the user's."""
+    """Return whether each close that it waits for has been unproven for so long that it no longer counts against the
+    user."""
     if life.state != "stopping":
         return False
     unended = [one.id for one in history.rows.placements[life.id] if one.ended_at is None]
@@ -68,7 +69,8 @@ def in_debt(history: History, life: Life, now: datetime, debt_after: timedelta) 
 
 
 def _judge_order(history: History, life: Life) -> None:
-    """Nobody who came before it was passed over, but those who wait for what this one did not take."""
+    """Check that no earlier session was passed over, except those that wait for something that this one did not
+    take."""
     row = history.rows.sessions[life.id]
     for other in history.kept(life.account):
         if other.state != "queued" or other is life:
@@ -95,7 +97,7 @@ def _came_before(waits: Session, other: Session) -> bool:
 def nobody_waits_in_vain(
     history: History, terms: Mapping[str, Terms], now: datetime, debt: timedelta
 ) -> None:
-    """After everybody has looked, the first of a queue does not wait for a slot, nodes or funds that are there."""
+    """Check that the first of each queue, once all are processed, waits for no slot, nodes or funds that are there."""
     for account_id, allowed in terms.items():
         mine = history.kept(account_id)
         queue = sorted(_waiting(history.rows, mine), key=lambda row: (row.queued_at, row.id))
@@ -117,7 +119,7 @@ def nobody_waits_in_vain(
 
 
 def _lacks_funds(history: History, account_id: str, first: Session, allowed: Terms, now: datetime) -> bool:
-    """The blocks that all who run or start, and this one, would begin in the time to be funded: one by one."""
+    """Sum up the blocks that all who run or start, and this one, would begin in the time to be funded: one by one."""
     rows, needed = history.rows, ZERO
     newcomer = replace(
         first, price_per_node_hour=rows.prices[first.model_id], block_seconds=allowed.block_seconds
@@ -132,7 +134,7 @@ def _lacks_funds(history: History, account_id: str, first: Session, allowed: Ter
 
 
 def _needed(life: Life, row: Session, seconds: int, now: datetime) -> Decimal:
-    """What it has cost in the end if it runs from now on for so long, in whole blocks."""
+    """Return its total cost if it runs from now on for so long, in whole blocks."""
     end = now + timedelta(seconds=-(-seconds // row.block_seconds) * row.block_seconds)
     runs = [replace(run, end=run.end or end) for run in life.runs]
     if life.state == "starting":

@@ -1,4 +1,4 @@
-"""What events and rows tell, seen through connections of its own and put together without the system's rules."""
+"""Events and rows, read through separate connections and put together without the system's rules."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ from orchestrator.store.transaction import Transaction
 
 OUTBOX, SESSIONS, PLACEMENTS = table_of(OutboxRow), table_of(SessionRow), table_of(PlacementRow)
 ACCOUNTS, LEDGER, MODELS = table_of(AccountRow), table_of(LedgerRow), table_of(ModelRow)
-#: In these a session holds a slot.
+#: States in which a session holds a slot.
 HOLDS_A_SLOT = frozenset({"starting", "running", "stopping"})
 OVER = frozenset({"stopped", "failed"})
 
@@ -42,12 +42,12 @@ class Run:
     declared_end: datetime | None
     end: datetime | None = None
     given_back: tuple[int, datetime] | None = None
-    """What it cost after its end was given back, by which event and when: a brake held it, or it was idle."""
+    """Its cost after its end was given back, by which event and when: a brake held it, or it was idle."""
 
 
 @dataclass(kw_only=True)
 class Life:
-    """One session, as its events told it so far."""
+    """One session, as far as its events show."""
 
     id: str
     account: str
@@ -57,7 +57,7 @@ class Life:
     deleted: bool = False
     stopped_seq: int | None = None
     stopped_told: datetime | None = None
-    """When the decision was told; its effect may lie before."""
+    """When the decision was written; its effect may be earlier."""
 
 
 @dataclass(kw_only=True)
@@ -76,11 +76,11 @@ class Rows:
     accounts: dict[str, Account] = field(default_factory=dict)
     ledger: list[Entry] = field(default_factory=list)
     prices: dict[str, Decimal] = field(default_factory=dict)
-    """Of models, per node and hour."""
+    """Prices of models, per node and hour."""
 
 
 class History:
-    """Reads on, event by event; `rows` and `before` are the store now and at the last look that found events."""
+    """Reads on, event by event; `rows` and `before` are the store now and at the last read that found events."""
 
     def __init__(self, database_url: str) -> None:
         self._database = Database(database_url)
@@ -90,7 +90,7 @@ class History:
         self._database.dispose()
 
     def reset(self) -> None:
-        """From here on; what was told before is another story."""
+        """Start a new story: forget everything before."""
         self.rows, self.before = Rows(), Rows()
         self.lives: dict[str, Life] = {}
         self.credits: dict[str, list[Credited]] = {}
@@ -99,7 +99,7 @@ class History:
             self._seq = tx.connection.execute(select(func.max(OUTBOX.c.seq))).scalar() or 0
 
     def look(self) -> Iterator[Told]:
-        """The new events, each once it is noted in `lives`."""
+        """Yield the new events, each once it is noted in `lives`."""
         with self._database.reading() as tx:
             new = _events(tx, self._seq)
             if not new:
@@ -111,22 +111,22 @@ class History:
             yield from self._noted(told)
 
     def read_rows(self) -> Rows:
-        """The store as it is now, whether or not it told of a change."""
+        """Read the store as it is now, with or without events of a change."""
         with self._database.reading() as tx:
             self.rows = _rows(tx)
         return self.rows
 
     @property
     def seq(self) -> int:
-        """The place of the last event that was seen."""
+        """Return the sequence number of the last event that was read."""
         return self._seq
 
     def kept(self, account_id: str) -> list[Life]:
-        """An account's sessions that are not deleted."""
+        """Return an account's sessions that are not deleted."""
         return [life for life in self.lives.values() if life.account == account_id and not life.deleted]
 
     def chronicle(self) -> str:
-        """All of it, for whoever has to find out what went wrong."""
+        """Return all of it as text, for the message of a failing test."""
         lines = [f"{told.time:%H:%M:%S.%f} {told.kind} {told.subject} {_shown(told)}" for told in self.told]
         lines += [
             f"{entry.at:%H:%M:%S.%f} {entry.key}: {entry.debit} → {entry.credit} {entry.amount}"
@@ -182,7 +182,7 @@ class History:
 
 
 def _held(told: Told) -> set[datetime]:
-    """Where the cost ends of who is found dead after a brake held it."""
+    """Return where the cost of a session ends that is found dead after a brake held it."""
     return {datetime.fromisoformat(told.data["last_alive_at"])} if "held_since" in told.data else set()
 
 

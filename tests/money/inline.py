@@ -1,4 +1,4 @@
-"""Drivers without a thread: asked one after the other, in the order of the claims."""
+"""Drivers without a thread: called one after the other, in the order of the claims."""
 
 import asyncio
 from collections.abc import Coroutine, Iterator, Sequence

@@ -1,6 +1,6 @@
-"""A machine that does anything that users, operators, platforms, workers and time can do, in any order.
+"""A machine for everything that users, operators, platforms, workers and time can do, in any order.
 
-After each step the books and the gate are checked against the machine's own reckoning of what happened."""
+After each step the books and the gate are checked against the machine's own account of the events."""
 
 from collections import Counter
 from datetime import timedelta
@@ -40,7 +40,7 @@ class MoneyMachine(RuleBasedStateMachine):
     stage: Stage
     history: History
     counts: Counter[str]
-    """What happened, over all lives of a run: a machine that never fails over proves nothing."""
+    """Counts of events, over all lives of a run: a machine that never fails over proves nothing."""
 
     sessions: Bundle[str] = Bundle("sessions")
     late: Bundle[Any] = Bundle("late")
@@ -48,7 +48,7 @@ class MoneyMachine(RuleBasedStateMachine):
 
     @initialize(target=sessions, few=st.sampled_from([0, FEW]))
     def begin(self, few: int) -> "MultipleResults[str]":
-        """Every account has a session that runs, and moves on if it must. In some lives every account is worked out as
+        """Give every account a session that runs, and moves on if it must. In some lives every account is computed as
         if its sessions were many."""
         self.stage.reset(few)
         self.history.reset()
@@ -88,14 +88,14 @@ class MoneyMachine(RuleBasedStateMachine):
         stop=st.one_of(st.just(dict[str, Any]()), wishes.caps),
     )
     def rush(self, **asked: Any) -> "MultipleResults[str]":
-        """More than there is room for, and time enough to start."""
+        """Create more than there is room for, with time enough to start."""
         ids = self.created(4, on_quota="queue", **asked)
         self.pass_time(SECOND)
         return multiple(*ids)
 
     @rule(target=sessions, session_id=sessions, model_id=wishes.models)
     def slip_in(self, session_id: str, model_id: str) -> "MultipleResults[str]":
-        """A newcomer at the very instant at which a slot is freed."""
+        """Create a newcomer at the very instant at which a slot is freed."""
         account_id = self.history.lives[session_id].account
         self.touch(session_id, ("close", {"reason": "operator", "confirm": True}))
         return multiple(*self.created(1, account_id=account_id, model_id=model_id, on_quota="reject"))
@@ -109,13 +109,13 @@ class MoneyMachine(RuleBasedStateMachine):
 
     @rule(session_id=consumes(sessions))
     def close_and_delete(self, session_id: str) -> None:
-        """What is not closed at once cannot be deleted yet."""
+        """Close and delete. What is not closed at once cannot be deleted yet."""
         self.tell("session.close", session_id=session_id)
         self.tell("session.delete", session_id=session_id)
 
     @rule(target=sent, account_id=wishes.accounts, amount=wishes.amounts, key=st.sampled_from("abcdefgh"))
     def credit(self, account_id: str, amount: str, key: str) -> Sent:
-        """Keys repeat, with the same amount or another."""
+        """Credit. Keys repeat, with the same amount or another."""
         return self.tell("account.credit", account_id=account_id, amount=amount, currency="USD", key=key)
 
     @rule(
@@ -125,7 +125,7 @@ class MoneyMachine(RuleBasedStateMachine):
         overdraft=wishes.overdrafts,
     )
     def change_terms(self, account_id: str, plan: str, quota: dict[str, Any], overdraft: str | None) -> None:
-        """Who runs already goes on, in the blocks of its admission; what is left out stays as it is."""
+        """Change the terms. Running sessions keep the blocks of their admission; what is left out stays as it is."""
         had = self.own[account_id]
         own = {**had[0], **quota}, had[1] if overdraft is None else overdraft
         before, self.own[account_id] = self.terms[account_id], own
@@ -138,7 +138,7 @@ class MoneyMachine(RuleBasedStateMachine):
 
     @rule(model_id=wishes.models, price=wishes.prices)
     def change_price(self, model_id: str, price: str) -> None:
-        """Who was admitted pays what was agreed; who waits pays the price of the day."""
+        """Change the price. Admitted sessions keep their price; waiting sessions pay the price of the day."""
         self.stage.put_model(model_id, price)
 
     @rule(
@@ -159,7 +159,7 @@ class MoneyMachine(RuleBasedStateMachine):
 
     @rule(message=sent)
     def say_it_again(self, message: Sent) -> None:
-        """A message that comes twice has one effect, and one outcome."""
+        """Send a message twice: it has one effect, and one outcome."""
         before = self.history.read_rows()
         assert self.stage.repeat(message) == message.outcome
         assert self.history.read_rows() == before
@@ -173,13 +173,13 @@ class MoneyMachine(RuleBasedStateMachine):
 
     @rule(session_id=sessions)
     def die(self, session_id: str) -> None:
-        """Its platform forgets it, and a ping finds that out."""
+        """Let its platform forget it; a ping finds that out."""
         self.stage.lose(one.id for one in self.history.rows.placements[session_id])
         self.pass_time(timedelta(seconds=POLICY.ping_interval_seconds + 30))
 
     @rule(target=sessions, session_id=sessions)
     def run_up_a_debt(self, session_id: str) -> "MultipleResults[str]":
-        """Its close stays unproven for so long that its slot is free for another."""
+        """Leave its close unproven for so long that its slot is free for another."""
         row = self.history.rows.sessions[session_id]
         if isinstance(driver := self.stage.drivers.get(row.provider or ""), MoodyDriver):
             driver.mood = Mood.KEEPS_OPEN
@@ -189,13 +189,13 @@ class MoneyMachine(RuleBasedStateMachine):
 
     @rule(span=wishes.spans)
     def be_down(self, span: timedelta) -> None:
-        """Nobody works; jobs may still be sent by those who come first."""
+        """Let no worker run; clients may still send jobs."""
         self.stage.jump(span)
         self.settled = False
 
     @rule()
     def work(self) -> None:
-        """Everything that is due, and the slow ticks: whoever can be admitted is."""
+        """Do everything that is due, and the slow ticks, so that every session that can be admitted is."""
         self.stage.settle()
         self.stage.upkeep()
         self.settled = True
@@ -208,7 +208,7 @@ class MoneyMachine(RuleBasedStateMachine):
 
     @rule(target=late, step=wishes.asked_steps, asked=st.booleans())
     def die_at_work(self, step: Step, asked: bool) -> "MultipleResults[Any]":
-        """A worker claims and is not seen again; what it asked for was done all the same, and may be told later."""
+        """Let a worker claim and die; its call takes effect all the same, and may be reported later."""
         hands = Hands(self.stage.another_worker())
         claims = hands.claim(step)
         self.look()
@@ -233,7 +233,7 @@ class MoneyMachine(RuleBasedStateMachine):
         assert morph.most_per_key() <= 1
 
     def look(self) -> None:
-        """Judge what has just been told, and count it."""
+        """Judge the new events, and count them."""
         for told in self.history.look():
             gate.judge(self.history, told, self.terms, DEBT)
             self.counts.update(gate.happened(self.history, told, DEBT))
@@ -242,7 +242,7 @@ class MoneyMachine(RuleBasedStateMachine):
         return self.stage.send(name, **{key: value for key, value in kwargs.items() if value is not None})
 
     def created(self, how_many: int, **asked: Any) -> list[str]:
-        """The ids of those that were not refused."""
+        """Return the ids of those that were not refused."""
         names = [f"s{self.names + n:02}" for n in range(1, how_many + 1)]
         self.names += how_many
         told = [self.tell("session.create", session_id=name, **asked).outcome for name in names]

@@ -1,4 +1,4 @@
-"""Upstream platforms in this very process, with moods: for tests of money and quota, not of wire formats."""
+"""Upstream platforms in this process, with moods: for tests of money and quota, not of wire formats."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -38,7 +38,7 @@ from orchestrator.rules.values import Verdict
 
 
 class Mood(StrEnum):
-    """How a platform feels today."""
+    """How a platform behaves today."""
 
     WELL = "well"
     DEAD = "dead"
@@ -54,7 +54,7 @@ class Mood(StrEnum):
     ENDS_EARLY = "ends early"
 
 
-#: What a ping says; everything else is ALIVE.
+#: What a ping answers; everything else is ALIVE.
 _SAYS: Mapping[Mood, Verdict] = {
     Mood.DEAD: Verdict.TRANSIENT,
     Mood.UNREACHABLE: Verdict.TRANSIENT,
@@ -67,7 +67,7 @@ _SAYS: Mapping[Mood, Verdict] = {
 _PROVES_NOTHING = frozenset(
     {Mood.KEEPS_OPEN, Mood.LOSES_ANSWERS, Mood.LOSES_REQUESTS, Mood.UNREACHABLE, Mood.DEAD, Mood.THROTTLING}
 )
-#: How long a session lasts that was opened while the platform ended them early.
+#: The life of a session that was opened while the platform ended them early.
 EARLY_END = timedelta(minutes=7)
 
 
@@ -100,7 +100,7 @@ def card(options: MoodyOptions) -> Card:
 
 
 class MoodyDriver:
-    """Sessions are opened, found again by their names, and closed; all of it as the mood allows."""
+    """Opens sessions, finds them by their names, and closes them, as the mood allows."""
 
     def __init__(self, name: str, options: MoodyOptions, _http: HttpClient) -> None:
         self.name, self.card = name, card(options)
@@ -158,10 +158,10 @@ class MoodyDriver:
         return [Listed(handle=opened.handle) for opened in mine]
 
     async def aclose(self) -> None:
-        """Nothing is held."""
+        """Do nothing: there is nothing to close."""
 
     def most_per_key(self) -> int:
-        """The most sessions that are open under one key."""
+        """Return the most sessions that are open under one key."""
         keys = [opened.key for opened in self.sessions.values() if self._lives(opened)]
         return max((keys.count(key) for key in keys), default=0)
 
@@ -197,7 +197,7 @@ class MoodyDriver:
 
 
 class EndlessDriver(AlwaysOn):
-    """An endpoint that is simply there, as long as the mood allows."""
+    """An endpoint that is always there, as long as the mood allows."""
 
     def __init__(self, name: str, _options: DriverOptions, _http: HttpClient) -> None:
         self.name = name
@@ -220,7 +220,7 @@ class EndlessDriver(AlwaysOn):
 
 @contextmanager
 def registered() -> Iterator[None]:
-    """`driver = "moody"` and `driver = "endless"` are known."""
+    """Register `driver = "moody"` and `driver = "endless"`."""
     drivers = dict(registry.DRIVERS)
     registry.DRIVERS = drivers | {
         "moody": DriverType(MoodyOptions, MoodyDriver, card),

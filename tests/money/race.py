@@ -1,4 +1,4 @@
-"""Eight worker processes that do jobs at the same moment, straight over the store: nothing between them but it."""
+"""Eight worker processes that do jobs at the same moment, straight over the store, without a broker."""
 
 import multiprocessing
 from collections.abc import Callable, Mapping, Sequence
@@ -10,7 +10,7 @@ from tests.money.stage import Stage
 from tests.world import START
 
 PROCESSES = 8
-#: Seconds for all of it, on a machine that is busy.
+#: Seconds for all of it, on a busy machine.
 PATIENCE = 150.0
 _context = multiprocessing.get_context("forkserver")
 
@@ -24,7 +24,7 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class Race:
-    """What everybody is given."""
+    """The input of every process."""
 
     url: str
     gate: Any
@@ -46,12 +46,12 @@ class Outcomes:
         return [task_id for task_id, outcome in self.by_task.items() if outcome["ok"]]
 
     def codes(self) -> list[str]:
-        """Of the refusals."""
+        """Return the codes of the refusals."""
         return [outcome["error"]["code"] for outcome in self.by_task.values() if not outcome["ok"]]
 
 
 def run(url: str, jobs: Sequence[Job], *, seconds_per_job: int = 0, works: bool = False) -> Outcomes:
-    """Deal the jobs out to the processes, and let all go at once."""
+    """Deal the jobs out to the processes, and start all at once."""
     _context.set_forkserver_preload([__name__])
     race = Race(
         url=url,

@@ -2,7 +2,7 @@
 
 stage.job("session.create", account_id="acme", model_id="llama")
 stage.pass_time(HOUR)      # workers do everything at its time
-stage.jump(HOUR)           # nobody works
+stage.jump(HOUR)           # no worker runs
 """
 
 import itertools
@@ -81,8 +81,8 @@ class Stage:
         self._stack.close()
 
     def reset(self, few_sessions: int = FEW) -> None:
-        """An empty database, platforms that are well, and the first instant again. Accounts with more than
-        `few_sessions` are worked out from groups of them."""
+        """Start over: an empty database, healthy platforms, the first instant. Accounts with more than `few_sessions`
+        are computed from groups of them."""
         self.services = replace(self.services, few_sessions=few_sessions)
         self.clock.now = START
         self._ids = itertools.count(1)
@@ -106,29 +106,29 @@ class Stage:
     # jobs
 
     def send(self, name: str, /, **kwargs: Any) -> Sent:
-        """A job under a task id of its own."""
+        """Send a job under a new task id."""
         task_id = f"task-{next(self._ids)}"
         return Sent(task_id=task_id, name=name, kwargs=kwargs, outcome=self.perform(task_id, name, kwargs))
 
     def perform(self, task_id: str, name: str, kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
-        """A job under this task id."""
+        """Send a job under this task id."""
         outcome = perform(self.services, task_id, f"orchestrator.{name}", dict(kwargs))
         self.after_each()
         return outcome
 
     def repeat(self, sent: Sent) -> Mapping[str, Any]:
-        """The same message once more."""
+        """Send the same message once more."""
         return self.perform(sent.task_id, sent.name, sent.kwargs)
 
     def done(self, name: str, /, **kwargs: Any) -> Mapping[str, Any]:
-        """The result of a job that must not be refused."""
+        """Return the result of a job that must not be refused."""
         outcome = self.send(name, **kwargs).outcome
         assert outcome["ok"], outcome
         result: Mapping[str, Any] = outcome["result"]
         return result
 
     def put_model(self, model_id: str, price: str | None = None) -> None:
-        """One of MODELS, perhaps at another price."""
+        """Put one of MODELS, perhaps at another price."""
         providers, usual = MODELS[model_id]
         kind = {"type": "LLM", "size": "8B", "learning_stage": "Instruction-tuned", "currency": "USD"}
         names = {"providers": list(providers), "provider_model_id": f"up-{model_id}"}
@@ -141,7 +141,7 @@ class Stage:
     # time
 
     def jump(self, span: timedelta) -> None:
-        """The clock moves and nobody works."""
+        """Move the clock while no worker runs."""
         self.clock.now += span
 
     def settle(self) -> None:
@@ -152,7 +152,7 @@ class Stage:
         raise AssertionError(f"it does not come to rest: {self._due_steps()}")
 
     def upkeep(self) -> None:
-        """The slow ticks."""
+        """Run the slow ticks."""
         for look in (wake_queues, review_brakes, mark_unserved, retry_paused):
             look(self.services)
             self.after_each()
@@ -169,7 +169,7 @@ class Stage:
         self.settle()
 
     def lose(self, placement_ids: Iterable[str]) -> None:
-        """What an operator says is true: these are gone at their platforms."""
+        """Declare these gone at their platforms, as an operator does who is right."""
         for placement_id in placement_ids:
             for driver in self.drivers.values():
                 if isinstance(driver, MoodyDriver) and placement_id in driver.sessions:
@@ -186,7 +186,7 @@ class Stage:
     # inside
 
     def another_worker(self) -> Services:
-        """The same, with slots of its own: one that dies takes no others with it."""
+        """Return the same services with separate slots: a worker that dies takes no other's with it."""
         caps = dict.fromkeys(self.services.drivers, 500)
         return replace(self.services, slots=Slots(caps))
 
@@ -203,7 +203,7 @@ class Stage:
         return [step for step in FLOWS if step in due or step is Step.STOP]
 
     def _next_due(self) -> datetime | None:
-        """The next instant at which something becomes due, or free again."""
+        """Return the next instant at which something becomes due, or free again."""
         now, found = self.clock.now, []
         with self.services.database.reading() as tx:
             for column in _INSTANTS:

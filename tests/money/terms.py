@@ -1,4 +1,4 @@
-"""What the stage is set with: plans, policy, models; and the terms of an account as the machine keeps them."""
+"""Settings of the stage: plans, policy, models; and the terms of an account as the machine keeps them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -64,7 +64,7 @@ MODELS: Mapping[str, tuple[Sequence[str], str]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Terms:
-    """What an account may have; None: as much as it likes."""
+    """Limits of an account; None: unlimited."""
 
     plan: str
     sessions: int | None
@@ -77,7 +77,7 @@ class Terms:
 
 
 def terms_of(plan_name: str, quota: Mapping[str, Any], overdraft: str | None) -> Terms:
-    """A plan with an account's own numbers over it; "plan" and what is not there are the plan's."""
+    """Return a plan with an account's own numbers over it; "plan" and what is absent are the plan's."""
     plan = PLANS[plan_name]
 
     def own(name: str) -> int | None:

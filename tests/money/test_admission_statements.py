@@ -1,4 +1,4 @@
-"""What an admission costs does not grow: not with an account's past, not with its queue, on no index by a scan."""
+"""The cost of an admission does not grow with an account's past nor with its queue, and no index is scanned."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -14,7 +14,7 @@ from tests.store.stage import is_sqlite, run, statements
 
 SESSIONS, PLACEMENTS = table_of(SessionRow), table_of(PlacementRow)
 ACCOUNTS = ("acme", "bob", "other")
-#: `acme` and `other` keep what is over, `bob` must delete it.
+#: `acme` and `other` keep ended sessions, `bob` must delete his.
 PLANS = {
     "keeper": Plan(name="keeper", max_concurrent=5),
     "payg": Plan(name="payg", max_sessions=20, max_concurrent=2),
@@ -32,7 +32,7 @@ def stage(database_url: str) -> Iterator[Stage]:
 
 
 def give_a_past(stage: Stage, sessions: int) -> None:
-    """So many sessions that are over, in each account: half of them deleted, all of bob's."""
+    """Give each account so many ended sessions: half of them deleted, all of bob's."""
     for account_id in ACCOUNTS:
         over = stage.done(
             "session.create", account_id=account_id, model_id="llama", session_id=f"{account_id}-old"
@@ -47,12 +47,12 @@ def give_a_past(stage: Stage, sessions: int) -> None:
 
 
 def multiply_past(stage: Stage, session_id: str, times: int) -> None:
-    """A session that is over, so many times more; half of them deleted, all of bob's."""
+    """Multiply an ended session; half of the copies are deleted, all of bob's."""
     multiply(stage, session_id, times, deleted="1 = 1" if session_id.startswith("bob") else "k % 2 = 0")
 
 
 def multiply(stage: Stage, session_id: str, times: int, *, deleted: str) -> None:
-    """A session, and its placement, so many times more."""
+    """Multiply a session and its placement."""
     kept = {"id": f"'{session_id}-' || k", "name": f"'{session_id}-' || k"}
     kept["deleted_at"] = f"CASE WHEN {deleted} THEN created_at ELSE NULL END"
     placed = dict.fromkeys(("id", "session_id", "handle"), f"'{session_id}-' || k")
@@ -68,13 +68,13 @@ def multiply(stage: Stage, session_id: str, times: int, *, deleted: str) -> None
 
 
 def analyse(stage: Stage) -> None:
-    """Let the planner know how much there is."""
+    """Give the planner its statistics."""
     for name in ("sessions", "placements", "accounts", "models", "credentials"):
         run(stage.services.database, f"ANALYZE {name}")
 
 
 def admission_of(stage: Stage, account_id: str, session_id: str, model_id: str = "llama") -> list[str]:
-    """Every statement of one create that starts, with its plan where the database tells one."""
+    """Return every statement of one create that starts, with its plan where the database has one."""
     stage.jump(SECOND)
     database = stage.services.database
     with statements(database) as seen:
@@ -105,7 +105,7 @@ def test_an_admission_is_as_many_statements_at_20_past_sessions_as_at_20_000(
 
 
 def give_a_past_more(stage: Stage, sessions: int) -> None:
-    """The same accounts, with so many more behind them."""
+    """Put so many more sessions behind the same accounts."""
     for account_id in ACCOUNTS:
         multiply_past(stage, f"{account_id}-old-1", sessions)
     analyse(stage)
@@ -113,7 +113,7 @@ def give_a_past_more(stage: Stage, sessions: int) -> None:
 
 @pytest.mark.timeout(300)
 def test_a_newcomer_behind_a_long_queue_is_as_many_statements_as_behind_a_short_one(stage: Stage) -> None:
-    """Who waits for the gateway's keys blocks nobody who goes elsewhere, however many they are."""
+    """Sessions that wait for the gateway's keys block none that goes elsewhere, however many they are."""
     give_a_past(stage, 5_000)
     for n in range(2):
         stage.done("session.create", account_id="acme", model_id="moral", session_id=f"holder-{n}")

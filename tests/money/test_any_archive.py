@@ -1,4 +1,4 @@
-"""Whatever life there was, whenever it is archived: every number that an account shows stays as it was."""
+"""After any life, and at any time of its archive, every number that an account shows stays as it was."""
 
 from collections import Counter
 
@@ -24,14 +24,14 @@ SOME = settings(
 
 
 class ArchivingMachine(MoneyMachine):
-    """The machine of money, in which at any time everything that is over may be archived."""
+    """The machine of money, in which all ended sessions may be archived at any time."""
 
     @rule(retention=st.sampled_from(LEAVING))
     def archive(self, retention: SessionRetention) -> None:
         self.counts[retention] += archive_for_a_moment(self.stage.services, retention)
 
     def teardown(self) -> None:
-        """At its end each life is over, and archived."""
+        """End each life, and archive it."""
         for driver in self.stage.drivers.values():
             driver.mood = Mood.WELL
         for session_id in list(self.history.read_rows().sessions):

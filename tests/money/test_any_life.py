@@ -1,4 +1,4 @@
-"""Whatever users, platforms, workers and time do: quotas hold, money adds up."""
+"""After any acts of users, platforms, workers and time, quotas hold and money adds up."""
 
 import logging
 import os
@@ -24,9 +24,9 @@ THOROUGH = settings(
 )
 
 
-#: Whatever is too rare in one run is sought in so many more.
+#: What is too rare in one run is sought in so many more.
 MORE_RUNS = 4
-#: What must have happened over the runs for the rest to mean something; usually it is many times that in the first.
+#: What must have happened over the runs for the rest to mean something; usually one run has many times that.
 HAPPENED = {
     "steps": 1000,
     "session.failed_over": 2,
@@ -42,7 +42,7 @@ HAPPENED = {
 
 
 def machine_on(stage: Stage, history: History) -> type[MoneyMachine]:
-    """The machine over one database, with nothing counted yet."""
+    """Return the machine over one database, with nothing counted yet."""
     here = {"stage": stage, "history": history, "counts": Counter[str]()}
     return type("MoneyMachineHere", (MoneyMachine,), here)
 

@@ -1,4 +1,4 @@
-"""Jobs that lock each other out are done again by the store: counted, and never a matter of whoever sent them."""
+"""The store repeats jobs that lock each other out: they are counted, and the sender sees none of it."""
 
 import sqlite3
 from decimal import Decimal
@@ -38,7 +38,7 @@ def credit(account_id: str, key: str) -> dict[str, Any]:
 
 
 def test_a_job_that_deadlocks_has_its_outcome_all_the_same(on_postgresql: Stage) -> None:
-    """A report locks its account, then its session; somebody else has the session and wants the account."""
+    """A report locks its account, then its session; another transaction holds the session and waits for the account."""
     stage, database = on_postgresql, on_postgresql.services.database
     stage.done("session.create", account_id="acme", model_id="llama", session_id="mine")
     stage.settle()
@@ -85,7 +85,7 @@ def test_a_serialisation_failure_of_a_job_is_done_again(on_postgresql: Stage) ->
     overtaken: list[bool] = []
 
     def overtake(connection: Any) -> None:
-        """The first transaction sees a frozen picture, in which somebody else then changes the account."""
+        """Read a snapshot in the first transaction; then change the account in another."""
         if not overtaken:
             overtaken.append(True)
             connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")

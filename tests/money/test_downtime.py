@@ -1,4 +1,4 @@
-"""The same life, told with workers and without: totals and stops are the same, to the millionth and the microsecond."""
+"""The same life with workers and without: totals and stops are the same, to the millionth and the microsecond."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -29,7 +29,7 @@ deeds = st.one_of(
 
 @dataclass(frozen=True)
 class Story:
-    """A few sessions that run, and what happens to them; `down` where nobody works until it does."""
+    """A few sessions that run, and what happens to them, with gaps in which workers may be down."""
 
     plan: str
     balance: str
@@ -46,7 +46,7 @@ stories = st.builds(
     deeds=st.lists(st.tuples(gaps, deeds, st.integers(0, 2)), max_size=5),
     ends_early=st.booleans(),
 )
-#: A ping in a day without faults says nothing of money.
+#: Pings of a day without faults do not matter to money.
 QUIET = replace(POLICY, ping_interval_seconds=7200)
 End = tuple[str, str | None, datetime | None, Decimal]
 
@@ -59,7 +59,7 @@ def stage(database_url: str) -> Iterator[Stage]:
 
 
 def told(stage: Stage, story: Story, downs: list[bool]) -> tuple[list[End], Decimal]:
-    """How every session ended and what it cost, and what is left, a day after the last deed."""
+    """Return how every session ended, what it cost, and what is left, a day after the last step."""
     stage.reset()
     stage.drivers["fleet"].mood = Mood.ENDS_EARLY if story.ends_early else Mood.WELL
     stage.open_account("acme", story.plan, story.balance)
@@ -105,7 +105,7 @@ def test_workers_that_were_down_post_the_same_totals(stage: Stage, story: Story,
 
 
 def test_a_whole_life_without_any_worker_costs_the_same(stage: Stage) -> None:
-    """A session that nobody stops for a day pays until its limit, and the one without funds until its last block,
+    """A session that is not stopped for a day pays until its limit, and the one without funds until its last block,
     which is the last that the overdraft of 2.50 can pay."""
     story = Story("wide", "12.9", [("fleet", {"max_duration_seconds": 2000}), ("llama", {})], [], False)
     working = told(stage, story, [False])

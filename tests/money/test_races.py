@@ -99,7 +99,7 @@ def test_the_last_cent_starts_as_many_as_it_pays(
 
 
 def _of_every_kind(n: int) -> Job:
-    """Creates, and then closes, credits, reports and extensions of what others create, all accounts mixed."""
+    """Return creates, then closes, credits, reports and extensions of what others create, all accounts mixed."""
     account = ["acme", "bob", "corp"][n % 3]
     mine, other = f"s{n % 40:03}", f"s{(n * 7) % 40:03}"
     batch = [{"session_id": one, "count": 1} for one in (other, mine)]

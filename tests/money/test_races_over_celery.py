@@ -1,4 +1,4 @@
-"""The same race over real Celery workers, a broker between them and whoever asks."""
+"""The same race over real Celery workers, with a broker between them and the clients."""
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor

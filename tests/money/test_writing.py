@@ -1,4 +1,4 @@
-"""What money costs the store: what changes, not what lives."""
+"""What money costs the store: writes follow changes, not sessions that run."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -11,14 +11,14 @@ from orchestrator.rules.values import Plan, Policy
 from tests.money.stage import HOUR, MINUTE, Stage
 from tests.store.stage import statements
 
-#: Pings are no matter of money: nobody pings within these hours.
+#: Pings do not matter to money: none is due within these hours.
 QUIET = Policy(ping_interval_seconds=86_400, warn_before_stop_seconds=())
 ACCOUNTS, SESSIONS_EACH = ("acme", "bob", "corp"), 4
 
 
 @contextmanager
 def running(url: str, block_seconds: int) -> Iterator[Stage]:
-    """12 sessions that run, billed in blocks of this length."""
+    """Return 12 sessions that run, billed in blocks of this length."""
     plan = Plan(name="busy", billing_block_seconds=block_seconds, min_funded_seconds=60)
     stage = Stage(url, policy=QUIET, plans={"busy": plan})
     try:
@@ -39,7 +39,7 @@ def running(url: str, block_seconds: int) -> Iterator[Stage]:
 
 
 def written(stage: Stage, work: Any) -> Counter[str]:
-    """How often each kind of statement that writes was executed, by its first words."""
+    """Return how often each kind of writing statement was executed, by its first words."""
     with statements(stage.services.database) as seen:
         work()
     return Counter(
@@ -54,7 +54,7 @@ def entries(stage: Stage) -> int:
 
 @pytest.mark.parametrize("block_seconds", [1, 60, 900])
 def test_no_block_is_written(database_url: str, block_seconds: int) -> None:
-    """Between two postings thousands of blocks begin, and not one row tells of it."""
+    """Between two postings thousands of blocks begin, and no row is written for them."""
     with running(database_url, block_seconds) as stage:
         before = entries(stage)
         assert written(stage, lambda: stage.pass_time(59 * MINUTE)) == {}
@@ -73,7 +73,7 @@ def test_an_hour_of_running_writes_one_entry_for_each_session_and_no_more(databa
 
 
 def test_what_changes_within_the_hour_is_what_is_written(database_url: str) -> None:
-    """Three of 12 stop: three entries; the others are not looked at, nor written."""
+    """Three of 12 stop: three entries; the others are neither read nor written."""
     with running(database_url, 1) as stage:
         stage.pass_time(10 * MINUTE)
         before = entries(stage)

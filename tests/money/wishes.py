@@ -1,4 +1,4 @@
-"""What users, operators and time may wish for, in any mixture."""
+"""Random actions of users, operators and time, in any mixture."""
 
 from datetime import timedelta
 from typing import Any
@@ -9,7 +9,7 @@ from orchestrator.rules.states import Step
 from tests.money.platforms import Mood
 from tests.money.terms import MODELS
 
-#: Their plans, and what they begin with.
+#: Their plans, and their opening credit.
 ACCOUNTS = {"acme": ("small", "20"), "bob": ("odd", "1.5"), "corp": ("wide", "60")}
 
 models = st.sampled_from(sorted(MODELS))

@@ -1,4 +1,4 @@
-"""Deliberate defects, one at a time: does the net catch them?
+"""Deliberate defects, one at a time: do the tests find them?
 
 kinds            what a defect is: what is broken, where, which suite must find it, and as what
 defects          those of the store and of what is written when

@@ -1,4 +1,4 @@
-"""The defects: each is a mistake that somebody could make, and that this project promises never to contain."""
+"""The defects: each is a likely mistake, which this project promises never to contain."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""What a defect is, and what it may break."""
+"""The parts of a defect, and what it may break."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Edit:
-    """One change of one file; `sound` stands there exactly once."""
+    """One change of one file, in which `sound` occurs exactly once."""
 
     file: str
     sound: str
@@ -23,15 +23,15 @@ class Defect:
     found_by: Sequence[str]
     """A module that Python runs, and its arguments."""
     found_as: str
-    """What must be broken: an invariant, or a test. Anything else that goes wrong is an accident of the edit."""
+    """What must be broken: an invariant, or a test. Any other failure is an accident of the edit."""
 
 
 def story(name: str) -> Sequence[str]:
-    """One story, told to its end and crashed at each kind of point once."""
+    """Return the command of one story, run to its end and crashed at each kind of point once."""
     return ("tests.simulation", "crash-points", "--jobs", "1", "--every", "1000", "--story", name)
 
 
-#: Invariants, by the part of their names that tells them apart.
+#: Invariants, by the distinctive part of their names.
 LEAKS = "every placement ever opened is closed or belongs to a live session"
 ONCE = "nothing is opened twice"
 HEALTHY = "no close of a session that was healthy and within its rules"

@@ -1,4 +1,4 @@
-"""Defects of decisions: what is healthy is ended, what is nobody's is left alone."""
+"""Defects of decisions: healthy sessions are ended, or unknown ones are left alone."""
 
 from collections.abc import Sequence
 

@@ -26,23 +26,23 @@ from rich.table import Table
 from tests.mutations.kinds import Defect, Edit
 
 ROOT = Path(__file__).resolve().parents[2]
-#: What a suite needs of the tree.
+#: The part of the tree that a suite needs.
 COPIED = ("orchestrator", "tests", "deploy", "docs", "pyproject.toml", "README.md")
-#: Nobody waits longer for a suite. Seconds.
+#: The limit of a suite's time. Seconds.
 PATIENCE = 900.0
-#: How a suite's lines begin that tell what it found.
+#: Prefixes of the lines with a suite's findings.
 _TELLS = ("FAILED ", "  BROKEN ")
-#: Of code that does not fit together any more: that is not the defect.
+#: Errors of code that does not fit together any more: they are not the defect.
 _ACCIDENTS = ("AttributeError", "TypeError", "NameError", "ImportError", "SyntaxError")
 
 
 class Misplaced(Exception):
-    """A defect does not fit the code any more: its text is not there exactly once."""
+    """A defect does not fit the code any more: its text does not occur exactly once."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
-    """What came of one defect."""
+    """The result of one defect."""
 
     defect: Defect
     found: bool
@@ -74,7 +74,7 @@ def apply(edit: Edit, tree: Path) -> None:
 
 @contextmanager
 def copy_of_the_tree() -> Iterator[Path]:
-    """A copy that may be broken, in a directory of its own."""
+    """Return a copy that may be broken, in a directory of its own."""
     with tempfile.TemporaryDirectory(prefix="mutation-") as name:
         tree = Path(name)
         for part in COPIED:
@@ -116,7 +116,7 @@ def run(tree: Path, suite: Sequence[str], wanted: Callable[[str], bool]) -> tupl
 
 
 def _end(suite: "subprocess.Popen[str]") -> None:
-    """It and all the processes that it started: they are a group of their own."""
+    """End it and all the processes that it started: they are a group of their own."""
     with suppress(ProcessLookupError):
         os.killpg(suite.pid, signal.SIGKILL)
 
@@ -136,7 +136,7 @@ def _try(defect: Defect) -> Outcome:
 
 
 def finds(defect: Defect, line: str) -> bool:
-    """Whether this line of a suite tells of what the defect breaks; what else goes wrong proves nothing."""
+    """Return whether this line of a suite reports the defect; another failure proves nothing."""
     accident = any(word in line for word in _ACCIDENTS)
     return line.startswith(_TELLS) and defect.found_as in line and not accident
 

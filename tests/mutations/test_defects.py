@@ -1,4 +1,4 @@
-"""The defects still fit the code, and each is found for what it breaks: else they would prove nothing."""
+"""The defects still fit the code, and each is found for what it breaks: otherwise they would prove nothing."""
 
 import ast
 import shutil

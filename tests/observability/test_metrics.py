@@ -1,4 +1,4 @@
-"""What Prometheus is told: the contract's names, from the store and from every process."""
+"""The metrics for Prometheus: the contract's names, from the store and from every process."""
 
 import os
 import subprocess

@@ -1,1 +1,1 @@
-"""All platforms at once: real flows and drivers before simulated upstreams, told as stories."""
+"""All platforms at once: real flows and drivers before simulated upstreams, as stories."""

@@ -1,4 +1,4 @@
-"""A driver with a defect: it meets an answer that nobody foresaw."""
+"""A driver with a defect: it meets an unforeseen answer."""
 
 from decimal import Decimal
 
@@ -8,7 +8,7 @@ from orchestrator.providers.port.driver import Balance, Secret
 
 
 class Baffled(OpenAIDriver):
-    """What it is asked about its key ends in an error that is none of the port's."""
+    """A driver in which a query about its key raises an error that is none of the port's."""
 
     low_balance_below = Decimal(1)
 
@@ -20,5 +20,5 @@ class Baffled(OpenAIDriver):
 
 
 def baffled(name: str) -> Baffled:
-    """One that never gets as far as the network."""
+    """Return one that fails before the network."""
     return Baffled(name, OpenAIOptions(base_url="http://127.0.0.1:1"), HttpClient())

@@ -13,7 +13,7 @@ MakeWorld = Callable[..., PlatformWorld]
 
 @pytest.fixture
 def make_platforms(sqlite_url: str) -> Iterator[MakeWorld]:
-    """A world of some platforms only, or of changed ones."""
+    """Return a factory of worlds with some platforms only, or changed ones."""
     with ExitStack() as stack:
 
         def make(*platforms: Any, **kind: Any) -> PlatformWorld:

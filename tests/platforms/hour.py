@@ -1,4 +1,4 @@
-"""A world in which hundreds of sessions live and end on every platform, while a worker looks twice a minute."""
+"""A world in which hundreds of sessions live and end on every platform, while a worker runs twice a minute."""
 
 import os
 import random
@@ -16,11 +16,11 @@ from tests.platforms.weather import Weather
 from tests.platforms.world import Platform, PlatformWorld, platform_of
 from tests.world import FLOWS, SECOND
 
-#: How often the worker looks.
+#: Interval of the worker.
 TICK = 30 * SECOND
-#: Five minutes between pings, and a short timeout for them: what hangs here hangs in real time.
+#: Five minutes between pings, and a short timeout for them: a hanging call hangs in real time.
 POLICY = Policy(ping_interval_seconds=300, ping_timeout_seconds=3)
-#: Of a hundred, so many live at one time on each; the two ways of `fpt` share them.
+#: Sessions in a hundred that live at one time on each platform; the two ways of `fpt` share them.
 PERCENT = int(os.environ.get("CROWD") or 100)
 CROWD: Mapping[str, int] = {
     "openai": PERCENT,
@@ -31,7 +31,7 @@ CROWD: Mapping[str, int] = {
     "morpheus": PERCENT,
     "morpheus-node": PERCENT,
 }
-#: Who pays for them.
+#: The accounts that pay for them.
 ACCOUNTS = tuple(f"account-{n}" for n in range(60))
 #: Of all sessions: closed by their users before their time; ended by the platform each tick, of a hundred.
 CLOSED_EARLY, ENDED_THERE = 0.2, 0.2
@@ -39,22 +39,22 @@ _ALIVE = [state for state in State if state not in TERMINAL]
 
 
 def crowded() -> list[Platform]:
-    """The platforms with keys for all: exclusive ones, and one for each attached endpoint that ever lives."""
+    """Return the platforms with keys for all: exclusive ones, and one for each attached endpoint that ever lives."""
     keys = {"morpheus": CROWD["morpheus"] + 20, "fpt-attach": 20 * CROWD["fpt-attach"]}
     return [replace(platform_of(name), keys=keys.get(name, 1)) for name in CROWD]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Life:
-    """One session of ours, its placements, and what the platforms know of them."""
+    """One session of ours, its placements, and the platforms' own data of them."""
 
     session: Session
     placements: tuple[Placement, ...]
     upstream: SimSession | None
-    """What the newest placement stands for: an earlier one that ended was replaced."""
+    """The session of the newest placement: an earlier one that ended was replaced."""
 
     def killed_before(self, instant: datetime | None) -> bool:
-        """The platform itself had ended what this session had there, by then."""
+        """Return whether the platform itself had ended this session's placement by then."""
         there = self.upstream
         if instant is None or there is None or there.closed_at is None:
             return False
@@ -62,7 +62,7 @@ class Life:
 
 
 class Hour:
-    """The crowd: it comes, lives for a while, goes, and others come."""
+    """The crowd: sessions come, live for a while, and go."""
 
     def __init__(self, world: PlatformWorld, seed: int) -> None:
         self.world = world
@@ -79,7 +79,7 @@ class Hour:
             world.done("account.credit", account_id=account_id, amount="1000", currency="USD", key="opening")
 
     def live(self, span: timedelta) -> None:
-        """An hour of weather."""
+        """Run an hour with faults."""
         self.weather.begin()
         while self.world.clock.now < self._began + span:
             self.weather.turn(self.world.clock.now - self._began)
@@ -89,7 +89,7 @@ class Hour:
             self.tick()
 
     def die_out(self, span: timedelta) -> None:
-        """Everybody leaves under clear sky, and late answers, debts and retries come to their end."""
+        """Close all sessions under clear sky, and let late answers, debts and retries come to their end."""
         self.weather.end()
         staying, end = list(self._living), self.world.clock.now + span
         while self.world.clock.now < end and self._look():
@@ -99,7 +99,7 @@ class Hour:
             self.tick()
 
     def tick(self) -> None:
-        """What is due is done, and what that makes due."""
+        """Do what is due, and what becomes due by that."""
         for _ in range(60):  # lifecycle calls under one key wait for each other
             due = self.world.due()
             flows = [flow for step, flow in FLOWS.items() if step in due or step is Step.STOP]
@@ -111,7 +111,7 @@ class Hour:
         self.world.clock.now += TICK
 
     def lives(self) -> list[Life]:
-        """Everybody who ever came."""
+        """Return the lives of all sessions that ever existed."""
         upstream = self.world.server.sessions()
         mine = {one.id: one for one in upstream} | {
             one.key: one for one in upstream if one.upstream == "fpt-attach"
@@ -129,14 +129,14 @@ class Hour:
         return self.world.secrets[attach.secret_ref.removeprefix("env:")]
 
     def _look(self) -> dict[str, Session]:
-        """Forget who has ended; the others as they are."""
+        """Forget ended sessions; read the others again."""
         with self.world.services.database.reading() as tx:
             living = {one.id: one for one in tx.sessions.listed(states=_ALIVE, limit=10_000)}
         self._living = {session_id: self._living[session_id] for session_id in living}
         return living
 
     def _come(self) -> None:
-        """A twelfth of the crowd each tick at most, so that their pings do not all fall together."""
+        """Create a twelfth of the crowd each tick at most, so that their pings do not all fall together."""
         self._look()
         for name, crowd in CROWD.items():
             there = sum(mine == name for mine in self._living.values())
@@ -163,14 +163,14 @@ class Hour:
             self.world.job("session.close", session_id=session_id)
 
     def _lose_some(self) -> None:
-        """Now and then a platform ends one by itself."""
+        """End a session at its platform now and then."""
         for one in self.world.server.open_sessions():
             if self._random.random() * 100 < ENDED_THERE:
                 self.world.server.end_session(one.id, self._random.choice(["expired", "dead"]))
                 self.killed.append(one.id)
 
     def _operate_the_console(self) -> None:
-        """Nobody but an operator ends an attached endpoint: one that is wanted no more, or never served anybody."""
+        """End attached endpoints, as an operator does: those that are unwanted, or never served a session."""
         living = self._look()
         for session_id in list(self._in_the_console):
             if session_id not in living:

@@ -14,13 +14,13 @@ import numpy as np
 import xllamacpp  # type: ignore[import-untyped]  # a wheel without types
 
 WIDTH, DEEP, HEADS, LAYERS = 64, 128, 4, 2
-#: Of the context: an answer that is longer goes on by shifting it.
+#: Size of the context: an answer that is longer goes on by shifting it.
 CONTEXT = 2048
 
 
 @contextmanager
 def one_slot(folder: Path) -> Iterator[tuple[Popen[bytes], str]]:
-    """The process, and the URL of its API."""
+    """Start the process; yield the URL of its API."""
     model, port = folder / "tiny.gguf", free_port()
     write_model(model)
     url = f"http://127.0.0.1:{port}/v1"
@@ -52,7 +52,7 @@ def wait_until_it_answers(process: Popen[bytes], url: str) -> None:
 
 
 def write_model(path: Path) -> None:
-    """Bytes as its vocabulary, so that it can say anything at all; half a megabyte."""
+    """Write a model with bytes as its vocabulary, so that it can produce any text; half a megabyte."""
     tokens = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), "\u2581"]
     kinds = [gguf.TokenType.UNKNOWN, *[gguf.TokenType.CONTROL] * 2, *[gguf.TokenType.BYTE] * 256]
     writer = gguf.GGUFWriter(path, "llama")

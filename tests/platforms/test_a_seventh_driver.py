@@ -1,4 +1,4 @@
-"""A seventh platform takes one file, like this one's upper half, and one line; contract and story come with it."""
+"""A seventh platform takes one file, like this one's upper half, and one line; it gets the contract and the stories."""
 
 from collections.abc import Iterator
 
@@ -29,7 +29,7 @@ class TinyOptions(DriverOptions):
 
 
 class TinyDriver(AlwaysOn):
-    """An endpoint that is simply there."""
+    """An endpoint that is always there."""
 
     def __init__(self, name: str, options: TinyOptions, http: HttpClient) -> None:
         self.name, self.card = name, card(options)
@@ -77,7 +77,7 @@ server = conftest.server
 
 @pytest.fixture
 def stage(server: SimulatorServer) -> Stage:
-    """The driver under the contract, before a server of the commonest kind."""
+    """Return the driver under the contract, before a server of the commonest kind."""
     server.reset()
     url = server.add_upstream("up", "openai", [KEY, OTHER_KEY], MODELS)
     return Stage(server, PlatformUnderTest(driver="tiny", open_operation="models"), url)

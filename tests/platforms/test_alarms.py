@@ -1,4 +1,4 @@
-"""What operators are told of once: a model that a key may not use, an empty account, a wrong configuration."""
+"""Alarms that operators get once: a model that a key may not use, an empty account, a wrong configuration."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -31,7 +31,7 @@ def _last_told(world: PlatformWorld, provider: str) -> Mapping[str, Any]:
 
 @pytest.fixture
 def shop(make_platforms: MakeWorld) -> PlatformWorld:
-    """One server with one key and two models; `costly` is what the key will not be allowed to use."""
+    """Return a world of one server with one key and two models; the key will not be allowed to use `costly`."""
     world = make_platforms(platform_of("openai"))
     models = ["llama-3", "qwen-2"]
     world.server.add_openai("openai", ["sk-openai-1"], models)
@@ -212,7 +212,7 @@ def test_another_secret_starts_with_a_clean_slate(shop: PlatformWorld) -> None:
 
 
 def _wrong_wallet(make_platforms: MakeWorld) -> PlatformWorld:
-    """`user` is not the node's own wallet."""
+    """Set a `user` that is not the node's own wallet."""
     return make_platforms(platform_of("morpheus-node").with_options(user="0x" + "cd" * 20))
 
 

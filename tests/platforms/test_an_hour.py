@@ -1,4 +1,4 @@
-"""A hundred sessions on each of six platforms live through an hour of bad weather; the platforms' logs judge."""
+"""A hundred sessions on each of six platforms live through an hour of faults; the platforms' logs judge."""
 
 import os
 import random
@@ -14,7 +14,7 @@ from tests.platforms.conftest import MakeWorld
 from tests.platforms.hour import PERCENT, POLICY, Hour, Life, crowded
 from tests.world import HOUR, MINUTE
 
-#: Why whoever ran may stop here: nobody is idle, poor or at a limit.
+#: Reasons for which a session that ran may stop here: none is idle, poor or at a limit.
 _OF_WHO_RAN = {
     StopReason.USER,
     StopReason.MAX_DURATION,
@@ -22,7 +22,7 @@ _OF_WHO_RAN = {
     StopReason.PROVIDER_ENDED,
     StopReason.START_TIMEOUT,
 }
-#: Chosen anew each time, so that each run is another hour; a failing one is repeated by naming its seed.
+#: Chosen at random each time, so that each run is another hour; a failing one is repeated by naming its seed.
 SEED = "ORCHESTRATOR_TEST_SEED"
 
 
@@ -54,8 +54,8 @@ def test_nobody_leaks_and_no_healthy_session_is_closed(make_platforms: MakeWorld
 
 
 def _nobodys(lives: list[Life], there: list[SimSession]) -> list[SimSession]:
-    """Sessions of a node that no placement's handle names, and no placement admits that it may have lost: its opens
-    have no names by which a second one would show."""
+    """Return sessions of a node that no placement's handle names, and that no placement admits it may have lost: its
+    opens have no names by which a second one would show."""
     placements = [one for life in lives for one in life.placements if one.provider == "morpheus-node"]
     ours = {one.handle for one in placements if one.handle}
     unnamed = [one for one in there if one.upstream == "morpheus-node" and one.id not in ours]
@@ -64,13 +64,13 @@ def _nobodys(lives: list[Life], there: list[SimSession]) -> list[SimSession]:
 
 
 def _taken_for_dead(lives: list[Life]) -> list[Session]:
-    """Stopped as dead, though the platform had ended nothing by then; always-on servers never die."""
+    """Return sessions stopped as dead that the platform had not ended by then; always-on servers never die."""
     dead = [one for one in lives if one.session.stop_reason is StopReason.DEAD]
     return [one.session for one in dead if not one.killed_before(one.session.stopped_at)]
 
 
 def _said_to_have_ended(lives: list[Life]) -> list[Session]:
-    """Stopped as ended by the platform, though it had ended nothing by then, nor had the declared end come."""
+    """Return sessions stopped as ended by the platform that it had not ended by then, before the declared end."""
     ended = [one for one in lives if one.session.stop_reason is StopReason.PROVIDER_ENDED]
     return [
         one.session
@@ -85,7 +85,7 @@ def _declared(life: Life, at: datetime | None) -> bool:
 
 
 def _stopped_at_another_time(lives: list[Life]) -> list[Session]:
-    """Whose time was up is stopped at that instant, however late it was seen."""
+    """Return sessions that did not stop at the instant of their time limit."""
     timed = [one.session for one in lives if one.session.stop_reason is StopReason.MAX_DURATION]
     return [
         one
@@ -96,13 +96,13 @@ def _stopped_at_another_time(lives: list[Life]) -> list[Session]:
 
 
 def _ended_unseen(life: Life) -> bool:
-    """The platform ended it long before its own stop, and it ran on."""
+    """Return whether the platform ended it long before its own stop, and it ran on."""
     stopped = life.session.stopped_at
     return stopped is not None and life.killed_before(stopped - 35 * MINUTE)  # a brake holds for half an hour
 
 
 def _it_did_bite(log: list[Call], lives: list[Life], hour: Hour) -> None:
-    """The weather struck, platforms killed, opens were lost, and most sessions lived all the same."""
+    """Check that faults happened: platforms ended sessions, opens were lost, and most sessions lived all the same."""
     struck = Counter(call.fault for call in log if call.fault)
     assert len(struck) > 15, struck
     assert hour.weather.storms >= 8
@@ -112,5 +112,5 @@ def _it_did_bite(log: list[Call], lives: list[Life], hour: Hour) -> None:
     never = Counter(
         (one.session.model_id, one.session.stop_reason) for one in lives if not one.session.ever_ran
     )
-    assert never.total() < 0.2 * len(lives), never  # lost opens at a node cannot be told apart: they time out
+    assert never.total() < 0.2 * len(lives), never  # at a node they look alike: they time out
     assert any(one.possible_orphans for life in lives for one in life.placements), "no open was in doubt"

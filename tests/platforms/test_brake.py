@@ -1,4 +1,4 @@
-"""When most of a provider's sessions fall ill at once, the provider is at fault, and nobody is closed for it."""
+"""When most of a provider's sessions fail at once, the provider is at fault, and no session is closed for it."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -29,7 +29,7 @@ def _kill(world: PlatformWorld, sessions: list[str], fault: str = "dead") -> Non
 
 
 def _pass(world: PlatformWorld, span: timedelta) -> None:
-    """Time passes, and the slow tick looks at the brakes."""
+    """Let time pass; the slow tick checks the brakes."""
     for _ in range(int(span / (30 * SECOND))):
         world.pass_time(30 * SECOND)
         brake.review(world.services)
@@ -41,7 +41,7 @@ def _states(world: PlatformWorld, sessions: list[str]) -> set[State]:
 
 @pytest.fixture
 def studio(make_platforms: MakeWorld) -> PlatformWorld:
-    """Endpoints of their own for each session, and an always-on server beside them."""
+    """Return a world with a separate endpoint for each session, and an always-on server beside them."""
     return make_platforms(platform_of("fpt-template"), platform_of("openai"))
 
 
@@ -189,7 +189,7 @@ def test_an_operator_lifts_it(studio: PlatformWorld) -> None:
 
 @pytest.fixture
 def pair(make_platforms: MakeWorld) -> PlatformWorld:
-    """A model that two providers serve, the first preferred."""
+    """Return a world with a model that two providers serve, the first preferred."""
     world = make_platforms(platform_of("fpt-template"), platform_of("openai"))
     world.put_model("pair", {"fpt-template": "llama-3", "openai": "llama-3"})
     return world
@@ -291,7 +291,7 @@ def _refs(world: PlatformWorld) -> tuple[str, ...]:
 
 
 def _held(world: PlatformWorld, provider: str, credential: str | None = None) -> None:
-    """A brake that holds there."""
+    """Hold a brake there."""
     held = Brake(
         scope=scope_of(provider, credential),
         provider=provider,

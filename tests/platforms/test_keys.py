@@ -1,4 +1,4 @@
-"""Keys that are refused, and keys that were told to wait."""
+"""Keys that are refused, and keys with a Retry-After."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -28,7 +28,7 @@ def _paused(world: PlatformWorld) -> list[str]:
 
 
 def _seconds_of(world: PlatformWorld, name: str, operation: str) -> list[int]:
-    """When such calls came, counted from now."""
+    """Return when such calls came, counted from now."""
     calls = world.server.log(upstream=name, operation=operation)
     return [round(call.began_at - world.clock.seconds()) for call in calls]
 
@@ -210,7 +210,7 @@ def test_a_retry_after_holds_the_pings_of_the_others_for_two_intervals(
 
 
 def test_those_who_waited_together_do_not_come_back_together(make_platforms: MakeWorld) -> None:
-    """Else the first second after a Retry-After is what brings the next one."""
+    """Otherwise the first second after a Retry-After would bring the next one."""
     world = make_platforms(platform_of("openai"))
     world.run_many_at("openai", 30)
     world.fault_at("openai", "throttled", times=1, retry_after=60)
@@ -379,7 +379,7 @@ def test_a_shared_key_carries_many(name: str, make_platforms: MakeWorld) -> None
 
 
 def test_a_key_that_two_providers_share_carries_one_session_all_the_same(make_platforms: MakeWorld) -> None:
-    """A start refuses it; the claim does not rest on that, as the next open would close the other's session."""
+    """A start refuses it; the claim does not rely on that, as the next open would close the other's session."""
     world = make_platforms(replace(platform_of("morpheus"), keys=1))
     world.providers["twin"] = replace(world.providers["morpheus"], name="twin")
     world.services = world.another_worker()
@@ -441,7 +441,7 @@ def test_a_session_that_is_not_ours_under_our_key_is_told(
 
 
 def _opened_by_another(world: PlatformWorld, model: str = MODEL) -> None:
-    """Somebody else opens a session with our key."""
+    """Open a session with our key, as another system does."""
     base = world.providers["morpheus"].base_url
     headers = {"Authorization": "Bearer sk-morpheus-1"}
     listed = httpx.get(f"{base}/models", headers=headers).json()["data"]

@@ -1,4 +1,4 @@
-"""A worker that lacks a secret, while another has it or none: what cannot be asked for is left to others, and told."""
+"""A worker that lacks a secret, while another has it or none: it leaves the work to others, and says so."""
 
 from dataclasses import replace
 
@@ -14,7 +14,7 @@ from tests.world import MINUTE, SECOND
 
 
 def _forget_the_secrets(world: PlatformWorld) -> None:
-    """All workers are started anew, and somebody forgot to hand them these."""
+    """Start all workers again without these secrets."""
     world.secrets = {}
     world.services = world.another_worker()
 

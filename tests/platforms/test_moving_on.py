@@ -1,4 +1,4 @@
-"""Failover, native pings, sleepers, what pings cost, and what may have been left behind."""
+"""Failover, native pings, sleeping instances, the cost of pings, and sessions that may have been left behind."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -243,7 +243,7 @@ def test_who_sleeps_is_not_woken_while_the_platform_cannot_be_asked(make_platfor
 
 
 def test_doubts_of_before_its_sleep_kill_nobody_who_wakes(make_platforms: MakeWorld) -> None:
-    """The platform's own word that it is only asleep is newer than they are."""
+    """The platform's own status, that it is only asleep, is newer than they are."""
     sleepy = replace(
         platform_of("sesterce").with_options(pending_means="asleep"), upstream={"sleeps_after": 100}
     )
@@ -277,7 +277,7 @@ def test_a_sleeper_that_is_to_start_is_woken(make_platforms: MakeWorld) -> None:
 
 
 def _sleepy(make_platforms: MakeWorld) -> PlatformWorld:
-    """Instances may be asleep, so that each ping is preceded by a look at the list."""
+    """Return a world in which instances may be asleep, so that each ping follows a read of the list."""
     return make_platforms(platform_of("sesterce").with_options(pending_means="asleep"))
 
 
@@ -300,7 +300,7 @@ def test_a_stop_during_a_slow_status_is_followed_by_no_ping(make_platforms: Make
     with ThreadPoolExecutor() as pool:
         pinging = pool.submit(ping_due, world.services)
         while not world.server.log(upstream="sesterce", operation="list", fault="slow"):
-            pass  # the ping has been claimed, and its status is asked for
+            pass  # the ping has been claimed, and its status is being read
         world.done("session.close", session_id=session_id)
         pinging.result()
     world.pass_time(MINUTE)

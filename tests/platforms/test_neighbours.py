@@ -1,4 +1,4 @@
-"""One instance that several sessions ask for: nobody starts, takes or stops what another one uses."""
+"""One instance that several sessions ask for: none starts, takes or stops what another one uses."""
 
 import pytest
 
@@ -27,7 +27,7 @@ ATTACH = Platform(
 
 
 def _lost(world: PlatformWorld, fault: str) -> str:
-    """A session whose start was answered with trouble."""
+    """Return a session with a start in doubt."""
     world.fault_at("sesterce", fault, "start", times=1)
     session_id = world.create_at("sesterce")
     world.settle()

@@ -32,7 +32,7 @@ PATIENCE = 120
 
 
 class RealTime(Clock):
-    """The machine's own."""
+    """The machine's own clock."""
 
     def __call__(self) -> datetime:
         return datetime.now(UTC)
@@ -42,7 +42,7 @@ class RealTime(Clock):
 
 
 class RealWorld(World):
-    """The small world in real time, with one provider more: a server with one slot."""
+    """The small world in real time, with one more provider: a server with one slot."""
 
     def __init__(self, database_url: str, base_url: str) -> None:
         super().__init__(database_url, policy=POLICY, clock=RealTime())
@@ -63,7 +63,7 @@ class RealWorld(World):
 
 @contextmanager
 def a_long_answer(url: str) -> Iterator[None]:
-    """The user's own request takes the slot, until it leaves."""
+    """Take the slot with the user's own request, until it ends."""
     began, enough = threading.Event(), threading.Event()
     body: dict[str, Any] = {"model": "tiny", "messages": [{"role": "user", "content": "Tell me everything."}]}
     body |= {"stream": True, "max_tokens": 2_000_000_000, "ignore_eos": True}

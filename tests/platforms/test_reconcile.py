@@ -1,5 +1,5 @@
-"""Lists against rows, at every platform that lists: what is ours is adopted or closed, what is gone there ends,
-and no list, however wrong, ends what is well."""
+"""Lists against rows, at every platform that lists: sessions of ours are adopted or closed, sessions that are gone
+there end, and no list, however wrong, ends a healthy one."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -30,11 +30,11 @@ TEMPLATE = platform_of("fpt-template")
 DUE = 15 * MINUTE
 """Longer than any guard."""
 QUIET = Policy(ping_interval_seconds=7200)
-"""So that nothing but the list tells of an end."""
+"""With this, only the list shows an end."""
 
 
 def look(world: PlatformWorld, worker: Services | None = None, **wish: Any) -> ReconcileReport:
-    """What an operator's reconcile says."""
+    """Run an operator's reconcile; return its report."""
     [report] = reconcile(worker or world.services, Wish(**wish))
     return report
 
@@ -44,7 +44,7 @@ def kinds(report: ReconcileReport) -> list[tuple[Action, bool]]:
 
 
 def stranger(world: PlatformWorld, name: str, label: str | None = None) -> str:
-    """Somebody opens one there, by hand or from elsewhere."""
+    """Open a session there, by hand or from elsewhere."""
     simulator = world.server.simulator
     key = f"sk-{name}-1"
 
@@ -72,7 +72,7 @@ def orphans(world: PlatformWorld) -> Sequence[dict[str, Any]]:
 
 
 def dump(world: PlatformWorld) -> list[Any]:
-    """Everything that a dry run might have written."""
+    """Return everything that a dry run might have written."""
     tables = ("sessions", "placements", "sightings", "outbox", "leases", "credentials")
     with world.services.database.reading() as tx:
         return [tx.connection.exec_driver_sql(f"SELECT * FROM {name}").all() for name in tables]
@@ -418,7 +418,7 @@ def test_no_list_is_asked_for_under_a_key_that_was_told_to_wait(make_platforms: 
 
 
 def test_what_two_find_at_once_is_one_orphan(make_platforms: MakeWorld) -> None:
-    """One has slept past its lease, and comes back with what it had found."""
+    """One has slept past its lease, and comes back with its findings."""
     from orchestrator.flows.reconcile.apply_differences import carry_out
 
     world = make_platforms(NODE)

@@ -1,4 +1,4 @@
-"""A next place that only has to rest is a place too: whoever starts, or moves on, waits for it."""
+"""A next provider that is only in cooldown is a candidate too: a session that starts or moves on waits for it."""
 
 from orchestrator.rules.states import State, StopReason
 from orchestrator.rules.values import Policy
@@ -10,7 +10,7 @@ from tests.world import MINUTE, SECOND
 def _beside_one_that_rests(
     make_platforms: MakeWorld, seconds: int, policy: Policy | None = None
 ) -> PlatformWorld:
-    """Whoever takes `pair` goes to openai first; aimlapi was told to wait with it."""
+    """Send `pair` to openai first; aimlapi has a Retry-After."""
     world = make_platforms(platform_of("openai"), platform_of("aimlapi"), policy=policy)
     world.put_model("pair", {"openai": MODEL, "aimlapi": MODEL})
     world.create_session("pair", provider="aimlapi")

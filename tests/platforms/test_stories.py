@@ -28,7 +28,7 @@ def tell_its_life(world: PlatformWorld, platform: Platform) -> None:
     world.pass_time(8 * MINUTE)
     if platform.attaches:
         assert world.session(session_id).state is State.STOPPING
-        world.end_there(session_id)  # the operator, in the console
+        world.end_there(session_id)  # an operator, in the console
         world.pass_time(HOUR)
     session, placement = world.session(session_id), world.placement(session_id)
     assert (session.state, session.stop_reason) == (State.STOPPED, StopReason.MAX_DURATION)
@@ -115,6 +115,6 @@ def test_pings_stop_before_the_close_begins(platform: Platform, make_platforms: 
     world.pass_time(10 * SECOND)
     seen = len(world.chats(platform.name))
     world.pass_time(2 * MINUTE)
-    if not platform.attaches:  # there the close itself looks whether the endpoint has ended
+    if not platform.attaches:  # there the close itself checks whether the endpoint has ended
         assert len(world.chats(platform.name)) == seen
         assert world.session(session_id).state is State.STOPPED

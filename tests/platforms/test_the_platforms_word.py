@@ -1,4 +1,4 @@
-"""The platform's own status or list, beside a ping that says GONE and beside whatever a close is answered."""
+"""The platform's own status or list, beside a ping that says GONE and beside any answer of a close."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from tests.platforms.conftest import MakeWorld
 from tests.platforms.world import platform_of
 from tests.world import HOUR, MINUTE, SECOND
 
-#: Who can be asked about one session, and by which request.
+#: Platforms that have a status of one session, and the request for it.
 ASKED = {"sesterce": "list", "fpt-template": "status", "morpheus-node": "status"}
 
 every_that_tells = pytest.mark.parametrize("name", ASKED)

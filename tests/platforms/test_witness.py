@@ -1,4 +1,4 @@
-"""A Morpheus node is asked what the chain has of a gateway's session, where the gateway itself does not tell."""
+"""A Morpheus node is asked for the chain's record of a gateway's session, where the gateway itself has no answer."""
 
 from dataclasses import replace
 
@@ -24,7 +24,7 @@ def world(make_platforms: MakeWorld) -> PlatformWorld:
 def test_the_end_on_the_chain_proves_a_close_that_the_gateway_does_not(world: PlatformWorld) -> None:
     session_id = world.run_at("morpheus")
     world.end_there(session_id)
-    world.fault_at("morpheus", "error_before", "chat")  # nor does a ping tell
+    world.fault_at("morpheus", "error_before", "chat")  # a ping shows nothing either
     world.done("session.close", session_id=session_id)
     world.pass_time(MINUTE)
     placement = world.placement(session_id)
@@ -47,7 +47,7 @@ def test_what_lives_on_the_chain_or_cannot_be_seen_there_is_not_closed(
 
 
 def lost_open(world: PlatformWorld) -> str:
-    """An open whose answer is lost; what it opened is replaced by somebody who shares the key."""
+    """Lose the answer of an open, and replace its session from another system that shares the key."""
     world.fault_at("morpheus", "cut_after_effect", "open", times=1)
     session_id = world.create_at("morpheus", stop={"max_duration_seconds": 3600})
     world.settle()

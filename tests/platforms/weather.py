@@ -1,9 +1,9 @@
-"""Bad weather at the platforms, drawn from a seed: drizzle on lifecycle calls always, storms over pings now and then.
+"""Faults of the platforms, drawn from a seed: rare ones on lifecycle calls always, storms over pings now and then.
 
-Pings fail only in storms, and a storm is shorter than `dead_after_seconds`; then the sky is clear for so long that
-whoever failed is pinged at least once before the next one: a retry comes within half a minute, all other pings within
-the interval, which ends in clear sky too. So however badly a storm bites, no healthy session can look dead: a streak
-that spans a minute would need a failure under clear sky. What fails in an hour without that gap may well fail thrice
+Pings fail only in storms, and a storm is shorter than `dead_after_seconds`. Then the sky is clear for so long that
+every session with a failed ping is pinged at least once before the next storm: a retry comes within half a minute, all
+other pings within the interval, which ends in clear sky too. So no healthy session can look dead in any storm: a streak
+that spans a minute would need a failure under clear sky. In an hour without that gap a session may well fail thrice
 over a minute, and then the rules are right to call it dead.
 """
 
@@ -15,12 +15,12 @@ from typing import Any
 
 from orchestrator.simulator import SimulatorServer
 
-#: From one storm to the next, and how much of it the storm takes. Shorter than `dead_after_seconds`.
+#: The time from one storm to the next, and a storm's share of it. Shorter than `dead_after_seconds`.
 CYCLE, STORM = timedelta(seconds=420), timedelta(seconds=45)
-#: Of each: how often a lifecycle call meets it while it drizzles.
+#: Of each: how often a lifecycle call meets it outside storms.
 DRIZZLE = 0.03
 
-#: What a ping may meet in a storm, and how likely one is hit then.
+#: Faults of pings in a storm, and their probability then.
 SQUALLS: tuple[tuple[str, dict[str, Any], float], ...] = (
     ("dead", {}, 0.6),
     ("dead", {"how": "error"}, 0.3),
@@ -49,14 +49,14 @@ SQUALLS: tuple[tuple[str, dict[str, Any], float], ...] = (
     ("max_tokens_reached", {}, 0.3),
     ("refuses_max_tokens", {}, 0.3),
 )
-#: What only a few pings may meet in a storm: each takes a whole timeout, or would kill if it came twice.
+#: Faults of only a few pings in a storm: each takes a whole timeout, or would end a session if it came twice.
 RARITIES: tuple[tuple[str, dict[str, Any]], ...] = (
     ("hang", {}),
     ("hang", {"effect": True}),
     ("gone", {}),
     ("huge_body", {"size_bytes": 8 * 1024 * 1024}),
 )
-#: What lifecycle calls may meet at any time.
+#: Faults of lifecycle calls at any time.
 SHOWERS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("cut_before_effect", {}),
     ("cut_after_effect", {}),
@@ -73,7 +73,7 @@ LIFECYCLE = ("open", "create", "start", "close", "list", "status", "models", "ke
 
 @dataclass
 class Weather:
-    """Faults at `upstreams`, as the seed will have it."""
+    """Faults at `upstreams`, by a seed."""
 
     server: SimulatorServer
     upstreams: tuple[str, ...]
@@ -85,14 +85,14 @@ class Weather:
         self._random = random.Random(self.seed)
 
     def begin(self) -> None:
-        """It drizzles from now on."""
+        """Begin with the rare faults."""
         for operation in LIFECYCLE:
             for fault, params in SHOWERS:
                 self.server.fault(fault, operation=operation, probability=DRIZZLE, **params)
             self.server.fault("close_fails", operation="close", probability=DRIZZLE)
 
     def turn(self, since: timedelta) -> None:
-        """Storms rise at the start of each cycle and end within it."""
+        """Start a storm at the start of each cycle, and end it within."""
         stormy = since % CYCLE < STORM
         if stormy and not self._raging:
             self.storms += 1
@@ -101,7 +101,7 @@ class Weather:
             self._calm()
 
     def end(self) -> None:
-        """Clear sky, for good."""
+        """End all faults for good."""
         self.server.clear_faults()
         self._raging = []
 

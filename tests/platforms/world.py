@@ -18,33 +18,33 @@ from orchestrator.simulator import Call
 from tests.providers.stage import TEMPLATE, WALLET
 from tests.world import SECOND, World
 
-#: What every upstream here serves.
+#: The model of every upstream here.
 MODEL = "llama-3"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Platform:
-    """What the stories must know of a platform; a new driver gets them all by one of these."""
+    """The stories' data of a platform; a new driver gets them all by one of these."""
 
     name: str
     driver: str
     kind: str = ""
     """Of the simulated upstream; the driver's name where it is the same."""
     opens_by: str
-    """The simulator's name of the request whose answer an open waits for."""
+    """The simulator's name of the request that an open waits for."""
     options: Mapping[str, Any] = field(default_factory=dict)
     upstream: Mapping[str, Any] = field(default_factory=dict)
     url_option: str = "base_url"
     keys: int = 1
     policy: Policy | None = None
     attaches: bool = False
-    """Somebody else opens: each session brings a key of its own."""
+    """Another system opens: each session brings its own key."""
     has_sessions: bool = True
-    """The platform itself knows what a session is, and can end one."""
+    """The platform itself has sessions, and can end one."""
     says_expired: bool = False
-    """It says so of what has ended by its schedule; others only say that it has ended."""
+    """It reports an end by its schedule as such; others only report an end."""
     opens: bool = True
-    """The open is a request of its own, which can be lost; otherwise it only looks."""
+    """An open is a separate request, which can be lost; otherwise the driver only reads."""
 
     @property
     def secret(self) -> str:
@@ -132,18 +132,18 @@ class PlatformWorld(World):
     # sessions
 
     def create_at(self, name: str, **kwargs: Any) -> str:
-        """A new session of the model of that platform."""
+        """Return a new session of the model of that platform."""
         platform = self.platforms[name]
         if platform.attaches and "attach" not in kwargs:
             kwargs["attach"] = self._attach(platform)
         return self.create_session(name, **kwargs)
 
     def attachment(self, name: str) -> dict[str, Any]:
-        """Another endpoint from the console."""
+        """Return another endpoint of the console."""
         return self._attach(self.platforms[name])
 
     def run_at(self, name: str, **kwargs: Any) -> str:
-        """One that is running."""
+        """Return one that is running."""
         session_id = self.create_at(name, **kwargs)
         for _ in range(10):  # lifecycle calls under one key wait for each other
             self.settle()
@@ -156,11 +156,11 @@ class PlatformWorld(World):
         return [self.run_at(name, **kwargs) for _ in range(count)]
 
     def end_there(self, session_id: str, how: str = "expired") -> None:
-        """The platform ends it, and says nothing."""
+        """End it at the platform, silently."""
         self.server.end_session(self.upstream_session(session_id), how)
 
     def upstream_session(self, session_id: str) -> str:
-        """What the simulated platform calls it."""
+        """Return the simulated platform's session."""
         placement = self.placement(session_id)
         if placement.attach is None:
             assert placement.handle is not None
@@ -169,7 +169,7 @@ class PlatformWorld(World):
         return next(one.id for one in self.server.open_sessions() if one.key == key)
 
     def placement(self, session_id: str) -> Placement:
-        """The newest."""
+        """Return the newest placement."""
         return self.placements(session_id)[-1]
 
     # seeing
@@ -182,7 +182,7 @@ class PlatformWorld(World):
         return self.server.log(upstream=name, operation="chat", **wanted)
 
     def told_of(self, name: str) -> list[str]:
-        """The short names of a provider's events."""
+        """Return the short names of a provider's events."""
         return self.events(name)
 
     def unproven(self, session_id: str) -> bool:
@@ -194,7 +194,7 @@ class PlatformWorld(World):
     # inside
 
     def keys_of(self, platform: Platform) -> list[str]:
-        """What its keys are."""
+        """Return its keys."""
         return [f"sk-{platform.name}-{n}" for n in range(1, platform.keys + 1)]
 
     def _configuration(self) -> Configuration:
@@ -220,13 +220,13 @@ class PlatformWorld(World):
         )
 
     def _attach(self, platform: Platform) -> dict[str, Any]:
-        """Another endpoint from the console, with its own key."""
+        """Attach another endpoint of the console, with its own key."""
         self._attached += 1
         url = f"{self.server.url}/{platform.name}/aiam/v1/chat/completions"
         return {"endpoint_url": url, "secret_ref": f"env:ATTACHED_{self._attached}", "model": MODEL}
 
     def _next_due(self) -> datetime | None:
-        """Held rows stay due: what holds them ends by itself, and that is when to look again."""
+        """Return when to try again. Held rows stay due: their hold ends by itself."""
         now, due = self.clock.now, super()._next_due()
         if due is None or due > now:
             return due

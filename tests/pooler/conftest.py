@@ -11,21 +11,21 @@ from tests.servers import Postgres
 
 @pytest.fixture(scope="session")
 def pooler(postgres: Postgres) -> Iterator[PgBouncer]:
-    """As Debian configures it: `options` at connect is refused."""
+    """Start it as Debian configures it: `options` at connect is refused."""
     with pgbouncer(postgres.uri) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
 def silent_pooler(postgres: Postgres) -> Iterator[PgBouncer]:
-    """Told to ignore `options`: the timeouts are dropped without a word."""
+    """Start a pooler that ignores `options`: it drops the timeouts silently."""
     with pgbouncer(postgres.uri, ignore_startup_parameters="options") as running:
         yield running
 
 
 @pytest.fixture(params=["refuses options", "drops options"])
 def pooled_url(request: pytest.FixtureRequest, postgres_url: str) -> str:
-    """A fresh, migrated database behind either."""
+    """Return a fresh, migrated database behind either."""
     name = "pooler" if request.param == "refuses options" else "silent_pooler"
     running: PgBouncer = request.getfixturevalue(name)
     return running.in_front_of(postgres_url)
@@ -33,7 +33,7 @@ def pooled_url(request: pytest.FixtureRequest, postgres_url: str) -> str:
 
 @pytest.fixture
 def pooled(pooled_url: str) -> Iterator[Database]:
-    """That database, opened."""
+    """Return that database, opened."""
     database = Database(pooled_url)
     yield database
     database.dispose()

@@ -31,7 +31,7 @@ class PgBouncer:
         self._port = port
 
     def in_front_of(self, url: str) -> str:
-        """The URL of the same database, through the pooler."""
+        """Return the URL of the same database, through the pooler."""
         through = make_url(url).set(host="127.0.0.1", port=self._port, query={})
         return through.render_as_string(hide_password=False)
 
@@ -43,8 +43,8 @@ class PgBouncer:
 
 @contextmanager
 def pgbouncer(server_uri: str, **options: str) -> Iterator[PgBouncer]:
-    """A running one, as the user who owns the server's socket: it refuses to run as root. `options`: more lines of
-    its configuration."""
+    """Start one, as the user who owns the server's socket: it refuses to run as root. `options`: more lines of its
+    configuration."""
     program = _program()
     host = parse_qs(urlsplit(server_uri).query)["host"][0]
     owner = os.stat(host).st_uid
@@ -74,7 +74,7 @@ def pgbouncer(server_uri: str, **options: str) -> Iterator[PgBouncer]:
 
 
 def _program() -> str:
-    """Debian puts it where only root's PATH leads."""
+    """Return its path: Debian puts it where only root's PATH leads."""
     path = f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin"
     program = shutil.which("pgbouncer", path=path)
     assert program is not None, MISSING

@@ -18,7 +18,7 @@ KILL = (
 
 
 def earn(tx: Transaction) -> None:
-    """One more on the balance, under the account's lock, and a lease that says which one it was."""
+    """Add one to the balance, under the account's lock, and take a lease that names this transaction."""
     tx.accounts.lock("acme")
     account = tx.accounts.get("acme")
     assert account is not None
@@ -29,7 +29,7 @@ def earn(tx: Transaction) -> None:
 def test_connections_that_are_killed_under_load_lose_nothing_that_was_committed(
     pooled: Database, postgres_url: str
 ) -> None:
-    """A commit without an answer may have happened: the balance lies between what was confirmed and what was tried."""
+    """A commit without an answer may have happened: the balance is between the confirmed and the tried."""
     stock(pooled)
     before = _balance(pooled)
     over = threading.Event()

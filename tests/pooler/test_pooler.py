@@ -40,7 +40,7 @@ def test_a_transaction_that_only_reads_has_them_too(pooled: Database) -> None:
 
 
 def test_nothing_is_left_in_the_servers_session(pooled: Database) -> None:
-    """The next client of that server connection must find it as it was."""
+    """The next client of that server connection must find it unchanged."""
     for _ in range(3):
         pooled.timeouts()
     with pooled.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
@@ -139,7 +139,7 @@ def test_a_missing_index_is_made_through_the_pooler_and_no_lock_is_left(pooled: 
 
 
 def test_a_connection_turns_pooled_where_prepared_statements_fail(postgres_url: str) -> None:
-    """A pooler that hides itself shows by its errors: the connections that follow are treated as pooled."""
+    """A pooler that hides itself shows by its errors: the following connections are treated as pooled."""
     engine = open_engine(postgres_url, 2)
     with engine.connect() as connection:
         assert not is_pooled(connection)

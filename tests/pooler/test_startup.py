@@ -1,4 +1,4 @@
-"""Every release of PgBouncer that refuses our options is understood, each in its own words."""
+"""Every release of PgBouncer that refuses our options is recognised, by its own words."""
 
 import socket
 import struct
@@ -14,7 +14,7 @@ from orchestrator.store.core.engine import open_engine
 
 @contextmanager
 def refusing(message: str, seen: list[bytes]) -> Iterator[int]:
-    """A server that answers each startup packet with this error; its port."""
+    """Start a server that answers each startup packet with this error; yield its port."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(0.1)
         over = threading.Event()

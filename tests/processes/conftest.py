@@ -17,7 +17,7 @@ _failed = pytest.StashKey[bool]()
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
-    """Remember whether the test failed, for whoever cleans up after it."""
+    """Remember whether the test failed, for its cleanup."""
     report = yield
     if report.failed:  # type: ignore[attr-defined]
         item.stash[_failed] = True
@@ -26,7 +26,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def nursery() -> Iterator[Nursery]:
-    """Imports once for all tests of this process."""
+    """Return a process that imports once for all tests."""
     nursery = Nursery()
     yield nursery
     nursery.close()
@@ -34,7 +34,7 @@ def nursery() -> Iterator[Nursery]:
 
 @pytest.fixture
 def platform_on(request: pytest.FixtureRequest, nursery: Nursery, tmp_path: Path) -> Iterator[PlatformOn]:
-    """Makes a platform on a database and a broker; ends it with the test, whatever happened."""
+    """Return a function that makes a platform on a database and a broker, and closes it after the test."""
     with ExitStack() as stack:
 
         def make(database_url: str, broker_url: str | None = None) -> Platform:
@@ -49,7 +49,7 @@ def platform_on(request: pytest.FixtureRequest, nursery: Nursery, tmp_path: Path
 
 @pytest.fixture
 def platform(postgres_url: str, valkey_url: str, platform_on: PlatformOn) -> Platform:
-    """On PostgreSQL and a Redis protocol server."""
+    """Return a platform on PostgreSQL and a Redis protocol server."""
     return platform_on(postgres_url, valkey_url)
 
 

@@ -1,8 +1,8 @@
-"""`python -m tests.processes.dying worker`: a real worker that comes by points, and is killed at one of them.
+"""`python -m tests.processes.dying worker`: a real worker that notes its points, and is killed at one of them.
 
 A point is before or after a COMMIT that wrote something, and before or after a call to a provider. Each is appended to
-the file DYING_LOG; at those that DYING_AT names, one a line, the whole tree is killed: at the first to which it gets
-for the DYING_NTH time. Then the last line tells where it died."""
+the file DYING_LOG. At a point that DYING_AT names, one a line, the whole tree is killed when a point is reached for the
+DYING_NTH time. Then the last line is the place of the death."""
 
 import fcntl
 import os
@@ -28,12 +28,12 @@ from tests.processes.platform import living_in
 from tests.simulation.worker import name_of
 
 T = TypeVar("T")
-#: Begins the last line of who died.
+#: Begins the last line of a process that died.
 DIED = "died "
 
 
 def main() -> None:
-    """The command line of `orchestrator`, over a store and a client that tell where they are."""
+    """Run the command line of `orchestrator`, over a store and a client that note their points."""
     built = wiring.build
 
     def build(settings: Settings, configuration: Configuration, **given: Any) -> wiring.Built:
@@ -46,7 +46,7 @@ def main() -> None:
 
 
 class TellingDatabase(Database):
-    """Each transaction that writes comes by two points; what it commits in several parts, by more."""
+    """Notes two points for each transaction that writes; more where it commits in several parts."""
 
     def __init__(self, url: str, *, pool_size: int) -> None:
         super().__init__(url, pool_size=pool_size)
@@ -78,7 +78,7 @@ class TellingDatabase(Database):
 
 
 class TellingClient(HttpClient):
-    """Each call comes by two points, whatever becomes of it."""
+    """Notes two points for each call, also for one that fails."""
 
     async def ask(self, call: Call) -> Response:
         what = f"{call.method} {urlsplit(call.url).path}"
@@ -90,7 +90,7 @@ class TellingClient(HttpClient):
 
 
 def come_by(point: str) -> None:
-    """Write it down, and die where it is the one. All processes of a worker share the count."""
+    """Note the point, and die where it is the chosen one. All processes of a worker share the count."""
     with Path(os.environ["DYING_LOG"]).open("a+") as log:
         fcntl.flock(log, fcntl.LOCK_EX)
         log.seek(0)
@@ -106,7 +106,7 @@ def come_by(point: str) -> None:
 
 
 def _die() -> None:
-    """The leader first, which would start the others again; what holds the log's lock goes last."""
+    """Kill the leader first, which would start the others again, and the holder of the log's lock last."""
     leader, me = os.getsid(0), os.getpid()
     for pid in [leader, *(living_in(leader) - {leader, me}), me]:
         try:

@@ -1,4 +1,4 @@
-"""What a platform of real processes has come to: is it at rest, and what does everything that was written down say?"""
+"""A platform of real processes at its end: is it at rest, and what do its logs and rows show?"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -18,7 +18,7 @@ from tests.simulation.evidence import Evidence, gather
 
 
 def moves(platform: Platform, accounts: Sequence[str]) -> dict[str, int]:
-    """What is not at rest yet."""
+    """Return what is not at rest yet."""
     with platform.database.reading() as tx:
         sessions = [s for account in accounts for s in tx.sessions.listed(account_id=account, limit=100_000)]
         live = sum(s.state not in TERMINAL for s in sessions)
@@ -30,8 +30,7 @@ def moves(platform: Platform, accounts: Sequence[str]) -> dict[str, int]:
 
 
 def wait_for_rest(look: Callable[[], dict[str, int]], patience: float) -> None:
-    """Return once `look` finds nothing that is still under way; raise `Unseen` with what it found after `patience`
-    seconds."""
+    """Return once `look` finds nothing under way; raise `Unseen` with its last finding after `patience` seconds."""
     try:
         eventually(lambda: not look(), "rest", patience)
     except Unseen:
@@ -42,7 +41,7 @@ def wait_for_rest(look: Callable[[], dict[str, int]], patience: float) -> None:
 def judged(
     platform: Platform, load: Load, troubles: Sequence[tuple[datetime, datetime]], *, late: timedelta
 ) -> Evidence:
-    """What the platforms saw, and the rows as a new connection sees them. Gateways are called `morph`."""
+    """Return the platforms' logs, and the rows as a new connection sees them. Gateways are called `morph`."""
     url = platform.database.url.render_as_string(hide_password=False)
     database = Database(url)
     settings = Settings(database_url=url, config=platform.directory / "orchestrator.toml")
@@ -61,6 +60,6 @@ def judged(
         )
     finally:
         database.dispose()
-    # the test's own jobs have one outcome each; the clients' are compared with what they were told
+    # the test's own jobs have one outcome each; the clients' are compared with what they received
     own = {id_: [told] for id_, told in seen.inbox.items() if told and not id_.startswith("client-")}
     return replace(seen, answers={**load.answers, **own})

@@ -1,5 +1,5 @@
-"""`python -m tests.processes.losing worker`: a real worker in which a ping ends the event loop where LOSING names a
-file; the file is removed first, so that it happens once."""
+"""`python -m tests.processes.losing worker`: a real worker in which a ping ends the event loop if the file that LOSING
+names exists. The file is removed first, so that it happens once."""
 
 import os
 from pathlib import Path
@@ -10,7 +10,7 @@ from orchestrator.providers.port.answers import Response
 
 
 def main() -> None:
-    """The command line of `orchestrator`, with a client that may end its loop."""
+    """Run the command line of `orchestrator`, with a client that may end its loop."""
     ask, file = HttpClient.ask, Path(os.environ["LOSING"])
 
     async def lose(self: HttpClient, call: Call) -> Response:

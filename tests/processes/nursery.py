@@ -1,4 +1,5 @@
-"""Commands of ours in processes of their own, without waiting for their imports: forked from one that has done them."""
+"""Start our commands in processes of their own, without waiting for their imports: forked from one that has done
+them."""
 
 import json
 import subprocess
@@ -60,12 +61,12 @@ class Nursery:
         log: Path,
         module: str = "orchestrator.cli.main",
     ) -> "Nursling":
-        """`orchestrator ARGUMENTS`, with this environment and no other; or what another module makes of it."""
+        """Start `orchestrator ARGUMENTS`, or the main of another module, with this environment and no other."""
         order = {"arguments": list(arguments), "env": dict(env), "cwd": str(cwd), "log": str(log)}
         return Nursling(self, self.ask({"module": module, **order}))
 
     def ask(self, order: Mapping[str, Any]) -> Any:
-        """One line there, one line back."""
+        """Send one line; return one line."""
         assert self._mother.stdin is not None
         assert self._mother.stdout is not None
         with self._lock:
@@ -74,12 +75,12 @@ class Nursery:
             return json.loads(self._mother.stdout.readline())
 
     def close(self) -> None:
-        """What still runs is the caller's to end."""
+        """Close it. The caller ends what still runs."""
         self._mother.communicate()
 
 
 class Nursling:
-    """What tests need of `subprocess.Popen`."""
+    """The part of `subprocess.Popen` that tests need."""
 
     def __init__(self, nursery: Nursery, pid: int) -> None:
         self._nursery = nursery
@@ -87,13 +88,13 @@ class Nursling:
         self.pid = pid
 
     def poll(self) -> int | None:
-        """The exit code, or None while it runs."""
+        """Return the exit code, or None while it runs."""
         if self._code is None:
             self._code = self._nursery.ask({"look_at": self.pid})
         return self._code
 
     def wait(self, timeout: float) -> int:
-        """The exit code."""
+        """Return the exit code."""
         give_up_at = time.monotonic() + timeout
         while (code := self.poll()) is None:
             assert time.monotonic() < give_up_at, f"process {self.pid} does not end"

@@ -1,4 +1,4 @@
-"""A whole platform of real processes: servers, simulator, workers and schedulers, in one directory of a test's own.
+"""A whole platform of real processes: servers, simulator, workers and schedulers, in one directory for each test.
 
 platform.simulate(alpha=…)      # upstream platforms, in a process of their own
 platform.start("worker")        # any command of ours; it runs until the test is over
@@ -30,7 +30,7 @@ from tests.processes.nursery import Nursery
 
 T = TypeVar("T")
 
-#: Seconds that anything may take on a busy machine before a test gives up.
+#: Seconds that anything may take on a busy machine before a test fails.
 PATIENCE = 60.0
 #: A job that is not answered for so long may be lost: a broker hands messages to workers that have just died.
 HEARS_NOTHING = 10.0
@@ -58,11 +58,11 @@ OURS = (sys.executable, "-m", "orchestrator")
 
 
 class Unseen(AssertionError):
-    """What should have happened did not, however long a test waited."""
+    """What should have happened did not, within the time of the test."""
 
 
 def eventually(look: Callable[[], T], what: str, patience: float = PATIENCE) -> T:
-    """The first truthy answer of `look`; `Unseen` where none comes."""
+    """Return the first truthy answer of `look`; raise `Unseen` where none comes."""
     give_up_at = time.monotonic() + patience
     while not (seen := look()):
         if time.monotonic() > give_up_at:
@@ -72,7 +72,7 @@ def eventually(look: Callable[[], T], what: str, patience: float = PATIENCE) -> 
 
 
 class Process(Protocol):
-    """Of the nursery, or of `subprocess`."""
+    """A process of the nursery, or of `subprocess`."""
 
     pid: int
 
@@ -91,7 +91,7 @@ class Running:
 
     @staticmethod
     def command(name: str, command: Sequence[str], env: Mapping[str, str], directory: Path) -> "Running":
-        """Started as a shell starts it."""
+        """Start it as a shell does."""
         path = directory / f"{name}.log"
         with path.open("ab") as log:
             process = subprocess.Popen(
@@ -104,33 +104,33 @@ class Running:
         return self.process.pid
 
     def tree(self) -> set[int]:
-        """Every process that it started and that still lives, itself included."""
+        """Return every process that it started and that still lives, itself included."""
         return living_in(self.pid)
 
     def children(self) -> set[int]:
-        """The living processes below it."""
+        """Return the living processes below it."""
         return self.tree() - {self.pid}
 
     def tell(self, number: signal.Signals = signal.SIGTERM) -> None:
-        """A signal to the leader alone."""
+        """Send a signal to the leader alone."""
         os.kill(self.pid, number)
 
     def interrupt(self) -> None:
-        """Ctrl-C, as a terminal sends it: to the foreground group."""
+        """Send Ctrl-C as a terminal does: to the foreground group."""
         os.killpg(self.pid, signal.SIGINT)
 
     def wait(self, patience: float = PATIENCE) -> int:
-        """Its exit code."""
+        """Return its exit code."""
         return self.process.wait(patience)
 
     def kill_all(self) -> None:
-        """kill -9 of the whole tree at once: what a machine does that loses its power."""
+        """Kill -9 the whole tree at once, as a loss of power does."""
         for pid in sorted(self.tree()):
             _kill(pid)
         self.process.wait(PATIENCE)
 
     def text(self) -> str:
-        """All that it has said so far."""
+        """Return its log so far."""
         return self.log.read_text(errors="replace")
 
 
@@ -142,20 +142,20 @@ class Simulated:
         self._http = httpx.Client(base_url=url, timeout=PATIENCE, trust_env=False)
 
     def get(self, what: str, **params: Any) -> Any:
-        """`log`, `sessions`, `open` or `report`."""
+        """Return `log`, `sessions`, `open` or `report`."""
         return self._http.get(f"/control/{what}", params=params).raise_for_status().json()
 
     def fault(self, name: str, *, times: int | None = None, params: Any = None, **where: Any) -> None:
-        """From now on this goes wrong."""
+        """Plant this fault from now on."""
         spec = {"name": name, "times": times, "params": params or {}, **where}
         self._http.post("/control/faults", json=spec).raise_for_status()
 
     def clear_faults(self) -> None:
-        """All is well again."""
+        """Remove all faults."""
         self._http.delete("/control/faults").raise_for_status()
 
     def calls(self, **wanted: Any) -> list[dict[str, Any]]:
-        """What the platform was asked, oldest first."""
+        """Return the calls that the platform received, oldest first."""
         calls: list[dict[str, Any]] = self.get("log", **wanted)
         return calls
 
@@ -164,28 +164,26 @@ class Simulated:
 
 
 class Jobs:
-    """Another service: a plain Celery application that knows two URLs."""
+    """Another service: a plain Celery application that has two URLs."""
 
     def __init__(self, broker_url: str, result_url: str | None = None) -> None:
         self._broker_url, self._result_url = broker_url, result_url or broker_url
         self._app = self._started()
 
     def send(self, name: str, /, task_id: str | None = None, **kwargs: Any) -> str:
-        """Enqueue `orchestrator.{name}`; the id under which its outcome is found."""
+        """Enqueue `orchestrator.{name}`; return the id under which its outcome is found."""
         task_id = task_id or str(uuid.uuid4())
         try:
             self._app.send_task(
                 f"orchestrator.{name}", kwargs=kwargs, task_id=task_id, queue="orchestrator.jobs"
             )
-        except (
-            RuntimeError
-        ) as error:  # where Redis is gone for 20 s, Celery says that it must be started again
+        except RuntimeError as error:  # after 20 s without Redis, Celery says that it must be started again
             self._app = self._started()
             raise ConnectionGone(str(error)) from error
         return task_id
 
     def forget(self, task_id: str) -> None:
-        """Drop the outcome that the broker keeps: who asks again is answered from the inbox."""
+        """Drop the outcome that the broker keeps: a repeated job is answered from the inbox."""
         self._app.backend.forget(task_id)
 
     def wake(self, name: str, queue: str) -> None:
@@ -193,7 +191,7 @@ class Jobs:
         self._app.send_task(name, queue=queue, ignore_result=True)
 
     def outcome(self, task_id: str, patience: float = PATIENCE) -> dict[str, Any]:
-        """What became of a job."""
+        """Return the outcome of a job."""
         meta = eventually(lambda: self._look(task_id), f"the outcome of job {task_id}", patience)
         assert meta is not None
         assert meta["status"] == "SUCCESS", meta
@@ -217,12 +215,12 @@ class Jobs:
 
 
 class Platform:
-    """Everything that one test runs; `with` it, and nothing of it is left."""
+    """All processes of one test; `with` starts and removes them."""
 
     def __init__(
         self, directory: Path, nursery: Nursery, *, database_url: str, broker_url: str | None = None
     ) -> None:
-        """Without `broker_url` it is the private one of `orchestrator up` in this directory."""
+        """Without `broker_url`: the private broker of `orchestrator up` in this directory."""
         self.directory = directory
         self._nursery = nursery
         directory.mkdir(parents=True, exist_ok=True)
@@ -260,23 +258,23 @@ class Platform:
     def start(
         self, *arguments: str, name: str | None = None, module: str = "orchestrator.cli.main", **env: str
     ) -> Running:
-        """`orchestrator ARGUMENTS`, or what another module makes of it; returns at once."""
+        """Start `orchestrator ARGUMENTS`, or the main of another module; return at once."""
         name = name or arguments[0]
         log = self.directory / f"{name}.log"
-        log.touch()  # whoever looks before the child has begun finds it empty
+        log.touch()  # a reader that comes before the child has begun finds it empty
         process = self._nursery.start(arguments, {**self.env, **env}, self.directory, log, module)
         return self._runs(Running(name, process, log))
 
     def run(self, command: Sequence[str], *, name: str) -> Running:
-        """Any command in this environment; returns at once."""
+        """Run any command in this environment; return at once."""
         return self._runs(Running.command(name, command, self.env, self.directory))
 
     def pids(self) -> set[int]:
-        """Every living process that works in this directory: ours, and the private Valkey, which is no child."""
+        """Return every living process that works in this directory: ours, and the private Valkey, which is no child."""
         return {pid for pid in _pids() if _works_below(pid, self.directory)}
 
     def tails(self) -> Iterator[tuple[str, str]]:
-        """The ends of all logs, for whoever has to find out why a test failed."""
+        """Yield the ends of all logs, for the message of a failed test."""
         for log in sorted(self.directory.rglob("*.log")):
             yield log.name, "\n".join(log.read_text(errors="replace").splitlines()[-60:])
 
@@ -292,7 +290,7 @@ class Platform:
         return self._simulator
 
     def simulate(self, **upstreams: Mapping[str, Any]) -> Simulated:
-        """Upstreams by name: `kind`, `keys`, `models`, and what the simulator takes besides."""
+        """Simulate upstreams by name: `kind`, `keys`, `models`, and further options of the simulator."""
         self._upstreams = {name: dict(spec) for name, spec in upstreams.items()}
         preload, ready = self.directory / "upstreams.json", self.directory / "simulator.json"
         preload.write_text(json.dumps({"upstreams": self._upstreams}))
@@ -331,7 +329,8 @@ class Platform:
         return self._jobs
 
     def job(self, name: str, /, **kwargs: Any) -> dict[str, Any]:
-        """The outcome of `orchestrator.{name}`; like any client that hears nothing, it asks again under the same id."""
+        """Return the outcome of `orchestrator.{name}`; like any client without an answer, it asks again under the same
+        id."""
         task_id = self.jobs.send(name, **kwargs)
         for _ in range(int(PATIENCE / HEARS_NOTHING)):
             try:
@@ -341,24 +340,24 @@ class Platform:
         return self.jobs.outcome(task_id)
 
     def done(self, name: str, /, **kwargs: Any) -> dict[str, Any]:
-        """The result of a job that must not be refused."""
+        """Return the result of a job that must not be refused."""
         outcome = self.job(name, **kwargs)
         assert outcome["ok"], outcome
         result: dict[str, Any] = outcome["result"]
         return result
 
     def open_account(self, account_id: str = "acme", plan: str = "payg", amount: str = "100") -> None:
-        """An account with funds; also proof that jobs are taken."""
+        """Open an account with funds; this also proves that jobs are taken."""
         self.done("account.put", account_id=account_id, plan=plan, currency="USD")
         self.done("account.credit", account_id=account_id, amount=amount, currency="USD", key="opening")
 
     def put_model(self, model_id: str, provider: str, provider_model_id: str) -> None:
-        """A model that everybody may use."""
+        """Put a model that every account may use."""
         names = {"provider": provider, "provider_model_id": provider_model_id}
         self.done("model.put", id=model_id, **names, **MODEL)
 
     def create(self, model_id: str, account_id: str = "acme", **kwargs: Any) -> str:
-        """The id of a new session."""
+        """Return the id of a new session."""
         created = self.done("session.create", account_id=account_id, model_id=model_id, **kwargs)
         session_id: str = created["id"]
         return session_id
@@ -366,19 +365,19 @@ class Platform:
     # seeing
 
     def session(self, session_id: str) -> Session:
-        """The session as its row has it."""
+        """Return the session's row."""
         with self.database.reading() as tx:
             session = tx.sessions.get(session_id)
         assert session is not None
         return session
 
     def sessions(self, account_id: str = "acme") -> list[Session]:
-        """The account's sessions."""
+        """Return the account's sessions."""
         with self.database.reading() as tx:
             return list(tx.sessions.listed(account_id=account_id, limit=10_000))
 
     def placements(self, session_id: str) -> list[Placement]:
-        """Its placements, oldest first."""
+        """Return its placements, oldest first."""
         with self.database.reading() as tx:
             return list(tx.placements.of_session(session_id))
 
@@ -394,12 +393,12 @@ class Platform:
 
 
 def openai(*keys: str, models: Sequence[str] = ("llama-3",)) -> dict[str, Any]:
-    """An always-on upstream."""
+    """Return an always-on upstream."""
     return {"kind": "openai", "keys": list(keys), "models": list(models)}
 
 
 def morpheus(*keys: str, models: Sequence[str] = ("moral-1",)) -> dict[str, Any]:
-    """A gateway with one session slot a key."""
+    """Return a gateway with one session slot a key."""
     return {"kind": "morpheus", "keys": list(keys), "models": list(models)}
 
 
@@ -414,19 +413,19 @@ def _value(value: Any) -> str:
 
 
 def living_in(session: int) -> set[int]:
-    """Every process that this leader and those below it have started and that still lives."""
+    """Return every living process that this leader and those below it have started."""
     return {pid for pid in _pids() if _session_of(pid) == session}
 
 
 def _pids() -> Iterator[int]:
-    """Of every process that lives; a zombie has ended and only waits to be counted."""
+    """Yield the id of every process that lives; a zombie has ended and only waits to be reaped."""
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal() and _stat(int(entry.name))[:1] not in ([], ["Z"]):
             yield int(entry.name)
 
 
 def _stat(pid: int) -> list[str]:
-    """State, parent, group, session … as the kernel tells; empty where it has ended."""
+    """Return state, parent, group, session … from the kernel; empty where it has ended."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:

@@ -21,7 +21,7 @@ TASKS = ("orchestrator.session.close", "orchestrator.tick.events")
 
 
 def valid(task: str = TASKS[0], queue: str = JOBS, task_id: str | None = None) -> Json:
-    """A message as Celery sends it."""
+    """Return a message as Celery sends it."""
     task_id = task_id or str(uuid.uuid4())
     kwargs = {"session_id": "unknown"} if task == TASKS[0] else {}
     return {
@@ -61,7 +61,7 @@ def _headers(task: str, task_id: str) -> Json:
 
 
 def coded(value: Any) -> str:
-    """A body as its bytes stand in the queue."""
+    """Return a body as its bytes are in the queue."""
     return base64.b64encode(value if isinstance(value, bytes) else json.dumps(value).encode()).decode()
 
 
@@ -228,7 +228,7 @@ ODD: Mapping[str, bytes] = {
     "a wake-up with arguments": with_header(task="orchestrator.tick.events"),
 }
 
-#: Values that stand where others are expected.
+#: Values for places where others are expected.
 STRANGE: tuple[Any, ...] = (
     *(
         None,
@@ -260,7 +260,7 @@ STRANGE: tuple[Any, ...] = (
 
 
 def mutants(seed: int, count: int, queue: str) -> Iterator[bytes]:
-    """`count` messages, each a valid one or a known wrong one with something changed; the same for the same seed."""
+    """Yield `count` messages, each a valid or a known wrong one with something changed; the same for the same seed."""
     rng = random.Random(seed)
     known = [*WRONG.values(), *ODD.values()]
     small = [entry for entry in known if len(entry) < 10_000]
@@ -294,7 +294,7 @@ def _structurally(rng: random.Random, message: Any) -> Any:
 
 
 def _changed(rng: random.Random, value: Any) -> Any:
-    """The value with something below it replaced, dropped or added."""
+    """Return the value with something below it replaced, dropped or added."""
     if not isinstance(value, dict | list) or not value or rng.random() < 0.15:
         return deepcopy(rng.choice(STRANGE))
     keys: list[Any] = list(value) if isinstance(value, dict) else list(range(len(value)))

@@ -16,7 +16,7 @@ from orchestrator.tasks.app import Process, make_app
 from orchestrator.tasks.jobs import Results
 from orchestrator.tasks.ticks import TICKS
 
-#: Parameters of what calls a job, in Celery and here.
+#: Parameters of the callers of a job, in Celery and here.
 NAMES = (
     *(
         "self",
@@ -37,24 +37,24 @@ NAMES = (
 
 
 class Kept:
-    """A result store, and the outcomes and failures that were put there."""
+    """A result store that keeps the outcomes and failures that were put there."""
 
     def __init__(self) -> None:
         self.outcomes: list[dict[str, Any]] = []
 
     def forget(self, _task_id: str) -> None:
-        """Nothing is kept of before."""
+        """Forget everything before."""
 
     def mark_as_done(self, _task_id: str, outcome: dict[str, Any], *_: Any, **__: Any) -> None:
         self.outcomes.append(outcome)
 
     def process_cleanup(self) -> None:
-        """Nothing is held."""
+        """Do nothing: nothing is held."""
 
 
 @pytest.fixture
 def worker(sqlite_url: str, tmp_path: Path) -> Iterator[tuple[Celery, Process]]:
-    """The application, as Celery's worker changes its tasks before it calls them."""
+    """Return the application, as Celery's worker changes its tasks before it calls them."""
     config = tmp_path / "orchestrator.toml"
     config.touch()
     app, process = make_app(
@@ -67,7 +67,7 @@ def worker(sqlite_url: str, tmp_path: Path) -> Iterator[tuple[Celery, Process]]:
 
 
 def carried_out(app: Celery, name: str, kwargs: dict[str, Any]) -> tuple[Any, list[dict[str, Any]]]:
-    """What a worker makes of such a message, and the outcomes that its sender sees."""
+    """Carry out such a message as a worker does; return the outcomes that its sender sees."""
     task: Any = app.tasks[name]
     kept = Kept()
     task.backend = Results(SimpleNamespace(backend=kept))

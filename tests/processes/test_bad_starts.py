@@ -1,4 +1,4 @@
-"""What cannot run says so at once: exit code 2, a message that names the remedy, no stack trace, no password."""
+"""A command that cannot run exits at once: code 2, a message that names the remedy, no stack trace, no password."""
 
 import json
 from collections.abc import Callable
@@ -22,7 +22,7 @@ PASSWORD = "hunter2"
 
 @dataclass(frozen=True)
 class Ended:
-    """How a command left, and what it said."""
+    """How a command ended, and its output."""
 
     code: int
     said: str
@@ -38,7 +38,7 @@ def start(
     sqlite_url: str,
     tmp_path: Path,
 ) -> Start:
-    """Starts the command with all in order but what the test says."""
+    """Start the command with all in order except what the test changes."""
     fine = {
         "COLUMNS": "200",
         "ORCHESTRATOR_DATABASE_URL": sqlite_url,

@@ -1,4 +1,5 @@
-"""A key of ours that another program wrote is named, and loses no job: what cannot be noted as taken goes back."""
+"""A key of ours that another program wrote is named, and loses no job: a job that cannot be noted as taken goes
+back."""
 
 from collections.abc import Iterator
 from typing import Any, cast
@@ -27,7 +28,7 @@ def redis(valkey_url: str) -> Iterator["Redis"]:
 
 @pytest.fixture
 def connection(valkey_url: str) -> Iterator[Connection]:
-    """Of a worker."""
+    """Return a worker's connection."""
     with Connection(valkey_url, transport=guarded_transport(Transport, cast("Parking", None))) as connection:
         yield connection
 

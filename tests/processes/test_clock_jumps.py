@@ -26,7 +26,7 @@ class Host:
 
 @pytest.fixture
 def host() -> Iterator[Host]:
-    """A PostgreSQL that reads its wall clock through libfaketime, and its monotonic one as it is."""
+    """Start a PostgreSQL that reads its wall clock through libfaketime, and its monotonic one as it is."""
     with (
         clock() as its_clock,
         cluster(lambda place: Cluster(place, its_clock.of_server())) as server,
@@ -70,7 +70,8 @@ def test_a_jump_of_the_databases_host_stops_nobody_and_costs_nothing(
 
 
 def _jump_is(platform: Platform, *, standing: bool) -> None:
-    """The jump and its alarm begin together; the alarm ends a minute after the jump, for which no test waits."""
+    """Check that the jump and its alarm begin together; the alarm ends a minute after the jump, and no test waits for
+    that."""
 
     def seen() -> bool:
         with platform.database.reading() as tx:

@@ -13,7 +13,7 @@ KEYS = [f"sk-m{n}" for n in range(1, 9)]
 
 
 def under_way(platform: Platform, operation: str) -> int:
-    """Calls that the simulated platforms have not answered yet."""
+    """Return calls that the simulated platforms have not answered yet."""
     calls = platform.simulator.calls(operation=operation)
     return sum(call["ended_at"] is None for call in calls)
 

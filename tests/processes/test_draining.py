@@ -1,4 +1,4 @@
-"""SIGTERM: nothing more is begun, what is on the wire ends, what was prefetched goes back. Twice: at once."""
+"""SIGTERM: start nothing more, finish the calls under way, return what was prefetched. A second one: exit at once."""
 
 import signal
 import sys
@@ -80,14 +80,14 @@ def ready(platform: Platform, pool: str, name: str | None = None) -> Running:
 
 
 def waiting(platform: Platform) -> tuple[int, int]:
-    """Jobs in their queue, and messages that somebody holds."""
+    """Return jobs in their queue, and unacknowledged messages."""
     with Redis.from_url(platform.env["ORCHESTRATOR_BROKER_URL"]) as redis:
         return int(redis.llen("orchestrator.jobs")), int(redis.hlen("unacked"))
 
 
 @contextmanager
 def locked(platform: Platform, table: str) -> Iterator[None]:
-    """Nobody else reads or writes this table meanwhile."""
+    """Lock this table: all other readers and writers wait meanwhile."""
     with platform.database.engine.begin() as connection:
         connection.execute(text(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE"))
         yield
@@ -132,7 +132,7 @@ def test_jobs_behind_busy_threads_are_left_to_another_worker_at_once(platform: P
 
 
 def open_accounts(platform: Platform, count: int) -> None:
-    """One for each job: of those that wait for one account, all but one come again later."""
+    """Open an account for each job: of those that wait for one account, all but one come again later."""
     for n in range(count):
         platform.open_account(f"a{n}")
 

@@ -1,4 +1,4 @@
-"""kill -9 of a real worker at every kind of point where it touches the world; the next one finds what it left."""
+"""kill -9 of a real worker at every kind of point; the next worker continues its work."""
 
 import itertools
 import logging
@@ -27,20 +27,20 @@ log = logging.getLogger(__name__)
 #: Model → how often it is asked for, and where it is served: one of them moves on when it dies.
 MODELS = {"llama": 2, "moral": 3, "roam": 2}
 SERVED = {"llama": ("alpha",), "moral": ("morph",), "roam": ("beta", "alpha")}
-#: The points of a worker that nobody kills are counted for so long. Seconds.
+#: The points of an undisturbed worker are counted for so long. Seconds.
 COUNTED_FOR = 15.0
-#: A worker gets to one of the points that are left within this, or starts again; and all together. Seconds.
+#: A worker reaches one of the remaining points within this, or starts again; and all together. Seconds.
 REACHED_WITHIN, SECONDS = 60.0, 600.0
-#: A tick that comes once in so long is woken for each worker. Seconds.
+#: Each worker gets a wake-up for ticks that come once in so long. Seconds.
 SLOW = 30.0
 #: So many kinds of point are found at least.
 MANY = 20
-#: With none left to kill, stops are judged for so long. Seconds.
+#: With no point left, stops are judged for so long. Seconds.
 PEACE = 20.0
 KIND = {"type": "LLM", "size": "8B", "learning_stage": "Instruction-tuned", "currency": "USD"}
 #: On a busy machine. Everything is stamped by processes that may have waited for the processor.
 LATE = timedelta(seconds=30)
-#: What a killed worker held is taken over so long after the next one is ready: the longest lease of this policy.
+#: The work of a killed worker is taken over so long after the next one is ready: the longest lease of this policy.
 LEASES = timedelta(seconds=8)
 POLICY = {"dead_after_failures": 2, "dead_after_seconds": 1, "brake_max_seconds": 5}
 
@@ -57,12 +57,12 @@ class Customers(Load):
 
 @dataclass
 class Deaths:
-    """Where workers died, when, and from when on the next one made good for it."""
+    """Where workers died, when, and from when on the next one had caught up."""
 
     points: list[str] = field(default_factory=list)
     troubles: list[tuple[datetime, datetime]] = field(default_factory=list)
     since: datetime | None = None
-    """Nobody has been ready since."""
+    """No worker has been ready since."""
 
     def died(self, at: datetime) -> None:
         self.ready(at)
@@ -102,7 +102,7 @@ def test_a_worker_may_be_killed_at_every_point_where_it_touches_the_world(platfo
 
 
 def share_of(points: list[str]) -> list[str]:
-    """Every POINTS_EVERY-th kind of point, beginning with the TURN-th; all of them where it is not set."""
+    """Return every POINTS_EVERY-th kind of point, beginning with the TURN-th; all of them where it is not set."""
     every, turn = (
         int(os.environ.get(name) or default) for name, default in (("POINTS_EVERY", 1), ("TURN", 0))
     )
@@ -118,7 +118,7 @@ def close_what_waits(platform: Platform) -> None:
 
 
 def set_up(platform: Platform) -> None:
-    """Platforms that lose answers and sessions now and then."""
+    """Put platforms that lose answers and sessions now and then."""
     simulator = platform.simulate(
         alpha=openai("sk-alpha"), beta=openai("sk-beta"), morph=morpheus("sk-m1", "sk-m2", "sk-m3")
     )
@@ -129,7 +129,7 @@ def set_up(platform: Platform) -> None:
 
 
 def counted(platform: Platform, customers: Customers, deaths: Deaths) -> list[str]:
-    """The points that a worker comes by which nobody kills, in any order."""
+    """Return the points of an undisturbed worker, in any order."""
     worker = dying(platform, "counted")
     platform.open_account(plan="contract", amount="100000")
     for model_id, providers in SERVED.items():
@@ -144,8 +144,8 @@ def counted(platform: Platform, customers: Customers, deaths: Deaths) -> list[st
 
 
 def kill_at_each(platform: Platform, points: list[str], deaths: Deaths) -> None:
-    """Each worker goes on with what the one before has left, and dies at the first point where none has died yet;
-    every third gets past it once."""
+    """Kill each worker at the first point where none has died yet; every third gets past it once. The next worker
+    continues its work."""
     give_up_at = time.monotonic() + SECONDS
     for n in itertools.count():
         left = [point for point in points if point not in deaths.points]
@@ -161,7 +161,7 @@ def kill_at_each(platform: Platform, points: list[str], deaths: Deaths) -> None:
 
 
 def bring_slow_ticks(platform: Platform) -> None:
-    """Wake what comes once a minute; a lease of the dead, which may last for five minutes, is over."""
+    """Wake the ticks that come once a minute; the dead worker's lease, which may last for five minutes, is ended."""
     platform.database.transact(end_slow_leases)
     for name, tick in TICKS.items():
         if SLOW <= tick.every_seconds <= REACHED_WITHIN:
@@ -169,13 +169,13 @@ def bring_slow_ticks(platform: Platform) -> None:
 
 
 def end_slow_leases(tx: Transaction) -> None:
-    """Those of flows that come rarely: the scheduler's, and that of events, end soon by themselves."""
+    """End the leases of flows that come rarely; the scheduler's, and that of events, end soon by themselves."""
     for name in ("audit", "read_balances"):
         tx.connection.execute(update(leases.LEASES).where(leases.LEASES.c.name == name).values(holder=""))
 
 
 def died_by_itself(worker: Running, deaths: Deaths) -> bool:
-    """Whether it got to its point; if not, it is killed where it is."""
+    """Return whether it reached its point; if not, kill it where it is."""
     give_up_at, ready = time.monotonic() + REACHED_WITHIN, False
     while worker.process.poll() is None and time.monotonic() < give_up_at:
         if not ready and is_ready(worker):
@@ -190,7 +190,7 @@ def died_by_itself(worker: Running, deaths: Deaths) -> bool:
 
 
 def is_ready(worker: Running) -> bool:
-    """All five kinds of work have begun."""
+    """Return whether all five kinds of work have begun."""
     return worker.text().count(" ready.") == 5
 
 
@@ -199,11 +199,11 @@ def is_excused(at: datetime, deaths: Deaths) -> bool:
 
 
 def points_of(platform: Platform, name: str) -> list[str]:
-    """What a worker came by, in order."""
+    """Return the points of a worker, in order."""
     return (platform.directory / f"{name}.points").read_text().splitlines()
 
 
 def dying(platform: Platform, name: str, **where: str) -> Running:
-    """A worker that writes down the points that it comes by."""
+    """Start a worker that notes its points."""
     log = str(platform.directory / f"{name}.points")
     return platform.start("worker", name=name, module="tests.processes.dying", DYING_LOG=log, **where)

@@ -22,7 +22,7 @@ from tests.processes.raw_messages import EMBED, JOBS, coded, valid
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # celery's own
 
-#: What AMQP can carry as well: its own frames have types, and bodies and headers are anybody's.
+#: Other values of AMQP: its own frames have types, and bodies and headers may hold anything.
 BODIES: dict[str, Any] = {
     "body of two": [[], {}],
     "body null": None,
@@ -42,13 +42,13 @@ HEADERS: dict[str, Any] = {
 
 @pytest.fixture
 def running(sqlite_url: str, tmp_path: Path) -> Iterator[tuple[Celery, Process]]:
-    """A worker of ours on a broker in this process, which keeps no parked copies."""
+    """Run a worker of ours on a broker in this process, which keeps no parked copies."""
     config = tmp_path / "orchestrator.toml"
     config.touch()
     settings = Settings(database_url=sqlite_url, broker_url="redis://127.0.0.1:1/0", config=config)
     app, process = make_app(settings)
     app.conf.update(broker_url="memory://", result_backend="cache+memory://")
-    level = logging.getLogger().level  # which Celery's helper sets, and leaves
+    level = logging.getLogger().level  # Celery's helper sets it, and does not restore it
     with start_worker(app, pool="solo", perform_ping_check=False, queues=[JOBS], shutdown_timeout=30):
         yield app, process
     logging.getLogger().setLevel(level)
@@ -89,7 +89,7 @@ def test_what_no_task_can_take_is_parked_and_the_next_job_is_answered(
 
 
 class Message:
-    """A message that was checked, and what became of it."""
+    """A message that was checked, and its end."""
 
     acknowledged = False
     delivery_info: Mapping[str, Any] = {"routing_key": JOBS}
@@ -121,7 +121,7 @@ class Parks:
 
 
 def handed_over(error: Exception, monkeypatch: pytest.MonkeyPatch) -> tuple[list[str], list[str]]:
-    """What became of a message on which Celery failed so, and why it was parked."""
+    """Return what happened to a message on which Celery failed so, and why it was parked."""
     monkeypatch.setattr(intake, "_REST", 0)
     consumer = object.__new__(GuardedConsumer)
     parks, message = Parks(), Message()

@@ -19,7 +19,7 @@ from tests.processes.platform import Platform, eventually
 DOWN = OperationalError("SELECT 1", None, Exception("connection refused"))
 
 
-#: What an operator must correct.
+#: Errors that an operator must correct.
 WRONG = [ErrorClass.MISSING, ErrorClass.NO_RIGHTS, ErrorClass.NOT_MIGRATED]
 
 
@@ -87,6 +87,6 @@ def test_processes_wait_for_their_database_and_begin_without_their_broker(
 
 
 def kinds(platform: Platform) -> set[str]:
-    """Of the processes that report."""
+    """Return the kinds of the processes that report."""
     with platform.database.reading() as tx:
         return {one.kind for one in tx.workers.listed()}

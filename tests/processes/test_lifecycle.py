@@ -14,7 +14,7 @@ from redis import Redis
 from tests.processes.platform import MODEL, Platform, eventually, morpheus, openai
 
 PROCFILE = Path(__file__).parents[2] / "Procfile"
-#: Another service: it knows Celery, two URLs and the names of the contract, and nothing else.
+#: Another service: it has Celery, two URLs and the names of the contract.
 SERVICE = """
 import json, sys
 from celery import Celery
@@ -33,7 +33,7 @@ Job = tuple[str, str, dict[str, Any]]
 
 
 def ask_as_another_service(platform: Platform, *batches: list[Job]) -> list[dict[str, Any]]:
-    """Outcomes of jobs, in order; a batch is sent when the one before is done."""
+    """Return outcomes of jobs, in order; a batch is sent when the one before is done."""
     broker = platform.env["ORCHESTRATOR_BROKER_URL"]
     done = subprocess.run(
         [sys.executable, "-c", SERVICE, broker],
@@ -49,7 +49,7 @@ def ask_as_another_service(platform: Platform, *batches: list[Job]) -> list[dict
 
 
 def start_procfile(platform: Platform, copies: int) -> None:
-    """Every line of the Procfile, so many times."""
+    """Start every line of the Procfile, so many times."""
     for line in PROCFILE.read_text().splitlines():
         name, _, command = line.partition(":")
         for n in range(copies):
@@ -68,7 +68,7 @@ def create(session_id: str, model_id: str, **kwargs: Any) -> Job:
 
 
 def job(name: str, /, **kwargs: Any) -> Job:
-    """Its task id is made of what it is about, so that the same job is the same task."""
+    """Send a job with a task id that is made of its contents, so that the same job is the same task."""
     return f"{name}-{kwargs.get('session_id') or kwargs.get('id')}", f"orchestrator.{name}", kwargs
 
 
@@ -134,7 +134,8 @@ def test_sessions_live_and_end_over_two_workers_and_two_schedulers(platform: Pla
 
 
 def assert_pinged_on_their_beat(platform: Platform) -> None:
-    """Each gateway session was pinged again and again, and no two of its pings came closer than half a beat."""
+    """Check that each gateway session was pinged repeatedly, and no two of its pings came closer than half an
+    interval."""
     for session in platform.simulator.get("sessions"):
         began = [
             call["began_at"] for call in platform.simulator.calls(operation="chat", session=session["id"])
@@ -144,7 +145,7 @@ def assert_pinged_on_their_beat(platform: Platform) -> None:
 
 
 def assert_events_in_order(platform: Platform) -> None:
-    """Every session's events stand in the stream, in the order in which they happened."""
+    """Check that every session's events are in the stream, in the order in which they happened."""
     expected = ["created", "starting", "running", "stopping", "stopped"]
     with Redis.from_url(platform.env["ORCHESTRATOR_BROKER_URL"], decode_responses=True) as redis:
 

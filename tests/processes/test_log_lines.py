@@ -33,7 +33,7 @@ def test_a_full_broker_does_not_fill_the_logs(
         eventually(
             lambda: any("OOM" in one.text() or "OutOfMemory" in one.text() for one in running), "it is logged"
         )
-        time.sleep(SECONDS)  # what is counted is what real processes log in real time
+        time.sleep(SECONDS)  # the lines are those of real processes in real time
         grown = {one.name: one.text().splitlines()[before[one.name] :] for one in running}
         with Redis(port=server.port) as redis:
             redis.config_set("maxmemory", "0")

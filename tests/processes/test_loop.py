@@ -145,7 +145,7 @@ def test_what_ends_the_loop_is_told_and_stop_is_not() -> None:
 
 
 def test_a_loop_that_gets_no_thread_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a loop without a thread is given would never end."""
+    """Work for a loop without a thread would never end."""
     lost: list[BaseException] = []
 
     def no_thread(_self: threading.Thread) -> None:

@@ -1,4 +1,4 @@
-"""Whatever a message holds, no worker ends by it: it is carried out or parked, and the next job is answered."""
+"""No message ends a worker: each is carried out or parked, and the next job is answered."""
 
 import os
 import time
@@ -16,7 +16,7 @@ from tests.processes.raw_messages import JOBS, ODD, QUEUES, WRONG, mutants
 
 #: Messages generated for each queue; `make fuzz-messages` takes 20,000.
 SHARE = int(os.environ.get("FUZZED_MESSAGES", "300"))
-#: Seconds that a job may take after a message that could end its worker, on a machine that does much else.
+#: Seconds that a job may take after a message that could end its worker, on a busy machine.
 SOON = 10.0
 #: Messages that a busy machine takes in a second.
 SLOWEST = 50.0
@@ -26,7 +26,7 @@ _NO_DAMAGE = ("Traceback", "Unrecoverable error", "WorkerLostError")
 
 @pytest.fixture
 def worker(platform: Platform, valkey_url: str) -> Iterator["Broker"]:
-    """A worker of every kind that is up, with nothing configured, and its broker."""
+    """Start a worker of every kind, with nothing configured, and its broker."""
     (platform.directory / "orchestrator.toml").touch()
     platform.start("worker")
     with redis.Redis.from_url(valkey_url) as client:
@@ -47,7 +47,7 @@ class Broker:
         self.redis.lpush(queue, *entries)
 
     def chained(self) -> str:
-        """Send a job that another one is to follow, as Celery does; return its task id."""
+        """Send a job with a follow-up, as Celery does; return its task id."""
         app = Celery(broker=self.platform.env["ORCHESTRATOR_BROKER_URL"], set_as_current=False)
         close = app.signature(f"{PREFIX}close", kwargs={"session_id": "unknown"}, queue=JOBS)
         chain: Any = close | app.signature(f"{PREFIX}delete", queue=JOBS)
@@ -56,7 +56,7 @@ class Broker:
         return str(sent.parent.id)
 
     def answers(self, what: str = "") -> None:
-        """A job is answered soon, and by the processes that were there before."""
+        """Check that a job is answered soon, by the same processes as before."""
         began = time.monotonic()
         outcome = self.platform.job("session.close", session_id="unknown")
         assert outcome["error"]["code"] == "unknown_session"
@@ -64,17 +64,17 @@ class Broker:
         assert self.platform.processes["worker"].tree() == self.pids, f"{what}: a process ended"
 
     def rests(self, messages: int = 0) -> None:
-        """Every queue is empty, after so many messages, and nothing waits to be acknowledged."""
+        """Wait until every queue is empty, after so many messages, and every message is acknowledged."""
         patience = PATIENCE + messages / SLOWEST
         eventually(lambda: not sum(self.redis.llen(queue) for queue in QUEUES), "empty queues", patience)
         eventually(lambda: not self.redis.hlen("unacked"), "acknowledged messages")
 
     def copies(self) -> int:
-        """Messages that were parked and are small enough to be kept."""
+        """Return the number of parked messages that are small enough to be kept."""
         return int(self.redis.xlen(STREAM))
 
     def parked(self) -> int:
-        """Messages of which an operator can read."""
+        """Return the number of parked messages, as an operator can read it."""
         with self.platform.database.reading() as tx:
             return sum(tx.parked.counts().values())
 

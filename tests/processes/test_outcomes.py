@@ -1,4 +1,4 @@
-"""The outcome of a job, where the broker that should hand it over is gone, or the database, or neither will do."""
+"""The outcome of a job, where its broker is down, or the database, or neither accepts it."""
 
 import logging
 from collections.abc import Callable
@@ -45,14 +45,14 @@ class Backend:
         self.failures.append(task_id)
 
     def remove_pending_result(self, _result: Any) -> None:
-        """None waits here."""
+        """Do nothing: none waits here."""
 
     def process_cleanup(self) -> None:
-        """Nothing is held."""
+        """Do nothing: nothing is held."""
 
 
 def traced(app: Any, name: str, kwargs: dict[str, Any], backend: Backend | None = None) -> Any:
-    """What a worker makes of such a message."""
+    """Carry out such a message as a worker does."""
     task: Any = app.tasks[name]
     task.backend = Results(SimpleNamespace(backend=backend or Backend()))
     request = {"id": "job-1", "delivery_info": {"is_eager": False}, "root_id": "job-1"}
@@ -69,7 +69,7 @@ class TimedOut(Exception):
 
 
 DOWN = StoreOutage(ErrorClass.DOWN, Gone("no"))
-#: What a defect of ours may raise: nothing that a database says of itself.
+#: Errors of a defect of ours: none of them is about a database.
 DEFECTS = (
     DataError("INSERT", {}, Exception("no")),
     OperationalError("INSERT", {}, TooLong("index row size 3032 exceeds btree version 4 maximum 2704")),
@@ -80,7 +80,7 @@ DEFECTS = (
 
 
 class Failing:
-    """A database that fails so with every job; it takes what it is told of them."""
+    """A database that fails so with every job, and accepts outcomes."""
 
     def __init__(self, error: Exception, real: Database) -> None:
         self._error, self._real = error, real
@@ -104,7 +104,7 @@ def tried(
     failures: int | None = None,
     waited: float | None = None,
 ) -> dict[str, Any]:
-    """A job that was sent so often already, and failed so often by itself, once more."""
+    """Retry a job that was sent so often already, and failed so often by itself."""
     app = Celery("jobs", broker=broker, set_as_current=False)
     app.conf.task_publish_retry = False
     jobs.register(app, services)
@@ -119,7 +119,7 @@ def tried(
 
 
 def counted(again: Any) -> int:
-    """What the message that is sent again says of the tries so far."""
+    """Return the count of tries in the message that is sent again."""
     failures: int = again.sig.options["headers"][FAILURES]
     return failures
 

@@ -1,4 +1,4 @@
-"""Parking keeps a message aside whatever is down: the database, the broker, or the sender's result store."""
+"""Parking keeps a message aside when the database, the broker, or the sender's result store is down."""
 
 import logging
 import threading

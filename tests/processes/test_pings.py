@@ -21,7 +21,7 @@ CLOSED_WITHIN = 15.0
 def multiply(
     platform: Platform, session_id: str, times: int, due: datetime, prefix: str = "copy"
 ) -> list[str]:
-    """Sessions that run just like this one, and whose ping is due at `due`; it is one of them."""
+    """Multiply this running session, with pings due at `due`; it is one of them."""
     session, placement = platform.session(session_id), platform.placements(session_id)[0]
     ids = [session_id, *(f"{prefix}-{n}" for n in range(1, times))]
     due_now = replace(session, ping_at=due, next_step=Step.PING, next_step_at=due, revision=0)

@@ -23,7 +23,7 @@ def arrange(platform: Platform) -> None:
 
 
 def create_a_hundred(platform: Platform, **kwargs: Any) -> list[dict[str, Any]]:
-    """Sent from several threads at once."""
+    """Send a hundred creates from several threads at once."""
 
     def send(n: int) -> str:
         return platform.jobs.send(
@@ -36,7 +36,7 @@ def create_a_hundred(platform: Platform, **kwargs: Any) -> list[dict[str, Any]]:
 
 
 def most_at_once(platform: Platform) -> int:
-    """The most sessions that were open at the provider at one time, over all keys."""
+    """Return the most sessions that were open at the provider at one time, over all keys."""
     level = peak = 0
     changes: list[tuple[int, int]] = []
     for session in platform.simulator.get("sessions"):

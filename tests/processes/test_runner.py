@@ -1,4 +1,4 @@
-"""A bell and a runner: what is due is done with wake-ups, without any, and in spite of failures."""
+"""A bell and a runner: due work is done with wake-ups, without any, and in spite of failures."""
 
 import logging
 import queue
@@ -21,7 +21,7 @@ AROUND = cast(TickContext, None)
 
 
 class Stage:
-    """One runner, and what its flow claims, run by run."""
+    """One runner, and the claims of its flow, run by run."""
 
     def __init__(self, every_seconds: float = 1) -> None:
         self.claims: queue.SimpleQueue[int | Exception] = queue.SimpleQueue()
@@ -44,7 +44,7 @@ class Stage:
         return claim
 
     def has_run(self, times: int) -> None:
-        """Wait for it."""
+        """Wait for a run."""
         eventually(lambda: self.runs >= times, f"{times} runs")
 
 

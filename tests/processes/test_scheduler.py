@@ -1,4 +1,4 @@
-"""The scheduler's own mind: who leads, what it does without a database or a broker, and when it is stuck."""
+"""The scheduler: which one leads, what it does without a database or a broker, and when it is stuck."""
 
 import logging
 import threading

@@ -17,7 +17,7 @@ from tests.processes.platform import Platform, eventually, openai
 
 
 def senders_of_wake_ups(platform: Platform) -> list[int]:
-    """Who sent the wake-ups that nobody took yet, oldest first: process ids out of Celery's own header."""
+    """Return the senders of the wake-ups that are still queued, oldest first: process ids from Celery's own header."""
     with Redis.from_url(platform.env["ORCHESTRATOR_BROKER_URL"]) as redis:
         waiting: Any = redis.lrange("orchestrator.control", 0, -1)
     origins = (json.loads(message)["headers"]["origin"] for message in reversed(waiting))
@@ -58,7 +58,7 @@ def test_one_of_two_schedulers_ticks_and_the_other_takes_over(platform: Platform
 
 @contextmanager
 def valkey(directory: Path, port: int | None = None) -> Iterator[int]:
-    """A Redis protocol server that keeps what it is told; its port."""
+    """Start a Redis protocol server that keeps its data; yield its port."""
     config = {"maxmemory-policy": "noeviction", "appendonly": "yes", "appendfsync": "always"}
     with ValkeyServer(port=port, data_dir=directory, config=config) as server:
         yield server.port
@@ -91,7 +91,7 @@ def test_a_broker_that_forgets_or_restarts_stops_nothing(
 
 
 def everything_goes_on(platform: Platform, sessions: list[str]) -> None:
-    """Jobs are taken, sessions are opened and pinged, and nobody has left."""
+    """Check that jobs are taken, sessions are opened and pinged, and all processes are still there."""
     sessions.append(platform.create("llama"))
     platform.until_running(*sessions)
     pinged_at = {session_id: platform.session(session_id).last_ping_at for session_id in sessions}

@@ -1,4 +1,4 @@
-"""Machines of which the clocks differ by hours share the jobs: real workers on a real PostgreSQL."""
+"""Machines with clocks that differ by hours share the jobs: real workers on a real PostgreSQL."""
 
 from contextlib import ExitStack
 from typing import Any
@@ -39,6 +39,6 @@ def test_jobs_that_are_tried_again_do_not_wait_for_the_clock_of_another_machine(
 
 
 def _held(redis: Redis) -> int:
-    """How many messages of a second or later try some worker has taken."""
+    """Return how many messages of a second or later try a worker has taken."""
     held: Any = redis.hvals("unacked")
     return sum(b'"retries": 0' not in message for message in held)

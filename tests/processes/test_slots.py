@@ -1,4 +1,4 @@
-"""How many calls one worker process has under way, and how long its claims stand."""
+"""How many calls one worker process has under way, and how long its claims last."""
 
 from concurrent.futures import ThreadPoolExecutor
 

@@ -1,4 +1,4 @@
-"""Processes stopped (SIGSTOP) for longer than their leases go on: no session suffers, nothing is paid twice."""
+"""Processes stopped (SIGSTOP) for longer than their leases go on: no session ends, nothing is paid twice."""
 
 import os
 import signal
@@ -16,13 +16,13 @@ from tests.processes.platform import Platform, Running, eventually, morpheus, op
 FROZEN = 14.0
 #: Seconds after which a session ends, while processes stand still.
 SHORT = 8
-#: One failed ping is enough, so that a ping that the standstill has spoilt would show.
+#: One failed ping is enough, so that a ping that the stop has spoilt would show.
 STRICT = {"ping_timeout_seconds": 3, "dead_after_failures": 1, "dead_after_seconds": 0}
 
 
 @pytest.fixture
 def platform(postgres_url: str, valkey_url: str, platform_on: PlatformOn) -> Platform:
-    """Two workers and a scheduler; pings take a second, so that some are always under way."""
+    """Start two workers and a scheduler; pings take a second, so that some are always under way."""
     platform = platform_on(postgres_url, valkey_url)
     simulator = platform.simulate(alpha=openai("sk-alpha"), morph=morpheus("sk-1", "sk-2"))
     platform.configure(STRICT, plans={"contract": {"billing_block_seconds": 1, "min_funded_seconds": 1}})
@@ -38,7 +38,7 @@ def platform(postgres_url: str, valkey_url: str, platform_on: PlatformOn) -> Pla
 
 @contextmanager
 def standing_still(processes: Collection[Running]) -> Iterator[None]:
-    """Stop each with all that it has started, for `FROZEN` seconds at least; then let them go on."""
+    """Stop each process and its children, for `FROZEN` seconds at least; then continue them."""
     pids = sorted(pid for running in processes for pid in running.tree())
     until = time.monotonic() + FROZEN
     for pid in pids:
@@ -53,7 +53,7 @@ def standing_still(processes: Collection[Running]) -> Iterator[None]:
 
 
 def stopped_in_time(platform: Platform, session_id: str) -> bool:
-    """Whether it is over, and ended at its own instant, however late that was decided."""
+    """Return whether it is over, and ended at its own instant, however late that was decided."""
     session = platform.session(session_id)
     if session.state != "stopped":
         return False
@@ -64,7 +64,8 @@ def stopped_in_time(platform: Platform, session_id: str) -> bool:
 
 
 def all_go_on(platform: Platform, healthy: Collection[str]) -> None:
-    """Every process reports and receives, every healthy session is pinged, a job is answered, the books agree."""
+    """Check that every process reports and receives, healthy sessions are pinged, a job is answered, and the books
+    agree."""
     with platform.database.reading() as tx:
         began = tx.now()
 

@@ -64,7 +64,7 @@ MEMORY = 16 * 1024 * 1024
 
 @pytest.fixture
 def small_broker(tmp_path: Path) -> Iterator[Redis]:
-    """A real one with little memory."""
+    """Start a real broker with little memory."""
     config = {"maxmemory": str(MEMORY), "maxmemory-policy": "noeviction"}
     with (
         ValkeyServer(data_dir=tmp_path, config=config) as server,
@@ -74,7 +74,7 @@ def small_broker(tmp_path: Path) -> Iterator[Redis]:
 
 
 def size(redis: Redis) -> int:
-    """Every part of the stream in the broker's memory."""
+    """Return the size of the stream in the broker's memory."""
     return int(redis.memory_usage(STREAM, samples=0) or 0)
 
 

@@ -1,4 +1,4 @@
-"""Whatever stands in Redis' hash of unacknowledged messages: it goes back or is parked, and no worker ends by it."""
+"""Every entry in Redis' hash of unacknowledged messages goes back or is parked, and none ends a worker."""
 
 import json
 import logging
@@ -92,7 +92,7 @@ def redis(valkey_url: str) -> Iterator["Redis"]:
 
 @pytest.fixture
 def channel(valkey_url: str) -> Iterator[Any]:
-    """Of a worker's connection; `channel.parks` is where it parks."""
+    """Return the channel of a worker's connection; `channel.parks` is where it parks."""
     parks: Any = Parks()
     with Connection(valkey_url, transport=guarded_transport(Transport, parks)) as connection:
         channel: Any = connection.channel()
@@ -101,7 +101,7 @@ def channel(valkey_url: str) -> Iterator[Any]:
 
 
 def plant(redis: "Redis", tag: Any, value: bytes) -> None:
-    """As if a worker had taken it long ago, and died."""
+    """Plant a message as if a worker had taken it long ago, and died."""
     redis.hset("unacked", tag, value)
     redis.zadd("unacked_index", {tag: 0})
 
@@ -171,7 +171,7 @@ def test_a_worker_that_starts_parks_them_and_answers_the_next_job(
     app, process = make_app(
         Settings(database_url=sqlite_url, broker_url=valkey_url, result_url=valkey_url, config=config)
     )
-    level = logging.getLogger().level  # which Celery's helper sets, and leaves
+    level = logging.getLogger().level  # Celery's helper sets it, and does not restore it
     with start_worker(app, pool="solo", perform_ping_check=False, queues=[JOBS], shutdown_timeout=30):
         job = app.send_task("orchestrator.session.close", kwargs={"session_id": "unknown"}, queue=JOBS)
         assert job.get(timeout=30)["error"]["code"] == "unknown_session"

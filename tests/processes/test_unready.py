@@ -1,4 +1,4 @@
-"""A worker that cannot work yet loses no job: a configuration half written, a database that only reads."""
+"""A worker that cannot work yet loses no job: a configuration half written, a read-only database."""
 
 import logging
 from collections.abc import Callable
@@ -22,9 +22,9 @@ PUT = {"account_id": "a1", "plan": "payg", "currency": "USD"}
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, valkey_url: str, tmp_path: Path) -> Any:
-    """Starts a worker of jobs in this process, on a database, with a configuration."""
+    """Start a worker of jobs in this process, on a database, with a configuration."""
     monkeypatch.setattr(jobs, "RETRY_SECONDS", 0.2)
-    level = logging.getLogger().level  # which Celery's helper sets, and leaves
+    level = logging.getLogger().level  # Celery's helper sets it, and does not restore it
     with ExitStack() as stack:
         stack.callback(logging.getLogger().setLevel, level)
 

@@ -15,7 +15,7 @@ IS_UP = "orchestrator is up"
 
 @pytest.fixture
 def embedded(tmp_path: Path, platform_on: PlatformOn) -> Platform:
-    """An empty directory."""
+    """Return an empty directory."""
     return platform_on(f"sqlite:///{tmp_path}/platform/orchestrator.db")
 
 
@@ -27,7 +27,7 @@ def up(platform: Platform, name: str = "up") -> Running:
 
 
 def left(platform: Platform) -> set[int]:
-    """Processes of `up` that still live: all that work here but the simulator."""
+    """Return processes of `up` that still live: all that work here but the simulator."""
     simulator = platform.processes.get("simulator")
     return platform.pids() - (simulator.tree() if simulator else set())
 

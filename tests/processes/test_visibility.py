@@ -1,4 +1,4 @@
-"""Unacknowledged messages are handed out again when their worker is dead, whatever the clocks of the workers say."""
+"""Unacknowledged messages of a dead worker are delivered again, whatever the clocks of the workers say."""
 
 import time
 from contextlib import ExitStack
@@ -33,7 +33,7 @@ def test_a_message_is_handed_out_again_after_its_time_by_the_brokers_clock(
     with ExitStack() as stack:
 
         def worker(ahead: float) -> Any:
-            """The channel of a worker on a machine of its own, which is the one that acts from now on."""
+            """Return the channel of a worker on a separate machine, which is active from now on."""
             monkeypatch.setattr(time, "time", lambda: truth() + ahead)
             monkeypatch.setattr(kombu_redis, "time", time.time)
             options = {"visibility_timeout": TIMEOUT}
@@ -86,7 +86,7 @@ def test_a_broker_that_does_not_say_the_time_is_believed_to_have_ours(valkey_url
 
 
 def guarded() -> Any:
-    """The transport of a worker that parks nothing."""
+    """Return the transport of a worker that parks nothing."""
 
     def no_database() -> Any:
         raise AssertionError("nothing is parked here")

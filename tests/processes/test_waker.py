@@ -1,4 +1,4 @@
-"""Wake-ups are published after commits, and hold nobody up."""
+"""Wake-ups are published after commits, and delay no caller."""
 
 import json
 import threading
@@ -74,7 +74,7 @@ def test_a_publish_that_raises_does_not_end_publishing() -> None:
 
 
 class App:
-    """What a Celery application is asked to send."""
+    """Records the calls of a Celery application."""
 
     def __init__(self) -> None:
         self.sent: list[tuple[str, dict[str, Any]]] = []

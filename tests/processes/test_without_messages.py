@@ -1,4 +1,4 @@
-"""Everything due is done though no wake-up arrives: the broker is gone or takes no writes, or no scheduler lives."""
+"""Everything due is done without wake-ups: the broker is gone or refuses writes, or every scheduler is dead."""
 
 import signal
 from collections.abc import Callable, Iterator
@@ -14,9 +14,9 @@ from tests.chaos.servers import Valkey
 from tests.processes.conftest import PlatformOn
 from tests.processes.platform import Platform, eventually, openai
 
-#: Seconds that a stop may be late: a look without a wake-up, with much to spare on a busy machine.
+#: Seconds that a stop may be late: a check without a wake-up, with much to spare on a busy machine.
 LATE = timedelta(seconds=40)
-#: What the story needs: a stop by its duration, and one by its funds, while no wake-up arrives.
+#: The two stops of the story: by duration and by funds, while no wake-up arrives.
 DURATION, FUNDS = 45, "0.02"
 Trouble = Callable[[Platform, Valkey], None]
 
@@ -36,7 +36,7 @@ def kill_schedulers(platform: Platform, _valkey: Valkey) -> None:
 
 @contextmanager
 def running(postgres_url: str, directory: Path, platform_on: PlatformOn) -> Iterator[tuple[Platform, Valkey]]:
-    """A platform with a broker of its own, an account with funds and one with few."""
+    """Start a platform with a separate broker, an account with funds and one with few."""
     valkey = Valkey(directory / "valkey", free_port())
     try:
         platform = platform_on(postgres_url, valkey.url)
@@ -84,7 +84,7 @@ def test_pings_stops_funds_and_closes_go_on_without_wake_ups(
 
 
 def restarts(platform: Platform) -> None:
-    """No process of the tree has died."""
+    """Check that no process of the tree has died."""
     with platform.database.reading() as tx:
         assert {one.restarts for one in tx.workers.listed()} == {0}
     assert "restarting it" not in platform.processes["worker"].text()

@@ -1,4 +1,4 @@
-"""How a process ends whose Celery worker ended by itself: at once, within one deadline, and its row says why."""
+"""How a process ends after its Celery worker ended by itself: at once, within one deadline, and its row says why."""
 
 import threading
 import time
@@ -35,7 +35,7 @@ def database(sqlite_url: str) -> Iterator[Database]:
 
 
 class Ending:
-    """A process with hanging runners, and what is called while it ends."""
+    """A process with hanging runners, and the calls that its end makes."""
 
     def __init__(self) -> None:
         self.calls: list[str] = []

@@ -1,4 +1,4 @@
-"""One request through the client, to a server made of a handler."""
+"""One request through the client, to a server with a given handler."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -16,7 +16,7 @@ def server() -> Iterator[SimulatorServer]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """The contract is every platform's; `where` says of which card a test is told, and no other is skipped."""
+    """Run the contract for every platform; `where` selects platforms by their card, and none is skipped otherwise."""
     marks = list(metafunc.definition.iter_markers("where"))
     for name, all_of_them in (("stage", PLATFORMS), ("opener", [one for one in PLATFORMS if one.opens])):
         if name in metafunc.fixturenames and name not in vars(metafunc.module):
@@ -32,7 +32,7 @@ def stage(request: pytest.FixtureRequest, server: SimulatorServer) -> Stage:
 
 @pytest.fixture
 def opener(request: pytest.FixtureRequest, server: SimulatorServer) -> Stage:
-    """A platform whose open is a request of its own."""
+    """Return a platform with an open that is a separate request."""
     platform: PlatformUnderTest = request.param
     return stage_of(server, platform)
 
@@ -44,6 +44,6 @@ def clock() -> HandClock:
 
 @pytest.fixture
 def timed(clock: HandClock) -> Iterator[SimulatorServer]:
-    """A world of its own, whose time is moved by hand."""
+    """Start a separate world with a clock moved by hand."""
     with SimulatorServer(Simulator(clock=clock)) as running:
         yield running

@@ -1,4 +1,4 @@
-"""Sesterce accounts under test, and questions about what they have."""
+"""Sesterce accounts under test, and queries of their instances."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What servers really answer with status 200: one row each, with where it is published."""
+"""Real answers of servers with status 200: one row each, with its published source."""
 
 from dataclasses import dataclass
 from typing import Any

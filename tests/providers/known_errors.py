@@ -1,6 +1,6 @@
-"""What servers and gateways answer instead of a completion: one row each, with where it is published.
+"""Real answers of servers and gateways instead of a completion: one row each, with its published source.
 
-Situations: an unknown model, a bad key, no credit, overload, loading, and what looks like one of them and is none.
+Situations: an unknown model, a bad key, no credit, overload, loading, and answers that only look like one of them.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ TRANSIENT, MISCONFIGURED = Verdict.TRANSIENT, Verdict.MISCONFIGURED
 
 @dataclass(frozen=True, slots=True)
 class KnownError:
-    """One answer. `source`: the code, documentation or issue in which it stands."""
+    """One answer. `source`: the code, documentation or issue that has it."""
 
     server: str
     what: str
@@ -539,7 +539,7 @@ LOADS = (
     KnownError("a server", "starting", 503, error("x"), LOADING, "RFC 9110, 10.2.3", {"retry-after": "5"}),
 )
 
-#: What must not kill: one confirmation of GONE is death.
+#: Errors that must not end a session: one confirmation of GONE is death.
 NOT_GONE = tuple(
     KnownError("no server", f"{status} {body!r}", status, body, verdict, "none")
     for status, body, verdict in (

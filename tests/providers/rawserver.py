@@ -1,4 +1,4 @@
-"""Servers that misbehave below HTTP, on the loop of the test itself."""
+"""Servers that misbehave below HTTP, on the test's own loop."""
 
 import asyncio
 import socket
@@ -12,13 +12,13 @@ GOOD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\
 
 @asynccontextmanager
 async def serving(handler: Handler) -> AsyncIterator[str]:
-    """`handler` carries each connection; yields the base URL."""
+    """Serve each connection with `handler`; yield the base URL."""
 
     async def guarded(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             await handler(reader, writer)
         except (ConnectionError, asyncio.IncompleteReadError):
-            pass  # the caller left, as some tests make it do
+            pass  # the caller left, as in some tests
         finally:
             writer.close()
 
@@ -30,7 +30,7 @@ async def serving(handler: Handler) -> AsyncIterator[str]:
 
 
 async def read_request(reader: asyncio.StreamReader) -> bytes:
-    """The head of one request, its body read and dropped."""
+    """Return the head of one request; read and drop its body."""
     head = await reader.readuntil(b"\r\n\r\n")
     for line in head.lower().split(b"\r\n"):
         if line.startswith(b"content-length:"):
@@ -39,7 +39,7 @@ async def read_request(reader: asyncio.StreamReader) -> bytes:
 
 
 def saying(answer: bytes) -> Handler:
-    """Answers one request with these bytes, then closes."""
+    """Answer one request with these bytes, then close."""
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)
@@ -50,7 +50,7 @@ def saying(answer: bytes) -> Handler:
 
 
 def closed_port() -> int:
-    """A port where nobody listens."""
+    """Return a port without a listener."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         return int(taken.getsockname()[1])

@@ -31,7 +31,7 @@ KEY, OTHER_KEY = "sk-planted-first", "sk-planted-second"
 MODEL, OTHER_MODEL, EAR = "llama-3", "qwen-2", "whisper"
 MODELS: tuple[str | dict[str, Any], ...] = (MODEL, OTHER_MODEL, {"id": EAR, "type": "ASR"})
 
-#: What the simulated node says of itself.
+#: The simulated node's own description.
 WALLET = "0x" + "ab" * 20
 
 #: The simulated studio's control API, as an operator would describe it.
@@ -82,26 +82,26 @@ TEMPLATE: dict[str, Any] = {
 
 @dataclass(frozen=True, kw_only=True)
 class PlatformUnderTest:
-    """What the contract must know of a platform. A new driver gets every test by one of these."""
+    """The contract's data of a platform. A new driver gets every test by one of these."""
 
     driver: str
     open_operation: str
-    """What the simulator calls the request that an open hangs on."""
+    """The simulator's name of the request that an open waits for."""
     options: Mapping[str, Any] = field(default_factory=dict)
     url_option: str = "base_url"
     """The setting that holds the platform's address."""
     name: str = ""
-    """Where one driver is under test in more than one way."""
+    """The name of a variant, where one driver is under test in more than one way."""
     opens: bool = True
-    """An open is a request of its own, which can be refused or lost; otherwise it only looks."""
+    """An open is a separate request, which can be refused or lost; otherwise the driver only reads."""
     opens_anew: bool = False
     """The identical open, sent again, opens another one: a lost answer must be resolved."""
     unknown_model: type[Refused] = ModelMissing
-    """How it says that it does not serve a model."""
+    """Its answer for a model that it does not serve."""
     ping_proves_close: bool = False
-    """What a close was answered and a ping calls gone is closed."""
+    """A session is closed where a close was answered and a ping says gone."""
     streams: bool = False
-    """Its pings end with the first chunk of a stream: nothing that comes later is seen."""
+    """Its pings end with the first chunk of a stream: later chunks are not seen."""
 
     @property
     def id(self) -> str:
@@ -149,7 +149,7 @@ PLATFORMS = (
 
 @dataclass(frozen=True)
 class Stage:
-    """One upstream named after its driver, and what it takes to speak to it."""
+    """One upstream named after its driver, and the means to speak to it."""
 
     server: SimulatorServer
     platform: PlatformUnderTest
@@ -204,7 +204,7 @@ class Stage:
         return Target(**plain | changes)
 
     def elsewhere(self, url: str) -> Target:
-        """A target at an address where no platform is."""
+        """Return a target at an address without a platform."""
         return self.target(
             Placed(handle="h", endpoint=Endpoint(url=url, model=MODEL, auth=Auth.BEARER, secret_ref="r"))
         )
@@ -216,7 +216,7 @@ class Stage:
         return self.server.log(upstream="up", operation=operation)
 
     def _attached(self, changes: Mapping[str, Any]) -> dict[str, Any]:
-        """What an order brings where somebody else opens."""
+        """Return the part of an order where another system opens."""
         if not self.card.attaches:
             return {}
         attach = Attach(
@@ -232,14 +232,14 @@ class Stage:
 
 
 def stage_of(server: SimulatorServer, platform: PlatformUnderTest, **upstream: Any) -> Stage:
-    """An empty world with the one upstream."""
+    """Return an empty world with the one upstream."""
     server.reset()
     url = server.add_upstream("up", platform.driver, [KEY, OTHER_KEY], MODELS, **upstream)
     return Stage(server, platform, url)
 
 
 def where(can: Callable[[Card], bool]) -> pytest.MarkDecorator:
-    """The test's `stage` is each platform of whose card this is true."""
+    """Run the test for each platform with a card of which this is true."""
     return pytest.mark.where.with_args(can)
 
 

@@ -1,4 +1,4 @@
-"""What is particular to AIMLAPI: a list without a key, a check of the key, costs, a balance."""
+"""Peculiarities of AIMLAPI: a list without a key, a check of the key, costs, a balance."""
 
 from decimal import Decimal
 from typing import Any

@@ -1,4 +1,4 @@
-"""Which answers with status 200 are alive: what servers publish, and any JSON at all."""
+"""Which answers with status 200 are alive: published ones, and any JSON at all."""
 
 import json
 from collections.abc import Mapping
@@ -85,7 +85,7 @@ def _speaks(body: Mapping[str, Any]) -> bool:
 
 
 def _answers(body: Mapping[str, Any]) -> bool:
-    """The rule once more, in other words."""
+    """State the rule once more, in another way."""
     if body["choices"] in ([], None):
         spent = body["usage"]["completion_tokens"]
         return type(spent) is int and spent > 0

@@ -1,4 +1,4 @@
-"""The minimal ping itself: its exact body, its deadline, and rungs that come too late."""
+"""The minimal ping itself: its exact body, its deadline, and fallback steps that come too late."""
 
 import asyncio
 import json
@@ -25,7 +25,7 @@ TargetOf = Callable[[], dict[str, Any]]
 
 
 class Scripted:
-    """Answers with one (status, body) after the other; keeps what it was sent."""
+    """Answers with one (status, body) after the other; keeps the requests."""
 
     def __init__(self, *answers: tuple[int, Any], delay: float = 0) -> None:
         self.answers, self.delay = list(answers), delay

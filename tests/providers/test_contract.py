@@ -26,7 +26,7 @@ from tests.providers.stage import KEY, PLATFORMS, Stage, platform_of, secret, st
 
 
 def close(stage: Stage, placed: Placed, **changes: Any) -> Closed:
-    """What only ends by itself is closed once its declared end has passed."""
+    """Close it; one that only ends by itself is closed once its declared end has passed."""
     over = {"ends_at": datetime.now(UTC) - timedelta(seconds=1)} if stage.card.attaches else {}
     return stage.play(lambda driver: driver.close(stage.target(placed, **over | changes)))
 
@@ -72,7 +72,7 @@ def test_a_lost_answer_is_resolved(opener: Stage, fault: str) -> None:
     if was_opened or opener.card.repeats_open or not opener.card.has_lifecycle:
         assert isinstance(found, Placed)
         assert live in ([], [found.handle])
-    else:  # what was never opened is found missing, and never opened by asking
+    else:  # an open that never happened is found missing, and the query opens nothing
         assert isinstance(found, NotPlaced)
         assert live == []
 

@@ -58,7 +58,7 @@ def test_each_fault_has_its_verdict(
     stage.fault(fault, **params)
     answer = stage.play(lambda driver: driver.probe(stage.target(placed)))
     if fault == "cut_in_body" and stage.platform.streams:
-        expected = Verdict.ALIVE  # the first chunk arrived, and nobody waited for more
+        expected = Verdict.ALIVE  # the first chunk arrived, and the driver did not wait for more
     assert answer.verdict is expected, answer
     expired = answer.verdict is Verdict.GONE and "expired" in answer.detail
     assert answer.expired is expired, "some only say that there is no such session"

@@ -1,4 +1,4 @@
-"""A provider that cannot work as its credentials stand does not start."""
+"""A provider with credentials that cannot work does not start."""
 
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from orchestrator.settings import Configuration, ConfigurationError, ProviderCon
 from orchestrator.wiring import read_configuration
 from tests.providers.stage import PLATFORMS, TEMPLATE, PlatformUnderTest, platform_of
 
-#: Whose platforms take keyless callers, or bring a key with each session.
+#: Platforms that take keyless callers, or sessions with their own keys.
 KEYLESS = {"openai", "fpt-attach"}
 EVERY_CALL = ("open", "status", "close", "list")
 
@@ -23,7 +23,7 @@ def faults(driver: str, options: Any, *refs: str, **more: Any) -> list[str]:
 
 
 def silent(*calls: str) -> dict[str, Any]:
-    """A template of which these calls send no key."""
+    """Return a template in which these calls send no key."""
     return {**TEMPLATE, **{name: {**TEMPLATE[name], "headers": {}} for name in calls}}
 
 

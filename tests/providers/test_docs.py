@@ -24,7 +24,7 @@ EVERY_DRIVER = sorted(registry.DRIVERS)
 
 
 def chapters() -> Mapping[str, str]:
-    """What stands under each heading; "" is the beginning."""
+    """Return the text under each heading; "" is the beginning."""
     beginning, *below = re.split(r"^## ", PAGE, flags=re.MULTILINE)
     return {"": beginning} | {text.partition("\n")[0]: text for text in below}
 
@@ -34,7 +34,7 @@ def card_of(driver: str) -> str:
 
 
 def settings_in(text: str, heading: str = "setting") -> dict[str, str]:
-    """Setting → default, as the tables under such a heading say. Each has its meaning in the last cell."""
+    """Return setting → default, from the tables under such a heading. Each has its meaning in the last cell."""
     begin = rf"^\| {re.escape(heading)} \|[^\n]*\n\|[-|]+\n"
     tables = re.findall(begin + r"((?:\|[^\n]*\n)+)", text, flags=re.MULTILINE)
     rows = [row.split("|") for table in tables for row in table.splitlines()]
@@ -44,14 +44,14 @@ def settings_in(text: str, heading: str = "setting") -> dict[str, str]:
 
 
 def meanings_in(text: str) -> dict[str, str]:
-    """Setting → what the tables of settings say that it means."""
+    """Return setting → meaning, from the tables of settings."""
     tables = re.findall(r"^\| setting \|[^\n]*\n\|[-|]+\n((?:\|[^\n]*\n)+)", text, flags=re.MULTILINE)
     rows = (row.split("|") for table in tables for row in table.splitlines())
     return {cells[1].strip(" `"): "|".join(cells[4:-1]).strip() for cells in rows}
 
 
 def default_of(field: FieldInfo) -> str:
-    """As the page writes it."""
+    """Return it as the page writes it."""
     if field.is_required():
         return "required"
     value: Any = field.get_default(call_default_factory=True)
@@ -67,12 +67,12 @@ def default_of(field: FieldInfo) -> str:
 
 
 def expected(fields: Mapping[str, FieldInfo]) -> dict[str, str]:
-    """As it is written in the configuration: under its alias, where it has one."""
+    """Return its name in the configuration: its alias, where it has one."""
     return {field.alias or name: default_of(field) for name, field in fields.items()}
 
 
 def tables_of(model: type[BaseModel]) -> dict[str, type[BaseModel]]:
-    """The settings that are tables themselves: those of other models."""
+    """Return the settings that are tables themselves: those of other models."""
     return {
         name: part
         for name, field in model.model_fields.items()

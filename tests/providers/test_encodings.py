@@ -1,4 +1,5 @@
-"""Compressed answers that were not asked for: one layer is decoded within the bound, everything else is refused."""
+"""Compressed answers to requests that forbid them: one layer is decoded within the bound, everything else is
+refused."""
 
 import gzip
 import tracemalloc

@@ -1,4 +1,4 @@
-"""What error bodies say, and which verdict follows: tables."""
+"""Error bodies and their verdicts: tables."""
 
 import json
 from datetime import UTC, datetime

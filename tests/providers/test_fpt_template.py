@@ -1,4 +1,4 @@
-"""A control API that only the configuration knows: how it is driven, and how its lost answers are found."""
+"""A control API that is described by the configuration alone: how it is called, and how its lost answers are found."""
 
 import asyncio
 from typing import Any
@@ -181,7 +181,7 @@ def test_where_nothing_can_find_it_an_operator_must_look(stage: Stage) -> None:
 
 @pytest.mark.parametrize("word", ["Running", "Melting"])
 def test_what_exists_and_cannot_be_used_is_closed_where_nobody_wants_it(stage: Stage, word: str) -> None:
-    """Without an endpoint, or in a state that nothing is known of, it costs all the same."""
+    """Without an endpoint, or in an unknown state, it costs all the same."""
     lose(stage)
     (lost,) = live(stage)
     for _ in range(2):

@@ -1,4 +1,4 @@
-"""Every error that servers are known to send has its verdict; and the table holds what it promises."""
+"""Every known error of a server has its verdict; and the table covers every promised situation."""
 
 import json
 from datetime import UTC, datetime

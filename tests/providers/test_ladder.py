@@ -1,4 +1,4 @@
-"""Which rung follows which refusal."""
+"""Which fallback step follows which refusal."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What fails on this machine: real errors of the kernel, the resolver, the loop, each read as what it is."""
+"""Failures of this machine: real errors of the kernel, the resolver, the loop, each recognised as such."""
 
 import asyncio
 import errno
@@ -28,7 +28,7 @@ NOWHERE = Path("/nonexistent")
 
 
 class Names(AbstractResolver):
-    """A resolver that knows some names, all at one port; for others it fails as it is set to."""
+    """A resolver that finds some names, all at one port; for others it fails with a given error."""
 
     def __init__(self, known: set[str], error: Any = socket.EAI_NONAME) -> None:
         self.known, self.error = known, error

@@ -1,4 +1,4 @@
-"""Where a server answers while it works: what counts as an answer, and what is sent there."""
+"""Servers that answer while they work: what counts as an answer, and the request for it."""
 
 import asyncio
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ HTML = b"<!doctype html><html></html>"
 
 
 class OneSlot:
-    """Never answers a chat; every other path as it is given, and 404 otherwise."""
+    """Never answers a chat; answers every other path as given, and 404 otherwise."""
 
     def __init__(self, answers: Mapping[str, tuple[int, bytes]]) -> None:
         self.answers = answers
@@ -114,7 +114,7 @@ def test_every_driver_looks_where_its_configuration_says(stage: Stage) -> None:
     assert server.asked == ["/v1/status"]
 
 
-#: Endpoints that are a server of one model. A gateway lists its models whatever becomes of one session.
+#: Endpoints that are a server of one model. A gateway lists its models in any state of one session.
 OF_ONE_MODEL = {"openai", "sesterce"}
 
 

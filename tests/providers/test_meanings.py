@@ -1,4 +1,4 @@
-"""Every driver that is registered here takes the operator's word on what errors mean."""
+"""Every registered driver applies the operator's meanings of errors."""
 
 import pytest
 

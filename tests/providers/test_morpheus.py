@@ -1,4 +1,4 @@
-"""What is particular to the Morpheus gateway: the key is the slot."""
+"""Peculiarities of the Morpheus gateway: the key is the slot."""
 
 import time
 from typing import Any

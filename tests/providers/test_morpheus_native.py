@@ -1,4 +1,4 @@
-"""The Morpheus gateway's own ping, where an operator asks for it: it closes what it finds faulty."""
+"""The Morpheus gateway's own ping, where an operator configures it: it closes faulty sessions."""
 
 import time
 from typing import Any

@@ -1,4 +1,4 @@
-"""What is particular to the Morpheus consumer node: sessions on a chain, found again by their wallet's list."""
+"""Peculiarities of the Morpheus consumer node: sessions on a chain, found by their wallet's list."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -40,7 +40,7 @@ def ago(seconds: float) -> datetime:
 
 
 def lose(stage: Stage, **changes: Any) -> str:
-    """An open that is mined, and whose answer is an error."""
+    """Let an open be mined, and answer it with an error."""
     before = set(live(stage))
     stage.fault("error_after_effect", operation="open", times=1, text="failed to get receipt: timeout")
     with pytest.raises(OutcomeUnknown):
@@ -104,7 +104,7 @@ def test_a_wallet_without_funds_is_an_operators_matter(server: SimulatorServer) 
         stage.open()
 
 
-# an open whose id was lost
+# an open with a lost id
 
 
 @pytest.mark.parametrize("casing", ["code", "camel", "lower"])
@@ -211,7 +211,7 @@ OTHERS = "0x" + "cd" * 20
 
 
 def resolved(stage: Stage, **changes: Any) -> Placed | NotPlaced:
-    """With a `user` that is not the node's wallet."""
+    """Resolve with a `user` that is not the node's wallet."""
     return stage.play(lambda driver: driver.resolve(stage.order(**changes), close=False), user=OTHERS)
 
 

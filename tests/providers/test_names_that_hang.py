@@ -1,4 +1,4 @@
-"""Names that hang, of many providers or of one, and everybody else of the process: nobody waits for them."""
+"""Names that hang, of many providers or of one, delay no other call of the process."""
 
 import asyncio
 import socket
@@ -26,7 +26,7 @@ OF_ONE_PROVIDER = tuple(f"i{n}.instances.test" for n in range(100))
 
 
 class System:
-    """The resolver of a machine: finds every name here, but for those that hang for ever."""
+    """The resolver of a machine: finds every name here, except those that hang for ever."""
 
     def __init__(self) -> None:
         self.hangs: set[str] = set()
@@ -60,7 +60,7 @@ def client(system: System, *names: str) -> HttpClient:
 
 
 async def outcome(http: HttpClient, host: str, port: int) -> Any:
-    """The status of its answer, or why there is none."""
+    """Return the status of its answer, or its error."""
     try:
         return (await http.ask(call(f"http://{host}:{port}", timeout_seconds=1.5))).status
     except (NotSent, NoAnswer) as error:

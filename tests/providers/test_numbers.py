@@ -1,4 +1,4 @@
-"""Numbers in the answers of other people."""
+"""Numbers in foreign answers."""
 
 from decimal import Decimal
 from typing import Any

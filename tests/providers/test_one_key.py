@@ -1,4 +1,4 @@
-"""What carries one thing at a time is configured once: two providers would end each other's sessions."""
+"""A key for one session at a time is configured once: two providers would end each other's sessions."""
 
 from pathlib import Path
 from typing import Any

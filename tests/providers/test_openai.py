@@ -1,4 +1,4 @@
-"""What is particular to OpenAI-compatible servers."""
+"""Peculiarities of OpenAI-compatible servers."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Endpoints that jobs name are reached only where the operator lets them, whatever DNS says at that moment."""
+"""Endpoints that jobs name are reached only where the operator allows them, for any answer of DNS at that moment."""
 
 import asyncio
 import socket
@@ -19,7 +19,7 @@ LOOPBACK = Reach(named=frozenset({"127.0.0.1", "localhost"}))
 
 
 class Names(AbstractResolver):
-    """A resolver that says what it is told, one answer after the other."""
+    """A resolver that gives these answers, one after the other."""
 
     def __init__(self, *answers: list[str]) -> None:
         self._answers = list(answers)
@@ -120,7 +120,7 @@ def test_an_url_that_cannot_be_read_is_refused() -> None:
 
 
 class serving:  # noqa: N801  (it reads as a word: async with serving(…))
-    """A server on loopback that sends everybody elsewhere."""
+    """Start a server on loopback that redirects every request."""
 
     def __init__(self, asked: list[str]) -> None:
         async def elsewhere(request: web.Request) -> web.Response:

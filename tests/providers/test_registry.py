@@ -66,7 +66,7 @@ def test_wrong_keys_are_named(options: dict[str, object], faults: list[tuple[str
 
 
 def _patterns(schema: object) -> Iterator[str]:
-    """Every regular expression that a key's text must match."""
+    """Yield every regular expression that a key's text must match."""
     match schema:
         case {"pattern": str(pattern), "type": "string"}:
             yield pattern

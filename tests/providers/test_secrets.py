@@ -1,4 +1,4 @@
-"""Secrets never appear in what people read."""
+"""Secrets never appear in text for people."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""What is particular to Sesterce: instances that are attached or started, and proven ended by the list."""
+"""Peculiarities of Sesterce: instances that are attached or started, and proven ended by the list."""
 
 from datetime import UTC, datetime
 
@@ -37,7 +37,7 @@ from tests.simulator.conftest import HandClock
 
 
 def told_of(stage: Stage, model: str) -> str:
-    """What the list says of a model, before anything is opened."""
+    """Return the list's description of a model, before anything is opened."""
 
     async def ask(driver: Driver) -> str:
         assert isinstance(driver, ListsModels)

@@ -1,4 +1,4 @@
-"""What a Sesterce instance says of itself, and how its own endpoint is asked."""
+"""The description of a Sesterce instance, and how its own endpoint is pinged."""
 
 from collections.abc import Callable
 from decimal import Decimal

@@ -23,7 +23,7 @@ def changed(name: str, **changes: Any) -> dict[str, Any]:
 
 
 def without(name: str, *keys: str, **changes: Any) -> dict[str, Any]:
-    """The template, with keys taken out of one table."""
+    """Return the template, with keys taken out of one table."""
     table = {key: value for key, value in TEMPLATE[name].items() if key not in keys}
     return {**TEMPLATE, name: {**table, **changes}}
 
@@ -31,7 +31,7 @@ def without(name: str, *keys: str, **changes: Any) -> dict[str, Any]:
 BY_HANDLE = changed("status", url="/sessions/{handle}")
 NAMELESS = {"model": "{model}"}
 
-#: What would lose sessions, or never end one, each with a word of the remedy.
+#: Configurations that would lose sessions, or never end one, each with a word of the remedy.
 DANGERS = [
     (
         {**without("open", "endpoint_url"), "status": None},

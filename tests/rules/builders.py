@@ -1,4 +1,4 @@
-"""Snapshots for tables: everything that a test does not name has a plain value."""
+"""Snapshots for tables: every field that a test does not name has a plain value."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -19,7 +19,7 @@ CONTRACT = Plan(name="contract")
 
 
 def a_session(**changes: Any) -> Session:
-    """Created; it costs one unit per node and minute, in blocks of a minute."""
+    """Return a created session; it costs one unit per node and minute, in blocks of a minute."""
     plain = Session(
         id="5f0c0001-0000-4000-8000-000000000001",
         account_id="acme",
@@ -34,18 +34,18 @@ def a_session(**changes: Any) -> Session:
 
 
 def a_starting_session(**changes: Any) -> Session:
-    """Since T0."""
+    """Return a session that has been starting since T0."""
     return a_session(**{"state": State.STARTING, "starting_at": T0} | changes)
 
 
 def a_running_session(**changes: Any) -> Session:
-    """Since T0, for the first time."""
+    """Return a session that has been running since T0, for the first time."""
     running = {"state": State.RUNNING, "starting_at": T0, "running_at": T0, "running_since": T0}
     return a_session(**running | changes)
 
 
 def a_model(**changes: Any) -> Model:
-    """From the catalog, and everybody's."""
+    """Return a model of the catalog, open to all accounts."""
     plain = Model(
         id="llama",
         providers=("alpha",),

@@ -1,4 +1,4 @@
-"""Where other people's URLs may lead, address by address."""
+"""Where foreign URLs may lead, address by address."""
 
 from ipaddress import IPv4Address, ip_network
 

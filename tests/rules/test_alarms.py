@@ -1,4 +1,4 @@
-"""What stands against providers, and when it ends."""
+"""Open alarms of providers, and their ends."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""What the audit holds to be wrong of one row, and what not."""
+"""The audit's findings about one row, and what it accepts."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -53,7 +53,7 @@ NOW = AuditContext(
 
 
 def a_placement(state: PlacementState, **changes: Any) -> PlacementFacts:
-    """With what its state needs."""
+    """Return a placement with the fields of its state."""
     plain = PlacementFacts(
         id="p1",
         session_id="s",
@@ -69,14 +69,15 @@ def a_placement(state: PlacementState, **changes: Any) -> PlacementFacts:
 
 
 def running(**changes: Any) -> Session:
-    """Since T0; ten minutes are charged at NOW, and it stops at the plan's ceiling."""
+    """Return a session that runs since T0; ten minutes are charged at NOW, and it stops at the plan's ceiling."""
     charged = {"charged": Decimal(10), "charges": 1, "next_step": Step.PING, "next_step_at": T0}
     stop = {"stop_at": T0 + timedelta(days=1), "stop_at_reason": StopReason.MAX_DURATION}
     return a_running_session(**(charged | stop | changes))
 
 
 def idle(kept: int, **changes: Any) -> Session:
-    """Idle ten minutes from NOW on, kept for reports for so many seconds; five minutes later its time is over."""
+    """Return a session that is idle ten minutes from NOW on, with a grace for reports of so many seconds; five minutes
+    later its time is over."""
     ends = NOW.at + 10 * MINUTE
     asked = {"idle_seconds": 600, "last_interaction_at": NOW.at}
     stop = {"stop_at": ends + kept * SECOND, "stop_at_reason": StopReason.IDLE, "idle_ends_at": ends}
@@ -92,7 +93,7 @@ def told(*changes: tuple[str | None, str]) -> list[StateEvent]:
 
 
 def problems(session: Session, now: AuditContext = NOW, **facts: Any) -> list[Invariant]:
-    """The checks that find something."""
+    """Return the checks with findings."""
     known: dict[str, Any] = {"posted": session.charged, "postings": session.charges} | facts
     return [finding.check for finding in judge_session(SessionFacts(session=session, **known), now)]
 
@@ -359,7 +360,7 @@ def test_what_a_session_says_it_was_charged_is_what_the_ledger_says() -> None:
 
 
 def an_account(**changes: Any) -> Account:
-    """It has 100; what it runs costs one a minute."""
+    """Return an account with 100; its running sessions cost one a minute."""
     return replace(
         Account(id="acme", plan="p", currency="USD", balance=Decimal(100), created_at=T0), **changes
     )

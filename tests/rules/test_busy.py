@@ -1,4 +1,4 @@
-"""Busy is not dead: what a ping without an answer means, and how long."""
+"""Busy is not dead: the meaning of a ping without an answer, and for how long."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -44,7 +44,7 @@ def unanswered(silence: Silence | None) -> Ping:
 
 
 def pinged(session: Session, *pings: Ping, every: timedelta = 30 * SECOND) -> tuple[Session, Decision]:
-    """After these pings, the first one interval after NOW."""
+    """Return the session after these pings, the first one interval after NOW."""
     at = NOW
     for ping in pings:
         at += every

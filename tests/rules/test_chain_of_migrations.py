@@ -1,4 +1,4 @@
-"""Migrations are one chain: two that follow the same one would leave every database without an upgrade."""
+"""Migrations are one chain: two with the same parent would leave every database without an upgrade."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Which time a process goes by when the clock that it reads jumps."""
+"""Which time a process uses when the clock that it reads jumps."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -19,18 +19,18 @@ EVERY = SECOND
 
 
 def read(passed: timedelta, off: timedelta = NONE, took: float = 0.01) -> ClockReading:
-    """A reading `passed` after T0, of a clock that is `off`; the measuring clock showed 1000 at T0."""
+    """Return a reading `passed` after T0, of a clock that is `off`; the monotonic clock showed 1000 at T0."""
     measured = 1000 + passed.total_seconds()
     return ClockReading(raw=T0 + passed + off, before=measured - took, after=measured)
 
 
 def trusted(**changes: Any) -> Trust:
-    """What a process believes that has read a right clock at T0."""
+    """Return the trust of a process that has read a right clock at T0."""
     return replace(clock.believed(read(NONE), accepted=0), **changes)
 
 
 def known(**changes: Any) -> KnownTime:
-    """What was noted at T0 on this machine."""
+    """Return the row that was noted at T0 on this machine."""
     return replace(KnownTime(at=T0, boot=BOOT, boot_seconds=1000.0), **changes)
 
 

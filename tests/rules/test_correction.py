@@ -1,4 +1,4 @@
-"""What becomes of instants that a clock wrote which was ahead by an hour, once the time went back."""
+"""Corrections of instants from a clock that was an hour ahead, once the time went back."""
 
 from collections.abc import Callable, Collection
 from dataclasses import replace
@@ -142,7 +142,7 @@ def test_what_runs_costs_until_now_and_the_block_that_began() -> None:
 
 
 def a_placement(**changes: Any) -> Placement:
-    """Closing since a minute before T0."""
+    """Return a placement that has been closing since a minute before T0."""
     plain = Placement(
         id="p-1",
         session_id="s-1",
@@ -206,7 +206,7 @@ def test_an_account_is_charged_within_the_hour(admitted: datetime | None, after:
 
 
 AN_ACCOUNT = Account(id="acme", plan="payg", currency="USD", balance=Decimal(1), created_at=T0 - HOUR)
-#: (what may lie in the future, what happened, everything else, how it is corrected)
+#: (what may be in the future, what happened, everything else, how it is corrected)
 ROWS: dict[type, tuple[Any, Collection[str], Collection[str], Callable[[Any], Any]]] = {
     Session: (
         a_session(),
@@ -230,7 +230,7 @@ ROWS: dict[type, tuple[Any, Collection[str], Collection[str], Callable[[Any], An
 
 
 def instants_of(kind: type) -> dict[str, Any]:
-    """Fields that are an instant, or a collection of them, by name."""
+    """Return the fields that are an instant, or a collection of them, by name."""
 
     def tells_time(hint: Any) -> bool:
         return hint is datetime or any(map(tells_time, get_args(hint)))

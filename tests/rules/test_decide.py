@@ -51,7 +51,7 @@ UNUSABLE = [Verdict.CREDENTIALS, Verdict.OUT_OF_BALANCE, Verdict.MISCONFIGURED]
 def pinged(
     session: Session, *verdicts: Verdict, every: timedelta = SECOND, policy: Policy = POLICY
 ) -> Session:
-    """After pings with these verdicts, the last of them at NOW."""
+    """Return the session after pings with these verdicts, the last of them at NOW."""
     for n, verdict in enumerate(verdicts):
         at = NOW - every * (len(verdicts) - 1 - n)
         session = note_ping(session, Ping(verdict, 7, f"answer {n}"), policy, at)

@@ -1,4 +1,4 @@
-"""Calls at once, and the open files that they need."""
+"""Concurrent calls, and the open files that they need."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Events are read off the difference: no change can forget its own."""
+"""Events are read from the difference: no change can forget its own."""
 
 from dataclasses import replace
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""What an account needs next: warned once for each threshold of a shortage, charged by the hour."""
+"""The next step of an account: one warning for each threshold of a shortage, a charge each hour."""
 
 from dataclasses import replace
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""Groups never promise more than the sessions one by one keep, and promise not much less."""
+"""Groups never promise more than the sessions one by one keep, and only a little less."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -43,7 +43,7 @@ AMOUNTS = st.integers(0, 300_000_000).map(lambda millionths: Decimal(millionths)
 
 @st.composite
 def sessions(draw: st.DrawFn) -> Session:
-    """It starts, moves or runs; some began in the future, by a clock that was ahead."""
+    """Draw a session that starts, moves or runs; some began in the future, by a clock that was ahead."""
     price = {
         "price_per_node_hour": draw(PRICES),
         "nodes": draw(st.integers(1, 3)),
@@ -103,7 +103,7 @@ def test_funds_last_beyond_the_instant_that_groups_tell(
     AMOUNTS,
 )
 def test_funds_end_a_block_after_it_at_most(found: list[Session], balance: Decimal) -> None:
-    """And two seconds, and what rounding hides: where only tiny prices burn, that may be longer."""
+    """And two seconds, and the loss by rounding: with only tiny prices that may be longer."""
     until = last_until(balance, grouped(found), T0)
     end = money.funds_end(balance, running(found), T0)
     if until is not None and until >= T0 + 4 * MINUTE:

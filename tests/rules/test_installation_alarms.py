@@ -1,4 +1,4 @@
-"""Alarms of the installation are told apart by kind and subject."""
+"""Alarms of the installation are identified by kind and subject."""
 
 from datetime import UTC, datetime
 

@@ -1,4 +1,4 @@
-"""Names say which installation made what bears them."""
+"""Names contain the installation that made them."""
 
 import uuid
 

@@ -1,4 +1,4 @@
-"""What is wrong with the archive is found, each by itself; a whole one is left in peace."""
+"""Each fault of the archive is found by itself; a whole archive has none."""
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal

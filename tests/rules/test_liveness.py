@@ -1,4 +1,4 @@
-"""What the rows of the processes say."""
+"""Liveness of processes, from their rows."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""What failed here is tried again soon, and a little later each time."""
+"""Calls that failed on this machine are retried soon, and a little later each time."""
 
 import pytest
 

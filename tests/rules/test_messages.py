@@ -1,4 +1,4 @@
-"""Which messages may reach a task: what a library reads is checked, and only what was checked is passed on."""
+"""Which messages may reach a task: each part that a library reads is checked, and only checked parts are passed on."""
 
 import base64
 import json

@@ -296,14 +296,14 @@ _ANY_RUNNING = st.builds(
 
 
 def _running(least: int, most: int) -> st.SearchStrategy[list[Session]]:
-    """Named by their places in the list: no draw is thrown away for a name that is taken."""
+    """Name them by their places in the list: no draw is thrown away for a name that is taken."""
     return st.lists(_ANY_RUNNING, min_size=least, max_size=most).map(
         lambda sessions: [replace(one, id=name) for one, name in zip(sessions, "dbca", strict=False)]
     )
 
 
 def _slowly(balance: Decimal, running: Sequence[Session], since: datetime) -> FundsEnd | None:
-    """Block after block, second after second: every instant here is a whole second."""
+    """Compute the same block by block, second by second: every instant here is a whole second."""
     for n in range(3600):
         at = since + n * SECOND
         paid = {s.id: cost_by(s, at - TICK) if s.running_since != at else _before(s) for s in running}
@@ -331,7 +331,7 @@ def test_the_end_of_the_funds_is_what_a_slow_loop_finds(sessions: list[Session],
 
 @given(
     _running(1, 4), st.integers(0, 80_000_000)
-)  # the cheapest costs more within the hundred years that are looked at
+)  # the cheapest costs more within the hundred years of the search
 def test_until_the_funds_end_everything_is_paid(sessions: list[Session], millionths: int) -> None:
     began = sum((cost_by(s, T0) for s in sessions), Decimal(0))
     balance = began + Decimal(millionths) / 1_000_000
@@ -446,7 +446,7 @@ def test_what_is_metered_costs_what_its_session_does() -> None:
 
 
 def test_many_tiny_costs_that_are_rounded_up_together_end_the_funds_there() -> None:
-    """A sixtieth of a millionth a block: each begins to cost anything with its block beyond the half."""
+    """A sixtieth of a millionth a block: each begins to cost something with its block beyond the half."""
     price = Decimal("0.000001")
     running = [a_running_session(id=f"s{n:02}", price_per_node_hour=price) for n in range(10)]
     end = funds_end(Decimal("0.000005"), running, T0 + 28 * MINUTE)

@@ -1,4 +1,4 @@
-"""Who is at fault when a ping fails: the provider, or the network here? A table of what is seen in the same minute."""
+"""Which is at fault when a ping fails: the provider, or the network here? A table of results of the same minute."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -31,7 +31,7 @@ def answers(provider: str, ago: float = 5, host: str = HERE) -> Contact:
 
 
 def fails(provider: str, since: float = 40, host: str = HERE, reached: float | None = 70) -> Contact:
-    """Its last failure was just now."""
+    """Return a contact that failed just now."""
     at = None if reached is None else NOW - reached * SECOND
     return Contact(
         host=host, provider=provider, reached_at=at, failing_since=NOW - since * SECOND, failed_at=NOW

@@ -1,4 +1,4 @@
-"""Where does a session's next placement go?"""
+"""Where a session's next placement goes."""
 
 from datetime import timedelta
 from typing import Any
@@ -114,7 +114,8 @@ def test_where_a_session_fared_ill(changes: dict[str, Any], ill: bool) -> None:
 
 
 def served(begin: float, span: timedelta | None, **changes: Any) -> Placement:
-    """Created `begin` minutes after the start, and lost when it had served for so long; None: never opened."""
+    """Return a placement that was created `begin` minutes after the start, and lost after this time of service; None:
+    never opened."""
     created = T0 + begin * MINUTE
     if span is None:
         return a_placement(created_at=created, state=PlacementState.NEVER_OPENED, ended_at=created, **changes)

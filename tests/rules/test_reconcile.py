@@ -39,7 +39,7 @@ UNSURE = [PlacementState.OPENING, PlacementState.UNKNOWN]
 
 
 def ours(**changes: Any) -> KnownPlacement:
-    """Open since an hour."""
+    """Return a placement that has been open for an hour."""
     plain = KnownPlacement(
         id=NAME, session_id="s", state=PlacementState.OPEN, handle="a", sent_at=T0 - HOUR, opened_at=T0 - HOUR
     )
@@ -47,7 +47,7 @@ def ours(**changes: Any) -> KnownPlacement:
 
 
 def lost(**changes: Any) -> KnownPlacement:
-    """An open whose answer was lost."""
+    """Return an open with a lost answer."""
     unknown = {"state": PlacementState.UNKNOWN, "handle": None, "opened_at": None, "sent_at": T0 - MINUTE}
     return ours(**unknown | changes)
 
@@ -200,7 +200,7 @@ SEEN_LONG_AGO = {"x": T0 - HOUR}
             [Action.CLOSE],
             id="an open that was never sent",
         ),
-        # where names tell
+        # where sessions have names
         pytest.param(
             ListedResource(handle="x", name=NAME), NAMED, {"ours": [lost()]}, [Action.ADOPT], id="by its name"
         ),

@@ -1,4 +1,4 @@
-"""What is over asks nothing of anybody."""
+"""An ended row has no further step."""
 
 from orchestrator.rules.sessions.pings import at_rest
 from orchestrator.rules.states import Step

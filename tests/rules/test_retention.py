@@ -1,4 +1,4 @@
-"""What leaves at once, what an opening entry says, and what counts as behind."""
+"""What leaves at once, the contents of an opening entry, and what counts as behind."""
 
 from datetime import timedelta
 from decimal import Decimal
@@ -32,7 +32,7 @@ CANDIDATES = st.lists(
 
 
 def a_book(amount: int) -> ArchivedBook:
-    """What left an account's ledger against the revenue."""
+    """Return the entries that left an account's ledger against the revenue."""
     return ArchivedBook(
         account_id="acme",
         book="revenue",
@@ -135,7 +135,7 @@ def test_an_archived_session_that_is_deleted_has_its_event() -> None:
 
 
 def a_tombstone(**changes: object) -> ArchivedSession:
-    """What is kept of a session that stopped."""
+    """Return the archived part of a session that stopped."""
     values: dict[str, object] = {
         "id": "s",
         "account_id": "acme",

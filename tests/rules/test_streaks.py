@@ -17,12 +17,12 @@ from tests.rules.builders import POLICY, SECOND, T0, a_running_session
 
 V = Verdict
 LIFELESS = [verdict for verdict in Verdict if verdict is not V.ALIVE]
-#: A session in which something is wrong at every ping is over by then: the longest that one kind is allowed.
+#: A session that fails every ping is over by then: the longest that one kind is allowed.
 BOUND = timedelta(seconds=max(POLICY.throttled_after_seconds, POLICY.start_timeout_seconds))
 
 
 def live(session: Session, verdicts: list[Verdict], every: timedelta) -> tuple[list[Verdict], Stop | None]:
-    """Ping with one verdict after the other until the session ends: the verdicts that were used, and the end."""
+    """Ping with one verdict after the other until the session ends; return the verdicts that were used, and the end."""
     used: list[Verdict] = []
     for n, verdict in enumerate(verdicts, start=1):
         now = T0 + n * every
@@ -83,7 +83,7 @@ def test_verdicts_that_take_turns_end_within_the_one_bound(pattern: tuple[Verdic
 
 @given(st.lists(st.sampled_from(LIFELESS), max_size=29))
 def test_a_proof_of_life_begins_the_bound_anew(verdicts: list[Verdict]) -> None:
-    """However long it was not well before."""
+    """However long it was in doubt before."""
     session = a_running_session(not_well_since=T0 - timedelta(hours=9))
     well = note_ping(session, Ping(V.ALIVE, 7, ""), POLICY, T0)
     assert well.not_well_since is None
@@ -123,7 +123,7 @@ HELD = {"held_since": T0 - timedelta(hours=1)}
     ],
 )
 def test_who_was_held_by_brakes_is_allowed_one_hold_more(verdict: Verdict, seconds: float) -> None:
-    """However many there were, and whatever streak began anew with the last of them."""
+    """However many holds there were, and whatever streak started over with the last of them."""
     bound = timedelta(seconds=seconds + POLICY.brake_max_seconds)
     for since, is_over in ((T0 - bound + SECOND, False), (T0 - bound, True)):
         session = a_running_session(not_well_since=since, **HELD)
@@ -140,7 +140,7 @@ def test_a_busy_session_is_judged_by_how_long_it_is_busy_though_it_was_held() ->
 
 
 def test_who_was_held_is_well_once_a_ping_says_so() -> None:
-    """Good pings of the well are written in bulk, which ends no hold."""
+    """Good pings of healthy sessions are written in bulk, which ends no hold."""
     session = a_running_session(**HELD)
     assert not is_well(session)
     assert is_well(note_ping(session, Ping(V.ALIVE, 7, ""), POLICY, T0))

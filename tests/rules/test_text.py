@@ -1,4 +1,4 @@
-"""Text from outside: what is refused, what is cleaned, and what reaches a terminal."""
+"""Text from outside: what is refused, what is cleaned, and what a terminal shows."""
 
 import json
 from unicodedata import category
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from orchestrator.rules.sessions.names import MAX_HANDLE, is_usable_handle, line_fault, text_fault
 from orchestrator.rules.text import REPLACEMENT, clean, escape, escape_json, is_line, is_text, is_unsafe
 
-#: Any text, with what Python may hold and UTF-8 may not.
+#: Any text, including what Python may hold and UTF-8 may not.
 ANY = st.text(st.characters(codec=None))
 
 

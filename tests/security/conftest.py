@@ -1,4 +1,4 @@
-"""A platform of real processes, as tests/processes has it."""
+"""A platform of real processes, as in tests/processes."""
 
 from tests.processes.conftest import nursery, platform_on, pytest_runtest_makereport
 

@@ -1,12 +1,12 @@
-"""Secrets that nobody could tell by their looks, in every form in which a call carries them."""
+"""Secrets without a recognisable shape, in every form in which a call carries them."""
 
 from base64 import b64encode
 from collections.abc import Iterable
 from urllib.parse import quote
 
-#: Stands in a fault's texts for the key of the call, in every form.
+#: Replaced in a fault's texts by the key of the call, in every form.
 ECHO = "{key} {base64} {quoted}"
-#: Every fault that says what it is told to say, and what it says.
+#: Every fault with a text of its own, and that text.
 FAULTS: list[tuple[str, dict[str, str]]] = [
     ("error_before", {"text": "Authorization: Bearer " + ECHO}),
     ("error_after_effect", {"text": "x-api-key: " + ECHO}),
@@ -24,17 +24,17 @@ FAULTS: list[tuple[str, dict[str, str]]] = [
 
 
 def key(number: int) -> str:
-    """Nothing in it looks like a secret by itself."""
+    """Return a key without the looks of a secret."""
     return f"planted/{number:02}+1234567"
 
 
 def forms(secret: str) -> dict[str, str]:
-    """As it is, as Basic authentication has it, and as a URL has it."""
+    """Return it plain, as Basic authentication has it, and as a URL has it."""
     return {"key": secret, "base64": b64encode(secret.encode()).decode(), "quoted": quote(secret, safe="")}
 
 
 def said(params: dict[str, str], secret: str, neighbours: Iterable[str] = ()) -> dict[str, str]:
-    """A fault's texts; they speak of the key of the call, and of its neighbours."""
+    """Return a fault's texts; they contain the key of the call, and its neighbours."""
     others = [forms(other) for other in neighbours]
     spoken = {
         name: " ".join([form, *(other[name] for other in others)]) for name, form in forms(secret).items()
@@ -43,6 +43,6 @@ def said(params: dict[str, str], secret: str, neighbours: Iterable[str] = ()) ->
 
 
 def found_in(text: str, secrets: Iterable[str]) -> list[str]:
-    """Where one of them, or its beginning, is in a text; with what is around it."""
+    """Return where one of them, or its beginning, is in a text; with its surroundings."""
     wanted = {form for secret in secrets for form in (*forms(secret).values(), secret[:14])}
     return [text[max(0, text.index(form) - 300) :][:600] for form in sorted(wanted) if form in text]

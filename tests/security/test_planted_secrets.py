@@ -1,4 +1,4 @@
-"""Platforms echo the key of a call in whatever they say: it is found in no log, row, event, outcome or message."""
+"""Platforms echo the key of a call in their answers: it is found in no log, row, event, outcome or message."""
 
 import json
 import logging
@@ -20,7 +20,7 @@ from tests.platforms.world import PLATFORMS, Platform, PlatformWorld
 from tests.security import planted
 from tests.world import MINUTE
 
-#: Sessions that bring keys of their own bring so many.
+#: Number of keys of sessions that bring their own.
 ATTACHED = 2 * len(planted.FAULTS)
 
 
@@ -58,10 +58,10 @@ def test_no_fault_of_a_platform_brings_its_key_to_light(
 def _lived_through(
     world: Planted, platform: Platform, fault: str, params: dict[str, str], *, later: bool
 ) -> Iterator[Any]:
-    """A session that meets the fault from its first call, or `later`, once it runs; it is closed at last. Whatever
-    else asks the platform meets it too.
+    """Run a session that meets the fault from its first call, or `later`, once it runs; close it at last. All other
+    calls of the platform meet it too.
 
-    The texts speak of the key of the call, and of its neighbours where these are known here without a session."""
+    The texts contain the key of the call, and its neighbours where these are known here without a session."""
     if later:
         session_id = world.run_at(platform.name)
     keys = world.keys_of(platform)
@@ -81,7 +81,7 @@ def _lived_through(
     for ref in platform.refs():
         world.with_database(lambda tx, ref=ref: tx.credentials.unpause(platform.name, ref))
     if platform.attaches:
-        for one in world.server.open_sessions():  # the operator, in the console
+        for one in world.server.open_sessions():  # an operator, in the console
             world.server.end_session(one.id, "expired")
     world.pass_time(20 * MINUTE)
     yield world.view(session_id)

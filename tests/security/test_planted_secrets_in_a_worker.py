@@ -1,4 +1,4 @@
-"""The same through a real worker: its queues, results, retries and logs keep keys and passwords to themselves."""
+"""The same through a real worker: its queues, results, retries and logs contain no keys and passwords."""
 
 import binascii
 import json
@@ -25,12 +25,12 @@ MODELS = {"llama": ("alpha", "llama-3"), "moral": ("morph", "moral-1")}
 REFS = {"alpha": ("env:ALPHA_1", "env:ALPHA_2"), "morph": ("env:MORPH_1", "env:MORPH_2")}
 #: Seconds in which pings, opens and closes meet a fault.
 FAULTY = 2.0
-#: What Celery sends is a message in base64 within JSON.
+#: Celery sends a message in base64 within JSON.
 _BASE64 = re.compile(r"[A-Za-z0-9+/]{40,}={0,2}")
 
 
 class Wire:
-    """Everything that is said to Redis, word by word, as it tells whoever monitors it."""
+    """Everything that is sent to Redis, word by word, as its MONITOR shows it."""
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
@@ -60,7 +60,7 @@ def test_no_queue_result_retry_or_log_of_a_worker_brings_a_secret_to_light(
     broker_url = _with_a_password(valkey_url, PASSWORDS[0])
     wire = Wire(broker_url)
     platform = platform_on(postgres_url, broker_url)
-    database_url = make_url(postgres_url).set(password=PASSWORDS[1])  # the server asks nobody for it
+    database_url = make_url(postgres_url).set(password=PASSWORDS[1])  # the server asks for no password
     platform.env["ORCHESTRATOR_DATABASE_URL"] = database_url.render_as_string(hide_password=False)
     _set_up(platform)
     said = [json.dumps(outcome) for outcome in _lived_through(platform)]
@@ -88,7 +88,7 @@ def _set_up(platform: Platform) -> None:
 
 
 def _lived_through(platform: Platform) -> Iterator[Mapping[str, Any]]:
-    """At each fault sessions are opened, pinged and closed."""
+    """Open, ping and close sessions at each fault."""
     for name, params in planted.FAULTS:
         running = [platform.job("session.create", account_id="acme", model_id=model) for model in MODELS]
         time.sleep(FAULTY / 2)
@@ -110,7 +110,7 @@ def _lived_through(platform: Platform) -> Iterator[Mapping[str, Any]]:
 
 
 def _retried(platform: Platform, postgres_url: str) -> Iterator[Mapping[str, Any]]:
-    """Jobs whose rows are refused, and then while every connection is cut again and again."""
+    """Send jobs with rows that are refused, and then jobs while every connection is cut again and again."""
     engine = create_engine(postgres_url, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         connection.execute(
@@ -147,7 +147,7 @@ def _with_a_password(url: str, password: str) -> str:
 
 
 def _kept(url: str) -> str:
-    """What is in Redis at the end."""
+    """Return the contents of Redis at the end."""
     readers = {"stream": "xrange", "hash": "hgetall", "list": "lrange", "string": "get", "set": "smembers"}
     with redis.Redis.from_url(url, decode_responses=True) as client:
         found = []

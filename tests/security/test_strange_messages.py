@@ -1,4 +1,4 @@
-"""What the broker brings and is no job of ours is refused, the worker goes on, and its contents are told to nobody."""
+"""Messages of the broker that are no job of ours are refused, the worker goes on, and their contents are not shown."""
 
 import base64
 import json
@@ -24,12 +24,12 @@ PATIENCE = 30
 
 @pytest.fixture
 def app(sqlite_url: str, valkey_url: str, tmp_path: Path) -> Iterator[Celery]:
-    """A worker of ours that does jobs."""
+    """Start a worker of ours that does jobs."""
     config = tmp_path / "orchestrator.toml"
     config.touch()
     settings = Settings(database_url=sqlite_url, broker_url=valkey_url, result_url=valkey_url, config=config)
     app, process = make_app(settings)
-    level = logging.getLogger().level  # which Celery's helper sets, and leaves
+    level = logging.getLogger().level  # Celery's helper sets it, and does not restore it
     with start_worker(
         app, pool="solo", perform_ping_check=False, queues=[JOBS_QUEUE], shutdown_timeout=PATIENCE
     ):
@@ -86,7 +86,7 @@ def test_strangers_are_refused_in_silence_and_the_next_job_is_done(
 
 
 def _wait_for(look: Callable[[], bool]) -> None:
-    """What follows an outcome takes a moment: a job is acknowledged after its outcome is there."""
+    """Wait for what follows an outcome: a job is acknowledged after its outcome is there."""
     deadline = time.monotonic() + PATIENCE
     while not look():
         assert time.monotonic() < deadline

@@ -1,4 +1,4 @@
-"""PostgreSQL and Redis over TLS, as docs/deploying.md says: who cannot prove its name is not spoken to."""
+"""PostgreSQL and Redis over TLS, as in docs/deploying.md: a server that cannot prove its name is refused."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +23,7 @@ NAME = "localhost"
 
 @pytest.fixture(scope="module")
 def ca() -> trustme.CA:
-    """Whom our processes trust."""
+    """The authority that our processes trust."""
     return trustme.CA()
 
 

@@ -8,14 +8,14 @@ from contextlib import contextmanager, suppress
 
 import trustme
 
-#: What a PostgreSQL client sends before TLS, and the server's "yes".
+#: The request of a PostgreSQL client before TLS, and the server's "yes".
 _SSL_REQUEST, _YES = 8, b"S"
 Address = tuple[str, int] | str
 
 
 @contextmanager
 def tls_proxy(upstream: Address, ca: trustme.CA, *, name: str, postgresql: bool) -> Iterator[int]:
-    """The port on which `upstream` speaks TLS, as `name`."""
+    """Start the proxy; yield the port on which `upstream` speaks TLS, as `name`."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     ca.issue_cert(name).configure_cert(context)
     with socket.create_server(("127.0.0.1", 0)) as listener:

@@ -59,7 +59,7 @@ VALUES: tuple[Any, ...] = (
 
 
 def _written(value: Any) -> str:
-    """A value in TOML's inline syntax."""
+    """Return a value in TOML's inline syntax."""
     match value:
         case bool():
             return "true" if value else "false"

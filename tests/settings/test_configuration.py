@@ -1,4 +1,4 @@
-"""orchestrator.toml: what it says, and every fault by its path."""
+"""orchestrator.toml: its contents, and every fault by its path."""
 
 from collections.abc import Mapping
 from datetime import timedelta

@@ -24,7 +24,7 @@ DEPLOY = Path(__file__).parents[2] / "deploy"
 
 @pytest.fixture(autouse=True)
 def bare(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """No variables of ours, and a directory with a short name."""
+    """Return an environment without our variables, and a directory with a short name."""
     for name in [name for name in os.environ if name.startswith("ORCHESTRATOR_")]:
         monkeypatch.delenv(name)
     directory = tmp_path_factory.mktemp("here")

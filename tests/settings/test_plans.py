@@ -1,4 +1,4 @@
-"""Plans: what they may say of nodes, blocks and overdrafts, and the presets of the example."""
+"""Plans: their nodes, blocks and overdrafts, and the presets of the example."""
 
 from dataclasses import replace
 from datetime import timedelta

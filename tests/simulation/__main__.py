@@ -22,7 +22,7 @@ from tests.simulation.turns import first_seed, sampled
 
 
 def main() -> int:
-    """Exit code 1 where something does not hold."""
+    """Run the command line; return exit code 1 where something does not hold."""
     parser = argparse.ArgumentParser(prog="tests.simulation", description=__doc__)
     parser.add_argument("what", choices=("seeds", "crash-points"))
     parser.add_argument("--seeds", type=int, default=200, help="how many")
@@ -84,7 +84,7 @@ def _crash_points(given: argparse.Namespace, directory: str) -> tuple[str, bool]
 
 
 def _spread(jobs: int, work: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
-    """Over processes; in the order of the items."""
+    """Spread the items over processes; yield results in their order."""
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
         yield from pool.map(work, items, chunksize=1)
 
@@ -163,7 +163,7 @@ def _environment() -> dict[str, str]:
 
 
 def _fast() -> str | None:
-    """Memory, where there is such a file system."""
+    """Return a directory in memory, where there is such a file system."""
     return "/dev/shm" if Path("/dev/shm").is_dir() else None
 
 

@@ -1,4 +1,4 @@
-"""What a simulated world turns off in its process is on again for whoever comes next."""
+"""Switch on again after each test what a simulated world switches off in its process."""
 
 import logging
 from collections.abc import Iterator
@@ -10,14 +10,14 @@ from tests.world import MINUTE, SECOND, World
 
 @pytest.fixture(autouse=True)
 def logs_again() -> Iterator[None]:
-    """A day is meant to go wrong, and is played without logs."""
+    """Restore logging: days are played without logs, since they are meant to go wrong."""
     yield
     logging.disable(logging.NOTSET)
 
 
 @pytest.fixture
 def lived(world: World) -> World:
-    """One session that was closed, one that ran out, and one that runs."""
+    """Return a world with one session that was closed, one that ran out, and one that runs."""
     closed = world.run_session("moral")
     world.run_session("moral", stop={"max_duration_seconds": 70})
     world.pass_time(MINUTE)

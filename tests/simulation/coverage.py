@@ -1,4 +1,5 @@
-"""Was every flow's commit, and every question to a driver, visited by some story? Read off the code, not a list."""
+"""Was every flow's commit, and every call of a driver's method, visited by some story? Read from the code, not a
+list."""
 
 import ast
 from collections.abc import Iterator, Sequence
@@ -29,13 +30,13 @@ AFTER_A_JUMP = frozenset(
 
 
 def unvisited(tellings: Sequence[Telling]) -> list[str]:
-    """Functions of flows that commit, and methods of drivers, that no telling came by."""
+    """Return functions of flows that commit, and methods of drivers, that no story came by."""
     asked = {question for telling in tellings for question in telling.asked}
     return sorted({*_silent_commits(tellings), *(answerable() - asked)})
 
 
 def answerable() -> set[str]:
-    """`driver.method` of all that the drivers of the played platforms can be asked."""
+    """Return `driver.method` of every method that the drivers of the played platforms have."""
     return {f"{platform.driver}.{method}" for platform in PLATFORMS for method in _methods(platform)}
 
 
@@ -58,7 +59,7 @@ def _silent_commits(tellings: Sequence[Telling]) -> list[str]:
 
 
 def committing() -> set[str]:
-    """`module.function` of every function in flows that hands a transaction to the store."""
+    """Return `module.function` of every function in flows that hands a transaction to the store."""
     return {
         f"{path.stem}.{name}"
         for path in FLOWS.rglob("*.py")
@@ -78,7 +79,7 @@ def _functions(module: ast.Module) -> Iterator[tuple[str, ast.AST]]:
 
 
 def _commits(node: ast.AST) -> bool:
-    """Calls it, or hands it to somebody who does."""
+    """Return whether this node opens a transaction, or passes one to a helper."""
     if isinstance(node, ast.Name):
         return node.id == "after_stops"
     return isinstance(node, ast.Attribute) and node.attr == "transact"

@@ -1,4 +1,4 @@
-"""The fate of a process that dies once, at its k-th touch of the world."""
+"""The fate of a process that dies once, at its k-th point."""
 
 import asyncio
 
@@ -8,25 +8,25 @@ from tests.simulation.worker import Worker
 
 
 class Crash:
-    """The fate of one telling: counts its points, and ends the process at the k-th."""
+    """The fate of one run of a story: counts its points, and ends the process at the k-th."""
 
     def __init__(self, at: int | None) -> None:
         self._at = at
         self.latency = 0.01
-        """Of each call, on its way there. Seconds."""
+        """Duration of each call, on its way there. Seconds."""
         self.leaves_after: str | None = None
-        """Once this function has committed, the process is told to leave."""
+        """Once this function has committed, the process receives SIGTERM."""
         self.pauses: dict[str, tuple[int, float]] = {}
-        """Before this function begins its n-th transaction, the process stands still for so many seconds: what it
-        knows is old when it goes on."""
+        """Before this function begins its n-th transaction, the process stands still for so many seconds: what it has
+        read is old when it goes on."""
         self.downtime = 1.0
-        """After a death the next process is there so soon. Seconds."""
+        """After a death the next process starts so soon. Seconds."""
         self.points: list[str] = []
         self.asked: set[str] = set()
-        """`driver.method` of every question to a driver."""
+        """`driver.method` of every call of a driver."""
 
     def asks(self, driver: str, method: str) -> None:
-        """A driver is asked."""
+        """Note a call of a driver's method."""
         self.asked.add(f"{driver}.{method}")
 
     def at_commit(self, worker: Worker, when: str, where: str) -> None:

@@ -1,4 +1,4 @@
-"""The story of sessions that leave the live tables: whatever dies, every sum holds, and the rest leaves later."""
+"""The story of sessions that leave the live tables: at any crash every sum holds, and the rest leaves later."""
 
 from dataclasses import replace
 
@@ -14,7 +14,7 @@ KEPT_DAYS, DELETED_AFTER = 5 / 1440, 30.0
 
 
 async def _leaves(stage: Stage) -> None:
-    """Three sessions, and one that is young."""
+    """Create three sessions, and a younger one; archive and delete."""
     for _ in range(3):
         await stage.create(stop={"max_duration_seconds": 60})
         await stage.passes(2 * MINUTE)

@@ -1,4 +1,5 @@
-"""Stories of what must not end, and of what nobody wanted: doubts that pass, and opens that take effect too late."""
+"""Stories of sessions that must not end, and of unwanted ones: doubts that pass, and opens that take effect too
+late."""
 
 from functools import partial
 
@@ -10,7 +11,7 @@ from tests.simulation.crash_stage import MINUTE, Stage, Story
 
 
 async def _stumbles(stage: Stage) -> None:
-    """It fails once, answers, fails once more: never often enough in a row."""
+    """Let a ping fail once, succeed, fail once more: never often enough in a row."""
     session = await stage.create()
     await stage.passes(MINUTE)
     for between in (None, "throttled"):
@@ -24,7 +25,7 @@ async def _stumbles(stage: Stage) -> None:
 
 
 async def _opens_too_late(stage: Stage) -> None:
-    """The platform does as it was told long after everybody has given up: what it opens then is nobody's."""
+    """Let the platform open long after its caller gave up: the session that appears belongs to no placement."""
     for operation in ("open", "create"):
         stage.fault("slow", operation, seconds=30 * MINUTE, effect="last")
     session = await stage.create()
@@ -34,7 +35,7 @@ async def _opens_too_late(stage: Stage) -> None:
 
 
 async def _cannot_be_read(stage: Stage) -> None:
-    """One row is garbled for a while: it waits, and the other lives on."""
+    """Garble one row for a while: it waits, and the other session lives on."""
     bad, good = [await stage.create() for _ in range(2)]
     await stage.passes(MINUTE)
     stage.garble(bad, "[7]")
@@ -47,7 +48,7 @@ async def _cannot_be_read(stage: Stage) -> None:
 
 
 async def _fails_at_every_try(stage: Stage) -> None:
-    """A job that is a defect to us; a ping that an attached endpoint's close has sent is counted."""
+    """Send a job that fails by a defect; a ping that an attached endpoint's close has sent is counted."""
     gave_up = partial(give_up, task_id="job-defect", name="orchestrator.session.close", why="KeyError")
     told = stage.universe.answers.setdefault("job-defect", [])
     while not told:

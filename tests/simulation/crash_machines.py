@@ -1,4 +1,4 @@
-"""The story of a machine at fault: its alarms are opened, whatever dies while they are written."""
+"""The story of a machine at fault: its alarms are opened, at whatever point their writer dies."""
 
 from collections.abc import Callable
 
@@ -16,7 +16,7 @@ AHEAD = 3600.0
 
 
 async def _is_at_fault(stage: Stage) -> None:
-    """No file is free for an open, and the machine's clock is off."""
+    """Leave no file for an open, and set the machine's clock off."""
     works: tuple[Callable[[Services], int], ...] = (_note, alarm_off_clocks)
     for work in works:
         done = None

@@ -41,7 +41,7 @@ PLANS = {**BUILT_IN_PLANS, "payg": Plan(name="payg", max_sessions=20, max_concur
 
 @dataclass(frozen=True, kw_only=True)
 class Story:
-    """What happens, on which platforms, and which model is served where in order of preference."""
+    """The plot, its platforms, and which model is served where in order of preference."""
 
     name: str
     plot: Plot
@@ -50,11 +50,11 @@ class Story:
     credit: str = "100"
     price: str = "1.20"
     changes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """What is different of a platform here: fields of `Platform`."""
+    """Fields of `Platform` that differ here."""
 
 
 class Stage:
-    """A universe as a plot sees it."""
+    """A universe with the actions of a plot."""
 
     def __init__(self, universe: Universe, story: Story, crash: Crash) -> None:
         self.universe = universe
@@ -62,7 +62,7 @@ class Stage:
         self.story = story
 
     async def set_up(self) -> None:
-        """One account and one model."""
+        """Put one account and one model."""
         story, world = self.story, self.universe
         await world.done("account.put", account_id="acme", plan=story.plan, currency="USD")
         await world.done(
@@ -81,53 +81,53 @@ class Stage:
         )
 
     async def create(self, **kwargs: Any) -> str:
-        """The id of a new session."""
+        """Return the id of a new session."""
         wish = {"account_id": "acme", "model_id": "model", **kwargs}
         outcome = await self.job("session.create", **wish)
         assert outcome["ok"], outcome
         return str(outcome["result"]["id"])
 
     async def job(self, name: str, /, **kwargs: Any) -> Mapping[str, Any]:
-        """Any job, refused or not; one that is never answered breaks the story off."""
+        """Run any job, refused or not; a job that is never answered ends the story."""
         async with asyncio.timeout(ANSWERED_WITHIN):
             return await self.universe.job(name, **kwargs)
 
     async def passes(self, seconds: float) -> None:
-        """Time, while the worker works."""
+        """Let time pass, while the worker works."""
         await asyncio.sleep(seconds)
 
     async def checks(self) -> None:
-        """A person asks what works at the first platform, unless the worker that is asked dies of it."""
+        """Check the first platform, as a person does, unless the worker dies of it."""
         for worker in self.universe.alive[:1]:
             ask = partial(check_provider, worker.services, self.story.providers[0])
             with suppress(Killed):
                 await worker.do("check", ask)
 
     async def by_itself(self, name: str, work: Callable[[Services], T]) -> T | None:
-        """What a worker does for a task or a platform that is not played here; None where it dies of it."""
+        """Run a worker's step for a task or platform that is not played here; return None where it dies of it."""
         for worker in self.universe.alive[:1]:
             with suppress(Killed):
                 return await worker.do(name, partial(work, worker.services))
         return None
 
     def garble(self, session_id: str, attach: str | None) -> None:
-        """A hand changes the database."""
+        """Change the database by hand."""
         with closing(sqlite3.connect(str(self.universe.database.engine.url.database))) as hand, hand:
             hand.execute("UPDATE sessions SET attach = ? WHERE id = ?", (attach, session_id))
 
     def retire_keys(self, *, retired: bool) -> None:
-        """A hand takes every key away, or gives it back, and tells nobody."""
+        """Retire every key by hand, or restore it, without a wake-up."""
         with closing(sqlite3.connect(str(self.universe.database.engine.url.database))) as hand, hand:
             hand.execute("UPDATE credentials SET retired = ?", (retired,))
 
     def fault(self, name: str, operation: str, *, times: int | None = 1, **params: Any) -> str:
-        """At the first platform of the story."""
+        """Plant a fault at the first platform of the story."""
         upstream = self.story.providers[0]
         spec = {"name": name, "upstream": upstream, "operation": operation, "times": times, "params": params}
         return self.universe.operator.add_fault(spec)
 
     def end_there(self) -> None:
-        """The first platform ends whatever it has open, and says nothing."""
+        """End at the first platform whatever it has open, silently."""
         for session in self.universe.simulator.sessions.open_now():
             if session.upstream == self.story.providers[0]:
                 self.universe.operator.end_session(session.id, "dead")

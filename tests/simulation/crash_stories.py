@@ -1,4 +1,4 @@
-"""Short stories that together touch every flow; each is told again for every point at which its worker can die."""
+"""Short stories that together touch every flow; each is run once for every point at which its worker can die."""
 
 from tests.simulation.crash_archive import ARCHIVED
 from tests.simulation.crash_doubts import DOUBTS
@@ -188,7 +188,7 @@ async def _ends_while_nobody_works(stage: Stage) -> None:
 
 
 def _goes_on_too_late(settles: str, *, after: int = 1) -> Plot:
-    """A worker stands still, with an answer, beyond its lease; others do its work; then it goes on."""
+    """Let a worker stand still, with an answer, beyond its lease, while others do its work; then let it go on."""
 
     async def plot(stage: Stage) -> None:
         if after > 1:
@@ -207,7 +207,7 @@ def _goes_on_too_late(settles: str, *, after: int = 1) -> Plot:
     return plot
 
 
-#: A gateway with one key, whose open has settled soon.
+#: A gateway with one key, where an open settles soon.
 _ONE_KEY = {"keys": 1, "options": {"close_retry_seconds": 1, "opens_settle_within_seconds": 60}}
 _TOO_LATE = {
     "open": _goes_on_too_late("open_due.settle_open"),

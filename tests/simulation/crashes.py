@@ -1,6 +1,6 @@
 """A process that dies at the k-th point: before or after any commit, before or after any call to a provider.
 
-The points are not listed anywhere: a first telling of each story counts them."""
+The points are not listed anywhere: a first run of each story counts them."""
 
 import asyncio
 import logging
@@ -22,13 +22,13 @@ from tests.simulation.universe import Universe, copy_of
 
 @dataclass(kw_only=True)
 class Telling:
-    """What one telling of a story came to."""
+    """The result of one run of a story."""
 
     story: str
     at: int | None
     points: list[str] = field(default_factory=list)
     asked: set[str] = field(default_factory=set)
-    """`driver.method` of each question that a driver was asked."""
+    """`driver.method` of each call of a driver."""
     broken: list[str] = field(default_factory=list)
     last: list[str] = field(default_factory=list)
 
@@ -38,7 +38,7 @@ class Telling:
 
 
 class Theatre:
-    """Tells stories over one database file, whose statements stay compiled."""
+    """Plays stories over one database file, and keeps its compiled statements."""
 
     def __init__(self, directory: Path) -> None:
         self._template = directory / "template.db"
@@ -50,7 +50,7 @@ class Theatre:
         logging.disable(logging.CRITICAL)
 
     def tell(self, story: Story, at: int | None = None) -> Telling:
-        """Once, with a crash at that point, until everything is at rest."""
+        """Play the story once, with a crash at that point, until everything is at rest."""
         self._database.dispose()
         copy_of(self._template, self._path)
         random.seed(1)
@@ -86,7 +86,7 @@ async def _play(universe: Universe, story: Story, telling: Telling, crash: Crash
     await stage.set_up()
     try:
         await story.plot(stage)
-    except Exception as error:  # noqa: BLE001  (what is broken by then is told all the same)
+    except Exception as error:  # noqa: BLE001  (what is broken by then is reported as well)
         telling.broken.append(_broke_off(error))
     universe.simulator.faults.clear()
     if not await universe.rests(4 * 3600):
@@ -103,7 +103,7 @@ def _broke_off(error: Exception) -> str:
 
 
 def opened_again(evidence: Evidence) -> list[str]:
-    """Where a platform opened more than was ever intended: a blind second create, whoever cleaned up after it."""
+    """Return platforms that opened more than was ever intended: a blind second create, even one that was cleaned up."""
     intended = Counter(p.provider for p in evidence.placements if p.session_id is not None)
     opened = Counter(session.upstream for session in evidence.upstream)
     return [
@@ -114,7 +114,7 @@ def opened_again(evidence: Evidence) -> list[str]:
 
 
 def nobodys(evidence: Evidence) -> list[str]:
-    """Sessions that no job's outcome names: a job that was done twice made the other one."""
+    """Return sessions that no job's outcome names: a job that was done twice made them."""
     told = {str((told or {}).get("result", {}).get("id")) for told in evidence.inbox.values()}
     return [f"{id_} was created, and no outcome tells of it" for id_ in evidence.sessions if id_ not in told]
 
@@ -134,7 +134,7 @@ async def _drive(universe: Universe) -> None:
 
 
 def platforms_of(story: Story) -> list[Platform]:
-    """Where it is played."""
+    """Return the platforms on which it is played."""
     return [
         replace(platform, **story.changes.get(platform.name, {}))
         for platform in PLATFORMS

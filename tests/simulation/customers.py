@@ -19,7 +19,7 @@ PRICES = ("1.20", "0.000001", "3.333333", "21.7")
 
 
 class Customers:
-    """They know what they were told, and nothing else."""
+    """Clients that know the outcomes of their jobs, and nothing else."""
 
     def __init__(self, universe: Universe, rng: random.Random) -> None:
         self._universe = universe
@@ -29,7 +29,7 @@ class Customers:
         self.active = False
 
     async def arrive(self) -> None:
-        """Accounts, credits and models."""
+        """Put accounts, credits and models."""
         world = self._universe
         for account_id, (plan, credit) in ACCOUNTS.items():
             await world.done("account.put", account_id=account_id, plan=plan, currency="USD")
@@ -42,7 +42,7 @@ class Customers:
         self._models = sorted(served)
 
     async def live(self, every: float) -> None:
-        """For ever: a job every so many seconds, on average; nobody waits for another's answer."""
+        """Send a job every so many seconds on average, for ever, without waiting for the outcome of another."""
         while True:
             await asyncio.sleep(self._rng.expovariate(1 / every))
             if self.active:
@@ -107,7 +107,7 @@ class Customers:
         return {"reason": self._rng.choice(("user", "operator"))} if kind == "close" else {}
 
     async def _use_to_the_last(self, session_id: str) -> None:
-        """Use a session shortly before its idle time runs out, a few times, and report that about when it has."""
+        """Use a session shortly before its idle time runs out, a few times, and report each use about then."""
         for _ in range(40):  # it has to run first
             if self._universe.idle_end(session_id) is not None:
                 break
@@ -120,7 +120,7 @@ class Customers:
             await self._report_use(session_id, used)
 
     async def _shortly_before_it_is_idle(self, session_id: str) -> datetime | None:
-        """Wait until then; None where it ends before."""
+        """Wait until then; return None where it ends before."""
         world, early = self._universe, timedelta(seconds=self._rng.uniform(0.5, 20))
         while self.active and (idle_end := world.idle_end(session_id)) is not None:
             left = (idle_end - early - world.store_now()).total_seconds()

@@ -31,18 +31,18 @@ HOUR = 3600.0
 #: A storm lasts so long; two of them, each followed by a quiet, are a day.
 STORM = 11 * HOUR
 WORKERS = 3
-#: Workers that die, pause or rest note no time for as long as this. Who begins then beside a clock that is behind by
-#: less cannot see that it is behind. Seconds.
+#: Workers that die, pause or rest record no time for as long as this. A worker that starts then beside a clock that is
+#: behind by less cannot see that it is behind. Seconds.
 NOTICED = 1200.0
 #: Flavours besides those of the fates.
 CLOCK_JUMPS = "the clock jumps"
-#: Every account is worked out as if its sessions were many.
+#: Every account is computed as if its sessions were many.
 LARGE_ACCOUNTS = "large accounts"
 
 
 @dataclass(kw_only=True)
 class Result:
-    """What one seed came to."""
+    """The result of one seed."""
 
     seed: int
     hours: float = 0.0
@@ -60,7 +60,7 @@ class Result:
 
 
 class Days:
-    """Plays seeds one after another over one database file, whose statements stay compiled."""
+    """Plays seeds one after another over one database file, and keeps its compiled statements."""
 
     def __init__(self, directory: Path) -> None:
         self._template = directory / "template.db"
@@ -69,10 +69,10 @@ class Days:
         migrate.upgrade(fresh)
         fresh.dispose()
         self._database = Database(f"sqlite:///{self._path}")
-        logging.disable(logging.CRITICAL)  # what goes wrong here was meant to
+        logging.disable(logging.CRITICAL)  # failures here are meant to happen
 
     def play(self, seed: int) -> Result:
-        """The whole day."""
+        """Play the whole day."""
         self._database.dispose()
         copy_of(self._template, self._path)
         random.seed(seed)  # jitter and the waits of retries
@@ -128,7 +128,7 @@ class _Day:
         self._customers = Customers(self.universe, random.Random(f"{seed}/customers"))
 
     async def live(self, result: Result) -> None:
-        """Storm, quiet, storm, quiet; then everybody goes home."""
+        """Run storm, quiet, storm, quiet; then close everything."""
         world = self.universe
         for _ in range(WORKERS):
             await world.start_worker()
@@ -165,7 +165,7 @@ class _Day:
         result.violations += [f"{when}: {problem}" for problem in self._archived(result)]
 
     def _archived(self, result: Result) -> Iterator[str]:
-        """What would change if everything that is over were archived now."""
+        """Yield what would change if everything that is over were archived now."""
         for worker in self.universe.alive[:1]:
             services = replace(worker.services, database=self.universe.database)
             for retention in LEAVING:
@@ -187,7 +187,7 @@ class _Day:
             self._chaos.database_is_down = False
 
     async def _replace_the_dead(self) -> None:
-        """Whoever starts workers again when they have died."""
+        """Start new workers, as a supervisor does, when some have died."""
         while True:
             await self.universe.died.wait()
             self.universe.died.clear()
@@ -197,7 +197,7 @@ class _Day:
                     await asyncio.sleep(5)  # the database is down, say: without time it stays so for ever
 
     async def _outages(self) -> None:
-        """Now and then all workers die at once, or the database is away for a while."""
+        """Kill all workers now and then, or take the database away for a while."""
         rng, world = random.Random(f"{self.universe.seed}/outages"), self.universe
         while True:
             await asyncio.sleep(rng.expovariate(1 / (4 * HOUR)))
@@ -218,7 +218,7 @@ class _Day:
                 self._chaos.database_is_down = False
 
     async def _clock_jumps(self) -> None:
-        """Now and then the clock of the store's host jumps by up to two hours, for seconds or for hours."""
+        """Set the clock of the store's host off now and then, by up to two hours, for seconds or for hours."""
         rng, world = random.Random(f"{self.universe.seed}/clock jumps"), self.universe
         while world.checks_time:
             await asyncio.sleep(rng.expovariate(1 / (2 * HOUR)))
@@ -247,7 +247,7 @@ class _Day:
 
 
 def _policy(rng: random.Random) -> Policy:
-    """As it comes, or in a hurry."""
+    """Return the default policy, or a hasty one."""
     if rng.random() < 0.3:
         return Policy(ping_interval_seconds=rng.choice((120.0, 300.0)))
     return Policy(

@@ -1,4 +1,4 @@
-"""What a platform's own log tells of an end: did it answer nobody for as long as a death takes, or had it ended the
+"""Ends, checked against a platform's own log: did it fail pings for as long as a death takes, or had it ended the
 session itself?"""
 
 from collections.abc import Iterator, Sequence
@@ -14,14 +14,14 @@ from tests.simulation.treasury import STAMPS
 Found = Iterator[tuple[str, str]]
 
 PINGS = frozenset({"chat", "ping_native", "transcribe"})
-#: Ends that a platform was asked for.
+#: Ends that a client of the platform requested.
 OURS = frozenset({"client", "ping"})
-#: With these a platform answers, though late, or says that it has too much to do: no doubt of the session stays.
+#: With these a platform answers late, or says that it is overloaded: the session stays undoubted.
 _ALIVE = frozenset({"slow", "throttled"})
 
 
 def every_move_has_its_reason(evidence: Evidence) -> Found:
-    """Whoever was moved had died, or its provider's declared end had come: a move closes, too."""
+    """Check that every moved session had died, or that its provider's declared end had come: a move closes, too."""
     for session in evidence.sessions.values():
         for event in evidence.told_of.get(session.id, ()):
             if event.kind != "session.failed_over":
@@ -35,7 +35,8 @@ def every_move_has_its_reason(evidence: Evidence) -> Found:
 
 
 def none_runs_without_a_proof_of_life(evidence: Evidence) -> Found:
-    """Whatever its pings said: for longer than any verdict and a hold allow, counted once more after a hold's end."""
+    """Check that no session runs without a proof of life for longer than any verdict and a hold allow, counted once
+    more after a hold's end."""
     for session in evidence.sessions.values():
         told = stop_told(evidence, session)
         until = evidence.now if told is None else told.at
@@ -49,7 +50,7 @@ def none_runs_without_a_proof_of_life(evidence: Evidence) -> Found:
 
 
 def no_death(evidence: Evidence, session: Session, at: datetime) -> Iterator[str]:
-    """Why it cannot have been dead at `at`; nothing where it was."""
+    """Yield why it cannot have been dead at `at`; nothing where it was."""
     told = stop_told(evidence, session)
     placements = evidence.of_session.get(session.id, ())
     if told is None or not placements:
@@ -62,11 +63,11 @@ def no_death(evidence: Evidence, session: Session, at: datetime) -> Iterator[str
 
 
 def no_start(evidence: Evidence, session: Session, at: datetime) -> Iterator[str]:
-    """Why its start cannot have failed at `at`; nothing where its last place refused it, or ended it."""
+    """Yield why its start cannot have failed at `at`; nothing where its last provider refused it, or ended it."""
     told = stop_told(evidence, session)
     placements = evidence.of_session.get(session.id, ())
     if told is not None and told.data.get("previous_state") == State.QUEUED:
-        return  # there is no place for it any more
+        return  # no candidate is left for it
     if not placements:
         yield f"at {at} nothing had been tried"
     elif not _was_refused(evidence, placements[-1], at) and not ended_there(evidence, placements[-1], at):
@@ -74,7 +75,7 @@ def no_start(evidence: Evidence, session: Session, at: datetime) -> Iterator[str
 
 
 def ended_there(evidence: Evidence, placement: Placement, by: datetime) -> bool:
-    """By the platform itself: what we closed proves nothing."""
+    """Return whether the platform itself ended it: a close of ours proves nothing."""
     return any(
         there.upstream == placement.provider
         and there.id == placement.handle
@@ -86,7 +87,7 @@ def ended_there(evidence: Evidence, placement: Placement, by: datetime) -> bool:
 
 
 def is_said_to_have_expired(evidence: Evidence, placement: Placement, by: datetime) -> bool:
-    """The platform ended it by its own schedule, or says so of what it has not ended."""
+    """Return whether the platform ended it by its own schedule, or says so of one that it has not ended."""
     here = (one for one in evidence.upstream if one.upstream == placement.provider)
     ended = any(
         there.id == placement.handle
@@ -102,7 +103,7 @@ def is_said_to_have_expired(evidence: Evidence, placement: Placement, by: dateti
 
 
 def lied_about(evidence: Evidence, placement: Placement) -> bool:
-    """The platform said that it has nothing, while the end of this one was wanted."""
+    """Return whether the platform listed nothing while this placement was being closed."""
     until = placement.ended_at or evidence.now
     return placement.closing_since is not None and any(
         call.fault == "empty_list" and is_about(evidence, call, placement)
@@ -112,7 +113,7 @@ def lied_about(evidence: Evidence, placement: Placement) -> bool:
 
 
 def left_at(evidence: Evidence, session: Session, event: Told) -> Placement | None:
-    """The placement that served until this move or stop."""
+    """Return the placement that served until this move or stop."""
     served = (
         placement
         for placement in evidence.of_session.get(session.id, ())
@@ -125,26 +126,27 @@ def left_at(evidence: Evidence, session: Session, event: Told) -> Placement | No
 
 
 def is_bad(call: Call) -> bool:
-    """No answer, none in time, or none that is one."""
+    """Return whether the answer is missing, late or an error."""
     return call.status is None or call.status >= 400 or call.fault not in (None, "slow")
 
 
 def is_about(evidence: Evidence, call: Call, placement: Placement) -> bool:
-    """Whoever asked knows for whom; else the platform may know whose it is, else it may be this one's."""
+    """Return whether the call was about this placement: as recorded by the caller, else by the platform's session id,
+    else perhaps."""
     if evidence.asked is not None:
         return evidence.asked.get(call.seq) == placement.id
     return call.session in (None, placement.handle)
 
 
 def _can_begin_again(evidence: Evidence, session: Session, at: datetime) -> Iterator[str]:
-    """It was being moved: nothing there could be opened, or its time to start was over."""
+    """Yield why a move was no reason to end it: something could be opened there, and its time to start was not over."""
     timeout = timedelta(seconds=evidence.config.policy_for(session.provider).start_timeout_seconds)
     if session.starting_at is None or abs(at - session.starting_at - timeout) > STAMPS:
         yield from no_start(evidence, session, at)
 
 
 def _was_refused(evidence: Evidence, placement: Placement, by: datetime) -> bool:
-    """Or the order got lost at our side, and nothing was found there."""
+    """Return whether the order was refused, or got lost at our side with nothing found there."""
     lost = placement.state is PlacementState.NEVER_OPENED and evidence.is_troubled(placement.created_at, by)
     return lost or any(
         is_bad(call) and is_about(evidence, call, placement)
@@ -154,7 +156,8 @@ def _was_refused(evidence: Evidence, placement: Placement, by: datetime) -> bool
 
 
 def _answered(evidence: Evidence, placement: Placement, at: datetime) -> Iterator[str]:
-    """Why the policy does not call it dead: too few pings in vain, or for too short a time, since the last good one."""
+    """Yield why the policy does not call it dead: too few failed pings, or for too short a time, since the last good
+    one."""
     policy = evidence.config.policy_for(placement.provider)
     since, answered = _pings_in_vain(evidence, placement, at)
     if (
@@ -180,8 +183,8 @@ def _answered(evidence: Evidence, placement: Placement, at: datetime) -> Iterato
 
 
 def _pings_in_vain(evidence: Evidence, placement: Placement, at: datetime) -> tuple[datetime, Sequence[Call]]:
-    """Return the last ping that was answered well (else the open) and those since then that were not. One whose
-    answer may have got lost at our side ends nothing."""
+    """Return the last ping that succeeded (else the open) and the failed ones since then. A ping with an answer that
+    may have got lost at our side ends nothing."""
     found: list[Call] = []
     since = placement.opened_at or placement.created_at
     for call in reversed(evidence.calls_at.get(placement.provider, ())):
@@ -205,18 +208,18 @@ def _may_be_anothers(evidence: Evidence, call: Call) -> bool:
 
 
 def _settled(evidence: Evidence, call: Call) -> datetime:
-    """Once its answer must be written down."""
+    """Return when its answer must have been written."""
     return evidence.at(call.ended_at or call.began_at) + STAMPS
 
 
 def _says_gone(calls: Sequence[Call]) -> bool:
-    """Twice, and not because a fault put other words into its mouth."""
+    """Return whether two pings said that it is gone, and not because of a fault."""
     gone = [c for c in calls if c.fault in {"gone", "expired"} or (c.fault is None and c.status is not None)]
     return len(gone) > 1
 
 
 def _lists_nothing(evidence: Evidence, placement: Placement, at: datetime) -> bool:
-    """After a ping in vain the platform itself said that it has nothing: its word is taken."""
+    """Return whether the platform itself listed nothing after a failed ping: that is believed."""
     calls = (c for c in evidence.calls_at.get(placement.provider, ()) if is_about(evidence, c, placement))
     asked = [c for c in calls if at - timedelta(minutes=2) <= evidence.at(c.began_at) <= at]
     pinged = next((n for n, c in enumerate(asked) if c.operation in PINGS and is_bad(c)), len(asked))

@@ -43,28 +43,28 @@ class Told:
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """Everything that the invariants are checked on. Read it when nothing moves."""
+    """The input of the invariants. Read it when nothing moves."""
 
     config: Configuration
     now: datetime
     upstream: Sequence[SimSession] = ()
     """Every session that a simulated platform ever opened. An upstream is named as its provider."""
     calls: Sequence[Call] = ()
-    """Every call that the platforms saw."""
+    """Every call that the platforms received."""
     asked: Mapping[int, str] | None = None
-    """A call's number → the placement that it was about; None: whoever asked did not keep it."""
+    """A call's number → the placement that it was about; None: the caller did not record it."""
     not_ours: frozenset[str] = frozenset()
-    """Upstreams whose sessions somebody else opens and ends."""
+    """Upstreams where another system opens and ends the sessions."""
     foreign: frozenset[str] = frozenset()
-    """Upstream sessions of somebody else, at upstreams that are ours."""
+    """Foreign sessions at upstreams that are ours."""
     by_id: frozenset[str] = frozenset()
-    """Upstreams whose orphans must have been closed by now: they are listed, and closed by their id."""
+    """Upstreams that list their sessions and close them by id: their orphans must have been closed by now."""
     exclusive: frozenset[str] = frozenset()
     """Upstreams where one key carries one session at most."""
     clock_ahead: timedelta = timedelta(0)
     """How far the platforms' clocks are ahead of the store's."""
     troubles: Sequence[tuple[datetime, datetime]] = ()
-    """When something that a stop needs was out of order: it excuses a late one, no longer than it lasted."""
+    """When something that a stop needs was out of order: a late stop is excused for no longer than that."""
     failed_here: Sequence[tuple[datetime, str | None]] = ()
     """When a call failed on the worker's own machine, before a byte left it, and the placement that it was about."""
     never_arrived: Sequence[tuple[datetime, str | None]] = ()
@@ -72,15 +72,15 @@ class Evidence:
     uses: Sequence[tuple[str, datetime, datetime]] = ()
     """Session, when it was used, and by when a report of that was recorded."""
     answers: Mapping[str, Sequence[Outcome]] = field(default_factory=dict)
-    """Task id → every outcome that somebody was told; nobody was told any: the job got lost."""
+    """Task id → every outcome that a client received; none: the job got lost."""
     delivered: Sequence[Mapping[str, Any]] | None = None
-    """CloudEvents as they arrived at a sink; None: nobody kept them."""
+    """CloudEvents as they arrived at a sink; None: they were not recorded."""
     swept_away: frozenset[str] = frozenset()
-    """Ids of events that a broker took, and lost with all its data before the sink had read them."""
+    """Ids of events that a broker accepted, and lost with all its data before the sink had read them."""
     endings: Mapping[str, datetime] = field(default_factory=dict)
-    """Upstream session → when the platform ended it by itself, if the story knows."""
+    """Upstream session → when the platform ended it by itself, where the story has that."""
     stamps: timedelta = timedelta(milliseconds=100)
-    """How far apart a row and its event may be: both bear the instant of the decision, read off the clock once or
+    """How far apart a row and its event may be: both have the instant of the decision, read from the clock once or
     twice in a transaction."""
     late: timedelta = timedelta(seconds=5)
     """How late a stop may be beyond its deadline and the troubles."""
@@ -89,41 +89,41 @@ class Evidence:
     placements: Sequence[Placement]
     accounts: Mapping[str, Account]
     ledger: Sequence[Entry]
-    """Oldest first."""
+    """Return them, oldest first."""
     told: Sequence[Told]
-    """In the order in which they were written."""
+    """Return them in the order in which they were written."""
     inbox: Mapping[str, Outcome | None]
 
     @cached_property
     def of_session(self) -> Mapping[str, Sequence[Placement]]:
-        """Placements by session, oldest first; orphans are left out."""
+        """Return placements by session, oldest first, without orphans."""
         mine = (placement for placement in self.placements if placement.session_id is not None)
         return _grouped(mine, lambda placement: str(placement.session_id))
 
     @cached_property
     def told_of(self) -> Mapping[str, Sequence[Told]]:
-        """Events by subject."""
+        """Return events by subject."""
         return _grouped(self.told, lambda event: event.subject)
 
     @cached_property
     def calls_at(self) -> Mapping[str, Sequence[Call]]:
-        """Calls by upstream."""
+        """Return calls by upstream."""
         return _grouped(self.calls, lambda call: call.upstream)
 
     @cached_property
     def charges_of(self) -> Mapping[str, Sequence[Entry]]:
-        """Charges by session."""
+        """Return charges by session."""
         charges = (entry for entry in self.ledger if entry.kind == "charge")
         return _grouped(charges, lambda entry: str(entry.session_id))
 
     def at(self, seconds: float) -> datetime:
-        """A platform's time as the store's."""
+        """Return a platform's time as the store's."""
         return datetime.fromtimestamp(seconds, UTC) - self.clock_ahead
 
     def trouble_between(
         self, since: datetime, until: datetime, also: Iterable[tuple[datetime, datetime]] = ()
     ) -> timedelta:
-        """How much of this time something was out of order. `also`: what else was, for those who ask."""
+        """Return how much of this time something was out of order. `also`: further trouble of this question."""
         total, covered = timedelta(0), since
         for begun, over in sorted([*self.troubles, *also]):
             begun, over = max(begun, covered), min(over, until)  # noqa: PLW2901
@@ -132,12 +132,12 @@ class Evidence:
         return total
 
     def is_troubled(self, since: datetime, until: datetime) -> bool:
-        """Whether anything was out of order in this time."""
+        """Return whether anything was out of order in this time."""
         return any(begun <= until and over >= since for begun, over in self.troubles)
 
 
 def gather(database: Database, config: Configuration, now: datetime, **seen: Any) -> Evidence:
-    """Read the database, and put it beside what was seen elsewhere."""
+    """Read the database, and combine it with what was recorded elsewhere."""
     with database.reading() as tx:
 
         def rows(kind: type[T], table: Table) -> list[T]:
@@ -160,18 +160,18 @@ def gather(database: Database, config: Configuration, now: datetime, **seen: Any
 
 
 def stop_told(evidence: Evidence, session: Session) -> Told | None:
-    """The event of its stop."""
+    """Return the event of its stop."""
     kinds = {"session.stopping", "session.stopped", "session.failed"}
     return next((e for e in evidence.told_of.get(session.id, ()) if e.kind in kinds), None)
 
 
 def given_back(event: Told) -> bool:
-    """Whether a session ended with effect long before: it cost until the event, and that was given back."""
+    """Return whether a session ended with effect long before: it cost until the event, and that was given back."""
     return "held_since" in event.data or event.data.get("stop_reason") == StopReason.IDLE
 
 
 def total(entries: Iterable[Entry]) -> Decimal:
-    """What they add up to."""
+    """Return their sum."""
     return sum((entry.amount for entry in entries), Decimal(0))
 
 

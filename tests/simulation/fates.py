@@ -1,4 +1,4 @@
-"""Fates of processes, database and broker: nothing ever goes wrong, or everything does, by a seed."""
+"""Fates of processes, database and broker: no faults at all, or all kinds of faults, by a seed."""
 
 import asyncio
 import random
@@ -19,21 +19,21 @@ class Calm:
     """Nothing goes wrong."""
 
     def at_commit(self, worker: Worker, when: str, where: str) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     async def at_call(self, worker: Worker, when: str, what: str) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 class Conflict(Exception):
-    """What PostgreSQL says of a transaction that could not be serialised."""
+    """The error of PostgreSQL for a transaction that could not be serialised."""
 
     sqlstate = "40001"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rates:
-    """How often what happens: a probability at each point, unless it says otherwise."""
+    """How often each fault happens: a probability at each point, unless it says otherwise."""
 
     kill: float = 0.0
     pause: float = 0.0
@@ -48,7 +48,7 @@ class Rates:
     """Above zero: no wake-up comes, and workers look by themselves."""
 
 
-#: Of which each seed takes some: what goes wrong together, and what goes wrong alone.
+#: Each seed takes some of these: faults that come together, and faults that come alone.
 FLAVOURS: Mapping[str, Rates] = {
     "workers die": Rates(kill=0.004),
     "workers pause": Rates(pause=0.003),
@@ -60,18 +60,18 @@ FLAVOURS: Mapping[str, Rates] = {
 
 
 def together(flavours: list[str]) -> Rates:
-    """All of these at once."""
+    """Combine all of these."""
     chosen = [FLAVOURS[name] for name in flavours]
     return Rates(**{name: max((getattr(rates, name) for rates in chosen), default=0.0) for name in _NAMES})
 
 
 _NAMES = tuple(Rates.__dataclass_fields__)
-#: A claim that nobody settles comes back after the longest lease of a close, with its margin. Seconds.
+#: A claim that is not settled comes back after the longest lease of a close, with its margin. Seconds.
 COMES_BACK = 220.0
 
 
 class Chaos:
-    """By a seed, at every point where a process touches the world. `active` is the switch."""
+    """Faults by a seed, at every point of a process. `active` is the switch."""
 
     def __init__(self, rng: random.Random, rates: Rates) -> None:
         self._rng = rng
@@ -92,7 +92,7 @@ class Chaos:
                 self._noted(worker, "serialisation failure", where, 3.0)
                 raise OperationalError(where, {}, Conflict("could not serialise"))
         elif when == "after":
-            # a claim that was committed all the same is not found again by the claim that repeats it
+            # a claim that was committed in spite of the error is not found by the repeated claim
             self._fail(worker, rates.lost_at_commit, where, "connection lost at commit", COMES_BACK)
             if self._strikes(rates.pause):
                 wait_for(asyncio.sleep(self._pause(worker, where)))
@@ -107,7 +107,7 @@ class Chaos:
         self._die(worker, f"{when} the call {what}")
 
     def arrives(self, universe: "Universe", kind: str) -> bool:
-        """Does the broker deliver this message?"""
+        """Return whether the broker delivers this message."""
         if self.active and self._strikes(self._rates.lost_message):
             universe.told.faults[f"{kind} lost"] += 1
             universe.trouble(3.0 if kind != "job" else 0.0)
@@ -116,17 +116,17 @@ class Chaos:
 
     @property
     def silent(self) -> bool:
-        """Does no wake-up come now?"""
+        """Return whether wake-ups are lost now."""
         return self.active and self._rates.silent > 0
 
     def doubles(self, universe: "Universe") -> bool:
-        """Does it deliver it twice?"""
+        """Return whether the broker delivers it twice."""
         twice = self.active and self._strikes(self._rates.doubled)
         universe.told.faults["job doubled"] += twice
         return twice
 
     def delay(self, universe: "Universe") -> float:
-        """How long it takes; seconds."""
+        """Return how long it takes; seconds."""
         late = self.active and self._rates.delay > 0 and self._strikes(0.3)
         universe.told.faults["job delayed"] += late
         return self._rng.uniform(1, self._rates.delay) if late else self._rng.uniform(0.001, 0.02)

@@ -1,4 +1,4 @@
-"""The brake, read off the events: nobody dies on the word of pings alone where most are ill at once."""
+"""The brake, checked from the events: no session dies by pings alone while most sessions of its provider fail."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -12,16 +12,16 @@ from tests.simulation.treasury import STAMPS
 
 Found = Iterator[tuple[str, str]]
 
-#: More than half of five are a provider's fault, all of fewer.
+#: More than half of five or more are a provider's fault, and all of fewer.
 MANY, FEW = 5, 2
 _DEATHS = frozenset({StopReason.DEAD, StopReason.PROVIDER_ENDED})
 _OVER = frozenset({"session.stopping", "session.stopped", "session.failed", "session.failed_over"})
-#: What the event says where a hold has expired, so that those in doubt are judged.
+#: The event's text where a hold has expired, so that those in doubt are judged.
 _EXPIRED = "maximum hold time reached"
 
 
 def no_death_by_a_provider_at_fault(evidence: Evidence) -> Found:
-    """Nobody died where the provider was at fault, unless the platform itself had ended that session."""
+    """Check that no session died where the provider was at fault, unless the platform itself had ended it."""
     wards: dict[str, _Ward] = defaultdict(_Ward)
     home: dict[str, str] = {}
     for event in evidence.told:
@@ -47,19 +47,19 @@ class _Ward:
         self.running: set[str] = set()
         self.ill: set[str] = set()
         self.judges = False
-        """A hold has expired, and nobody there was seen to answer since."""
+        """A hold has expired, and no session there has answered since."""
 
     def begin(self, session: str) -> None:
         self.running.add(session)
         self.judges = False
 
     def release(self, *, expired: bool) -> None:
-        """Every doubt begins anew, or is judged."""
+        """End the hold: every doubt starts over, or is judged."""
         self.ill.clear()
         self.judges = expired
 
     def note(self, event: Told) -> None:
-        """One of them fell ill, recovered or left."""
+        """Note that one of them fell ill, recovered or left."""
         if event.kind == "session.suspect":
             if event.data["last_ping"]["verdict"] == Verdict.TRANSIENT:
                 self.ill.add(event.subject)
@@ -78,9 +78,9 @@ class _Ward:
 
 
 def _is_death(evidence: Evidence, event: Told) -> bool:
-    """Decided by somebody who had only pings to go by, whatever it was called: neither the declared end had come, nor
-    had the platform ended it, nor said so twice under a key that serves nobody else; and no hold excuses it any more.
-    A move is no death."""
+    """Return whether the end was decided by pings alone, under any name: the declared end had not come, the platform
+    had not ended the session nor said so twice under an exclusive key, and no hold excuses it any more. A move is no
+    death."""
     if event.data.get("previous_state") != State.RUNNING or event.data.get("stop_reason") not in _DEATHS:
         return False
     if _is_beyond_any_hold(evidence, event):
@@ -96,7 +96,7 @@ def _is_death(evidence: Evidence, event: Told) -> bool:
 
 
 def _is_beyond_any_hold(evidence: Evidence, event: Told) -> bool:
-    """It has given no proof of life for as long as its doubts and one hold more are allowed."""
+    """Return whether it gave no proof of life for as long as its doubts and one more hold are allowed."""
     session = evidence.sessions[event.subject]
     policy = evidence.config.policy_for(session.provider)
     allowed = timedelta(seconds=policy.unusable_after_seconds + policy.brake_max_seconds)

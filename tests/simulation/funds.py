@@ -12,7 +12,7 @@ _OVER = frozenset({"session.stopping", "session.stopped", "session.failed_over"}
 
 
 def pays_the_next_block(evidence: Evidence, session: Session, at: datetime) -> bool:
-    """Whether the account can pay, at `at`, all that has begun and one more block of this session.
+    """Return whether the account can pay, at `at`, all that has begun and one more block of this session.
 
     Where an instant is not certain, the account is taken to be poorer than it may have been."""
     account = evidence.accounts[session.account_id]
@@ -33,7 +33,7 @@ def _with_the_next(evidence: Evidence, session: Session) -> Decimal:
 
 
 def _cost_by(evidence: Evidence, session: Session, at: datetime) -> Decimal:
-    """What has begun of it by then."""
+    """Return the cost of all blocks that have begun by then."""
     if (
         ended(session)
         and session.stopped_at is not None
@@ -52,7 +52,7 @@ def _cost_by(evidence: Evidence, session: Session, at: datetime) -> Decimal:
 
 
 def _intervals(evidence: Evidence, session: Session) -> Iterator[tuple[datetime, datetime]]:
-    """Its RUNNING time, as told."""
+    """Yield its RUNNING time, from its events."""
     since: datetime | None = None
     for event in evidence.told_of.get(session.id, ()):
         if event.kind == "session.running":
@@ -66,6 +66,7 @@ def _intervals(evidence: Evidence, session: Session) -> Iterator[tuple[datetime,
 
 
 def _decided(evidence: Evidence, session: Session) -> datetime:
-    """When its end was told: what a brake held, or was idle, has cost until then, and is given back then."""
+    """Return when its end was written: a session that a brake held, or that was idle, costs until then, and that is
+    given back then."""
     told = [event.at for event in evidence.told_of.get(session.id, ()) if given_back(event)]
     return max(told, default=evidence.at(0))

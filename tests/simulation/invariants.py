@@ -13,7 +13,7 @@ from tests.simulation.evidence import Evidence
 
 Check = Callable[[Evidence], Iterator[tuple[str, str]]]
 
-#: The invariant → how it is checked: each check yields (whom it is about, what is wrong).
+#: The invariant → its check, which yields (subject, what is wrong).
 INVARIANTS: dict[str, Sequence[Check]] = {
     "every placement ever opened is closed or belongs to a live session, and the other way round": (
         places.nothing_leaks,
@@ -49,7 +49,7 @@ INVARIANTS: dict[str, Sequence[Check]] = {
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """What is broken, of whom, and how one can tell."""
+    """A broken invariant, its subject, and the evidence."""
 
     invariant: str
     subject: str
@@ -60,7 +60,7 @@ class Violation:
 
 
 def violations(evidence: Evidence) -> list[Violation]:
-    """Everything that does not hold; empty is healthy."""
+    """Return everything that does not hold; empty is healthy."""
     return [
         Violation(invariant, subject, detail)
         for invariant, checks in INVARIANTS.items()

@@ -1,4 +1,4 @@
-"""One event loop whose clock is moved by hand, and the flows' blocking calls as greenlets on it.
+"""One event loop with a clock that is moved by hand, and the flows' blocking calls as greenlets on it.
 
 Nothing here waits: where every task sleeps, the clock jumps to the first that wakes. So a day passes in seconds, and
 the same seed is the same day."""
@@ -25,12 +25,12 @@ class Stuck(Exception):
     """Every task waits for something that never comes, or goes on for ever without time passing."""
 
 
-#: More turns of the loop than anything real takes within one instant: seven days were seen to take 15 at most.
+#: More turns of the loop than anything real takes within one instant: seven days took 15 at most.
 TURNS = 10_000
 
 
 class _Leap(selectors.SelectSelector):
-    """Nobody ever writes to a socket here: where everybody waits, time passes instead."""
+    """A selector for a loop without sockets: where every task waits, time passes instead."""
 
     def __init__(self, move: Callable[[float], None]) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ class _Leap(selectors.SelectSelector):
     def select(self, timeout: float | None = None) -> list[Any]:
         self._turns = 0 if timeout else self._turns + 1
         if timeout is None or self._turns > TURNS:
-            self._turns = 0  # whoever cleans up has turns of its own
+            self._turns = 0  # the cleanup has turns of its own
             raise Stuck("nobody can go on" if timeout is None else "no time passes")
         self._move(timeout)
         return []
@@ -57,7 +57,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return self._seconds
 
     def now(self) -> datetime:
-        """The same, as a date."""
+        """Return the same as a date."""
         return START + timedelta(microseconds=round(self._seconds * 1_000_000))
 
     def _move(self, seconds: float) -> None:
@@ -73,7 +73,7 @@ async def in_greenlet(work: Callable[[], T]) -> T:
             result = await awaited
         except asyncio.CancelledError:
             awaited = runner.throw(Killed())
-        except BaseException as error:  # noqa: BLE001  (it belongs to whoever waits in there)
+        except BaseException as error:  # noqa: BLE001  (the task that waits in there raises it)
             awaited = runner.throw(error)
         else:
             awaited = runner.switch(result)
@@ -81,14 +81,14 @@ async def in_greenlet(work: Callable[[], T]) -> T:
 
 
 def wait_for(awaitable: Awaitable[T]) -> T:
-    """Inside a greenlet: let the others go on until it is done."""
+    """Let the others go on, inside a greenlet, until it is done."""
     parent = getcurrent().parent
     assert parent is not None
     return cast(T, parent.switch(awaitable))
 
 
 class FlowLoop(EventLoop):
-    """What flows take for the thread of their event loop: here everything is one thread."""
+    """The event-loop thread of the flows: here everything is one thread."""
 
     def __init__(
         self, loop: VirtualLoop, start: Callable[[Coroutine[Any, Any, Any]], "asyncio.Task[Any]"]
@@ -124,11 +124,11 @@ class FlowLoop(EventLoop):
         return self._virtual.time()
 
     def stop(self) -> None:
-        """Its tasks end with their process."""
+        """End its tasks with their process."""
 
 
 def run(loop: VirtualLoop, main: Coroutine[Any, Any, T]) -> T:
-    """Run `main` to its end, and throw away what is left."""
+    """Run `main` to its end, and drop what is left."""
     asyncio.set_event_loop(loop)
     try:
         return loop.run_until_complete(main)

@@ -1,5 +1,6 @@
-"""What lasts longer than weather: a provider that is dead for good, pings whose verdicts alternate for hours, and an
-account with very many sessions. Each with chances of its own, so that it changes nothing else of a seed's day."""
+"""Faults that last longer than a storm's: a provider that is dead for good, pings with verdicts that alternate for
+hours, and an account with very many sessions. Each has random numbers of its own, so that it changes nothing else of a
+seed's day."""
 
 import asyncio
 import random
@@ -12,16 +13,16 @@ from tests.simulation.universe import Universe
 
 HOUR = 3600.0
 DEAD_FOR_GOOD, ALTERNATING, GIANT = "a provider dies for good", "verdicts alternate", "a giant account"
-#: How likely each is on a day.
+#: The probability of each on a day.
 CHANCES: Mapping[str, float] = {DEAD_FOR_GOOD: 0.3, ALTERNATING: 0.3, GIANT: 0.2}
 #: Pings end so in turns, and none of them is a proof of life.
 VERDICTS = ("loading", "unauthorized", "throttled", "error_before", "out_of_balance", "gone")
-#: More than end in one transaction, and than are asked at once.
+#: More than end in one transaction, and more than are pinged at once.
 CROWD = 130
 
 
 class Lasting:
-    """One seed's. `active` is the switch of a storm: at its end every fault is cleared."""
+    """The lasting faults of one seed. `active` is the switch of a storm: at its end every fault is cleared."""
 
     def __init__(self, universe: Universe, seed: int) -> None:
         self._universe = universe
@@ -30,7 +31,7 @@ class Lasting:
         self.active = False
 
     async def rage(self) -> None:
-        """For ever: in each storm, once at most, each thing that this day has."""
+        """Start in each storm, once at most, each fault that this day has; for ever."""
         happenings: Mapping[str, Callable[[], Coroutine[Any, Any, None]]] = {
             DEAD_FOR_GOOD: self._die_for_good,
             ALTERNATING: self._alternate,
@@ -49,7 +50,7 @@ class Lasting:
                 await happenings[what]()
 
     async def _die_for_good(self) -> None:
-        """Nothing that is asked there is answered until the end of the storm."""
+        """Let every call there fail until the end of the storm."""
         upstream = self._rng.choice(sorted(self._universe.platforms))
         self._universe.note(upstream, "dies for good")
         for operation in (*PINGS, *ASKS, *OPENS):
@@ -69,7 +70,7 @@ class Lasting:
         await world.done("account.credit", account_id="giant", amount="90000", currency="USD", key="opening")
 
     async def _crowd(self) -> None:
-        """They begin together, most end at one instant, and one in four is closed before."""
+        """Start very many sessions together; most end at one instant, and one in four is closed before."""
         shared = sorted(
             name for name, p in self._universe.platforms.items() if p.driver in {"openai", "aimlapi"}
         )

@@ -1,4 +1,4 @@
-"""What a small world has come to, and the same with something changed by hand."""
+"""The evidence of a small world, and the same with something changed by hand."""
 
 from dataclasses import replace
 from typing import Any
@@ -10,7 +10,7 @@ from tests.world import World
 
 
 def evidence_of(world: World) -> Evidence:
-    """Once every event is delivered."""
+    """Return the evidence once every event is delivered."""
     deliver_events(world.services, [])
     return gather(
         world.services.database,
@@ -23,17 +23,17 @@ def evidence_of(world: World) -> Evidence:
 
 
 def broken_in(evidence: Evidence) -> str:
-    """Every violation, a line each."""
+    """Return every violation, a line each."""
     return "\n".join(str(violation) for violation in violations(evidence))
 
 
 def with_session(evidence: Evidence, session_id: str, **changes: Any) -> Evidence:
-    """With another row of this session."""
+    """Return the evidence with another row of this session."""
     changed = replace(evidence.sessions[session_id], **changes)
     return replace(evidence, sessions={**evidence.sessions, session_id: changed})
 
 
 def with_placement(evidence: Evidence, session_id: str, **changes: Any) -> Evidence:
-    """With other rows of its placements."""
+    """Return the evidence with other rows of its placements."""
     changed = [replace(p, **changes) if p.session_id == session_id else p for p in evidence.placements]
     return replace(evidence, placements=changed)

@@ -1,4 +1,4 @@
-"""What goes wrong on a worker's own machine, before a byte leaves it: no file, no port, no route, no resolver."""
+"""Faults of a worker's own machine, before a byte leaves it: no file, no port, no route, no resolver."""
 
 import asyncio
 import errno
@@ -45,15 +45,15 @@ ERRORS: Mapping[str, Callable[[], aiohttp.ClientConnectorError]] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fault:
-    """One that is there now."""
+    """A fault that is active now."""
 
     what: str
     share: float
-    """Of the calls that it befalls."""
+    """The share of calls that fail."""
 
 
 class Machines:
-    """One seed's weather at the workers' machines."""
+    """The faults of the workers' machines, by one seed."""
 
     def __init__(self, universe: "Universe", rng: random.Random) -> None:
         self._universe = universe
@@ -62,7 +62,7 @@ class Machines:
         self.active = False
 
     async def fail(self) -> None:
-        """For ever: now and then a machine fails, or all but one, or all of them, for a while."""
+        """Let one machine, all but one, or all of them fail for a while, now and then, for ever."""
         while True:
             await asyncio.sleep(self._rng.expovariate(1 / EVERY))
             seconds, spared = self._rng.uniform(*LASTS), self._rng.choice((0, 1, 1, 2))
@@ -74,12 +74,12 @@ class Machines:
                 self._faults.clear()
 
     def clear(self) -> None:
-        """All of them work."""
+        """Heal all of them."""
         self.active = False
         self._faults.clear()
 
     def at_call(self, worker: "Worker", about: str | None) -> None:
-        """Raise what the transport raises on this machine now. `about`: the placement that is asked about."""
+        """Raise the transport's error on this machine now. `about`: the placement that the call is about."""
         fault = self._faults.get(worker.name)
         if fault is not None and self._rng.random() < fault.share:
             self._universe.told.faults[fault.what] += 1
@@ -88,7 +88,7 @@ class Machines:
             raise error
 
     def resolves(self, worker: "Worker") -> bool:
-        """Does the machine find any name?"""
+        """Return whether the machine finds any name."""
         fault = self._faults.get(worker.name)
         return fault is None or "resolver" not in fault.what
 

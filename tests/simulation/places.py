@@ -1,4 +1,4 @@
-"""Placements and what the providers have: nothing leaks, nothing is closed that was wanted."""
+"""Placements and what the providers have: nothing leaks, and nothing is closed that was wanted."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -14,13 +14,13 @@ from tests.simulation.evidence import Evidence
 Found = Iterator[tuple[str, str]]
 
 LIVE = frozenset({State.STARTING, State.RUNNING})
-#: A death that the platform keeps to itself is noticed by the next ping and its confirmation; seconds on top of
-#: the ping's interval and `dead_after_seconds`.
+#: A silent death is noticed by the next ping and its confirmation; seconds on top of the ping's interval and
+#: `dead_after_seconds`.
 NOTICED_WITHIN = 120.0
 
 
 def nothing_leaks(evidence: Evidence) -> Found:
-    """Whatever is open at a platform is known here, and somebody sees to its end."""
+    """Check that everything open at a platform has a row here with a step that closes it."""
     known = {
         (p.provider, handle): p for p in evidence.placements for handle in (p.handle, p.candidate) if handle
     }
@@ -40,7 +40,7 @@ def nothing_leaks(evidence: Evidence) -> Found:
 
 
 def every_live_session_is_served(evidence: Evidence) -> Found:
-    """A running session is open at its platform, and has exactly one placement that serves it."""
+    """Check that a running session is open at its platform, and has exactly one placement that serves it."""
     upstream = {(session.upstream, session.id): session for session in evidence.upstream}
     for session in _sessions(evidence, LIVE):
         serving = [p for p in evidence.of_session.get(session.id, ()) if p.state in SERVING]
@@ -54,7 +54,7 @@ def every_live_session_is_served(evidence: Evidence) -> Found:
 
 
 def no_end_without_proof(evidence: Evidence) -> Found:
-    """What is closed here had ended there, unless the platform said so falsely, or an operator took it upon himself."""
+    """Check that what is closed here had ended there, unless the platform said so falsely, or an operator forced it."""
     there = {(session.upstream, session.id): session for session in evidence.upstream}
     for placement in evidence.placements:
         session = there.get((placement.provider, placement.handle or ""))
@@ -70,7 +70,7 @@ def no_end_without_proof(evidence: Evidence) -> Found:
 
 
 def what_is_over_is_over(evidence: Evidence) -> Found:
-    """A session has ended when, and only when, all its placements have."""
+    """Check that a session has ended when, and only when, all its placements have."""
     for session in evidence.sessions.values():
         unended = [p for p in evidence.of_session.get(session.id, ()) if p.state in UNENDED]
         if session.state in TERMINAL and unended:
@@ -84,7 +84,7 @@ def what_is_over_is_over(evidence: Evidence) -> Found:
 
 
 def every_live_row_has_a_step(evidence: Evidence) -> Found:
-    """Nothing that lives waits for nobody; nothing that is due stays undone."""
+    """Check that every live row has a next step, and that no step is overdue."""
     overdue = (
         evidence.now
         - timedelta(minutes=2)
@@ -108,7 +108,8 @@ def every_live_row_has_a_step(evidence: Evidence) -> Found:
 
 
 def one_session_a_key(evidence: Evidence) -> Found:
-    """From the platform's own order of opens and ends; and no two unended placements of ours share a key."""
+    """Check one session a key, by the platform's own order of opens and ends; and that no two unended placements share
+    a key."""
     by_key: dict[tuple[str, str], list[SimSession]] = defaultdict(list)
     for session in evidence.upstream:
         if session.upstream in evidence.exclusive and not session.leaked:
@@ -126,21 +127,21 @@ def one_session_a_key(evidence: Evidence) -> Found:
 
 
 def no_close_before_its_stop(evidence: Evidence) -> Found:
-    """No close reached a platform before the end of that placement was wanted."""
+    """Check that no close reached a platform before the end of that placement was wanted."""
     ours = {(p.provider, p.handle): p for p in evidence.placements if p.handle and p.session_id is not None}
     for session in evidence.upstream:
         if session.closed_by not in {"client", "ping"} or session.closed_at is None:
             continue
         placement = ours.get((session.upstream, session.id))
         if placement is None or (placement.opened_at or evidence.now) > evidence.at(session.closed_at):
-            continue  # never adopted by a session, so taken from none
+            continue  # no session ever adopted it, so none lost it
         if placement.closing_since is None or placement.closing_since > evidence.at(session.closed_at):
             at = evidence.at(session.closed_at)
             yield session.id, f"closed at {session.upstream} at {at}, wanted until {placement.closing_since}"
 
 
 def no_close_of_somebody_elses(evidence: Evidence) -> Found:
-    """What others made stays as it is, and what nobody knows is given the time to become known."""
+    """Check that foreign sessions stay open, and that unknown ones are closed only after their minimum age."""
     for session in evidence.upstream:
         if session.id in evidence.foreign and session.closed_by in OURS:
             yield session.id, f"closed at {session.upstream}, though it is not ours"
@@ -162,14 +163,14 @@ def _sessions(evidence: Evidence, states: frozenset[State]) -> list[Session]:
 
 
 def _reported(evidence: Evidence, session: SimSession) -> bool:
-    """A gateway that lost track of a session itself: only a placement's note can say so."""
+    """Return whether a gateway lost track of a session itself: only a placement's note can say so."""
     return session.leaked and any(
         p.provider == session.upstream and p.possible_orphans for p in evidence.placements
     )
 
 
 def _cared_for(evidence: Evidence, placement: Placement) -> bool:
-    """An open one is its live session's; what else is unended has a step that ends it."""
+    """Return whether an open placement serves a live session, or another one has a step that ends it."""
     if placement.state is PlacementState.OPEN:
         session = evidence.sessions.get(placement.session_id or "")
         return session is not None and session.state in LIVE and session.placements == placement.n
@@ -197,7 +198,7 @@ _BRAKES = frozenset({"provider.braked", "provider.released"})
 
 
 def _waits(evidence: Evidence, session: Session) -> bool:
-    """Its deadline is what its row waits for: a starting one has it always."""
+    """Return whether its row waits for its deadline: a starting one always has it."""
     return session.stop_at is not None and session.stop_at > evidence.now
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from tests.providers.stage import TEMPLATE, WALLET
 
 MODEL = "llama-3"
-#: The simulator's names of calls that open, that end, and that ask.
+#: The simulator's names of calls that open, that end, and that read.
 OPENS = ("open", "create", "models")
 CLOSES = ("close",)
 ASKS = ("list", "status")
@@ -16,7 +16,7 @@ PINGS = ("chat",)
 
 @dataclass(frozen=True, kw_only=True)
 class Platform:
-    """One provider, its simulated upstream, and what is configured of it."""
+    """One provider, its simulated upstream, and its configuration."""
 
     name: str
     driver: str
@@ -35,7 +35,7 @@ class Platform:
         return self.name.upper().replace("-", "_")
 
     def key(self, n: int) -> str:
-        """The n-th secret; a node's is a user and a password."""
+        """Return the n-th secret; a node's is a user and a password."""
         return f"sk-{self.name}-{n}"
 
 

@@ -1,5 +1,5 @@
-"""What each process of a run does: a day, or a story that is crashed. It has a module of its own, because the
-main module of a package is unknown to the processes that it starts."""
+"""The work of each process of a run: a day, or a story that is crashed. It has a module of its own, because the main
+module of a package is unknown to the processes that it starts."""
 
 import tempfile
 from pathlib import Path
@@ -9,12 +9,12 @@ from tests.simulation.crash_stories import STORIES
 from tests.simulation.crashes import Telling, Theatre
 from tests.simulation.day import Days, Result
 
-#: What each process keeps: its database, with all its statements compiled.
+#: Kept by each process: its database, with all its statements compiled.
 _mine: dict[str, Any] = {}
 
 
 def play(directory: str, seed: int) -> Result:
-    """One day."""
+    """Play one day."""
     if "days" not in _mine:
         _mine["days"] = Days(Path(tempfile.mkdtemp(dir=directory)))
     result: Result = _mine["days"].play(seed)
@@ -22,7 +22,7 @@ def play(directory: str, seed: int) -> Result:
 
 
 def tell(directory: str, wanted: tuple[int, int | None]) -> Telling:
-    """One story, by its number, stopped at a point or told to its end."""
+    """Play one story, by its number, with a crash at a point or to its end."""
     if "theatre" not in _mine:
         _mine["theatre"] = Theatre(Path(tempfile.mkdtemp(dir=directory)))
     telling: Telling = _mine["theatre"].tell(STORIES[wanted[0]], wanted[1])

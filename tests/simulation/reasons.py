@@ -1,4 +1,4 @@
-"""Every stop has a reason that is true: what is given as the reason became true, and at that very instant."""
+"""Every stop has a true reason, which became true at that very instant."""
 
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
@@ -14,7 +14,7 @@ Found = Iterator[tuple[str, str]]
 
 
 def every_stop_has_its_reason(evidence: Evidence) -> Found:
-    """What is given as the reason is true of the session, and took effect when it became true."""
+    """Check that the given reason is true of the session, and took effect when it became true."""
     for session in evidence.sessions.values():
         if ended(session) and session.stop_reason is not None and session.stopped_at is not None:
             for why in _UNTRUE[session.stop_reason](evidence, session, session.stopped_at):
@@ -22,7 +22,7 @@ def every_stop_has_its_reason(evidence: Evidence) -> Found:
 
 
 def _nobody_asked(evidence: Evidence, session: Session, _at: datetime) -> Iterator[str]:
-    """No job has this session, over or about to be, as its outcome."""
+    """Yield where no job's outcome is this session, over or about to be."""
     over = {state.value for state in TERMINAL | {State.STOPPING}}
     outcomes = (outcome for outcome in evidence.inbox.values() if outcome is not None and outcome.get("ok"))
     results = (outcome["result"] for outcome in outcomes)
@@ -31,14 +31,14 @@ def _nobody_asked(evidence: Evidence, session: Session, _at: datetime) -> Iterat
 
 
 def _not_its_end(evidence: Evidence, session: Session, at: datetime) -> Iterator[str]:
-    """Whoever sees an end from the declared one on; before it, it would be a death but for the platform's own word."""
+    """Yield where the end was noticed before the declared one: that is a death, unless the platform itself said so."""
     placements = evidence.of_session.get(session.id, ())
     declared = placements[-1].declared_end_at if placements else None
     if declared is None or at < declared - STAMPS:
         if not placements or not is_said_to_have_expired(evidence, placements[-1], at):
             yield f"it took effect at {at}, the declared end is {declared}"
         yield from no_death(evidence, session, at)
-    elif at > declared + STAMPS:  # it was not the clock that ended it
+    elif at > declared + STAMPS:  # the clock did not end it
         yield from no_death(evidence, session, at)
 
 
@@ -70,7 +70,7 @@ def _ran(session: Session) -> Iterator[str]:
 
 
 def _was_in_use(evidence: Evidence, session: Session, at: datetime) -> Iterator[str]:
-    """What was reported before the stop was decided has moved it, however late it was reported."""
+    """Yield where a use that was reported before the stop was decided did not move it."""
     yield from _not_at_its_instant(evidence, session, at)
     told, idle = stop_told(evidence, session), timedelta(seconds=session.idle_seconds or 0)
     for session_id, used, heard in evidence.uses:
@@ -86,7 +86,7 @@ def _not_at_its_instant(evidence: Evidence, session: Session, at: datetime) -> I
 
 
 def _instants(evidence: Evidence, session: Session, reason: StopReason) -> Iterator[datetime]:
-    """When a rule of time or number may have become true; none where the session has no such limit."""
+    """Yield when a rule of time or number may have become true; nothing where the session has no such limit."""
     told = stop_told(evidence, session)
     before = told.data.get("previous_state") if told is not None else None
     match reason:
@@ -121,7 +121,7 @@ def _counted(session: Session, limit: int | None) -> Iterator[datetime]:
         yield session.limit_reached_at
 
 
-#: The reason → what yields why it is not true.
+#: The reason → its check, which yields why it is not true.
 _UNTRUE: Mapping[StopReason, Callable[[Evidence, Session, datetime], Iterator[str]]] = {
     StopReason.USER: _nobody_asked,
     StopReason.OPERATOR: _nobody_asked,

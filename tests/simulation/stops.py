@@ -19,18 +19,18 @@ Span = tuple[datetime, datetime]
 
 #: A stop lets a ping that was just claimed begin before the close does.
 PING_BEGINS = timedelta(seconds=2)
-#: After a fault of its own a worker leaves a provider alone for up to this long.
+#: After a local fault a worker leaves a provider alone for up to this long.
 COOLDOWN = timedelta(seconds=RETRY_LAST)
 #: Where no wake-up comes, a worker looks by itself for what is due; it finds each try so much later at most.
 LOOK = timedelta(seconds=LOOK_EVERY * (1 + LOOK_JITTER))
-#: Whoever waits for a key looks again after so long.
+#: A session that waits for a key is tried again after so long.
 KEY_COMES_FREE = timedelta(seconds=2)
 #: The waits between tries are spread by this share.
 JITTER = 0.1
 
 
 def at_the_deadline(evidence: Evidence) -> Found:
-    """Charged for the time up to the instant of the stop, and for no second of the time that it came late."""
+    """Check that the time is charged up to the instant of the stop, without the delay after it."""
     for session in evidence.sessions.values():
         if ended(session) and session.stopped_at is not None and session.running_at is not None:
             ran = timedelta(microseconds=session.ran_microseconds)
@@ -41,7 +41,7 @@ def at_the_deadline(evidence: Evidence) -> Found:
 
 
 def decided_in_time(evidence: Evidence) -> Found:
-    """From the instant of a stop to its event."""
+    """Check the time from the instant of a stop to its event."""
     for session, late, troubled in lateness(evidence):
         allowed = evidence.late + troubled
         if late > allowed:
@@ -50,8 +50,8 @@ def decided_in_time(evidence: Evidence) -> Found:
 
 
 def lateness(evidence: Evidence) -> Iterator[tuple[Session, timedelta, timedelta]]:
-    """Of each stop, how much later than its instant it was decided, and how much of that was trouble. An idle one has
-    its grace."""
+    """Yield, for each stop, how much later than its instant it was decided, and how much of that was trouble. An idle
+    one has its grace."""
     for session in evidence.sessions.values():
         told = stop_told(evidence, session)
         if told is not None and session.stopped_at is not None:
@@ -65,7 +65,7 @@ def _grace(evidence: Evidence, session: Session) -> timedelta:
 
 
 def closed_in_time(evidence: Evidence) -> Found:
-    """From the decision to the end at the platform, unless the platform itself would not."""
+    """Check the time from the decision to the end at the platform, unless the platform itself failed."""
     ours = {(p.provider, p.handle): p for p in evidence.placements if p.handle and p.session_id is not None}
     for there in evidence.upstream:
         placement = ours.get((there.upstream, there.id))
@@ -85,20 +85,20 @@ def closed_in_time(evidence: Evidence) -> Found:
 
 
 def _closing_since(placement: Placement | None) -> datetime | None:
-    """Since when its end was wanted and could be brought about."""
+    """Return since when its end was wanted and could be carried out."""
     if placement is None or placement.session_id is None or placement.opened_at is None:
         return None
     return max(placement.closing_since, placement.opened_at) if placement.closing_since else None
 
 
 def _held_up(evidence: Evidence, placement: Placement, there: SimSession, until: datetime) -> Iterator[Span]:
-    """While it could not be brought about: neither here, nor there."""
+    """Yield when it could not be carried out, because of our side or the platform's."""
     yield from _failed_here(evidence, placement)
     yield from _failed_there(evidence, placement, there, until)
 
 
 def _failed_here(evidence: Evidence, placement: Placement) -> Iterator[Span]:
-    """Each call of ours about it that failed before it left, with the wait after it."""
+    """Yield each call of ours about it that failed before it left, with the wait after it."""
     for at, about in evidence.failed_here:
         if about == placement.id:
             yield at, at + timedelta(seconds=RETRY_LAST * (1 + JITTER)) + COOLDOWN
@@ -107,8 +107,8 @@ def _failed_here(evidence: Evidence, placement: Placement) -> Iterator[Span]:
 def _failed_there(
     evidence: Evidence, placement: Placement, there: SimSession, until: datetime
 ) -> Iterator[Span]:
-    """While the platform did not do as it was told: each failed call about this end, with the wait after it, and those
-    for which its key was kept."""
+    """Yield when the platform failed: each failed call about this end, with the wait after it, and those for which its
+    key was kept."""
     policy, tries = evidence.config.policy_for(placement.provider), 0
     for call in evidence.calls_at.get(placement.provider, ()):
         if call.operation in PINGS or not (is_bad(call) or call.fault) or evidence.at(call.began_at) > until:
@@ -125,6 +125,6 @@ def _failed_there(
 
 
 def _lost_claims(evidence: Evidence, placement: Placement, until: datetime) -> int:
-    """At most so many tries of this close ended before they asked: they lengthen the waits all the same."""
+    """Return how many tries of this close may have ended before their call: they lengthen the waits all the same."""
     since, lost = placement.closing_since or until, timedelta(seconds=COMES_BACK)
     return sum(since <= begun <= until and over - begun >= lost for begun, over in evidence.troubles)

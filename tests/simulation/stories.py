@@ -1,4 +1,4 @@
-"""What was told, answered and admitted: every transition has its event, every job its one outcome."""
+"""Events, outcomes and admissions: every transition has its event, every job its one outcome."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +17,7 @@ _STATES = {f"session.{state.value}": state for state in State} | {"session.faile
 
 
 def every_transition_is_told(evidence: Evidence) -> Found:
-    """The events of a session are a legal path from its creation to where it is now."""
+    """Check that the events of a session are a legal path from its creation to its current state."""
     for session in evidence.sessions.values():
         path = [_STATES[e.kind] for e in evidence.told_of.get(session.id, ()) if e.kind in _STATES]
         told = " → ".join(path)
@@ -32,7 +32,7 @@ def every_transition_is_told(evidence: Evidence) -> Found:
 
 
 def every_event_is_delivered_in_order(evidence: Evidence) -> Found:
-    """Nothing waits, and each subject's events arrived in the order in which they were written."""
+    """Check that no event waits, and that each subject's events arrived in the order in which they were written."""
     for event in evidence.told:
         if not event.delivered:
             yield event.subject, f"{event.kind} of {event.at} still waits"
@@ -41,7 +41,7 @@ def every_event_is_delivered_in_order(evidence: Evidence) -> Found:
 
 
 def one_outcome_a_job(evidence: Evidence) -> Found:
-    """The inbox keeps one outcome for each task id, and everybody who asked was told that one."""
+    """Check that the inbox keeps one outcome for each task id, and that every client received that one."""
     for task_id, outcomes in evidence.answers.items():
         kept = evidence.inbox.get(task_id)
         if not outcomes:
@@ -58,7 +58,7 @@ def one_outcome_a_job(evidence: Evidence) -> Found:
 
 
 def quota_holds(evidence: Evidence) -> Found:
-    """Read off the events: at no instant did an account have more than its plan allows, cleanup debt apart."""
+    """Check that no account ever had more than its plan allows, cleanup debt apart, by the events."""
     held: dict[str, dict[str, _Slot]] = defaultdict(dict)
     for event in evidence.told:
         account_id = str(event.data.get("account_id"))
@@ -77,12 +77,12 @@ def quota_holds(evidence: Evidence) -> Found:
 
 @dataclass
 class _Slot:
-    """One session of an account, as far as the events have told."""
+    """One session of an account, as far as its events show."""
 
     id: str
     state: State = State.CREATED
     unproven: dict[str, datetime] = field(default_factory=dict)
-    """Since when each of its placements' closes was tried in vain."""
+    """Since when each of its placements' closes has failed."""
 
 
 def _too_many(evidence: Evidence, account_id: str, slots: Sequence[_Slot], event: Told) -> Found:
@@ -100,7 +100,7 @@ def _too_many(evidence: Evidence, account_id: str, slots: Sequence[_Slot], event
 
 
 def _is_debt(evidence: Evidence, slot: _Slot, now: datetime) -> bool:
-    """Every placement that it had then, and that was not closed, was unproven for too long."""
+    """Return whether every unclosed placement that it had then was unproven for too long."""
     placements = evidence.of_session.get(slot.id, ())
     unended = [one for one in placements if one.created_at <= now and (one.ended_at or now) >= now]
     return (
@@ -135,7 +135,7 @@ def _arrived_in_order(evidence: Evidence, delivered: Sequence[Mapping[str, Any]]
         if event.id not in arrived and event.seq < newest[event.subject]:
             yield event.subject, f"{event.kind} of {event.at} arrived after what came later"
         newest[event.subject] = max(newest[event.subject], event.seq)
-        arrived.add(event.id)  # again is no fault: at least once is what was promised
+        arrived.add(event.id)  # a repeat is fine: delivery is at least once
     for event in evidence.told:
         if event.id not in arrived | evidence.swept_away:
             yield event.subject, f"{event.kind} of {event.at} never arrived"

@@ -1,4 +1,4 @@
-"""What the platforms do to us: faults of their answers, outages of a share, sessions that die by themselves."""
+"""The faults of the platforms: wrong answers, outages of a share, sessions that die by themselves."""
 
 import asyncio
 import random
@@ -12,7 +12,7 @@ from tests.simulation.universe import Universe
 
 Params = Mapping[str, Any]
 
-#: Faults by the calls that they befall. A list that lags and a slow close are options of the platforms besides.
+#: Faults by the calls that they hit. A list that lags and a slow close are options of the platforms besides.
 FAULTS: Mapping[str, tuple[Sequence[str], Sequence[tuple[str, Params]]]] = {
     "open": (
         OPENS,
@@ -64,7 +64,7 @@ FAULTS: Mapping[str, tuple[Sequence[str], Sequence[tuple[str, Params]]]] = {
 
 
 class Storms:
-    """One seed's weather at the platforms."""
+    """The faults of the platforms, by one seed."""
 
     def __init__(self, universe: Universe, rng: random.Random) -> None:
         self._universe = universe
@@ -72,14 +72,14 @@ class Storms:
         self.active = False
 
     async def rage(self, every: float) -> None:
-        """For ever: now and then something goes wrong somewhere, for a while. `every`: seconds, on average."""
+        """Start a fault somewhere, for a while, now and then, for ever. `every`: seconds, on average."""
         while True:
             await asyncio.sleep(self._rng.expovariate(1 / every))
             if self.active:
                 self._strike()
 
     def clear(self) -> None:
-        """The sky is blue again."""
+        """Clear all faults."""
         self.active = False
         self._universe.simulator.faults.clear()
 
@@ -99,7 +99,7 @@ class Storms:
                     self._fault(upstream, operation, "dead", {}, share, None, rng.uniform(30, 400))
             case "stranger":
                 plant(self._universe, rng, upstream)
-            case "nothing":  # it says that it has nothing
+            case "nothing":  # it lists nothing
                 self._fault(upstream, "list", "empty_list", {}, 1.0, None, rng.uniform(600, 6000))
             case "double":
                 self._answer_twice(upstream)
@@ -137,7 +137,7 @@ class Storms:
         self._universe.loop.call_later(seconds, self._universe.simulator.faults.remove, fault)
 
     def _end_one(self, upstream: str) -> None:
-        """The platform ends a session, and says nothing."""
+        """End a session at the platform, silently."""
         open_ones = [s for s in self._universe.simulator.sessions.open_now() if s.upstream == upstream]
         if open_ones:
             session = self._rng.choice(open_ones)
@@ -147,7 +147,7 @@ class Storms:
             self._universe.note(upstream, f"ends {session.id[:12]}: {how}")
 
     def _answer_twice(self, upstream: str) -> None:
-        """The next open is answered with the id of a session that is there already."""
+        """Answer the next open with the id of a session that is there already."""
         open_ones = [s for s in self._universe.simulator.sessions.open_now() if s.upstream == upstream]
         if open_ones:
             given = {"session_id": self._rng.choice(open_ones).id}

@@ -1,4 +1,4 @@
-"""What nobody here opened: sessions that appear at a platform by themselves, ours by their name, or somebody else's."""
+"""Sessions that appear at a platform without an open of ours: ours by their name, or foreign."""
 
 import random
 import uuid
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 #: They outlive the day: only a close ends them. Seconds.
 LASTS = 7 * 86400.0
-#: Upstream → how a name of ours begins there; None: its sessions bear no names, and whatever its wallet has is ours.
+#: Upstream → how our names begin there; None: its sessions have no names, and everything of its wallet is ours.
 NAMED = {"node": None, "cloud": "orchestrator-", "studio": ""}
 
 
 def plant(universe: "Universe", rng: random.Random, upstream: str) -> None:
-    """One that must be closed, or, where sessions have names, one of somebody else's, which must never be."""
+    """Plant a session that must be closed, or, where sessions have names, a foreign one, which must never be."""
     if upstream not in NAMED or universe.strangers(upstream):
-        return  # more than a few would be too many to be touched
+        return  # with more than a few, reconcile would touch none
     ours = universe.installation()
     prefix = NAMED[upstream]
     foreign = prefix is not None and (ours is None or rng.random() < 0.4)
@@ -38,7 +38,8 @@ def plant(universe: "Universe", rng: random.Random, upstream: str) -> None:
 
 
 def _somebody_elses(rng: random.Random, prefix: str) -> tuple[str, str, str]:
-    """A person's; another installation's; a former release's, which did not say whose it is."""
+    """Return names of a person, of another installation, and of a former release, which did not name its
+    installation."""
     another = placement_id(f"{rng.getrandbits(32):08x}", rng.getrandbits(128))
     untold = uuid.UUID(int=rng.getrandbits(128), version=4)
     return "made-by-hand", f"{prefix}{another}", f"{prefix}{untold}"

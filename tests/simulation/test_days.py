@@ -1,4 +1,4 @@
-"""A seed is the same day whenever it is played; a crash at a point is found where it belongs."""
+"""A seed is the same day whenever it is played; a crash at a point is reported where it belongs."""
 
 import asyncio
 from pathlib import Path

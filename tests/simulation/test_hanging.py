@@ -1,4 +1,4 @@
-"""Where half of a provider's endpoints hang, the others are pinged at the interval that was asked for."""
+"""Where half of a provider's endpoints hang, the others are pinged at the configured interval."""
 
 import asyncio
 import logging
@@ -23,12 +23,13 @@ from tests.simulation.universe import Universe
 #: Of each kind: those that answer, and those that hang.
 HALF = 20
 INTERVAL = 30
-#: Those that hang ask for more calls at once than there are: each takes its timeout of 30 s, again and again.
+#: The hanging endpoints want more concurrent calls than there are slots: each takes its timeout of 30 s, again and
+#: again.
 IN_FLIGHT = 6
-#: Seconds between two looks at the rows: no two pings of a session are as near.
+#: Seconds between two reads of the rows: no two pings of a session are as close.
 LOOK = 10
 MINUTES = 3
-#: Those that hang live on, so that they hang on.
+#: Hanging sessions are not closed, so that they go on hanging.
 POLICY = Policy(ping_interval_seconds=INTERVAL, ping_timeout_seconds=30, dead_after_failures=10_000)
 PLANS = {"contract": Plan(name="contract", max_duration_seconds=86_400)}
 ALPHA = Platform(name="alpha", driver="openai", upstream={"models": ["well-1", "hung-1"]})
@@ -62,7 +63,7 @@ def test_endpoints_that_hang_do_not_stretch_the_interval_of_the_others(
 
 
 async def _intervals(world: Universe, hangs: tuple[str, ...]) -> list[Sequence[float]]:
-    """Seconds between the pings of each session that answers, while the others hang."""
+    """Return the seconds between the pings of each session that answers, while the others hang."""
     await world.start_worker()
     driving = world.loop.create_task(world.drive(1e9))
     await world.done("account.put", account_id="acme", plan="contract", currency="USD")
@@ -83,7 +84,7 @@ async def _intervals(world: Universe, hangs: tuple[str, ...]) -> list[Sequence[f
         world.operator.add_fault(
             {"name": "hang", "upstream": "alpha", "operation": operation, **of_one_model}
         )
-    await asyncio.sleep(6 * INTERVAL)  # a first time, each of them hangs unforeseen
+    await asyncio.sleep(6 * INTERVAL)  # at first, each of them hangs unexpectedly
     seen: dict[str, set[datetime]] = defaultdict(set)
     for _ in range(MINUTES * 60 // LOOK):
         await asyncio.sleep(LOOK)

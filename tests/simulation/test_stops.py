@@ -1,4 +1,4 @@
-"""A stop or a close that was not due, or came late, shows: each is broken by hand."""
+"""The invariants notice a stop or a close that was not due, or came late: each is broken by hand."""
 
 from dataclasses import replace
 
@@ -167,7 +167,7 @@ def test_a_stop_that_came_late_shows_unless_something_was_out_of_order(lived: Wo
 
 def test_a_death_where_most_are_ill_shows(lived: World) -> None:
     world = lived
-    one = world.run_session("llama")  # beside another one there
+    one = world.run_session("llama")  # a second session there
     world.server.fault("dead", upstream="alpha", operation="chat")
     world.pass_time(2 * MINUTE)
     assert world.session(one).state == "running"

@@ -1,4 +1,4 @@
-"""Where the money went. The formula is written here a second time, in fractions, so that it checks the first."""
+"""A second ledger. The formula is written here again, in fractions, so that it checks the first."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -14,12 +14,12 @@ Found = Iterator[tuple[str, str]]
 
 #: Events are stamped at the end of their transaction, sessions at its start: so far apart on a busy machine.
 STAMPS = timedelta(seconds=2)
-#: Costs of what runs are posted this often.
+#: Interval of postings of running costs.
 POSTED_EVERY = timedelta(hours=1)
 
 
 def running_is_charged_once(evidence: Evidence) -> Found:
-    """The RUNNING time is that of the events, and what is charged for it is the formula, each posting once."""
+    """Check that the RUNNING time is that of the events, and that its charge is the formula, each posting once."""
     for session in evidence.sessions.values():
         yield from _time_is_what_was_told(evidence, session)
         entries = evidence.charges_of.get(session.id, ())
@@ -31,7 +31,7 @@ def running_is_charged_once(evidence: Evidence) -> Found:
 
 
 def balance_is_never_below_zero(evidence: Evidence) -> Found:
-    """Entry by entry; and the cache is what the entries add up to."""
+    """Check each entry's balance, and that the cache is the sum of the entries."""
     balances: dict[str, Decimal] = defaultdict(Decimal)
     for entry in evidence.ledger:
         if entry.kind == "write_off":
@@ -50,16 +50,14 @@ def balance_is_never_below_zero(evidence: Evidence) -> Found:
 
 
 def ran(evidence: Evidence, session: Session) -> tuple[timedelta, timedelta]:
-    """The least and the most that it was RUNNING, as its events tell."""
+    """Return the least and the most that it was RUNNING, from its events."""
     least = most = timedelta(0)
     since: datetime | None = None
     for event in evidence.told_of.get(session.id, ()):
         if event.kind == "session.running":
             since = event.at
         elif since is not None and event.kind == "session.failed_over":
-            most += (
-                event.at - since
-            )  # its instant may lie before its event, where the provider's end had come
+            most += event.at - since  # its instant may be before its event, where the provider's end had come
             since = None
         elif since is not None and event.kind in {"session.stopping", "session.stopped"}:
             lasted = max(timedelta(0), (session.stopped_at or event.at) - since)
@@ -68,20 +66,21 @@ def ran(evidence: Evidence, session: Session) -> tuple[timedelta, timedelta]:
 
 
 def stamped_apart(evidence: Evidence, session: Session) -> timedelta:
-    """How far the RUNNING time of the row is from that of its events."""
+    """Return how far the RUNNING time of the row is from that of its events."""
     least, most = ran(evidence, session)
     measured = timedelta(microseconds=session.ran_microseconds)
     return max(least - measured, measured - most, timedelta(0))
 
 
 def cost(session: Session, ran_for: timedelta) -> Decimal:
-    """Whole blocks of RUNNING time, as they begin; whoever ran at all pays the first. Rounded once, half-even."""
+    """Return the cost of its RUNNING time in whole blocks, as they begin; a session that ran at all pays the first.
+    Rounded once, half-even."""
     block = timedelta(seconds=session.block_seconds)
     return cost_of_blocks(session, max(-(-ran_for // block), int(session.running_at is not None)))
 
 
 def cost_of_blocks(session: Session, blocks: int) -> Decimal:
-    """What so many blocks cost together."""
+    """Return what so many blocks cost together."""
     exact = Fraction(session.price_per_node_hour) * session.nodes * blocks * session.block_seconds / 3600
     return Decimal(round(exact * 1_000_000)).scaleb(-6)
 
@@ -116,5 +115,5 @@ def _charged_by_the_formula(evidence: Evidence, session: Session) -> Found:
 
 
 def ended(session: Session) -> bool:
-    """Its last interval is over."""
+    """Return whether its last interval is over."""
     return session.state in TERMINAL | {State.STOPPING}

@@ -1,5 +1,5 @@
-"""Which share of all worlds and crashes a run tries. A turn is a number: the same turn is the same share, and all turns
-together try everything."""
+"""The share of all worlds and crashes that a run tries. A turn is a number: the same turn is the same share, and all
+turns together are everything."""
 
 from collections.abc import Sequence
 
@@ -8,12 +8,12 @@ ALL_SEEDS = 1000
 
 
 def first_seed(turn: int, seeds: int) -> int:
-    """The shares lie side by side in the seeds of a full run."""
+    """Return the first seed: the shares are side by side in the seeds of a full run."""
     return 1 + turn % max(1, ALL_SEEDS // seeds) * seeds
 
 
 def sampled(points: Sequence[str], share: int, turn: int = 0, kinds: int = 1) -> list[int]:
-    """Every `share`-th point, and one of every `kinds`-th kind: of each in `kinds` turns."""
+    """Return every `share`-th point, and one of every `kinds`-th kind: of each in `kinds` turns."""
     numbers_of: dict[str, list[int]] = {}
     for number, point in enumerate(points, 1):
         numbers_of.setdefault(point, []).append(number)

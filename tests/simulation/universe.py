@@ -1,4 +1,4 @@
-"""Everything there is in a simulated world: one clock, one store, the platforms, the workers, the broker.
+"""A whole simulated world: one clock, one store, the platforms, the workers, the broker.
 
 async with its own time:
     await universe.job("session.create", account_id="acme", model_id="alpha")
@@ -36,13 +36,13 @@ from tests.simulation.platforms import MODEL, PLATFORMS, Platform
 from tests.simulation.wire import ORIGIN
 from tests.simulation.worker import Fate, Worker
 
-#: Lines of what happened last, for a seed that fails.
+#: The last lines of the story, for a seed that fails.
 REMEMBERED = 60
-#: A tick that found nothing is not repeated each second: nothing but time passes meanwhile. Seconds.
+#: A tick that found nothing is not repeated each second: only time passes meanwhile. Seconds.
 SPACING = (1.0, 1.0, 2.0, 4.0, 8.0)
 #: These must never be late.
 PROMPT = frozenset({Step.STOP, Step.FUNDS, Step.CLOSE})
-#: A stop is due at its instant, whatever comes next: its tick, which comes each second, waits for no ping.
+#: A stop is due at its instant, whatever comes next: its tick, which comes each second, does not wait for pings.
 _DUE = " UNION ALL ".join(
     [
         *(
@@ -52,7 +52,7 @@ _DUE = " UNION ALL ".join(
         "SELECT 'stop', MIN(stop_at) FROM sessions WHERE next_step IN ('ping', 'warn') HAVING MIN(stop_at) IS NOT NULL",
     ]
 )
-#: Ticks that are not about steps, what makes them worth a look, and how often. Seconds.
+#: Ticks that are not about steps, the condition of each, and how often. Seconds.
 _UPKEEP: Mapping[str, tuple[str, float]] = {
     "orchestrator.tick.events": ("SELECT 1 FROM outbox WHERE delivered_at IS NULL LIMIT 1", 150),
     "orchestrator.tick.queues": ("SELECT 1 FROM sessions WHERE state = 'queued' LIMIT 1", 30),
@@ -70,7 +70,7 @@ _ANYTHING_ELSE = ("SELECT 1", 1800.0)
 
 @dataclass
 class Told:
-    """What the simulated world counted."""
+    """The counts of the simulated world."""
 
     jobs: int = 0
     faults: Counter[str] = field(default_factory=Counter)
@@ -78,7 +78,7 @@ class Told:
 
 
 class Universe:
-    """One seed's world. Belongs to the loop that it is made with."""
+    """The world of one seed. It belongs to the loop in which it is made."""
 
     def __init__(
         self,
@@ -95,8 +95,8 @@ class Universe:
         few_sessions: int = FEW,
     ) -> None:
         """`clock_ahead`: seconds by which the platforms' clocks differ from ours; `checks_time`: workers compare the
-        store's clock with what they measure, and it may jump (`store_is_ahead`); accounts with more than
-        `few_sessions` are worked out from groups of them."""
+        store's clock with what they measure, and it may jump (`store_is_ahead`); accounts with more than `few_sessions`
+        are computed from groups of them."""
         self.checks_time, self.few_sessions = checks_time, few_sessions
         self.store_is_ahead = 0.0
         self.loop, self.seed, self.fate = loop, seed, fate
@@ -141,43 +141,43 @@ class Universe:
         self._running: set[asyncio.Task[Any]] = set()
 
     def rng_of(self, purpose: str) -> random.Random:
-        """A stream of its own for each purpose, so that one more draw here changes nothing there."""
+        """Return a separate stream for each purpose, so that one more draw here changes nothing there."""
         return random.Random(f"{self.seed}/{purpose}/{len(getattr(self, 'workers', ()))}")
 
     @property
     def seconds(self) -> float:
-        """Since the start."""
+        """Return the seconds since the start."""
         return self.loop.time()
 
     def store_now(self) -> datetime:
-        """What the clock of the store's host shows."""
+        """Return the time of the store's host."""
         return self.loop.now() + timedelta(seconds=self.store_is_ahead)
 
     # what happens
 
     def note(self, who: str, what: str) -> None:
-        """One line of the story: the last ones are printed where a seed fails, all are in its digest."""
+        """Note one line of the story: the last ones are printed where a seed fails, all are in its digest."""
         line = f"{self.loop.now():%d %H:%M:%S.%f} {who:10} {what}"
         self.last.append(line)
         self._digest.update(line.encode())
 
     def digest(self) -> str:
-        """The same for the same seed."""
+        """Return the digest of the story: the same for the same seed."""
         return self._digest.hexdigest()[:16]
 
     def trouble(self, seconds: float) -> None:
-        """From now on, and so long, a stop may be late."""
+        """Note trouble: from now on, and so long, a stop may be late."""
         self.troubles.append((self.loop.now(), self.loop.now() + timedelta(seconds=seconds)))
 
     @property
     def silent(self) -> bool:
-        """No wake-up comes: what is due is done when a runner looks by itself."""
+        """Return whether wake-ups are lost: runners then look by themselves."""
         return bool(getattr(self.fate, "silent", False))
 
     # workers
 
     async def start_worker(self) -> Worker:
-        """One more process, unless it dies while it starts."""
+        """Start one more process, unless it dies while it starts."""
         worker = Worker(self, f"worker-{len(self.workers) + 1}")
         self.workers.append(worker)
         try:
@@ -191,31 +191,31 @@ class Universe:
         return [worker for worker in self.workers if worker.alive]
 
     def spawn(self, coroutine: Any, name: str) -> "asyncio.Task[Any]":
-        """A task of the world itself."""
+        """Start a task of the world itself."""
         task = self.loop.create_task(coroutine, name=name)
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         return task
 
     def woken(self, steps: frozenset[Step]) -> None:
-        """A commit published its wake-ups."""
+        """Publish the wake-ups of a commit."""
         for step in () if self.silent else sorted(steps):
             if self.fate_of_message("wake-up"):
                 self._next[OF_STEP[step]] = 0.0
 
     def changed(self) -> None:
-        """The store has changed: look again at what is due when. (In life, the ticks of each second do.)"""
+        """Note that the store has changed: look again at what is due when. (In life, the ticks of each second do.)"""
         self._poked.set()
 
     def fate_of_message(self, kind: str) -> bool:
-        """Whether the broker delivers it."""
+        """Return whether the broker delivers it."""
         arrives = getattr(self.fate, "arrives", None)
         return arrives is None or arrives(self, kind)
 
     # time
 
     async def drive(self, until: float) -> None:
-        """Let time pass: whatever becomes due is done by somebody, each at its time."""
+        """Let time pass: the workers do what becomes due, each step at its time."""
         while (now := self.seconds) < until:
             nearest = min(until, *self._look(now))
             self._poked.clear()
@@ -226,7 +226,7 @@ class Universe:
                 continue
 
     async def rests(self, within: float) -> bool:
-        """Wait, while somebody else drives, until nobody has anything to do but to ping what runs."""
+        """Wait, while another task drives, until only pings of running sessions are left to do."""
         end = self.seconds + within
         while self.seconds < end:
             await asyncio.sleep(30)
@@ -235,7 +235,7 @@ class Universe:
         return False
 
     def pending(self) -> list[str]:
-        """What is on its way still: rows between two states, events not delivered, what nobody here opened. Orphans
+        """Return unfinished work: rows between two states, events not delivered, unknown sessions at platforms. Orphans
         that cannot be closed by an id may stay."""
         closable = ", ".join(f"'{name}'" for name in sorted(self.by_id))
         rows = self._eye.execute(
@@ -251,32 +251,32 @@ class Universe:
 
     @property
     def by_id(self) -> frozenset[str]:
-        """Where whatever is listed can be closed."""
+        """Return the providers that list their sessions and close them by id."""
         drivers = self.workers[0].services.drivers if self.workers else {}
         return frozenset(
             n for n, driver in drivers.items() if driver.card.can_list and driver.card.closes_by_id
         )
 
     def idle_end(self, session_id: str) -> datetime | None:
-        """When the idle time of a running session runs out, where that ends it."""
+        """Return when the idle time of a running session runs out, where that ends it."""
         query = "SELECT idle_ends_at FROM sessions WHERE id = ? AND state = 'running'"
         row = self._eye.execute(query, (session_id,)).fetchone()
         return None if row is None or row[0] is None else datetime.fromisoformat(row[0]).replace(tzinfo=UTC)
 
     def installation(self) -> str | None:
-        """Whose names are ours; None before the first placement."""
+        """Return the id in our names; None before the first placement."""
         row = self._eye.execute("SELECT id FROM installation").fetchone()
         return row and str(row[0])
 
     def strangers(self, upstream: str) -> list[str]:
-        """What is open there and no live row stands for, other people's left out."""
+        """Return what is open there without a live row, except foreign sessions."""
         rows = self._eye.execute("SELECT handle, candidate FROM placements WHERE ended_at IS NULL")
         known = {handle for row in rows for handle in row} | self.foreign
         there = (one for one in self.simulator.sessions.open_now() if one.upstream == upstream)
         return [one.id for one in there if one.id not in known]
 
     def _look(self, now: float) -> list[float]:
-        """Send the ticks of what is due; when to look again, for each."""
+        """Send the ticks of what is due; return when to look again, for each."""
         times = []
         for step, at in self._eye.execute(_DUE).fetchall():
             due = (datetime.fromisoformat(at).replace(tzinfo=UTC) - START).total_seconds()
@@ -332,7 +332,7 @@ class Universe:
     # jobs
 
     async def job(self, name: str, /, **kwargs: Any) -> Mapping[str, Any]:
-        """Send it as a client does: again under the same id until its outcome is heard."""
+        """Send it as a client does: again under the same id until its outcome arrives."""
         task_id = f"job-{self._ids.getrandbits(48):012x}"
         self.told.jobs += 1
         told = self.answers.setdefault(task_id, [])
@@ -351,7 +351,7 @@ class Universe:
         return told[0]
 
     async def done(self, name: str, /, **kwargs: Any) -> Mapping[str, Any]:
-        """A job that must not be refused."""
+        """Return the result of a job that must not be refused."""
         outcome = await self.job(name, **kwargs)
         assert outcome["ok"], outcome
         result: Mapping[str, Any] = outcome["result"]
@@ -374,7 +374,7 @@ class Universe:
     # at rest
 
     def evidence(self) -> Evidence:
-        """For the invariants."""
+        """Return the evidence for the invariants."""
         return gather(
             self.database,
             self.config,
@@ -395,7 +395,7 @@ class Universe:
         )
 
     def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         self._eye.close()
 
     def _provider(self, platform: Platform, policy: Policy) -> ProviderConfiguration:
@@ -416,18 +416,18 @@ class Universe:
 
 
 class _Sink:
-    """The end of the events' way."""
+    """The sink of the events."""
 
     def __init__(self, universe: Universe) -> None:
         self._universe = universe
 
     def send(self, events: Sequence[Mapping[str, Any]]) -> None:
-        """What was delivered before a raise may come again."""
+        """Record the events. Those that were delivered before a raise may come again."""
         self._universe.delivered.extend(json.loads(json.dumps(event, default=str)) for event in events)
 
 
 def copy_of(template: Path, path: Path) -> None:
-    """A fresh database there."""
+    """Put a fresh database there."""
     for suffix in ("-wal", "-shm"):
         Path(f"{path}{suffix}").unlink(missing_ok=True)
     path.write_bytes(template.read_bytes())

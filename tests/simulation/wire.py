@@ -1,4 +1,4 @@
-"""The way to the simulated platforms without a socket: the simulator's own dispatcher, asked directly."""
+"""The way to the simulated platforms without a socket: it calls the simulator's own dispatcher."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -10,11 +10,11 @@ from orchestrator.simulator.delivery import Settle
 from orchestrator.simulator.dispatch import Body, Dispatcher, Incoming, parse
 from orchestrator.simulator.wire import Delivery, Reply
 
-#: Where the simulated platforms are said to be.
+#: Address of the simulated platforms.
 ORIGIN = "http://platforms.example"
 #: Called before a request leaves and after its answer came: it may wait, or end the process.
 Hook = Callable[[str, str], Awaitable[None]]
-#: Told the number of each call, as the platforms count, when it begins.
+#: Called with the number of each call, as the platforms count, when it begins.
 Begins = Callable[[int], None]
 
 
@@ -43,7 +43,7 @@ class Wire(httpx.AsyncBaseTransport):
             query=request.url.params,
             read=read,
         )
-        self._begins(self._dispatcher.newest_call + 1)  # nobody is let in between before it has begun
+        self._begins(self._dispatcher.newest_call + 1)  # no other call comes in between before it has begun
         response = await self._dispatcher.play(incoming, _hand_over)
         assert response is not None, f"no such upstream: {upstream}"
         await self._hook("after", what)

@@ -1,5 +1,5 @@
-"""One simulated worker process: real services over the shared store, a wire without sockets, and a life that can end
-between any two things it does."""
+"""One simulated worker process: real services over the shared store, a wire without sockets, and a life that can end at
+any point."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
@@ -29,26 +29,26 @@ if TYPE_CHECKING:
     from tests.simulation.universe import Universe
 
 T = TypeVar("T")
-#: What the measuring clocks of the machines show at the start. Seconds.
+#: The machines' monotonic clocks at the start. Seconds.
 BOOTED = 100_000.0
-#: The placement that this task asks a platform about.
+#: The placement that the call of this task is about.
 _ABOUT: ContextVar[str | None] = ContextVar("about", default=None)
-#: What a driver may be asked.
+#: The methods of a driver.
 METHODS = ("open", "resolve", "probe", "status", "close", "list", "check", "lists", "balance")
 
 
 class Fate(Protocol):
-    """What befalls a process at each point where it touches the world. It may wait, raise, or kill."""
+    """Faults of a process at each of its points. It may wait, raise, or kill."""
 
     def at_commit(self, worker: "Worker", when: str, where: str) -> None:
-        """`when`: begin, before or after; `where`: the function whose transaction it is."""
+        """Act at a commit. `when`: begin, before or after; `where`: the function that opened the transaction."""
 
     async def at_call(self, worker: "Worker", when: str, what: str) -> None:
-        """`when`: before or after; `what`: method and upstream."""
+        """Act at a call. `when`: before or after; `what`: method and upstream."""
 
 
 class Worker:
-    """Killed once, it does nothing any more."""
+    """One process. Once killed, it does nothing more."""
 
     def __init__(self, universe: "Universe", name: str) -> None:
         self.universe = universe
@@ -76,7 +76,7 @@ class Worker:
             watch(driver, partial(noted, universe.platforms[driver.name].driver))
 
     async def begin(self) -> None:
-        """What every worker does first."""
+        """Do what every worker does first."""
         if self.universe.checks_time:
             await self.do("learn", self.services.database.learn_time)
         await self.do("sync", lambda: sync_credentials(self.services))
@@ -90,7 +90,7 @@ class Worker:
         return task.result()
 
     def kill(self) -> None:
-        """Like kill -9: whatever runs here never goes on."""
+        """Kill the process as kill -9 does: no task of it goes on."""
         if self.alive:
             self.alive = False
             self.universe.died.set()
@@ -101,12 +101,12 @@ class Worker:
                     task.cancel()
 
     def die(self) -> None:
-        """The same, for whoever runs here now."""
+        """Kill it from inside one of its own tasks."""
         self.kill()
         raise Killed
 
     def must_live(self) -> None:
-        """Nothing acts after its process has died."""
+        """Raise Killed after the death of the process: nothing acts then."""
         if not self.alive:
             raise Killed
 
@@ -122,7 +122,7 @@ class Worker:
     def _let_go(self, task: "asyncio.Task[Any]") -> None:
         self._tasks.discard(task)
         if not task.cancelled():
-            task.exception()  # whoever waits for it has it; nobody else needs to hear of it
+            task.exception()  # its waiter has the exception; asyncio need not log it
 
     def _wake(self, steps: frozenset[Step]) -> None:
         if self.alive:
@@ -147,7 +147,7 @@ class Worker:
 
 
 class SharedDatabase(Database):
-    """The store as one process sees it; all share the engine, and what it has compiled."""
+    """The store as one process sees it; all processes share the engine, and its compiled statements."""
 
     def __init__(self, engine: Engine, worker: Worker) -> None:
         universe = worker.universe
@@ -162,11 +162,11 @@ class SharedDatabase(Database):
             pause=lambda seconds: wait_for(asyncio.sleep(seconds)),
         )
         self.engine.dispose()
-        self.engine = engine.execution_options()  # listeners of its own, over everybody's connections
+        self.engine = engine.execution_options()  # separate listeners, over shared connections
         event.listen(self.engine, "commit", self._commits)
         self._worker = worker
         self._where, self._committed, self._looks = "nobody", False, False
-        self.time.look_every = 4.0  # a day is long, and nothing else comes as often
+        self.time.look_every = 4.0  # a day is long, and every other tick is rarer
 
     def attempt(self, work: Callable[[Transaction], T]) -> tuple[T, frozenset[Step]]:
         self._where = name_of(work)
@@ -178,7 +178,7 @@ class SharedDatabase(Database):
         return done
 
     def _look_at_time(self) -> None:
-        """Nothing befalls a process while it looks: others would wait for its lock in real time."""
+        """Look at the time without faults: a process that stopped here would hold its lock in real time."""
         self._looks = True
         try:
             super()._look_at_time()
@@ -186,7 +186,7 @@ class SharedDatabase(Database):
             self._looks = False
 
     def _commits(self, _connection: Connection) -> None:
-        """Each COMMIT that reaches the database is a point of its own, whoever sends it."""
+        """Make a point of each COMMIT that reaches the database."""
         if self._looks:
             return
         if self._committed:
@@ -201,7 +201,7 @@ class SharedDatabase(Database):
             yield tx
 
     def dispose(self) -> None:
-        """The engine is everybody's."""
+        """Do nothing: the engine is shared."""
 
     def _point(self, when: str) -> None:
         self._worker.must_live()
@@ -210,7 +210,7 @@ class SharedDatabase(Database):
 
 
 def watch(driver: Driver, asks: Callable[[str], None]) -> None:
-    """Tell of each question that this driver is asked, by the name of the method; calls tell of whom it was."""
+    """Call `asks` with the name of each method of this driver that is called; note the placement of each call."""
     for method in METHODS:
         ask = getattr(driver, method, None)
         if ask is not None:
@@ -227,7 +227,7 @@ def _telling(ask: Callable[..., Awaitable[T]], tell: Callable[[], None]) -> Call
 
 
 def name_of(work: Callable[..., Any]) -> str:
-    """The function whose transaction this is: `open_due.settle_open`."""
+    """Return the name of the function that opened the transaction: `open_due.settle_open`."""
     return f"{work.__module__.rpartition('.')[2]}.{work.__qualname__.partition('.<')[0]}"
 
 

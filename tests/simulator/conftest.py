@@ -1,4 +1,4 @@
-"""A simulator on a real port, a clock moved by hand, and a client that is nobody's library."""
+"""A simulator on a real port, a clock moved by hand, and a plain HTTP client."""
 
 import random
 import time
@@ -13,7 +13,7 @@ from orchestrator.simulator.server import ModelLike
 
 
 class HandClock:
-    """Time passes when a test says so."""
+    """A clock that a test moves."""
 
     def __init__(self) -> None:
         self.now = 1_700_000_000.0
@@ -26,7 +26,7 @@ class HandClock:
 
 
 class Gateway:
-    """What a caller of a Morpheus gateway can say."""
+    """The calls of a client of a Morpheus gateway."""
 
     def __init__(self, http: httpx.Client, base_url: str, key: str = "sk-one") -> None:
         self.http = http
@@ -64,7 +64,7 @@ def ping_body(model: str, **more: Any) -> dict[str, Any]:
 
 
 def outcome(act: Callable[[], httpx.Response]) -> Any:
-    """What a caller learns: the JSON of a success, or None."""
+    """Return the client's result: the JSON of a success, or None."""
     try:
         answer = act()
         return answer.json() if answer.is_success else None

@@ -1,4 +1,4 @@
-"""AIMLAPI as it is seen from outside."""
+"""AIMLAPI as a client sees it."""
 
 import httpx
 import pytest

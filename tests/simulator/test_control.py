@@ -1,4 +1,4 @@
-"""The control endpoint, and what it makes of bad input."""
+"""The control endpoint, and its answers to bad input."""
 
 from typing import Any
 

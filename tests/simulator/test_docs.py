@@ -1,4 +1,4 @@
-"""The page about the simulator names every kind and every fault, with what each takes, and nothing else."""
+"""The page about the simulator names every kind and every fault, with the parameters of each, and nothing else."""
 
 import inspect
 import re
@@ -11,7 +11,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "simulator.md").read_text()
 
 
 def table(title: str) -> dict[str, str]:
-    """First cell → last cell, of the table below a title."""
+    """Return first cell → last cell, of the table below a title."""
     part = PAGE.partition(f"## {title}\n")[2].partition("\n## ")[0]
     rows = re.findall(r"^\| `([\w-]+)` \|.*\|(.*)\|$", part, re.MULTILINE)
     return dict(rows)

@@ -1,4 +1,4 @@
-"""Everything that can go wrong, as a caller meets it."""
+"""Every fault, as a client sees it."""
 
 from typing import Any
 
@@ -105,7 +105,7 @@ def test_a_huge_body_is_as_long_as_promised(server: SimulatorServer, chat: Chat)
 def test_a_huge_body_may_be_left_half_read(
     server: SimulatorServer, chat: Chat, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """By whom it is left at the first byte or later: a caller who leaves is nothing to report."""
+    """At the first byte or later: a client that closes the connection is nothing to report."""
     for left_at in range(4):
         server.fault("huge_body", times=1)
         with chat.http.stream("GET", f"{chat.url}/models") as answer:

@@ -85,7 +85,7 @@ def test_a_reset_stops_late_effects(server: SimulatorServer, gateway: Gateway) -
 
 def test_a_busy_session_is_killed_by_a_native_ping(server: SimulatorServer, gateway: Gateway) -> None:
     session = gateway.opened()
-    server.fault("slow", operation="chat", seconds=2)
+    server.fault("slow", operation="chat", seconds=4)
     busy = threading.Thread(target=gateway.chat, args=(session,))
     busy.start()
     wait_until(lambda: len(server.log(operation="chat")) == 1)

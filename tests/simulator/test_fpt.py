@@ -10,7 +10,7 @@ from tests.simulator.conftest import HandClock, ping_body
 
 
 class Studio:
-    """What a caller of a studio can say."""
+    """The calls of a client of a studio."""
 
     def __init__(self, http: httpx.Client, url: str, key: str = "sk-one") -> None:
         self.http, self.url, self.headers = http, url, {"Authorization": f"Bearer {key}"}

@@ -1,4 +1,4 @@
-"""The provider's view, and what it adds up to."""
+"""The provider's log, and its sums."""
 
 import httpx
 import pytest

@@ -1,4 +1,4 @@
-"""A node of its own: sessions with ids, one wallet, and 500 for every trouble."""
+"""A node by itself: sessions with ids, one wallet, and 500 for every error."""
 
 import threading
 from email.utils import parsedate_to_datetime
@@ -14,7 +14,7 @@ WALLET = "0x" + "ab" * 20
 
 
 class Node:
-    """What a caller of a node can say."""
+    """The calls of a client of a node."""
 
     def __init__(self, http: httpx.Client, url: str, key: str = "admin:secret") -> None:
         user, _, password = key.partition(":")

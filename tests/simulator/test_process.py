@@ -1,4 +1,4 @@
-"""The simulator as a process of its own."""
+"""The simulator as a separate process."""
 
 import json
 import resource
@@ -75,7 +75,7 @@ def test_a_port_that_is_taken_is_an_error() -> None:
 
 
 def test_a_thousand_slow_calls_wait_side_by_side(tmp_path: Path) -> None:
-    """Each end is a process of its own that may have 1,024 files, as an ordinary user's."""
+    """Each end is a separate process that may have 1,024 files, as an ordinary user's."""
     preload, times = tmp_path / "world.json", 1000
     world = {
         "upstreams": {"alpha": {"kind": "openai", "keys": ["sk"], "models": ["llama"]}},
@@ -96,7 +96,7 @@ def test_a_thousand_slow_calls_wait_side_by_side(tmp_path: Path) -> None:
     assert [call["status"] for call in calls] == [200] * times
 
 
-#: What an ordinary user's process may have open.
+#: The limit of open files of an ordinary user's process.
 FILES = 1024
 ASK_AT_ONCE = """
 import asyncio, resource, sys, aiohttp

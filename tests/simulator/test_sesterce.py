@@ -1,4 +1,4 @@
-"""Instances behind a control API, as they are seen from outside."""
+"""Instances behind a control API, as a client sees them."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ SEED = {"id": "aaa1", "model": "llama"}
 
 
 class Account:
-    """What a customer of the platform can say."""
+    """The calls of a customer of the platform."""
 
     def __init__(self, server: SimulatorServer, http: httpx.Client, **options: Any) -> None:
         models: list[ModelLike] = ["llama", {"id": "whisper", "type": "ASR"}]

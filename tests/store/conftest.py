@@ -13,14 +13,15 @@ from tests.store import stage
 
 @pytest.fixture(scope="session")
 def shared_postgres_url(postgres: Postgres) -> Iterator[str]:
-    """One database for all tests that leave its schema alone; a new one for each would take most of their time."""
+    """Return one database for all tests that leave its schema alone; a new one for each would take most of their
+    time."""
     with postgres.fresh_database() as url:
         yield url
 
 
 @pytest.fixture
 def on_postgresql(shared_postgres_url: str) -> Iterator[Database]:
-    """For what only PostgreSQL does: row locks, deadlocks, plans."""
+    """Return a database for what only PostgreSQL does: row locks, deadlocks, plans."""
     yield from _opened(shared_postgres_url)
     database = Database(shared_postgres_url)
     with database.engine.begin() as connection:
@@ -30,13 +31,13 @@ def on_postgresql(shared_postgres_url: str) -> Iterator[Database]:
 
 @pytest.fixture
 def on_sqlite(sqlite_url: str) -> Iterator[Database]:
-    """For what only SQLite does."""
+    """Return a database for what only SQLite does."""
     yield from _opened(sqlite_url)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database(request: pytest.FixtureRequest) -> Database:
-    """The same test on both. Its clock stands at T0."""
+    """Run the same test on both databases. The clock is at T0."""
     opened: Database = request.getfixturevalue(f"on_{request.param}")
     return opened
 

@@ -1,4 +1,4 @@
-"""What the store's tests share: plain rows, a count of statements, and threads that really meet."""
+"""Helpers of the store's tests: plain rows, a count of statements, and threads that really meet."""
 
 import threading
 import time
@@ -22,7 +22,7 @@ PATIENCE = 60
 
 
 def an_account(account_id: str = "acme", **changes: Any) -> Account:
-    """With funds, and nothing due."""
+    """Return an account with funds, and nothing due."""
     plain = Account(id=account_id, plan="payg", currency="USD", balance=Decimal(100), created_at=T0)
     return replace(plain, **changes)
 
@@ -36,7 +36,7 @@ def a_created(n: int = 1, **changes: Any) -> Session:
 
 
 def a_queued(n: int = 1, **changes: Any) -> Session:
-    """It came `n` seconds after T0 and looks again in an hour."""
+    """Return a queued session that came `n` seconds after T0 and is tried again in an hour."""
     waits = {
         "state": State.QUEUED,
         "queued_at": T0.replace(second=n),
@@ -48,7 +48,7 @@ def a_queued(n: int = 1, **changes: Any) -> Session:
 
 
 def a_running(n: int = 1, **changes: Any) -> Session:
-    """At alpha; its ping is due at T0, its stop in two hours."""
+    """Return a session that runs at alpha; its ping is due at T0, its stop in two hours."""
     runs = {
         "state": State.RUNNING,
         "running_at": T0 - HOUR,
@@ -65,7 +65,7 @@ def a_running(n: int = 1, **changes: Any) -> Session:
 
 
 def a_placement(n: int = 1, /, **changes: Any) -> Placement:
-    """Of session `n`: open at alpha."""
+    """Return a placement of session `n`, open at alpha."""
     plain = Placement(
         id=f"placement-{n:05}",
         session_id=session_id(n),
@@ -87,7 +87,7 @@ def a_placement(n: int = 1, /, **changes: Any) -> Placement:
 
 
 def an_opening(n: int = 1, /, **changes: Any) -> Placement:
-    """Due to be opened at T0."""
+    """Return a placement that is due to be opened at T0."""
     opens = {
         "state": PlacementState.OPENING,
         "handle": None,
@@ -98,7 +98,7 @@ def an_opening(n: int = 1, /, **changes: Any) -> Placement:
 
 
 def a_closing(n: int = 1, /, **changes: Any) -> Placement:
-    """Due to be closed at T0."""
+    """Return a placement that is due to be closed at T0."""
     closes = {
         "state": PlacementState.CLOSING,
         "closing_since": T0,
@@ -109,7 +109,7 @@ def a_closing(n: int = 1, /, **changes: Any) -> Placement:
 
 
 def a_credential(ref: str = "env:A", **changes: Any) -> Credential:
-    """Exclusive, at alpha."""
+    """Return an exclusive credential at alpha."""
     provider = str(changes.get("provider", "alpha"))
     plain = Credential(
         id=f"{provider}:{ref}",
@@ -123,7 +123,7 @@ def a_credential(ref: str = "env:A", **changes: Any) -> Credential:
 
 
 def stock(database: Database) -> None:
-    """What sessions refer to: the account `acme` and the model `llama`."""
+    """Insert what sessions refer to: the account `acme` and the model `llama`."""
 
     def insert(tx: Transaction) -> None:
         tx.accounts.insert(an_account())
@@ -133,7 +133,7 @@ def stock(database: Database) -> None:
 
 
 def keep(database: Database, *things: Session | Placement | Credential | Account) -> None:
-    """Insert these as they are, in this order."""
+    """Insert these unchanged, in this order."""
 
     def insert(tx: Transaction) -> None:
         wanted = {c.id: c for c in (*tx.credentials.listed(), *things) if isinstance(c, Credential)}
@@ -178,14 +178,14 @@ def run(database: Database, sql: str, **values: Any) -> None:
 
 
 def event_types(database: Database) -> list[str]:
-    """The events so far, without their common prefix."""
+    """Return the event types so far, without their common prefix."""
     events = database.transact(lambda tx: tx.outbox.tail())
     return [event.type.removeprefix("orchestrator.") for event in events]
 
 
 @contextmanager
 def statements(database: Database) -> Iterator[list[tuple[str, Any]]]:
-    """Every statement with its parameters, without BEGIN, COMMIT and ROLLBACK."""
+    """Return every statement with its parameters, without BEGIN, COMMIT and ROLLBACK."""
     seen: list[tuple[str, Any]] = []
 
     def note(_c: Connection, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
@@ -220,7 +220,7 @@ def meanwhile(work: Callable[[], T]) -> Iterator["Future[T]"]:
 
 @contextmanager
 def holding(database: Database, sql: str) -> Iterator[Connection]:
-    """A transaction of somebody else that has executed `sql`; rolled back at the end unless committed."""
+    """Hold a second transaction open that has executed `sql`; roll it back at the end unless it is committed."""
     with database.engine.connect() as connection:
         connection.execute(text(sql))
         yield connection

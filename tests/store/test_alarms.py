@@ -1,4 +1,4 @@
-"""Alarms stand once, and wait longer each time they are seen again after a retry."""
+"""An alarm is open once, and waits longer each time that it is raised again after a retry."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -16,7 +16,7 @@ SCOPE = "credential_paused_for_model:up:env:KEY:llama"
 
 @pytest.fixture
 def tx(database: Database) -> Iterator[Transaction]:
-    """One transaction for a whole story."""
+    """Use one transaction for a whole story."""
     with database.engine.begin() as connection:
         yield Transaction(connection, lambda: NOW)
 

@@ -20,7 +20,7 @@ Act = Callable[[Transaction], Any]
 
 @pytest.fixture
 def charged(database: Database) -> Database:
-    """A ledger with a credit of 5, and a charge of 2 for the session `s`, of which 1 was written off."""
+    """Return a ledger with a credit of 5, and a charge of 2 for the session `s`, of which 1 was written off."""
 
     def post(tx: Transaction) -> None:
         for key, kind, debit, credit, amount, session_id in (
@@ -46,7 +46,7 @@ def charged(database: Database) -> Database:
 
 
 def keep(tx: Transaction, record: dict[str, Any] | None) -> None:
-    """What is kept of the session."""
+    """Keep the archived part of the session."""
     tombstone = ArchivedSession(
         id="s",
         account_id="acme",

@@ -1,4 +1,4 @@
-"""Who counts for a brake and against it, what its end changes, and that no question reads what lives."""
+"""Which sessions count for a brake and against it, what its end changes, and that no query reads all live rows."""
 
 from datetime import timedelta
 from typing import Any

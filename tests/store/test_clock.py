@@ -1,4 +1,4 @@
-"""The store's clock, as processes trust it: what each measures, and the row by which all know of a jump."""
+"""The store's clock as processes use it: each one's measurements, and the shared row of a jump."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -28,7 +28,8 @@ class Earth:
     def process(
         self, boot: str = "boot-1", *, keeps: bool = True, asleep: timedelta = timedelta(0)
     ) -> Database:
-        """A process on the machine that was started as `boot`; it measures less by the time that it was `asleep`."""
+        """Return a process on the machine that was started as `boot`; it measures less by the time that it was
+        `asleep`."""
         stopwatch = Stopwatch(
             seconds=lambda: (self.passed - asleep).total_seconds() + 1000, boot=boot, host=f"host of {boot}"
         )
@@ -52,19 +53,19 @@ class Earth:
 
 @pytest.fixture
 def earth(request: pytest.FixtureRequest, database_url: str) -> Iterator[Earth]:
-    """On both databases, fresh."""
+    """Return a new one, on both databases."""
     made = Earth(database_url)
     yield made
     made.close()
 
 
 def now(database: Database) -> datetime:
-    """The time as a flow reads it."""
+    """Return the time as a flow reads it."""
     return database.transact(lambda tx: tx.now())
 
 
 def known(database: Database) -> KnownTime:
-    """The row."""
+    """Return the row."""
     with database.reading() as tx:
         found = tx.clock.known()
     assert found is not None
@@ -72,7 +73,7 @@ def known(database: Database) -> KnownTime:
 
 
 def off_by(earth: Earth, database: Database) -> timedelta:
-    """How wrong a process is about the time."""
+    """Return the error of a process's time."""
     return abs(now(database) - (T0 + earth.passed))
 
 

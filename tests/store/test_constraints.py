@@ -1,4 +1,4 @@
-"""Constraints stand behind every lock."""
+"""Constraints back up every lock."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -135,7 +135,7 @@ def test_a_placement_belongs_to_a_session_that_exists(database: Database) -> Non
 
 
 def _step(state: PlacementState) -> dict[str, Step | datetime | Any]:
-    """A placement that is open has nothing to do."""
+    """A placement that is open has no step."""
     return {} if state is PlacementState.OPEN else {"next_step": Step.RESOLVE, "next_step_at": T0}
 
 

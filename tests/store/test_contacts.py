@@ -1,4 +1,4 @@
-"""Contacts: what each host met at each provider; and the queries that the comparison needs."""
+"""Contacts: the results of each host at each provider; and the queries that compare them."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,7 +17,7 @@ from tests.store.test_pings import claim, keep_running
 
 @pytest.fixture
 def tx(database: Database) -> Iterator[Transaction]:
-    """One transaction for a whole story."""
+    """Use one transaction for a whole story."""
     with database.engine.begin() as connection:
         yield Transaction(connection, lambda: T0)
 

@@ -1,4 +1,4 @@
-"""Who may take which credential."""
+"""Which session may take which credential."""
 
 import threading
 from dataclasses import replace

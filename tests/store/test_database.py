@@ -1,4 +1,4 @@
-"""Transactions survive what passes, refuse what does not, and say what a person can do."""
+"""Transactions repeat after passing errors, fail on others, and give messages that an operator can use."""
 
 import socket
 import sqlite3
@@ -20,7 +20,7 @@ from tests.store.stage import PATIENCE, a_created, an_account, at_once, holding,
 
 
 class Attempts:
-    """Counts how often a transaction's work was begun; `first` does something at the first time only."""
+    """Counts how often a transaction's work was begun; `first` acts at the first time only."""
 
     def __init__(self, first: Callable[[Transaction], None] = lambda _tx: None) -> None:
         self.count = 0
@@ -33,7 +33,7 @@ class Attempts:
 
 
 def earn(tx: Transaction, account_id: str = "acme") -> None:
-    """One more on an account's balance, read and written."""
+    """Add one to an account's balance, read and written."""
     account = tx.accounts.get(account_id)
     assert account is not None
     tx.accounts.save(account, replace(account, balance=account.balance + 1), T0)
@@ -45,7 +45,7 @@ def balance(database: Database, account_id: str = "acme") -> int:
     return int(account.balance)
 
 
-# what passes is tried again
+# passing errors are retried
 
 
 def test_of_two_that_deadlock_both_are_done_in_the_end(on_postgresql: Database) -> None:
@@ -95,7 +95,7 @@ def test_a_serialisation_failure_is_tried_again(on_postgresql: Database) -> None
 
 
 def test_a_connection_that_only_reads_is_made_anew(database: Database) -> None:
-    """It was opened while its file, or its server, took no writes: it would never take one."""
+    """It was opened while its file, or its server, accepted no writes: it would never accept one."""
     on_postgresql = database.engine.dialect.name == "postgresql"
     only_reads = "SET default_transaction_read_only = on" if on_postgresql else "PRAGMA query_only = on"
     with database.engine.connect() as connection:
@@ -155,7 +155,7 @@ def test_a_connection_that_is_lost_is_made_anew(on_postgresql: Database) -> None
 
 @pytest.fixture
 def impatient(on_sqlite: Database) -> Iterator[Database]:
-    """It finds a locked SQLite database locked at once, instead of after its 15 seconds."""
+    """Return a database that fails on a locked SQLite file at once, instead of after its 15 seconds."""
     database = Database(str(on_sqlite.url), clock=lambda: T0)
     event.listen(
         database.engine, "connect", lambda connection, _: connection.execute("PRAGMA busy_timeout=0")
@@ -224,7 +224,7 @@ def test_who_loses_a_race_for_a_name_looks_again_and_is_told_properly(database: 
     assert sorted(created) == [False, False, True]
 
 
-# what does not pass is not
+# other errors are not
 
 
 @pytest.mark.parametrize(
@@ -298,7 +298,7 @@ def test_an_attempt_that_was_undone_leaves_no_wakeup(on_postgresql: Database) ->
     assert woken == [frozenset({Step.CLOSE})]
 
 
-# what a person is told
+# error messages for people
 
 
 def why(url: str) -> str:

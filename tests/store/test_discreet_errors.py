@@ -1,4 +1,4 @@
-"""No error of the store repeats what a user wrote: such texts end in logs."""
+"""No error of the store repeats a user's text: errors end in logs."""
 
 import traceback
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The one door: every change is legal, minimal, counted, and told of in the same transaction."""
+"""The one door: every change is legal, minimal, counted, and has its event in the same transaction."""
 
 from dataclasses import replace
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""One look says where something is due, so that providers at rest cost no claim."""
+"""One query finds where something is due, so that providers at rest cost no claim."""
 
 from datetime import datetime
 

@@ -1,4 +1,4 @@
-"""Every error that a database can raise has one meaning, and only what meets all work alike is an outage."""
+"""Every error that a database can raise has one meaning, and only one that would fail all work is an outage."""
 
 import sqlite3
 from pathlib import Path
@@ -28,13 +28,13 @@ _DIALECT: Any = PGDialect_psycopg()  # type: ignore[no-untyped-call]
 
 
 def known_to_psycopg() -> list[str]:
-    """Every SQLSTATE that psycopg has a class for."""
+    """Return every SQLSTATE for which psycopg has a class."""
     states = (getattr(getattr(errors, name), "sqlstate", None) for name in dir(errors))
     return sorted({state for state in states if isinstance(state, str)})
 
 
 def raised(error: psycopg.Error) -> DBAPIError:
-    """As SQLAlchemy wraps what psycopg raises."""
+    """Wrap it as SQLAlchemy wraps psycopg's errors."""
     wrapped = DBAPIError.instance("SELECT 1", {}, error, psycopg.Error, dialect=_DIALECT)
     assert isinstance(wrapped, DBAPIError)
     return wrapped
@@ -139,7 +139,7 @@ def test_an_outage_says_what_it_is() -> None:
 
 
 def meaning_of(database: Database, *statements: str) -> ErrorClass | None:
-    """What the last of these statements raises, in one transaction."""
+    """Return the error of the last of these statements, in one transaction."""
     try:
         with database.engine.begin() as connection:
             for statement in statements:

@@ -1,4 +1,4 @@
-"""A primary fails and its standby takes over: one URL names both, and writes go to the one that takes them."""
+"""A primary fails and its standby takes over: one URL names both, and writes go to the writable one."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -21,7 +21,7 @@ def primary() -> Iterator[Cluster]:
 
 @pytest.fixture
 def primary_url(primary: Cluster) -> str:
-    """A migrated database on it."""
+    """Return a migrated database on it."""
     return Postgres(primary.uri, durable=True).kept_database()
 
 
@@ -33,7 +33,7 @@ def standby(primary: Cluster, primary_url: str) -> Iterator[Cluster]:
 
 @pytest.fixture
 def database(primary: Cluster, standby: Cluster, primary_url: str) -> Iterator[Database]:
-    """By a URL that names both, as an operator writes it."""
+    """Return the database by a URL that names both, as an operator writes it."""
     name = make_url(primary_url).database
     hosts = f"host={primary.socket.parent}&host={standby.socket.parent}"
     settings = Settings(

@@ -1,4 +1,4 @@
-"""The database sums up starting and running sessions, whatever happens to them and whoever writes."""
+"""The database sums up starting and running sessions, for every change and every writer."""
 
 import re
 from collections.abc import Callable
@@ -45,7 +45,7 @@ STOPS = {
 
 
 def agree(database: Database, account_id: str = "acme") -> bool:
-    """What was summed up is what is there."""
+    """Return whether the sums equal the rows."""
     with database.reading() as tx:
         counted = {group.key: group for group in tx.groups.of(account_id)}
         there = {group.key: group for group in grouped(tx.sessions.metered(account_id))}

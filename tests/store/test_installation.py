@@ -1,4 +1,4 @@
-"""An installation's id is made once, whoever needs it first, and stays with the database."""
+"""An installation's id is made once, by the first process that needs it, and stays with the database."""
 
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +15,7 @@ def _new(database: Database) -> str:
 
 
 def _new_by_another(database: Database) -> str:
-    """By another process."""
+    """Return the id that another process makes."""
     other = Database(database.url.render_as_string(hide_password=False))
     made = _new(other)
     other.dispose()

@@ -1,4 +1,4 @@
-"""An alarm of the installation opens once, counts what repeats it, and closes once."""
+"""An alarm of the installation opens once, counts its repetitions, and closes once."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -17,7 +17,7 @@ MINUTE = timedelta(minutes=1)
 
 @pytest.fixture
 def tx(database: Database) -> Iterator[Transaction]:
-    """One transaction for a whole story."""
+    """Use one transaction for a whole story."""
     with database.engine.begin() as connection:
         yield Transaction(connection, lambda: NOW)
 

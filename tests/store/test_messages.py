@@ -21,7 +21,7 @@ from tests.store.stage import PATIENCE, a_created, at_once, keep, meanwhile, wai
 
 
 def perform(database: Database, task_id: str, outcome: Mapping[str, Any]) -> tuple[bool, object]:
-    """Whether the job was ours, and its outcome."""
+    """Return whether the job was ours, and its outcome."""
 
     def work(tx: Transaction) -> tuple[bool, object]:
         if not tx.inbox.take(task_id, "job", T0):
@@ -83,7 +83,7 @@ def test_old_outcomes_are_forgotten_and_young_ones_kept(database: Database) -> N
 
 
 def tell(tx: Transaction, *told: tuple[str, int]) -> None:
-    """An event about each subject, with its number."""
+    """Write an event about each subject, with its number."""
     tx.outbox.add([Event(type="told", subject=subject, data={"n": n}) for subject, n in told])
 
 
@@ -220,7 +220,7 @@ def test_each_new_holder_gets_a_higher_fence(database: Database) -> None:
 
 def test_a_lease_that_is_given_back_is_free_at_once(database: Database) -> None:
     hold(database, "a")
-    database.transact(lambda tx: tx.leases.give_back("tick", "b"))  # not b's to give
+    database.transact(lambda tx: tx.leases.give_back("tick", "b"))  # b does not hold it
     assert not hold(database, "b")
     database.transact(lambda tx: tx.leases.give_back("tick", "a"))
     assert hold(database, "b")

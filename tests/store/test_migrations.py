@@ -1,4 +1,4 @@
-"""Migrations lead to the schema that the code has, from anywhere, however many begin at once."""
+"""Migrations lead to the schema of the code, from every revision, however many begin at once."""
 
 import subprocess
 import sys
@@ -27,7 +27,7 @@ print(migrate.upgrade(Database(sys.argv[1])))
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    """A database without any table."""
+    """Return a database without tables."""
     if request.param == "sqlite":
         database = Database(f"sqlite:///{tmp_path / 'empty.db'}")
         yield database
@@ -117,7 +117,7 @@ def _said(process: "subprocess.Popen[str]") -> str:
 
 
 def _definitions(database: Database) -> set[tuple[str, ...]]:
-    """Every column, constraint and index in the database's own words; migrations' own table aside."""
+    """Return every column, constraint and index in the database's own words, without the migrations' own table."""
     with database.engine.connect() as connection:
         if connection.dialect.name == "sqlite":
             return _in_sqlite(connection)
@@ -132,7 +132,7 @@ def _in_sqlite(connection: Connection) -> set[tuple[str, ...]]:
         (row.tbl_name, part.strip().rstrip(",)").strip())
         for row in connection.execute(query)
         for line in row.sql.splitlines()
-        for part in line.split(", ")  # an added column stands on the line of the one before it
+        for part in line.split(", ")  # an added column is on the line of the one before it
     }
 
 

@@ -1,4 +1,4 @@
-"""What a new session meets, in one statement."""
+"""The state that a new session finds, in one statement."""
 
 from orchestrator.rules.admission.quota import Usage
 from orchestrator.rules.values import Account
@@ -11,7 +11,7 @@ from tests.store.stage import a_created, a_queued, a_running, an_account, keep, 
 from tests.store.test_archive import away
 from tests.store.test_brakes import a_brake
 
-#: Of it nothing is there.
+#: The result where nothing is there.
 NEW = {"session_id": "new", "name": "new", "model_id": "none"}
 
 

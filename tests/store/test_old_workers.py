@@ -1,4 +1,4 @@
-"""Migrations only add: workers of the release before go on, on the migrated database, with statements of their own.
+"""Migrations only add: workers of the previous release go on, on the migrated database, with statements of their own.
 
 `frozen/0001.json`: rows of every table as the first release wrote them."""
 
@@ -43,7 +43,7 @@ POSTINGS = frozenset({"ledger"})
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def first_release(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    """A database of the first release, without rows."""
+    """Return a database of the first release, without rows."""
     if request.param == "sqlite":
         database = Database(f"sqlite:///{tmp_path / 'old.db'}")
         migrate.upgrade(database, FIRST)
@@ -59,7 +59,7 @@ def first_release(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Da
 
 
 class OldRelease:
-    """Knows the tables as they were, and nothing of what came later."""
+    """The tables as they were in that release, and nothing later."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -68,7 +68,7 @@ class OldRelease:
         self.tables = [table for table in known.sorted_tables if table.name in FROZEN]
 
     def write(self, but: Collection[str] = ()) -> None:
-        """A row of each kind, several where there were."""
+        """Write a row of each kind, several where there were."""
         with self._engine.begin() as connection:
             for table in self.tables:
                 if table.name in but:
@@ -77,7 +77,7 @@ class OldRelease:
                     connection.execute(insert(table).values(**_typed(table, row)))
 
     def read(self) -> dict[str, list[tuple[Any, ...]]]:
-        """Everything that it knows of, in its own order."""
+        """Read all of its rows, in its own order."""
         with self._engine.connect() as connection:
             return {
                 table.name: [
@@ -88,7 +88,7 @@ class OldRelease:
             }
 
     def rewrite(self) -> None:
-        """Write every column of every row anew, as a settlement does. No release ever changed a posting."""
+        """Write every column of every row again, as a settlement does. No release ever changed a posting."""
         with self._engine.begin() as connection:
             for table in self._changed():
                 for row in FROZEN[table.name]:
@@ -97,7 +97,7 @@ class OldRelease:
                     assert connection.execute(update(table).where(*same).values(**values)).rowcount == 1
 
     def forget(self) -> None:
-        """Delete every row that anybody may delete."""
+        """Delete every row that may be deleted."""
         with self._engine.begin() as connection:
             for table in reversed(self._changed()):
                 connection.execute(delete(table))
@@ -145,7 +145,7 @@ def test_the_way_from_the_first_release_leads_to_the_same_schema(
     assert drift(first_release) == []
     if (
         first_release.engine.dialect.name == "postgresql"
-    ):  # SQLite keeps the words in which a table was altered
+    ):  # SQLite keeps the text of each statement that altered a table
         fresh = Database(request.getfixturevalue("postgres_url"))
         assert _definitions(first_release) == _definitions(fresh)
         fresh.dispose()
@@ -164,7 +164,7 @@ def test_indexes_of_tables_in_use_are_made_while_their_rows_are_written(postgres
             connection.execute(text("UPDATE placements SET attempts = attempts"))
             said = _upgrading_beside(url)
             wait_until_blocked(database)
-            with database.engine.begin() as other:  # nobody else waits for it
+            with database.engine.begin() as other:  # no other transaction waits for it
                 other.execute(text("SET LOCAL lock_timeout = '1s'"))
                 other.execute(text("UPDATE sessions SET attempts = attempts"))
                 other.execute(text("UPDATE outbox SET delivered_at = delivered_at"))

@@ -1,4 +1,4 @@
-"""Messages that cannot be carried out are kept aside, the newest so many, under an alarm for each queue."""
+"""Messages that cannot be carried out are kept aside, a bounded number of the newest, with an alarm for each queue."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -16,7 +16,7 @@ SECOND = timedelta(seconds=1)
 
 @pytest.fixture
 def tx(database: Database) -> Iterator[Transaction]:
-    """One transaction for a whole story; each look at its clock is a second later."""
+    """Use one transaction for a whole story; each reading of its clock is a second later."""
     times = iter(range(1_000_000))
     with database.engine.begin() as connection:
         yield Transaction(connection, lambda: T0 + next(times) * SECOND)

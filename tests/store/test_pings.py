@@ -1,4 +1,4 @@
-"""The two hot queries: what a claim of pings takes and writes, and what a bulk settlement may touch."""
+"""The two hot queries: what a claim of pings takes and writes, and what a bulk settlement may change."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -33,7 +33,7 @@ UNTIL = T0 + LEASE * SECOND
 def claim(
     database: Database, limit: int = 100, *, token: str = "mine", now: datetime = T0, **more: Any
 ) -> list[int]:
-    """The numbers of the sessions that this claim took."""
+    """Claim; return the numbers of the sessions."""
     taken = database.transact(
         lambda tx: tx.pings.claim("alpha", limit, now=now, token=token, lease_seconds=LEASE, **more)
     )
@@ -41,7 +41,7 @@ def claim(
 
 
 def keep_running(database: Database, *sessions: Session) -> None:
-    """With an open placement each."""
+    """Insert running sessions with an open placement each."""
     placements = [a_placement(int(s.id[-5:]), provider=s.provider, credential=s.credential) for s in sessions]
     keep(database, *sessions, *placements)
 
@@ -88,7 +88,7 @@ def test_the_longest_overdue_are_claimed_first_and_no_more_than_asked_for(databa
 
 def test_credentials_that_a_worker_lacks_are_left_to_others(database: Database) -> None:
     keep_running(database, a_running(1), a_running(2, credential="env:B"), a_running(3, credential=None))
-    assert claim(database, lacking={"env:A"}) == [2, 3]  # where no secret is needed none is lacking
+    assert claim(database, lacking={"env:A"}) == [2, 3]  # where no secret is needed none is missing
     assert claim(database) == [1]
 
 
@@ -187,7 +187,7 @@ def test_no_plan_makes_a_claim_take_more_than_asked_for(on_postgresql: Database)
 def test_a_good_ping_is_written_and_gives_the_lease_back(database: Database) -> None:
     keep_running(database, a_running(1))
     claim(database)
-    claim(database, now=UNTIL)  # nobody settled in time
+    claim(database, now=UNTIL)  # the first claim was not settled in time
     assert settle(database, [good(1, next_step=Step.WARN, next_step_at=T0 + 20 * SECOND)]) == {1}
     settled = the_session(database)
     assert (settled.last_verdict, settled.last_latency_ms, settled.last_ping_detail) == (
@@ -262,7 +262,7 @@ def test_settlements_in_opposite_orders_do_not_deadlock(on_postgresql: Database)
     assert on_postgresql.retries == 0
 
 
-# what was never begun
+# never begun
 
 
 @pytest.mark.parametrize(

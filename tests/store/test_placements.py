@@ -1,4 +1,4 @@
-"""Claims of placements, and the leases on credentials that go with them."""
+"""Claims of placements, and the leases on their credentials."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -31,7 +31,7 @@ LEASE = 180
 def claim(
     database: Database, step: Step = Step.CLOSE, limit: int = 10, *, now: datetime = T0, **more: Any
 ) -> list[int]:
-    """The numbers of the placements that this claim took."""
+    """Claim; return the numbers of the placements."""
     given: dict[str, Any] = {
         "token": "mine",
         "lease_seconds": LEASE,
@@ -43,14 +43,14 @@ def claim(
 
 
 def again_at(database: Database, n: int, at: datetime) -> None:
-    """Its close proved nothing, and is tried again then."""
+    """Plan the next try of a close that proved nothing."""
     placement = the_placement(database, n)
     later = replace(placement, next_step_at=at, lease_token=None, lease_until=None)
     database.transact(lambda tx: tx.placements.save(placement, later))
 
 
 def keep_closing(database: Database, *, serialised: bool, credentials: tuple[str, ...]) -> None:
-    """Orphans to be closed, one for each named credential, the first due first."""
+    """Insert orphans to be closed, one for each named credential, the first due first."""
     refs = sorted(set(credentials))
     keep(database, *(a_credential(ref, exclusive=False) for ref in refs))
     for n, ref in enumerate(credentials, start=1):
@@ -158,7 +158,7 @@ def test_a_serialised_credential_takes_one_call_and_the_next_is_put_off_not_lost
 
 
 def test_calls_of_one_credential_take_turns_though_all_of_them_come_again(database: Database) -> None:
-    """More calls than the credential has time for: each is tried as often as the others."""
+    """With more calls than the credential has time for, each is tried as often as the others."""
     calls = 14
     keep_closing(database, serialised=True, credentials=("env:A",) * calls)
     taken: list[int] = []
@@ -173,7 +173,7 @@ def test_calls_of_one_credential_take_turns_though_all_of_them_come_again(databa
 
 
 def test_a_call_that_waits_for_its_credential_keeps_its_turn(database: Database) -> None:
-    """What comes later does not overtake it, however often others look meanwhile."""
+    """No later call overtakes it, however often others are tried meanwhile."""
     keep_closing(database, serialised=True, credentials=("env:A",) * 3)
     assert claim(database) == [1]
     for second in range(1, 10):
@@ -196,7 +196,7 @@ def test_a_lease_that_ran_out_is_taken_over_and_the_credential_rests(database: D
     taken_over = the_credential(database)
     assert taken_over.lease_token == "yours"
     assert taken_over.resting_until == later + (LEASE + 30) * SECOND
-    release(database, "mine", later + SECOND)  # the loser gives nothing back
+    release(database, "mine", later + SECOND)  # the late worker gives nothing back
     assert the_credential(database) == taken_over
     release(database, "yours", later + SECOND)
     released = the_credential(database)

@@ -1,4 +1,4 @@
-"""Who in a queue is waited for before somebody else starts."""
+"""Which queued sessions go before another may start."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""What an operator reads about a file of SQLite that cannot be used: what is wrong, where, and what to do."""
+"""The operator's message about an unusable SQLite file: what is wrong, where, and what to do."""
 
 import os
 import shutil
@@ -16,7 +16,7 @@ from orchestrator.store.transaction import Transaction
 
 @pytest.fixture
 def file(sqlite_url: str, tmp_path: Path) -> Path:
-    """A database in order, in a directory of its own."""
+    """Return an intact database, in a directory of its own."""
     (tmp_path / "data").mkdir()
     path = tmp_path / "data" / "orchestrator.db"
     shutil.copy(sqlite_url.removeprefix("sqlite:///"), path)

@@ -1,4 +1,4 @@
-"""What goes in comes out: exact money, aware times, every field, on both databases."""
+"""Every value is read as it was written: exact money, aware times, every field, on both databases."""
 
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, replace
@@ -28,11 +28,11 @@ LARGE = Decimal("9000000000000.000001")
 
 
 class Undone(Exception):
-    """What was seen before the transaction was rolled back."""
+    """What was read before the transaction was rolled back."""
 
 
 def filled(kind: type[T], **given: Any) -> T:
-    """A value of `kind` in which no field has its default."""
+    """Return a value of `kind` in which no field has its default."""
     hints = get_type_hints(kind)
     names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
     values = {name: _some(hints[name], name, n) for n, name in enumerate(names, start=3)}

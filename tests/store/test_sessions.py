@@ -1,4 +1,4 @@
-"""What counts, who is next, and who looks again."""
+"""Counts, the next in a queue, and wake-ups."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -38,7 +38,7 @@ def due_to_be_admitted(database: Database, limit: int = 10) -> list[int]:
 
 
 def woken_by(database: Database, work: Callable[[Transaction], None]) -> list[frozenset[Step]]:
-    """The wake-ups that the commit of `work` caused."""
+    """Return the wake-ups of the commit of `work`."""
     woken: list[frozenset[Step]] = []
     database.on_commit = woken.append
     database.transact(work)
@@ -46,7 +46,7 @@ def woken_by(database: Database, work: Callable[[Transaction], None]) -> list[fr
 
 
 def elsewhere(n: int, **changes: object) -> Session:
-    """It waits for a provider's capacity, not for its account's."""
+    """Return a session that waits for a provider's capacity, not for its account's."""
     return a_queued(n, **({"queue_reason": "no_capacity"} | changes))
 
 
@@ -158,7 +158,7 @@ def test_accounts_take_turns_and_within_one_the_first_comes_first(database: Data
     assert due_to_be_admitted(database) == [4, 2, 3, 1]
     assert due_to_be_admitted(database, limit=2) == [4, 2]
     waiting = database.transact(lambda tx: tx.queues.accounts_held_up(T0, 10))
-    assert list(waiting) == ["acme"]  # the others look already
+    assert list(waiting) == ["acme"]  # the others are due already
 
 
 def test_of_more_accounts_than_are_looked_at_at_once_none_is_passed_over_for_ever(database: Database) -> None:
@@ -197,7 +197,7 @@ def test_a_freed_credential_lets_one_session_look_again_round_robin(database: Da
 
     assert woken_by(database, freed) == [frozenset({Step.ADMIT})]
     assert due_to_be_admitted(database) == [3]
-    woken_by(database, freed)  # the first still looks: the next credential is for the next account
+    woken_by(database, freed)  # the first is still due: the next credential is for the next account
     assert due_to_be_admitted(database) == [3, 2]
     woken_by(database, freed)
     assert sorted(due_to_be_admitted(database)) == [2, 3, 4]

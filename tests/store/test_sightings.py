@@ -1,4 +1,4 @@
-"""What reconcile and the report of leftovers read and remember, on both databases."""
+"""Reads and writes of reconcile and the report of leftovers, on both databases."""
 
 from orchestrator.rules.states import PlacementState, State
 from orchestrator.rules.values import Sighting

@@ -1,4 +1,4 @@
-"""The hot queries stay few and stay on their indexes, however many rows there are."""
+"""The hot queries stay few and on their indexes, however many rows there are."""
 
 from collections.abc import Iterator
 from decimal import Decimal
@@ -30,7 +30,7 @@ LIVE = 20_000
 
 
 def verbs(seen: list[tuple[str, Any]]) -> list[str]:
-    """The first word of each statement that is not a common table expression's."""
+    """Return the first word of each statement, without common table expressions."""
     return ["UPDATE" if "UPDATE sessions" in statement else statement.split()[0] for statement, _ in seen]
 
 
@@ -65,7 +65,7 @@ def test_events_of_a_transaction_are_one_statement(database: Database) -> None:
 
 @pytest.fixture(scope="module")
 def crowded(postgres: Postgres) -> Iterator[Database]:
-    """20,000 live sessions and as many live placements; a hundredth of them are due."""
+    """Insert 20,000 live sessions and as many live placements; a hundredth of them are due."""
     with postgres.fresh_database() as url:
         database = Database(url, clock=lambda: T0)
         stock(database)
@@ -104,7 +104,7 @@ def _crowd(tx: Transaction) -> None:
 
 
 def plans(database: Database, work: Any) -> str:
-    """The plans of every statement that `work` executes."""
+    """Return the plans of every statement that `work` executes."""
     with statements(database) as seen:
         database.transact(work)
     with database.engine.connect() as connection:

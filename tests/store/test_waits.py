@@ -1,4 +1,4 @@
-"""Providers without credentials that said to wait: their rows are left alone, those of keys are not concerned."""
+"""Rate limits of providers without credentials: their rows are skipped, those with keys are not."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The wall clock is read by the store alone, and by what only shows or stamps: intervals and deadlines measure."""
+"""The wall clock is read by the store alone, and for display and stamps: intervals and deadlines are measured."""
 
 import ast
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from pathlib import Path
 import orchestrator
 
 ROOT = Path(orchestrator.__file__).parent
-#: Where it is read all the same, and what for.
+#: Other places that read it, and what for.
 ALLOWED = {
     "store/queries/clock.py": "for SQLite it is the store's own clock, compared with a measuring one",
     "providers/http/client.py": "to measure how far a platform's Date header is off",
@@ -36,7 +36,7 @@ CALLS = {
 def _readers() -> Iterator[str]:
     for path in ROOT.rglob("*.py"):
         name = path.relative_to(ROOT).as_posix()
-        if name.startswith("simulator/"):  # it plays other hosts, with clocks of their own
+        if name.startswith("simulator/"):  # it simulates other hosts, with clocks of their own
             continue
         yield from (name for node in ast.walk(ast.parse(path.read_text())) if _reads(node))
 

@@ -1,4 +1,4 @@
-"""The row that each process keeps of itself."""
+"""The row of each process."""
 
 import logging
 from dataclasses import replace

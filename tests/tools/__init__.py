@@ -1,1 +1,1 @@
-"""Tools for who works on this repository: each is run as `python -m tests.tools.NAME`."""
+"""Tools for contributors: each is run as `python -m tests.tools.NAME`."""
