@@ -171,8 +171,8 @@ class Retention:
     def ended_before(
         self, account_id: str, before: datetime, limit: int, skip: "Skip | None" = None
     ) -> Sequence[str]:
-        """Return the account's sessions, archived or not, that ended before then and are not deleted, the oldest live
-        ones first."""
+        """Return the account's sessions, archived or not, that ended before then and are not deleted: live rows first,
+        then archived ones, each oldest first."""
         found: list[str] = []
         for table in _ENDED:
             mine = (
