@@ -121,7 +121,7 @@ def test_jobs_behind_busy_threads_are_left_to_another_worker_at_once(platform: P
         begun = [credit(platform, n) for n in range(pool.threads)]  # a thread for each
         wait_until_blocked(platform.database, 2 * pool.connections)
         kept = [credit(platform, n) for n in range(pool.threads, jobs)]
-        eventually(lambda: sum(waiting(platform)) == jobs, "no thread is free for the others")
+        eventually(lambda: waiting(platform) == (8, pool.threads), "each thread has a job, and none is free")
         worker.tell(signal.SIGTERM)
         eventually(lambda: "waiting for" in worker.text(), "it consumes nothing more")
     assert worker.wait() == 0
