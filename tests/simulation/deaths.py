@@ -18,6 +18,8 @@ PINGS = frozenset({"chat", "ping_native", "transcribe"})
 OURS = frozenset({"client", "ping"})
 #: With these a platform answers late, or says that it is overloaded: the session stays undoubted.
 _ALIVE = frozenset({"slow", "throttled"})
+#: Of these, an answer proves that the session works; the others leave open how long it has not.
+_PROOFS = frozenset({"slow"})
 
 
 def every_move_has_its_reason(evidence: Evidence) -> Found:
@@ -178,13 +180,23 @@ def _answered(evidence: Evidence, placement: Placement, at: datetime) -> Iterato
     seconds = (at - first + STAMPS).total_seconds()
     failed = len(in_vain) >= policy.dead_after_failures and seconds >= policy.dead_after_seconds
     unusable = len(in_vain) > 1 and seconds >= policy.unusable_after_seconds
+    unusable = unusable or _has_no_proof_of_life(evidence, placement, at, policy)
     if not failed and not unusable:
         yield f"{len(in_vain)} pings in vain over {(at - first).total_seconds():.0f} s; {_demanded(policy)}"
 
 
-def _pings_in_vain(evidence: Evidence, placement: Placement, at: datetime) -> tuple[datetime, Sequence[Call]]:
-    """Return the last ping that succeeded (else the open) and the failed ones since then. A ping with an answer that
-    may have got lost at our side ends nothing."""
+def _has_no_proof_of_life(evidence: Evidence, placement: Placement, at: datetime, policy: Policy) -> bool:
+    """Return whether no ping proved for long that it works, whatever they said: a throttled one begins that time."""
+    _, doubted = _pings_in_vain(evidence, placement, at, _PROOFS)
+    times = [evidence.at(call.ended_at or call.began_at) for call in doubted]
+    return len(times) > 1 and (at - times[0] + STAMPS).total_seconds() >= policy.unusable_after_seconds
+
+
+def _pings_in_vain(
+    evidence: Evidence, placement: Placement, at: datetime, alive: frozenset[str] = _ALIVE
+) -> tuple[datetime, Sequence[Call]]:
+    """Return the last ping that succeeded, or had one of the faults `alive` (else the open), and the failed ones since
+    then. A ping with an answer that may have got lost at our side ends nothing."""
     found: list[Call] = []
     since = placement.opened_at or placement.created_at
     for call in reversed(evidence.calls_at.get(placement.provider, ())):
@@ -193,7 +205,7 @@ def _pings_in_vain(evidence: Evidence, placement: Placement, at: datetime) -> tu
             continue
         if placement.opened_at is not None and began < placement.opened_at:
             break
-        if is_bad(call) and call.fault not in _ALIVE:
+        if is_bad(call) and call.fault not in alive:
             found.append(call)
         elif not _may_be_anothers(evidence, call) and not evidence.is_troubled(
             began, _settled(evidence, call)

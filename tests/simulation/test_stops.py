@@ -86,6 +86,25 @@ def test_a_death_by_requests_that_never_arrived_is_one(world: World) -> None:
     assert f"{session}: dead: at" in broken_in(replace(unseen, never_arrived=others))
 
 
+def test_a_death_without_a_proof_of_life_is_one_though_it_began_with_a_throttled_ping(world: World) -> None:
+    world.change_policy("alpha", unusable_after_seconds=20)
+    session = world.run_session("llama")
+    world.server.fault("throttled", upstream="alpha", operation="chat", times=1)
+    world.pass_time(40 * SECOND)
+    world.server.fault("unauthorized", upstream="alpha", operation="chat")
+    world.pass_time(2 * MINUTE)
+    assert world.session(session).stop_reason == "dead"
+    evidence = evidence_of(world)
+    placement = evidence.of_session[session][0].id
+    evidence = replace(evidence, asked={call.seq: placement for call in evidence.calls})
+    assert violations(evidence) == []
+    good = [
+        replace(call, status=200, fault=None) if call.fault == "throttled" else call
+        for call in evidence.calls
+    ]
+    assert f"{session}: dead: at" in broken_in(replace(evidence, calls=good))
+
+
 def test_a_close_of_somebody_elses_session_shows(lived: World) -> None:
     evidence = evidence_of(lived)
     [closed, *_] = [there for there in evidence.upstream if there.closed_by == "client"]
