@@ -35,18 +35,18 @@ def reconcile(
     """Compare what lives at providers with what we know: adopt, close or end. Exit code 1 where anything
     differs, or there was no list."""
     from orchestrator.flows.reconcile.reconcile_due import reconcile as compare
-    from orchestrator.flows.reconcile.reports import Wish
+    from orchestrator.flows.reconcile.reports import ReconcileOptions
     from orchestrator.flows.reports import leftovers
 
     if force and max_share is not None:
         raise Misused("--force allows any share, --max-share bounds it: give one")
-    wish = Wish(dry_run=dry_run, max_share=1.0 if force else max_share)
+    options = ReconcileOptions(dry_run=dry_run, max_share=1.0 if force else max_share)
     with services_here() as services:
         if provider is not None and provider not in services.drivers:
             known = ", ".join(sorted(services.drivers)) or "none is configured"
             raise Complaint(f"provider {provider} is unknown; known: {known}")
         with progress("asking for lists …"):
-            reports = compare(services, wish, provider)
+            reports = compare(services, options, provider)
         with services.database.reading() as tx:
             possible = leftovers.possible(tx, tx.now(), provider)
         drivers = {name: one.driver for name, one in services.config.providers.items()}

@@ -38,17 +38,17 @@ def apply(
 ) -> None:
     """Add or change models and accounts; again, it changes nothing."""
     from orchestrator import wiring
-    from orchestrator.flows.jobs.apply_catalog import apply_wishes
+    from orchestrator.flows.jobs.apply_catalog import apply_catalog
     from orchestrator.flows.jobs.catalog_file import read_catalog_file
     from orchestrator.settings import load_settings
 
     settings = load_settings()
     configuration = wiring.read_configuration(settings)
-    wishes = read_catalog_file(read_toml(file), configuration)
+    catalog = read_catalog_file(read_toml(file), configuration)
     built = wiring.build(settings, configuration, pool_size=1)
     try:
         built.services.database.check()
-        changes = apply_wishes(built.services, wishes)
+        changes = apply_catalog(built.services, catalog)
     finally:
         built.close()
     print_json([change.as_json() for change in changes]) if as_json else _show_changes(changes)

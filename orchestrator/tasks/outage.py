@@ -25,7 +25,7 @@ class Outage:
         self._proved_at = -PROVE_EVERY
         self._failed = 0
 
-    def told(self, error: Exception) -> None:
+    def note_failure(self, error: Exception) -> None:
         """Note that a tick has failed. `error`: the outage, in a sentence."""
         said = str(error)
         with self._lock:

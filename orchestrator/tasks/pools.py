@@ -135,4 +135,4 @@ def _prepare(process: "Process") -> None:
     try:
         process.prepare()
     except StoreOutage as error:
-        process.outage.told(error)
+        process.outage.note_failure(error)

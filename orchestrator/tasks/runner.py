@@ -102,7 +102,7 @@ class Runner:
             self._until_nothing_is_due()
             self._outage.over(self._prove)
         except StoreOutage as error:
-            self._outage.told(error)
+            self._outage.note_failure(error)
             self._pulse.failed(self.name, error)
             self._leaving.wait(AFTER_A_FAILURE)
         except Exception as error:  # noqa: BLE001  (it is logged: what is due stays due, and the runner goes on)
@@ -132,7 +132,7 @@ class Runner:
 
     def _not_settled(self, error: Exception) -> None:
         if isinstance(error, StoreOutage):
-            self._outage.told(error)
+            self._outage.note_failure(error)
         else:
             self._log_failure(error)
 

@@ -84,7 +84,7 @@ DEFECTS: Sequence[Defect] = (
         what="an open that comes back does not look whether the session was stopped meanwhile",
         edits=[
             Edit(
-                file="orchestrator/flows/steps/open_due.py",
+                file="orchestrator/flows/steps/after_open.py",
                 sound="    if session.state is not State.STARTING or session.placements != placement.n:\n"
                 "        transitions.begin_close(work, current, session)\n        return\n",
                 broken="    if session.state is not State.STARTING:\n        return\n",

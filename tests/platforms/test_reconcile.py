@@ -10,7 +10,7 @@ import pytest
 
 from orchestrator.flows.engine.services import Services
 from orchestrator.flows.reconcile.reconcile_due import reconcile, reconcile_due
-from orchestrator.flows.reconcile.reports import ReconcileReport, Wish
+from orchestrator.flows.reconcile.reports import ReconcileOptions, ReconcileReport
 from orchestrator.flows.reports import leftovers
 from orchestrator.rules.reconcile.installations import placement_id
 from orchestrator.rules.reconcile.lists import Action
@@ -35,7 +35,7 @@ QUIET = Policy(ping_interval_seconds=7200)
 
 def look(world: PlatformWorld, worker: Services | None = None, **wish: Any) -> ReconcileReport:
     """Run an operator's reconcile; return its report."""
-    [report] = reconcile(worker or world.services, Wish(**wish))
+    [report] = reconcile(worker or world.services, ReconcileOptions(**wish))
     return report
 
 
@@ -269,9 +269,9 @@ def test_with_failover_it_moves_on(make_platforms: MakeWorld) -> None:
     world.settle()
     world.pass_time(DUE)
     world.end_there(session_id, "forgotten")
-    reconcile(world.services, Wish())
+    reconcile(world.services, ReconcileOptions())
     world.pass_time(MINUTE)
-    reconcile(world.services, Wish(), NODE.name)
+    reconcile(world.services, ReconcileOptions(), NODE.name)
     world.settle()
     session = world.session(session_id)
     assert (session.state, len(world.placements(session_id))) == (State.RUNNING, 2)
@@ -464,7 +464,7 @@ def test_a_list_under_one_key_says_nothing_of_anothers(make_platforms: MakeWorld
         world.run_at(TEMPLATE.name, credential=ref)
     for _ in range(3):
         world.pass_time(DUE)
-        reports = reconcile(world.services, Wish())
+        reports = reconcile(world.services, ReconcileOptions())
         assert [(one.listed, kinds(one)) for one in reports] == [(1, []), (1, [])]
 
 
@@ -478,7 +478,11 @@ def test_a_new_secret_under_the_same_reference_says_nothing_of_the_old_ones_sess
     swapped = replace(world.services, secrets=SecretStore({ref: world.secrets[other], other: ""}))
     for _ in range(3):
         world.pass_time(DUE)
-        assert all(kinds(one) == [] for one in reconcile(swapped, Wish()) if one.credential == f"env:{ref}")
+        assert all(
+            kinds(one) == []
+            for one in reconcile(swapped, ReconcileOptions())
+            if one.credential == f"env:{ref}"
+        )
     assert world.session(session_id).state is State.RUNNING
 
 

@@ -276,7 +276,7 @@ def test_an_outage_is_logged_as_it_begins_now_and_then_and_as_it_ends(
     outage = Outage(lambda: now[0])
     outage.over()
     for now[0] in range(0, 61, 2):
-        outage.told(DOWN)
+        outage.note_failure(DOWN)
     outage.over()
     outage.over()
     said = [record.getMessage() for record in caplog.records]
@@ -288,7 +288,7 @@ def test_an_outage_is_logged_as_it_begins_now_and_then_and_as_it_ends(
 def test_an_outage_that_becomes_another_is_logged_at_once(caplog: pytest.LogCaptureFixture) -> None:
     outage = Outage(lambda: 0.0)
     for error in (DOWN, DOWN, READ_ONLY, READ_ONLY):
-        outage.told(error)
+        outage.note_failure(error)
     first, second = (record.getMessage() for record in caplog.records)
     assert first.startswith("the database is down or cannot be reached")
     assert second.startswith("the database is read-only (a failover in progress")
@@ -310,7 +310,7 @@ def test_a_tick_that_only_reads_ends_no_outage(caplog: pytest.LogCaptureFixture)
             with suppress(StoreOutage):
                 outage.over(prove)
         if now[0] < 30:
-            outage.told(READ_ONLY)
+            outage.note_failure(READ_ONLY)
     said = [record.getMessage() for record in caplog.records]
     assert [line.startswith("the database works again after 30 s") for line in said] == [False, True]
     assert writes[0] <= 31, "one attempt a second"

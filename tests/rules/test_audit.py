@@ -290,7 +290,7 @@ def test_events_follow_each_other_and_lead_to_the_row(
     history: list[tuple[str | None, str]], problem: str | None
 ) -> None:
     session = running()
-    facts = SessionFacts(session=session, posted=Decimal(10), postings=1, told=told(*history))
+    facts = SessionFacts(session=session, posted=Decimal(10), postings=1, events=told(*history))
     found = list(judge_session(facts, NOW))
     assert [finding.detail for finding in found][:1] == ([problem] if problem else [])
     assert all(finding == Violation(Invariant.TRANSITIONS, session.id, finding.detail) for finding in found)

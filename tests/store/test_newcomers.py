@@ -4,7 +4,7 @@ from orchestrator.rules.admission.quota import Usage
 from orchestrator.rules.values import Account
 from orchestrator.store.database import Database
 from orchestrator.store.queries.newcomers import NewSessionFacts
-from orchestrator.store.queries.sessions import Standing
+from orchestrator.store.queries.usage import Standing
 from orchestrator.store.transaction import Transaction
 from tests.rules.builders import HOUR, T0
 from tests.store.stage import a_created, a_queued, a_running, an_account, keep, session_id, statements
@@ -16,7 +16,7 @@ NEW = {"session_id": "new", "name": "new", "model_id": "none"}
 
 
 def meet(database: Database, **new: str) -> NewSessionFacts:
-    return database.transact(lambda tx: tx.newcomers.meet("acme", T0, {None: 600}, **(NEW | new)))
+    return database.transact(lambda tx: tx.newcomers.read("acme", T0, {None: 600}, **(NEW | new)))
 
 
 def test_where_nothing_is_it_meets_nothing(database: Database) -> None:

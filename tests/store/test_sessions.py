@@ -10,7 +10,7 @@ from orchestrator.rules.billing.meters import Metered
 from orchestrator.rules.states import State, Step
 from orchestrator.rules.values import Session
 from orchestrator.store.database import Database
-from orchestrator.store.queries.sessions import Standing
+from orchestrator.store.queries.usage import Standing
 from orchestrator.store.transaction import Transaction
 from tests.rules.builders import HOUR, MINUTE, SECOND, T0, TICK, a_model
 from tests.store.stage import (

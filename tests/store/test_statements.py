@@ -148,7 +148,7 @@ def test_nothing_that_is_asked_often_reads_all_live_rows(crowded: Database) -> N
         tx.queues.wake_next_queued("acme", T0 - SECOND)
         tx.sessions.by_name("acme", "s1")
         tx.sessions.standing("acme")
-        tx.newcomers.meet("acme", T0, {None: 600}, session_id="s0", name="s1", model_id="llama")
+        tx.newcomers.read("acme", T0, {None: 600}, session_id="s0", name="s1", model_id="llama")
         tx.placements.serving("s1")
         tx.placements.unended("s1")
 
@@ -188,11 +188,11 @@ def test_the_audit_reads_no_table_to_its_end(crowded: Database) -> None:
 
 def test_the_audit_adds_up_only_what_an_account_was_posted_since(crowded: Database) -> None:
     with crowded.reading() as tx:
-        everything = tx.audit.ledgers(["acme"], anew=True)
+        everything = tx.audit.ledgers(["acme"], recompute=True)
     assert everything["acme"].balance == Decimal(-LIVE) / 1_000_000
     crowded.transact(lambda tx: tx.findings.remember_ledgers(everything))
     with crowded.reading() as tx:
-        assert tx.audit.ledgers(["acme"], anew=False) == everything
-    plan = plans(crowded, lambda tx: tx.audit.ledgers(["acme"], anew=False))
+        assert tx.audit.ledgers(["acme"], recompute=False) == everything
+    plan = plans(crowded, lambda tx: tx.audit.ledgers(["acme"], recompute=False))
     assert "Seq Scan on ledger" not in plan, plan
     assert "id > COALESCE" in plan

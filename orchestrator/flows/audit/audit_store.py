@@ -64,7 +64,7 @@ def audit_everything(
     services: Services, progress: Callable[[AuditReport], None] = lambda _: None
 ) -> AuditReport:
     """Audit every row, a page at a time. Compute every sum again, and use no earlier result."""
-    auditor = Auditor(services, anew=True)
+    auditor = Auditor(services, recompute=True)
     auditor.look_at_what_is_late()
     for ids in _pages(services, lambda tx, after: tx.audit.sessions_after(after, CHUNK)):
         auditor.look_at_sessions(ids)
@@ -83,7 +83,7 @@ class _AuditRun:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self.auditor = Auditor(services, anew=False)
+        self.auditor = Auditor(services, recompute=False)
         self.behind = False
         self._standing: Sequence[Violation] = ()
         self._before: Mapping[str, int] = {}

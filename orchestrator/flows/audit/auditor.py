@@ -41,11 +41,11 @@ Look = Callable[[Transaction, Sequence[str]], Collection[str]]
 
 
 class Auditor:
-    """One run. `anew`: compute the saved sums again."""
+    """One run. `recompute`: compute the saved sums again."""
 
-    def __init__(self, services: Services, *, anew: bool) -> None:
+    def __init__(self, services: Services, *, recompute: bool) -> None:
         self._services = services
-        self._anew = anew
+        self._recompute = recompute
         self._found: dict[tuple[Invariant, str], Violation] = {}
         self.ledgers: dict[str, Posted] = {}
         """The sums of the ledgers of the accounts that were checked."""
@@ -133,13 +133,13 @@ class Auditor:
         return ()
 
     def _look_at_accounts(self, tx: Transaction, ids: Sequence[str]) -> Collection[str]:
-        now, ledgers = self._now(tx), dict(tx.audit.ledgers(ids, anew=self._anew))
+        now, ledgers = self._now(tx), dict(tx.audit.ledgers(ids, recompute=self._recompute))
         accounts, active = tx.audit.accounts(ids), self._active(tx, ids)
-        at_rest = tx.audit.at_rest(ids, None if self._anew else MOST_AT_REST)
-        archived, groups = archived_money(tx, ids, whole=self._anew), tx.groups.of_all(ids)
+        at_rest = tx.audit.at_rest(ids, None if self._recompute else MOST_AT_REST)
+        archived, groups = archived_money(tx, ids, whole=self._recompute), tx.groups.of_all(ids)
         for account in accounts:
             if ledgers[account.id].balance != account.balance:  # a kept sum alone is no proof
-                ledgers |= tx.audit.ledgers([account.id], anew=True)
+                ledgers |= tx.audit.ledgers([account.id], recompute=True)
             facts = AccountFacts(
                 account=account,
                 posted=ledgers[account.id].balance,
@@ -166,7 +166,7 @@ class Auditor:
 
     def _active_of(self, tx: Transaction, ids: Collection[str]) -> Mapping[str, Sequence[Session]] | None:
         try:
-            return tx.audit.active(ids, None if self._anew else MOST_ACTIVE)
+            return tx.audit.active(ids, None if self._recompute else MOST_ACTIVE)
         except Exception as error:  # that session is reported by its own check
             if not is_about_a_row(error):
                 raise
@@ -205,7 +205,7 @@ class Auditor:
         return min(longest_unwell(self._services.policy(provider)) for provider in providers)
 
     def _patience(self, provider: str | None) -> WaitLimits:
-        return patience_at(self._services, provider)
+        return wait_limits_at(self._services, provider)
 
     def _add(self, findings: Iterable[Violation]) -> None:
         for finding in findings:
@@ -243,13 +243,13 @@ def _chunks(ids: Collection[str]) -> Iterable[list[str]]:
     return (ordered[n : n + CHUNK] for n in range(0, len(ordered), CHUNK))
 
 
-def patience_at(services: Services, provider: str | None) -> WaitLimits:
+def wait_limits_at(services: Services, provider: str | None) -> WaitLimits:
     """Return the longest waits at this provider."""
-    policy, card = services.policy(provider), services.card(provider) if provider else None
+    policy = services.policy(provider)
     leases = {
         Step.PING: ping_lease(policy),
         Step.RESOLVE: open_lease(policy),
         Step.CLOSE: close_lease(policy),
     }
-    silence = (card.resolve_after_seconds if card else None) or 0
-    return wait_limits(policy, leases, max(policy.resolve_after_seconds, silence))
+    resolve_after = services.resolve_after(provider) if provider else policy.resolve_after_seconds
+    return wait_limits(policy, leases, resolve_after)

@@ -16,6 +16,7 @@ from orchestrator.providers.port.card import Card
 from orchestrator.providers.port.driver import Auth, Driver, Secret
 from orchestrator.rules.billing.groups import FEW
 from orchestrator.rules.states import Step
+from orchestrator.rules.upstream.retries import resolve_after
 from orchestrator.rules.values import Placement, Policy
 from orchestrator.settings import Configuration, SecretStore
 from orchestrator.store.database import Database
@@ -78,6 +79,11 @@ class Services:
     def policy(self, provider: str | None) -> Policy:
         """Return the policy at this provider."""
         return self.config.policy_for(provider)
+
+    def resolve_after(self, provider: str) -> float:
+        """Return the seconds after which the effect of an open at this provider must show."""
+        card = self.card(provider)
+        return resolve_after(self.policy(provider), card.resolve_after_seconds if card else None)
 
     def card(self, provider: str) -> Card | None:
         """Return what this provider can do; None where it is not configured."""

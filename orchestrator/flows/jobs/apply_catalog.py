@@ -35,7 +35,7 @@ class Change:
         }
 
 
-def apply_wishes(services: Services, catalog: CatalogFile) -> list[Change]:
+def apply_catalog(services: Services, catalog: CatalogFile) -> list[Change]:
     """Apply what differs from the rows; a refused entry does not stop the others."""
     changes = [_put_model(services, model) for model in catalog.models]
     for put, credit in catalog.accounts:

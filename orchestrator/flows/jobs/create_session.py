@@ -25,17 +25,17 @@ from orchestrator.store.transaction import Transaction
 def create_session(services: Services, tx: Transaction, request: CreateSession) -> Mapping[str, Any]:
     """Create a session and return it. A session that has this id and the same content is returned as it is now."""
     session_id = request.session_id or tx.identity.new_id()
-    work, met = _begin(services, tx, request, session_id)
-    known = _known(tx, request, session_id, work.now) if met.same_id else None
+    work, facts = _begin(services, tx, request, session_id)
+    known = _known(tx, request, session_id, work.now) if facts.same_id else None
     if known is not None:
         work.finish()
         return known
-    model = lookup.known_model(met.model, request.model_id)
+    model = lookup.known_model(facts.model, request.model_id)
     session = _new(work, request, model, session_id)
     admission.check_model(work, session, model)
     admission.check_attach(work, session)
     _check_provider(services, model, request)
-    session = _named(tx, request, session, met.namesake)
+    session = _named(tx, request, session, facts.namesake)
     admission.check_nodes(work, session, model)
     session = admission.counted(work, session)
     saved = admission.enter(work, None, session, model) if request.start else tx.sessions.insert(session)
@@ -50,10 +50,10 @@ def _begin(
     account = lookup.locked_account(services, tx, request.account_id)
     now, debts = tx.now(), services.config.cleanup_debts()
     name = _name_of(request, session_id, now)
-    met = tx.newcomers.meet(
+    facts = tx.newcomers.read(
         account.id, now, debts, session_id=session_id, name=name, model_id=request.model_id
     )
-    return begin(services, tx, account, now, met.standing, met), met
+    return begin(services, tx, account, now, facts.standing, facts), facts
 
 
 def _name_of(request: CreateSession, session_id: str, now: datetime) -> str:

@@ -19,7 +19,7 @@ from orchestrator.rules.sessions.decide import plan_steps
 from orchestrator.rules.states import ACTIVE, TERMINAL, State
 from orchestrator.rules.values import Account, Brake, Placement, Policy, Session
 from orchestrator.store.queries.newcomers import NewSessionFacts
-from orchestrator.store.queries.sessions import Standing
+from orchestrator.store.queries.usage import Standing
 from orchestrator.store.transaction import Transaction
 
 T = TypeVar("T")
@@ -34,9 +34,9 @@ class AccountWork:
         tx: Transaction,
         account: Account,
         now: datetime,
-        met: NewSessionFacts | None = None,
+        facts: NewSessionFacts | None = None,
     ) -> None:
-        """Begin work on a locked account. `now`, and `met` of a new session: read after the lock was taken."""
+        """Begin work on a locked account. `now`, and `facts` of a new session: read after the lock was taken."""
         self.services = services
         self.tx = tx
         self.now = now
@@ -46,8 +46,8 @@ class AccountWork:
         self.burning = Burning(tx, account, services.few_sessions)
         self.placements: dict[str, Sequence[Placement]] = {}
         """All of sessions that were placed or ended here, as this left them."""
-        self._usage = met.usage if met is not None else None
-        self._brakes: Sequence[Brake] | None = () if met is not None and not met.has_brakes else None
+        self._usage = facts.usage if facts is not None else None
+        self._brakes: Sequence[Brake] | None = () if facts is not None and not facts.has_brakes else None
         self._has_queued_sessions: bool | None = None
         self._looks_at_funds = False
         self.overdue: Overdue | None = None

@@ -14,7 +14,7 @@ from orchestrator.rules.sessions.stops import Candidate
 from orchestrator.rules.states import StopReason
 from orchestrator.rules.values import Account, Session
 from orchestrator.store.queries.newcomers import NewSessionFacts
-from orchestrator.store.queries.sessions import Standing
+from orchestrator.store.queries.usage import Standing
 from orchestrator.store.transaction import Transaction
 
 T = TypeVar("T")
@@ -39,11 +39,11 @@ def begin(
     account: Account,
     now: datetime,
     standing: Standing | None = None,
-    met: NewSessionFacts | None = None,
+    facts: NewSessionFacts | None = None,
 ) -> AccountWork:
-    """Apply the due stops of a locked account at `now`. `standing`, and `met` for a new session: read since, or None to
+    """Apply the due stops of a locked account at `now`. `standing`, and `facts` for a new session: None to
     read them here. Raises StopsFirst."""
-    work = AccountWork(services, tx, account, now, met)
+    work = AccountWork(services, tx, account, now, facts)
     if apply_due_stops(work, STOPS_AT_ONCE, standing):
         raise StopsFirst(account.id)
     return work

@@ -5,7 +5,7 @@ import logging
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from orchestrator.flows.audit.auditor import patience_at
+from orchestrator.flows.audit.auditor import wait_limits_at
 from orchestrator.flows.engine.batch import PUT_OFF, Tally, each
 from orchestrator.flows.engine.crowd import AccountBusy
 from orchestrator.flows.engine.services import Services
@@ -132,7 +132,7 @@ def _corrected(
 ) -> Session:
     if session.state not in ACTIVE | {State.QUEUED}:
         return correction.corrected_stop(session, tx.ahead.decided_at(session.id, now), shift, now)
-    longest = patience_at(services, session.provider).waits[Step.PING]
+    longest = wait_limits_at(services, session.provider).waits[Step.PING]
     corrected = correction.corrected_session(session, shift, now, longest)
     return plan_steps(corrected, services.policy(session.provider), now, ping_at=corrected.ping_at)
 
@@ -145,7 +145,7 @@ def _correct_placements(services: Services, shift: timedelta) -> Tally:
     with services.database.reading() as tx:
         now = tx.now()
         furthest = max(
-            patience_at(services, name).waits[Step.RESOLVE] for name in (None, *services.config.providers)
+            wait_limits_at(services, name).waits[Step.RESOLVE] for name in (None, *services.config.providers)
         )
         found = tx.ahead.placements(now, now + furthest)
 
@@ -153,7 +153,7 @@ def _correct_placements(services: Services, shift: timedelta) -> Tally:
         before = tx.placements.lock(placement_id)
         if before is None:
             return
-        waits = patience_at(services, before.provider).waits
+        waits = wait_limits_at(services, before.provider).waits
         longest = waits.get(before.next_step or Step.RESOLVE, waits[Step.RESOLVE])
         after = correction.corrected_placement(before, shift, tx.now(), longest)
         if before.session_id is not None and tx.ahead.lies_ahead(before.session_id, tx.now()):

@@ -14,7 +14,7 @@ from orchestrator.flows.engine.batch import Tally
 from orchestrator.flows.engine.services import Services
 from orchestrator.flows.reconcile import apply_differences
 from orchestrator.flows.reconcile.ask_status import OVER, confirmed
-from orchestrator.flows.reconcile.reports import Outcome, ReconcileReport, Wish
+from orchestrator.flows.reconcile.reports import Outcome, ReconcileOptions, ReconcileReport
 from orchestrator.observability import metrics
 from orchestrator.providers.port.driver import Listed
 from orchestrator.providers.port.errors import ProviderError
@@ -37,14 +37,16 @@ ALARM_EVERY = 3600.0
 def reconcile_due(services: Services) -> Tally:
     """Reconcile every due key with a secret here; other workers reconcile the others. A rate-limited key is not
     listed."""
-    waiting = _told_to_wait(services)
+    waiting = _rate_limited(services)
     due = [key for key in _keys(services) if key not in waiting and _is_time(services, *key)]
-    reports = [_reconciled(services, *key, Wish()) for key in due]
+    reports = [_reconciled(services, *key, ReconcileOptions()) for key in due]
     done = sum(outcome.done for report in reports for outcome in report.outcomes)
     return Tally(claimed=len(due), settled=done)
 
 
-def reconcile(services: Services, options: Wish, provider: str | None = None) -> list[ReconcileReport]:
+def reconcile(
+    services: Services, options: ReconcileOptions, provider: str | None = None
+) -> list[ReconcileReport]:
     """Reconcile now, by hand. A key without its secret here is reported as unknown."""
     lacking = [
         ReconcileReport(
@@ -66,7 +68,7 @@ def _keys(services: Services) -> Iterator[tuple[str, str | None]]:
             yield from ((name, ref) for ref in refs if ref not in lacking)
 
 
-def _told_to_wait(services: Services) -> set[tuple[str, str | None]]:
+def _rate_limited(services: Services) -> set[tuple[str, str | None]]:
     with services.database.reading() as tx:
         now = tx.now()
         keyless: set[tuple[str, str | None]] = {(provider, None) for provider in tx.waits.holding(now)}
@@ -82,7 +84,9 @@ def _is_time(services: Services, provider: str, ref: str | None) -> bool:
     )
 
 
-def _reconciled(services: Services, provider: str, ref: str | None, options: Wish) -> ReconcileReport:
+def _reconciled(
+    services: Services, provider: str, ref: str | None, options: ReconcileOptions
+) -> ReconcileReport:
     """Reconcile one key. A lease lets one worker do so at a time; a dry run takes none, for it writes nothing."""
     if options.dry_run:
         return _compared(services, provider, ref, options)
@@ -94,7 +98,9 @@ def _reconciled(services: Services, provider: str, ref: str | None, options: Wis
     return report
 
 
-def _compared(services: Services, provider: str, ref: str | None, options: Wish) -> ReconcileReport:
+def _compared(
+    services: Services, provider: str, ref: str | None, options: ReconcileOptions
+) -> ReconcileReport:
     begun = services.loop.time()
     asked_at = _now(services)
     listed = services.loop.run(_list(services, provider, ref))
@@ -197,7 +203,7 @@ def _terms(services: Services, provider: str, installation: str | None) -> Recon
         min_age=timedelta(seconds=max(policy.reconcile_min_age_seconds, lag)),
         confirm_after=timedelta(seconds=policy.reconcile_confirm_seconds),
         clock_skew=timedelta(seconds=policy.reconcile_clock_skew_seconds),
-        resolve_after=timedelta(seconds=max(policy.resolve_after_seconds, lag)),
+        resolve_after=timedelta(seconds=services.resolve_after(provider)),
         list_takes=timedelta(seconds=LIST_TIMEOUT),
         names_create=card.names_create,
         installation=installation,

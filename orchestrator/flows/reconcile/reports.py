@@ -7,7 +7,7 @@ from orchestrator.rules.reconcile.lists import Action, Difference
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Wish:
+class ReconcileOptions:
     """The options of an operator, or of the schedule."""
 
     dry_run: bool = False

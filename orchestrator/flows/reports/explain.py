@@ -120,14 +120,14 @@ def _doubts(tx: Transaction, session: Session, policy: Policy) -> Iterator[str]:
         held = held_by(tx.brakes.at(session.provider, session.credential), session, tx.now())
         if held is not None:
             yield f"a brake holds there until {rfc3339(held.until)}, nothing dies meanwhile: {held.reason}"
-    yield from _told_to_wait(tx, session)
+    yield from _rate_limited(tx, session)
     if session.held_since is not None:
         held_since, alive = rfc3339(session.held_since), rfc3339(session.last_alive_at)
         ends = f"if it ends as dead, its cost ends with the last proof of life, {alive}"
         yield f"held by a brake since {held_since}: {ends}"
 
 
-def _told_to_wait(tx: Transaction, session: Session) -> Iterator[str]:
+def _rate_limited(tx: Transaction, session: Session) -> Iterator[str]:
     """Yield the rate limits of the session's key or model that delay its pings."""
     if session.state not in ACTIVE or session.provider is None:
         return

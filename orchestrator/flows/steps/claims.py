@@ -191,7 +191,6 @@ class Held:
 def _claim_at(services: Services, step: Step, provider: str, limit: int, terms: StepTimes) -> list[Claimed]:
     policy = services.policy(provider)
     card = services.card(provider)
-    silence = (card.resolve_after_seconds if card else None) or 0
     token = services.database.identity.new_token()
     began = services.loop.time()
 
@@ -206,7 +205,7 @@ def _claim_at(services: Services, step: Step, provider: str, limit: int, terms: 
             now=now,
             token=token,
             lease_seconds=terms.lease,
-            fallback_seconds=max(policy.resolve_after_seconds, silence) if step is Step.OPEN else 0,
+            fallback_seconds=services.resolve_after(provider) if step is Step.OPEN else 0,
             rest_seconds=policy.credential_rest_seconds,
             spread_seconds=spread(policy),
             lacking=services.lacking(provider),

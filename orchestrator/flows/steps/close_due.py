@@ -25,9 +25,9 @@ from orchestrator.observability import metrics
 from orchestrator.providers.port.driver import Closed, Driver, Target
 from orchestrator.providers.port.errors import NotClosed, ProviderError, failed_here_in
 from orchestrator.rules.events import ownership_lost
-from orchestrator.rules.sessions.decide import JITTER
 from orchestrator.rules.states import PlacementState, Step
 from orchestrator.rules.upstream import local_faults
+from orchestrator.rules.upstream.retries import close_again_after
 from orchestrator.rules.values import Placement, Policy
 from orchestrator.store.transaction import Transaction
 
@@ -131,8 +131,7 @@ def _unproven(
         placement.unproven_since is None and placement.account_id is not None
     ):  # when it becomes our debt is known
         tx.queues.wake_next_queued(placement.account_id, now)
-    backoff = _backoff(placement.attempts, policy, services.jitter())
-    again = now + timedelta(seconds=local_faults.wait_after(failed_here_in(error), backoff))
+    wait = close_again_after(failed_here_in(error), placement.attempts, policy, services.jitter())
     tx.placements.save(
         placement,
         replace(
@@ -140,17 +139,12 @@ def _unproven(
             unproven_since=placement.unproven_since or now,
             last_answer=str(error),
             next_step=Step.CLOSE,
-            next_step_at=again,
+            next_step_at=now + timedelta(seconds=wait),
             lease_token=None,
             lease_until=None,
             attempts=local_faults.attempts_after(failed_here_in(error), placement.attempts),
         ),
     )
-
-
-def _backoff(attempts: int, policy: Policy, jitter: float) -> float:
-    """Return the backoff, spread by a tenth, so that closes that failed together are not retried together."""
-    return min(2.0 ** min(attempts, 20), policy.close_retry_max_seconds) * (1 + JITTER * jitter)
 
 
 def _ended_by_itself(orphan: Placement, now: datetime | None) -> Closed:

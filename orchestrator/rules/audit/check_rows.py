@@ -168,7 +168,7 @@ def _is_left_behind(row: Session | PlacementFacts, until: datetime, now: AuditCo
 def _history(facts: SessionFacts, now: AuditContext) -> Iterator[str]:
     """Check that the saved events form a chain that leads to the row's state. Older events may have been deleted."""
     session, last = facts.session, None
-    for event in facts.told:
+    for event in facts.events:
         if last is None and event.kind == "created" and event.previous is not None:
             yield f"it began as {event.previous}"
         if not _legal(event.previous, event.state):

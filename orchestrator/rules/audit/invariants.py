@@ -135,7 +135,7 @@ class SessionFacts:
     placements: Sequence[PlacementFacts] = ()
     posted: Decimal = ZERO
     postings: int = 0
-    told: Sequence[StateEvent] = ()
+    events: Sequence[StateEvent] = ()
     """Its saved events, in their order."""
 
 

@@ -8,10 +8,9 @@ from datetime import timedelta
 from orchestrator.rules.sessions.decide import JITTER, RETRY_AFTER_INTERVALS
 from orchestrator.rules.states import Step
 from orchestrator.rules.upstream.brake import SLOWDOWN
+from orchestrator.rules.upstream.retries import RETRY_LAST
 from orchestrator.rules.values import Policy
 
-#: An open or a resolve that was not sent is retried after at most this. Seconds.
-RETRY_LAST = 60.0
 #: A due ping waits for at most this many intervals while its model or key is rate-limited.
 HELD_INTERVALS = 2
 

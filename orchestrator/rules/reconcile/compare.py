@@ -77,7 +77,7 @@ def _stranger(
         return _of_lost_open(origin, live, since)
     if live.ended:
         return None  # it costs nothing, and some lists keep it for ever
-    if maker is Maker.UNTOLD and origin is None:
+    if maker is Maker.UNMARKED and origin is None:
         return _of_unknown_maker(live, since)
     return _orphan(origin, live, picture, terms, _age(live, since, picture.asked_at, terms, offset), since)
 

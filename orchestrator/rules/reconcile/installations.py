@@ -17,7 +17,7 @@ class Maker(StrEnum):
     US = "us"
     ANOTHER = "another"
     """Another installation."""
-    UNTOLD = "untold"
+    UNMARKED = "untold"
     """A release without installation ids: ours, or another installation's."""
     PERSON = "person"
 
@@ -38,5 +38,5 @@ def maker_of(name: str, installation: str | None) -> Maker:
     if str(read) != name:
         return Maker.PERSON
     if read.version != _VERSION:
-        return Maker.UNTOLD
+        return Maker.UNMARKED
     return Maker.US if name[:DIGITS] == installation else Maker.ANOTHER

@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from orchestrator.rules.upstream.backoff import backoff
+
 
 class LocalFault(StrEnum):
     """The kinds of faults; each has a remedy."""
@@ -71,5 +73,5 @@ def cooled(before: Cooldown | None, now: datetime) -> Cooldown:
         return Cooldown(until=now + timedelta(seconds=RETRY_FIRST), times=1)
     if before.covers(now):
         return before
-    seconds = min(RETRY_FIRST * 2 ** min(before.times, 10), RETRY_LAST)
+    seconds = backoff(RETRY_FIRST, before.times, RETRY_LAST)
     return replace(before, until=now + timedelta(seconds=seconds), times=before.times + 1)

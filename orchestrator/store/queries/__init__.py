@@ -2,7 +2,7 @@
 
 sessions, placements, accounts, models, ledger     rows by id, and the one method that saves each
 pings, claims, due, queues, waits                  what is due, and leases on it
-newcomers                                          what a new session meets in its account
+newcomers, usage                                   what a new session depends on; what sessions add up to
 charges, groups, debts                             money of running sessions
 credentials, refused_keys, brakes, alarms, meters, contacts   providers and their keys
 installation, installation_alarms, workers, clock, ahead      this installation, its processes, its clock

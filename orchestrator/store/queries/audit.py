@@ -117,7 +117,7 @@ class Audit:
                 placements=placements[row.id],
                 posted=posted[row.id][0],
                 postings=posted[row.id][1],
-                told=told[row.id],
+                events=told[row.id],
             )
             for row in rows
         ]
@@ -132,11 +132,11 @@ class Audit:
         query = select(ACCOUNTS).where(ACCOUNTS.c.id.in_(ids)).order_by(ACCOUNTS.c.id)
         return [snapshot(Account, row) for row in self._connection.execute(query)]
 
-    def ledgers(self, ids: Collection[str], *, anew: bool) -> Mapping[str, Posted]:
-        """Return the sums of these accounts' ledgers: the saved sum and the entries since; with `anew`, all entries.
+    def ledgers(self, ids: Collection[str], *, recompute: bool) -> Mapping[str, Posted]:
+        """Return the sums of these accounts' ledgers: the saved sum and later entries; with `recompute`, all entries.
 
         An account's entries are written under its lock, so their order is that of their ids."""
-        known = literal(0) if anew else func.coalesce(BALANCES.c.ledger_id, 0)
+        known = literal(0) if recompute else func.coalesce(BALANCES.c.ledger_id, 0)
         since = and_(LEDGER.c.account_id == ACCOUNTS.c.id, LEDGER.c.id > known)
         last = select(func.max(LEDGER.c.id)).where(since).correlate(ACCOUNTS, BALANCES).scalar_subquery()
         moved = select(func.sum(_signed())).where(since).correlate(ACCOUNTS, BALANCES).scalar_subquery()
@@ -148,7 +148,7 @@ class Audit:
         return {
             account_id: Posted(
                 ledger_id=newest or old_id or 0,
-                balance=(Decimal(0) if anew or old is None else old) + Decimal(sum_since or 0),
+                balance=(Decimal(0) if recompute or old is None else old) + Decimal(sum_since or 0),
             )
             for account_id, old_id, old, newest, sum_since in self._connection.execute(query)
         }

@@ -123,10 +123,12 @@ class Brakes:
         """Engage the brake there. Return False if one is in force already. An expired brake is replaced."""
         dialect = postgresql if self._connection.dialect.name == "postgresql" else sqlite
         row = values_of(brake)
-        anew = {name: value for name, value in row.items() if name not in {"scope", "provider", "credential"}}
+        values = {
+            name: value for name, value in row.items() if name not in {"scope", "provider", "credential"}
+        }
         expired = or_(BRAKES.c.expired_at.is_not(None), BRAKES.c.until <= brake.since)
         statement = dialect.insert(BRAKES).values(**row)
-        statement = statement.on_conflict_do_update(index_elements=["scope"], set_=anew, where=expired)
+        statement = statement.on_conflict_do_update(index_elements=["scope"], set_=values, where=expired)
         return self._connection.execute(statement.returning(BRAKES.c.scope)).first() is not None
 
     def succeeded(self, scope: str, recovered: int) -> Brake | None:
@@ -160,7 +162,7 @@ class Brakes:
             .cte("ill")
         )
         held_since = func.coalesce(SESSIONS.c.held_since, brake.since)
-        anew = {
+        values = {
             "failures": 0,
             "failing_since": None,
             "gone_since": None,
@@ -168,7 +170,9 @@ class Brakes:
             "held_since": case((IN_DOUBT, held_since), else_=SESSIONS.c.held_since),
         }
         self._connection.execute(
-            update(SESSIONS).where(SESSIONS.c.id == ids.c.id).values(revision=SESSIONS.c.revision + 1, **anew)
+            update(SESSIONS)
+            .where(SESSIONS.c.id == ids.c.id)
+            .values(revision=SESSIONS.c.revision + 1, **values)
         )
 
     def _found(self, query: Select[Any]) -> Sequence[Brake]:

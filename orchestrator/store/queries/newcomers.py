@@ -12,7 +12,8 @@ from orchestrator.store.core.rows import snapshot
 from orchestrator.store.queries.archive import ARCHIVED, archived_as
 from orchestrator.store.queries.brakes import BRAKES
 from orchestrator.store.queries.models import MODELS
-from orchestrator.store.queries.sessions import SESSIONS, Standing, named, standing_of, usage_of
+from orchestrator.store.queries.sessions import SESSIONS, named
+from orchestrator.store.queries.usage import Standing, standing_of, usage_of
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,7 +37,7 @@ class Newcomers:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def meet(
+    def read(
         self,
         account_id: str,
         now: datetime,

@@ -112,7 +112,7 @@ class Queues:
         take a place if the key refuses its model now, or is rate-limited for it. If the first one may be unable to take
         the place, wake one that surely can, too."""
         pinned = _SESSIONS.c.pinned_credential
-        waits = and_(_waits_for(provider, now), ~_told_to_wait(provider, credential or "", now))
+        waits = and_(_waits_for(provider, now), ~_is_rate_limited(provider, credential or "", now))
         if credential is not None:
             waits = and_(
                 waits, or_(pinned.is_(None), pinned == credential), ~_refused_by(provider, credential)
@@ -234,7 +234,7 @@ def _refused_by(provider: str, credential: str) -> ColumnElement[bool]:
     )
 
 
-def _told_to_wait(provider: str, credential: str, now: datetime) -> ColumnElement[bool]:
+def _is_rate_limited(provider: str, credential: str, now: datetime) -> ColumnElement[bool]:
     """Match sessions with a model that is rate-limited under this key: they are tried when the limit ends."""
     return exists().where(
         MODEL_WAITS.c.provider == provider,

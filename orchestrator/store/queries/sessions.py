@@ -1,9 +1,8 @@
 """Named queries over sessions, and the methods through which all their changes pass."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
@@ -11,7 +10,6 @@ from sqlalchemy import (
     Select,
     and_,
     bindparam,
-    case,
     exists,
     func,
     insert,
@@ -25,18 +23,17 @@ from sqlalchemy import (
 from orchestrator.rules import events
 from orchestrator.rules.admission.quota import Usage
 from orchestrator.rules.billing.meters import Metered
-from orchestrator.rules.states import ACTIVE, LIVE, State, Step, checked
+from orchestrator.rules.states import LIVE, State, Step, checked
 from orchestrator.rules.values import Session
 from orchestrator.store.core.rows import changes, snapshot, table_of, values_of
 from orchestrator.store.queries.debts import in_cleanup_debt
 from orchestrator.store.queries.living import RUNS, STARTS_OR_RUNS
 from orchestrator.store.queries.outbox import Outbox
-from orchestrator.store.queries.queues import ELSEWHERE, came_before
-from orchestrator.store.tables import SessionCountRow, SessionGroupRow, SessionRow
+from orchestrator.store.queries.usage import Standing, of_account, standing_of, usage_of
+from orchestrator.store.tables import SessionCountRow, SessionRow
 
 SESSIONS = table_of(SessionRow)
 _COUNTS = table_of(SessionCountRow)
-_GROUPS = table_of(SessionGroupRow)
 #: Columns that the ping of a running session may change without ending it.
 _NOTED = (
     "ping_at",
@@ -67,15 +64,6 @@ _NOTED = (
 )
 _NOTE = update(SESSIONS).where(SESSIONS.c.id == bindparam("its_id"))
 _METERED = tuple(SESSIONS.c[field.name] for field in fields(Metered))
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Standing:
-    """What is read of an account before anything is done to it."""
-
-    earliest_stop: datetime | None
-    """The nearest deadline among its starting and running sessions."""
-    has_queued_sessions: bool
 
 
 class Sessions:
@@ -217,7 +205,7 @@ class Sessions:
         self, account_id: str, now: datetime, debts: Mapping[str | None, float]
     ) -> frozenset[str]:
         """Return the account's sessions that `usage` counts as debt."""
-        mine = _of(account_id, State.STOPPING)
+        mine = of_account(account_id, State.STOPPING)
         query = select(SESSIONS.c.id).where(mine, in_cleanup_debt(now, debts))
         return frozenset(self._connection.execute(query).scalars())
 
@@ -310,33 +298,6 @@ def named(account_id: str, name: str) -> Select[str]:
     return select(SESSIONS.c.id).where(*mine)
 
 
-def standing_of(account_id: str) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
-    """Return the columns of `Standing`, each of them one entry of an index."""
-    stops = select(SESSIONS.c.stop_at).where(SESSIONS.c.account_id == account_id, STARTS_OR_RUNS)
-    first = stops.where(SESSIONS.c.stop_at.is_not(None)).order_by(SESSIONS.c.stop_at).limit(1)
-    queues = exists().where(_of(account_id, State.QUEUED))
-    return first.scalar_subquery().label("earliest_stop"), queues.label("has_queued_sessions")
-
-
-def usage_of(
-    account_id: str, now: datetime, debts: Mapping[str | None, float], ahead_of: Session | None = None
-) -> Select[int, int, int, int, int]:
-    """Select the columns of `Usage`, in one row."""
-    in_debt = in_cleanup_debt(now, debts)
-    holds = and_(SESSIONS.c.state == State.STOPPING, ~in_debt)
-    active, nodes = _active(account_id)
-    waits = and_(SESSIONS.c.state == State.QUEUED, SESSIONS.c.queue_reason.is_distinct_from(ELSEWHERE))
-    if ahead_of is not None:
-        waits = and_(waits, came_before(ahead_of))
-    return select(
-        (_at_rest(account_id) + active + _sum_where(~in_debt)).label("total"),
-        (active + _sum_where(holds)).label("concurrent"),
-        (nodes + _sum_where(holds, SESSIONS.c.nodes)).label("nodes"),
-        _sum_where(waits).label("queue_ahead"),
-        _sum_where(in_debt).label("debt"),
-    ).where(_of(account_id, *LIVE - ACTIVE))
-
-
 def _stops_by(now: datetime) -> ColumnElement[bool]:
     return and_(SESSIONS.c.next_step.in_([Step.STOP, Step.PING, Step.WARN]), SESSIONS.c.stop_at <= now)
 
@@ -346,28 +307,3 @@ def _newest(state: State, account_id: str | None, limit: int) -> Select[tuple[st
     mine = true() if account_id is None else SESSIONS.c.account_id == account_id
     query = select(SESSIONS.c.id).where(mine, SESSIONS.c.deleted_at.is_(None), SESSIONS.c.state == state)
     return select(query.order_by(SESSIONS.c.created_at.desc()).limit(limit).subquery())
-
-
-def _at_rest(account_id: str) -> ColumnElement[int]:
-    """Return the number of the account's sessions that wait for nothing, from the database's own count."""
-    total = func.coalesce(func.sum(_COUNTS.c.n), 0)
-    return select(total).where(_COUNTS.c.account_id == account_id).scalar_subquery()
-
-
-def _active(account_id: str) -> tuple[ColumnElement[int], ColumnElement[int]]:
-    """Return the number of the account's sessions that start or run, and of their nodes, from the database's own
-    count."""
-    mine = _GROUPS.c.account_id == account_id
-    each = (func.sum(_GROUPS.c.sessions), func.sum(_GROUPS.c.sessions * _GROUPS.c.nodes))
-    sessions, nodes = (select(func.coalesce(total, 0)).where(mine).scalar_subquery() for total in each)
-    return sessions, nodes
-
-
-def _of(account_id: str, *states: State) -> ColumnElement[bool]:
-    return and_(
-        SESSIONS.c.account_id == account_id, SESSIONS.c.state.in_(states), SESSIONS.c.deleted_at.is_(None)
-    )
-
-
-def _sum_where(condition: ColumnElement[bool], what: ColumnElement[int] | int = 1) -> ColumnElement[int]:
-    return func.coalesce(func.sum(case((condition, what), else_=0)), 0)

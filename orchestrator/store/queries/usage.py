@@ -1,0 +1,81 @@
+"""What an account's sessions add up to: the columns of `Standing` and `Usage`, for statements that ask more besides."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, and_, case, exists, func, select
+
+from orchestrator.rules.states import ACTIVE, LIVE, State
+from orchestrator.rules.values import Session
+from orchestrator.store.core.rows import table_of
+from orchestrator.store.queries.debts import in_cleanup_debt
+from orchestrator.store.queries.living import STARTS_OR_RUNS
+from orchestrator.store.queries.queues import ELSEWHERE, came_before
+from orchestrator.store.tables import SessionCountRow, SessionGroupRow, SessionRow
+
+_SESSIONS = table_of(SessionRow)
+_COUNTS = table_of(SessionCountRow)
+_GROUPS = table_of(SessionGroupRow)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Standing:
+    """What is read of an account before anything is done to it."""
+
+    earliest_stop: datetime | None
+    """The nearest deadline among its starting and running sessions."""
+    has_queued_sessions: bool
+
+
+def standing_of(account_id: str) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
+    """Return the columns of `Standing`, each of them one entry of an index."""
+    stops = select(_SESSIONS.c.stop_at).where(_SESSIONS.c.account_id == account_id, STARTS_OR_RUNS)
+    first = stops.where(_SESSIONS.c.stop_at.is_not(None)).order_by(_SESSIONS.c.stop_at).limit(1)
+    queues = exists().where(of_account(account_id, State.QUEUED))
+    return first.scalar_subquery().label("earliest_stop"), queues.label("has_queued_sessions")
+
+
+def usage_of(
+    account_id: str, now: datetime, debts: Mapping[str | None, float], ahead_of: Session | None = None
+) -> Select[int, int, int, int, int]:
+    """Select the columns of `Usage`, in one row."""
+    in_debt = in_cleanup_debt(now, debts)
+    holds = and_(_SESSIONS.c.state == State.STOPPING, ~in_debt)
+    active, nodes = _active(account_id)
+    waits = and_(_SESSIONS.c.state == State.QUEUED, _SESSIONS.c.queue_reason.is_distinct_from(ELSEWHERE))
+    if ahead_of is not None:
+        waits = and_(waits, came_before(ahead_of))
+    return select(
+        (_at_rest(account_id) + active + _sum_where(~in_debt)).label("total"),
+        (active + _sum_where(holds)).label("concurrent"),
+        (nodes + _sum_where(holds, _SESSIONS.c.nodes)).label("nodes"),
+        _sum_where(waits).label("queue_ahead"),
+        _sum_where(in_debt).label("debt"),
+    ).where(of_account(account_id, *LIVE - ACTIVE))
+
+
+def _at_rest(account_id: str) -> ColumnElement[int]:
+    """Return the number of the account's sessions that wait for nothing, from the database's own count."""
+    total = func.coalesce(func.sum(_COUNTS.c.n), 0)
+    return select(total).where(_COUNTS.c.account_id == account_id).scalar_subquery()
+
+
+def _active(account_id: str) -> tuple[ColumnElement[int], ColumnElement[int]]:
+    """Return the number of the account's sessions that start or run, and of their nodes, from the database's own
+    count."""
+    mine = _GROUPS.c.account_id == account_id
+    each = (func.sum(_GROUPS.c.sessions), func.sum(_GROUPS.c.sessions * _GROUPS.c.nodes))
+    sessions, nodes = (select(func.coalesce(total, 0)).where(mine).scalar_subquery() for total in each)
+    return sessions, nodes
+
+
+def of_account(account_id: str, *states: State) -> ColumnElement[bool]:
+    return and_(
+        _SESSIONS.c.account_id == account_id, _SESSIONS.c.state.in_(states), _SESSIONS.c.deleted_at.is_(None)
+    )
+
+
+def _sum_where(condition: ColumnElement[bool], what: ColumnElement[int] | int = 1) -> ColumnElement[int]:
+    return func.coalesce(func.sum(case((condition, what), else_=0)), 0)
