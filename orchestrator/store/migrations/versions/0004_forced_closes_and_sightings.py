@@ -1,4 +1,4 @@
-"""Forced closes are kept with who and why; reconcile remembers what needs a second look.
+"""Add who forced a close and why; add what reconcile must see twice.
 
 Revision: 0004
 Follows: 0001

@@ -1,4 +1,4 @@
-"""What stands against providers, keys and models.
+"""Add alarms about providers, keys and models.
 
 Revision: 0005
 Follows: 0004

@@ -1,6 +1,6 @@
-"""An account's own quota and overdraft, whose session its funds end with, and a ledger that nobody can change.
+"""Add an account's own terms, the session with which its funds end, and triggers that protect the ledger.
 
-Where SQLite needs the table `ledger` made anew (batch mode), its triggers must be made again too.
+Where SQLite needs the table `ledger` rebuilt (batch mode), its triggers must be made again too.
 
 Revision: 0006
 Follows: 0005

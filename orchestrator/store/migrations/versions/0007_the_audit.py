@@ -1,4 +1,4 @@
-"""The audit: what it keeps, and two indexes in which nothing may ever be.
+"""Add what the audit keeps, and two indexes that are empty in health.
 
 Revision: 0007
 Follows: 0006

@@ -1,4 +1,4 @@
-"""Who was held for dead and moved on counts for the brake of the provider that lost it.
+"""Add when a moved session was held for dead: it counts for the brake of the provider that lost it.
 
 Revision: 0008
 Follows: 0007

@@ -1,4 +1,4 @@
-"""Providers without credentials that said to wait: it holds for every session there.
+"""Add rate limits of providers without credentials: each holds for every session there.
 
 Revision: 0009
 Follows: 0008

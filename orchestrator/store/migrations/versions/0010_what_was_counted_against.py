@@ -1,4 +1,4 @@
-"""A session keeps the quota that it was counted against: what an operator lowers later is no violation.
+"""Add the quota that a session was counted against: a quota that is lowered later is no violation.
 
 Revision: 0010
 Follows: 0009

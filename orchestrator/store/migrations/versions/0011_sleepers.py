@@ -1,4 +1,4 @@
-"""A placement remembers that it was asleep when the platform was last heard of it: then no ping may wake it.
+"""Add since when a placement sleeps: a ping must not wake it.
 
 Revision: 0011
 Follows: 0010

@@ -1,4 +1,4 @@
-"""An account keeps the overdraft that its last charge was allowed; what was written off is found at once.
+"""Add the overdraft that the last charge was allowed, and an index of what was written off.
 
 Revision: 0012
 Follows: 0011

@@ -1,4 +1,4 @@
-"""An installation has an id, with which the names begin that it gives to what it opens.
+"""Add the id of the installation: the names of what it opens begin with it.
 
 Revision: 0013
 Follows: 0012

@@ -1,4 +1,4 @@
-"""A session knows since when its server is busy, and which of its interactions are under way.
+"""Add since when the server of a session is busy, and which of its interactions are under way.
 
 Revision: 0015
 Follows: 0014

@@ -1,4 +1,4 @@
-"""Keep messages that cannot be read aside, and a fingerprint of each job's arguments.
+"""Add parked messages, and a fingerprint of each job's arguments.
 
 Revision: 0016
 Follows: 0015

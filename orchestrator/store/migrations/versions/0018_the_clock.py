@@ -1,4 +1,4 @@
-"""Add what all processes know of the time: the highest trusted instant, and a jump that stands.
+"""Add the highest trusted time, and a jump of the clock that is not over.
 
 Revision: 0018
 Follows: 0017

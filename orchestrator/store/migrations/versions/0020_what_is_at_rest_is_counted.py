@@ -1,6 +1,6 @@
-"""Sessions at rest are counted by the database as they come and go, and lists are read from indexes in their order.
+"""Add triggers that count sessions at rest, and indexes from which lists are read in their order.
 
-Where SQLite needs the table `sessions` made anew (batch mode), its triggers must be made again too.
+Where SQLite needs the table `sessions` rebuilt (batch mode), its triggers must be made again too.
 
 Revision: 0020
 Follows: 0019

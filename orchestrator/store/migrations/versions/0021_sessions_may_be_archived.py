@@ -1,4 +1,4 @@
-"""Sessions that ended long ago may leave the live tables, with their placements and ledger entries.
+"""Add the archive of sessions that ended long ago, with their placements and ledger entries.
 
 The ledger lets entries go into the archive, and the database adds up what leaves. Where SQLite rebuilds the table
 `ledger` (batch mode), its triggers must be made again too.

@@ -1,4 +1,4 @@
-"""Remember when a provider last said that a session is gone because its time was over.
+"""Add when a provider last said that a session is gone because its time was over.
 
 Revision: 0023
 Follows: 0021

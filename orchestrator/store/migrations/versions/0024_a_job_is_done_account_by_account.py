@@ -1,4 +1,4 @@
-"""A job about several accounts keeps what became of those that are done.
+"""Add the results of a job about several accounts, account by account.
 
 Revision: 0024
 Follows: 0023

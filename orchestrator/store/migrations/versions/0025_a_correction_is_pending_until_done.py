@@ -1,4 +1,4 @@
-"""Remember until it is done that a corrected clock left rows in the future.
+"""Add a correction of rows in the future that is not done yet, after the clock went back.
 
 Revision: 0025
 Follows: 0024

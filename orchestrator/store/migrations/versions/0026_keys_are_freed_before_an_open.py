@@ -1,4 +1,4 @@
-"""Remember when the key of an open was proven free: before that, nothing was sent that could open anything.
+"""Add when the key of an open was proven free: nothing that could open anything was sent before.
 
 Revision: 0026
 Follows: 0025

@@ -1,4 +1,4 @@
-"""A brake that has expired is remembered; sessions know since when they are not well, and since when one held them.
+"""Add when a brake expired, and since when a session is not well, or held by a brake.
 
 Revision: 0027
 Follows: 0026

@@ -1,4 +1,4 @@
-"""Count how many sessions an open that failed at its platform may have left there.
+"""Add how many sessions a failed open may have left at its platform.
 
 Revision: 0028
 Follows: 0027

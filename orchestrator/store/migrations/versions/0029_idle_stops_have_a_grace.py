@@ -1,4 +1,4 @@
-"""A session knows when its idle time runs out, beside when that is decided.
+"""Add when the idle time of a session ends, beside when that is decided.
 
 Revision: 0029
 Follows: 0028

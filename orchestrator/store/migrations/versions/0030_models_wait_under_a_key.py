@@ -1,4 +1,4 @@
-"""A model that was told to wait under a key waits there alone.
+"""Add rate limits of one model under a key.
 
 Revision: 0030
 Follows: 0029

@@ -1,6 +1,6 @@
-"""Sum up alike starting and running sessions in one row, by triggers.
+"""Add triggers that sum up starting and running sessions which are alike.
 
-An account's hourly posting remembers how far it has come. Where SQLite needs the table `sessions` made anew (batch mode),
+An account's hourly posting remembers how far it has come. Where SQLite needs the table `sessions` rebuilt (batch mode),
 its triggers must be made again too.
 
 Revision: 0031
